@@ -1,0 +1,30 @@
+# The only commands that a newcomer types.
+PYTHON ?= python3
+BIN := .venv/bin
+
+demo: .venv/demo          ## serve the Space on http://localhost:7860
+	$(BIN)/python spaces_app.py
+
+test: .venv/test          ## style, then every test, the browser's included
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/python -m pytest
+
+train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
+	$(BIN)/python scripts/train_all.py
+
+bench: .venv/test         ## measure what the README claims
+	$(BIN)/python scripts/bench.py
+	$(BIN)/python scripts/bench_board.py
+	$(BIN)/python scripts/bench_hub.py
+
+.venv/demo: requirements.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/test: .venv/demo pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
+	touch $@
+
+.PHONY: demo test train bench

@@ -1,0 +1,1 @@
+"""The board: metrics, evaluation, records and the table that ranks them."""

@@ -1,0 +1,92 @@
+"""One fixed set of corruptions for every glyph dataset: what a pen, a scanner or a hand does to a character.
+
+Each is as severe as it takes to separate models, and hardly one so severe that a person could not read the result.
+Sizes are fractions of the image's side, so that 8, 28 and 32 pixels suffer alike. What is drawn at random depends on
+the corruption and the sample's place alone: every model sees the same images. A change here is a new `VERSION` of
+`leaderboard/metrics/robustness.py`.
+"""
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+
+import cv2
+import numpy as np
+
+SEED = 2026
+Corruption = Callable[[np.ndarray, np.random.Generator], np.ndarray]  # uint8 (H, W), rng -> uint8 (H, W)
+
+
+def rotation(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Turn by 20 to 35 degrees, either way."""
+    height, width = image.shape
+    angle = rng.uniform(20, 35) * rng.choice((-1, 1))
+    turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1)
+    return cv2.warpAffine(image, turn, (width, height))
+
+
+def shift(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Move by an eighth to a fifth of the side, in any direction; ink may leave the image."""
+    height, width = image.shape
+    angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(1 / 8, 1 / 5)
+    x, y = distance * width * np.cos(angle), distance * height * np.sin(angle)
+    return cv2.warpAffine(image, np.float32([[1, 0, x], [0, 1, y]]), (width, height))
+
+
+def thick(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A broad pen: every stroke grows by a fourteenth of the side."""
+    return cv2.dilate(image, _disc(image))
+
+
+def thin(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A dry pen: strokes shrink as far as they grow in `thick`, and keep a third of their ink where they vanish."""
+    return np.maximum(cv2.erode(image, _disc(image)), image // 3)
+
+
+def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Grain of the paper or the sensor: Gaussian, standard deviation a fifth of full ink."""
+    return _clipped(image + rng.normal(0, 51, image.shape))
+
+
+def blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Out of focus: a Gaussian whose standard deviation is a sixteenth of the side."""
+    return cv2.GaussianBlur(image, (0, 0), len(image) / 16)
+
+
+def low_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Pencil on grey paper: ink from 10% to 50% of the range instead of 0 to 100%."""
+    return _clipped(26 + image * 0.4)
+
+
+def occlusion(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """A square of the background, a fifth of the side, hides a part of the middle."""
+    out = image.copy()
+    side = max(1, round(len(image) / 5))
+    top, left = rng.integers(len(image) // 4, 3 * len(image) // 4 - side + 1, 2)
+    out[top : top + side, left : left + side] = 0
+    return out
+
+
+CORRUPTIONS: Mapping[str, Corruption] = MappingProxyType(
+    {c.__name__: c for c in (rotation, shift, thick, thin, noise, blur, low_contrast, occlusion)}
+)
+
+
+def corrupted(images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield (name, images) of every corruption.
+
+    Args:
+        images: uint8 (N, H, W, 1), 0 is background and 255 full ink.
+    """
+    for name, corrupt in CORRUPTIONS.items():
+        rng = np.random.default_rng([SEED, zlib.crc32(name.encode())])
+        yield name, np.stack([corrupt(image[..., 0], rng) for image in images])[..., None]
+
+
+def _disc(image: np.ndarray) -> np.ndarray:
+    side = 2 * max(1, round(len(image) / 28)) + 1
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+
+
+def _clipped(image: np.ndarray) -> np.ndarray:
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

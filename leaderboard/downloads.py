@@ -1,0 +1,32 @@
+"""The board as files: CSV, JSON and Parquet with the same rows and columns, numbers as numbers."""
+
+import functools
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+
+WRITERS = {
+    "csv": lambda rows, path: rows.to_csv(path, index=False),
+    "json": lambda rows, path: rows.to_json(path, orient="records", indent=1, force_ascii=False, double_precision=10),
+    "parquet": lambda rows, path: rows.to_parquet(path, index=False),
+}
+
+
+def write(rows: pd.DataFrame, folder: Path) -> dict[str, Path]:
+    """Write `leaderboard.csv`, `.json` and `.parquet`; return their paths by kind."""
+    paths = {kind: folder / f"leaderboard.{kind}" for kind in WRITERS}
+    for kind, path in paths.items():
+        WRITERS[kind](rows, path)
+    return paths
+
+
+@functools.cache
+def own_folder() -> tempfile.TemporaryDirectory:
+    """Return this process' folder for them, removed when it ends."""
+    return tempfile.TemporaryDirectory(prefix="leaderboard-")
+
+
+def as_json(rows: pd.DataFrame) -> list[dict]:
+    """Return the rows as plain JSON types; what is not known is None."""
+    return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]

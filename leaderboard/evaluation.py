@@ -1,0 +1,123 @@
+"""(published folder, dataset) -> probabilities, computed once by the runtime that serves -> every metric."""
+
+import hashlib
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from leaderboard import metrics
+from leaderboard.corruptions import corrupted
+from leaderboard.predictions import Predictions
+from zoo import data, environment
+from zoo.files import read_json
+from zoo.predictor import Predictor
+
+SPEED = ("latency", "throughput")  # measured by `leaderboard.speed`: all models in one run, not one by one
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """One published folder on one test set, as plain JSON types; fractions in [0, 1]."""
+
+    revision: str  # SHA-256 of the model.onnx that was measured
+    dataset_fingerprint: str  # SHA-256 of the test split
+    metric_versions: dict[str, int]
+    metrics: dict[str, float]  # every module of `leaderboard/metrics` but those of speed
+    corruptions: dict[str, float]  # accuracy under each
+    per_class: list[dict]  # label, precision, recall, f1, support
+    confusion: list[list[int]]  # rows are the true classes, columns the predicted
+    environment: dict  # commit, versions and processor of the evaluation
+    date: str  # ISO 8601, UTC
+
+    def to_dict(self) -> dict:
+        """Return plain JSON types."""
+        return asdict(self)
+
+
+def evaluate(folder: Path) -> tuple[Evaluation, Predictions]:
+    """Measure a published folder on the test set of its dataset."""
+    predictor = Predictor.load(folder)
+    test = data.load(predictor.dataset, "test")
+    probabilities = predictor(test.images)
+    under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
+    scores = metrics.compute(probabilities, test.labels, corrupted=under, **facts(folder))
+    confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(predictor.labels))
+    evaluation = Evaluation(
+        revision=revision(folder),
+        dataset_fingerprint=test.fingerprint,
+        metric_versions={name: metrics.versions()[name] for name in scores},
+        metrics=scores,
+        corruptions={name: float((predicted == test.labels).mean()) for name, predicted in under.items()},
+        per_class=per_class(confusion, predictor.labels),
+        confusion=confusion.tolist(),
+        environment=environment.describe(),
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    return evaluation, Predictions.of(probabilities, test.labels, test.images)
+
+
+def is_current(evaluation: dict, folder: Path) -> bool:
+    """Return whether a stored evaluation is what `evaluate(folder)` would measure today.
+
+    It is while the model, the dataset's fingerprint and the version of every metric are the same.
+    """
+    if set(evaluation) != set(Evaluation.__dataclass_fields__):
+        return False
+    dataset = read_json(folder / "preprocessor_config.json")["dataset"]
+    measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
+    by_evaluation = set(metrics.versions()) - set(SPEED)
+    return (
+        evaluation["revision"] == revision(folder)
+        and evaluation["dataset_fingerprint"] == data.get(dataset).fingerprints["test"]
+        and evaluation["metric_versions"] == measured
+        and by_evaluation <= set(measured)
+    )
+
+
+def revision(folder: Path) -> str:
+    """Return the SHA-256 of a published folder's model.onnx."""
+    return hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+
+
+def facts(folder: Path) -> dict:
+    """Return what metrics may ask of a published folder."""
+    history = folder / "history.json"
+    found = {"weight_shapes": weight_shapes(folder), "onnx_path": str(folder / "model.onnx")}
+    return found | ({"training_seconds": read_json(history)["training_seconds"]} if history.exists() else {})
+
+
+def weight_shapes(folder: Path) -> list[tuple[int, ...]]:
+    """Return the shape of every weight in a published folder; the state of random generators is none."""
+    import h5py
+
+    shapes = []
+
+    def visit(name: str, item) -> None:
+        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
+            shapes.append(item.shape)
+
+    with h5py.File(folder / "model.weights.h5") as weights:
+        weights.visititems(visit)
+    return shapes
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Return int64 (classes, classes): how often class i (row) was read as class j (column)."""
+    return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
+
+
+def per_class(confusion: np.ndarray, labels: tuple[str, ...]) -> list[dict]:
+    """Return precision, recall, F1 and support of every class; a ratio over nothing is 0."""
+    hits, support, claimed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
+    return [
+        {
+            "label": label,
+            "precision": float(hit / max(claims, 1)),
+            "recall": float(hit / max(count, 1)),
+            "f1": float(2 * hit / max(claims + count, 1)),
+            "support": int(count),
+        }
+        for label, hit, count, claims in zip(labels, hits, support, claimed, strict=True)
+    ]

@@ -1,0 +1,63 @@
+"""One `evaluate.Metric` a file; each also loads by `evaluate.load("leaderboard/metrics/<name>.py")`, offline.
+
+That loader copies a single file, so each stands alone and repeats the declaration of its inputs.
+
+Every metric reads the same probabilities and labels, and names in its `_compute` what it needs to know of the model
+besides (`weight_shapes`, `onnx_path`, …). Its `VERSION` goes up when what it computes changes: records of another
+version are stale. Adding a metric is one file here and, to show it, one column in `leaderboard/table.py`.
+"""
+
+import functools
+import importlib
+import inspect
+import pkgutil
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import evaluate
+
+
+@functools.cache
+def metrics() -> Mapping[str, "evaluate.Metric"]:
+    """Return every metric by its file's name."""
+    import evaluate
+
+    found = {}
+    for module in pkgutil.iter_modules(__path__, __name__ + "."):
+        classes = inspect.getmembers(importlib.import_module(module.name), inspect.isclass)
+        (metric,) = (c for _, c in classes if issubclass(c, evaluate.Metric) and c.__module__ == module.name)
+        found[module.name.rpartition(".")[2]] = metric()
+    return MappingProxyType(found)
+
+
+@functools.cache
+def versions() -> Mapping[str, int]:
+    """Return every metric's `VERSION` by its name, read from the sources: the Space imports none of them."""
+    files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
+    stated = {
+        path.stem: re.search(r"^VERSION = (\d+)", path.read_text(encoding="utf-8"), re.MULTILINE) for path in files
+    }
+    return MappingProxyType({name: int(match[1]) for name, match in stated.items()})
+
+
+def compute(probabilities: np.ndarray, labels: np.ndarray, **facts) -> dict[str, float]:
+    """Return the score of every metric whose facts are given.
+
+    Args:
+        probabilities: float32 (N, classes).
+        labels: int64 (N,).
+        facts: what metrics may ask of the model, for example `weight_shapes`.
+    """
+    scores = {}
+    for name, metric in metrics().items():
+        asked = set(inspect.signature(metric._compute).parameters) - {"predictions", "references"}
+        if asked <= set(facts):
+            given = {key: facts[key] for key in asked}
+            scores[name] = metric.compute(predictions=probabilities, references=labels, **given)[name]
+    return scores

@@ -1,0 +1,26 @@
+"""Balanced accuracy: the plain mean of the classes' recalls, so that a large class counts no more than a small one."""
+
+import datasets
+import evaluate
+import numpy as np
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class BalancedAccuracy(evaluate.Metric):
+    """`compute(predictions=probabilities (N, classes), references=labels (N,))` -> {"balanced_accuracy": 0..1}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="Brodersen et al., 2010, The balanced accuracy and its posterior distribution",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references):
+        references = np.asarray(references)
+        right = np.argmax(predictions, axis=1) == references
+        recalls = [right[references == label].mean() for label in np.unique(references)]
+        return {"balanced_accuracy": float(np.mean(recalls))}

@@ -1,0 +1,31 @@
+"""Efficiency score: accuracy in percent over parameters in millions.
+
+It is the seed documents'. Alone it is degenerate (a constant guess with ten biases would win), so it is to be read
+beside the accuracy.
+"""
+
+import math
+
+import datasets
+import evaluate
+import numpy as np
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class EfficiencyScore(evaluate.Metric):
+    """`compute(predictions=…, references=…, weight_shapes=…)` -> {"efficiency_score": percent per million}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, weight_shapes):
+        accuracy = np.mean(np.argmax(predictions, axis=1) == np.asarray(references))
+        parameters = sum(math.prod(shape) for shape in weight_shapes)
+        return {"efficiency_score": float(100 * accuracy / (parameters / 1e6))}

@@ -1,0 +1,24 @@
+"""File size: bytes of the ONNX file that is served, weights and graph."""
+
+import os
+
+import datasets
+import evaluate
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class FileSize(evaluate.Metric):
+    """`compute(predictions=…, references=…, onnx_path=…)` -> {"file_size": bytes}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, onnx_path):
+        return {"file_size": os.path.getsize(onnx_path)}

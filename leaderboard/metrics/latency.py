@@ -1,0 +1,24 @@
+"""Latency: milliseconds for one image at a time, loaded and warm; the median."""
+
+import statistics
+
+import datasets
+import evaluate
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class Latency(evaluate.Metric):
+    """`compute(predictions=…, references=…, image_seconds=[…])` -> {"latency": ms}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, image_seconds):
+        return {"latency": 1000 * statistics.median(image_seconds)}

@@ -1,0 +1,26 @@
+"""Negative log-likelihood: the mean of -ln p(true class), nats; 0 is perfect, and a sure mistake costs most."""
+
+import datasets
+import evaluate
+import numpy as np
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class NegativeLogLikelihood(evaluate.Metric):
+    """`compute(predictions=…, references=…)` -> {"negative_log_likelihood": nats, >= 0}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references):
+        predictions = np.asarray(predictions)
+        probability = predictions[np.arange(len(predictions)), np.asarray(references)]
+        smallest = np.finfo(np.float32).tiny  # a probability that was rounded to 0 is not an infinite surprise
+        return {"negative_log_likelihood": float(-np.log(np.maximum(probability, smallest)).mean())}

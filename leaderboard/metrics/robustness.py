@@ -1,0 +1,29 @@
+"""Robustness: mean accuracy over the corruptions of `leaderboard/corruptions.py`, each as heavy as every other.
+
+Its version goes up when a corruption or its severity changes.
+"""
+
+import datasets
+import evaluate
+import numpy as np
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class Robustness(evaluate.Metric):
+    """`compute(predictions=…, references=…, corrupted={name: predicted (N,)})` -> {"robustness": 0..1}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="Hendrycks and Dietterich, 2019, Benchmarking neural network robustness",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, corrupted):
+        references = np.asarray(references)
+        return {
+            "robustness": float(np.mean([np.mean(np.asarray(found) == references) for found in corrupted.values()]))
+        }

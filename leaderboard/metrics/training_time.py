@@ -1,0 +1,22 @@
+"""Training time: seconds that the training took, on the hardware that the record names."""
+
+import datasets
+import evaluate
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class TrainingTime(evaluate.Metric):
+    """`compute(predictions=…, references=…, training_seconds=…)` -> {"training_time": seconds}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, training_seconds):
+        return {"training_time": float(training_seconds)}

@@ -1,0 +1,58 @@
+"""What a model said of every test sample, kept beside its record: some 30 kB a row, enough for paired tests."""
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.files import replacing
+
+FEWEST, MOST = 24, 96  # pictures kept of the hardest samples: all mistakes if they fit
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """One model on one test set, in the order of its rows.
+
+    labels: uint8 (N,), the true classes.
+    predicted: uint8 (N,), the likeliest classes.
+    confidence: float16 (N,), the probability of the predicted class.
+    hardest: int32 (M,), which samples were hardest: the least probability of the true class first.
+    images: uint8 (M, H, W), those samples, so that pages can show them without the dataset.
+    """
+
+    labels: np.ndarray
+    predicted: np.ndarray
+    confidence: np.ndarray
+    hardest: np.ndarray
+    images: np.ndarray
+
+    @classmethod
+    def of(cls, probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray) -> "Predictions":
+        """Return what is kept of float32 (N, classes) on int64 (N,) labels and uint8 (N, H, W, 1) images."""
+        predicted = probabilities.argmax(axis=1)
+        of_truth = probabilities[np.arange(len(labels)), labels]
+        kept = int(np.clip((predicted != labels).sum(), FEWEST, MOST))
+        hardest = np.argsort(of_truth, kind="stable")[:kept].astype(np.int32)
+        confidence = probabilities.max(axis=1).astype(np.float16)
+        return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, images[hardest, ..., 0])
+
+    @classmethod
+    def load(cls, path: Path) -> "Predictions":
+        """Read an npz file; ZooError if it is missing or broken."""
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                return cls(**{field.name: saved[field.name] for field in fields(cls)})
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ZooError(f"{path.name} holds no predictions: {error!r}.") from error
+
+    def save(self, path: Path) -> None:
+        """Write an npz file, whole or not at all."""
+        with replacing(path) as staged, staged.open("wb") as file:
+            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+
+    @property
+    def right(self) -> np.ndarray:
+        """bool (N,), which samples were read right."""
+        return self.predicted == self.labels

@@ -1,0 +1,114 @@
+"""Finished runs -> the row of the board: every seed measured once, the shipped one chosen on validation."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from leaderboard import results, speed
+from leaderboard.claims import claim_of
+from leaderboard.evaluation import Evaluation, evaluate, is_current, revision
+from leaderboard.predictions import Predictions
+from leaderboard.statistics import macro_f1_interval, wilson_interval
+from zoo import registry
+from zoo.export import export
+from zoo.files import read_json, write_json
+from zoo.settings import PRETRAINED
+from zoo.training import Run
+
+LICENCE = "apache-2.0"  # of the weights that the zoo trains, as of its code
+EVALUATION, PREDICTIONS = "evaluation.json", "predictions.npz"  # in a run's folder
+
+
+def shipped(runs: list[Run]) -> Run:
+    """Return the run that is shipped: the best on validation, the first of equals."""
+    return max(runs, key=lambda run: run.history["validation"]["accuracy"])
+
+
+def record(runs: list[Run], folder: Path = results.RECORDS) -> results.Result:
+    """Export and measure every seed of a pair, as far as that is not done, and write its record."""
+    evaluations = [evaluated(run) for run in runs]
+    chosen = shipped(runs)
+    result = row(runs, evaluations, chosen)
+    results.write(result, Predictions.load(chosen.folder / PREDICTIONS), folder)
+    return result
+
+
+def evaluated(run: Run) -> Evaluation:
+    """Read the test set with a run, once: the scores are kept in its folder.
+
+    They are measured anew when the export, the dataset's fingerprint or the version of a metric has changed.
+    """
+    scores, exported = run.folder / EVALUATION, run.folder / "export"
+    if not (exported / "model.onnx").exists():
+        export(run, exported)
+    if scores.exists() and is_current(stored := read_json(scores), exported):
+        return Evaluation(**stored)
+    evaluation, predictions = evaluate(exported)
+    predictions.save(run.folder / PREDICTIONS)
+    write_json(scores, evaluation.to_dict())
+    return evaluation
+
+
+def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.Result:
+    """Return the board's row for the seeds of one pair."""
+    job, of_chosen = chosen.job, evaluations[runs.index(chosen)]
+    confusion = np.array(of_chosen.confusion)
+    return results.Result(
+        model=job.model,
+        architecture=job.architecture,
+        title=registry.get(job.architecture).title,
+        licence=LICENCE,
+        dataset=job.dataset,
+        dataset_fingerprint=of_chosen.dataset_fingerprint,
+        training_fingerprint=chosen.history["fingerprint"],
+        metric_versions=of_chosen.metric_versions,
+        recipe=job.recipe.to_dict(),
+        selection="highest validation accuracy",
+        shipped_seed=job.seed,
+        revision=of_chosen.revision,
+        seeds=[
+            results.SeedResult(
+                seed=run.job.seed,
+                validation_accuracy=run.history["validation"]["accuracy"],
+                epochs=len(run.history["epochs"]),
+                metrics=evaluation.metrics,
+            )
+            for run, evaluation in zip(runs, evaluations, strict=True)
+        ],
+        accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),
+        macro_f1_interval=list(macro_f1_interval(confusion)),
+        corruptions=of_chosen.corruptions,
+        per_class=of_chosen.per_class,
+        confusion=of_chosen.confusion,
+        environment=chosen.environment,
+        evaluation_environment=of_chosen.environment,
+        date=max(evaluation.date for evaluation in evaluations),
+        claimed=claim_of(job.architecture, job.dataset),
+    )
+
+
+def record_speed(runs: Path, folder: Path = results.RECORDS) -> list[str]:
+    """Measure the speed of every recorded model in one run and write it into the records.
+
+    Args:
+        runs: where trainings are; a model is looked for among the shipped ones first.
+        folder: of the records.
+
+    Returns:
+        The models whose measured folder is nowhere: they keep the speed that they had.
+    """
+    recorded = results.read_all(folder)
+    found = {result.model: place for result in recorded if (place := published(result, runs))}
+    measured = speed.measure(found)
+    for result in recorded:
+        if result.model in measured:
+            results.write(replace(result, speed=measured[result.model]), folder=folder)
+    return [result.model for result in recorded if result.model not in found]
+
+
+def published(result: results.Result, runs: Path) -> Path | None:
+    """Return the published folder that a record was measured on; None if it is not on this disk."""
+    pair = runs / f"{result.architecture}.{result.dataset}" / result.recipe["name"]
+    places = (PRETRAINED / result.model, pair / f"seed-{result.shipped_seed}" / "export")
+    return next((p for p in places if (p / "model.onnx").exists() and revision(p) == result.revision), None)

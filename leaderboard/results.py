@@ -1,0 +1,196 @@
+"""Result <-> `records/<dataset>/<model>.json`: one file a row of the board, with all that its figures rest on.
+
+Beside it lies `<model>.npz`, what the shipped model said of every test sample.
+"""
+
+import functools
+import logging
+import os
+import statistics
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+
+from leaderboard import metrics
+from leaderboard.predictions import Predictions
+from zoo import data
+from zoo.errors import ZooError
+from zoo.files import read_json, write_json
+
+RECORDS = Path(os.environ.get("ZOO_RECORDS") or Path(__file__).parent / "records")
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One training of a row."""
+
+    seed: int
+    validation_accuracy: float  # what the shipped seed is chosen by
+    epochs: int
+    metrics: dict[str, float]  # on the test set
+
+
+@dataclass(frozen=True)
+class Result:
+    """A row of the board; a closed schema of plain JSON types, fractions in [0, 1]."""
+
+    model: str  # architecture.dataset, with the recipe where it is not `zoo`
+    architecture: str
+    title: str  # the network and its source
+    licence: str  # of the weights, an SPDX name in lower case
+    dataset: str
+    dataset_fingerprint: str  # SHA-256 of the test split
+    training_fingerprint: str  # SHA-256 of the training split
+    metric_versions: dict[str, int]  # by which the scores were computed
+    recipe: dict  # every hyper-parameter
+    selection: str  # by what the shipped seed was chosen
+    shipped_seed: int
+    revision: str  # SHA-256 of the shipped model.onnx
+    seeds: list[SeedResult]
+    accuracy_interval: list[float]  # Wilson, 95%, of the shipped seed
+    macro_f1_interval: list[float]  # bootstrap, 95%, of the shipped seed
+    corruptions: dict[str, float]  # accuracy of the shipped seed under each
+    per_class: list[dict]  # of the shipped seed: label, precision, recall, f1, support
+    confusion: list[list[int]]  # of the shipped seed: rows are the true classes
+    environment: dict  # commit, versions, processor, devices of the shipped seed's training
+    evaluation_environment: dict  # commit, versions, processor
+    date: str  # ISO 8601, UTC, of the evaluation
+    claimed: dict | None = None  # accuracy and source, as others stated them
+    speed: dict | None = None  # see `leaderboard.speed`
+    history: list[dict] = field(default_factory=list)  # what stood here before, oldest first; see `summary`
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Result":
+        """Rebuild a result; ZooError names the fields that are missing or unknown."""
+        expected, found = {f.name for f in fields(cls)}, set(values)
+        if expected != found:
+            problems = [f"lacks {name}" for name in sorted(expected - found)]
+            problems += [f"has the unknown {name}" for name in sorted(found - expected)]
+            raise ZooError(f"The record of {values.get('model', 'a model')} {', '.join(problems)}.")
+        result = cls(**{**values, "seeds": [SeedResult(**seed) for seed in values["seeds"]]})
+        result.shipped("accuracy")  # a record without its shipped seed is no record
+        return result
+
+    @functools.cached_property
+    def means(self) -> dict[str, float]:
+        """Every metric's mean over the seeds."""
+        first, *others = (seed.metrics for seed in self.seeds)
+        return {name: sum((o[name] for o in others), value) / len(self.seeds) for name, value in first.items()}
+
+    def mean(self, metric: str) -> float:
+        """Return a metric's mean over the seeds."""
+        return self.means[metric]
+
+    def spread(self, metric: str) -> float | None:
+        """Return a metric's standard deviation over the seeds (n - 1); None for one seed."""
+        return statistics.stdev(seed.metrics[metric] for seed in self.seeds) if len(self.seeds) > 1 else None
+
+    def shipped(self, metric: str) -> float:
+        """Return a metric of the shipped seed."""
+        for seed in self.seeds:
+            if seed.seed == self.shipped_seed:
+                return seed.metrics[metric]
+        raise ZooError(f"The record of {self.model} has no seed {self.shipped_seed}, which it says is shipped.")
+
+    @property
+    def samples(self) -> int:
+        """Size of the test set."""
+        return sum(map(sum, self.confusion))
+
+    @property
+    def errors(self) -> int:
+        """Test samples that the shipped model read wrong."""
+        return self.samples - sum(row[i] for i, row in enumerate(self.confusion))
+
+    @property
+    def summary(self) -> dict:
+        """What the history keeps of a row."""
+        scores = {"accuracy": self.mean("accuracy"), "macro_f1": self.mean("macro_f1"), "seeds": len(self.seeds)}
+        commit = self.evaluation_environment.get("commit")
+        return {"date": self.date, "commit": commit, **scores, "dataset_fingerprint": self.dataset_fingerprint}
+
+    @property
+    def comparable(self) -> bool:
+        """Whether the accuracy is of the samples and the metric of today, so that the row can be ranked."""
+        spec = data.DATASETS.get(self.dataset)
+        same_data = spec is None or spec.fingerprints["test"] == self.dataset_fingerprint
+        return same_data and self.metric_versions.get("accuracy") == metrics.versions()["accuracy"]
+
+    @property
+    def stale(self) -> str | None:
+        """Why the scores do not compare with those measured today; None where they do."""
+        spec = data.DATASETS.get(self.dataset)
+        if spec and spec.fingerprints["test"] != self.dataset_fingerprint:
+            return f"measured on another version of {self.dataset} ({self.dataset_fingerprint[:12]})"
+        current = metrics.versions()
+        stated = self.metric_versions | (self.speed or {}).get("metric_versions", {})
+        changed = [name for name, version in stated.items() if current.get(name) != version]
+        return f"measured by an earlier version of {', '.join(sorted(changed))}" if changed else None
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A record that cannot be read, and why."""
+
+    model: str
+    dataset: str
+    reason: str
+
+
+def path_of(model: str, dataset: str, folder: Path | None = None) -> Path:
+    """Return where a record is."""
+    return (folder or RECORDS) / dataset / f"{model}.json"
+
+
+def write(result: Result, predictions: Predictions | None = None, folder: Path | None = None) -> Path:
+    """Write a record and its predictions and return its path; what stood there before goes into its history."""
+    path = path_of(result.model, result.dataset, folder)
+    if path.exists() and isinstance(before := read(path), Result):
+        history = before.history + ([before.summary] if before.date != result.date else [])
+        result = replace(result, history=history, speed=result.speed or _same_model(before, result))
+    if predictions is not None:
+        predictions.save(path.with_suffix(".npz"))
+    write_json(path, asdict(result))
+    return path
+
+
+def scan(folder: Path | None = None) -> Iterator[Result | Broken]:
+    """Yield every record, by dataset and model; one that cannot be read as what is wrong with it."""
+    for path in sorted((folder or RECORDS).glob("*/*.json")):
+        yield read(path)
+
+
+def read_all(folder: Path | None = None) -> list[Result]:
+    """Return every record that can be read, by dataset and model; the others are logged."""
+    found = list(scan(folder))
+    for broken in found:
+        if isinstance(broken, Broken):
+            log.warning("%s is left out: %s", broken.model, broken.reason)
+    return [result for result in found if isinstance(result, Result)]
+
+
+def read(path: Path) -> Result | Broken:
+    """Return one record, or what is wrong with it."""
+    try:
+        result = Result.from_dict(read_json(path))
+        if (result.model, result.dataset) != (path.stem, path.parent.name):
+            raise ZooError(f"It says that it is {result.model} on {result.dataset}.")
+        return result
+    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
+        said = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
+        return Broken(path.stem, path.parent.name, f"{path.name} is not a record. {said}")
+
+
+def predictions(result: Result, folder: Path | None = None) -> Predictions | None:
+    """Return what the shipped model said of every test sample; None where that is not kept or not readable."""
+    try:
+        found = Predictions.load(path_of(result.model, result.dataset, folder).with_suffix(".npz"))
+    except ZooError as error:
+        log.warning("%s: %s", result.model, error)
+        return None
+    return found if len(found.labels) == result.samples else None
+
+
+def _same_model(before: Result, now: Result) -> dict | None:
+    return before.speed if before.revision == now.revision else None

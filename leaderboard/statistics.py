@@ -1,0 +1,117 @@
+"""How far a score can be trusted: intervals, the paired test of two models, and which rows share a rank.
+
+scipy is imported where it is needed: the Space starts from ranks that were computed before.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+ALPHA = 0.05  # chance of telling two equal models apart
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """Two models on the same samples (McNemar, 1947; exact: Edwards, 1948)."""
+
+    both: int  # samples that both read right
+    only_first: int
+    only_second: int
+    neither: int
+    p_value: float  # two-sided: how likely such a difference is if neither is better
+
+
+def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval of a proportion that was measured as `right` of `total` (Wilson, 1927)."""
+    from scipy.stats import binomtest
+
+    interval = binomtest(right, total).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def macro_f1_interval(
+    confusion: np.ndarray, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of macro F1 (Efron and Tibshirani, 1993).
+
+    To draw N samples with replacement is to draw N cells of the confusion matrix, so that is what is drawn.
+
+    Args:
+        confusion: integers (classes, classes), rows are the true classes.
+        confidence: share of such intervals that hold the true value.
+        resamples: how many test sets are drawn.
+        seed: of the draws; the same matrix has the same interval.
+    """
+    cells = np.asarray(confusion, dtype=float)
+    total = int(cells.sum())
+    drawn = np.random.default_rng(seed).multinomial(total, cells.ravel() / total, resamples)
+    drawn = drawn.reshape(resamples, *cells.shape)
+    hits = drawn[:, range(len(cells)), range(len(cells))]
+    f1 = 2 * hits / np.maximum(drawn.sum(axis=1) + drawn.sum(axis=2), 1)
+    tail = (1 - confidence) / 2
+    low, high = np.quantile(f1.mean(axis=1), [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
+    """Compare two models on the same samples.
+
+    Args:
+        first, second: bool (N,), which samples each reads right.
+    """
+    only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
+    return McNemar(
+        both=int((first & second).sum()),
+        only_first=only_first,
+        only_second=only_second,
+        neither=int((~first & ~second).sum()),
+        p_value=float(_exact_p(only_first, only_second)),
+    )
+
+
+def tie_groups(right: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.ndarray]:
+    """Group rows that the exact McNemar test cannot tell apart.
+
+    A row opens a group when it is significantly worse than the row above it, or than the group's first row, so that a
+    long chain of small steps does not make its ends equal. There Bonferroni's correction for all pairs up to that row
+    holds: rows were sorted, so best and worst of many equal models differ by more than two of them do.
+
+    Args:
+        right: bool (rows, samples), which samples each row reads right; the best row first.
+        alpha: the level of one test.
+
+    Returns:
+        groups: int (rows,), 0 is the best group.
+        p_values: float (rows,), of each row against the one above; NaN for the first.
+    """
+    packed = np.packbits(right, axis=1)
+    above, p_values = _worse(packed[:-1], packed[1:], alpha)
+    breaks = np.concatenate([[True], above])
+    ends = np.append(np.flatnonzero(breaks)[1:], len(packed))
+    start = 0
+    for end in ends:  # within a chain of neighbours that are alike
+        while end - start > 2:
+            place = np.arange(2, end - start)  # the row at place 1 was compared as a neighbour
+            worse, _ = _worse(packed[start], packed[start + 2 : end], 2 * alpha / (place * (place + 1)))
+            if not worse.any():
+                break
+            start += 2 + int(worse.argmax())
+            breaks[start] = True
+        start = end
+    return np.cumsum(breaks) - 1, np.concatenate([[np.nan], p_values])
+
+
+def _worse(upper: np.ndarray, lower: np.ndarray, alpha) -> tuple[np.ndarray, np.ndarray]:
+    """Return where `lower` is significantly worse than `upper` and the p-values; rows are packed bits."""
+    only_upper = np.bitwise_count(upper & ~lower).sum(axis=1, dtype=int)
+    only_lower = np.bitwise_count(~upper & lower).sum(axis=1, dtype=int)
+    p_values = _exact_p(only_upper, only_lower)
+    return (p_values < alpha) & (only_upper > only_lower), p_values
+
+
+def _exact_p(only_first, only_second):
+    """Return the two-sided binomial p-value of counts that are equally likely under the null hypothesis."""
+    from scipy.special import bdtr
+
+    fewer = np.minimum(only_first, only_second)
+    return np.minimum(1.0, 2 * bdtr(fewer, np.add(only_first, only_second), 0.5))

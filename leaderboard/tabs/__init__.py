@@ -1,0 +1,1 @@
+"""The leaderboard's tabs in the Space: the only modules of the package that know Gradio."""

@@ -1,0 +1,122 @@
+"""Plots as HTML: text stays text at any width, colours are the theme's in light and dark, marks are links."""
+
+import itertools
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from leaderboard.tabs.markup import esc, link
+
+
+@dataclass(frozen=True)
+class Axis:
+    """A direction of a plot, in the units of its data."""
+
+    title: str
+    low: float
+    high: float
+    ticks: tuple[float, ...]
+    write: Callable[[float], str] = "{:g}".format
+    log: bool = False
+
+    @classmethod
+    def over(cls, title: str, values: Sequence[float], write=None, log: bool = False) -> "Axis":
+        """Return an axis that holds the values, with ticks at round numbers."""
+        low, high = min(values), max(values)
+        if log:
+            low, high = math.log10(low), math.log10(high)
+            margin = max(0.08 * (high - low), 0.15)
+            low, high = low - margin, high + margin
+            ticks = [d * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for d in (1, 2, 5)]
+            ticks = [tick for tick in ticks if low <= math.log10(tick) <= high]
+            if len(ticks) > 6:
+                ticks = [tick for tick in ticks if f"{tick:e}".startswith("1")]
+            return cls(title, 10**low, 10**high, tuple(ticks), write or "{:g}".format, True)
+        margin = 0.08 * (high - low) or 0.005 * abs(high) or 1.0
+        low, high = low - margin, high + margin
+        step = _round_step((high - low) / 4)
+        first = math.ceil(low / step)
+        ticks = tuple(n * step for n in range(first, math.floor(high / step) + 1))
+        return cls(title, low, high, ticks, write or "{:g}".format)
+
+    def reversed(self) -> "Axis":
+        """Return this axis running the other way."""
+        return replace(self, low=self.high, high=self.low)
+
+    def place(self, value: float) -> float:
+        """Return where a value lies, percent of the axis."""
+        low, high = self.low, self.high
+        if self.log:
+            value, low, high = math.log10(value), math.log10(low), math.log10(high)
+        return 100 * (value - low) / (high - low)
+
+
+@dataclass(frozen=True)
+class Line:
+    """Joined points; `css` is "accent" or "muted"."""
+
+    xs: Sequence[float]
+    ys: Sequence[float]
+    css: str = "accent"
+    title: str = ""
+    step: bool = False  # level until the next point, as a front is
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A point that can be hovered, focused and followed.
+
+    label: written beside it; empty: only shown in the hint.
+    hint: lines shown on hover and focus, plain text, the first one strong.
+    visit: what the link leads to; None: no link.
+    """
+
+    x: float
+    y: float
+    hint: tuple[str, ...]
+    label: str = ""
+    css: str = ""
+    visit: dict | None = None
+
+
+def plot(x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = (), css: str = "") -> str:
+    """Return a plot as HTML; what it shows is also said in words or a table where it stands."""
+    across = "".join(f'<i style="left:{x.place(t):.2f}%"><b>{esc(x.write(t))}</b></i>' for t in x.ticks)
+    up = "".join(f'<i style="bottom:{y.place(t):.2f}%"><b>{esc(y.write(t))}</b></i>' for t in y.ticks)
+    drawn = "".join(_polyline(line, x, y) for line in lines)
+    titles = "".join(f'<li class="{line.css}">{esc(line.title)}</li>' for line in lines if line.title)
+    return (
+        f'<figure class="plot {css}"><figcaption>{esc(y.title)}</figcaption>'
+        f'<div class="area"><div class="up" aria-hidden="true">{up}</div>'
+        f'<div class="across" aria-hidden="true">{across}</div>'
+        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
+        f'<div class="marks">{"".join(_mark(mark, x, y) for mark in marks)}</div></div>'
+        f'<p class="below">{esc(x.title)}</p>{f"<ul>{titles}</ul>" if titles else ""}</figure>'
+    )
+
+
+def _polyline(line: Line, x: Axis, y: Axis) -> str:
+    points = [(x.place(a), 100 - y.place(b)) for a, b in zip(line.xs, line.ys, strict=True)]
+    if line.step:
+        corners = [(after[0], before[1]) for before, after in itertools.pairwise(points)]
+        points = [p for pair in zip(points, [*corners, (100, points[-1][1])], strict=True) for p in pair]
+    path = " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
+    return f'<polyline class="{line.css}" points="{path}" vector-effect="non-scaling-stroke"/>'
+
+
+def _mark(mark: Mark, x: Axis, y: Axis) -> str:
+    left, bottom = x.place(mark.x), y.place(mark.y)
+    first, *rest = map(esc, mark.hint)
+    side = " left" if left > 55 else ""
+    inner = f'<span class="hint{side}"><strong>{first}</strong>{"".join(f"<br>{line}" for line in rest)}</span>'
+    if mark.label:
+        inner += f'<span class="label{" start" if left < 15 else ""}">{esc(mark.label)}</span>'
+    style = f"left:{left:.2f}%;bottom:{bottom:.2f}%"
+    if mark.visit is None:
+        return f'<span class="mark {mark.css}" tabindex="0" style="{style}">{inner}</span>'
+    return link(inner, css=f"mark {mark.css}", style=style, **mark.visit)
+
+
+def _round_step(rough: float) -> float:
+    size = 10 ** math.floor(math.log10(rough))
+    return next(step * size for step in (1, 2, 5, 10) if step * size >= rough)

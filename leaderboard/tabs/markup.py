@@ -1,0 +1,85 @@
+"""Small pieces of HTML that every page of the board uses. Whatever comes from a record is escaped here."""
+
+import base64
+import html
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlencode
+
+import cv2
+import numpy as np
+
+from leaderboard import table
+
+VISIT = Path(__file__).with_name("visit.js").read_text(encoding="utf-8")  # makes links of pages links of the Space
+esc = html.escape
+
+
+def address(**parts: str) -> str:
+    """Return the deep link to a place of the board, for example `address(model="lenet5.mnist")`."""
+    return "?" + urlencode({"tab": "leaderboard", **parts})
+
+
+def link(inner: str, css: str = "", style: str = "", **parts: str) -> str:
+    """Return a link to a place of the board, which the page follows without loading anew.
+
+    Args:
+        inner: HTML.
+        css: class of the link.
+        style: inline style.
+        parts: of the address; they are also what the `visit` event tells the server.
+    """
+    extra = f' class="{css}"' * bool(css) + f' style="{style}"' * bool(style)
+    return f'<a href="{esc(address(**parts))}" data-visit="{esc(json.dumps(parts))}"{extra}>{inner}</a>'
+
+
+def name(model: str) -> str:
+    """Return a model's name with its dataset set back."""
+    network, dot, dataset = model.rpartition(".")
+    return f"{esc(network)}<span>{esc(dot + dataset)}</span>"
+
+
+def model_link(model: str) -> str:
+    """Return a link to a model's page."""
+    return link(name(model), css="model", model=model)
+
+
+def written(column: str, value: object) -> str:
+    """Return a value of the frame as people read it, in HTML; nothing where there is none."""
+    if value is None or value != value:  # NaN
+        return ""
+    return esc(table.BY_NAME[column].write(value))
+
+
+def badge(status: str) -> str:
+    """Return a mark of a row that is not simply verified."""
+    return "" if status == table.VERIFIED else f'<small class="badge {esc(status)}">{esc(status)}</small>'
+
+
+def facts(pairs: Iterable[tuple[str, str]]) -> str:
+    """Return a list of facts; the values are HTML."""
+    return "<dl>" + "".join(f"<div><dt>{esc(key)}</dt><dd>{value}</dd></div>" for key, value in pairs) + "</dl>"
+
+
+def grid(header: Iterable[str], rows: Iterable[Iterable[str]], css: str = "") -> str:
+    """Return a plain table; the cells are HTML, the first of a row is its header."""
+    head = "".join(f'<th scope="col">{esc(title)}</th>' for title in header)
+    body = "".join(
+        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
+    )
+    inner = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    return f'<div class="scroll"><table class="grid {css}">{inner}</table></div>'
+
+
+def picture(image: np.ndarray, alt: str) -> str:
+    """Return an <img> of uint8 (H, W)."""
+    png = base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
+    return (
+        f'<img src="data:image/png;base64,{png}" alt="{esc(alt)}" width="{image.shape[1]}" height="{image.shape[0]}">'
+    )
+
+
+def message(text: str) -> str:
+    """Return a sentence that stands for a page which cannot be shown."""
+    return f'<div class="notice" role="status"><p>{esc(text)}</p></div>'

@@ -1,0 +1,24 @@
+// A link with data-visit is followed within the page; with a modifier key it is a link like any other.
+element.addEventListener('click', (event) => {
+  const link = event.target.closest('[data-visit], [data-order]');
+  if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
+  event.preventDefault();
+  if (link.dataset.order) return trigger('order', JSON.parse(link.dataset.order));
+  show(link.getAttribute('href'));
+  trigger('visit', JSON.parse(link.dataset.visit));
+});
+
+// The address names what is shown, so that it can be sent to someone.
+watch('value', () => {
+  const shown = element.querySelector('[data-address]');
+  if (shown) show(shown.dataset.address);
+});
+
+function show(place) {
+  const address = new URLSearchParams(location.search);
+  for (const key of ['tab', 'dataset', 'model', 'first', 'second', 'view']) address.delete(key);
+  for (const [key, value] of new URLSearchParams(place)) address.set(key, value);
+  history.replaceState(history.state, '', '?' + address);
+}
+
+if (new URLSearchParams(location.search).has('embed')) document.documentElement.classList.add('embedded');

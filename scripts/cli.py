@@ -1,0 +1,36 @@
+"""What every script shares: the repository on the path, a log on the terminal, and one sentence for a mistake.
+
+Import it first: it lets a script run from a fresh clone that was not installed.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+# The repository comes first and this folder last: its `evaluate.py` must not hide the package of that name.
+SCRIPTS = ROOT / "scripts"
+sys.path[:] = [str(ROOT), *(path for path in sys.path if Path(path or ".").resolve() != SCRIPTS), str(SCRIPTS)]
+
+
+def run(main: Callable[[], int | None]) -> None:
+    """Run a script's `main` and exit: 0 or what it returns, 2 for bad input, 130 when it is interrupted."""
+    from zoo.errors import ZooError
+
+    try:
+        sys.exit(main())
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+
+
+def show_log(handler: logging.Handler) -> None:
+    """Send the zoo's own log, from INFO, to `handler`."""
+    for package in ("zoo", "leaderboard"):
+        logger = logging.getLogger(package)
+        logger.setLevel(logging.INFO)
+        logger.addHandler(handler)

@@ -1,0 +1,53 @@
+"""Measure a published model on the test set of its dataset; say whether its row on the board still holds.
+
+python scripts/evaluate.py lenet5.mnist           print its scores
+python scripts/evaluate.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
+python scripts/evaluate.py ./runs/…/export        a folder that is not shipped
+"""
+
+import argparse
+from pathlib import Path
+
+import cli
+from rich.console import Console
+from rich.table import Table
+
+from leaderboard import checking, results
+from leaderboard.evaluation import evaluate
+from zoo import hub
+
+
+def main() -> int:
+    """Print the scores; with --check, 1 if the record says otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
+    parser.add_argument("--check", action="store_true", help="compare with the record")
+    parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
+    arguments = parser.parse_args()
+    folder = hub.resolve(arguments.model)
+    result = checking.record_of(folder, arguments.records) if arguments.check else None
+    evaluation, predictions = evaluate(folder)
+    if result is None:
+        show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in evaluation.metrics.items()])
+        return 0
+    check = checking.compare(result, results.predictions(result, arguments.records), evaluation, predictions)
+    show(
+        ("metric", "recorded", "measured", ""),
+        [(c.name, f"{c.recorded:.6g}", f"{c.measured:.6g}", "" if c.agrees else "DIFFERS") for c in check.scores],
+    )
+    print(check.sentence)
+    return 0 if check.agrees else 1
+
+
+def show(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table."""
+    table = Table()
+    for title in titles:
+        table.add_column(title, justify="left" if title == titles[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)

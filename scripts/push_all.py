@@ -1,0 +1,233 @@
+"""Publish models on the Hub: every published folder to its repo, with its card, in one commit, only if it changed.
+
+    python scripts/push_all.py --dry-run                   what would be done; nothing is sent
+    python scripts/push_all.py                             every shipped model to <ZOO_NAMESPACE>/<model>
+    python scripts/push_all.py --only lenet5.mnist --private --namespace me
+
+The token is HF_TOKEN or the one of `hf auth login`. It may be stopped at any moment: the same command goes on with what
+is left. Cards and figures are made from the records, under runs/hub, where they can be read before they are pushed.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import cli
+
+from leaderboard import results
+from zoo import cards, data, hub, originals, reports, settings
+from zoo.errors import UnknownName, ZooError
+from zoo.files import read_json, replacing
+from zoo.predictor import Predictor
+
+LICENCE = "apache-2.0"
+SAMPLES = 30  # test samples in a card's picture, or one a class
+
+
+def main() -> int:
+    """Do what the command line says; 2 if a repo was refused or failed."""
+    arguments = parse()
+    cli.show_log(logging.StreamHandler())
+    records = {result.model: result for result in results.read_all(arguments.records)}
+    if not arguments.dry_run:
+        hub.require_token()
+    failed = 0
+    for folder in chosen(arguments):
+        repo = f"{arguments.namespace}/{folder.name}"
+        try:
+            files = stage(folder, repo, records, arguments.staging / folder.name)
+            done = hub.push(
+                repo, files, edited_card=arguments.cards, private=arguments.private, dry_run=arguments.dry_run
+            )
+            print(f"{'would be ' if arguments.dry_run and done.differs else ''}{done}", flush=True)
+            if arguments.dry_run:
+                print("".join(f"  {line}\n" for line in listing(done)), end="")
+        except hub.Forbidden:
+            raise  # the others would be refused for the same reason
+        except ZooError as error:
+            if isinstance(error, hub.CardEdited):
+                print(error.diff)
+            print(f"error: {error}", file=sys.stderr)
+            failed += 1
+    return 2 if failed else 0
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--only", help="models, comma-separated")
+    parser.add_argument("--dry-run", action="store_true", help="say what would be done; send nothing")
+    parser.add_argument("--private", action="store_true", help="new repos are private")
+    parser.add_argument(
+        "--namespace",
+        default=settings.namespace(),
+        help="user or organisation (default: ZOO_NAMESPACE: %(default)s)",
+    )
+    parser.add_argument(
+        "--cards", choices=("refuse", "keep", "replace"), default="refuse",
+        help="what becomes of a card that was edited on the Hub (default: refuse, with a diff)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--models", type=Path, default=settings.PRETRAINED, help="folder of published folders (default: zoo/pretrained)"
+    )
+    parser.add_argument(
+        "--records", type=Path, default=results.RECORDS, help="folder of the records (default: leaderboard/records)"
+    )
+    parser.add_argument(
+        "--staging", type=Path, default=cli.ROOT / "runs" / "hub", help="where cards are made (default: runs/hub)"
+    )
+    return parser.parse_args()
+
+
+def chosen(arguments: argparse.Namespace) -> list[Path]:
+    """Return the published folders to push; UnknownName lists the nearest."""
+    there = {path.parent.name: path.parent for path in sorted(arguments.models.glob(f"*/{hub.MODEL_FILES[0]}"))}
+    if not arguments.only:
+        if not there:
+            raise ZooError(f"There is no published model in {arguments.models}: train some with --ship first.")
+        return list(there.values())
+    names = [name.strip() for name in arguments.only.split(",") if name.strip()]
+    for name in names:
+        if name not in there:
+            raise UnknownName("published model", name, there)
+    return [there[name] for name in names]
+
+
+def listing(done: hub.Push) -> Iterator[str]:
+    """Yield a line a file that differs."""
+    for sign, paths in (("+", done.added), ("~", done.changed), ("-", done.deleted)):
+        yield from (f"{sign} {path}" for path in paths)
+
+
+def stage(folder: Path, repo: str, records: dict[str, results.Result], staging: Path) -> dict[str, Path]:
+    """Make the card of a published folder; return all that its repo is to hold, path in the repo -> file here."""
+    if folder.name not in records:
+        raise ZooError(f"{folder.name} has no record, so nothing to write into its card: run scripts/train_all.py.")
+    result = records[folder.name]
+    metadata = read_json(folder / "metadata.json")
+    if metadata["seed"] != result.shipped_seed:
+        raise ZooError(
+            f"{folder.name}: the folder holds seed {metadata['seed']}, but its record is of seed {result.shipped_seed}."
+        )
+    files = {name: folder / name for name in (*hub.MODEL_FILES, "history.json") if (folder / name).exists()}
+    figures = draw_figures(folder, result, staging)
+    facts = facts_of(folder, repo, result, {f"figures/{path.name}": caption for path, caption in figures.items()})
+    facts["files"] = {name: path.stat().st_size for name, path in files.items()}
+    scores = scores_of(result)
+    texts = {cards.CARD: cards.render(facts, scores), **cards.eval_results(facts, scores)}
+    for name, text in texts.items():
+        with replacing(staging / name) as staged:
+            staged.write_text(text, encoding="utf-8")
+    made = {name: staging / name for name in texts} | {f"figures/{path.name}": path for path in figures}
+    return files | made
+
+
+def facts_of(folder: Path, repo: str, result: results.Result, figures: dict[str, str]) -> dict:
+    """Return what a card says of a model, see `cards.render`."""
+    metadata, preprocessor, history = (
+        read_json(folder / name) for name in ("metadata.json", "preprocessor_config.json", "history.json")
+    )
+    spec, known = data.get(result.dataset), originals.ORIGINALS.get(result.dataset)
+    return {
+        "model": result.model,
+        "repo": repo,
+        "title": result.title,
+        "licence": LICENCE,
+        "parameters": metadata["parameters"],
+        "seed": metadata["seed"],
+        "labels": preprocessor["labels"],
+        "script": preprocessor["script"],
+        "input_shape": input_shape(folder),
+        "contract": preprocessor["contract"],
+        "recipe": result.recipe,
+        "dataset": {
+            "name": spec.name,
+            "title": spec.title,
+            "hub_id": spec.hub_id,
+            "source": spec.source,
+            "terms": known.terms if known else "",
+            "limits": known.limits if known else (),
+        },
+        "training": {
+            "samples": history["samples"],
+            "epochs": len(history["epochs"]),
+            "seconds": history["training_seconds"],
+            **{key: result.environment.get(key) for key in ("commit", "versions", "processor")},
+        },
+        "figures": figures,
+    }
+
+
+def input_shape(folder: Path) -> tuple[int, int, int]:
+    """Return height, width and channels of the images that a published folder's model takes."""
+    layers = read_json(folder / "config.json")["config"]["layers"]
+    return tuple(next(layer for layer in layers if layer["class_name"] == "InputLayer")["config"]["batch_shape"][1:])
+
+
+def scores_of(result: results.Result) -> dict:
+    """Return what a card says of a record, see `cards.render`."""
+    return {
+        "metrics": {
+            name: {"mean": result.mean(name), "std": result.spread(name), "shipped": result.shipped(name)}
+            for name in cards.METRICS
+            if name in result.seeds[0].metrics
+        },
+        "seeds": len(result.seeds),
+        "interval": result.accuracy_interval,
+        "per_class": result.per_class,
+        "confusion": result.confusion,
+        "date": result.date,
+        "fingerprint": result.dataset_fingerprint,
+    }
+
+
+def draw_figures(folder: Path, result: results.Result, staging: Path) -> dict[Path, str]:
+    """Draw a card's figures where they are missing or old; return path -> caption."""
+    labels = read_json(folder / "preprocessor_config.json")["labels"]
+    history = read_json(folder / "history.json")
+    title, epochs, kept = result.model, history["epochs"], history["kept_epoch"]
+    spec = data.get(result.dataset)
+    figures = {}
+
+    def draw(name: str, caption: str, key: list, figure) -> None:
+        figures[reports.draw(staging / "figures" / name, key, figure)] = caption
+
+    draw(
+        "confusion.png",
+        "Confusion matrix of the test set: rows are the true classes, colour shows the mistakes",
+        [title, result.confusion, labels],
+        lambda: reports.confusion(result.confusion, labels, f"{title}, test set"),
+    )
+    draw(
+        "curves.png",
+        "Error and loss by epoch, on training and on validation samples",
+        [title, epochs, kept],
+        lambda: reports.curves(epochs, kept, title),
+    )
+    if spec.image_shape is not None:  # pages are no picture of this kind
+        try:
+            draw(
+                "samples.png",
+                "Samples of the test set with what the model reads and how surely; mistakes are orange",
+                [read_json(folder / "metadata.json"), result.dataset_fingerprint, labels],
+                lambda: draw_samples(folder, spec),
+            )
+        except data.DataError as error:
+            logging.getLogger("zoo").warning("%s: its card has no picture of samples: %s", result.model, error)
+    return figures
+
+
+def draw_samples(folder: Path, spec: data.DatasetSpec):
+    """Draw the first test samples of every class with what the model reads."""
+    test = data.load(spec.name, "test")
+    each = max(1, SAMPLES // len(spec.labels))
+    by_class = [(test.labels == label).nonzero()[0][:each] for label in range(len(spec.labels))]
+    rows = [row for turn in zip(*by_class, strict=True) for row in turn]
+    probabilities = Predictor.load(folder)(test.images[rows])
+    return reports.samples(test.images[rows], test.labels[rows], probabilities, spec.labels)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,28 @@
+"""The Hugging Face Space: `python spaces_app.py` serves it on port 7860 (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
+
+import gradio as gr
+
+from leaderboard.tabs import board
+from zoo.tabs import draw, theme
+
+MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
+<p>Small networks that read handwriting, side by side: draw for them, then see how they were measured.</p></header>"""
+
+with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+    gr.HTML(MASTHEAD, apply_default_css=False)
+    with gr.Tabs(elem_id="tabs") as tabs:
+        with gr.Tab("Draw", id="draw"):
+            draw.tab()
+        with gr.Tab("Leaderboard", id="leaderboard"):
+            links = board.tab()
+    links.follow(demo, tabs)
+
+if __name__ == "__main__":
+    draw.warm()
+    demo.launch(
+        theme=theme.theme(),
+        css_paths=[theme.STYLE, board.STYLE],
+        footer_links=["api"],
+        max_file_size="20mb",
+        ssr_mode=False,
+    )

@@ -1,0 +1,73 @@
+"""A real browser before a real Space. `CHROMIUM` names the browser; where there is none, tests skip, or fail in CI."""
+
+import os
+import shutil
+
+import pytest
+from records import write_board
+from space import serve
+
+NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--no-first-run",
+    "--disable-component-update",
+    "--disable-sync",
+)
+
+
+@pytest.fixture(scope="session")
+def space(tmp_path_factory):
+    """The Space over a board of made-up rows, whatever is shipped."""
+    with serve(ZOO_RECORDS=str(write_board(tmp_path_factory.mktemp("records")))) as space:
+        yield space
+
+
+@pytest.fixture(scope="session")
+def browser():
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, NAMES)), None)
+    if path is None:
+        missing = "no browser: install Chromium, or name one in CHROMIUM"
+        pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser, space):
+    """Return a function that opens an address of the Space on a screen; no page errs or asks another server."""
+    contexts, asked, errors = [], [], []
+
+    def visit(address="", awaited="#draw-pad .sheet", **screen):
+        context = browser.new_context(**screen)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("request", lambda request: asked.append(request.url))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"{space.url}/{address}")
+        page.wait_for_selector(awaited)
+        return page
+
+    yield visit
+    for context in contexts:
+        context.close()
+    assert errors == []
+    assert [url for url in asked if not url.startswith((space.url, "data:", "blob:"))] == []
+
+
+@pytest.fixture
+def page(visit):
+    """The Space on a desk."""
+    return visit(viewport={"width": 1280, "height": 900})
+
+
+@pytest.fixture
+def phone(visit):
+    """The Space on a phone."""
+    return visit(viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True, device_scale_factor=3)

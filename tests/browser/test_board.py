@@ -1,0 +1,116 @@
+"""The leaderboard as a visitor uses it, over the made-up rows of `records.write_board`."""
+
+import json
+
+import pytest
+
+DESK = {"viewport": {"width": 1280, "height": 900}}
+CELLS = """column => [...document.querySelectorAll(`#board-table tbody [data-column="${column}"]`)]
+    .map(cell => cell.innerText.trim())"""
+NAMES = "() => [...document.querySelectorAll('#board-table tbody th .model')].map(name => name.innerText.trim())"
+MODELS = ["hdr_cnn.mnist", "mnist_cnn.mnist", "lenet5.mnist", "tiny.mnist"]
+
+
+@pytest.fixture
+def board(visit):
+    return visit("?tab=leaderboard", "#board-table tbody tr", **DESK)
+
+
+def column(page, name):
+    """Cells of a column, from top to bottom."""
+    return page.evaluate(CELLS, name)
+
+
+def wait_for_models(page, expected):
+    """Wait until the table shows these models, in this order."""
+    page.wait_for_function(f"expected => ({NAMES})().join() === expected", arg=",".join(expected))
+
+
+def test_it_ranks_with_ties_and_shows_what_is_broken(board):
+    assert column(board, "rank")[:4] == ["=1", "=1", "3", "4"]
+    assert board.evaluate(NAMES)[:4] == MODELS
+    broken = board.locator("#board-table tr.broken")
+    assert broken.count() == 1
+    broken.get_by_role("link").click()
+    board.get_by_text("half.mnist.json is not a record").wait_for()
+
+
+def test_it_filters_by_dataset_words_size_and_status(board):
+    board.locator("#board-search textarea, #board-search input").fill("cnn mnist")
+    wait_for_models(board, ["hdr_cnn.mnist", "mnist_cnn.mnist", "branching CNN ensemble.mnist"])
+    board.get_by_text("Filters and columns").click()
+    board.locator("#board-status").get_by_text("verified").click()
+    wait_for_models(board, ["hdr_cnn.mnist", "mnist_cnn.mnist"])
+    board.locator("#board-search textarea, #board-search input").fill("")
+    board.locator("#board-size input").click()
+    board.get_by_role("option", name="below 10,000").click()
+    wait_for_models(board, ["tiny.mnist"])
+    board.locator("#board-dataset").get_by_text("ahdd", exact=True).click()
+    board.get_by_text("No row is like that").wait_for()
+
+
+def test_it_sorts_numbers_as_numbers(board):
+    head = board.locator('#board-table th[data-column="parameters"]')
+    for direction in ("ascending", "descending"):
+        head.get_by_role("button").click()
+        board.wait_for_selector(f'#board-table th[data-column="parameters"][aria-sort="{direction}"]')
+        counts = [int(text.replace(",", "")) for text in column(board, "parameters") if text]
+        assert counts == sorted(counts, reverse=direction == "descending")
+        assert counts[0] != counts[-1]
+
+
+def test_columns_are_chosen(board):
+    assert column(board, "negative_log_likelihood") == []
+    board.get_by_text("Filters and columns").click()
+    board.locator("#board-columns").get_by_text("NLL", exact=True).click()
+    board.wait_for_selector('#board-table td[data-column="negative_log_likelihood"]')
+    assert column(board, "negative_log_likelihood")[0] == "0.5000"
+
+
+def test_a_point_of_the_front_leads_to_its_model(board):
+    mark = board.locator("#board-front .mark.front").last
+    mark.hover()
+    assert mark.locator(".hint").is_visible()
+    name = mark.locator("strong").inner_text()
+    mark.click()
+    board.wait_for_selector(f'.page h2:has-text("{name}")')
+    assert f"model={name}" in board.url
+    board.get_by_text(f"python scripts/evaluate.py {name} --check").wait_for()
+    assert board.locator("#board-page .samples img").count() == 24
+    assert board.locator("#board-page .confusion tbody tr").count() == 10
+
+
+def test_deep_links_lead_to_their_place(visit):
+    page = visit("?tab=leaderboard&dataset=mnist&model=lenet5.mnist", ".page .score", **DESK)
+    assert page.locator("#board-page h2").inner_text().startswith("lenet5.mnist")
+    page = visit("?tab=leaderboard&dataset=ahdd", "#board-table tbody tr", **DESK)
+    wait_for_models(page, ["resco_mini.ahdd", "lenet5.ahdd", "old.ahdd", "alexnet.ahdd", "averaged CNN ensemble.ahdd"])
+    page = visit("?tab=leaderboard&dataset=overall&embed=1", ".board.overall", **DESK)
+    assert page.locator(".masthead").is_hidden()
+
+
+def test_two_models_are_compared(visit):
+    page = visit("?tab=leaderboard&view=compare&first=hdr_cnn.mnist&second=lenet5.mnist", "#board-pair .p", **DESK)
+    assert float(page.locator("#board-pair .p").inner_text()) < 0.001
+    page.locator("#board-second input").click()
+    page.get_by_role("option", name="mnist_cnn.mnist").click()
+    page.get_by_text("The test cannot tell").wait_for()
+    assert "second=mnist_cnn.mnist" in page.url
+
+
+def test_it_downloads(board):
+    with board.expect_download() as download:
+        board.locator("#download-json").click()
+    rows = json.loads(download.value.path().read_text())
+    assert {row["model"] for row in rows} >= set(MODELS)
+    assert download.value.suggested_filename == "leaderboard.json"
+
+
+def test_a_phone_scrolls_the_table_and_not_the_page(visit):
+    screen = {"viewport": {"width": 390, "height": 844}, "has_touch": True, "is_mobile": True}
+    for address, awaited in (
+        ("?tab=leaderboard", "#board-table tbody tr"),
+        ("?tab=leaderboard&model=lenet5.mnist", ".page"),
+    ):
+        page = visit(address, awaited, **screen)
+        assert page.evaluate("document.documentElement.scrollWidth") == 390

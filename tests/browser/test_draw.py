@@ -1,0 +1,109 @@
+"""Drawing with real pointer events, by mouse and by finger."""
+
+import statistics
+
+from strokes import ARABIC_SEVEN, FOUR, SEVEN, THREE
+
+LATIN = '.reading[data-model$=".mnist"]'
+ARABIC = '.reading[data-model$=".ahdd"]'
+
+# Notes, for every lifted pen, how long it takes until a label stands on the page; ms.
+STOPWATCH = """() => {
+    window.delays = [];
+    let lifted = null;
+    document.querySelector('#draw-pad .sheet').addEventListener('pointerup', () => lifted = performance.now(), true);
+    new MutationObserver(() => {
+        if (lifted === null || !document.querySelector('#draw-answer .reading .glyph')) return;
+        window.delays.push(performance.now() - lifted);
+        lifted = null;
+    }).observe(document.querySelector('#draw-answer'), {subtree: true, childList: true});
+}"""
+
+
+def on_sheet(page, stroke):
+    """Points of a stroke in pixels of the page."""
+    box = page.locator("#draw-pad .sheet").bounding_box()
+    return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+
+
+def draw(page, strokes):
+    for stroke in strokes:
+        first, *rest = on_sheet(page, stroke)
+        page.mouse.move(*first)
+        page.mouse.down()
+        for point in rest:
+            page.mouse.move(*point, steps=4)
+        page.mouse.up()
+
+
+def draw_by_finger(page, strokes):
+    finger = page.context.new_cdp_session(page)
+
+    def touch(kind, points):
+        finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in points]})
+
+    for stroke in strokes:
+        first, *rest = on_sheet(page, stroke)
+        touch("touchStart", [first])
+        for point in rest:
+            touch("touchMove", [point])
+        touch("touchEnd", [])
+
+
+def read(page, card, label):
+    """Wait until a card says a label."""
+    page.wait_for_selector(f'{card}[data-label="{label}"]', timeout=5000)
+
+
+def test_a_digit_drawn_by_mouse_is_read(page):
+    draw(page, THREE)
+    read(page, LATIN, "3")
+    assert page.locator(f"{LATIN} .glyph").inner_text() == "3"
+    assert page.locator(f"{LATIN} .bars li").count() == 10
+    size = page.locator(f"{LATIN} .seen img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
+    assert size == [28, 28]
+
+
+def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
+    draw_by_finger(phone, ARABIC_SEVEN)
+    read(phone, ARABIC, "٧")
+    assert phone.evaluate("scrollY") == 0
+    assert phone.evaluate("document.documentElement.scrollWidth") == 390
+    assert phone.locator(".reading .glyph").first.bounding_box()["y"] < 844  # seen without scrolling
+
+
+def test_undo_and_clear(page):
+    assert page.locator("#draw-pad .clear").is_disabled()
+    draw(page, [*SEVEN, FOUR[0]])
+    page.wait_for_selector(LATIN)
+    page.get_by_label("Undo the last stroke").click()
+    read(page, LATIN, "7")
+    page.get_by_label("Clear the pad").click()
+    page.get_by_text("nothing on the pad yet").wait_for()
+    assert page.locator("#draw-pad .ink path").count() == 0
+    draw(page, FOUR)
+    read(page, LATIN, "4")
+
+
+def test_several_networks_answer_one_sketch(page):
+    draw(page, THREE)
+    page.wait_for_selector(".reading")
+    boxes = page.locator("#draw-models input[type=checkbox]")
+    for box in boxes.all():
+        box.check()
+    page.wait_for_function("n => document.querySelectorAll('.reading').length === n", arg=boxes.count())
+    for box in boxes.all():
+        box.uncheck()
+    page.get_by_text("at least one network").wait_for()
+
+
+def test_the_answer_stands_there_150_ms_after_the_pen_lifts(page):
+    page.evaluate(STOPWATCH)
+    for count in range(1, 10):
+        draw(page, THREE)
+        page.wait_for_function("n => window.delays.length === n", arg=count)
+        page.get_by_label("Clear the pad").click()
+        page.wait_for_selector("#draw-answer .message")
+    delays = page.evaluate("window.delays")
+    print("pen lifted to label, ms:", [round(delay) for delay in delays])
+    assert statistics.median(delays) <= 150

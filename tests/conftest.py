@@ -1,0 +1,99 @@
+"""What the tests share: a Hub on loopback, a tiny dataset of real digits, and scripts run as a person runs them."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+from hub_server import Hub
+
+# The client reads its settings once, when it is imported: they are set before anything can do that. So no test ever
+# reaches the real Hub, nor the token and the cache of whoever runs it.
+HUB = Hub()
+HUB_HOME = Path(tempfile.mkdtemp(prefix="hub-home-"))
+os.environ.update(
+    HF_ENDPOINT=HUB.url,
+    HF_HUB_CACHE=str(HUB_HOME / "hub"),
+    HF_TOKEN_PATH=str(HUB_HOME / "token"),
+    HF_HUB_DISABLE_XET="1",  # plain LFS: what the server speaks
+    HF_HUB_DISABLE_PROGRESS_BARS="1",
+)
+for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE"):
+    os.environ.pop(name, None)
+
+ROOT = Path(__file__).resolve().parent.parent
+real_data = pytest.mark.skipif("ZOO_DATASETS" not in os.environ, reason="ZOO_DATASETS names no datasets")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _hub_is_there():
+    with HUB.serving():
+        yield
+    shutil.rmtree(HUB_HOME, ignore_errors=True)
+
+
+@pytest.fixture
+def hub():
+    """Return the Hub on loopback, empty, and with it an empty cache."""
+    HUB.reset()
+    shutil.rmtree(HUB_HOME / "hub", ignore_errors=True)
+    yield HUB
+    HUB.reset()
+
+
+@pytest.fixture(scope="session")
+def published(tmp_path_factory):
+    """Train and publish a tiny network: `models/<model>`, the published folder, and `records`, beside each other."""
+    sys.path.insert(0, str(ROOT / "scripts"))
+    import train_all
+
+    from zoo import training
+    from zoo.recipes import Recipe
+
+    root = tmp_path_factory.mktemp("published")
+    recipe = Recipe("zoo", epochs=3, batch_size=32, learning_rate=3e-3)
+    runs = [training.train(training.Job("mnist_cnn", "optdigits", recipe, seed), root / "runs") for seed in (0, 1)]
+    train_all.publish(runs, Namespace(records=root / "records", ship=False))
+    best = max(runs, key=lambda run: run.history["validation"]["accuracy"])
+    shutil.copytree(best.folder / "export", root / "models" / "mnist_cnn.optdigits")
+    return root
+
+
+@pytest.fixture
+def run_script(tmp_path):
+    """Return a function that runs `python scripts/<arguments>` to its end in an empty folder's company."""
+
+    def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        return subprocess.run(
+            [sys.executable, ROOT / "scripts" / arguments[0], *arguments[1:]],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "COLUMNS": "200", **environment},
+            timeout=300,
+        )
+
+    return run
+
+
+@pytest.fixture
+def make_repo(tmp_path, monkeypatch):
+    """Return a function that writes an 8 x 8 dataset repo `optdigits` and points `ZOO_DATASETS` to it."""
+    import datasets
+
+    def make(splits: dict[str, dict[str, list]]) -> Path:
+        root = tmp_path / "datasets"
+        for split, columns in splits.items():
+            path = root / "optdigits" / "data" / f"{split}-00000-of-00001.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            images = [{"bytes": image, "path": None} for image in columns["image"]]
+            datasets.Dataset.from_dict({**columns, "image": images}).to_parquet(path)
+        monkeypatch.setenv("ZOO_DATASETS", str(root))
+        monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+        return root
+
+    return make

@@ -1,0 +1,73 @@
+"""Made-up records: rows of the board that cost nothing to measure."""
+
+from pathlib import Path
+
+import numpy as np
+
+from leaderboard import metrics, results, snapshot
+from leaderboard.evaluation import confusion_matrix, per_class
+from leaderboard.predictions import Predictions
+from leaderboard.statistics import wilson_interval
+from zoo import data
+
+SAMPLES = 1000
+
+
+def answers(wrong: int, samples: int = SAMPLES, seed: int = 0) -> Predictions:
+    """Return predictions of which the first `wrong` of a shuffled order are wrong: fewer are wrong in fewer places."""
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, samples)
+    order = np.random.default_rng(seed).permutation(samples)
+    probabilities = np.full((samples, 10), 0.02, np.float32)
+    predicted = labels.copy()
+    predicted[order[:wrong]] = (labels[order[:wrong]] + 1) % 10
+    probabilities[np.arange(samples), predicted] = 0.82
+    images = rng.integers(0, 256, (samples, 28, 28, 1), np.uint8)
+    return Predictions.of(probabilities, labels, images)
+
+
+def made_up(model: str, accuracies: list[float], wrong: int = 10, **changes) -> results.Result:
+    """Return a result with the given accuracies, one a seed, whose shipped seed gets `wrong` samples wrong."""
+    architecture, dataset = model.split(".")
+    scores = {name: 0.5 for name in metrics.versions() if name not in ("latency", "throughput")}
+    scores |= {"parameters": 1000, "file_size": 4000, "multiply_adds": 1_500_000, "efficiency_score": 9.5}
+    seeds = [
+        results.SeedResult(n, accuracy - 0.001, 3, {**scores, "accuracy": accuracy, "macro_f1": accuracy})
+        for n, accuracy in enumerate(accuracies)
+    ]
+    said = answers(wrong)
+    confusion = confusion_matrix(said.labels.astype(int), said.predicted.astype(int), 10)
+    environment = {"commit": "abc", "versions": {"python": "3.11"}, "processor": "a processor", "devices": ["cpu:0"]}
+    values = {
+        "model": model, "architecture": architecture, "title": "A network", "licence": "mit", "dataset": dataset,
+        "dataset_fingerprint": data.DATASETS[dataset].fingerprints["test"] if dataset in data.DATASETS else "f",
+        "training_fingerprint": "g", "metric_versions": dict(metrics.versions()), "recipe": {"name": "zoo"},
+        "selection": "validation", "shipped_seed": int(np.argmax(accuracies)), "revision": "0" * 64, "seeds": seeds,
+        "accuracy_interval": list(wilson_interval(SAMPLES - wrong, SAMPLES)), "macro_f1_interval": [0.9, 0.99],
+        "corruptions": {"blur": 0.8, "low_contrast": 0.3}, "environment": environment,
+        "per_class": per_class(confusion, tuple("0123456789")), "confusion": confusion.tolist(),
+        "evaluation_environment": environment, "date": "2026-11-21T00:00:00+00:00",
+    }  # fmt: skip
+    return results.Result(**{**values, **changes})
+
+
+def write_board(folder: Path) -> Path:
+    """Write a small board: two datasets, a tie, a stale row and a broken one."""
+    rows = (
+        ("lenet5.mnist", [0.94, 0.95], 50, 61_706),
+        ("hdr_cnn.mnist", [0.985, 0.99], 12, 242_954),
+        ("mnist_cnn.mnist", [0.986, 0.988], 14, 421_642),
+        ("tiny.mnist", [0.9], 100, 9_000),
+        ("lenet5.ahdd", [0.97], 30, 61_706),
+        ("resco_mini.ahdd", [0.99], 10, 606_282),
+    )
+    for model, accuracies, wrong, parameters in rows:
+        result = made_up(model, accuracies, wrong)
+        for seed in result.seeds:
+            seed.metrics["parameters"] = parameters
+        results.write(result, answers(wrong), folder)
+    stale = made_up("old.ahdd", [0.98], 20, dataset_fingerprint="another")
+    results.write(stale, answers(20), folder)
+    (folder / "mnist" / "half.mnist.json").write_text('{"model": "half.mn')
+    snapshot.write(folder)
+    return folder

@@ -1,0 +1,126 @@
+"""Cards: read back by the Hub's own parsers, equal to the record, and safe against overwriting what people wrote."""
+
+import yaml
+from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
+from test_leaderboard import made_up
+
+from zoo import cards, reports
+from zoo.recipes import ZOO
+
+RESULT = made_up(
+    "lenet5.mnist",
+    [0.981, 0.9912, 0.99],
+    recipe=ZOO.to_dict(),
+    confusion=[[970, 7, 3], [2, 990, 8], [0, 1, 1019]],
+    per_class=[
+        {"label": str(n), "precision": 0.99, "recall": 0.98, "f1": 0.985 + n / 1000, "support": 1000} for n in range(3)
+    ],
+)
+SCORES = {
+    "metrics": {
+        name: {"mean": RESULT.mean(name), "std": RESULT.spread(name), "shipped": RESULT.shipped(name)}
+        for name in RESULT.seeds[0].metrics
+    },
+    "seeds": 3,
+    "interval": [0.9893, 0.9929],
+    "per_class": RESULT.per_class,
+    "confusion": RESULT.confusion,
+    "date": RESULT.date,
+    "fingerprint": "226d568e56fefdff",
+}
+FACTS = {
+    "model": "lenet5.mnist", "repo": "me/lenet5.mnist", "title": "LeNet-5 (LeCun et al., 1998)",
+    "licence": "apache-2.0", "parameters": 61_706, "seed": 1, "labels": ["0", "1", "2"], "script": "latin",
+    "input_shape": [28, 28, 1], "recipe": RESULT.recipe,
+    "contract": {
+        "height": 28, "width": 28, "channels": 1, "polarity": "ink-high", "box_height": 20, "box_width": 20,
+        "aspect": "keep", "centring": "mass", "centre_x": 14.0, "centre_y": 14.0, "stroke": 2.25,
+    },
+    "dataset": {
+        "name": "mnist", "title": "MNIST: handwritten digits", "hub_id": "ylecun/mnist", "source": "LeCun, 1998",
+        "terms": "As its authors say.", "limits": ["Its writers are American."],
+    },
+    "training": {
+        "samples": {"train": 55_000, "validation": 5000}, "epochs": 30, "seconds": 191.3, "commit": "c8fb",
+        "versions": {"keras": "3.15.1"}, "processor": "2 cores",
+    },
+    "files": {"model.onnx": 250_570},
+    "figures": {"figures/samples.png": "Samples", "figures/confusion.png": "Confusion"},
+}  # fmt: skip
+
+
+def test_the_hubs_parser_reads_the_record_back():
+    card = ModelCard(cards.render(FACTS, SCORES))
+    data = card.data
+    assert (data.library_name, data.pipeline_tag, data.license) == ("keras", "image-classification", "apache-2.0")
+    assert (data.datasets, data.metrics, data.model_name) == (["ylecun/mnist"], ["accuracy", "f1"], "lenet5.mnist")
+    results = {result.metric_type: result for result in data.eval_results}
+    assert isinstance(results["accuracy"], EvalResult)
+    assert results["accuracy"].metric_value == RESULT.shipped("accuracy") == 0.9912
+    assert results["f1"].metric_value == RESULT.shipped("macro_f1")
+    assert (results["f1"].dataset_type, results["f1"].dataset_split) == ("ylecun/mnist", "test")
+
+    ((path, text),) = cards.eval_results(FACTS, SCORES).items()
+    assert path == ".eval_results/mnist.yaml"
+    entries = {entry.task_id: entry for entry in parse_eval_result_entries(yaml.safe_load(text))}
+    assert {task: entry.value for task, entry in entries.items()} == {
+        "mnist_accuracy": RESULT.shipped("accuracy"), "mnist_macro_f1": RESULT.shipped("macro_f1"),
+    }  # fmt: skip
+    assert {entry.dataset_id for entry in entries.values()} == {"ylecun/mnist"}
+    assert entries["mnist_accuracy"].date == RESULT.date
+
+
+def test_a_reader_finds_what_a_card_is_for():
+    text = cards.render(FACTS, SCORES)
+    for told in (
+        "LeNet-5 (LeCun et al., 1998)", "61,706 parameters, 251 kB", "**99.12%** of the 3,000 test samples",
+        "98.93% to 99.29%", "| Accuracy | 99.12% | 98.74% ± 0.56 |", "mean of 3 seeds", "1 as 2: 8; 0 as 1: 7",
+        "![Confusion](figures/confusion.png)", "0 is background and 255 full", "box of 20 x 20 pixels",
+        "python scripts/train_all.py --only lenet5.mnist", "| label smoothing | 0.05 |", "Its writers are American.",
+        "1 is read as 2 more often than any other", "As its authors say.", 'load_model("hf://me/lenet5.mnist")',
+    ):  # fmt: skip
+        assert told in text, told
+
+
+def test_a_card_of_one_seed_or_without_figures_says_no_more_than_is_known():
+    scores = {**SCORES, "seeds": 1, "metrics": {"accuracy": {"mean": 0.9, "std": None, "shipped": 0.9}}}
+    text = cards.render({**FACTS, "figures": {}, "files": {}}, scores)
+    assert "±" not in text
+    assert "![" not in text
+    assert "Macro F1" not in text
+
+
+def test_a_seal_breaks_when_anything_is_changed_but_line_ends():
+    text = cards.render(FACTS, SCORES)
+    assert cards.is_sealed(text)
+    assert cards.is_sealed(text.replace("\n", "\r\n"))
+    assert not cards.is_sealed(text.replace("99.12", "99.99", 1))
+    assert not cards.is_sealed(text + "more")
+    assert not cards.is_sealed("# A card")
+    assert cards.render(FACTS, SCORES) == text
+
+
+def test_a_figure_is_drawn_once_and_again_when_it_shows_something_else(tmp_path):
+    drawn = []
+
+    def figure(matrix):
+        def draw():
+            drawn.append(matrix)
+            return reports.confusion(matrix, ["أ", "ب"], "a title")
+
+        return draw
+
+    path = reports.draw(tmp_path / "confusion.png", [1], figure([[5, 1], [0, 4]]))
+    first = path.read_bytes()
+    reports.draw(path, [1], figure([[5, 1], [0, 4]]))
+    assert len(drawn) == 1
+    reports.draw(path, [2], figure([[5, 1], [2, 4]]))
+    assert len(drawn) == 2
+    assert path.read_bytes() != first
+    reports.draw(path, [1], figure([[5, 1], [0, 4]]))
+    assert path.read_bytes() == first  # the same figure is the same file, so it is not pushed again
+
+
+def test_an_arabic_letter_does_not_move_the_numbers_behind_it():
+    text = cards.render({**FACTS, "labels": ["أ", "ب", "ت"]}, SCORES)
+    assert "\u200eب\u200e as \u200eت\u200e: 8" in text

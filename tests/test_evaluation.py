@@ -1,0 +1,214 @@
+"""Metrics against their definitions, corruptions, leaks, and a whole training that becomes a row and is checked."""
+
+import dataclasses
+import inspect
+import json
+
+import evaluate
+import numpy as np
+import onnx
+import pytest
+import sklearn.metrics
+from conftest import ROOT
+
+from leaderboard import checking, corruptions, leaks, metrics, recording, results, speed
+from leaderboard.evaluation import confusion_matrix, per_class
+from leaderboard.evaluation import evaluate as measure
+from leaderboard.predictions import Predictions
+from zoo import training
+
+LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
+PREDICTED = np.array([0, 1, 1, 1, 2, 0, 2, 0])
+PROBABILITIES = np.eye(4, dtype=np.float32)[PREDICTED] * 0.7 + 0.075  # class 3 never occurs
+SHAPES = [(5, 5, 1, 6), (6,), (10,)]
+
+
+@pytest.fixture(scope="module")
+def facts(tmp_path_factory):
+    """What every metric asks for, of a convolution 3x3x1x2 on 8 x 8 pixels and a matrix 72 x 4."""
+    helper, numpy_helper = onnx.helper, onnx.numpy_helper
+    weights = [
+        numpy_helper.from_array(np.zeros(shape, np.float32), name)
+        for name, shape in (("kernel", (2, 1, 3, 3)), ("matrix", (72, 4)))
+    ]
+    weights.append(numpy_helper.from_array(np.array([-1, 72]), "shape"))
+    nodes = [
+        helper.make_node("Conv", ["images", "kernel"], ["maps"]),
+        helper.make_node("Reshape", ["maps", "shape"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "matrix"], ["out"]),
+    ]
+    floats = onnx.TensorProto.FLOAT
+    graph = helper.make_graph(
+        nodes, "g",
+        [helper.make_tensor_value_info("images", floats, ("n", 1, 8, 8))],
+        [helper.make_tensor_value_info("out", floats, ("n", 4))],
+        weights,
+    )  # fmt: skip
+    path = tmp_path_factory.mktemp("onnx") / "model.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    return {
+        "weight_shapes": SHAPES,
+        "onnx_path": str(path),
+        "training_seconds": 12.5,
+        "image_seconds": [0.001, 0.003, 0.002],
+        "batch_seconds": [0.1, 0.3, 0.2],
+        "batch_size": 256,
+        "corrupted": {"blur": PREDICTED, "noise": np.zeros(8, int)},
+    }
+
+
+def test_metrics_are_what_they_say(facts):
+    scores = metrics.compute(PROBABILITIES, LABELS, **facts)
+    assert set(scores) == set(metrics.versions())
+    assert scores["accuracy"] == 6 / 8
+    f1 = [2 * 2 / (3 + 3), 2 * 2 / (3 + 2), 2 * 2 / (2 + 3), 0]  # 2 hits / (claims + support), each class
+    assert scores["macro_f1"] == pytest.approx(np.mean(f1))
+    assert scores["balanced_accuracy"] == pytest.approx(sklearn.metrics.balanced_accuracy_score(LABELS, PREDICTED))
+    expected = sklearn.metrics.top_k_accuracy_score(LABELS, PROBABILITIES, k=2, labels=range(4))
+    # scikit-learn puts ties the other way round: the lowest class first is what a prediction is
+    assert scores["top2_accuracy"] == pytest.approx(7 / 8) != expected
+    assert scores["expected_calibration_error"] == pytest.approx(abs(6 / 8 - 0.775))  # one bin holds all
+    assert scores["negative_log_likelihood"] == pytest.approx(
+        sklearn.metrics.log_loss(LABELS, PROBABILITIES, labels=range(4)), rel=1e-5
+    )
+    assert scores["robustness"] == pytest.approx((6 / 8 + 3 / 8) / 2)
+    assert scores["parameters"] == 150 + 6 + 10
+    assert scores["efficiency_score"] == pytest.approx(75 / 166e-6)
+    assert scores["multiply_adds"] == 2 * 6 * 6 * 9 + 72 * 4
+    assert scores["training_time"] == 12.5
+    assert scores["latency"] == pytest.approx(2)
+    assert scores["throughput"] == pytest.approx(1280)
+
+
+@pytest.mark.parametrize("name", metrics.versions())
+def test_every_metric_loads_by_its_path_offline(name, facts, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_EVALUATE_OFFLINE", "1")
+    loaded = evaluate.load(str(ROOT / "leaderboard" / "metrics" / f"{name}.py"), cache_dir=str(tmp_path))
+    asked = {key: facts[key] for key in inspect.signature(loaded._compute).parameters if key in facts}
+    score = loaded.compute(predictions=PROBABILITIES, references=LABELS, **asked)[name]
+    assert score == metrics.metrics()[name].compute(predictions=PROBABILITIES, references=LABELS, **asked)[name]
+
+
+def test_per_class_scores_agree_with_scikit_learn():
+    confusion = confusion_matrix(LABELS, PREDICTED, 4)
+    np.testing.assert_array_equal(confusion, sklearn.metrics.confusion_matrix(LABELS, PREDICTED, labels=range(4)))
+    expected = sklearn.metrics.precision_recall_fscore_support(LABELS, PREDICTED, labels=range(4), zero_division=0)
+    found = per_class(confusion, ("a", "b", "c", "d"))
+    for key, values in zip(("precision", "recall", "f1", "support"), expected, strict=True):
+        np.testing.assert_allclose([row[key] for row in found], values)
+
+
+@pytest.mark.parametrize("side", [8, 28, 32])
+def test_corruptions_are_the_same_every_time_and_leave_a_character(side):
+    images = np.zeros((20, side, side, 1), np.uint8)
+    images[:, side // 4 : -side // 4, side // 3 : -side // 3] = 255
+    once, again = (dict(corruptions.corrupted(images)) for _ in range(2))
+    assert set(once) == set(corruptions.CORRUPTIONS)
+    for name, found in once.items():
+        assert (found.shape, found.dtype) == (images.shape, np.uint8)
+        np.testing.assert_array_equal(found, again[name])
+        assert (found != images).any(), name
+        alike = np.corrcoef(found.ravel().astype(float), images.ravel().astype(float))[0, 1]
+        assert alike > 0.2, name
+
+
+def test_leaks_are_found():
+    rng = np.random.default_rng(0)
+    train = rng.integers(0, 256, (50, 12, 12, 1), np.uint8)
+    test = rng.integers(0, 256, (9, 12, 12, 1), np.uint8)
+    test[2] = train[7]
+    test[5] = train[31]
+    test[8] = np.clip(train[40].astype(int) + rng.integers(-3, 4, (12, 12, 1)), 0, 255)
+    exact, other_label = leaks.exact_duplicates(train, np.zeros(50, int), test, np.eye(9, dtype=int)[5])
+    assert exact.tolist() == [2, 5]
+    assert other_label == 1
+    nearest, pixels, perceptual = leaks.nearest_neighbours(train, test)
+    assert nearest[[2, 5, 8]].tolist() == [7, 31, 40]
+    assert np.flatnonzero((pixels > 0.99) & (perceptual > 0.99)).tolist() == [2, 5, 8]
+    assert leaks.writers(np.array([1, 1, 2]), np.array([2, 3])) == {"train": 2, "test": 2, "both": 1}
+    assert leaks.writers(None, np.array([2])) is None
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    """A network trained for one epoch on the digits that scikit-learn brings along, and its record."""
+    folder = tmp_path_factory.mktemp("recorded")
+    runs = [
+        training.train(training.plan("lenet5", "optdigits", seed=seed, epochs=1), folder / "runs") for seed in (0, 1)
+    ]
+    return folder, runs, recording.record(runs, folder / "records")
+
+
+def test_a_training_becomes_a_row_with_its_provenance(recorded):
+    folder, runs, result = recorded
+    assert results.read_all(folder / "records") == [result]
+    assert result.shipped_seed == recording.shipped(runs).job.seed
+    assert result.stale is None
+    assert len(result.seeds) == 2
+    assert set(result.corruptions) == set(corruptions.CORRUPTIONS)
+    assert result.shipped("robustness") == pytest.approx(np.mean(list(result.corruptions.values())))
+    answers = results.predictions(result, folder / "records")
+    assert int((~answers.right).sum()) == result.errors == 360 - round(result.shipped("accuracy") * 360)
+    assert result.shipped("multiply_adds") > 100_000
+
+
+def test_the_test_set_is_read_once_until_a_metric_changes(recorded, monkeypatch):
+    folder, runs, result = recorded
+    stored = runs[0].folder / recording.EVALUATION
+    before = stored.stat().st_mtime_ns
+    assert recording.record(runs, folder / "records") == dataclasses.replace(result)
+    assert stored.stat().st_mtime_ns == before
+    values = json.loads(stored.read_text())
+    values["metric_versions"]["robustness"] = 0  # as if an earlier version had measured it
+    stored.write_text(json.dumps(values))
+    recording.evaluated(runs[0])
+    assert json.loads(stored.read_text())["metric_versions"]["robustness"] == metrics.versions()["robustness"]
+
+
+def test_a_row_can_be_measured_again(recorded):
+    folder, _, result = recorded
+    published = recording.published(result, folder / "runs")
+    evaluation, predictions = measure(published)
+    assert checking.record_of(published, folder / "records") == result
+    check = checking.compare(result, results.predictions(result, folder / "records"), evaluation, predictions)
+    assert check.agrees, check.sentence
+    assert check.changed == 0
+    other = dataclasses.replace(predictions, predicted=(predictions.predicted + 1) % 10)
+    assert not checking.compare(result, predictions, evaluation, other).agrees
+    claimed = dataclasses.replace(result, revision="0" * 64)
+    assert "other weights" in checking.compare(claimed, predictions, evaluation, predictions).sentence
+
+
+def test_evaluate_script_checks_a_row(recorded, run_script):
+    folder, _, result = recorded
+    published, records = recording.published(result, folder / "runs"), folder / "records"
+    done = run_script("evaluate.py", str(published), "--check", "--records", str(records))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "agrees" in done.stdout
+
+
+def test_speed_is_measured_in_one_run(recorded):
+    folder, _, result = recorded
+    published = recording.published(result, folder / "runs")
+    found = speed.measure({"a": published, "b": published})
+    assert found["a"]["latency"] > 0
+    assert found["a"]["throughput"] > 0
+    assert found["a"]["date"] == found["b"]["date"]
+    assert recording.record_speed(folder / "runs", folder / "records") == []
+    (again,) = results.read_all(folder / "records")
+    assert again.speed["images"] == speed.ROUNDS * speed.SINGLE
+    assert again.stale is None
+
+
+def test_predictions_are_small_and_keep_every_mistake(tmp_path):
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 10_000)
+    probabilities = rng.dirichlet(np.full(10, 0.02), 10_000).astype(np.float32)
+    right = rng.random(10_000) < 0.995
+    probabilities[right] = np.eye(10, dtype=np.float32)[labels[right]] * 0.9 + 0.01
+    kept = Predictions.of(probabilities, labels, np.zeros((10_000, 28, 28, 1), np.uint8))
+    kept.save(tmp_path / "x.npz")
+    assert (tmp_path / "x.npz").stat().st_size < 40_000
+    read = Predictions.load(tmp_path / "x.npz")
+    np.testing.assert_array_equal(read.right, probabilities.argmax(axis=1) == labels)
+    assert set(np.flatnonzero(~read.right)) <= set(read.hardest.tolist())

@@ -1,0 +1,446 @@
+"""The Hub, both ways, with the real client against the server of `hub_server.py`: nothing in the client is patched."""
+
+import itertools
+import json
+import logging
+import os
+import random
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from conftest import HUB_HOME, ROOT
+from hub_server import Account, Blob, Fault
+
+import zoo
+from zoo import cards
+from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, pull, push, resolve
+
+MODEL = "mnist_cnn.optdigits"
+REPO = f"me/{MODEL}"
+TOKEN = "hf_NobodyMayEverReadThisToken"
+QUICK = Backoff(attempts=6, first=0.01, longest=0.05)
+IMAGES = np.random.default_rng(0).integers(0, 256, (5, 8, 8, 1), np.uint8)
+
+
+@pytest.fixture
+def token(hub, monkeypatch):
+    """Log in as `me`."""
+    hub.tokens[TOKEN] = Account("me", organisations=("handwriting-zoo",))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Return a function that writes a folder with the files of a model, a few bytes each, and says what is where."""
+
+    def write(version: int = 0, card: str = "# A card"):
+        folder = tmp_path / "tiny"
+        folder.mkdir(exist_ok=True)
+        for name in MODEL_FILES:
+            (folder / name).write_bytes(f"{name} {version} ".encode() * 40)
+        (folder / "README.md").write_text(cards.sealed(f"{card} {version}"), encoding="utf-8")
+        return {path.name: path for path in folder.iterdir()}
+
+    return write
+
+
+def contents(files) -> dict[str, bytes]:
+    return {name: path.read_bytes() for name, path in files.items()}
+
+
+def clear_cache() -> None:
+    shutil.rmtree(HUB_HOME / "hub", ignore_errors=True)
+
+
+def push_all(run_script, published, *arguments: str, **environment: str):
+    return run_script(
+        "push_all.py", "--models", str(published / "models"), "--records", str(published / "records"),
+        "--namespace", "me", "--staging", str(published / "staging"), *arguments, **environment,
+    )  # fmt: skip
+
+
+# The round trip
+
+
+def test_train_push_clear_the_cache_load_predict(hub, token, published, run_script):
+    done = push_all(run_script, published)
+    assert done.returncode == 0, done.stderr
+    assert re.search(rf"{REPO}: new repo, 11 added -> [0-9a-f]{{12}}\n", done.stdout)
+    staging = published / "staging" / MODEL
+    made = {path.relative_to(staging).as_posix(): path.read_bytes() for path in staging.rglob("*") if path.is_file()}
+    source = {path.name: path.read_bytes() for path in (published / "models" / MODEL).iterdir()}
+    assert hub.repo(REPO).files == source | made
+    assert {"README.md", ".eval_results/optdigits.yaml", "figures/confusion.png"} <= made.keys()
+    assert len(hub.repo(REPO).commits) == 2  # the one that a repo is born with, and ours
+
+    writes = len(hub.writes)
+    done = push_all(run_script, published)
+    assert done.stdout == f"{REPO}: unchanged\n"
+    assert len(hub.writes) == writes
+
+    expected = zoo.load_predictor(published / "models" / MODEL)(IMAGES)
+    np.testing.assert_array_equal(zoo.load_predictor(f"hf://{REPO}")(IMAGES), expected)
+    revision = hub.repo(REPO).head
+    for name in (f"hf://{REPO}@{revision}", f"hf://{REPO}@{revision[:12]}"):
+        np.testing.assert_allclose(zoo.load_model(name).predict(IMAGES, verbose=0), expected, atol=1e-5)
+
+    clear_cache()
+    blocks = re.findall(r"```python\n(.*?)```", hub.repo(REPO).files["README.md"].decode(), re.DOTALL)
+    assert len(blocks) == 3
+    for block in blocks:
+        exec(block, scope := {})
+        assert np.shape(scope["probabilities"]) == (1, 10)
+    offline = python("\n".join([*blocks, "print(np.shape(probabilities))"]), HF_HUB_OFFLINE="1")
+    assert offline.stdout.splitlines()[-1:] == ["(1, 10)"], offline.stderr
+
+
+def python(code: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run code in a fresh process."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+
+
+def test_a_model_of_the_namespace_by_name_and_pinned(hub, token, tiny, monkeypatch):
+    monkeypatch.setenv("ZOO_NAMESPACE", "me")
+    old = push(REPO, tiny(1)).commit
+    new = push(REPO, tiny(2)).commit
+    assert resolve(f"{MODEL}@{old}").name == old
+    assert resolve(MODEL).name == new
+    assert b" 1 " in (resolve(f"{MODEL}@{old[:10]}") / "config.json").read_bytes()
+    hub.log.clear()
+    resolve(f"hf://{REPO}@{old}")
+    assert hub.log == []  # a commit that is in the cache is never asked for again
+
+
+# Push
+
+
+def test_a_dry_run_sends_nothing_and_needs_no_token(hub, published, run_script):
+    done = push_all(run_script, published, "--dry-run")
+    assert done.returncode == 0, done.stderr
+    assert f"would be {REPO}: new repo, 11 added\n  + .eval_results/optdigits.yaml\n" in done.stdout
+    assert hub.log
+    assert hub.writes == []
+    assert not any(request.authorised for request in hub.log)
+
+
+def test_only_what_differs_is_sent_and_only_what_is_the_zoos_is_deleted(hub, token, tiny):
+    files = tiny()
+    push(REPO, files)
+    repo = hub.repo(REPO)
+    ours = {path: Blob(data, path.endswith(".h5")) for path, data in repo.files.items()}
+    repo.commit("by hand", {**ours, "figures/old.png": Blob(b"old", True), "NOTES.txt": Blob(b"mine", False)})
+    files["model.onnx"].write_bytes(b"other")
+    hub.log.clear()
+    done = push(REPO, files)
+    assert (done.added, done.changed, done.deleted) == ((), ("model.onnx",), ("figures/old.png",))
+    assert sum(request.method == "PUT" for request in hub.log) == 1
+    assert repo.files == contents(files) | {"NOTES.txt": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("fault", "where"),
+    [
+        (Fault(status=409), "POST /api/.*/commit/"),
+        (Fault(status=412), "POST /api/.*/commit/"),
+        (Fault(status=429, headers=(("Retry-After", "1"),)), "POST /api/.*/commit/"),
+        (Fault(status=500, message="<html>"), "POST /api/.*/commit/"),
+        (Fault(cut=True), "POST /api/.*/commit/"),
+        (Fault(lost=True), "POST /api/.*/commit/"),
+        (Fault(status=503), "PUT /lfs/"),
+        (Fault(cut=True), "PUT /lfs/"),
+        (Fault(lost=True), "POST /api/repos/create"),
+        (Fault(status=502), "GET /api/models/"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else next(k for k in vars(value) if getattr(value, k)),
+)
+def test_what_may_pass_is_tried_again_and_ends_in_one_commit(hub, token, tiny, fault, where):
+    hub.fail(fault, on=where, times=1)
+    started = time.monotonic()
+    push(REPO, tiny(), backoff=QUICK)
+    assert any(request.fault for request in hub.log)
+    assert hub.repo(REPO).files == contents(tiny())
+    assert len(hub.repo(REPO).commits) == 2
+    if fault.status == 429:
+        assert time.monotonic() - started > 1  # as the Hub asked
+
+
+def test_somebody_elses_commit_in_between_is_seen(hub, token, tiny):
+    push(REPO, tiny(1))
+    repo = hub.repo(REPO)
+
+    def meddle(method: str, path: str) -> None:
+        if "/commit/" in path and len(repo.commits) == 2:
+            repo.commit("meanwhile", {**repo.commits[-1][2], "NOTES.txt": Blob(b"mine", False)})
+
+    hub.choose_fault = meddle
+    push(REPO, tiny(2), backoff=QUICK)
+    assert [message for _, message, _ in repo.commits][2:] == ["meanwhile", f"Publish {MODEL}"]
+    assert repo.files == contents(tiny(2)) | {"NOTES.txt": b"mine"}
+
+
+def test_killed_half_way_the_same_command_finishes_the_rest(hub, token, published, run_script, tmp_path):
+    models = tmp_path / "models"
+    for name in ("a", "b", "c"):
+        shutil.copytree(published / "models" / MODEL, models / f"{name}.optdigits")
+        record = json.loads((published / "records" / "optdigits" / f"{MODEL}.json").read_text())
+        path = tmp_path / "records" / "optdigits" / f"{name}.optdigits.json"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({**record, "model": f"{name}.optdigits", "architecture": name}))
+    command = [sys.executable, ROOT / "scripts/push_all.py", "--models", models, "--records", tmp_path / "records"]
+    command += ["--namespace", "me", "--staging", tmp_path / "staging"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    def kill(method: str, path: str) -> Fault | None:
+        if "/me/b.optdigits/commit/" in path:
+            process.send_signal(signal.SIGKILL)
+            return Fault(cut=True)
+
+    hub.choose_fault = kill
+    process.communicate(timeout=60)
+    hub.heal()
+    commits = [len(repo.commits) for repo in hub.repos.values()]
+    assert commits == [2, 1]  # the first complete, the second untouched, the third not begun
+    done = run_script(*map(str, ["push_all.py", *command[2:]]))
+    assert done.returncode == 0, done.stderr
+    assert "me/a.optdigits: unchanged" in done.stdout
+    assert [len(repo.commits) for repo in hub.repos.values()] == [2, 2, 2]
+    assert {len(repo.files) for repo in hub.repos.values()} == {11}
+
+
+def test_a_card_edited_on_the_hub_is_refused_with_a_diff_or_kept_or_replaced(hub, token, published, run_script):
+    assert push_all(run_script, published).returncode == 0
+    repo = hub.repo(REPO)
+    edited = repo.files["README.md"] + b"\nDo not use this one for cheques.\n"
+    tree = repo.commits[-1][2]
+    repo.commit("edit", {**tree, "README.md": Blob(edited, False), "history.json": Blob(b"{}", False)})
+
+    refused = push_all(run_script, published)
+    assert refused.returncode == 2
+    assert "-Do not use this one for cheques." in refused.stdout
+    assert f"error: The card of {REPO} was edited on the Hub" in refused.stderr
+    assert len(repo.commits) == 3
+
+    kept = push_all(run_script, published, "--cards", "keep")
+    assert f"{REPO}: 1 changed, the edited card kept -> " in kept.stdout
+    assert repo.files["README.md"] == edited
+    assert repo.files["history.json"] == (published / "models" / MODEL / "history.json").read_bytes()
+
+    assert push_all(run_script, published, "--cards", "replace").returncode == 0
+    assert repo.files["README.md"] == (published / "staging" / MODEL / "README.md").read_bytes()
+
+
+def test_a_card_of_the_zoos_own_is_simply_renewed(hub, token, tiny):
+    push(REPO, tiny(card="# Old"))
+    assert push(REPO, tiny(card="# New")).changed == ("README.md",)
+    stranger = tiny(card="# Newer")
+    hub.repo(REPO).commit("x", {**hub.repo(REPO).commits[-1][2], "README.md": Blob(b"# mine", False)})
+    with pytest.raises(CardEdited) as refused:
+        push(REPO, stranger)
+    assert "-# mine" in refused.value.diff
+
+
+@pytest.mark.parametrize(
+    ("account", "arguments", "sentence"),
+    [
+        (None, (), "Pushing needs a token that may write: set HF_TOKEN or run `hf auth login`."),
+        ("unknown", (), "the Hub does not accept the token"),
+        (Account("me", role="read"), (), "the token may not do this; it needs write access"),
+        (Account("me"), ("--namespace", "google"), "You don't have the rights to create a repo under the namespace"),
+        (Account("me"), ("--only", "mnist_cnn.optdigts"), "There is no published model 'mnist_cnn.optdigts'; did you"),
+        (Account("me"), ("--models", "."), "There is no published model in ."),
+        (Account("me"), ("--records", "."), f"{MODEL} has no record"),
+        (Account("me"), ("--namespace", "a b"), "cannot be a repo's name: expected namespace/name"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_status_2(hub, published, run_script, account, arguments, sentence):
+    if isinstance(account, Account):
+        hub.tokens[TOKEN] = account
+    done = push_all(run_script, published, *arguments, **({} if account is None else {"HF_TOKEN": TOKEN}))
+    assert done.returncode == 2
+    (told,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert sentence in told
+    assert "Traceback" not in done.stderr
+    assert TOKEN not in done.stdout + done.stderr
+    assert hub.repos == {}
+
+
+def test_a_file_over_the_limit(hub, token, tiny):
+    files = tiny()
+    with files["model.onnx"].open("r+b") as file:
+        file.truncate(2 * 1024**3 + 1)  # a hole, that takes no room
+    with pytest.raises(zoo.ZooError, match=rf"{REPO}: model.onnx is too large to push: 2.0 GiB, the most is 2 GiB"):
+        push(REPO, files)
+    assert hub.log == []
+    hub.fail(Fault(status=413, message="Payload too large"), on="PUT /lfs/", times=9)
+    with pytest.raises(zoo.ZooError, match=r"the Hub refused it \(the Hub answered 413"):
+        push(REPO, tiny())
+
+
+def test_the_token_is_sent_to_the_hub_alone_and_shown_to_nobody(hub, token, tiny, caplog, capfd, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
+    caplog.set_level(logging.INFO)
+    for ours in ("zoo", "huggingface_hub"):  # below them, the transport's own debugging shows what a server echoes
+        caplog.set_level(logging.DEBUG, ours)
+    hub.fail(Fault(status=500, message=f"do not log {TOKEN}"), on="POST /api/.*/commit/", times=2)
+    push(REPO, tiny(), backoff=QUICK)
+    pull(REPO)
+    hub.fail(Fault(status=403, message=f"{TOKEN} may not"), on="POST /api/.*/commit/")
+    with pytest.raises(zoo.ZooError) as refused:
+        push(REPO, tiny(2), backoff=QUICK)
+    shown = "".join(capfd.readouterr()) + caplog.text + str(refused.value)
+    assert "trying again" in shown
+    assert [line for line in shown.splitlines() if TOKEN in line] == []
+    storage = [request for request in hub.log if request.path.startswith(("/lfs/", "/cdn/"))]
+    assert {request.method for request in storage} == {"PUT", "GET"}
+    assert not any(request.authorised for request in storage)
+
+
+# Pull
+
+
+def test_offline_after_the_first_time(hub, token, published, run_script):
+    assert push_all(run_script, published).returncode == 0
+    code = f"import zoo; print(zoo.load_predictor('hf://{REPO}').name)"
+    assert python(code, HF_HUB_OFFLINE="0", HF_TOKEN="").stdout == f"{MODEL}\n"  # reading needs no token
+    hub.log.clear()
+    assert python(code, HF_HUB_OFFLINE="1").stdout == f"{MODEL}\n"
+    assert hub.log == []
+    clear_cache()
+    done = python(code, HF_HUB_OFFLINE="1")
+    assert f"{REPO} is not in the cache, and the Hub cannot be reached (" in done.stderr.splitlines()[-1]
+    done = python("import zoo; zoo.load_predictor('lenet5.optdigits')", HF_HUB_OFFLINE="1")
+    last = done.stderr.splitlines()[-1]
+    assert "'lenet5.optdigits' does not come with the package, and handwriting-zoo/lenet5.optdigits is not in" in last
+
+
+def test_a_hub_that_is_down_does_not_matter_to_a_warm_cache(hub, token, tiny):
+    push(REPO, tiny())
+    folder = pull(REPO)
+    hub.choose_fault = lambda method, path: Fault(status=503)
+    assert pull(REPO, backoff=QUICK) == folder
+    clear_cache()
+    with pytest.raises(zoo.ZooError, match=rf"{REPO}: the Hub went on failing \(the Hub answered 503"):
+        pull(REPO, backoff=QUICK)
+
+
+@pytest.mark.parametrize("fault", [Fault(cut=True), Fault(status=500), Fault(corrupt=True), Fault(slow=0.05)])
+def test_a_download_that_went_wrong_is_made_good(hub, token, tiny, fault):
+    push(REPO, tiny())
+    hub.fail(fault, on="GET /(cdn|me)/", times=3)
+    folder = pull(REPO, backoff=QUICK)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents(tiny())
+
+
+def test_what_is_not_whole_or_has_another_checksum_is_never_used(hub, token, tiny):
+    push(REPO, tiny())
+    hub.fail(Fault(corrupt=True), on="GET /cdn/", times=1000)
+    with pytest.raises(zoo.ZooError, match=r"model\.\w+.* came twice with another checksum than the Hub lists"):
+        pull(REPO, backoff=QUICK)
+    hub.heal()
+    hub.fail(Fault(cut=True), on="GET /cdn/", times=1000)
+    with pytest.raises(zoo.ZooError, match="the Hub went on failing"):
+        pull(REPO, backoff=Backoff(attempts=1))
+    done = python(f"import zoo; zoo.load_predictor('hf://{REPO}')", HF_HUB_OFFLINE="1")
+    assert f"Only a part of {REPO} is in the cache, which is not used" in done.stderr.splitlines()[-1]
+
+
+def test_a_cached_file_that_was_damaged_is_fetched_again(hub, token, tiny):
+    push(REPO, tiny())
+    damaged = pull(REPO) / "model.onnx"
+    whole = damaged.read_bytes()
+    damaged.resolve().write_bytes(whole[::-1])
+    offline = python(f"from zoo import hub; hub.resolve('hf://{REPO}')", HF_HUB_OFFLINE="1")
+    assert "Only a part of" in offline.stderr.splitlines()[-1]
+    assert (pull(REPO) / "model.onnx").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "sentence"),
+    [
+        ("hf://me/nothing", NoSuchRepo, "The Hub has no repo me/nothing, or none that may be seen"),
+        ("hf://me/other", zoo.ZooError, r"me/other is not a published model: there is no config.json and no metadata"),
+        (f"hf://{REPO}@v9", zoo.ZooError, rf"The Hub has no such revision: {REPO} at v9"),
+        ("hf://", zoo.ZooError, "'' cannot be a repo's name"),
+        ("lenet5.optdigits", zoo.UnknownName, "There is no shipped model 'lenet5.optdigits'"),
+        ("./nowhere", zoo.ZooError, "nowhere is not a published model: there is no config.json"),
+    ],
+)
+def test_what_is_not_there_is_one_sentence(hub, token, tiny, name, error, sentence):
+    push(REPO, tiny())
+    push("me/other", {"weights.bin": tiny()["config.json"]})
+    hub.log.clear()
+    with pytest.raises(error, match=sentence) as told:
+        zoo.load_predictor(name)
+    assert "\n" not in str(told.value)
+    assert not any("weights.bin" in request.path for request in hub.log)  # a stranger's gigabytes stay where they are
+
+
+# Faults
+
+
+def test_200_faults_leave_every_repo_complete_or_untouched(hub, token, tmp_path):
+    budget, repos = 200, 16
+    rng, lock, injected = random.Random(0), threading.Lock(), []
+    kinds = [Fault(status=status) for status in (409, 412, 500, 503)] + [Fault(cut=True), Fault(lost=True)]
+    kinds += [Fault(status=429, headers=(("Retry-After", "0"),)), Fault(slow=0.01)]
+    corrupt = Fault(corrupt=True)
+
+    def choose(method: str, path: str) -> Fault | None:
+        with lock:
+            # Other bytes are a storage's fault: in the Hub's own answers they would be another Hub. Threads race to
+            # the requests, so the first one to the storage gets that fault, and one is kept for it.
+            from_storage = method == "GET" and path.startswith("/cdn/")
+            awaited = corrupt not in {fault for fault, *_ in injected}
+            if from_storage and awaited:
+                injected.append((corrupt, method, path))
+                return corrupt
+            if len(injected) < budget - awaited and rng.random() < 0.3:
+                fault = rng.choice([*kinds, *[corrupt] * 5] if from_storage else kinds)
+                injected.append((fault, method, path))
+                return fault
+        return None
+
+    hub.choose_fault = choose
+
+    def work(number: int) -> int:
+        """Push and pull version after version until the faults are spent; return how many calls gave up."""
+        repo, gave_up, versions = f"me/lenet5.set{number}", 0, []
+        for version in itertools.count():
+            last = len(injected) >= budget
+            files = {}
+            for name in (*MODEL_FILES, "README.md"):
+                files[name] = tmp_path / str(number) / name
+                files[name].parent.mkdir(exist_ok=True)
+                files[name].write_bytes(random.Random(f"{repo} {name} {version}").randbytes(300))
+            files["README.md"].write_text(cards.sealed(f"# Version {version}"), encoding="utf-8")
+            versions.append(contents(files))
+            try:
+                backoff = Backoff(attempts=12 if last else 4, first=0.01)
+                push(repo, files, backoff=backoff)
+                assert hub.repo(repo).files == versions[-1]
+                pulled = {path.name: path.read_bytes() for path in pull(repo, backoff=backoff).iterdir()}
+                assert pulled in versions  # a Hub that failed when it was asked for the newest: the last one seen
+                assert pulled == versions[-1] or not last
+            except zoo.ZooError:
+                assert not last
+                gave_up += 1
+            history = hub.repos[("model", repo)].commits[1:] if ("model", repo) in hub.repos else []
+            for _, _, tree in history:
+                assert {p: b.data for p, b in tree.items() if p != ".gitattributes"} in versions
+            if last:
+                return gave_up
+
+    with ThreadPoolExecutor(repos) as pool:  # side by side: the client itself waits a second after most faults
+        gave_up = sum(pool.map(work, range(repos)))
+    assert len(injected) == budget
+    assert {fault for fault, *_ in injected} == {*kinds, corrupt}
+    assert gave_up < budget / 4  # most are got over

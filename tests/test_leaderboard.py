@@ -1,0 +1,173 @@
+"""Records against their schema, the table's ranks, what is kept of it, and its files."""
+
+import dataclasses
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import ROOT
+from records import SAMPLES, answers, made_up, write_board
+
+from leaderboard import claims, downloads, results, snapshot, table
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    """A folder of made-up records and its frame."""
+    folder = write_board(tmp_path_factory.mktemp("records"))
+    return folder, snapshot.load(folder)
+
+
+def test_a_record_reads_back_as_it_was_written(tmp_path):
+    result = made_up("lenet5.mnist", [0.98, 0.99])
+    path = results.write(result, answers(10), tmp_path)
+    assert path == tmp_path / "mnist" / "lenet5.mnist.json"
+    assert results.read_all(tmp_path) == [result]
+    assert result.mean("accuracy") == pytest.approx(0.985)
+    assert result.spread("accuracy") == pytest.approx(np.std([0.98, 0.99], ddof=1))
+    assert made_up("a.mnist", [0.9]).spread("accuracy") is None
+    assert result.shipped("accuracy") == 0.99
+    assert result.errors == 10
+    assert results.predictions(result, tmp_path).right.sum() == SAMPLES - 10
+
+
+def test_a_record_remembers_what_it_was(tmp_path):
+    first = made_up("lenet5.mnist", [0.98], speed={"latency": 1.0})
+    results.write(first, folder=tmp_path)
+    results.write(first, folder=tmp_path)  # the same measurement: nothing to remember
+    assert results.read_all(tmp_path)[0].history == []
+    second = made_up("lenet5.mnist", [0.99], date="2026-12-01T00:00:00+00:00")
+    results.write(second, folder=tmp_path)
+    (now,) = results.read_all(tmp_path)
+    assert [entry["accuracy"] for entry in [*now.history, now.summary]] == [0.98, 0.99]
+    assert now.speed == {"latency": 1.0}  # of the same weights
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda record: record.pop("seeds"), "lacks seeds"),
+        (lambda record: record.update(acuracy=1), "has the unknown acuracy"),
+        (lambda record: record["seeds"][0].pop("metrics"), "metrics"),
+        (lambda record: record["seeds"].clear(), "no seed 0"),
+        (lambda record: record.update(model="other.mnist"), "says that it is other.mnist"),
+    ],
+)
+def test_a_broken_record_is_named_and_the_others_stay(tmp_path, damage, sentence):
+    results.write(made_up("hdr_cnn.mnist", [0.99]), folder=tmp_path)
+    path = results.write(made_up("lenet5.mnist", [0.98]), folder=tmp_path)
+    record = json.loads(path.read_text())
+    damage(record)
+    for text, expected in ((json.dumps(record), sentence), ("{ half", "JSONDecodeError"), ("[]", "not a record")):
+        path.write_text(text)
+        good, broken = results.scan(tmp_path)
+        assert good.model == "hdr_cnn.mnist"
+        assert isinstance(broken, results.Broken)
+        assert expected in broken.reason
+        rows = snapshot.load(tmp_path).set_index("model")
+        assert rows.loc["lenet5.mnist", "status"] == table.BROKEN
+        assert rows.loc["hdr_cnn.mnist", "rank"] == 1
+
+
+def test_a_row_is_stale_when_data_or_a_metric_changed(monkeypatch):
+    assert made_up("a.mnist", [0.9]).stale is None
+    assert "another version of mnist" in made_up("a.mnist", [0.9], dataset_fingerprint="0").stale
+    assert "earlier version of macro_f1" in made_up("a.mnist", [0.9], metric_versions={"macro_f1": 0}).stale
+    assert "latency" in made_up("a.mnist", [0.9], speed={"metric_versions": {"latency": 0}}).stale
+
+
+def test_ranks_are_shared_by_what_the_test_cannot_tell_apart(board):
+    _, frame = board
+    rank = frame.set_index("model")["rank"]
+    assert rank["hdr_cnn.mnist"] == rank["mnist_cnn.mnist"] == 1
+    assert (rank["lenet5.mnist"], rank["tiny.mnist"]) == (3, 4)
+    assert (rank["resco_mini.ahdd"], rank["lenet5.ahdd"]) == (1, 2)
+    assert np.isnan(rank["old.ahdd"])  # measured on another test set
+    assert np.isnan(rank["half.mnist"])
+    efficiency = frame.set_index("model")["efficiency_rank"]
+    assert np.isnan(efficiency["half.mnist"])
+    assert efficiency["lenet5.mnist"] >= 1
+
+
+def test_efficiency_is_ranked_above_the_floor_only():
+    rows = table.frame([made_up("a.mnist", [0.99]), made_up("guess.mnist", [0.1])]).set_index("model")
+    assert rows.loc["a.mnist", "efficiency_rank"] == 1
+    assert np.isnan(rows.loc["guess.mnist", "efficiency_rank"])
+    assert table.frame([]).empty
+
+
+def test_claims_stand_beside_what_is_measured():
+    stated = [claims.Claim("lenet5", "mnist", 0.999, 5, "a paper"), claims.Claim("other", "mnist", 0.9, None, "x")]
+    rows = table.frame([made_up("lenet5.mnist", [0.98])], claims=stated).set_index("model")
+    assert rows.index.tolist() == ["lenet5.mnist", "other.mnist"]
+    assert rows.loc["other.mnist", "status"] == table.CLAIMED
+    assert np.isnan(rows.loc["other.mnist", "rank"])
+    assert claims.claim_of("lenet5", "ahdd")["accuracy"] == 0.9876
+
+
+def test_rows_are_found_and_sorted(board):
+    _, frame = board
+    find = lambda **asked: table.select(frame, table.Query(**asked))["model"].tolist()  # noqa: E731
+    assert find(dataset="mnist", search="cnn") == ["hdr_cnn.mnist", "mnist_cnn.mnist", "branching CNN ensemble.mnist"]
+    assert find(search="LENET5 ahdd") == ["lenet5.ahdd"]
+    assert find(statuses=(table.STALE, table.BROKEN), dataset="ahdd") == ["old.ahdd"]
+    assert find(dataset="mnist", parameters=(1e5, 1e6)) == ["hdr_cnn.mnist", "mnist_cnn.mnist"]
+    by_size = table.select(frame, table.Query(dataset="mnist", sort="parameters", descending=True))["parameters"]
+    known = by_size.dropna()
+    assert known.is_monotonic_decreasing
+    assert by_size.iloc[: len(known)].notna().all()  # what is not known comes last
+
+
+def test_overall_needs_every_dataset_for_a_place(board):
+    _, frame = board
+    means = table.overall(frame).set_index("network")
+    assert means.loc["lenet5", "mean_rank"] == 2.5
+    assert means.loc["lenet5", "place"] == 1
+    assert np.isnan(means.loc["hdr_cnn", "place"])
+    assert means.loc["lenet5", "ahdd"] == pytest.approx(0.97)
+    assert table.overall(frame[frame["rank"].isna()]).empty
+
+
+def test_the_front_holds_what_nothing_beats():
+    rows = pd.DataFrame({"accuracy": [0.9, 0.95, 0.94, 0.95, np.nan], "parameters": [10.0, 20, 30, 40, 5]})
+    assert table.pareto(rows, "parameters").tolist() == [True, True, False, False, False]
+
+
+def test_the_kept_frame_is_that_of_the_records(board, tmp_path):
+    folder, frame = board
+    assert snapshot.is_current(folder)
+    pd.testing.assert_frame_equal(frame, snapshot.build(folder), check_dtype=False, rtol=1e-7)
+    write_board(tmp_path)
+    (tmp_path / "ahdd" / "lenet5.ahdd.json").write_text("{ half")
+    assert snapshot.load(tmp_path).set_index("model").loc["lenet5.ahdd", "status"] == table.BROKEN
+
+
+def test_the_kept_frame_is_a_dataset(board, tmp_path):
+    import datasets
+
+    folder, frame = board
+    shutil.copy(ROOT / "leaderboard" / "records" / "README.md", folder)
+    loaded = datasets.load_dataset(str(folder), split="train", cache_dir=str(tmp_path))
+    assert loaded["model"][:] == frame["model"].tolist()
+
+
+def test_downloads_hold_the_same_rows(board, tmp_path):
+    _, frame = board
+    paths = downloads.write(frame, tmp_path)
+    for read, kind in ((pd.read_csv, "csv"), (pd.read_json, "json"), (pd.read_parquet, "parquet")):
+        rows = read(paths[kind])
+        assert rows["model"].tolist() == frame["model"].tolist()
+        np.testing.assert_allclose(rows["accuracy"].astype(float), frame["accuracy"], equal_nan=True)
+    assert downloads.as_json(frame)[0].keys() == set(frame.columns)
+
+
+def test_the_readme_and_the_kept_frame_show_the_records(run_script):
+    assert run_script("update_readme.py", "--check").returncode == 0, "run python scripts/update_readme.py"
+
+
+def test_every_claim_has_a_source():
+    for claim in claims.claims():
+        assert dataclasses.asdict(claim)["source"]
+        assert 0 < claim.accuracy <= 1

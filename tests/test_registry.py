@@ -1,0 +1,144 @@
+"""Architectures, names and recipes: over everything that is registered."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import zoo
+from zoo import data, registry, training
+from zoo.recipes import Recipe
+
+DOCUMENTED = {"lenet5": 61_706, "hdr_cnn": 242_954, "mnist_cnn": 421_642, "resco_mini": 606_282}
+TRAINABLE = {"hdr_cnn": 242_250, "resco_mini": 604_426}
+
+
+def test_parameters_are_the_documents():
+    for name, parameters in DOCUMENTED.items():
+        assert zoo.create_model(name).count_params() == parameters
+    for name, parameters in TRAINABLE.items():
+        assert sum(np.prod(w.shape) for w in zoo.create_model(name).trainable_weights) == parameters
+
+
+@pytest.mark.parametrize("name", zoo.list_architectures())
+def test_takes_any_sensible_shape(name):
+    for shape, classes in (((32, 32, 1), 28), ((40, 64, 3), 2)):
+        model = zoo.create_model(name, shape, classes)
+        images = np.random.default_rng(0).integers(0, 256, (2, *shape), np.uint8)
+        probabilities = np.array(model(images))
+        assert probabilities.shape == (2, classes)
+        np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
+
+
+def test_what_it_cannot_build_is_said_in_a_sentence():
+    with pytest.raises(zoo.UnknownName, match="did you mean lenet5"):
+        zoo.create_model("lenet")
+    with pytest.raises(zoo.ZooError, match="hdr_cnn needs images of at least 18 x 18 pixels, not 8 x 8"):
+        zoo.create_model("hdr_cnn", (8, 8, 1))
+    with pytest.raises(zoo.ZooError, match="height, width, channels"):
+        zoo.create_model("lenet5", (28, 28))
+    with pytest.raises(zoo.ZooError, match="at least 2"):
+        zoo.create_model("lenet5", num_classes=1)
+    with pytest.raises(zoo.UnknownName, match="did you mean mnist"):
+        training.plan("lenet5", "mnits")
+    with pytest.raises(zoo.UnknownName, match="did you mean paper"):
+        training.plan("lenet5", "mnist", "papers")
+
+
+def test_a_second_architecture_of_the_same_name_is_refused():
+    def lenet5(input_shape, num_classes):
+        """Somebody else's."""
+
+    with pytest.raises(zoo.ZooError, match="Two architectures are named"):
+        registry.register()(lenet5)
+
+
+def test_the_readmes_architecture_is_all_that_a_new_one_takes(monkeypatch):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    (example,) = (block for block in re.findall(r"```python\n(.*?)```", readme, re.DOTALL) if "@register()" in block)
+    monkeypatch.setattr(registry, "_ARCHITECTURES", {})
+    exec(compile(example, "README.md", "exec"), {"__name__": "perceptron"})
+    (added,) = registry._ARCHITECTURES.values()
+    assert added.title == "Perceptron (Rosenblatt, 1958): one hidden layer"
+    assert added.build((28, 28, 1), 10).count_params() == 784 * 64 + 64 + 64 * 10 + 10
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("lenet5.mnist", ("lenet5", "mnist", "zoo", None)),
+        ("resco_mini.ahdd-paper", ("resco_mini", "ahdd", "paper", None)),
+        ("resco_mini.ahdd@3f2a1b", ("resco_mini", "ahdd", "zoo", "3f2a1b")),
+    ],
+)
+def test_names_read_back(text, parts):
+    name = registry.ModelName.parse(text)
+    assert (name.architecture, name.dataset, name.recipe, name.revision) == parts
+    assert str(name) == text
+
+
+@pytest.mark.parametrize("text", ["lenet5", "../etc/passwd", "a.b.c", "lenet5.mnist@", ""])
+def test_what_is_no_name(text):
+    with pytest.raises(zoo.ZooError, match="expected architecture"):
+        registry.ModelName.parse(text)
+
+
+def test_every_recipe_survives_json_and_every_pair_has_its_dataset():
+    for architecture in registry.architectures().values():
+        for dataset in architecture.datasets:
+            assert dataset in data.DATASETS
+            recipe = training.plan(architecture.name, dataset).recipe
+            assert recipe.augmentation is not None
+            assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
+    with pytest.raises(TypeError, match="epoch_count"):
+        Recipe.from_dict({"name": "x", "epoch_count": 3})
+
+
+BACKEND_PROBE = """
+import json, sys
+import numpy as np
+import zoo
+from zoo.backend import keras
+
+results = {"backend": keras.backend.backend()}
+rng = np.random.default_rng(0)
+images = rng.integers(0, 256, (16, 28, 28, 1), np.uint8)
+targets = np.eye(10, dtype=np.float32)[rng.integers(0, 10, 16)]
+for name in zoo.list_architectures():
+    model = zoo.create_model(name)
+    model.set_weights([rng.uniform(0.01, 0.05, w.shape) * rng.choice([-1, 1], w.shape) if w.ndim > 1 else
+                       np.full(w.shape, 0.5) for w in model.get_weights()])
+    outputs = np.array(keras.ops.convert_to_numpy(model(images))).tolist()
+    model.compile("adam", "categorical_crossentropy")
+    before = model.get_weights()
+    loss = float(model.train_on_batch(images, targets))
+    moved = max(float(abs(a - b).max()) for a, b in zip(before, model.get_weights()))
+    results[name] = {"outputs": outputs, "loss": loss, "moved": moved}
+print(json.dumps(results))
+"""
+
+
+def probe_backend(backend: str) -> dict:
+    """Build every architecture under a backend in a fresh process, and take a training step with it."""
+    environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", BACKEND_PROBE], capture_output=True, text=True, env=environment, timeout=300
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.parametrize(("backend", "package"), [("jax", "jax"), ("torch", "torch")])
+def test_backends_agree(backend, package):
+    pytest.importorskip(package)
+    other, tensorflow = probe_backend(backend), probe_backend("tensorflow")
+    assert other["backend"] == backend
+    for name in zoo.list_architectures():
+        np.testing.assert_allclose(other[name]["outputs"], tensorflow[name]["outputs"], atol=1e-4)
+        assert np.isfinite(other[name]["loss"])
+        assert other[name]["moved"] > 1e-4

@@ -1,0 +1,58 @@
+"""The networks that come with the repository: what they score on the real data is what their records say."""
+
+import math
+
+import numpy as np
+import pytest
+from conftest import real_data
+
+import zoo
+from leaderboard import checking, results
+from leaderboard.evaluation import evaluate
+from zoo.hub import resolve
+from zoo.settings import PRETRAINED
+
+RECORDS = {result.model: result for result in results.read_all()}
+DOCUMENTED = {"lenet5.ahdd": 0.9876, "resco_mini.ahdd": 0.9924, "hdr_cnn.mnist": 0.9954, "mnist_cnn.mnist": 0.9930}
+
+
+def test_what_the_documents_promise_is_shipped():
+    assert set(zoo.list_models()) >= {*DOCUMENTED, "lenet5.mnist"}
+
+
+def test_an_unknown_model_is_answered_with_the_nearest():
+    with pytest.raises(zoo.ZooError, match=r"'lenet5.mnits'.*did you mean lenet5\.mnist"):
+        zoo.load_predictor("lenet5.mnits")
+
+
+def test_weights_are_few_and_small():
+    sizes = {path: path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()}
+    assert sum(sizes.values()) < 70e6
+    assert max(sizes.values()) < 10e6
+
+
+@real_data
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_a_new_measurement_agrees_with_the_record(model):
+    record = RECORDS[model]
+    check = checking.compare(record, results.predictions(record), *evaluate(resolve(model)))
+    assert check.agrees, check.sentence
+    assert "accuracy" in {score.name for score in check.scores}
+    assert check.changed is not None
+
+
+@real_data
+@pytest.mark.parametrize("model", DOCUMENTED)
+def test_no_worse_than_its_document(model):
+    documented, samples = DOCUMENTED[model], 10_000
+    interval = 1.96 * math.sqrt(documented * (1 - documented) / samples)
+    assert RECORDS[model].shipped("accuracy") >= documented - interval
+
+
+@pytest.mark.parametrize("model", zoo.list_models())
+def test_keras_and_the_served_model_agree(model):
+    predictor = zoo.load_predictor(model)
+    images = np.random.default_rng(0).integers(0, 256, (16, *predictor.input_shape), np.uint8)
+    np.testing.assert_allclose(zoo.load_model(model).predict(images, verbose=0), predictor(images), atol=1e-4)
+    with pytest.raises(zoo.ZooError, match="takes uint8"):
+        predictor(images.astype(np.float32))

@@ -1,0 +1,228 @@
+"""The Space without a browser: its pure functions, its endpoint, what it costs to run."""
+
+import base64
+import json
+import re
+import subprocess
+import sys
+
+import cv2
+import gradio_client
+import numpy as np
+import pytest
+from conftest import ROOT
+from gradio_client.exceptions import AppError
+from records import answers, made_up, write_board
+from space import serve
+from strokes import ARABIC_SEVEN, DOT, SEVEN, THREE, sketch
+
+import zoo
+from leaderboard import results, snapshot, table
+from leaderboard.tabs import compare, datasets, model, rows
+from zoo import registry
+from zoo.tabs import draw
+
+HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "evaluate", "sklearn", "matplotlib"}
+
+
+@pytest.fixture(scope="module")
+def space():
+    with serve() as space:
+        yield space
+
+
+@pytest.fixture(scope="module")
+def predict(space):
+    """Return a function that calls `/predict` and returns its predictions."""
+    client = gradio_client.Client(space.url, verbose=False)
+    return lambda **inputs: client.predict(**inputs, api_name="/predict")["predictions"]
+
+
+def reading(**changes):
+    fields = {
+        "model": "lenet5.ahdd",
+        "script": "arabic",
+        "labels": tuple("٠١٢"),
+        "probabilities": np.array([0.0002, 0.9997, 0.0001], np.float32),
+        "image": np.zeros((28, 28, 1), np.uint8),
+    }
+    return draw.Reading(**{**fields, **changes})
+
+
+def test_a_card_says_what_was_read_and_how_surely():
+    page = draw.render([reading()])
+    assert 'data-label="١"' in page
+    assert "the digit 1" in page
+    assert "&gt; 99.9%" in page
+    assert page.count("<li") == 3
+
+
+def test_what_comes_from_files_is_escaped():
+    page = draw.render([reading(model="<script>x.mnist", labels=("<b>", "&", '"'))])
+    assert "<script" not in page
+    assert "<b>" not in page
+    assert "&lt;script&gt;x" in page
+
+
+@pytest.mark.parametrize("payload", [None, "", [], 7, {}, {"strokes": []}, {"strokes": None, "size": None}, "{}"])
+def test_a_bad_payload_is_answered_in_words(payload):
+    answer = draw.respond(payload, zoo.list_models())
+    assert answer.startswith('<div class="message"')
+    assert "Traceback" not in answer
+
+
+def test_every_shipped_network_answers_a_sketch():
+    models = list(zoo.list_models())
+    readings = draw.read(sketch(THREE), models)
+    assert [r.model for r in readings] == models
+    for r in readings:
+        assert r.probabilities.sum() == pytest.approx(1, abs=1e-4)
+        if r.script == "latin":
+            assert r.labels[r.best] == "3", r.model
+
+
+def test_the_endpoint_reads_a_sketch(predict):
+    first, second = predict(sketch=sketch(SEVEN))
+    assert (first["model"].rpartition(".")[2], first["label"]) == ("mnist", "7")
+    assert first["confidence"] == first["probabilities"]["7"] > 0.5
+    assert first["image"].startswith("data:image/png;base64,")
+    (arabic,) = predict(sketch=sketch(ARABIC_SEVEN), models=[second["model"]])
+    assert arabic["label"] == "٧"
+    (zero,) = predict(sketch=sketch(DOT), models=[second["model"]])
+    assert zero["label"] == "٠"
+
+
+def test_the_endpoint_reads_a_file_and_a_data_uri(predict, tmp_path):
+    page = np.full((400, 300, 3), 240, np.uint8)
+    cv2.polylines(page, [np.int32(np.array(THREE[0]) * 250)], False, (160, 60, 30), 12)
+    path = tmp_path / "three.png"
+    cv2.imwrite(str(path), page)
+    uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    for image in (gradio_client.handle_file(path), uri):
+        assert predict(image=image)[0]["label"] == "3"
+
+
+@pytest.mark.parametrize(
+    ("inputs", "sentence"),
+    [
+        ({}, "Send either a sketch or an image: got neither"),
+        ({"sketch": sketch([])}, "nothing on the pad yet"),
+        ({"sketch": {"strokes": "x", "size": 1}}, "list of strokes"),
+        ({"sketch": sketch(THREE), "models": ["lenet5.mnits"]}, "did you mean lenet5.mnist"),
+        ({"sketch": sketch(THREE), "models": ["../zoo"]}, "There is no network"),
+        ({"sketch": sketch(THREE), "models": []}, "at least one network"),
+        ({"image": str(ROOT / "README.md")}, "this is neither"),
+        ({"image": {"path": str(ROOT / "README.md")}}, "this is neither"),
+        ({"image": "data:image/png;base64,???"}, "not base64"),
+        ({"image": "data:image/png;base64,AAAA"}, "cannot be read"),
+    ],
+)
+def test_the_endpoint_says_what_is_wrong(predict, inputs, sentence):
+    with pytest.raises(AppError, match=sentence):
+        predict(**inputs)
+
+
+def test_the_space_starts_light_and_stays_small(space, predict):
+    assert space.start_cpu < 6  # seconds of processor time until the first page
+    predict(sketch=sketch(THREE), models=list(zoo.list_models()))
+    assert space.process.memory_info().rss < 500e6
+
+
+def test_the_space_imports_no_framework():
+    code = f"import sys, spaces_app; spaces_app.draw.warm().join(); print(sorted({HEAVY} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_the_board_is_an_endpoint(space):
+    client = gradio_client.Client(space.url, verbose=False)
+    rows = client.predict(dataset="mnist", sort="accuracy", descending=True, api_name="/leaderboard")
+    assert {row["dataset"] for row in rows} == {"mnist"}
+    scores = [row["accuracy"] for row in rows if row["accuracy"] is not None]
+    assert scores == sorted(scores, reverse=True)
+    with pytest.raises(AppError, match="did you mean accuracy"):
+        client.predict(sort="acuracy", api_name="/leaderboard")
+
+
+@pytest.fixture(scope="module")
+def frame(tmp_path_factory):
+    """A folder of made-up records and its frame."""
+    folder = write_board(tmp_path_factory.mktemp("records"))
+    return folder, snapshot.load(folder)
+
+
+def test_the_table_shows_what_is_asked_for(frame):
+    page = rows.render(frame[1], table.Query(dataset="mnist"), ["parameters"], limit=2)
+    assert re.findall(r'data-column="model"><a href="[^"]*model=([\w.]+)"', page) == [
+        "hdr_cnn.mnist",
+        "mnist_cnn.mnist",
+    ]
+    assert "242,954" in page
+    assert page.count("<small>=</small>1") == 2  # they share the first rank
+    assert 'data-column="accuracy"' not in page
+    assert "Show 100 more" in page
+    assert "No row is like that" in rows.render(frame[1], table.Query(search="nothing"))
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet5.mnist", "old.ahdd", "half.mnist", "two-layer ensemble.mnist", "no.such", None]
+)
+def test_every_model_has_a_page(frame, name):
+    page = model.page(name, frame[1], None, frame[0])
+    said = {
+        "lenet5.mnist": "python scripts/evaluate.py lenet5.mnist --check",
+        "old.ahdd": "Stale: measured on another version of ahdd",
+        "half.mnist": "This record is broken. half.mnist.json is not a record",
+        "two-layer ensemble.mnist": "99.91% are claimed by arXiv",
+        "no.such": "There is no row &#x27;no.such&#x27;",
+        None: "There is no row None",
+    }
+    assert said[name] in page
+
+
+def test_a_page_shows_what_it_was_before_and_its_curves(tmp_path):
+    for accuracy, date in ((0.9, "2026-11-01T00:00:00+00:00"), (0.95, "2026-11-21T00:00:00+00:00")):
+        results.write(made_up("lenet5.mnist", [accuracy], date=date), answers(10), tmp_path)
+    epochs = [{"accuracy": 0.8, "validation_accuracy": 0.9}, {"accuracy": 0.9, "validation_accuracy": 1.0}]
+    (tmp_path / "history.json").write_text(json.dumps({"epochs": epochs}))
+    (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# A card\n![a picture](x.png)\nSome text.\n")
+    page = model.page("lenet5.mnist", snapshot.build(tmp_path), tmp_path, tmp_path)
+    assert page.count('<polyline class="accent"') == 2  # validation, and the row over time
+    assert "90.00%</strong><br>2026-11-01" in page
+    assert model.card(tmp_path).strip() == "# A card\nSome text."
+    assert model.card(None) == ""
+
+
+def test_what_records_say_is_escaped(frame, tmp_path):
+    folder = tmp_path
+    bad = "<script>alert(1)</script>"
+    results.write(made_up("lenet5.mnist", [0.9], title=bad, licence=bad, selection=bad), answers(10), folder)
+    found = snapshot.build(folder)
+    pages = (
+        model.page("lenet5.mnist", found, None, folder),
+        model.page(bad, found, None, folder),
+        rows.render(found, table.Query(), rows.CHOOSABLE),
+    )
+    assert not any("<script" in page for page in pages)
+
+
+def test_two_models_are_compared_on_the_same_samples(frame):
+    folder, found = frame
+    page = compare.page("hdr_cnn.mnist", "lenet5.mnist", found, folder)
+    assert "<strong>hdr_cnn.mnist</strong> reads more than" in page
+    assert "(38 samples against 0)" in page
+    assert page.count("<figure>") == 12
+    assert "cannot tell" in compare.page("hdr_cnn.mnist", "mnist_cnn.mnist", found, folder)
+    for pair, sentence in (
+        (("lenet5.mnist", "lenet5.ahdd"), "no sample is common"),
+        (("lenet5.mnist", "lenet5.mnist"), "one and the same"),
+        (("lenet5.mnist", "half.mnist"), "not a record"),
+        ((None, "lenet5.mnist"), "Choose two models"),
+    ):
+        assert sentence in compare.page(*pair, found, folder)
+
+
+def test_every_dataset_of_the_zoo_has_a_current_leak_report():
+    page = datasets.page()
+    assert page.count("Exact duplicates") == len(registry.GLYPH_SETS)
+    assert "Stale" not in page

@@ -1,0 +1,76 @@
+"""A model zoo for handwriting.
+
+    from zoo import load_model
+    model = load_model("lenet5.mnist")  # a Keras model from raw uint8 images to probabilities
+
+Importing it is free: frameworks are imported by the functions that need them.
+"""
+
+from typing import TYPE_CHECKING
+
+from zoo.errors import DataError, UnknownName, ZooError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import keras
+
+    from zoo.predictor import Predictor
+
+__version__ = "0.1.0"
+__all__ = [
+    "DataError",
+    "UnknownName",
+    "ZooError",
+    "create_model",
+    "list_architectures",
+    "list_models",
+    "load_model",
+    "load_predictor",
+]
+
+
+def list_models() -> tuple[str, ...]:
+    """Return the names of the trained models that come with the package, for example "lenet5.mnist"."""
+    from zoo import hub
+
+    return hub.list_models()
+
+
+def list_architectures() -> tuple[str, ...]:
+    """Return the names of the networks that the zoo defines, for example "lenet5"."""
+    from zoo import registry
+
+    return tuple(registry.architectures())
+
+
+def create_model(name: str, input_shape: tuple[int, int, int] = (28, 28, 1), num_classes: int = 10) -> "keras.Model":
+    """Build an architecture with fresh weights; see `zoo.registry.create_model`."""
+    from zoo import registry
+
+    return registry.create_model(name, input_shape, num_classes)
+
+
+def load_model(name: "str | Path") -> "keras.Model":
+    """Load a trained model.
+
+    Args:
+        name: a shipped model ("lenet5.mnist"), a folder, or a repo on the Hub; see `zoo.hub.resolve`.
+
+    Keras builds what a folder's config.json says: load models only of people whom you trust.
+
+    Returns:
+        A `keras.Model` from raw uint8 images (N, H, W, C), 0 background and 255 full ink, to float32 probabilities.
+    """
+    from zoo import backend, hub
+
+    folder = hub.resolve(name)
+    return backend.keras.saving.load_model(folder)
+
+
+def load_predictor(name: "str | Path") -> "Predictor":
+    """Load a trained model for serving only: the same names, no Keras, thousands of times faster to start and call."""
+    from zoo import hub
+    from zoo.predictor import Predictor
+
+    return Predictor.load(hub.resolve(name))

@@ -1,0 +1,44 @@
+"""The "HDR" network of a public handwritten digit recogniser."""
+
+from dataclasses import replace
+
+from zoo.backend import keras
+from zoo.recipes import ZOO, Augmentation, Plateau, Recipe
+from zoo.registry import register
+
+
+@register(
+    minimum_size=18,  # 18 -> 16 -> 8 -> 6 -> 3 -> 1
+    paper=Recipe(
+        name="paper",
+        epochs=20,
+        batch_size=64,
+        early_stopping=5,
+        plateau=Plateau(factor=0.5, patience=3, floor=0.0),
+        augmentation=Augmentation(rotation=10, shift=0.1, scale=0.1),
+        validation_share=0.2,
+    ),
+    zoo=replace(ZOO, epochs=20),
+)
+def hdr_cnn(input_shape, num_classes):
+    """HDR CNN (public MNIST recogniser, seed document 3): three convolutions with batch normalisation and dropout.
+
+    242,954 parameters (242,250 trainable) at (28, 28, 1) and 10 classes.
+    """
+    layers = keras.layers
+    inputs = keras.Input(input_shape, dtype="uint8")
+    x = layers.Rescaling(1 / 255)(inputs)
+    for filters in (32, 64):  # 28 -> 26 -> 13 -> 11 -> 5
+        x = layers.Conv2D(filters, 3, activation="relu")(x)
+        x = layers.BatchNormalization()(x)
+        x = layers.MaxPooling2D(2)(x)
+        x = layers.Dropout(0.25)(x)
+    x = layers.Conv2D(128, 3, activation="relu")(x)  # 3
+    x = layers.BatchNormalization()(x)
+    x = layers.Dropout(0.4)(x)
+    x = layers.Flatten()(x)  # 1152
+    x = layers.Dense(128, activation="relu")(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Dropout(0.5)(x)
+    outputs = layers.Dense(num_classes, activation="softmax")(x)
+    return keras.Model(inputs, outputs, name="hdr_cnn")

@@ -1,0 +1,36 @@
+"""The plain two-convolution network of many MNIST tutorials."""
+
+from dataclasses import replace
+
+from zoo.backend import keras
+from zoo.recipes import ZOO, Plateau, Recipe
+from zoo.registry import register
+
+
+@register(
+    paper=Recipe(  # the document names early stopping and plateau without their patience: 5 and 3 are ours
+        name="paper",
+        epochs=20,
+        batch_size=32,
+        early_stopping=5,
+        plateau=Plateau(factor=0.5, patience=3, floor=0.0),
+        validation_share=0.2,
+    ),
+    zoo=replace(ZOO, epochs=20),
+)
+def mnist_cnn(input_shape, num_classes):
+    """MNIST CNN (public MNIST tutorial network, seed document 4): two convolutions and one wide dense layer.
+
+    421,642 parameters at (28, 28, 1) and 10 classes.
+    """
+    layers = keras.layers
+    inputs = keras.Input(input_shape, dtype="uint8")
+    x = layers.Rescaling(1 / 255)(inputs)
+    for filters in (32, 64):  # 28 -> 14 -> 7
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu")(x)
+        x = layers.MaxPooling2D(2)(x)
+    x = layers.Flatten()(x)  # 3136
+    x = layers.Dense(128, activation="relu")(x)
+    x = layers.Dropout(0.5)(x)
+    outputs = layers.Dense(num_classes, activation="softmax")(x)
+    return keras.Model(inputs, outputs, name="mnist_cnn")

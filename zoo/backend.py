@@ -1,0 +1,64 @@
+"""Keras, imported on first use and on the backend that is there: the one place where a backend is chosen.
+
+`from zoo.backend import keras` costs nothing until an attribute is read, so that listing, cards and serving never pay
+for a framework (importing TensorFlow takes 4 to 8 s and 870 MB).
+"""
+
+import importlib
+import importlib.util
+import os
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name -> the package that it needs
+
+
+class _LazyKeras:
+    """The `keras` module, imported when the first attribute is read."""
+
+    def __getattr__(self, name: str):
+        return getattr(import_keras(), name)
+
+
+def import_keras():
+    """Return the `keras` module on the backend that `KERAS_BACKEND` names, else on the first one installed."""
+    if "KERAS_BACKEND" not in os.environ:
+        installed = [name for name, package in BACKENDS.items() if importlib.util.find_spec(package)]
+        os.environ["KERAS_BACKEND"] = installed[0] if installed else "tensorflow"
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # even a missing GPU is an error to TensorFlow
+    return importlib.import_module("keras")
+
+
+def make_deterministic() -> None:
+    """Make training bit-reproducible on this machine, at some cost in speed (TensorFlow; JAX on a CPU already is)."""
+    backend = import_keras().backend.backend()
+    if backend == "tensorflow":
+        import tensorflow
+
+        tensorflow.config.experimental.enable_op_determinism()
+    elif backend == "torch":
+        import torch
+
+        torch.use_deterministic_algorithms(True)
+
+
+def batches(images: np.ndarray, targets: np.ndarray, size: int):
+    """Return what `fit` and `evaluate` take, in the given order.
+
+    For TensorFlow it is a pipeline that does not tune itself. The tuner that Keras switches on for plain arrays sleeps
+    for ever longer and holds up the end of every epoch until it wakes: epochs took up to twice their time.
+    """
+    if import_keras().backend.backend() != "tensorflow":
+        return {"x": images, "y": targets, "batch_size": size}
+    import tensorflow
+
+    options = tensorflow.data.Options()
+    options.autotune.enabled = False
+    return {"x": tensorflow.data.Dataset.from_tensor_slices((images, targets)).batch(size).with_options(options)}
+
+
+if TYPE_CHECKING:
+    import keras
+else:
+    keras = _LazyKeras()

@@ -1,0 +1,431 @@
+"""Facts and scores -> the text of a card; pure, no I/O.
+
+A card is sealed: its last line holds the checksum of what stands above it. A card whose seal holds was written by the
+zoo and may be written anew; one whose seal is broken or missing was edited by a person, and is not overwritten unseen.
+"""
+
+import hashlib
+import re
+from collections.abc import Mapping, Sequence
+
+import yaml
+
+CARD = "README.md"
+TASK = "image-classification"
+METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}  # ours -> the Hub's name of the metric's family
+METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
+WORST_PAIRS = 5  # confusions that are listed
+_SEAL = re.compile(r"<!-- written by the zoo, sha256 ([0-9a-f]{64}); [^>]*-->\n?\Z")
+
+
+# The seal
+
+
+def sealed(text: str) -> str:
+    """Return the card with its seal as the last line."""
+    text = text.rstrip("\n") + "\n"
+    note = "edit freely: a changed card is not overwritten unseen"
+    return f"{text}\n<!-- written by the zoo, sha256 {_checksum(text)}; {note} -->\n"
+
+
+def is_sealed(text: str) -> bool:
+    """Whether the card is as the zoo wrote it."""
+    text = text.replace("\r\n", "\n")
+    match = _SEAL.search(text)
+    return bool(match) and _checksum(text[: match.start()]) == match[1]
+
+
+def _checksum(text: str) -> str:
+    return hashlib.sha256(text.strip().encode()).hexdigest()
+
+
+# A model's card
+
+
+def render(facts: Mapping, scores: Mapping) -> str:
+    """Return the card of a model, sealed.
+
+    Args:
+        facts: what the model is. Plain JSON types:
+            model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
+            contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
+            dataset: name, title, hub_id, source, terms (of use), limits (a list of sentences);
+            training: samples (train, validation), epochs, seconds, commit, versions, processor;
+            files: path in the repo -> bytes; figures: path -> caption, only those that there are.
+        scores: what it was measured at; fractions in [0, 1]:
+            metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
+            seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
+            support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split).
+
+    Both may hold more; what a card does not know is left out of it.
+    """
+    front = yaml.safe_dump(metadata(facts, scores), sort_keys=False, allow_unicode=True, width=120)
+    sections = (
+        _headline(facts, scores),
+        _scores(facts, scores),
+        _classes(facts, scores),
+        _loading(facts),
+        _contract(facts),
+        _training(facts, scores),
+        _limits(facts, scores),
+        _licence(facts),
+    )
+    return sealed(f"---\n{front}---\n\n" + "\n".join(sections))
+
+
+def metadata(facts: Mapping, scores: Mapping) -> dict:
+    """Return a model card's front matter: the Hub's own fields, with the scores of the weights in the repo."""
+    dataset = facts["dataset"]
+    return {
+        "license": facts["licence"],
+        "library_name": "keras",
+        "pipeline_tag": TASK,
+        "tags": ["keras", "onnx", "handwriting", facts["script"], "computer-vision"],
+        "datasets": [dataset["hub_id"]],
+        "metrics": [family for name, family in METRICS.items() if name in scores["metrics"]],
+        "model-index": [
+            {
+                "name": facts["model"],
+                "results": [
+                    {
+                        "task": {"type": TASK, "name": "Image classification"},
+                        "dataset": {"type": dataset["hub_id"], "name": dataset["title"], "split": "test"},
+                        "metrics": [
+                            {"type": family, "value": scores["metrics"][name]["shipped"], "name": METRIC_TITLES[name]}
+                            for name, family in METRICS.items()
+                            if name in scores["metrics"]
+                        ],
+                    }
+                ],
+            }
+        ],
+    }
+
+
+def eval_results(facts: Mapping, scores: Mapping) -> dict[str, str]:
+    """Return the files of `.eval_results/`, path -> YAML: one task a metric, scores of the weights in the repo."""
+    dataset = facts["dataset"]
+    entries = [
+        {
+            "dataset": {"id": dataset["hub_id"], "task_id": f"{dataset['name']}_{name}"},
+            "value": scores["metrics"][name]["shipped"],
+            "date": scores["date"],
+            "notes": f"seed {facts['seed']}, the best on validation of {scores['seeds']}; test split read once",
+        }
+        for name in METRICS
+        if name in scores["metrics"]
+    ]
+    return {f".eval_results/{dataset['name']}.yaml": yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)}
+
+
+def _headline(facts: Mapping, scores: Mapping) -> str:
+    height, width, _ = facts["input_shape"]
+    dataset, accuracy = facts["dataset"], scores["metrics"]["accuracy"]
+    tested = sum(map(sum, scores["confusion"]))
+    size = facts["files"].get("model.onnx")
+    weight = f", {_kilobytes(size)} as ONNX" if size else ""
+    low, high = scores["interval"]
+    figures = [f"![{caption}]({path})" for path, caption in facts["figures"].items() if "samples" in path]
+    return "\n".join(
+        [
+            f"# {facts['model']}",
+            "",
+            f"**{facts['title']}**, trained on {dataset['title']}.",
+            f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
+            f"{facts['parameters']:,} parameters{weight}.",
+            "",
+            f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} test samples right "
+            f"(95% interval {_percent(low)} to {_percent(high)}).",
+            "",
+            *figures,
+            "",
+        ]
+    )
+
+
+def _scores(facts: Mapping, scores: Mapping) -> str:
+    rows = []
+    for name, values in scores["metrics"].items():
+        if name not in METRIC_TITLES:
+            continue
+        mean = _percent(values["mean"]) + (f" ± {100 * values['std']:.2f}" if values.get("std") is not None else "")
+        rows.append((METRIC_TITLES[name], _percent(values["shipped"]), mean))
+    low, high = scores["interval"]
+    seeds = scores["seeds"]
+    trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
+    return "\n".join(
+        [
+            "## Scores",
+            "",
+            _table(("test set", "these weights", trainings), rows, "lrr"),
+            "",
+            f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; the test set was read "
+            f"once a seed. Accuracy, 95% interval (Wilson): {_percent(low)} to {_percent(high)}. "
+            f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the test split "
+            f"`{scores['fingerprint'][:16]}…`.",
+            "",
+        ]
+    )
+
+
+def _classes(facts: Mapping, scores: Mapping) -> str:
+    rows = [
+        (row["label"], _percent(row["precision"]), _percent(row["recall"]), f"{row['f1']:.4f}", str(row["support"]))
+        for row in scores["per_class"]
+    ]
+    figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "confusion" in path]
+    pairs = worst_pairs(scores["confusion"], facts["labels"])
+    told = "; ".join(f"{in_line(true)} as {in_line(read)}: {count}" for true, read, count in pairs) or "none"
+    return "\n".join(
+        [
+            "## By class",
+            "",
+            _table(("class", "precision", "recall", "F1", "samples"), rows, "lrrrr"),
+            "",
+            f"Most frequent confusions, true class first: {told}.",
+            "",
+            *figures,
+        ]
+    )
+
+
+def worst_pairs(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[tuple[str, str, int]]:
+    """Return the most frequent confusions: (true class, read as, how often), most frequent first."""
+    pairs = [
+        (labels[i], labels[j], count)
+        for i, row in enumerate(confusion)
+        for j, count in enumerate(row)
+        if i != j and count
+    ]
+    return sorted(pairs, key=lambda pair: -pair[2])[:WORST_PAIRS]
+
+
+def _loading(facts: Mapping) -> str:
+    repo, shape = facts["repo"], ", ".join(map(str, facts["input_shape"]))
+    images = f'images = np.zeros((1, {shape}), "uint8")  # 0 is background, 255 full ink'
+    return f"""## Load it
+
+With the zoo, by name; pin a commit with `@<revision>`:
+
+```python
+import numpy as np
+from zoo import load_predictor  # load_model gives the Keras model
+
+{images}
+probabilities = load_predictor("hf://{repo}")(images)
+```
+
+With Keras 3 alone, on TensorFlow, JAX or PyTorch:
+
+```python
+import keras
+import numpy as np
+
+{images}
+probabilities = keras.saving.load_model("hf://{repo}").predict(images)
+```
+
+With ONNX Runtime alone:
+
+```python
+import numpy as np
+import onnxruntime
+from huggingface_hub import hf_hub_download
+
+{images}
+session = onnxruntime.InferenceSession(hf_hub_download("{repo}", "model.onnx"))
+(probabilities,) = session.run(None, {{session.get_inputs()[0].name: images}})
+```
+"""
+
+
+def _contract(facts: Mapping) -> str:
+    contract, labels = facts["contract"], " ".join(facts["labels"])
+    height, width, channels = facts["input_shape"]
+    if contract is None:
+        return f"""## What it expects
+
+- `uint8`, shape (N, {height}, {width}, {channels}), dark ink on light paper, as scanned. No scaling before it: that is
+  a layer of the graph. `preprocessor_config.json` says which views of a page are taken and how they are pooled.
+- The classes, in the order of the output: {labels}
+"""
+    fit = {
+        "keep": "scaled, aspect kept, until it touches a box of",
+        "stretch": "stretched to fill a box of",
+    }[contract["aspect"]]
+    centre = {"mass": "centre of mass", "box": "bounding box's centre"}[contract["centring"]]
+    return f"""## What it expects
+
+- `uint8`, shape (N, {height}, {width}, {channels}); **0 is background and 255 full
+  ink**, upright. No scaling before it: that is a layer of the graph.
+- A glyph {fit} {contract["box_height"]} x {contract["box_width"]} pixels, its {centre} at
+  ({contract["centre_x"]:g}, {contract["centre_y"]:g}), a pen of about {contract["stroke"]:g} pixels.
+- The classes, in the order of the output: {labels}
+
+`preprocessor_config.json` says the same to programs; `zoo.ink` brings a sketch or a photo into this form.
+"""
+
+
+def _training(facts: Mapping, scores: Mapping) -> str:
+    dataset, training, recipe = facts["dataset"], facts["training"], facts["recipe"]
+    settings = [(key.replace("_", " "), _setting(value)) for key, value in recipe.items() if value is not None]
+    samples = training["samples"]
+    versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
+    made = [f"on {training['processor']}" if training.get("processor") else "", versions]
+    figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "curves" in path]
+    return "\n".join(
+        [
+            "## Training",
+            "",
+            f"Data: [{dataset['title']}]({dataset_link(dataset['hub_id'])}) ({dataset['source']}); "
+            f"{samples['train']:,} samples to train on, {samples['validation']:,} to choose on. "
+            f"{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
+            + "; ".join(part for part in made if part)
+            + ".",
+            "",
+            _table(("setting", "value"), settings, "ll"),
+            "",
+            *figures,
+            "One command trains it again, with every seed, and measures it:",
+            "",
+            "```sh",
+            f"python scripts/train_all.py --only {facts['model']}",
+            "```",
+            "",
+            *([f"Commit of the code: `{training['commit']}`.", ""] if training.get("commit") else []),
+        ]
+    )
+
+
+def _limits(facts: Mapping, scores: Mapping) -> str:
+    count = len(facts["labels"])
+    pairs = worst_pairs(scores["confusion"], facts["labels"])
+    weakest = min(scores["per_class"], key=lambda row: row["f1"], default=None)
+    sentences = [
+        f"It knows {count} classes and always answers with one of them: a blank sheet, another letter or a photo of "
+        "anything gets an answer too, at times a confident one.",
+        "It reads one glyph at a time, cut out and placed as above. Shifted, tiny, inverted or slanted glyphs are read "
+        "less well than the scores say.",
+        "The scores are for the writers, pens and scanners of one dataset; expect less on others.",
+        *facts["dataset"].get("limits", ()),
+    ]
+    if pairs and weakest:
+        true, read, _ = pairs[0]
+        sentences.append(
+            f"Known confusion: {in_line(true)} is read as {in_line(read)} more often than any other mistake is made; "
+            f"the weakest class is {in_line(weakest['label'])} (F1 {weakest['f1']:.4f})."
+        )
+    return "## Limits\n\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n"
+
+
+def _licence(facts: Mapping) -> str:
+    dataset = facts["dataset"]
+    data = f" The data has its own terms: {dataset['terms']}" if dataset.get("terms") else ""
+    return f"## Licence\n\nWeights and code: {facts['licence']}.{data} Cite: {facts['title']}; {dataset['source']}.\n"
+
+
+# A dataset's card
+
+
+def render_dataset(facts: Mapping) -> str:
+    """Return the card of a dataset repo, sealed.
+
+    Args:
+        facts: repo, name, title, source, licence, terms, script, labels, limits (sentences), done (sentences: what was
+            found and put right when it was made from the originals), columns (name -> what it is),
+            splits (name -> samples, fingerprint).
+    """
+    front = {
+        "pretty_name": facts["title"],
+        "license": facts["licence"],
+        "task_categories": [TASK],
+        "tags": ["handwriting", facts["script"]],
+        "size_categories": [_size_category(sum(split["samples"] for split in facts["splits"].values()))],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": name, "path": f"data/{name}-*"} for name in facts["splits"]],
+            }
+        ],
+    }
+    columns = [(f"`{name}`", what) for name, what in facts["columns"].items()]
+    splits = [(name, f"{s['samples']:,}", f"`{s['fingerprint']}`") for name, s in facts["splits"].items()]
+    lines = [
+        f"# {facts['title']}",
+        "",
+        f"Source: {facts['source']}.",
+        "",
+        "```python",
+        "from datasets import load_dataset",
+        "",
+        f'train = load_dataset("{facts["repo"]}", split="train")',
+        "```",
+        "",
+        _table(("column", "what it is"), columns, "ll"),
+        "",
+        _table(("split", "samples", "fingerprint"), splits, "lrl"),
+        "",
+        "The fingerprint is the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and then the label "
+        "as one byte: equal fingerprints mean equal data in equal order, however it is stored.",
+        "",
+        "## How it was made from the originals",
+        "",
+        *[f"- {sentence}" for sentence in facts["done"]],
+        "",
+        "## Limits",
+        "",
+        *[f"- {sentence}" for sentence in facts["limits"]],
+        "",
+        f"## Licence\n\n{facts['terms']}",
+    ]
+    return sealed(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join(lines) + "\n")
+
+
+def eval_yaml(facts: Mapping) -> str:
+    """Return a dataset repo's `eval.yaml`: the tasks that models report under in `.eval_results/`."""
+    tasks = [{"id": f"{facts['name']}_{metric}", "config": "default", "split": "test"} for metric in METRICS]
+    text = {
+        "name": facts["title"],
+        "description": f"{facts['title']}: every test sample read once by weights that were chosen on validation.",
+        "evaluation_framework": "handwriting-zoo",
+        "tasks": tasks,
+    }
+    return yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
+
+
+# How things are written
+
+
+def in_line(label: str) -> str:
+    """Return a label for a line of Latin text: without marks, the numbers after an Arabic letter change their place."""
+    return label if label.isascii() else f"\u200e{label}\u200e"
+
+
+def dataset_link(hub_id: str) -> str:
+    """Return the address of a dataset on the Hub's site, from a card there."""
+    return f"/datasets/{hub_id}"
+
+
+def _percent(fraction: float) -> str:
+    return f"{100 * fraction:.2f}%"
+
+
+def _kilobytes(size: int) -> str:
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def _setting(value) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_setting(inner)}" for key, inner in value.items())
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], alignment: str) -> str:
+    rules = {"l": "---", "r": "---:"}
+    lines = [titles, [rules[side] for side in alignment], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _size_category(count: int) -> str:
+    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+    return next((name for bound, name in bounds if count < bound), "n>1M")

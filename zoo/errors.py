@@ -1,0 +1,26 @@
+"""What the zoo says when it cannot go on: one sentence that tells what was expected, what came and what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class ZooError(ValueError):
+    """A problem that the user can mend; scripts print its one sentence and exit with status 2."""
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """Return "did you mean …?" with the names that are most like `name`, or all that are known."""
+    known = sorted(known)
+    near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
+    return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
+
+
+class UnknownName(ZooError):
+    """A name that is not known, with the nearest ones that are."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]):
+        super().__init__(f"There is no {kind} {name!r}; {nearest(name, known)}")
+
+
+class DataError(ZooError):
+    """A dataset that is missing, incomplete or broken; the sentence names the file and the row."""

@@ -1,0 +1,104 @@
+"""A trained Keras model -> a published folder: the same files in a run, in `zoo/pretrained` and in a Hub repo."""
+
+import contextlib
+import io
+import logging
+import os
+import shutil
+import subprocess
+import sys
+import warnings
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+
+from zoo import data
+from zoo.backend import keras
+from zoo.errors import ZooError
+from zoo.files import read_json, replacing, write_json
+from zoo.training import Run, build
+
+ONNX = "model.onnx"
+PREPROCESSOR = "preprocessor_config.json"
+METADATA = "metadata.json"
+
+
+def export(run: Run, folder: Path) -> Path:
+    """Write a run's kept weights as a published folder, whole or not at all.
+
+    It holds the unzipped Keras layout (`config.json`, `metadata.json`, `model.weights.h5`), `model.onnx`,
+    `preprocessor_config.json` and `history.json`.
+
+    ONNX is written by TensorFlow: under another backend this is done by a process of its own.
+
+    Returns:
+        `folder`.
+
+    Raises:
+        ZooError: TensorFlow is not installed.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return _export_elsewhere(run, folder)
+    model = build(run.job)
+    model.load_weights(run.weights)
+    with replacing(folder) as staged:
+        keras.saving.save_model(model, staged, zipped=False)
+        shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
+        export_onnx(model, staged / ONNX)
+        write_json(staged / METADATA, {**read_json(staged / METADATA), **facts(run, model)})
+        write_json(staged / PREPROCESSOR, preprocessor(run.job.dataset))
+        write_json(staged / "history.json", run.history)
+    return folder
+
+
+def _export_elsewhere(run: Run, folder: Path) -> Path:
+    if not find_spec("tensorflow"):
+        raise ZooError("Export needs TensorFlow: run the same command where it is installed, nothing is trained again.")
+    call = "import sys; from pathlib import Path; from zoo.export import Run, export; "
+    call += "export(Run.read(Path(sys.argv[1])), Path(sys.argv[2]))"
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    command = [sys.executable, "-c", call, run.folder.resolve(), folder.resolve()]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ZooError(f"Export of {run.folder} failed: {done.stderr.strip().splitlines()[-1]}")
+    return folder
+
+
+def export_onnx(model: "keras.Model", path: Path) -> None:
+    """Write `model` as ONNX with a free batch size: uint8 (N, H, W, C) in, float32 probabilities out."""
+    converters = [logging.getLogger(name) for name in ("tf2onnx", "tensorflow", "absl")]
+    levels = [logger.level for logger in converters]
+    for logger in converters:
+        logger.setLevel(logging.ERROR)  # they report every pass and every placeholder
+    model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports what was called once
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # of the converter, about NumPy
+        model.export(path, format="onnx", verbose=False)
+    for logger, level in zip(converters, levels, strict=True):
+        logger.setLevel(level)
+
+
+def facts(run: Run, model: "keras.Model") -> dict:
+    """Return what `metadata.json` says beside Keras' own version: which model it is, and how large."""
+    return {
+        "architecture": run.job.architecture,
+        "dataset": run.job.dataset,
+        "recipe": run.job.recipe.name,
+        "seed": run.job.seed,
+        "parameters": model.count_params(),
+        "dataset_fingerprint": run.history["fingerprint"],
+    }
+
+
+def preprocessor(dataset: str) -> dict:
+    """Return what turns a picture into the model's input and its output into labels."""
+    spec = data.get(dataset)
+    return {
+        "contract": spec.contract.to_dict(),
+        "labels": list(spec.labels),
+        "script": spec.script,
+        "dataset": spec.name,
+        "view": "glyph",  # the input is one whole glyph
+        "vote": None,  # one view, so nothing is pooled
+    }

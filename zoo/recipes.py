@@ -1,0 +1,75 @@
+"""How a network is trained, as data: a recipe says everything that, with a seed, decides the weights.
+
+`paper` recipes stand in the architecture's file and follow its document to the letter; `zoo` is ours and is the same
+for every network, but for what an architecture overrides.
+"""
+
+from dataclasses import asdict, dataclass, replace
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """Random affine maps, drawn anew for every image and epoch; the background fills what moves in."""
+
+    rotation: float = 0.0  # degrees, uniform in +-rotation
+    scale: float = 0.0  # fraction, width and height each uniform in 1 +- scale
+    shear: float = 0.0  # tangent of the shear angle, uniform in +-shear
+    shift: float = 0.0  # fraction of the side, x and y each uniform in +-shift
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """Learning rate times `factor` after `patience` epochs without a lower validation loss, never below `floor`."""
+
+    factor: float
+    patience: int
+    floor: float
+    least_gain: float = 1e-4  # by how much a loss has to be lower to count, as Keras has it
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Hyper-parameters of one training; a closed schema, stored with every run and record."""
+
+    name: str
+    epochs: int  # at most: early stopping may end sooner
+    batch_size: int = 128
+    optimizer: str = "adam"  # a Keras optimizer's name
+    momentum: float | None = None  # of SGD
+    learning_rate: float = 1e-3
+    cosine: bool = False  # learning rate falls to zero along half a cosine, after a warm-up of `warmup` epochs
+    warmup: float = 0.0  # epochs of linear rise from zero
+    plateau: Plateau | None = None
+    early_stopping: int | None = None  # epochs without a better validation loss
+    label_smoothing: float = 0.0
+    weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
+    keep: str = "best"  # which epoch's weights: "best" on validation loss, or "last"
+    augmentation: Augmentation | None = None  # None in a `zoo` recipe: the dataset's own
+    validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
+
+    def to_dict(self) -> dict:
+        """Return plain JSON types; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Recipe":
+        """Rebuild a recipe; an unknown field raises TypeError."""
+        nested = {"plateau": Plateau, "augmentation": Augmentation}
+        return cls(**{k: nested[k](**v) if k in nested and v is not None else v for k, v in values.items()})
+
+    def shortened(self, epochs: int) -> "Recipe":
+        """Return this recipe cut to `epochs`, under a name of its own: its results never pass for the full recipe's."""
+        return self if epochs == self.epochs else replace(self, name=f"{self.name}-{epochs}epochs", epochs=epochs)
+
+
+# One modern default: cosine to zero, averaged weights, mild label smoothing, augmentation that knows the script.
+ZOO = Recipe(
+    name="zoo",
+    epochs=30,
+    learning_rate=3e-3,
+    cosine=True,
+    warmup=1.0,
+    label_smoothing=0.05,
+    weight_average=0.999,
+    keep="last",
+)

@@ -1,0 +1,135 @@
+"""Which architectures there are: `@register` on a function in `zoo/architectures/`, found by itself."""
+
+import functools
+import importlib
+import pkgutil
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from zoo.errors import UnknownName, ZooError
+from zoo.recipes import ZOO, Recipe
+
+if TYPE_CHECKING:
+    import keras
+
+GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
+_ARCHITECTURES: dict[str, "Architecture"] = {}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One network: how it is built, what it is trained on and by which recipes."""
+
+    name: str  # the function's name
+    build: Callable[[tuple[int, int, int], int], "keras.Model"]
+    title: str  # first line of the docstring: the network and its source
+    datasets: tuple[str, ...]
+    recipes: Mapping[str, Recipe]
+    minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
+    seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
+
+    def recipe(self, name: str) -> Recipe:
+        """Return a recipe by name; UnknownName lists the nearest."""
+        if name not in self.recipes:
+            raise UnknownName(f"recipe of {self.name}", name, self.recipes)
+        return self.recipes[name]
+
+
+@dataclass(frozen=True)
+class ModelName:
+    """`architecture.dataset`, with `-recipe` unless it is `zoo`, and `@revision` where it is pinned."""
+
+    architecture: str
+    dataset: str
+    recipe: str = "zoo"
+    revision: str | None = None
+
+    _PATTERN = re.compile(r"([a-z]\w*)\.([a-z]\w*)(?:-([\w-]+))?(?:@([\w./-]+))?", re.ASCII)
+
+    @classmethod
+    def parse(cls, text: str) -> "ModelName":
+        """Read a name such as `resco_mini.ahdd-paper@3f2a1b`; ZooError if it has another shape."""
+        match = cls._PATTERN.fullmatch(text)
+        if not match:
+            raise ZooError(
+                f"{text!r} is not a model's name: expected architecture.dataset, for example lenet5.mnist, "
+                "lenet5.ahdd-paper for its paper recipe, or lenet5.mnist@<revision>."
+            )
+        architecture, dataset, recipe, revision = match.groups()
+        return cls(architecture, dataset, recipe or "zoo", revision)
+
+    def __str__(self) -> str:
+        recipe = "" if self.recipe == "zoo" else f"-{self.recipe}"
+        revision = f"@{self.revision}" if self.revision else ""
+        return f"{self.architecture}.{self.dataset}{recipe}{revision}"
+
+
+def register(*, datasets: tuple[str, ...] = GLYPH_SETS, minimum_size: int = 8, seeds: int = 3, **recipes: Recipe):
+    """Register the decorated function under its own name; keyword arguments are its recipes, `zoo` has a default.
+
+    The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
+    uint8 images to float32 probabilities. A second function of the same name raises ZooError.
+    """
+
+    def decorate(build):
+        name = build.__name__
+        if name in _ARCHITECTURES:
+            raise ZooError(f"Two architectures are named {name!r}: rename the one in {build.__module__}.")
+        if not build.__doc__:
+            raise ZooError(f"{build.__module__}.{name} needs a docstring that says what it is and cites its source.")
+        for key, recipe in recipes.items():
+            if recipe.name != key:
+                raise ZooError(f"{build.__module__}.{name}: the recipe given as {key!r} is named {recipe.name!r}.")
+        title = build.__doc__.strip().splitlines()[0].rstrip(".")
+        recipes_of = MappingProxyType({"zoo": ZOO, **recipes})
+        _ARCHITECTURES[name] = Architecture(name, build, title, datasets, recipes_of, minimum_size, seeds)
+        return build
+
+    return decorate
+
+
+@functools.cache
+def architectures() -> Mapping[str, Architecture]:
+    """Return every architecture by name, sorted; importing them needs no Keras."""
+    package = importlib.import_module("zoo.architectures")
+    for module in pkgutil.iter_modules(package.__path__, package.__name__ + "."):
+        importlib.import_module(module.name)
+    return MappingProxyType(dict(sorted(_ARCHITECTURES.items())))
+
+
+def get(name: str) -> Architecture:
+    """Return one architecture; UnknownName lists the nearest names."""
+    known = architectures()
+    if name not in known:
+        raise UnknownName("architecture", name, known)
+    return known[name]
+
+
+def create_model(name: str, input_shape: tuple[int, int, int] = (28, 28, 1), num_classes: int = 10) -> "keras.Model":
+    """Build an architecture with fresh weights.
+
+    Args:
+        name: the architecture, for example `lenet5`.
+        input_shape: height, width and channels of the images.
+        num_classes: at least 2.
+
+    Returns:
+        A `keras.Model` from uint8 images (N, H, W, C) in 0..255 to float32 probabilities (N, num_classes).
+
+    Raises:
+        UnknownName: no such architecture.
+        ZooError: a shape or a class count that it cannot take.
+    """
+    architecture = get(name)
+    shape = tuple(input_shape)
+    if len(shape) != 3 or not all(isinstance(n, int) and n > 0 for n in shape):
+        raise ZooError(f"input_shape should be (height, width, channels), all positive integers, not {input_shape!r}.")
+    if min(shape[:2]) < architecture.minimum_size:
+        least = architecture.minimum_size
+        raise ZooError(f"{name} needs images of at least {least} x {least} pixels, not {shape[0]} x {shape[1]}.")
+    if num_classes < 2:
+        raise ZooError(f"num_classes should be at least 2, not {num_classes}.")
+    return architecture.build(shape, num_classes)

@@ -1,0 +1,1 @@
+"""The zoo's tabs in the Space: the only modules of the package that know Gradio."""

@@ -1,0 +1,268 @@
+"""The *Draw* tab: a sketch-pad that is ready for the first stroke, and what each chosen network makes of it.
+
+`predict` is also the Space's `/predict` endpoint. Everything between the browser and the networks is a pure function:
+`read` turns a sketch and model names into readings, `render` turns readings into HTML.
+"""
+
+import base64
+import binascii
+import functools
+import html
+import inspect
+import io
+import threading
+import unicodedata
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import gradio as gr
+import numpy as np
+from gradio_client.utils import is_file_obj_with_meta
+
+import zoo
+from zoo import ink
+from zoo.errors import UnknownName, ZooError
+
+SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
+ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
+WELCOME = "The pad is empty. Draw a digit: the networks answer when you lift the pen."
+FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose first model is asked until the visitor chooses
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What one network makes of one sketch.
+
+    model: its name.
+    script: of its labels, "latin" or "arabic".
+    labels: what its classes are called.
+    probabilities: float32 (len(labels),), of each class.
+    image: uint8 (H, W, 1), the image it saw.
+    """
+
+    model: str
+    script: str
+    labels: tuple[str, ...]
+    probabilities: np.ndarray
+    image: np.ndarray
+
+    @property
+    def best(self) -> int:
+        """Index of the most likely class."""
+        return int(self.probabilities.argmax())
+
+
+def tab() -> None:
+    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`."""
+    with gr.Row(elem_id="draw"):
+        with gr.Column(elem_id="draw-side", scale=4, min_width=280):
+            pad = gr.HTML(
+                html_template=_asset("pad.html"),
+                css_template=_asset("pad.css"),
+                js_on_load=_asset("pad.js"),
+                apply_default_css=False,
+                elem_id="draw-pad",
+                side=SIDE,
+                pen=ink.PEN,
+            )
+            models = gr.CheckboxGroup(
+                list(zoo.list_models()), value=_first_choice(), label="Networks", elem_id="draw-models"
+            )
+        with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
+            answer = gr.HTML(_message(WELCOME), css_template=_asset("answer.css"), apply_default_css=False)
+
+    asked = {
+        "fn": respond,
+        "inputs": [pad, models],
+        "outputs": answer,
+        "trigger_mode": "always_last",
+        "show_progress": "hidden",
+        "concurrency_limit": ANSWERERS,
+        "api_visibility": "private",
+    }
+    pad.input(**asked)
+    models.input(**asked)
+    gr.api(predict, api_name="predict", api_description=inspect.getdoc(predict), concurrency_limit=ANSWERERS)
+
+
+def warm() -> threading.Thread:
+    """Load the shipped networks in the background, so that the first stroke is answered like every other."""
+
+    def load():
+        for name in zoo.list_models():
+            predictor = _predictor(name)
+            predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
+
+    thread = threading.Thread(target=load, name="warm", daemon=True)
+    thread.start()
+    return thread
+
+
+def respond(sketch: dict | None, models: Sequence[str]) -> str:
+    """Return the HTML that answers a sketch; whatever is wrong with the sketch is said there in a sentence."""
+    try:
+        return render(read(_strokes(sketch), models))
+    except ZooError as error:
+        return _message(str(error))
+
+
+def predict(
+    sketch: dict | None = None, image: dict | str | None = None, models: list[str] | None = None
+) -> dict[str, list]:
+    """Read one handwritten character with one or several networks.
+
+    Args:
+        sketch: pen strokes, {"strokes": [[[x, y], ...], ...], "size": side of the square they were drawn on}; x runs
+            right, y runs down. The best input: lines are drawn the way each network's training data looks.
+        image: instead of a sketch, a picture of one character: a file (`handle_file("three.png")`) or its bytes as
+            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG or WebP.
+        models: names of networks, for example ["lenet5.mnist"]; without any, the ones that the page starts with.
+
+    Returns:
+        {"predictions": [...]}, one for each network in the order asked: "model", "label" (the most likely class),
+        "confidence" (its probability, 0 to 1), "probabilities" ({label: probability}) and "image" (what the network
+        saw, a PNG as a data URI). An input that cannot be read is an error with one sentence that says why.
+    """
+    try:
+        if (sketch is None) == (image is None):
+            raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
+        drawn = _strokes(sketch) if image is None else _picture(image)
+        readings = read(drawn, _first_choice() if models is None else models)
+    except ZooError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+    return {"predictions": [_as_json(reading) for reading in readings]}
+
+
+def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
+    """Show a sketch or picture to networks.
+
+    Args:
+        drawn: {"strokes", "size"} as the pad sends it, or anything that `ink.from_picture` takes.
+        models: names of shipped models.
+
+    Raises:
+        ink.InkError: the sketch cannot be read, or (`ink.Blank`) is empty.
+        ZooError: no model, or one that is not shipped.
+    """
+    if not isinstance(models, (list, tuple)) or not models:
+        raise ZooError("Choose at least one network to read this.")
+    readings = []
+    for predictor in [_predictor(name) for name in dict.fromkeys(map(str, models))]:
+        if isinstance(drawn, dict):
+            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"])
+        else:
+            image = ink.from_picture(drawn, predictor.contract)
+        probabilities = predictor(image[None])[0]
+        readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image))
+    return readings
+
+
+def render(readings: Sequence[Reading]) -> str:
+    """Return readings as HTML cards: the likeliest class large, what the network saw, and every class as a bar."""
+    return f'<div class="readings" role="status">{"".join(map(_card, readings))}</div>'
+
+
+# --- from the client -----------------------------------------------------------------------------
+
+
+def _strokes(sketch: object) -> dict:
+    """What the pad sent, as {"strokes", "size"}; their contents are checked by `ink`."""
+    if sketch is None or sketch == "":
+        raise ink.Blank(WELCOME)
+    if not isinstance(sketch, dict) or not {"strokes", "size"} <= set(sketch):
+        raise ink.InkError('A sketch is {"strokes": [[[x, y], ...], ...], "size": side}; this is something else.')
+    return {"strokes": sketch["strokes"], "size": sketch["size"]}
+
+
+def _picture(image: object) -> np.ndarray:
+    """An uploaded file or a data URI as pixels; never a path that a client made up."""
+    if is_file_obj_with_meta(image):  # Gradio has checked that such a file lies in its own upload folder
+        return ink.pixels(Path(image["path"]))
+    if isinstance(image, str) and image.startswith("data:image/"):
+        return ink.pixels(_bytes(image))
+    raise ink.InkError('An image is an uploaded file or a text that starts with "data:image/"; this is neither.')
+
+
+def _bytes(data_uri: str) -> io.BytesIO:
+    try:
+        return io.BytesIO(base64.b64decode(data_uri.partition(";base64,")[2], validate=True))
+    except binascii.Error:
+        raise ink.InkError('An image as text is "data:image/png;base64," and base64; this is not base64.') from None
+
+
+@functools.lru_cache(maxsize=64)  # far more than are shipped
+def _predictor(name: str):
+    if name not in zoo.list_models():  # `load_predictor` would also open folders and ask the Hub
+        raise UnknownName("network", name, zoo.list_models())
+    return zoo.load_predictor(name)
+
+
+def _first_choice() -> list[str]:
+    """The first shipped model of each script's digits."""
+    names = zoo.list_models()
+    firsts = (next((name for name in names if name.endswith(f".{dataset}")), None) for dataset in FIRST_CHOICE)
+    return [name for name in firsts if name] or list(names[:1])
+
+
+# --- to the client -------------------------------------------------------------------------------
+
+
+def _as_json(reading: Reading) -> dict:
+    chances = {label: round(float(p), 6) for label, p in zip(reading.labels, reading.probabilities, strict=True)}
+    label = reading.labels[reading.best]
+    return {
+        "model": reading.model,
+        "label": label,
+        "confidence": chances[label],
+        "probabilities": chances,
+        "image": _data_uri(reading.image),
+    }
+
+
+def _card(reading: Reading) -> str:
+    best = reading.best
+    architecture, _, dataset = map(html.escape, reading.model.rpartition("."))
+    label = reading.labels[best]
+    height, width = reading.image.shape[:2]
+    bars = "".join(
+        f"<li{' class=top' if index == best else ''}>{_label(text, reading.script, 'label')}"
+        f'<span class="track"><i style="width:{p:.2%}"></i></span><span class="value">{_percent(p)}</span></li>'
+        for index, (text, p) in enumerate(zip(reading.labels, reading.probabilities, strict=True))
+    )
+    value = unicodedata.digit(label, None) if len(label) == 1 and not label.isascii() else None
+    gloss = "" if value is None else f"<small>the digit {value}</small>"
+    return (
+        f'<article class="reading" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
+        f"<h3>{architecture}<span>.{dataset}</span></h3>"
+        f'<div class="verdict">{_label(label, reading.script, "glyph")}'
+        f'<div class="sure">{_percent(reading.probabilities[best])}{gloss}</div>'
+        f'<figure class="seen"><img src="{_data_uri(reading.image)}" width="{width}" height="{height}" '
+        f'alt="The image the network saw"><figcaption>what it saw,<br>{width} × {height} pixels</figcaption></figure>'
+        f'</div><ul class="bars">{bars}</ul></article>'
+    )
+
+
+def _label(text: str, script: str, role: str) -> str:
+    arabic = script == "arabic"
+    return f'<span class="{role}{" arabic" * arabic}"{" lang=ar" * arabic}>{html.escape(text)}</span>'
+
+
+def _percent(p: float) -> str:
+    """A probability as people read it, in HTML: never quite certain, and no digits that mean nothing."""
+    if p >= 0.9995:
+        return "&gt; 99.9%"
+    return "0%" if p < 0.0005 else f"{p:.1%}"
+
+
+def _message(text: str) -> str:
+    return f'<div class="message" role="status"><p>{html.escape(text)}</p></div>'
+
+
+def _data_uri(image: np.ndarray) -> str:
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
+
+
+def _asset(name: str) -> str:
+    return Path(__file__).with_name(name).read_text(encoding="utf-8")

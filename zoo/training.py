@@ -1,0 +1,409 @@
+"""One training: (architecture, dataset, recipe, seed) -> a run folder with weights, history and provenance.
+
+An epoch is the unit of work: after each, everything that decides the next one is on disk (weights, optimizer, random
+state, the schedule's memory), so that a run that was stopped goes on as if it had not been.
+"""
+
+import contextlib
+import json
+import logging
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo import data, environment, registry
+from zoo.augmentation import augment
+from zoo.backend import batches, keras
+from zoo.errors import ZooError
+from zoo.files import read_json, replacing, write_json
+from zoo.recipes import Recipe
+
+log = logging.getLogger(__name__)
+
+EVALUATION_BATCH = 500  # images; large enough to be fast, small enough for AlexNet in memory
+LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights must not remember its beginning
+STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on
+
+Progress = Callable[[float], None]  # told which share of the run's epochs is done, 0 to 1
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to train: everything that decides the weights."""
+
+    architecture: str
+    dataset: str
+    recipe: Recipe
+    seed: int
+
+    @property
+    def model(self) -> str:
+        """The model's name, `architecture.dataset` with the recipe where it is not `zoo`."""
+        return str(registry.ModelName(self.architecture, self.dataset, self.recipe.name))
+
+    def folder(self, runs: Path) -> Path:
+        """Return the run's own folder."""
+        return runs / f"{self.architecture}.{self.dataset}" / self.recipe.name / f"seed-{self.seed}"
+
+    def to_dict(self) -> dict:
+        """Return plain JSON types; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "Job":
+        """Rebuild a job; an unknown field raises TypeError."""
+        return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
+
+
+@dataclass
+class Memory:
+    """What the loop remembers from epoch to epoch, beside the arrays."""
+
+    epochs: list[dict] = field(default_factory=list)  # a line an epoch: losses, accuracies, learning rate, seconds
+    best_loss: float = float("inf")  # lowest validation loss
+    best_epoch: int = 0  # 1 is the first
+    plateau_loss: float = float("inf")  # lowest validation loss, as the plateau counts it
+    plateau_wait: int = 0  # epochs since then, or since the last cut of the learning rate
+
+    @property
+    def waited(self) -> int:
+        """Epochs since the best one."""
+        return len(self.epochs) - self.best_epoch
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished training."""
+
+    job: Job
+    folder: Path
+    history: dict  # epochs, kept_epoch, training_seconds, validation {loss, accuracy}, fingerprint
+    environment: dict
+
+    @classmethod
+    def read(cls, folder: Path) -> "Run":
+        """Read the folder of a finished run."""
+        config, history, made_with = (read_json(folder / f"{n}.json") for n in ("config", "history", "environment"))
+        return cls(Job.from_dict(config), folder, history, made_with)
+
+    @property
+    def weights(self) -> Path:
+        """The kept weights, a Keras `.weights.h5` file."""
+        return self.folder / "model.weights.h5"
+
+
+def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0, epochs: int | None = None) -> Job:
+    """Return the job of that name; `epochs` shortens its recipe. UnknownName lists the nearest names."""
+    spec = data.get(dataset)
+    chosen = registry.get(architecture).recipe(recipe)
+    if chosen.name == "zoo" and chosen.augmentation is None:
+        batch_size = min(chosen.batch_size, spec.batch_size)
+        chosen = replace(chosen, augmentation=spec.augmentation, batch_size=batch_size)
+    return Job(architecture, dataset, chosen.shortened(epochs or chosen.epochs), seed)
+
+
+def read_run(job: Job, runs: Path) -> Run | None:
+    """Return the job's run if it is finished; ZooError if its folder holds another recipe's."""
+    folder = job.folder(runs)
+    if not (folder / "config.json").exists():
+        return None
+    config = read_json(folder / "config.json")
+    if config != job.to_dict():
+        old, new = config["recipe"], job.recipe.to_dict()
+        changed = ", ".join(f"{k} {old.get(k)!r} -> {new[k]!r}" for k in new if old.get(k) != new[k])
+        raise ZooError(f"{folder} was trained by another recipe ({changed}); move it away or choose another --runs.")
+    return Run.read(folder) if (folder / "history.json").exists() else None
+
+
+def build(job: Job) -> "keras.Model":
+    """Return the job's architecture for its dataset's images and classes, with fresh weights."""
+    spec = data.get(job.dataset)
+    return registry.create_model(job.architecture, spec.image_shape, len(spec.labels))
+
+
+def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
+    """Train the job, or go on where it was stopped; a finished run is only read.
+
+    Args:
+        job: what to train.
+        runs: the folder of all runs.
+        progress: told the share of the epochs that is done, after every few batches.
+
+    Raises:
+        DataError: the dataset is missing or broken; nothing has been written then.
+        ZooError: the folder holds a run of another recipe.
+    """
+    if run := read_run(job, runs):
+        return run
+    train_split, validation = _splits(job)
+    folder = job.folder(runs)
+    write_json(folder / "config.json", job.to_dict())
+    with _log_file(folder / "training.log"):
+        history = _Loop(job, folder, train_split, validation, progress).run()
+    write_json(folder / "environment.json", {**environment.describe(), "devices": _devices()})
+    write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
+    (folder / _Loop.CHECKPOINT).unlink()
+    return read_run(job, runs)
+
+
+class _Loop:
+    """The training loop over one job; `run` returns the history that is stored."""
+
+    CHECKPOINT = "checkpoint.npz"
+
+    def __init__(self, job: Job, folder: Path, train_split: data.Split, validation: data.Split, progress: Progress):
+        self.job, self.recipe, self.folder, self.progress = job, job.recipe, folder, progress
+        self.images, self.fingerprint = train_split.images, train_split.fingerprint
+        self.validation_images = validation.images
+        classes = len(data.get(job.dataset).labels)
+        self.targets, self.validation_targets = (
+            np.eye(classes, dtype=np.float32)[split.labels] for split in (train_split, validation)
+        )
+        keras.utils.set_random_seed(job.seed)
+        self.model = build(job)
+        self.optimizer = self._compile()
+        self.memory = Memory()
+        self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
+
+    def run(self) -> dict:
+        """Train to the end, from the checkpoint if there is one, and save the kept weights."""
+        self._restore()
+        while not self._finished():
+            self._epoch()
+            self._checkpoint()
+        with self._kept_weights():
+            validation = self._validate()
+            with replacing(self.folder / "model.weights.h5") as staged:
+                self.model.save_weights(staged)
+        epochs = self.memory.epochs
+        return {
+            "fingerprint": self.fingerprint,
+            "samples": {"train": len(self.images), "validation": len(self.validation_images)},
+            "kept_epoch": self.memory.best_epoch if self.recipe.keep == "best" else len(epochs),
+            "validation": validation,
+            "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
+            "epochs": epochs,
+        }
+
+    # Setting up
+
+    @property
+    def _steps(self) -> int:
+        """Batches in an epoch, the last one included."""
+        return -(-len(self.images) // self.recipe.batch_size)
+
+    def _compile(self):
+        recipe = self.recipe
+        settings = {} if recipe.momentum is None else {"momentum": recipe.momentum}
+        if recipe.weight_average is not None:
+            span = LONGEST_AVERAGE * self._steps * recipe.epochs
+            settings |= {"use_ema": True, "ema_momentum": min(recipe.weight_average, 1 - 1 / max(span, 1))}
+        optimizer = keras.optimizers.get(
+            {"class_name": recipe.optimizer, "config": {"learning_rate": self._schedule(), **settings}}
+        )
+        on_tensorflow = keras.backend.backend() == "tensorflow"
+        on_cpu = "CPU" in _devices()[0].upper()
+        self.model.compile(
+            optimizer,
+            loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
+            metrics=["accuracy"],
+            # XLA on a CPU is up to 16 times slower for convolutions. Several steps a call save TensorFlow its
+            # per-call overhead, a tenth of the time of LeNet-5.
+            jit_compile=False if on_tensorflow and on_cpu else "auto",
+            steps_per_execution=16 if on_tensorflow else 1,
+        )
+        optimizer.build(self.model.trainable_variables)
+        return optimizer
+
+    def _schedule(self):
+        if not self.recipe.cosine:
+            return self.recipe.learning_rate
+        warmup = round(self.recipe.warmup * self._steps)
+        return keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if warmup else self.recipe.learning_rate,
+            decay_steps=max(1, self._steps * self.recipe.epochs - warmup),
+            warmup_target=self.recipe.learning_rate if warmup else None,
+            warmup_steps=warmup,
+        )
+
+    # One epoch
+
+    def _epoch(self) -> None:
+        recipe, memory = self.recipe, self.memory
+        started = time.perf_counter()
+        number = len(memory.epochs)
+        # Drawn from (seed, epoch) alone, so that the epoch is the same however often the run was stopped before it.
+        rng = np.random.default_rng([self.job.seed, number])
+        order = rng.permutation(len(self.images))
+        images = self.images[order]
+        if recipe.augmentation is not None:
+            images = augment(images, recipe.augmentation, rng)
+        rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+        logs = self.model.fit(
+            **batches(images, self.targets[order], recipe.batch_size),
+            shuffle=False,
+            verbose=0,
+            callbacks=[self._progress_callback(number)],
+        ).history
+        with self._averaged_weights():
+            validation = self._validate()
+            better = validation["loss"] < memory.best_loss
+            if better and recipe.keep == "best":
+                self.kept = self.model.get_weights()
+        memory.epochs.append(
+            {
+                "loss": logs["loss"][0],
+                "accuracy": logs["accuracy"][0],
+                "validation_loss": validation["loss"],
+                "validation_accuracy": validation["accuracy"],
+                "learning_rate": rate,
+                "seconds": round(time.perf_counter() - started, 2),
+            }
+        )
+        if better:
+            memory.best_loss, memory.best_epoch = validation["loss"], number + 1
+        if recipe.plateau is not None:
+            self._lower_rate_on_plateau(validation["loss"])
+        log.info(
+            "%s seed %d epoch %d/%d: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, %.1f s",
+            self.job.model, self.job.seed, number + 1, recipe.epochs,
+            *list(memory.epochs[-1].values())[:4], memory.epochs[-1]["seconds"],
+        )  # fmt: skip
+
+    def _finished(self) -> bool:
+        patience = self.recipe.early_stopping
+        impatient = patience is not None and self.memory.waited >= patience
+        return impatient or len(self.memory.epochs) >= self.recipe.epochs
+
+    def _lower_rate_on_plateau(self, loss: float) -> None:
+        plateau, memory = self.recipe.plateau, self.memory
+        memory.plateau_wait += 1
+        if loss < memory.plateau_loss - plateau.least_gain:
+            memory.plateau_loss, memory.plateau_wait = loss, 0
+        elif memory.plateau_wait >= plateau.patience:
+            rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+            self.optimizer.learning_rate = max(rate * plateau.factor, plateau.floor)
+            memory.plateau_wait = 0
+
+    def _validate(self) -> dict[str, float]:
+        samples = batches(self.validation_images, self.validation_targets, EVALUATION_BATCH)
+        scores = self.model.evaluate(**samples, verbose=0, return_dict=True)
+        return {"loss": scores["loss"], "accuracy": scores["accuracy"]}
+
+    def _progress_callback(self, number: int):
+        def tell(batch: int, logs: dict) -> None:
+            self.progress((number + (batch + 1) / self._steps) / self.recipe.epochs)
+
+        return keras.callbacks.LambdaCallback(on_train_batch_end=tell)
+
+    # Weights that are averaged or kept
+
+    @contextlib.contextmanager
+    def _averaged_weights(self) -> Iterator[None]:
+        """Put the moving average in place of the weights, where the recipe keeps one."""
+        if self.recipe.weight_average is None:
+            yield
+            return
+        raw = self.model.get_weights()
+        self.optimizer.finalize_variable_values(self.model.trainable_variables)
+        # As copies: JAX would share the average's buffers with the weights and free both when it evaluates.
+        self.model.set_weights([np.array(weight) for weight in self.model.get_weights()])
+        self._reestimate_statistics()
+        yield
+        self.model.set_weights(raw)
+
+    @contextlib.contextmanager
+    def _kept_weights(self) -> Iterator[None]:
+        if self.recipe.keep == "best":
+            self.model.set_weights(self.kept)
+            yield
+        else:
+            with self._averaged_weights():
+                yield
+
+    def _reestimate_statistics(self) -> None:
+        """Set BatchNorm's statistics to those of the weights that are in place now.
+
+        The running ones belong to the raw weights: under averaged weights they cost tens of points in mid-training.
+        Inputs are as in training, so that augmentation and dropout are seen as they were.
+        """
+        layers = [x for x in self.model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+        if not layers:
+            return
+        rng = np.random.default_rng([self.job.seed, len(self.memory.epochs), 1])
+        images = self.images[rng.permutation(len(self.images))[:STATISTICS_SAMPLES]]
+        if self.recipe.augmentation is not None:
+            images = augment(images, self.recipe.augmentation, rng)
+        momenta = [layer.momentum for layer in layers]
+        states = [keras.ops.convert_to_numpy(v) for v in self._random_states()]
+        for n, start in enumerate(range(0, len(images), EVALUATION_BATCH)):
+            for layer in layers:
+                layer.momentum = n / (n + 1)  # the plain mean over the batches so far
+            self.model(images[start : start + EVALUATION_BATCH], training=True)
+        for layer, momentum in zip(layers, momenta, strict=True):
+            layer.momentum = momentum
+        for variable, state in zip(self._random_states(), states, strict=True):
+            variable.assign(state)
+
+    def _random_states(self) -> list:
+        weights = {id(v) for v in self.model.weights}
+        return [v for v in self.model.variables if id(v) not in weights]
+
+    # What is on disk between epochs
+
+    def _variables(self) -> list:
+        """Everything that the next epoch starts from: weights, dropout's random state, optimizer."""
+        return [*self.model.weights, *self._random_states(), *self.optimizer.variables]
+
+    def _checkpoint(self) -> None:
+        arrays = {f"variable-{i}": keras.ops.convert_to_numpy(v) for i, v in enumerate(self._variables())}
+        arrays |= {f"kept-{i}": array for i, array in enumerate(self.kept)}
+        with replacing(self.folder / self.CHECKPOINT) as staged:
+            np.savez(staged, memory=json.dumps(asdict(self.memory)), **arrays)
+
+    def _restore(self) -> None:
+        path = self.folder / self.CHECKPOINT
+        if not path.exists():
+            return
+        with np.load(path) as saved:
+            self.memory = Memory(**json.loads(saved["memory"].item()))
+            for i, variable in enumerate(self._variables()):
+                variable.assign(saved[f"variable-{i}"])
+            self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved.files))]
+        log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
+
+
+def _splits(job: Job) -> tuple[data.Split, data.Split]:
+    """Return the samples to train on and to choose on: the dataset's own, or the share that a document names."""
+    share = job.recipe.validation_share
+    if share is None:
+        return data.load(job.dataset, "train"), data.load(job.dataset, "validation")
+    rows = data.load(job.dataset, "train+validation")
+    held_out = np.arange(len(rows)) >= round(len(rows) * (1 - share))
+    return rows.take(~held_out), rows.take(held_out)
+
+
+def _devices() -> list[str]:
+    """Return the devices that Keras computes on, accelerators first."""
+    devices = keras.distribution.list_devices()
+    return sorted(devices, key=lambda name: "cpu" in name.lower())
+
+
+@contextlib.contextmanager
+def _log_file(path: Path) -> Iterator[None]:
+    """Copy the package's log to a file while the run lasts."""
+    package = logging.getLogger("zoo")
+    level = package.level
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s"))
+    package.addHandler(handler)
+    package.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        package.removeHandler(handler)
+        package.setLevel(level)
+        handler.close()
