@@ -41,6 +41,7 @@ class DatasetSpec:
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
+    passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
 
     @property
     def hub_id(self) -> str:
@@ -129,6 +130,8 @@ DATASETS: Mapping[str, DatasetSpec] = {
             validation=range(54, 60),  # 6 of 60 blocks, 224 samples each
             contract=ink.AHCD,
             augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.06),  # nothing that hides a dot
+            batch_size=64,
+            passes=3,
         ),
         DatasetSpec(
             name="pages70",

@@ -45,6 +45,7 @@ class Recipe:
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
     keep: str = "best"  # which epoch's weights: "best" on validation loss, or "last"
     augmentation: Augmentation | None = None  # None in a `zoo` recipe: the dataset's own
+    precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
 
     def to_dict(self) -> dict:

@@ -100,8 +100,12 @@ def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0,
     spec = data.get(dataset)
     chosen = registry.get(architecture).recipe(recipe)
     if chosen.name == "zoo" and chosen.augmentation is None:
-        batch_size = min(chosen.batch_size, spec.batch_size)
-        chosen = replace(chosen, augmentation=spec.augmentation, batch_size=batch_size)
+        chosen = replace(
+            chosen,
+            augmentation=spec.augmentation,
+            batch_size=min(chosen.batch_size, spec.batch_size),
+            epochs=chosen.epochs * spec.passes,
+        )
     return Job(architecture, dataset, chosen.shortened(epochs or chosen.epochs), seed)
 
 
@@ -110,9 +114,9 @@ def read_run(job: Job, runs: Path) -> Run | None:
     folder = job.folder(runs)
     if not (folder / "config.json").exists():
         return None
-    config = read_json(folder / "config.json")
-    if config != job.to_dict():
-        old, new = config["recipe"], job.recipe.to_dict()
+    found = Job.from_dict(read_json(folder / "config.json"))
+    if found != job:
+        old, new = found.recipe.to_dict(), job.recipe.to_dict()
         changed = ", ".join(f"{k} {old.get(k)!r} -> {new[k]!r}" for k in new if old.get(k) != new[k])
         raise ZooError(f"{folder} was trained by another recipe ({changed}); move it away or choose another --runs.")
     return Run.read(folder) if (folder / "history.json").exists() else None
@@ -121,7 +125,14 @@ def read_run(job: Job, runs: Path) -> Run | None:
 def build(job: Job) -> "keras.Model":
     """Return the job's architecture for its dataset's images and classes, with fresh weights."""
     spec = data.get(job.dataset)
-    return registry.create_model(job.architecture, spec.image_shape, len(spec.labels))
+    policy = keras.config.dtype_policy()
+    keras.config.set_dtype_policy(job.recipe.precision)
+    try:
+        model = registry.create_model(job.architecture, spec.image_shape, len(spec.labels))
+    finally:
+        keras.config.set_dtype_policy(policy)
+    model.layers[-1].dtype_policy = "float32"  # a softmax in eight bits of mantissa would not sum to one
+    return model
 
 
 def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
@@ -157,11 +168,8 @@ class _Loop:
     def __init__(self, job: Job, folder: Path, train_split: data.Split, validation: data.Split, progress: Progress):
         self.job, self.recipe, self.folder, self.progress = job, job.recipe, folder, progress
         self.images, self.fingerprint = train_split.images, train_split.fingerprint
-        self.validation_images = validation.images
-        classes = len(data.get(job.dataset).labels)
-        self.targets, self.validation_targets = (
-            np.eye(classes, dtype=np.float32)[split.labels] for split in (train_split, validation)
-        )
+        self.validation = validation
+        self.targets = self._one_hot(train_split.labels)
         keras.utils.set_random_seed(job.seed)
         self.model = build(job)
         self.optimizer = self._compile()
@@ -175,13 +183,14 @@ class _Loop:
             self._epoch()
             self._checkpoint()
         with self._kept_weights():
-            validation = self._validate()
+            # On the dataset's own samples, whatever share a document stops by: so that recipes compare.
+            validation = self._score(data.load(self.job.dataset, "validation"))
             with replacing(self.folder / "model.weights.h5") as staged:
                 self.model.save_weights(staged)
         epochs = self.memory.epochs
         return {
             "fingerprint": self.fingerprint,
-            "samples": {"train": len(self.images), "validation": len(self.validation_images)},
+            "samples": {"train": len(self.images), "validation": len(self.validation)},
             "kept_epoch": self.memory.best_epoch if self.recipe.keep == "best" else len(epochs),
             "validation": validation,
             "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
@@ -189,6 +198,9 @@ class _Loop:
         }
 
     # Setting up
+
+    def _one_hot(self, labels: np.ndarray) -> np.ndarray:
+        return np.eye(len(data.get(self.job.dataset).labels), dtype=np.float32)[labels]
 
     @property
     def _steps(self) -> int:
@@ -249,7 +261,7 @@ class _Loop:
             callbacks=[self._progress_callback(number)],
         ).history
         with self._averaged_weights():
-            validation = self._validate()
+            validation = self._score(self.validation)
             better = validation["loss"] < memory.best_loss
             if better and recipe.keep == "best":
                 self.kept = self.model.get_weights()
@@ -288,8 +300,8 @@ class _Loop:
             self.optimizer.learning_rate = max(rate * plateau.factor, plateau.floor)
             memory.plateau_wait = 0
 
-    def _validate(self) -> dict[str, float]:
-        samples = batches(self.validation_images, self.validation_targets, EVALUATION_BATCH)
+    def _score(self, split: data.Split) -> dict[str, float]:
+        samples = batches(split.images, self._one_hot(split.labels), EVALUATION_BATCH)
         scores = self.model.evaluate(**samples, verbose=0, return_dict=True)
         return {"loss": scores["loss"], "accuracy": scores["accuracy"]}
 
