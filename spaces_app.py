@@ -3,7 +3,7 @@
 import gradio as gr
 
 from leaderboard.tabs import board
-from zoo.tabs import draw, theme
+from zoo.tabs import draw, read, theme
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
 <p>Small networks that read handwriting, side by side: draw for them, then see how they were measured.</p></header>"""
@@ -13,6 +13,8 @@ with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3
     with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab("Draw", id="draw"):
             draw.tab()
+        with gr.Tab("Read", id="read"):
+            read.tab()
         with gr.Tab("Leaderboard", id="leaderboard"):
             links = board.tab()
     links.follow(demo, tabs)

@@ -59,19 +59,19 @@ def tab() -> None:
     with gr.Row(elem_id="draw"):
         with gr.Column(elem_id="draw-side", scale=4, min_width=280):
             pad = gr.HTML(
-                html_template=_asset("pad.html"),
-                css_template=_asset("pad.css"),
-                js_on_load=_asset("pad.js"),
+                html_template=asset("pad.html"),
+                css_template=asset("pad.css"),
+                js_on_load=asset("pad.js"),
                 apply_default_css=False,
                 elem_id="draw-pad",
                 side=SIDE,
                 pen=ink.PEN,
             )
             models = gr.CheckboxGroup(
-                list(zoo.list_models()), value=_first_choice(), label="Networks", elem_id="draw-models"
+                list(zoo.list_models()), value=first_choice(), label="Networks", elem_id="draw-models"
             )
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
-            answer = gr.HTML(_message(WELCOME), css_template=_asset("answer.css"), apply_default_css=False)
+            answer = gr.HTML(message(WELCOME), css_template=asset("answer.css"), apply_default_css=False)
 
     asked = {
         "fn": respond,
@@ -92,7 +92,7 @@ def warm() -> threading.Thread:
 
     def load():
         for name in zoo.list_models():
-            predictor = _predictor(name)
+            predictor = predictor_of(name)
             predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
 
     thread = threading.Thread(target=load, name="warm", daemon=True)
@@ -105,7 +105,7 @@ def respond(sketch: dict | None, models: Sequence[str]) -> str:
     try:
         return render(read(_strokes(sketch), models))
     except ZooError as error:
-        return _message(str(error))
+        return message(str(error))
 
 
 def predict(
@@ -128,8 +128,8 @@ def predict(
     try:
         if (sketch is None) == (image is None):
             raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
-        drawn = _strokes(sketch) if image is None else _picture(image)
-        readings = read(drawn, _first_choice() if models is None else models)
+        drawn = _strokes(sketch) if image is None else picture_of(image)
+        readings = read(drawn, first_choice() if models is None else models)
     except ZooError as error:
         raise gr.Error(str(error), print_exception=False) from None
     return {"predictions": [_as_json(reading) for reading in readings]}
@@ -149,7 +149,7 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     if not isinstance(models, (list, tuple)) or not models:
         raise ZooError("Choose at least one network to read this.")
     readings = []
-    for predictor in [_predictor(name) for name in dict.fromkeys(map(str, models))]:
+    for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
         if isinstance(drawn, dict):
             image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"])
         else:
@@ -176,7 +176,7 @@ def _strokes(sketch: object) -> dict:
     return {"strokes": sketch["strokes"], "size": sketch["size"]}
 
 
-def _picture(image: object) -> np.ndarray:
+def picture_of(image: object) -> np.ndarray:
     """An uploaded file or a data URI as pixels; never a path that a client made up."""
     if is_file_obj_with_meta(image):  # Gradio has checked that such a file lies in its own upload folder
         return ink.pixels(Path(image["path"]))
@@ -193,13 +193,13 @@ def _bytes(data_uri: str) -> io.BytesIO:
 
 
 @functools.lru_cache(maxsize=64)  # far more than are shipped
-def _predictor(name: str):
+def predictor_of(name: str):
     if name not in zoo.list_models():  # `load_predictor` would also open folders and ask the Hub
         raise UnknownName("network", name, zoo.list_models())
     return zoo.load_predictor(name)
 
 
-def _first_choice() -> list[str]:
+def first_choice() -> list[str]:
     """The first shipped model of each script's digits."""
     names = zoo.list_models()
     firsts = (next((name for name in names if name.endswith(f".{dataset}")), None) for dataset in FIRST_CHOICE)
@@ -227,8 +227,8 @@ def _card(reading: Reading) -> str:
     label = reading.labels[best]
     height, width = reading.image.shape[:2]
     bars = "".join(
-        f"<li{' class=top' if index == best else ''}>{_label(text, reading.script, 'label')}"
-        f'<span class="track"><i style="width:{p:.2%}"></i></span><span class="value">{_percent(p)}</span></li>'
+        f"<li{' class=top' if index == best else ''}>{label_of(text, reading.script, 'label')}"
+        f'<span class="track"><i style="width:{p:.2%}"></i></span><span class="value">{percent(p)}</span></li>'
         for index, (text, p) in enumerate(zip(reading.labels, reading.probabilities, strict=True))
     )
     value = unicodedata.digit(label, None) if len(label) == 1 and not label.isascii() else None
@@ -236,27 +236,27 @@ def _card(reading: Reading) -> str:
     return (
         f'<article class="reading" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
         f"<h3>{architecture}<span>.{dataset}</span></h3>"
-        f'<div class="verdict">{_label(label, reading.script, "glyph")}'
-        f'<div class="sure">{_percent(reading.probabilities[best])}{gloss}</div>'
+        f'<div class="verdict">{label_of(label, reading.script, "glyph")}'
+        f'<div class="sure">{percent(reading.probabilities[best])}{gloss}</div>'
         f'<figure class="seen"><img src="{_data_uri(reading.image)}" width="{width}" height="{height}" '
         f'alt="The image the network saw"><figcaption>what it saw,<br>{width} × {height} pixels</figcaption></figure>'
         f'</div><ul class="bars">{bars}</ul></article>'
     )
 
 
-def _label(text: str, script: str, role: str) -> str:
+def label_of(text: str, script: str, role: str) -> str:
     arabic = script == "arabic"
     return f'<span class="{role}{" arabic" * arabic}"{" lang=ar" * arabic}>{html.escape(text)}</span>'
 
 
-def _percent(p: float) -> str:
+def percent(p: float) -> str:
     """A probability as people read it, in HTML: never quite certain, and no digits that mean nothing."""
     if p >= 0.9995:
         return "&gt; 99.9%"
     return "0%" if p < 0.0005 else f"{p:.1%}"
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
     return f'<div class="message" role="status"><p>{html.escape(text)}</p></div>'
 
 
@@ -264,5 +264,5 @@ def _data_uri(image: np.ndarray) -> str:
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
