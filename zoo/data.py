@@ -16,7 +16,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zoo import ink
+from zoo import ink, views
 from zoo.errors import DataError, UnknownName
 from zoo.recipes import Augmentation
 from zoo.settings import namespace
@@ -41,12 +41,18 @@ class DatasetSpec:
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
+    view: views.Patches | None = None  # what a network sees of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
 
     @property
     def hub_id(self) -> str:
         """The dataset's repo on the Hub."""
         return self.repo or f"{namespace()}/{self.name}"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a network sees."""
+        return self.image_shape if self.view is None else self.view.input_shape
 
 
 @dataclass(frozen=True)
@@ -145,6 +151,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             },
             source="a public set of English pages, one a writer, with two strips a writer for testing",
             validation=0,  # one page a class: what is held out are strips of it, not rows
+            view=views.Patches(),
         ),
         DatasetSpec(
             name="optdigits",
