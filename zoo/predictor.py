@@ -1,18 +1,18 @@
-"""A published model as it is served: `model.onnx` on ONNX Runtime, without Keras or TensorFlow."""
+"""A published model as it is served: without Keras or TensorFlow."""
 
 import json
-import os
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-import onnxruntime
 
+from zoo import runtimes
 from zoo.errors import ZooError
 from zoo.registry import ModelName
 
 BATCH = 256  # images a call of the runtime: larger ones are no faster and need more memory
+OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
 
 
 @dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Predictor:
         script: "latin" or "arabic".
         dataset: what it was trained on.
         parameters: as Keras' `count_params()` counts them.
+        runtime: what computes it.
     """
 
     name: str
@@ -32,27 +33,39 @@ class Predictor:
     script: str
     dataset: str
     parameters: int
-    session: onnxruntime.InferenceSession
+    runtime: runtimes.Runtime
     contract_fields: dict
 
     @classmethod
-    def load(cls, folder: Path) -> "Predictor":
-        """Open a published folder; ZooError if a file of it is missing or broken."""
+    def load(cls, path: Path, runtime: str | None = None) -> "Predictor":
+        """Open a published folder, or one file that `scripts/export.py` wrote.
+
+        Args:
+            path: the folder or the file.
+            runtime: of a folder, "onnxruntime" (the default) or "openvino"; a file says itself what runs it.
+
+        Raises:
+            ZooError: a file is missing or broken, or the runtime is not installed.
+        """
         try:
-            preprocessor = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
-            metadata = json.loads((folder / "metadata.json").read_text(encoding="utf-8"))
-            session = _session(folder / "model.onnx")
+            if path.is_dir():
+                opened = runtimes.load(path / "model.onnx", runtime or "onnxruntime")
+                preprocessor = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8"))
+                metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+            else:
+                opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
+                metadata, preprocessor = opened.said, opened.said["preprocessor"]
             return cls(
                 name=str(ModelName(metadata["architecture"], metadata["dataset"], metadata["recipe"])),
                 labels=tuple(preprocessor["labels"]),
                 script=preprocessor["script"],
                 dataset=preprocessor["dataset"],
                 parameters=metadata["parameters"],
-                session=session,
+                runtime=opened,
                 contract_fields=preprocessor["contract"],
             )
-        except (OSError, KeyError, json.JSONDecodeError, onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:
-            raise ZooError(f"{folder} is not a published model that can be served: {error!r}.") from error
+        except (OSError, KeyError, json.JSONDecodeError) as error:
+            raise ZooError(f"{path} is not a published model that can be served: {error!r}.") from error
 
     @cached_property
     def contract(self):
@@ -64,7 +77,7 @@ class Predictor:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of the images."""
-        return tuple(self.session.get_inputs()[0].shape[1:])
+        return self.runtime.input_shape
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities of the classes.
@@ -79,19 +92,8 @@ class Predictor:
             ZooError: another shape or dtype.
         """
         images = np.asarray(images)
-        if images.dtype != np.uint8 or images.shape[1:] != self.input_shape:
-            shape = ", ".join(map(str, self.input_shape))
+        if images.dtype != np.uint8 or images.shape[1:] != self.runtime.input_shape:
+            shape = ", ".join(map(str, self.runtime.input_shape))
             raise ZooError(f"{self.name} takes uint8 (N, {shape}), not {images.dtype} {images.shape}.")
-        feed = self.session.get_inputs()[0].name
-        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-        outputs = [self.session.run(None, {feed: batch})[0] for batch in batches]
+        outputs = [self.runtime(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
         return np.concatenate(outputs) if outputs else np.empty((0, len(self.labels)), np.float32)
-
-
-def _session(path: Path) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
-    # Waiting threads sleep: a served model is idle most of the time, and several share the cores.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
