@@ -152,11 +152,11 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     """
     if run := read_run(job, runs):
         return run
-    seen = samples.of(job.dataset, job.recipe)
     folder = job.folder(runs)
+    loop = _Loop(job, folder, samples.of(job.dataset, job.recipe), progress)
     write_json(folder / "config.json", job.to_dict())
     with _log_file(folder / "training.log"):
-        history = _Loop(job, folder, seen, progress).run()
+        history = loop.run()
     write_json(folder / "environment.json", {**environment.describe(), "devices": _devices()})
     write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
     (folder / _Loop.CHECKPOINT).unlink()
@@ -176,10 +176,10 @@ class _Loop:
         self.model = build(job)
         self.memory = Memory()
         self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
+        self._start()
 
     def run(self) -> dict:
         """Train to the end, from the checkpoint if there is one, and save the kept weights."""
-        self._start()
         while True:
             while not self._finished():
                 self._epoch()
