@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, environment, registry
+from zoo import data, environment, registry, transfer
 from zoo.augmentation import augment
 from zoo.backend import batches, keras
 from zoo.errors import ZooError
@@ -38,6 +38,7 @@ class Job:
     dataset: str
     recipe: Recipe
     seed: int
+    start: str | None = None  # the published model whose weights it starts from, as `hub.resolve` takes it
 
     @property
     def model(self) -> str:
@@ -67,6 +68,7 @@ class Memory:
     best_epoch: int = 0  # 1 is the first
     plateau_loss: float = float("inf")  # lowest validation loss, as the plateau counts it
     plateau_wait: int = 0  # epochs since then, or since the last cut of the learning rate
+    fingerprint: str | None = None  # of the training data
 
     @property
     def waited(self) -> int:
@@ -116,7 +118,7 @@ def read_run(job: Job, runs: Path) -> Run | None:
         return None
     found = Job.from_dict(read_json(folder / "config.json"))
     if found != job:
-        old, new = found.recipe.to_dict(), job.recipe.to_dict()
+        old, new = ({**j.recipe.to_dict(), "start": j.start} for j in (found, job))
         changed = ", ".join(f"{k} {old.get(k)!r} -> {new[k]!r}" for k in new if old.get(k) != new[k])
         raise ZooError(f"{folder} was trained by another recipe ({changed}); move it away or choose another --runs.")
     return Run.read(folder) if (folder / "history.json").exists() else None
@@ -149,7 +151,7 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     """
     if run := read_run(job, runs):
         return run
-    train_split, validation = _splits(job)
+    train_split, validation = splits(job)
     folder = job.folder(runs)
     write_json(folder / "config.json", job.to_dict())
     with _log_file(folder / "training.log"):
@@ -172,8 +174,9 @@ class _Loop:
         self.targets = self._one_hot(train_split.labels)
         keras.utils.set_random_seed(job.seed)
         self.model = build(job)
+        self.start = transfer.start(self.model, job.architecture, job.dataset, job.start) if job.start else None
         self.optimizer = self._compile()
-        self.memory = Memory()
+        self.memory = Memory(fingerprint=self.fingerprint)
         self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
 
     def run(self) -> dict:
@@ -190,6 +193,7 @@ class _Loop:
         epochs = self.memory.epochs
         return {
             "fingerprint": self.fingerprint,
+            **({"start": self.start} if self.start else {}),
             "samples": {"train": len(self.images), "validation": len(self.validation)},
             "kept_epoch": self.memory.best_epoch if self.recipe.keep == "best" else len(epochs),
             "validation": validation,
@@ -382,13 +386,16 @@ class _Loop:
             return
         with np.load(path) as saved:
             self.memory = Memory(**json.loads(saved["memory"].item()))
+            if self.memory.fingerprint not in (None, self.fingerprint):
+                raise ZooError(f"{self.folder} was begun on other data: move it away or choose another --runs.")
+            self.memory.fingerprint = self.fingerprint
             for i, variable in enumerate(self._variables()):
                 variable.assign(saved[f"variable-{i}"])
             self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved.files))]
         log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
 
 
-def _splits(job: Job) -> tuple[data.Split, data.Split]:
+def splits(job: Job) -> tuple[data.Split, data.Split]:
     """Return the samples to train on and to choose on: the dataset's own, or the share that a document names."""
     share = job.recipe.validation_share
     if share is None:
