@@ -37,9 +37,9 @@ class Evaluation:
 
 
 def evaluate(folder: Path) -> tuple[Evaluation, Predictions]:
-    """Measure a published folder on the test set of its dataset."""
+    """Measure a published folder on the test set of its dataset, on the validation samples of one that has none."""
     predictor = Predictor.load(folder)
-    test = data.load(predictor.dataset, "test")
+    test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
     given = facts(folder)
     under = {}
@@ -76,7 +76,7 @@ def is_current(evaluation: dict, folder: Path) -> bool:
         by_evaluation -= {"robustness"}
     return (
         evaluation["revision"] == revision(folder)
-        and evaluation["dataset_fingerprint"] == data.get(dataset).fingerprints["test"]
+        and evaluation["dataset_fingerprint"] == data.get(dataset).scored_fingerprint
         and evaluation["metric_versions"] == measured
         and by_evaluation <= set(measured)
     )

@@ -14,7 +14,8 @@ from rich.table import Table
 
 from leaderboard import checking, results
 from leaderboard.evaluation import evaluate
-from zoo import hub
+from zoo import data, hub
+from zoo.predictor import Predictor
 
 
 def main() -> int:
@@ -25,6 +26,9 @@ def main() -> int:
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
     arguments = parser.parse_args()
     folder = hub.resolve(arguments.model)
+    spec = data.get(Predictor.load(folder).dataset)
+    if spec.scored != "test":
+        print(f"{spec.name} has no test split: these are the scores of the samples that the model was chosen on.")
     result = checking.record_of(folder, arguments.records) if arguments.check else None
     evaluation, predictions = evaluate(folder)
     if result is None:

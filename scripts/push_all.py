@@ -9,6 +9,7 @@ is left. Cards and figures are made from the records, under runs/hub, where they
 """
 
 import argparse
+import itertools
 import logging
 import sys
 from collections.abc import Iterator
@@ -116,6 +117,8 @@ def stage(folder: Path, repo: str, records: dict[str, results.Result], staging: 
     facts = facts_of(folder, repo, result, {f"figures/{path.name}": caption for path, caption in figures.items()})
     facts["files"] = {name: path.stat().st_size for name, path in files.items()}
     scores = scores_of(result)
+    if (folds := folder / "folds.json").exists():
+        scores["folds"] = read_json(folds)
     texts = {cards.CARD: cards.render(facts, scores), **cards.eval_results(facts, scores)}
     for name, text in texts.items():
         with replacing(staging / name) as staged:
@@ -145,7 +148,8 @@ def facts_of(folder: Path, repo: str, result: results.Result, figures: dict[str,
         "dataset": {
             "name": spec.name,
             "title": spec.title,
-            "hub_id": spec.hub_id,
+            "hub_id": spec.hub_id if known or spec.repo else None,
+            "scored": spec.scored,
             "source": spec.source,
             "terms": known.terms if known else "",
             "limits": known.limits if known else (),
@@ -154,10 +158,22 @@ def facts_of(folder: Path, repo: str, result: results.Result, figures: dict[str,
             "samples": history["samples"],
             "epochs": len(history["epochs"]),
             "seconds": history["training_seconds"],
+            "command": command(result, metadata),
+            "start": metadata.get("start"),
             **{key: result.environment.get(key) for key in ("commit", "versions", "processor")},
         },
         "figures": figures,
     }
+
+
+def command(result: results.Result, metadata: dict) -> str:
+    """Return the command that trains a model again."""
+    if result.dataset in data.DATASETS:
+        return f"python scripts/train_all.py --only {result.model}"
+    start = f" --from {metadata['start']['model']}" if "start" in metadata else ""
+    return (
+        f"python scripts/train.py --data <pictures> --name {result.dataset} --architecture {result.architecture}{start}"
+    )
 
 
 def input_shape(folder: Path) -> tuple[int, int, int]:
@@ -196,9 +212,9 @@ def draw_figures(folder: Path, result: results.Result, staging: Path) -> dict[Pa
 
     draw(
         "confusion.png",
-        "Confusion matrix of the test set: rows are the true classes, colour shows the mistakes",
+        f"Confusion matrix of the {spec.scored} set: rows are the true classes, colour shows the mistakes",
         [title, result.confusion, labels],
-        lambda: reports.confusion(result.confusion, labels, f"{title}, test set"),
+        lambda: reports.confusion(result.confusion, labels, f"{title}, {spec.scored} set"),
     )
     draw(
         "curves.png",
@@ -210,7 +226,7 @@ def draw_figures(folder: Path, result: results.Result, staging: Path) -> dict[Pa
         try:
             draw(
                 "samples.png",
-                "Samples of the test set with what the model reads and how surely; mistakes are orange",
+                f"Samples of the {spec.scored} set with what the model reads and how surely; mistakes are orange",
                 [read_json(folder / "metadata.json"), result.dataset_fingerprint, labels],
                 lambda: draw_samples(folder, spec),
             )
@@ -221,10 +237,10 @@ def draw_figures(folder: Path, result: results.Result, staging: Path) -> dict[Pa
 
 def draw_samples(folder: Path, spec: data.DatasetSpec):
     """Draw the first test samples of every class with what the model reads."""
-    test = data.load(spec.name, "test")
+    test = data.load(spec.name, spec.scored)
     each = max(1, SAMPLES // len(spec.labels))
     by_class = [(test.labels == label).nonzero()[0][:each] for label in range(len(spec.labels))]
-    rows = [row for turn in zip(*by_class, strict=True) for row in turn]
+    rows = [row for turn in itertools.zip_longest(*by_class) for row in turn if row is not None]
     probabilities = Predictor.load(folder)(test.images[rows])
     return reports.samples(test.images[rows], test.labels[rows], probabilities, spec.labels)
 

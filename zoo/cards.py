@@ -49,13 +49,16 @@ def render(facts: Mapping, scores: Mapping) -> str:
         facts: what the model is. Plain JSON types:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
-            dataset: name, title, hub_id, source, terms (of use), limits (a list of sentences);
-            training: samples (train, validation), epochs, seconds, commit, versions, processor;
+            dataset: name, title, hub_id (None: it is on no Hub), source, terms (of use), limits (a list of sentences),
+            scored (the split that scores are of, "test" or "validation");
+            training: samples (train, validation), epochs, seconds, commit, versions, processor, command (to do it
+            again), start (None, or model and revision of the published weights that it began with);
             files: path in the repo -> bytes; figures: path -> caption, only those that there are.
         scores: what it was measured at; fractions in [0, 1]:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
             seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
-            support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split).
+            support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split);
+            folds (None, or the summary of a cross-validation, see `crossvalidation.summary`).
 
     Both may hold more; what a card does not know is left out of it.
     """
@@ -81,7 +84,7 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
         "library_name": "keras",
         "pipeline_tag": TASK,
         "tags": ["keras", "onnx", "handwriting", facts["script"], "computer-vision"],
-        "datasets": [dataset["hub_id"]],
+        **({"datasets": [dataset["hub_id"]]} if dataset["hub_id"] else {}),
         "metrics": [family for name, family in METRICS.items() if name in scores["metrics"]],
         "model-index": [
             {
@@ -89,7 +92,11 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
                 "results": [
                     {
                         "task": {"type": TASK, "name": "Image classification"},
-                        "dataset": {"type": dataset["hub_id"], "name": dataset["title"], "split": "test"},
+                        "dataset": {
+                            "type": dataset["hub_id"] or dataset["name"],
+                            "name": dataset["title"],
+                            "split": dataset["scored"],
+                        },
                         "metrics": [
                             {"type": family, "value": scores["metrics"][name]["shipped"], "name": METRIC_TITLES[name]}
                             for name, family in METRICS.items()
@@ -105,6 +112,8 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
 def eval_results(facts: Mapping, scores: Mapping) -> dict[str, str]:
     """Return the files of `.eval_results/`, path -> YAML: one task a metric, scores of the weights in the repo."""
     dataset = facts["dataset"]
+    if not dataset["hub_id"] or dataset["scored"] != "test":
+        return {}  # scores that nobody else can compare with
     entries = [
         {
             "dataset": {"id": dataset["hub_id"], "task_id": f"{dataset['name']}_{name}"},
@@ -134,7 +143,7 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
             f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
             f"{facts['parameters']:,} parameters{weight}.",
             "",
-            f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} test samples right "
+            f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} {dataset['scored']} samples right "
             f"(95% interval {_percent(low)} to {_percent(high)}).",
             "",
             *figures,
@@ -153,19 +162,38 @@ def _scores(facts: Mapping, scores: Mapping) -> str:
     low, high = scores["interval"]
     seeds = scores["seeds"]
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
+    scored = facts["dataset"]["scored"]
+    read = (
+        "the test set was read once a seed"
+        if scored == "test"
+        else "there is no test set, so that these scores are of the samples that it was chosen on, which flatters it"
+    )
     return "\n".join(
         [
             "## Scores",
             "",
-            _table(("test set", "these weights", trainings), rows, "lrr"),
+            _table((f"{scored} set", "these weights", trainings), rows, "lrr"),
             "",
-            f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; the test set was read "
-            f"once a seed. Accuracy, 95% interval (Wilson): {_percent(low)} to {_percent(high)}. "
-            f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the test split "
+            f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; {read}. "
+            f"Accuracy, 95% interval (Wilson): {_percent(low)} to {_percent(high)}. "
+            f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
             f"`{scores['fingerprint'][:16]}…`.",
             "",
+            *_folds(scores.get("folds")),
         ]
     )
+
+
+def _folds(folds: Mapping | None) -> list[str]:
+    if not folds:
+        return []
+    accuracy, count = folds["accuracy"], len(folds["folds"])
+    by = "equal shares of every class" if folds["held_out_by"] == "class" else f"whole {folds['held_out_by']}s"
+    return [
+        f"Cross-validation on the training data, {count} folds that hold out {by}: {_percent(accuracy['mean'])} ± "
+        f"{100 * accuracy['sd']:.2f} (standard deviation over the folds), of networks trained alike.",
+        "",
+    ]
 
 
 def _classes(facts: Mapping, scores: Mapping) -> str:
@@ -273,13 +301,16 @@ def _training(facts: Mapping, scores: Mapping) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
     made = [f"on {training['processor']}" if training.get("processor") else "", versions]
     figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "curves" in path]
+    title, hub_id, start = dataset["title"], dataset["hub_id"], training.get("start")
+    data = f"[{title}]({dataset_link(hub_id)})" if hub_id else title
+    begun = f"It began with the weights of {start['model']} (SHA-256 `{start['revision'][:16]}…`). " if start else ""
     return "\n".join(
         [
             "## Training",
             "",
-            f"Data: [{dataset['title']}]({dataset_link(dataset['hub_id'])}) ({dataset['source']}); "
+            f"Data: {data} ({dataset['source']}); "
             f"{samples['train']:,} samples to train on, {samples['validation']:,} to choose on. "
-            f"{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
+            f"{begun}{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
             + "; ".join(part for part in made if part)
             + ".",
             "",
@@ -289,7 +320,7 @@ def _training(facts: Mapping, scores: Mapping) -> str:
             "One command trains it again, with every seed, and measures it:",
             "",
             "```sh",
-            f"python scripts/train_all.py --only {facts['model']}",
+            training["command"],
             "```",
             "",
             *([f"Commit of the code: `{training['commit']}`.", ""] if training.get("commit") else []),

@@ -88,6 +88,7 @@ def facts(run: Run, model: "keras.Model") -> dict:
         "seed": run.job.seed,
         "parameters": model.count_params(),
         "dataset_fingerprint": run.history["fingerprint"],
+        **({"start": run.history["start"]} if "start" in run.history else {}),
     }
 
 

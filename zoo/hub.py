@@ -20,7 +20,7 @@ from zoo import cards
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
 from zoo.registry import ModelName
-from zoo.settings import PRETRAINED, namespace
+from zoo.settings import model_folders, namespace
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +73,18 @@ class CardEdited(ZooError):
 
 
 def list_models() -> tuple[str, ...]:
-    """Return the names of the models that are shipped with the package, sorted."""
-    return tuple(sorted(path.parent.name for path in PRETRAINED.glob("*/preprocessor_config.json")))
+    """Return the names of the models that are shipped with the package or lie in a folder of `ZOO_MODELS`, sorted."""
+    found = (path.parent.name for folder in model_folders() for path in folder.glob("*/preprocessor_config.json"))
+    return tuple(sorted(set(found)))
 
 
 def resolve(name: str | Path) -> Path:
     """Return the published folder that a name means, fetching it from the Hub where it is nowhere nearer.
 
     Args:
-        name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist"), a model of the zoo's namespace on the
-            Hub, pinned or not ("resco_mini.ahdd@<revision>"), or any repo ("hf://someone/lenet5.mnist@<revision>").
+        name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist") or one in a folder of `ZOO_MODELS`, a
+            model of the zoo's namespace on the Hub, pinned or not ("resco_mini.ahdd@<revision>"), or any repo
+            ("hf://someone/lenet5.mnist@<revision>").
 
     Raises:
         UnknownName: no such model, here or on the Hub; lists the nearest that are shipped.
@@ -95,9 +97,9 @@ def resolve(name: str | Path) -> Path:
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
         return pull(repo, revision or None)
     model = ModelName.parse(text)
-    shipped = PRETRAINED / text
-    if model.revision is None and shipped.is_dir():
-        return shipped
+    here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
+    if model.revision is None and here is not None:
+        return here
     try:
         return pull(f"{namespace()}/{text.partition('@')[0]}", model.revision)
     except NoSuchRepo as error:

@@ -240,7 +240,7 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
         ink = cv2.resize(ink, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC)
     mask = ink > 0.5
     stroke = contract.stroke / _scale(_extent(ink), box, contract.aspect).min()  # in the picture's pixels
-    pen = _pen_width(mask)
+    pen = pen_width(mask)
     if pen < 0.75 * stroke:
         ink = _widen(mask, (stroke - pen) / 2)
     width, height = np.maximum(1, np.round(_extent(ink) * _scale(_extent(ink), box, contract.aspect)))
@@ -384,7 +384,7 @@ def _find_ink(picture: np.ndarray) -> np.ndarray:
     return ((contrast - level / 4) / (full - level / 4)).clip(0, 1)
 
 
-def _pen_width(mask: np.ndarray) -> float:
+def pen_width(mask: np.ndarray) -> float:
     """Pen width of the ink in pixels: twice the median distance from a line's middle to its edge."""
     distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     middle = (distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import backbones, data, environment, registry, samples
+from zoo import backbones, data, environment, registry, samples, transfer
 from zoo.backend import batches, keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -38,6 +38,7 @@ class Job:
     dataset: str
     recipe: Recipe
     seed: int
+    start: str | None = None  # the published model whose weights it starts from, as `hub.resolve` takes it
 
     @property
     def model(self) -> str:
@@ -70,6 +71,7 @@ class Memory:
     backbone: dict | None = None  # where its pretrained weights came from
     plateau_loss: float = float("inf")  # lowest validation loss, as the plateau counts it
     plateau_wait: int = 0  # epochs since then, or since the last cut of the learning rate
+    fingerprint: str | None = None  # of the training data
 
     @property
     def waited(self) -> int:
@@ -119,7 +121,7 @@ def read_run(job: Job, runs: Path) -> Run | None:
         return None
     found = Job.from_dict(read_json(folder / "config.json"))
     if found != job:
-        old, new = found.recipe.to_dict(), job.recipe.to_dict()
+        old, new = ({**j.recipe.to_dict(), "start": j.start} for j in (found, job))
         changed = ", ".join(f"{k} {old.get(k)!r} -> {new[k]!r}" for k in new if old.get(k) != new[k])
         raise ZooError(f"{folder} was trained by another recipe ({changed}); move it away or choose another --runs.")
     return Run.read(folder) if (folder / "history.json").exists() else None
@@ -174,7 +176,8 @@ class _Loop:
         self.samples, self.watched = seen, seen.watch()
         keras.utils.set_random_seed(job.seed)
         self.model = build(job)
-        self.memory = Memory()
+        self.start = transfer.start(self.model, job.architecture, job.dataset, job.start) if job.start else None
+        self.memory = Memory(fingerprint=seen.train.fingerprint)
         self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
         self._start()
 
@@ -194,8 +197,9 @@ class _Loop:
         epochs = self.memory.epochs
         return {
             "fingerprint": self.samples.train.fingerprint,
+            **({"start": self.start} if self.start else {}),
+            **({"backbone": self.memory.backbone} if self.memory.backbone else {}),
             "samples": {"train": self.samples.count, "validation": len(self.watched[0])},
-            "backbone": self.memory.backbone,
             "kept_epoch": self.memory.best_epoch if self.recipe.keep == "best" else len(epochs),
             "validation": validation,
             "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
@@ -214,7 +218,7 @@ class _Loop:
         path = self.folder / self.CHECKPOINT
         if path.exists():
             return self._restore(path)
-        if source := self.recipe.backbone_weights:
+        if (source := self.recipe.backbone_weights) and not self.start:
             self.memory.backbone = backbones.load(self.model, registry.get(self.job.architecture), source)
         self.optimizer = self._compile()
 
@@ -413,6 +417,9 @@ class _Loop:
     def _restore(self, path: Path) -> None:
         with np.load(path) as saved:
             self.memory = Memory(**json.loads(saved["memory"].item()))
+            if self.memory.fingerprint not in (None, self.samples.train.fingerprint):
+                raise ZooError(f"{self.folder} was begun on other data: move it away or choose another --runs.")
+            self.memory.fingerprint = self.samples.train.fingerprint
             self.optimizer = self._compile()
             for i, variable in enumerate(self._variables()):
                 variable.assign(saved[f"variable-{i}"])

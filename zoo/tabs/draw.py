@@ -24,10 +24,12 @@ from gradio_client.utils import is_file_obj_with_meta
 import zoo
 from zoo import ink
 from zoo.errors import UnknownName, ZooError
+from zoo.settings import PRETRAINED
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
 WELCOME = "The pad is empty. Draw a digit: the networks answer when you lift the pen."
+MOST_FIRST = 3  # models of `ZOO_MODELS` that are asked at once, without a choice
 FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose first model is asked until the visitor chooses
 
 
@@ -200,8 +202,11 @@ def _predictor(name: str):
 
 
 def _first_choice() -> list[str]:
-    """The first shipped model of each script's digits."""
+    """The visitor's own models, else the first shipped one of each script's digits."""
     names = zoo.list_models()
+    own = [name for name in names if not (PRETRAINED / name).is_dir()]
+    if own:
+        return own[:MOST_FIRST]
     firsts = (next((name for name in names if name.endswith(f".{dataset}")), None) for dataset in FIRST_CHOICE)
     return [name for name in firsts if name] or list(names[:1])
 
