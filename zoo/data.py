@@ -62,6 +62,7 @@ class DatasetSpec:
         """Height, width and channels of what a network sees."""
         return self.image_shape if self.view is None else self.view.input_shape
 
+    @property
     def scored(self) -> str:
         """The split that scores are measured on: "test", or "validation" where there is no test split."""
         return "test" if self.fold or "test" in self.fingerprints else "validation"
