@@ -272,6 +272,19 @@ def _load_fold(spec: DatasetSpec, split: str) -> Split:
     return rest.take(held_out if split == "validation" else ~held_out)
 
 
+def filenames(name: str, split: str) -> list[str]:
+    """Return what the files of a source split ("train" or "test") are called, row by row.
+
+    Where the dataset does not keep their names, they are called by their split and row.
+    """
+    spec = get(name)
+    if location := _location(spec):
+        table = _read_table(spec, split, location)
+        if "filename" in table.column_names:
+            return table["filename"].to_pylist()
+    return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
+
+
 def fingerprint(images, labels: np.ndarray) -> str:
     """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label.
 
