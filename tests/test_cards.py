@@ -45,7 +45,7 @@ FACTS = {
         "versions": {"keras": "3.15.1"}, "processor": "2 cores",
     },
     "files": {"model.onnx": 250_570},
-    "figures": {"figures/samples.png": "Samples", "figures/confusion.png": "Confusion"},
+    "figures": {"figures/right.png": "Samples", "figures/confusion.png": "Confusion"},
 }  # fmt: skip
 
 

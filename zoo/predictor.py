@@ -25,6 +25,8 @@ class Predictor:
         script: "latin" or "arabic".
         dataset: what it was trained on.
         parameters: as Keras' `count_params()` counts them.
+        threshold: the least probability of the likeliest class at which it had better be believed, chosen on validation
+            samples (see `zoo.reports.choose_threshold`); None where none was chosen.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Predictor:
     parameters: int
     session: onnxruntime.InferenceSession
     contract_fields: dict
+    threshold: float | None = None
 
     @classmethod
     def load(cls, folder: Path) -> "Predictor":
@@ -50,6 +53,7 @@ class Predictor:
                 parameters=metadata["parameters"],
                 session=session,
                 contract_fields=preprocessor["contract"],
+                threshold=preprocessor.get("threshold"),
             )
         except (OSError, KeyError, json.JSONDecodeError, onnxruntime.capi.onnxruntime_pybind11_state.Fail) as error:
             raise ZooError(f"{folder} is not a published model that can be served: {error!r}.") from error
