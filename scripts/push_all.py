@@ -122,8 +122,8 @@ def stage(
     files = {name: folder / name for name in (*hub.MODEL_FILES, "history.json") if (folder / name).exists()}
     try:
         report = reporting.keep(result, folder, kept)
-    except data.DataError as error:
-        logging.getLogger("zoo").warning("%s: its card has no report of its inside: %s", result.model, error)
+    except ZooError as error:
+        logging.getLogger("zoo").warning("%s: its card has no report beyond its record: %s", result.model, error)
         report = None
     drawn = figures.draw(result, staging / "figures", kept)
     facts = facts_of(folder, repo, result, {f"figures/{path.name}": caption for path, caption in drawn.items()})
