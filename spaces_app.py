@@ -2,7 +2,8 @@
 
 import gradio as gr
 
-from leaderboard.tabs import board
+from leaderboard.tabs import board, models
+from leaderboard.tabs.places import connect
 from zoo.tabs import draw, theme
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
@@ -14,8 +15,10 @@ with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3
         with gr.Tab("Draw", id="draw"):
             draw.tab()
         with gr.Tab("Leaderboard", id="leaderboard"):
-            links = board.tab()
-    links.follow(demo, tabs)
+            on_board = board.tab()
+        with gr.Tab("Models", id="models"):
+            of_models = models.tab()
+    connect(demo, tabs, of_models, on_board)
 
 if __name__ == "__main__":
     draw.warm()

@@ -19,7 +19,7 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from leaderboard import recording, results, snapshot
+from leaderboard import recording, reporting, results, snapshot
 from leaderboard.claims import claims
 from zoo import backend, data, registry, training
 from zoo.files import replacing
@@ -146,11 +146,13 @@ class Bars:
 
 
 def publish(runs: list[training.Run], arguments: argparse.Namespace) -> None:
-    """Export and measure every seed and write the row's record; ship the chosen one if that is asked for."""
+    """Export and measure every seed and write the row's record and report; ship the chosen one if that is asked for."""
     result = recording.record(runs, arguments.records)
+    chosen = recording.shipped(runs).folder / "export"
+    reporting.keep(result, chosen, arguments.records)
     if arguments.ship:
         with replacing(PRETRAINED / result.model) as staged:
-            shutil.copytree(recording.shipped(runs).folder / "export", staged)
+            shutil.copytree(chosen, staged)
 
 
 if __name__ == "__main__":

@@ -47,7 +47,7 @@ FACTS = {
         "command": "python scripts/train_all.py --only lenet5.mnist",
     },
     "files": {"model.onnx": 250_570},
-    "figures": {"figures/samples.png": "Samples", "figures/confusion.png": "Confusion"},
+    "figures": {"figures/right.png": "Samples", "figures/confusion.png": "Confusion"},
 }  # fmt: skip
 
 

@@ -168,7 +168,7 @@ def test_the_table_shows_what_is_asked_for(frame):
     "name", ["lenet5.mnist", "old.ahdd", "half.mnist", "two-layer ensemble.mnist", "no.such", None]
 )
 def test_every_model_has_a_page(frame, name):
-    page = model.page(name, frame[1], None, frame[0])
+    page = model.page(name, frame[1], frame[0])
     said = {
         "lenet5.mnist": "python scripts/evaluate.py lenet5.mnist --check",
         "old.ahdd": "Stale: measured on another version of ahdd",
@@ -199,8 +199,8 @@ def test_what_records_say_is_escaped(frame, tmp_path):
     results.write(made_up("lenet5.mnist", [0.9], title=bad, licence=bad, selection=bad), answers(10), folder)
     found = snapshot.build(folder)
     pages = (
-        model.page("lenet5.mnist", found, None, folder),
-        model.page(bad, found, None, folder),
+        model.page("lenet5.mnist", found, folder),
+        model.page(bad, found, folder),
         rows.render(found, table.Query(), rows.CHOOSABLE),
     )
     assert not any("<script" in page for page in pages)

@@ -58,7 +58,8 @@ def render(facts: Mapping, scores: Mapping) -> str:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
             seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
             support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split);
-            folds (None, or the summary of a cross-validation, see `crossvalidation.summary`).
+            folds (None, or the summary of a cross-validation, see `crossvalidation.summary`);
+            dont_know, None where no threshold was chosen: threshold, cost, test (coverage, accuracy).
 
     Both may hold more; what a card does not know is left out of it.
     """
@@ -67,13 +68,15 @@ def render(facts: Mapping, scores: Mapping) -> str:
         _headline(facts, scores),
         _scores(facts, scores),
         _classes(facts, scores),
+        _confidence(facts, scores),
         _loading(facts),
         _contract(facts),
         _training(facts, scores),
+        _inside(facts),
         _limits(facts, scores),
         _licence(facts),
     )
-    return sealed(f"---\n{front}---\n\n" + "\n".join(sections))
+    return sealed(f"---\n{front}---\n\n" + "\n".join(filter(None, sections)))
 
 
 def metadata(facts: Mapping, scores: Mapping) -> dict:
@@ -134,7 +137,6 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
     size = facts["files"].get("model.onnx")
     weight = f", {_kilobytes(size)} as ONNX" if size else ""
     low, high = scores["interval"]
-    figures = [f"![{caption}]({path})" for path, caption in facts["figures"].items() if "samples" in path]
     return "\n".join(
         [
             f"# {facts['model']}",
@@ -146,8 +148,7 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
             f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} {dataset['scored']} samples right "
             f"(95% interval {_percent(low)} to {_percent(high)}).",
             "",
-            *figures,
-            "",
+            *_figures(facts, "right", "wrong"),
         ]
     )
 
@@ -201,7 +202,6 @@ def _classes(facts: Mapping, scores: Mapping) -> str:
         (row["label"], _percent(row["precision"]), _percent(row["recall"]), f"{row['f1']:.4f}", str(row["support"]))
         for row in scores["per_class"]
     ]
-    figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "confusion" in path]
     pairs = worst_pairs(scores["confusion"], facts["labels"])
     told = "; ".join(f"{in_line(true)} as {in_line(read)}: {count}" for true, read, count in pairs) or "none"
     return "\n".join(
@@ -212,12 +212,33 @@ def _classes(facts: Mapping, scores: Mapping) -> str:
             "",
             f"Most frequent confusions, true class first: {told}.",
             "",
-            *figures,
+            *_figures(facts, "classes", "confusion", "confusions"),
         ]
     )
 
 
-def worst_pairs(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[tuple[str, str, int]]:
+def _confidence(facts: Mapping, scores: Mapping) -> str:
+    known = scores.get("dont_know")
+    if not known:
+        return ""
+    test = known["test"]
+    return "\n".join(
+        [
+            "## When to say “don’t know”",
+            "",
+            f"Below a probability of **{known['threshold']:.3f}** for its likeliest class it had better not be "
+            f"believed: then it answers {_percent(test['coverage'])} of the test samples and is right in "
+            f"{_percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
+            f"to cost as much as {known['cost']} times “don’t know”; `load_predictor(…).threshold` has it.",
+            "",
+            *_figures(facts, "confidence", "coverage"),
+        ]
+    )
+
+
+def worst_pairs(
+    confusion: Sequence[Sequence[int]], labels: Sequence[str], most: int = WORST_PAIRS
+) -> list[tuple[str, str, int]]:
     """Return the most frequent confusions: (true class, read as, how often), most frequent first."""
     pairs = [
         (labels[i], labels[j], count)
@@ -225,7 +246,7 @@ def worst_pairs(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> li
         for j, count in enumerate(row)
         if i != j and count
     ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:WORST_PAIRS]
+    return sorted(pairs, key=lambda pair: -pair[2])[:most]
 
 
 def _loading(facts: Mapping) -> str:
@@ -300,7 +321,6 @@ def _training(facts: Mapping, scores: Mapping) -> str:
     samples = training["samples"]
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
     made = [f"on {training['processor']}" if training.get("processor") else "", versions]
-    figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "curves" in path]
     title, hub_id, start = dataset["title"], dataset["hub_id"], training.get("start")
     data = f"[{title}]({dataset_link(hub_id)})" if hub_id else title
     begun = f"It began with the weights of {start['model']} (SHA-256 `{start['revision'][:16]}…`). " if start else ""
@@ -316,7 +336,7 @@ def _training(facts: Mapping, scores: Mapping) -> str:
             "",
             _table(("setting", "value"), settings, "ll"),
             "",
-            *figures,
+            *_figures(facts, "curves", "gap"),
             "One command trains it again, with every seed, and measures it:",
             "",
             "```sh",
@@ -326,6 +346,17 @@ def _training(facts: Mapping, scores: Mapping) -> str:
             *([f"Commit of the code: `{training['commit']}`.", ""] if training.get("commit") else []),
         ]
     )
+
+
+def _inside(facts: Mapping) -> str:
+    figures = _figures(facts, "architecture", "filters", "maps")
+    return "\n".join(["## Inside", "", *figures]) if figures else ""
+
+
+def _figures(facts: Mapping, *names: str) -> list[str]:
+    """Return the lines that show these figures, as far as there are any."""
+    paths = {f"figures/{name}.png" for name in names} & facts["figures"].keys()
+    return [f"![{facts['figures'][path]}]({path})\n" for path in facts["figures"] if path in paths]
 
 
 def _limits(facts: Mapping, scores: Mapping) -> str:

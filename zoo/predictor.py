@@ -27,6 +27,8 @@ class Predictor:
         dataset: what it was trained on.
         parameters: as Keras' `count_params()` counts them.
         runtime: what computes it.
+        threshold: the least probability of the likeliest class at which it had better be believed, chosen on validation
+            samples (see `zoo.reports.choose_threshold`); None where none was chosen.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Predictor:
     runtime: runtimes.Runtime
     contract_fields: dict | None  # None: pages are taken as they are
     view_fields: dict | None = None  # None: an image is seen whole
+    threshold: float | None = None
 
     @classmethod
     def load(cls, path: Path, runtime: str | None = None) -> "Predictor":
@@ -66,6 +69,7 @@ class Predictor:
                 runtime=opened,
                 contract_fields=preprocessor["contract"],
                 view_fields=None if preprocessor["view"] == "glyph" else preprocessor["view"],
+                threshold=preprocessor.get("threshold"),
             )
         except (OSError, KeyError, json.JSONDecodeError) as error:
             raise ZooError(f"{path} is not a published model that can be served: {error!r}.") from error

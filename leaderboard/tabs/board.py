@@ -1,12 +1,11 @@
-"""The *Leaderboard* tab: the table and its front, a model's page, two models head to head, the datasets.
+"""The *Leaderboard* tab: the table and its front, two models head to head, the datasets.
 
 `leaderboard` is also the Space's `/leaderboard` endpoint. Pages are pure functions of the frame in the modules beside
 this one; here they are only wired to what a visitor touches.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -15,9 +14,8 @@ import pandas as pd
 
 import zoo
 from leaderboard import downloads, snapshot, table
-from leaderboard.tabs import compare, datasets, model, rows
-from leaderboard.tabs.markup import VISIT
-from zoo.settings import PRETRAINED
+from leaderboard.tabs import compare, datasets, rows
+from leaderboard.tabs.places import QUIET, Places, page_of_links
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
@@ -35,48 +33,20 @@ dark (`__theme=dark`):
 ```html
 <iframe src="https://…/?tab=leaderboard&dataset=mnist&embed=1" width="100%" height="720"></iframe>
 ```"""
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-@dataclass(frozen=True)
-class Links:
-    """The places of the board that an address can name.
-
-    place: parts of an address, such as {"model": "lenet5.mnist"} -> what becomes of the components of the board.
-    targets: those components.
-    """
-
-    place: Callable[[Mapping[str, str]], dict]
-    targets: list
-
-    def follow(self, demo: gr.Blocks, tabs: gr.Tabs) -> None:
-        """Let the page open where its address says; `tabs` are those that the board is one of."""
-
-        def open_page(request: gr.Request):
-            parts = dict(request.query_params)
-            if parts.get("tab") != "leaderboard":
-                return {tabs: gr.skip()}
-            return {tabs: gr.Tabs(selected="leaderboard"), **self.place(parts)}
-
-        demo.load(open_page, None, [tabs, *self.targets], **QUIET)
-
-
-def tab() -> Links:
+def tab() -> Places:
     """Build the tab inside a `gr.Blocks` from the records as they are now, with its endpoint `/leaderboard`."""
     frame = snapshot.load()
     with gr.Tabs(elem_id="board-views") as views:
         with gr.Tab("Ranking", id="ranking"):
             dataset, *ranking_pages = _ranking(frame)
-        with gr.Tab("Model", id="model"):
-            place_model, *model_targets = _model(frame)
         with gr.Tab("Compare", id="compare"):
             place_pair, *pair_targets = _compare(frame)
         with gr.Tab("Datasets", id="datasets"):
             gr.HTML(datasets.page(), apply_default_css=False, elem_id="board-datasets")
 
     def place(parts: Mapping[str, str]) -> dict:
-        if "model" in parts:
-            return {views: gr.Tabs(selected="model"), **place_model(parts["model"])}
         if parts.get("view") == "compare":
             return {views: gr.Tabs(selected="compare"), **place_pair(parts.get("first"), parts.get("second"))}
         if parts.get("view") == "datasets":
@@ -85,14 +55,11 @@ def tab() -> Links:
         known = chosen == OVERALL or chosen in set(frame["dataset"])
         return {views: gr.Tabs(selected="ranking"), **({dataset: chosen} if known else {})}
 
-    def visit(event: gr.EventData):
-        return place(event._data)
+    def holds(parts: Mapping[str, str]) -> bool:
+        return parts.get("tab") == "leaderboard"
 
-    targets = [views, dataset, *model_targets, *pair_targets]
-    for page in (*ranking_pages, model_targets[1], pair_targets[2]):
-        page.visit(visit, None, targets, **QUIET)
     _endpoint(frame)
-    return Links(place, targets)
+    return Places("leaderboard", holds, place, [views, dataset, *pair_targets], [*ranking_pages, pair_targets[-1]])
 
 
 def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
@@ -116,10 +83,10 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
             elem_id="board-columns",
         )
     order = gr.State({"sort": "rank", "descending": False, "limit": 100})
-    board = _html(rows.render(frame, table.Query(dataset=first)), "board-table")
+    board = page_of_links(rows.render(frame, table.Query(dataset=first)), "board-table")
     costs = [(title, name) for name, title in rows.COSTS.items()]
     cost = gr.Radio(costs, value="parameters", label="Accuracy over", elem_id="board-cost")
-    front = _html(rows.front(frame, first, "parameters"), "board-front")
+    front = page_of_links(rows.front(frame, first, "parameters"), "board-front")
     gr.HTML(rows.legend(), apply_default_css=False)
     with gr.Row(elem_id="board-downloads"):
         for kind, path in downloads.write(frame, Path(downloads.own_folder().name)).items():
@@ -164,33 +131,13 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
     return dataset, board, front
 
 
-def _model(frame: pd.DataFrame) -> tuple:
-    """Build the page of a model; return what places a model there, and the components that it sets."""
-    models = _recorded(frame)
-    choice = gr.Dropdown(models, value=None, label="Model", elem_id="board-model")
-    page = _html('<p class="quiet">Choose a model here, or follow its name in the ranking.</p>', "board-page")
-    with gr.Accordion("Its card", open=False, visible=False) as card:
-        text = gr.Markdown()
-
-    def show(name: str | None) -> dict:
-        published = PRETRAINED / name if name in zoo.list_models() else None
-        said = model.card(published)
-        return {page: model.page(name, frame, published), card: gr.Accordion(visible=bool(said)), text: said}
-
-    def place(name: str) -> dict:
-        return {choice: name if name in models else None, **show(name)}
-
-    choice.input(show, choice, [page, card, text], **QUIET)
-    return place, choice, page, card, text
-
-
 def _compare(frame: pd.DataFrame) -> tuple:
     """Build the comparison; return what places two models there, and the components that it sets."""
-    models = _recorded(frame)
+    models = frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
     with gr.Row(elem_id="board-pick"):
         first = gr.Dropdown(models, value=None, label="First", elem_id="board-first")
         second = gr.Dropdown(models, value=None, label="Second", elem_id="board-second")
-    page = _html(compare.page(None, None, frame), "board-pair")
+    page = page_of_links(compare.page(None, None, frame), "board-pair")
 
     def place(a: str | None, b: str | None) -> dict:
         known = {side: name if name in models else None for side, name in ((first, a), (second, b))}
@@ -223,15 +170,6 @@ def _endpoint(frame: pd.DataFrame) -> None:
         return downloads.as_json(table.select(frame, query))
 
     gr.api(leaderboard, api_name="leaderboard", api_description=inspect.getdoc(leaderboard))
-
-
-def _html(value: str, elem_id: str) -> gr.HTML:
-    """Return a page whose links are followed by the events `visit` and `order`."""
-    return gr.HTML(value, js_on_load=VISIT, apply_default_css=False, elem_id=elem_id)
-
-
-def _recorded(frame: pd.DataFrame) -> list[str]:
-    return frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
 
 
 def _values(frame: pd.DataFrame, column: str) -> list[str]:
