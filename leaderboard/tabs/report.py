@@ -116,9 +116,8 @@ def inside(report: Report | None) -> str:
     parts = [f"<section><h3>Layers</h3>{_layers(found.rows)}</section>"]
     if filters:
         words = "Blue weights answer to ink, orange ones to background; the fainter, the nearer to zero."
-        parts.append(
-            f'<section><h3>Learned filters</h3><p class="quiet">{words}</p><div class="mosaics">{filters}</div></section>'
-        )
+        shown = f'<p class="quiet">{words}</p><div class="mosaics">{filters}</div>'
+        parts.append(f"<section><h3>Learned filters</h3>{shown}</section>")
     if maps:
         words = "What some layers make of the validation sample that stands first; each map in its own range."
         parts.append(
