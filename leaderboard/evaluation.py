@@ -41,8 +41,12 @@ def evaluate(folder: Path) -> tuple[Evaluation, Predictions]:
     predictor = Predictor.load(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
-    under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
-    scores = metrics.compute(probabilities, test.labels, corrupted=under, **facts(folder))
+    given = facts(folder)
+    under = {}
+    if isinstance(test.images, np.ndarray):  # corruptions are defined for glyphs
+        under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
+        given["corrupted"] = under
+    scores = metrics.compute(probabilities, test.labels, **given)
     confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(predictor.labels))
     evaluation = Evaluation(
         revision=revision(folder),
@@ -68,6 +72,8 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     dataset = read_json(folder / "preprocessor_config.json")["dataset"]
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
     by_evaluation = set(metrics.versions()) - set(SPEED)
+    if data.get(dataset).view is not None:
+        by_evaluation -= {"robustness"}
     return (
         evaluation["revision"] == revision(folder)
         and evaluation["dataset_fingerprint"] == data.get(dataset).scored_fingerprint

@@ -99,7 +99,7 @@ COLUMNS = (
     Column("latency", "ms / image", _speed("latency"),
            "One image at a time, median, ONNX Runtime; all models in one run on the hardware that their pages name.",
            "{:.3f}".format, -1, shown=True),
-    Column("throughput", "Images / s", _speed("throughput"), "In batches of 256, median, in that same run.",
+    Column("throughput", "Images / s", _speed("throughput"), "In batches of 256 glyphs, median, in that same run.",
            "{:,.0f}".format, 1),
     Column("training_time", "Training", _mean("training_time"), "Of one seed, on the hardware that its page names.",
            _duration, -1),

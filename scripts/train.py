@@ -21,7 +21,7 @@ import datasets
 from train_all import Bars
 
 from leaderboard import recording
-from zoo import backend, crossvalidation, data, fitting, ink, pictures, registry, training, transfer, userdata
+from zoo import backend, crossvalidation, data, fitting, ink, pictures, registry, samples, training, transfer, userdata
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 
@@ -146,8 +146,8 @@ def check(job: training.Job, arguments: argparse.Namespace) -> None:
         )
     if spec.scored == "test":
         data.load(job.dataset, "test")
-    train, validation = training.splits(job)
-    for rows, what in ((train, "to train on"), (validation, "to choose on")):
+    seen = samples.of(job.dataset, job.recipe)
+    for rows, what in ((seen.train, "to train on"), (seen.watched, "to choose on")):
         for number in sorted(set(range(len(spec.labels))) - set(rows.labels.tolist())):
             raise DataError(f"The class {spec.labels[number]!r} has no sample {what} by the recipe {job.recipe.name}.")
     if arguments.folds:

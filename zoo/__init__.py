@@ -68,9 +68,17 @@ def load_model(name: "str | Path") -> "keras.Model":
     return backend.keras.saving.load_model(folder)
 
 
-def load_predictor(name: "str | Path") -> "Predictor":
-    """Load a trained model for serving only: the same names, no Keras, thousands of times faster to start and call."""
-    from zoo import hub
-    from zoo.predictor import Predictor
+def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor":
+    """Load a trained model for serving only: no Keras, thousands of times faster to start and call.
 
-    return Predictor.load(hub.resolve(name))
+    Args:
+        name: as `load_model` takes it, or a file that `scripts/export.py` wrote.
+        runtime: "onnxruntime", the default, or "openvino": where it is installed, faster on large batches.
+    """
+    from pathlib import Path
+
+    from zoo import hub
+    from zoo.predictor import OF_FILES, Predictor
+
+    exported = Path(name).suffix in OF_FILES
+    return Predictor.load(Path(name) if exported else hub.resolve(name), runtime)

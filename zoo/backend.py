@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.errors import ZooError
+
 BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras' name -> the package that it needs
 
 
@@ -41,6 +43,15 @@ def make_deterministic() -> None:
         import torch
 
         torch.use_deterministic_algorithms(True)
+
+
+def litert_int8() -> list:
+    """Return the converter's setting that means int8; ZooError on another backend than TensorFlow."""
+    if import_keras().backend.backend() != "tensorflow":
+        raise ZooError("int8 for LiteRT is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
+    import tensorflow
+
+    return [tensorflow.lite.Optimize.DEFAULT]
 
 
 def batches(images: np.ndarray, targets: np.ndarray, size: int):

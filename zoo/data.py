@@ -19,7 +19,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zoo import heldout, ink
+from zoo import heldout, ink, views
 from zoo.errors import DataError, UnknownName
 from zoo.files import read_json
 from zoo.recipes import Augmentation
@@ -48,6 +48,7 @@ class DatasetSpec:
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
+    view: views.Patches | None = None  # what a network sees of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
     fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 
@@ -55,6 +56,11 @@ class DatasetSpec:
     def hub_id(self) -> str:
         """The dataset's repo on the Hub."""
         return self.repo or f"{namespace()}/{self.name}"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a network sees."""
+        return self.image_shape if self.view is None else self.view.input_shape
 
     @property
     def scored(self) -> str:
@@ -174,6 +180,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             },
             source="a public set of English pages, one a writer, with two strips a writer for testing",
             validation=0,  # one page a class: what is held out are strips of it, not rows
+            view=views.Patches(),
         ),
         DatasetSpec(
             name="optdigits",
@@ -263,6 +270,19 @@ def _load_fold(spec: DatasetSpec, split: str) -> Split:
         return rest
     held_out = heldout.validation(rest.labels, rest.groups)
     return rest.take(held_out if split == "validation" else ~held_out)
+
+
+def filenames(name: str, split: str) -> list[str]:
+    """Return what the files of a source split ("train" or "test") are called, row by row.
+
+    Where the dataset does not keep their names, they are called by their split and row.
+    """
+    spec = get(name)
+    if location := _location(spec):
+        table = _read_table(spec, split, location)
+        if "filename" in table.column_names:
+            return table["filename"].to_pylist()
+    return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
 
 
 def fingerprint(images, labels: np.ndarray) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from zoo import cards
+from zoo import cards, registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
 from zoo.registry import ModelName
@@ -103,10 +103,20 @@ def resolve(name: str | Path) -> Path:
     try:
         return pull(f"{namespace()}/{text.partition('@')[0]}", model.revision)
     except NoSuchRepo as error:
+        if hint := _how_to_train(model):
+            raise NoSuchRepo(f"{text!r} does not come with the package, and the Hub has none. {hint}") from error
         raise UnknownName("shipped model", text, list_models()) from error
     except ZooError as error:
-        shipped_names = f"Of those that do, {nearest(text, list_models())}"
-        raise type(error)(f"{text!r} does not come with the package, and {error} {shipped_names}") from error
+        hint = _how_to_train(model) or f"Of those that do, {nearest(text, list_models())}"
+        raise type(error)(f"{text!r} does not come with the package, and {error} {hint}") from error
+
+
+def _how_to_train(model: ModelName) -> str | None:
+    """Say how to get a model that the zoo defines but does not ship; None if it defines none of that name."""
+    known = registry.architectures().get(model.architecture)
+    if known is None or model.dataset not in known.datasets or model.recipe not in known.recipes:
+        return None
+    return f"Go online, or train it: python scripts/train_all.py --only {replace(model, revision=None)}"
 
 
 def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> Path:

@@ -1,0 +1,73 @@
+"""What a phone, a browser or another runtime gets: one file that says what it is and what it scores."""
+
+import json
+import threading
+
+import numpy as np
+import pytest
+
+import zoo
+from zoo import data, formats
+
+SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
+
+
+@pytest.fixture
+def model(published):
+    return published / "models" / "mnist_cnn.optdigits"
+
+
+@pytest.mark.parametrize("name", SUFFIXES)
+def test_an_int8_file_says_its_accuracy_and_holds_it(model, tmp_path, name):
+    path = tmp_path / f"small{SUFFIXES[name]}"
+    said = formats.convert(model, path, name, int8=True)
+    served, test = zoo.load_predictor(path), data.load("optdigits", "test")
+    assert served.runtime.said == said
+    assert (served(test.images).argmax(axis=1) == test.labels).mean() == pytest.approx(said["accuracy"], abs=1e-9)
+    whole = zoo.load_predictor(model)
+    assert (whole(test.images).argmax(axis=1) == test.labels).mean() <= said["accuracy"] + 0.01
+    assert (served.name, served.labels, served.contract) == (whole.name, whole.labels, whole.contract)
+    assert said["precision"] == "int8"
+    assert path.stat().st_size < 0.5 * (model / "model.onnx").stat().st_size
+    assert {file.suffix for file in tmp_path.iterdir()} <= {*SUFFIXES.values(), ".bin"}
+
+
+def test_the_optional_runtime_agrees_and_is_shared_by_threads(model):
+    images = data.load("optdigits", "test").images
+    expected = zoo.load_predictor(model)(images)
+    served, found = zoo.load_predictor(model, runtime="openvino"), []
+    crowd = [threading.Thread(target=lambda: found.append(served(images))) for _ in range(4)]
+    for thread in crowd:
+        thread.start()
+    for thread in crowd:
+        thread.join()
+    assert len(found) == 4
+    for probabilities in found:  # bfloat16 where the processor has it: 8 bits of mantissa
+        np.testing.assert_allclose(probabilities, expected, atol=0.03)
+
+
+def test_the_script_writes_what_it_says(model, run_script, tmp_path):
+    done = run_script("export.py", str(model), "--int8")
+    assert done.returncode == 0, done.stderr
+    path = tmp_path / "mnist_cnn.optdigits.int8.onnx"
+    assert done.stdout.startswith(f"{path.name}: {path.stat().st_size:,} bytes, int8, ")
+    accuracy = json.loads(
+        zoo.load_predictor(path).runtime._session.get_modelmeta().custom_metadata_map["handwriting_zoo"]
+    )
+    assert f"{accuracy['accuracy']:.2%} of 360 test samples" in done.stdout
+
+
+def test_what_cannot_be_written_or_read_is_said(model, tmp_path):
+    with pytest.raises(zoo.ZooError, match=r"ends in \.tflite; model\.onnx does not"):
+        formats.convert(model, tmp_path / "model.onnx", "litert")
+    with pytest.raises(zoo.ZooError, match="no format 'onx'; did you mean onnx"):
+        formats.convert(model, tmp_path / "model.onnx", "onx")
+    with pytest.raises(zoo.ZooError, match="no runtime 'tensorrt'"):
+        zoo.load_predictor(model, runtime="tensorrt")
+    for suffix in SUFFIXES.values():
+        broken = tmp_path / f"broken{suffix}"
+        broken.write_bytes(b"no network")
+        with pytest.raises(zoo.ZooError, match="broken"):
+            zoo.load_predictor(broken)
+    with pytest.raises(zoo.ZooError, match="There is no file"):
+        zoo.load_predictor(tmp_path / "none.onnx")
