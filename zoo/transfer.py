@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,8 +54,12 @@ class Start:
         shape = self.contract.height, self.contract.width, self.contract.channels
         model = registry.create_model(self.architecture, shape, len(self.labels))
         try:
-            model.load_weights(self.weights)
-        except (OSError, ValueError, KeyError) as error:
+            with warnings.catch_warnings():
+                warnings.simplefilter(
+                    "error", UserWarning
+                )  # Keras leaves a layer fresh that it does not find, and warns
+                model.load_weights(self.weights)
+        except (OSError, ValueError, KeyError, UserWarning) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ZooError(
                 f"{self.weights} does not fit {self.architecture} at {shape} and {len(self.labels)} classes ({reason})."
