@@ -30,22 +30,22 @@ class Figure:
 def of_row(result: Result, answers: Predictions | None, report: Report | None) -> Iterator[Figure]:
     """Yield every figure that there is of a row."""
     name, matrix = result.model, result.confusion
-    labels = [str(entry["label"]) for entry in result.per_class]
+    labels, split = [str(entry["label"]) for entry in result.per_class], reporting.scored(result)
     yield Figure(
         "confusion.png",
-        "Confusion matrix of the test set: rows are the true classes, colour shows the mistakes",
-        [name, matrix, labels],
-        lambda: reports.confusion(matrix, labels, f"{name}, test set"),
+        f"Confusion matrix of the {split} set: rows are the true classes, colour shows the mistakes",
+        [name, matrix, labels, split],
+        lambda: reports.confusion(matrix, labels, f"{name}, {split} set"),
     )
     yield Figure(
         "classes.png",
-        "Precision, recall and F1 of every class on the test set",
-        [name, result.per_class],
-        lambda: reports.classes(result.per_class, f"{name}, test set"),
+        f"Precision, recall and F1 of every class on the {split} set",
+        [name, result.per_class, split],
+        lambda: reports.classes(result.per_class, f"{name}, {split} set"),
     )
     yield Figure(
         "confusions.png",
-        "The most frequent confusions on the test set",
+        f"The most frequent confusions on the {split} set",
         [name, matrix, labels],
         lambda: reports.confusions(matrix, labels, f"{name}, the most frequent confusions"),
     )
@@ -56,18 +56,18 @@ def of_row(result: Result, answers: Predictions | None, report: Report | None) -
 
 
 def _of_answers(result: Result, answers: Predictions, report: Report | None, labels: list[str]) -> Iterator[Figure]:
-    name, known = result.model, reporting.dont_know(answers, report)
+    name, split, known = result.model, reporting.scored(result), reporting.dont_know(answers, report)
     sure, right = answers.confidence.astype(np.float64), answers.right
     threshold = None if known is None else known["threshold"]
     key = [name, result.revision, threshold]
     yield Figure(
         "confidence.png",
-        "How sure it is when it is right and when it is wrong, on the test set",
+        f"How sure it is when it is right and when it is wrong, on the {split} set",
         key,
-        lambda: reports.confidence(sure, right, threshold, f"{name}, test set"),
+        lambda: reports.confidence(sure, right, threshold, f"{name}, {split} set"),
     )
     if known:
-        curves = {split: known[split]["curve"] for split in ("validation", "test")}
+        curves = {of: known[of]["curve"] for of in ("validation", "test")}
         yield Figure(
             "coverage.png",
             "How right its answers are if it says “don’t know” below a confidence, which was chosen on validation",
@@ -83,14 +83,14 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
     if len(wrong):
         yield Figure(
             "wrong.png",
-            "Mistakes on the test set, the worst first: true class → what was read, and how surely",
+            f"Mistakes on the {split} set, the worst first: true class → what was read, and how surely",
             key,
             lambda: pictures(answers.hardest[wrong], answers.images[wrong], f"{name}, read wrong"),
         )
     if report is not None and len(report.right):
         yield Figure(
             "right.png",
-            "Samples of the test set that it reads right, and how surely",
+            f"Samples of the {split} set that it reads right, and how surely",
             key,
             lambda: pictures(report.right, report.right_images, f"{name}, read right"),
         )
@@ -99,7 +99,7 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
 def _of_report(result: Result, report: Report) -> Iterator[Figure]:
     name, inside, training = result.model, report.inside, report.facts["training"]
     epochs, kept = training["epochs"], training["kept_epoch"]
-    key = [name, result.revision, report.facts["version"]]
+    key = [name, report.facts, inside.rows]
     yield Figure(
         "curves.png",
         "Error and loss by epoch, on training and on validation samples",

@@ -39,11 +39,8 @@ class Predictions:
         kept = int(np.clip((predicted != labels).sum(), FEWEST, MOST))
         hardest = np.argsort(of_truth, kind="stable")[:kept].astype(np.int32)
         confidence = probabilities.max(axis=1).astype(np.float16)
-        if isinstance(images, np.ndarray):
-            pictures = images[hardest, ..., 0]
-        else:
-            pictures = np.stack([cv2.resize(images[i], THUMBNAIL, interpolation=cv2.INTER_AREA) for i in hardest])
-        return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, pictures)
+        kept_images = pictures(images, hardest)
+        return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, kept_images)
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
@@ -63,3 +60,11 @@ class Predictions:
     def right(self) -> np.ndarray:
         """bool (N,), which samples were read right."""
         return self.predicted == self.labels
+
+
+def pictures(images, rows: np.ndarray) -> np.ndarray:
+    """Return these rows as uint8 (M, H, W): of uint8 (N, H, W, 1) images as they are, of pages made smaller."""
+    if isinstance(images, np.ndarray):
+        return images[rows, ..., 0]
+    smaller = [cv2.resize(images[row], THUMBNAIL, interpolation=cv2.INTER_AREA) for row in rows]
+    return np.stack(smaller) if smaller else np.empty((0, *THUMBNAIL[::-1]), np.uint8)

@@ -14,7 +14,7 @@ import numpy as np
 
 import zoo
 from leaderboard import results
-from leaderboard.predictions import Predictions
+from leaderboard.predictions import Predictions, pictures
 from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
@@ -23,7 +23,7 @@ from zoo.predictor import Predictor
 
 VERSION = 1  # counts up when what is kept changes
 PREPROCESSOR = "preprocessor_config.json"
-RIGHT = 24  # samples kept that are read right, or one a class where there are more
+RIGHT, MOST_RIGHT = 24, 35  # samples kept that are read right: so many, or one a class, but not more
 log = logging.getLogger(__name__)
 
 
@@ -33,7 +33,7 @@ class Report:
 
     facts: plain JSON types. version, revision (of the model.onnx that it is about); training: epochs (loss, accuracy,
         validation_loss, validation_accuracy, learning_rate, seconds of each), kept_epoch, samples, training_seconds;
-        dont_know: cost, threshold, samples, coverage, accuracy, curve, all on validation, None where there is no such.
+        dont_know: cost, threshold, samples, coverage, accuracy, curve, all on validation, None where none was chosen.
     inside: see `zoo.reports.Inside`.
     right: int32 (R,), test samples that are read right, one of every class in turn.
     right_images: uint8 (R, H, W), those samples.
@@ -52,10 +52,10 @@ class Report:
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""
         kinds = {"filters": self.inside.filters, "maps": self.inside.maps}
-        pictures = {f"{kind}-{n}": layer for kind, layers in kinds.items() for n, layer in enumerate(layers)}
-        titles = {key: [layer.title, layer.columns] for key, layer in pictures.items()}
+        layers = {f"{kind}-{n}": layer for kind, found in kinds.items() for n, layer in enumerate(found)}
+        titles = {key: [layer.title, layer.columns] for key, layer in layers.items()}
         text = json.dumps({"facts": self.facts, "rows": self.inside.rows, "pictures": titles}, ensure_ascii=False)
-        arrays = {key: layer.images for key, layer in pictures.items()}
+        arrays = {key: layer.images for key, layer in layers.items()}
         arrays |= {"right": self.right, "right_images": self.right_images}
         if self.inside.example is not None:
             arrays["example"] = self.inside.example
@@ -136,23 +136,28 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
     return Report(facts, inside, right, images)
 
 
-def _validated(predictor: Predictor) -> tuple[np.ndarray | None, dict | None]:
+def _validated(predictor: Predictor) -> tuple[np.ndarray | None, dict]:
     """Return an example that is read right, uint8 (H, W, C), and what "don't know" comes to, both on validation."""
-    spec = data.get(predictor.dataset)
-    if spec.image_shape is None:  # a page is many views, pooled: not one image in, one answer out
-        return None, None
-    split = data.load(spec.name, "validation")
-    probabilities = predictor(split.images)
-    right = probabilities.argmax(axis=1) == split.labels
+    view = predictor.view
+    if view is None:
+        split = data.load(predictor.dataset, "validation")
+        images, labels = split.images, split.labels
+        probabilities = predictor(images)
+    else:  # an answer to every held-out strip, as one to a page is pooled from its patches
+        pages = data.load(predictor.dataset, "train")
+        patches, labels = view.validation(pages.images, pages.labels)
+        each = view.held_out_patches
+        answers = predictor.classify(patches).reshape(-1, each, len(predictor.labels))
+        images, labels, probabilities = patches[::each], labels[::each], np.stack([view.pool(a) for a in answers])
+    right = probabilities.argmax(axis=1) == labels
     sure = _as_stored(probabilities.max(axis=1))
     threshold = reports.choose_threshold(sure, right)
     # Of the middle class, so that it is no zero: in Arabic that is a dot.
-    wanted = np.flatnonzero(right & (split.labels == len(spec.labels) // 2))
-    example = split.images[wanted[0] if len(wanted) else 0]
-    return example, {
+    wanted = np.flatnonzero(right & (labels == len(predictor.labels) // 2))
+    return images[wanted[0] if len(wanted) else 0], {
         "cost": reports.COST,
         "threshold": threshold,
-        "samples": len(split),
+        "samples": len(labels),
         **reports.coverage(sure, right, threshold),
         "curve": reports.coverage_curve(sure, right),
     }
@@ -169,15 +174,20 @@ def _right(result: Result, answers: Predictions) -> tuple[np.ndarray, np.ndarray
     each = max(1, RIGHT // classes)
     by_class = [np.flatnonzero(answers.right & (answers.labels == label))[:each] for label in range(classes)]
     turns = (rows[turn] for turn in range(each) for rows in by_class if turn < len(rows))
-    spec = data.get(result.dataset)
-    if spec.image_shape is None:
-        return np.empty(0, np.int32), np.empty((0, 1, 1), np.uint8)
-    chosen = np.fromiter(turns, np.int32)
-    return chosen, data.load(spec.name, spec.scored).images[chosen, ..., 0]
+    chosen = np.fromiter(turns, np.int32)[:MOST_RIGHT]
+    return chosen, pictures(data.load(result.dataset, data.get(result.dataset).scored).images, chosen)
+
+
+def scored(result: Result) -> str:
+    """Return the split that a row was measured on: "test", but for a user's dataset that has none."""
+    try:
+        return data.get(result.dataset).scored
+    except ZooError:  # somebody else's, which is not here
+        return "test"
 
 
 def final_report(result: Result, answers: Predictions, report: Report | None) -> dict:
-    """Return what was measured on the test set, as plain JSON types; fractions in [0, 1]."""
+    """Return what was measured on the split that `scored` names, as plain JSON types; fractions in [0, 1]."""
     labels = [entry["label"] for entry in result.per_class]
     pairs = cards.worst_pairs(result.confusion, labels, len(labels))
     sure, right = answers.confidence.astype(np.float64), answers.right
@@ -185,6 +195,7 @@ def final_report(result: Result, answers: Predictions, report: Report | None) ->
         "model": result.model,
         "title": result.title,
         "dataset": result.dataset,
+        "split": scored(result),
         "dataset_fingerprint": result.dataset_fingerprint,
         "revision": result.revision,
         "parameters": int(result.shipped("parameters")),

@@ -58,8 +58,8 @@ def render(facts: Mapping, scores: Mapping) -> str:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
             seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
             support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split);
-            folds (None, or the summary of a cross-validation, see `crossvalidation.summary`);
-            dont_know, None where no threshold was chosen: threshold, cost, test (coverage, accuracy).
+            dont_know, None where no threshold was chosen: threshold, cost, test (coverage, accuracy);
+            folds (None, or the summary of a cross-validation, see `crossvalidation.summary`).
 
     Both may hold more; what a card does not know is left out of it.
     """
@@ -221,13 +221,13 @@ def _confidence(facts: Mapping, scores: Mapping) -> str:
     known = scores.get("dont_know")
     if not known:
         return ""
-    test = known["test"]
+    test, scored = known["test"], facts["dataset"]["scored"]
     return "\n".join(
         [
             "## When to say “don’t know”",
             "",
             f"Below a probability of **{known['threshold']:.3f}** for its likeliest class it had better not be "
-            f"believed: then it answers {_percent(test['coverage'])} of the test samples and is right in "
+            f"believed: then it answers {_percent(test['coverage'])} of the {scored} samples and is right in "
             f"{_percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
             f"to cost as much as {known['cost']} times “don’t know”; `load_predictor(…).threshold` has it.",
             "",

@@ -15,7 +15,7 @@ from zoo.reports.pictures import breadth
 
 BINS = 25  # of a histogram
 SHOWN = 0.8  # of the samples: below this share that is answered, the curve is flat
-WIDEST = 480  # pixels of a picture of filters; larger ones keep their own size
+WIDEST = {"filters": 480, "maps": 800}  # pixels of a picture; larger ones keep their own size
 INK, BACKGROUND = (178, 114, 0), (0, 94, 213)  # blue and orange as OpenCV orders them: those of the printed figures
 
 
@@ -110,8 +110,8 @@ def inside(report: Report | None) -> str:
     if report is None:
         return ""
     found = report.inside
-    filters = "".join(_figure(layer, _weights(layer)) for layer in found.filters)
-    maps = "".join(_figure(layer, _grey(layer)) for layer in found.maps)
+    filters = "".join(_figure(layer, _weights(layer), WIDEST["filters"]) for layer in found.filters)
+    maps = "".join(_figure(layer, _grey(layer), WIDEST["maps"]) for layer in found.maps)
     example = "" if found.example is None else f"<figure>{picture(found.example, 'the example')}</figure>"
     parts = [f"<section><h3>Layers</h3>{_layers(found.rows)}</section>"]
     if filters:
@@ -144,8 +144,8 @@ def _layers(rows: Sequence[dict]) -> str:
     return f'<ol class="layers">{head}{"".join(items)}</ol>'
 
 
-def _figure(layer: Pictures, image: np.ndarray) -> str:
-    scale = max(1, min(8, WIDEST // image.shape[1]))
+def _figure(layer: Pictures, image: np.ndarray, widest: int) -> str:
+    scale = max(1, min(8, widest // image.shape[1]))
     width = f"width:{scale * image.shape[1]}px"
     return (
         f'<figure class="mosaic" style="{width}">{picture(image, layer.title)}'
@@ -157,7 +157,8 @@ def _weights(layer: Pictures) -> np.ndarray:
     """Return weights as colour and opacity, so that zero is whatever the page is: uint8 (H, W, 4)."""
     drawn = mosaic(layer).astype(np.int16)
     colours = np.where((drawn > 0)[..., None], INK, BACKGROUND)
-    return np.dstack([colours, 2 * np.abs(drawn)]).astype(np.uint8)
+    opacity = 255 * np.sqrt(np.abs(drawn) / 127)  # so that small weights are seen too, on dark and on light
+    return np.dstack([colours, opacity]).astype(np.uint8)
 
 
 def _grey(layer: Pictures) -> np.ndarray:
