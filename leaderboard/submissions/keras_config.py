@@ -48,7 +48,6 @@ class Report:
 
     config: the clean copy, for `keras.saving.deserialize_keras_object`.
     input_shape: height, width, channels.
-    input_dtype: what the input layer says.
     output: what comes out.
     parameters, multiply_adds: as Keras and the board count them.
     layers: how many there are, by class.
@@ -56,7 +55,6 @@ class Report:
 
     config: dict
     input_shape: Shape
-    input_dtype: str
     output: Tensor
     parameters: int = 0
     multiply_adds: int = 0
@@ -82,8 +80,44 @@ def read(document: object) -> Report:
     name = _class(document, "The model")
     if name not in MODELS:
         raise Refused("class", f"The model is a {short(name)}.", "Send a Functional or a Sequential model.")
-    config, signature = walk.model(document, depth=1, shapes=None)
-    return Report(config, *signature, walk.parameters, walk.multiply_adds, walk.counts)
+    config, (shape, dtype, output) = walk.model(document, depth=1, shapes=None)
+    if dtype != "uint8":
+        config = from_bytes(config, shape)
+    return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts)
+
+
+def from_bytes(config: dict, shape: Shape) -> dict:
+    """Return a clean configuration that takes uint8: a Rescaling by 1 behind the input makes float32 of it."""
+    inner = config["config"]
+    name = "pixels"
+    while any(layer["config"]["name"] == name for layer in inner["layers"]):
+        name += "_"
+    rescaling = {
+        "module": "keras.layers",
+        "class_name": "Rescaling",
+        "config": {"name": name, "trainable": True, "scale": 1.0, "offset": 0.0},
+        "registered_name": None,
+    }
+    start = next(layer for layer in inner["layers"] if layer["class_name"] == "InputLayer")
+    taking = {**start, "config": {**start["config"], "dtype": "uint8"}}
+    if config["class_name"] == "Sequential":
+        return {**config, "config": {**inner, "layers": [taking, rescaling, *inner["layers"][1:]]}}
+
+    def fed(item):
+        if isinstance(item, list):
+            return [fed(part) for part in item]
+        history = [name, *item["config"]["keras_history"][1:]]
+        own = item["config"]["keras_history"][0] == start["name"]
+        return {**item, "config": {**item["config"], "keras_history": history}} if own else item
+
+    others = [
+        {**layer, "inbound_nodes": [{**node, "args": fed(node["args"])} for node in layer["inbound_nodes"]]}
+        for layer in inner["layers"]
+        if layer is not start
+    ]
+    node = {"args": [_tensor((start["name"], 0), shape)], "kwargs": {}}
+    layer_list = [taking, {**rescaling, "name": name, "inbound_nodes": [node]}, *others]
+    return {**config, "config": {**inner, "layers": layer_list}}
 
 
 def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
@@ -184,8 +218,8 @@ def _dtype(value: object, where: str) -> str:
             raise Refused("dtype", f"{where} has the type {short(value.get('class_name'))}.", "Use float32.")
         inner = value.get("config")
         value = inner.get("name") if isinstance(inner, dict) else None
-    if value not in ("float32", "uint8", "mixed_bfloat16"):
-        raise Refused("dtype", f"{where} computes in {short(value)}.", "Use float32 or mixed_bfloat16.")
+    if value not in ("float32", "uint8"):
+        raise Refused("dtype", f"{where} computes in {short(value)}.", "Use float32.")
     return value
 
 
@@ -450,10 +484,11 @@ def _node(node: dict, fed: list[Tensor], name: str) -> dict:
     if any(not isinstance(item, (dict, list)) for item in node["args"]):
         raise Refused("call", f"Layer {short(name)} is called with a constant.", "Use a layer for it.")
 
-    def tensor(source: tuple[str, int], shape: Shape) -> dict:
-        config = {"shape": [None, *shape], "dtype": "float32", "keras_history": [*source, 0]}
-        return {"class_name": "__keras_tensor__", "config": config}
-
-    clean = [tensor(source, t.shape) for source, t in zip(_sources(node, name), fed, strict=True)]
+    clean = [_tensor(source, t.shape) for source, t in zip(_sources(node, name), fed, strict=True)]
     grouped = len(node["args"]) == 1 and isinstance(node["args"][0], list)
     return {"args": [clean] if grouped else clean, "kwargs": {}}
+
+
+def _tensor(source: tuple[str, int], shape: Shape) -> dict:
+    config = {"shape": [None, *shape], "dtype": "float32", "keras_history": [*source, 0]}
+    return {"class_name": "__keras_tensor__", "config": config}
