@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from leaderboard.tabs import board
+from leaderboard.tabs import board, submit
 from zoo.tabs import draw, theme
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
@@ -15,14 +15,18 @@ with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3
             draw.tab()
         with gr.Tab("Leaderboard", id="leaderboard"):
             links = board.tab()
+        with gr.Tab("Submit", id="submit"):
+            places = submit.tab()
     links.follow(demo, tabs)
+    places.follow(demo, tabs)
 
 if __name__ == "__main__":
     draw.warm()
+    submit.attend()
     demo.launch(
         theme=theme.theme(),
-        css_paths=[theme.STYLE, board.STYLE],
+        css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],
-        max_file_size="20mb",
+        max_file_size="52mb",
         ssr_mode=False,
     )

@@ -161,6 +161,9 @@ def _session(path: Path):
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
+    # Waiting threads sleep, as where models are served: on a busy machine they would take the cores from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 

@@ -60,7 +60,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
     result = Result(
         model=submission.row(dataset),
         architecture=submission.row(dataset).rpartition(".")[0],
-        title=f"Submitted by {submission.user}, {'trained here from its configuration' if trained else 'as it was sent'}",
+        title=f"Sent by {submission.user}, {'trained here from its configuration' if trained else 'measured as it is'}",
         licence=submission.licence,
         dataset=dataset,
         dataset_fingerprint=inputs.test.fingerprint,
