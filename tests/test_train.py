@@ -126,13 +126,13 @@ def test_folds_are_stopped_resumed_and_written(place, tmp_path):
         command(place, *arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     second = place / "runs" / "mnist_cnn.zahlen_fold2of2" / "zoo-3epochs" / "seed-0"
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 280
     while not (second / "checkpoint.npz").exists():
         assert first.poll() is None, first.stdout.read()
         assert time.monotonic() < deadline
         time.sleep(0.01)
     first.send_signal(signal.SIGINT)
-    first.communicate(timeout=100)
+    first.communicate(timeout=200)
     done = train(place, *arguments)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "fold1of2-zoo-3epochs seed 0 epoch" not in done.stdout  # nothing is trained twice
