@@ -76,13 +76,13 @@ def test_a_point_of_the_front_leads_to_its_model(board):
     board.wait_for_selector(f'.page h2:has-text("{name}")')
     assert f"model={name}" in board.url
     board.get_by_text(f"python scripts/evaluate.py {name} --check").wait_for()
-    assert board.locator("#board-page .samples img").count() == 24
-    assert board.locator("#board-page .confusion tbody tr").count() == 10
+    assert board.locator("#models-page .samples img").count() == 24
+    assert board.locator("#models-page .confusion tbody tr").count() == 10
 
 
 def test_deep_links_lead_to_their_place(visit):
     page = visit("?tab=leaderboard&dataset=mnist&model=lenet5.mnist", ".page .score", **DESK)
-    assert page.locator("#board-page h2").inner_text().startswith("lenet5.mnist")
+    assert page.locator("#models-page h2").inner_text().startswith("lenet5.mnist")
     page = visit("?tab=leaderboard&dataset=ahdd", "#board-table tbody tr", **DESK)
     wait_for_models(page, ["resco_mini.ahdd", "lenet5.ahdd", "old.ahdd", "alexnet.ahdd", "averaged CNN ensemble.ahdd"])
     page = visit("?tab=leaderboard&dataset=overall&embed=1", ".board.overall", **DESK)
