@@ -10,6 +10,8 @@ from zoo import data, heldout, training
 from zoo.errors import DataError
 from zoo.files import read_json, write_json
 
+BATCH = 256  # images of a call when a fold is scored
+
 
 def jobs(job: training.Job, count: int) -> list[training.Job]:
     """Return the job of each fold: a part of the training rows tests, of the others a tenth validates.
@@ -48,7 +50,7 @@ def score(run: training.Run) -> dict:
     test = data.load(run.job.dataset, "test")
     model = training.build(run.job)
     model.load_weights(run.weights)
-    predicted = model.predict(test.images, batch_size=training.EVALUATION_BATCH, verbose=0).argmax(axis=1)
+    predicted = model.predict(test.images, batch_size=BATCH, verbose=0).argmax(axis=1)
     scores = {
         "samples": len(test),
         "accuracy": float((predicted == test.labels).mean()),

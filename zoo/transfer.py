@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     import keras
 
 WEIGHTS = "model.weights.h5"
-SLOWER = 1 / 3  # of the learning rate that a network of random weights starts with
+SHORTER = 3  # times fewer epochs than from random weights; see `fine_tuning`
 
 
 @dataclass(frozen=True)
@@ -100,5 +100,10 @@ def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> d
 
 
 def fine_tuning(recipe: Recipe) -> Recipe:
-    """Return the recipe for a network that starts from published weights: the same, in smaller steps."""
-    return replace(recipe, name="finetune", learning_rate=recipe.learning_rate * SLOWER)
+    """Return the recipe for a network that starts from published weights: the same, in a third of the epochs.
+
+    Measured on 500 digits of ahdd from the weights of lenet5.mnist, accuracy on its 5,000 validation samples: from
+    scratch 91.6%; started, in all epochs 95.3%, in a third of them 95.3%, and with a third of the learning rate 89.2%:
+    a head that is new has much to learn.
+    """
+    return replace(recipe, name="finetune", epochs=max(1, recipe.epochs // SHORTER))

@@ -237,9 +237,10 @@ def _card(reading: Reading) -> str:
         for index, (text, p) in enumerate(zip(reading.labels, reading.probabilities, strict=True))
     )
     value = unicodedata.digit(label, None) if len(label) == 1 and not label.isascii() else None
+    words = " words" * any(len(text) > 2 for text in reading.labels)  # letters are set large, names are not
     gloss = "" if value is None else f"<small>the digit {value}</small>"
     return (
-        f'<article class="reading" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
+        f'<article class="reading{words}" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
         f"<h3>{architecture}<span>.{dataset}</span></h3>"
         f'<div class="verdict">{_label(label, reading.script, "glyph")}'
         f'<div class="sure">{_percent(reading.probabilities[best])}{gloss}</div>'
