@@ -77,7 +77,7 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
 
     def pictures(rows: np.ndarray, images: np.ndarray, title: str):
         read, true, confidence = answers.predicted[rows], answers.labels[rows], sure[rows]
-        return reports.samples(images, true, read, confidence, labels, title)
+        return reports.samples(images, true, read, confidence, labels, title, ink=reporting.ink(result))
 
     wrong = np.flatnonzero(~right[answers.hardest])[:MISTAKES]
     if len(wrong):

@@ -186,6 +186,11 @@ def scored(result: Result) -> str:
         return "test"
 
 
+def ink(result: Result) -> int:
+    """Return the value of full ink in a row's pictures: 255 in glyphs, 0 in pages."""
+    return 0 if result.dataset in data.DATASETS and data.get(result.dataset).view is not None else 255
+
+
 def final_report(result: Result, answers: Predictions, report: Report | None) -> dict:
     """Return what was measured on the split that `scored` names, as plain JSON types; fractions in [0, 1]."""
     labels = [entry["label"] for entry in result.per_class]

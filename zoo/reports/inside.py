@@ -230,7 +230,7 @@ def _maps(model: "keras.Model", example: np.ndarray) -> Iterator[Pictures]:
     chosen = sorted({round(i) for i in np.linspace(0, len(named) - 1, min(MAP_LAYERS, len(named)))}) if named else []
     trunk, value = _trunk(model, example[None])
     tensors = [named[i][1] for i in chosen]
-    outputs = _keras.Model(trunk.inputs, tensors)([value], training=False) if tensors else []
+    outputs = _keras.tree.flatten(_keras.Model(trunk.inputs, tensors)([value], training=False)) if tensors else []
     for i, output in zip(chosen, outputs, strict=True):
         values = np.asarray(_keras.ops.convert_to_numpy(output), np.float32)[0].transpose(2, 0, 1)  # (maps, h, w)
         kept = values[:MOST_MAPS]

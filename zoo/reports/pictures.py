@@ -17,33 +17,38 @@ KINDS = {"image": PALE, "convolution": BLUE, "pooling": "#999999", "dense": ORAN
 
 def samples(
     images: np.ndarray, true: Sequence[int], read: Sequence[int], sure: Sequence[float], labels: Sequence[str],
-    title: str = "",
+    title: str = "", ink: int = 255,
 ) -> "Figure":  # fmt: skip
     """Draw samples with what was read and how surely; a mistake is orange, and its true class stands before an arrow.
 
     Args:
-        images: uint8 (N, H, W), 0 is background; drawn dark on light, as written.
+        images: uint8 (N, H, W); drawn dark on light, as written.
         true, read: N class numbers.
         sure: N probabilities of what was read.
         labels: what the classes are called.
         title: of the figure.
+        ink: the value of full ink: 255, or 0 where the images are dark on light already, as pages are.
     """
-    columns = min(10, len(images))
-    rows = -(-len(images) // columns)
     height, width = images.shape[1:]
-    across, down = 1.35 * width, 1.6 * height  # pixels from one sample to the next
-    figure, axes = new_figure(0.72 * columns, 0.85 * rows + (0.25 if title else 0))
+    columns = min(10 if width < 2 * height else 3, len(images))  # pages are strips
+    rows = -(-len(images) // columns)
+    line = 0.6 * (height if columns > 3 else 0.4 * width / 3)  # pixels, for the words above a sample
+    across, down = (1.35 if columns > 3 else 1.06) * width, height + line  # pixels from one sample to the next
+    cell = 0.72 if columns > 3 else WIDE / 3  # inches across
+    figure, axes = new_figure(cell * columns, cell * down / across * rows + (0.25 if title else 0))
     for place, (image, label, answer, share) in enumerate(zip(images, true, read, sure, strict=True)):
         left, top = across * (place % columns), down * (place // columns)
-        axes.imshow(255 - image, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, top + height, top))
+        axes.imshow(
+            255 - image if ink else image, cmap="gray", vmin=0, vmax=255, extent=(left, left + width, top + height, top)
+        )
         wrong = answer != label
         truth = f"{in_line(labels[label])} → " if wrong else ""
         told = f"{truth}{in_line(labels[answer])}  {100 * share:.0f}%"
         axes.text(
-            left + width / 2, top - 0.06 * height, told,
+            left + width / 2, top - 0.1 * line, told,
             ha="center", va="bottom", fontsize=7, color=ORANGE if wrong else "black",
         )  # fmt: skip
-    axes.set(xlim=(0, across * columns), ylim=(down * rows - 0.4 * height, -0.45 * height))
+    axes.set(xlim=(0, across * columns), ylim=(down * rows - 0.6 * line, -0.8 * line))
     axes.set_axis_off()
     if title:
         figure.suptitle(title, fontsize=9)
