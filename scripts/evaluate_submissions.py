@@ -3,6 +3,7 @@
     python scripts/evaluate_submissions.py                 what waits now, then stop
     python scripts/evaluate_submissions.py --watch         go on until it is stopped; as many at a time as you like
     python scripts/evaluate_submissions.py --show          the queue, and stop
+    python scripts/evaluate_submissions.py --again ID      measure a row once more; status 1 if it does not hold
     python scripts/evaluate_submissions.py --store hf://me the submissions of a Space whose store is on the Hub
 
 It may be stopped at any moment: what it was measuring goes back into the queue. What isolation this machine gives is
@@ -21,8 +22,9 @@ from rich.table import Table
 
 from leaderboard import results
 from leaderboard.submissions import budget, desk
+from leaderboard.submissions.receipt import Submission
 from leaderboard.submissions.store import open_store
-from leaderboard.submissions.worker import Worker
+from leaderboard.submissions.worker import Worker, measured_again
 
 
 def main() -> int:
@@ -60,6 +62,8 @@ def main() -> int:
         seeds=arguments.seeds,
         epochs=arguments.epochs,
     )
+    if arguments.again:
+        return again(worker, store.get(arguments.again))
     console.print(f"{worker.name} takes from {getattr(store, 'root', arguments.store)}")
     if arguments.watch:
         worker.watch(stop)
@@ -67,6 +71,21 @@ def main() -> int:
         while not stop.is_set() and worker.step(stop):
             pass
     return 0
+
+
+def again(worker: Worker, submission: Submission) -> int:
+    """Measure every row of a submission once more; 1 if one does not hold."""
+    agree = True
+    for dataset in submission.results:
+        check = measured_again(worker, submission, dataset)
+        for score in check.scores:
+            mark = "" if score.agrees else "  DIFFERS"
+            print(f"{dataset} {score.name}: {score.recorded:.6g} recorded, {score.measured:.6g} measured{mark}")
+        print(f"{dataset}: {check.sentence}")
+        agree &= check.agrees
+    if not submission.results:
+        print(f"{submission.id} has no rows: it is {submission.status}.")
+    return 0 if agree else 1
 
 
 def show(places: list[desk.Place]) -> None:

@@ -17,7 +17,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from leaderboard import results, snapshot
+from leaderboard import checking, results, snapshot
+from leaderboard.predictions import Predictions
 from leaderboard.submissions import budget, receipt, sandbox
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.receipt import FINISHED, WITHDRAWN, Lost, NotNow, Submission
@@ -253,6 +254,37 @@ def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = 
         "datasets": None if repo is None else str(repo),
         "share": 0.9 if kind == "json" else 0.3,  # of the progress, that comes before the first answer
     }
+
+
+def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
+    """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
+    from leaderboard.submissions import inputs, rows
+
+    found = submission.results.get(dataset)
+    if found is None:
+        raise ZooError(f"{submission.id} has no result on {dataset}: it is {submission.status}.")
+    recorded = results.Result.from_dict(json.loads(worker.store.result(found["folder"], f"{dataset}.json")))
+    worker.cache.mkdir(parents=True, exist_ok=True)
+    images = inputs.prepare(dataset, worker.cache)
+    model = worker.store.result(found["folder"], f"{dataset}.onnx")
+    with worker.box("onnx") as box:
+        outcome = box.run(job_of("onnx", dataset, images), model, need_isolation=worker.need_isolation)
+    now = rows.score(recorded.shipped_seed, outcome, images)
+    with tempfile.TemporaryDirectory() as scratch:
+        path = Path(scratch) / "predictions.npz"
+        path.write_bytes(worker.store.result(found["folder"], f"{dataset}.npz"))
+        answers = Predictions.load(path).predicted
+    changed = int((images.parts(outcome.answers)[0].argmax(axis=1) != answers).sum())
+    problems = [f"The record is stale: {recorded.stale}."] if recorded.stale else []
+    if changed > checking.TOLERANCE * len(answers):
+        problems.append("That is more than rounding explains.")
+    of_the_file = {"parameters", "efficiency_score", *checking.COSTS}  # Keras counts other parameters than ONNX holds
+    scores = [
+        checking.Score(name, recorded.shipped(name), value)
+        for name, value in now.scores.items()
+        if name not in of_the_file and name in recorded.means
+    ]
+    return checking.Check(scores, changed, problems)
 
 
 # From the store to the board

@@ -39,7 +39,7 @@ def receipt(submission: Submission, where: Place | None) -> str:
         f"<header><h2>{esc(s.name)} <span>by {esc(s.user)}</span></h2>"
         f'<p class="quiet">Submission <code>{s.id}</code>, {esc(KINDS[s.kind])}, for {esc(", ".join(s.datasets))}</p>'
         f'<p class="state"><b class="dot"></b>{_state(s, where)}</p>{_bar(s)}</header>'
-        f"{_problems(s)}{_notes(s)}{_results(s)}<section>{facts(_facts(s))}</section>{_history(s)}</article>"
+        f"{_problems(s)}{_notes(s)}{_results(s)}<section>{_facts(s)}</section>{_history(s)}</article>"
     )
 
 
@@ -103,21 +103,21 @@ def _results(s: Submission) -> str:
     )
 
 
-def _facts(s: Submission) -> list[tuple[str, str]]:
+def _facts(s: Submission) -> str:
     pairs = [("Sent", _when(s.created)), ("Licence", esc(s.licence)), ("Size", f"{s.size / 1000:,.0f} kB")]
     if s.parameters is not None:
         pairs.append(("Parameters", f"{s.parameters:,}"))
     if s.multiply_adds is not None:
         pairs.append(("Multiply-adds", f"{s.multiply_adds:,}"))
     pairs.append(("Content", f"<code>{s.digest[:12]}</code>"))
-    if s.source != "upload":
-        pairs.append(("From", esc(s.source)))
+    wide = [("Trained on", esc(s.declaration) or "–")]
     if s.paper:
-        pairs.append(
-            ("Paper", f'<a href="{esc(s.paper)}" rel="nofollow noopener ugc" target="_blank">{esc(s.paper)}</a>')
-        )
-    pairs.append(("Trained on", esc(s.declaration) or "–"))
-    return pairs
+        link = f'<a href="{esc(s.paper)}" rel="nofollow noopener ugc" target="_blank">{esc(s.paper)}</a>'
+        wide.append(("Paper", link))
+    if s.source != "upload":
+        wide.append(("From", esc(s.source)))
+    more = "".join(f'<div class="wide"><dt>{esc(key)}</dt><dd>{value}</dd></div>' for key, value in wide)
+    return facts(pairs).removesuffix("</dl>") + more + "</dl>"
 
 
 def _history(s: Submission) -> str:
