@@ -14,6 +14,9 @@ class Claim:
     """One published score.
 
     network: the zoo's architecture where it is one of ours, else what its source calls it.
+    goal: of a system of the seed documents, what our training by its recipe is to reach: what it states, or what its
+        published weights score on the test set here, where that is more.
+    aim: what our own recipe is to reach; None: the goal.
     """
 
     network: str
@@ -21,6 +24,8 @@ class Claim:
     accuracy: float  # fraction of the test set
     parameters: int | None
     source: str
+    goal: float | None = None
+    aim: float | None = None
 
     @property
     def model(self) -> str:

@@ -36,13 +36,22 @@ class Evaluation:
         return asdict(self)
 
 
-def evaluate(folder: Path) -> tuple[Evaluation, Predictions]:
-    """Measure a published folder on the test set of its dataset."""
+def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation, Predictions]:
+    """Measure a published folder on the test set of its dataset, on the validation samples of one that has none.
+
+    Args:
+        folder: the published folder.
+        under_corruption: measure the robustness of a glyph model too, which takes nine times as long.
+    """
     predictor = Predictor.load(folder)
-    test = data.load(predictor.dataset, "test")
+    test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
-    under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
-    scores = metrics.compute(probabilities, test.labels, corrupted=under, **facts(folder))
+    given = facts(folder)
+    under = {}
+    if under_corruption and isinstance(test.images, np.ndarray):  # corruptions are defined for glyphs
+        under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
+        given["corrupted"] = under
+    scores = metrics.compute(probabilities, test.labels, **given)
     confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(predictor.labels))
     evaluation = Evaluation(
         revision=revision(folder),
@@ -68,9 +77,11 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     dataset = read_json(folder / "preprocessor_config.json")["dataset"]
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
     by_evaluation = set(metrics.versions()) - set(SPEED)
+    if data.get(dataset).view is not None:
+        by_evaluation -= {"robustness"}
     return (
         evaluation["revision"] == revision(folder)
-        and evaluation["dataset_fingerprint"] == data.get(dataset).fingerprints["test"]
+        and evaluation["dataset_fingerprint"] == data.get(dataset).scored_fingerprint
         and evaluation["metric_versions"] == measured
         and by_evaluation <= set(measured)
     )

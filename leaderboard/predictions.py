@@ -3,11 +3,13 @@
 from dataclasses import dataclass, fields
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from zoo.errors import ZooError
 from zoo.files import replacing
 
+THUMBNAIL = (300, 60)  # pixels, width and height of a page's picture
 FEWEST, MOST = 24, 96  # pictures kept of the hardest samples: all mistakes if they fit
 
 
@@ -19,7 +21,8 @@ class Predictions:
     predicted: uint8 (N,), the likeliest classes.
     confidence: float16 (N,), the probability of the predicted class.
     hardest: int32 (M,), which samples were hardest: the least probability of the true class first.
-    images: uint8 (M, H, W), those samples, so that pages can show them without the dataset.
+    images: uint8 (M, H, W), those samples, so that the Space can show them without the dataset; of pages, strips that
+        are made smaller.
     """
 
     labels: np.ndarray
@@ -30,13 +33,14 @@ class Predictions:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray) -> "Predictions":
-        """Return what is kept of float32 (N, classes) on int64 (N,) labels and uint8 (N, H, W, 1) images."""
+        """Return what is kept of float32 (N, classes) on int64 (N,) labels and uint8 (N, H, W, 1) images or pages."""
         predicted = probabilities.argmax(axis=1)
         of_truth = probabilities[np.arange(len(labels)), labels]
         kept = int(np.clip((predicted != labels).sum(), FEWEST, MOST))
         hardest = np.argsort(of_truth, kind="stable")[:kept].astype(np.int32)
         confidence = probabilities.max(axis=1).astype(np.float16)
-        return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, images[hardest, ..., 0])
+        kept_images = pictures(images, hardest)
+        return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, kept_images)
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":
@@ -56,3 +60,11 @@ class Predictions:
     def right(self) -> np.ndarray:
         """bool (N,), which samples were read right."""
         return self.predicted == self.labels
+
+
+def pictures(images, rows: np.ndarray) -> np.ndarray:
+    """Return these rows as uint8 (M, H, W): of uint8 (N, H, W, 1) images as they are, of pages made smaller."""
+    if isinstance(images, np.ndarray):
+        return images[rows, ..., 0]
+    smaller = [cv2.resize(images[row], THUMBNAIL, interpolation=cv2.INTER_AREA) for row in rows]
+    return np.stack(smaller) if smaller else np.empty((0, *THUMBNAIL[::-1]), np.uint8)

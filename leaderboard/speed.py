@@ -1,4 +1,7 @@
-"""How fast models answer: all of them in one run on one machine, taking turns, so that they share its moods."""
+"""How fast models answer: all of them in one run on one machine, taking turns, so that they share its moods.
+
+What is timed is one input of the network: a glyph, or one patch of a page. A batch is as large as the predictor's.
+"""
 
 import os
 import time
@@ -14,7 +17,6 @@ from zoo.predictor import Predictor
 
 ROUNDS = 7
 SINGLE = 50  # images one at a time, a round and model
-BATCH = 256  # images, as many as the predictor sends at once
 
 
 def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
@@ -25,14 +27,15 @@ def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
     """
     predictors = {name: Predictor.load(folder) for name, folder in folders.items()}
     rng = np.random.default_rng(0)
-    images = {name: rng.integers(0, 256, (BATCH, *p.input_shape), np.uint8) for name, p in predictors.items()}
+    images = {name: rng.integers(0, 256, (p.batch, *p.input_shape), np.uint8) for name, p in predictors.items()}
     single, batch = {name: [] for name in predictors}, {name: [] for name in predictors}
     load = round(os.getloadavg()[0], 2)
     for _ in range(ROUNDS):
         for name, predictor in predictors.items():
-            predictor(images[name])  # wakes its threads
-            single[name] += [_seconds(predictor, images[name][[i]]) for i in range(SINGLE)]
-            batch[name].append(_seconds(predictor, images[name]))
+            inputs = images[name]
+            predictor.classify(inputs)  # wakes its threads
+            single[name] += [_seconds(predictor.classify, inputs[[i % len(inputs)]]) for i in range(SINGLE)]
+            batch[name].append(_seconds(predictor.classify, inputs))
     versions, date = environment.versions(), datetime.now(UTC).isoformat(timespec="seconds")
     nothing = np.zeros((1, 2), np.float32), np.zeros(1, np.int64)  # speed does not ask what was predicted
     return {
@@ -41,7 +44,7 @@ def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
                 key: metrics.metrics()[key].compute(predictions=nothing[0], references=nothing[1], **times)[key]
                 for key, times in (
                     ("latency", {"image_seconds": single[name]}),
-                    ("throughput", {"batch_seconds": batch[name], "batch_size": BATCH}),
+                    ("throughput", {"batch_seconds": batch[name], "batch_size": len(images[name])}),
                 )
             },
             "hardware": environment.processor(),

@@ -3,18 +3,25 @@
 python scripts/evaluate.py lenet5.mnist           print its scores
 python scripts/evaluate.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
 python scripts/evaluate.py ./runs/…/export        a folder that is not shipped
+python scripts/evaluate.py mobilenet_v2.pages70 --csv result.csv   what it said of every file
 """
 
 import argparse
 from pathlib import Path
 
 import cli
+import numpy as np
+import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
 from leaderboard import checking, results
 from leaderboard.evaluation import evaluate
-from zoo import hub
+from leaderboard.predictions import Predictions
+from zoo import data, hub
+from zoo.errors import ZooError
+from zoo.files import replacing
+from zoo.predictor import Predictor
 
 
 def main() -> int:
@@ -22,11 +29,17 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
     parser.add_argument("--check", action="store_true", help="compare with the record")
+    parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
     arguments = parser.parse_args()
     folder = hub.resolve(arguments.model)
+    spec = data.get(Predictor.load(folder).dataset)
+    if spec.scored != "test":
+        print(f"{spec.name} has no test split: these are the scores of the samples that the model was chosen on.")
     result = checking.record_of(folder, arguments.records) if arguments.check else None
     evaluation, predictions = evaluate(folder)
+    if arguments.csv:
+        write_answers(arguments.csv, spec, predictions)
     if result is None:
         show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in evaluation.metrics.items()])
         return 0
@@ -37,6 +50,21 @@ def main() -> int:
     )
     print(check.sentence)
     return 0 if check.agrees else 1
+
+
+def write_answers(path: Path, spec: data.DatasetSpec, predictions: Predictions) -> None:
+    """Write a CSV file of filename, actual and predicted, a line a sample."""
+    labels = np.array(spec.labels)
+    if spec.scored != "test":
+        raise ZooError(f"{spec.name} has no test split, so --csv has no files to list.")
+    answers = {
+        "filename": data.filenames(spec.name, "test"),
+        "actual": labels[predictions.labels],
+        "predicted": labels[predictions.predicted],
+    }
+    with replacing(path) as staged:
+        pd.DataFrame(answers).to_csv(staged, index=False)
+    print(f"{len(predictions.labels):,} answers are in {path}.")
 
 
 def show(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -16,14 +16,12 @@ from pathlib import Path
 
 import cli
 
-from leaderboard import results
-from zoo import cards, data, hub, originals, reports, settings
+from leaderboard import figures, reporting, results
+from zoo import cards, data, hub, originals, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
-from zoo.predictor import Predictor
 
 LICENCE = "apache-2.0"
-SAMPLES = 30  # test samples in a card's picture, or one a class
 
 
 def main() -> int:
@@ -37,7 +35,7 @@ def main() -> int:
     for folder in chosen(arguments):
         repo = f"{arguments.namespace}/{folder.name}"
         try:
-            files = stage(folder, repo, records, arguments.staging / folder.name)
+            files = stage(folder, repo, records, arguments.staging / folder.name, arguments.records)
             done = hub.push(
                 repo, files, edited_card=arguments.cards, private=arguments.private, dry_run=arguments.dry_run
             )
@@ -101,8 +99,18 @@ def listing(done: hub.Push) -> Iterator[str]:
         yield from (f"{sign} {path}" for path in paths)
 
 
-def stage(folder: Path, repo: str, records: dict[str, results.Result], staging: Path) -> dict[str, Path]:
-    """Make the card of a published folder; return all that its repo is to hold, path in the repo -> file here."""
+def stage(
+    folder: Path, repo: str, records: dict[str, results.Result], staging: Path, kept: Path = results.RECORDS
+) -> dict[str, Path]:
+    """Make the card of a published folder; return all that its repo is to hold, path in the repo -> file here.
+
+    Args:
+        folder: the published folder.
+        repo: on the Hub.
+        records: by model.
+        staging: where the card and the figures are made.
+        kept: the folder of the records, which their answers and reports lie beside.
+    """
     if folder.name not in records:
         raise ZooError(f"{folder.name} has no record, so nothing to write into its card: run scripts/train_all.py.")
     result = records[folder.name]
@@ -112,19 +120,28 @@ def stage(folder: Path, repo: str, records: dict[str, results.Result], staging: 
             f"{folder.name}: the folder holds seed {metadata['seed']}, but its record is of seed {result.shipped_seed}."
         )
     files = {name: folder / name for name in (*hub.MODEL_FILES, "history.json") if (folder / name).exists()}
-    figures = draw_figures(folder, result, staging)
-    facts = facts_of(folder, repo, result, {f"figures/{path.name}": caption for path, caption in figures.items()})
+    try:
+        report = reporting.keep(result, folder, kept)
+    except ZooError as error:
+        logging.getLogger("zoo").warning("%s: its card has no report beyond its record: %s", result.model, error)
+        report = None
+    drawn = figures.draw(result, staging / "figures", kept)
+    facts = facts_of(folder, repo, result, {f"figures/{path.name}": caption for path, caption in drawn.items()})
     facts["files"] = {name: path.stat().st_size for name, path in files.items()}
     scores = scores_of(result)
+    if (folds := folder / "folds.json").exists():
+        scores["folds"] = read_json(folds)
+    if report is not None:
+        scores["dont_know"] = reporting.dont_know(results.predictions(result, kept), report)
     texts = {cards.CARD: cards.render(facts, scores), **cards.eval_results(facts, scores)}
     for name, text in texts.items():
         with replacing(staging / name) as staged:
             staged.write_text(text, encoding="utf-8")
-    made = {name: staging / name for name in texts} | {f"figures/{path.name}": path for path in figures}
+    made = {name: staging / name for name in texts} | {f"figures/{path.name}": path for path in drawn}
     return files | made
 
 
-def facts_of(folder: Path, repo: str, result: results.Result, figures: dict[str, str]) -> dict:
+def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str, str]) -> dict:
     """Return what a card says of a model, see `cards.render`."""
     metadata, preprocessor, history = (
         read_json(folder / name) for name in ("metadata.json", "preprocessor_config.json", "history.json")
@@ -145,7 +162,8 @@ def facts_of(folder: Path, repo: str, result: results.Result, figures: dict[str,
         "dataset": {
             "name": spec.name,
             "title": spec.title,
-            "hub_id": spec.hub_id,
+            "hub_id": spec.hub_id if known or spec.repo else None,
+            "scored": spec.scored,
             "source": spec.source,
             "terms": known.terms if known else "",
             "limits": known.limits if known else (),
@@ -154,10 +172,22 @@ def facts_of(folder: Path, repo: str, result: results.Result, figures: dict[str,
             "samples": history["samples"],
             "epochs": len(history["epochs"]),
             "seconds": history["training_seconds"],
+            "command": command(result, metadata),
+            "start": metadata.get("start"),
             **{key: result.environment.get(key) for key in ("commit", "versions", "processor")},
         },
-        "figures": figures,
+        "figures": captions,
     }
+
+
+def command(result: results.Result, metadata: dict) -> str:
+    """Return the command that trains a model again."""
+    if result.dataset in data.DATASETS:
+        return f"python scripts/train_all.py --only {result.model}"
+    start = f" --from {metadata['start']['model']}" if "start" in metadata else ""
+    return (
+        f"python scripts/train.py --data <pictures> --name {result.dataset} --architecture {result.architecture}{start}"
+    )
 
 
 def input_shape(folder: Path) -> tuple[int, int, int]:
@@ -181,52 +211,6 @@ def scores_of(result: results.Result) -> dict:
         "date": result.date,
         "fingerprint": result.dataset_fingerprint,
     }
-
-
-def draw_figures(folder: Path, result: results.Result, staging: Path) -> dict[Path, str]:
-    """Draw a card's figures where they are missing or old; return path -> caption."""
-    labels = read_json(folder / "preprocessor_config.json")["labels"]
-    history = read_json(folder / "history.json")
-    title, epochs, kept = result.model, history["epochs"], history["kept_epoch"]
-    spec = data.get(result.dataset)
-    figures = {}
-
-    def draw(name: str, caption: str, key: list, figure) -> None:
-        figures[reports.draw(staging / "figures" / name, key, figure)] = caption
-
-    draw(
-        "confusion.png",
-        "Confusion matrix of the test set: rows are the true classes, colour shows the mistakes",
-        [title, result.confusion, labels],
-        lambda: reports.confusion(result.confusion, labels, f"{title}, test set"),
-    )
-    draw(
-        "curves.png",
-        "Error and loss by epoch, on training and on validation samples",
-        [title, epochs, kept],
-        lambda: reports.curves(epochs, kept, title),
-    )
-    if spec.image_shape is not None:  # pages are no picture of this kind
-        try:
-            draw(
-                "samples.png",
-                "Samples of the test set with what the model reads and how surely; mistakes are orange",
-                [read_json(folder / "metadata.json"), result.dataset_fingerprint, labels],
-                lambda: draw_samples(folder, spec),
-            )
-        except data.DataError as error:
-            logging.getLogger("zoo").warning("%s: its card has no picture of samples: %s", result.model, error)
-    return figures
-
-
-def draw_samples(folder: Path, spec: data.DatasetSpec):
-    """Draw the first test samples of every class with what the model reads."""
-    test = data.load(spec.name, "test")
-    each = max(1, SAMPLES // len(spec.labels))
-    by_class = [(test.labels == label).nonzero()[0][:each] for label in range(len(spec.labels))]
-    rows = [row for turn in zip(*by_class, strict=True) for row in turn]
-    probabilities = Predictor.load(folder)(test.images[rows])
-    return reports.samples(test.images[rows], test.labels[rows], probabilities, spec.labels)
 
 
 if __name__ == "__main__":

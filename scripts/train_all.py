@@ -1,6 +1,6 @@
-"""Train, export, evaluate and record every registered pair of architecture and dataset.
+"""Train, export, evaluate and record every row of the board.
 
-    python scripts/train_all.py                                  everything
+    python scripts/train_all.py                                  every registered pair, and what the documents claim
     python scripts/train_all.py --only lenet5.ahdd,hdr_cnn.mnist  these
     python scripts/train_all.py --only lenet5.mnist --epochs 1 --seeds 1
 
@@ -19,7 +19,8 @@ from rich.console import Console
 from rich.logging import RichHandler
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from leaderboard import recording, results, snapshot
+from leaderboard import recording, reporting, results, snapshot
+from leaderboard.claims import claims
 from zoo import backend, data, registry, training
 from zoo.files import replacing
 from zoo.settings import PRETRAINED
@@ -49,7 +50,9 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="architecture.dataset pairs, comma-separated")
-    parser.add_argument("--recipe", default="zoo", help="which recipe: zoo or paper (default: zoo)")
+    parser.add_argument(
+        "--recipe", help="zoo or paper (default: zoo; without --only also the paper recipe of every pair with a claim)"
+    )
     parser.add_argument("--seeds", type=int, help="trainings a pair (default: as the architecture says, 3 or 5)")
     parser.add_argument("--epochs", type=int, help="at most so many epochs; the result gets a name of its own")
     parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
@@ -66,17 +69,21 @@ def parse() -> argparse.Namespace:
 
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
-    """Return the pairs to train: those named, else all that are registered."""
+    """Return the pairs to train: those named, else all that are registered, what takes longest last."""
     if arguments.only is not None:
         return [name.strip() for name in arguments.only.split(",")]
-    return [f"{a.name}.{dataset}" for a in registry.architectures().values() for dataset in a.datasets]
+    known = registry.architectures()
+    pairs = [f"{a.name}.{dataset}" for a in known.values() for dataset in a.datasets]
+    if arguments.recipe is None:
+        pairs += [f"{c.model}-paper" for c in claims() if c.network in known and "paper" in known[c.network].recipes]
+    return sorted(pairs, key=lambda pair: known[pair.partition(".")[0]].for_accelerators)
 
 
 def plan_pair(name: str, arguments: argparse.Namespace) -> list[training.Job]:
     """Return a pair's jobs, one a seed."""
     pair = registry.ModelName.parse(name)
     seeds = arguments.seeds or registry.get(pair.architecture).seeds
-    recipe = pair.recipe if pair.recipe != "zoo" else arguments.recipe
+    recipe = pair.recipe if pair.recipe != "zoo" else arguments.recipe or "zoo"
     plan = training.plan
     return [plan(pair.architecture, pair.dataset, recipe, seed=n, epochs=arguments.epochs) for n in range(seeds)]
 
@@ -139,11 +146,13 @@ class Bars:
 
 
 def publish(runs: list[training.Run], arguments: argparse.Namespace) -> None:
-    """Export and measure every seed and write the row's record; ship the chosen one if that is asked for."""
+    """Export and measure every seed and write the row's record and report; ship the chosen one if that is asked for."""
     result = recording.record(runs, arguments.records)
+    chosen = recording.shipped(runs).folder / "export"
+    reporting.keep(result, chosen, arguments.records)
     if arguments.ship:
         with replacing(PRETRAINED / result.model) as staged:
-            shutil.copytree(recording.shipped(runs).folder / "export", staged)
+            shutil.copytree(chosen, staged)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Write the board into README.md, and keep its frame (`records/board.jsonl`), from the records.
+"""Write the tables of README.md, and keep the board's frame (`records/board.jsonl`), from the records.
 
 python scripts/update_readme.py           write it
 python scripts/update_readme.py --check   exit with 1 if it is out of date
@@ -9,14 +9,15 @@ import re
 
 import cli
 
-from leaderboard import snapshot, table
+from leaderboard import documents, results, snapshot, table
+from zoo.errors import ZooError
+from zoo.registry import GLYPH_SETS
 
 README = cli.ROOT / "README.md"
-SECTION = re.compile(r"(<!-- board[^>]*-->\n).*?(<!-- /board -->)", re.DOTALL)
 
 
 def main() -> int:
-    """Write or check the section."""
+    """Write or check the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only tell whether it is up to date")
     arguments = parser.parse_args()
@@ -25,14 +26,21 @@ def main() -> int:
     if not arguments.check:
         snapshot.write()
     text = README.read_text(encoding="utf-8")
-    updated = SECTION.sub(lambda match: match[1] + markdown() + match[2], text)
+    updated = text
+    for name, section in (("board", board), ("documents", beside_documents), ("networks", across_datasets)):
+        pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
+        if not pattern.search(text):
+            raise ZooError(
+                f"README.md has no lines <!-- {name}: … --> and <!-- /{name} -->, between which it is written."
+            )
+        updated = pattern.sub(lambda match, section=section: match[1] + section() + match[2], updated)
     if arguments.check:
         return int(text != updated)
     README.write_text(updated, encoding="utf-8")
     return 0
 
 
-def markdown() -> str:
+def board() -> str:
     """Return the board as a Markdown table: every row that was measured, the columns that fit a page."""
     rows = snapshot.load()
     rows = rows[rows["status"].isin([table.VERIFIED, table.STALE])]
@@ -50,6 +58,58 @@ def markdown() -> str:
             f"| {said['robustness']} | {said['parameters']} | {said['efficiency_score']} |"
         )
     return "\n".join(lines) + "\n"
+
+
+def beside_documents() -> str:
+    """Return the systems of the seed documents as a Markdown table: what each states beside what was measured."""
+    lines = [
+        "| system | document % | recipe | mean % ± sd | n | 95% interval | goal % | |",
+        "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
+    ]
+    for row in documents.rows(results.read_all()):
+        first = row.recipe == documents.RECIPES[0]
+        name = f"{row.claim.network} on {row.claim.dataset}" if first else ""
+        stated = f"{100 * row.claim.accuracy:.2f}" if first else ""
+        if row.result is None:
+            measured = "not trained yet | | "
+            verdict = ""
+        else:
+            low, high = row.result.accuracy_interval
+            measured = f"{mean_of(row.result)} | {len(row.result.seeds)} | {100 * low:.2f} – {100 * high:.2f}"
+            verdict = "met" if not row.missed_by else f"missed by {100 * row.missed_by:.2f}"
+            verdict += ", beyond chance" if row.beyond else ""
+        said = "; ".join(filter(None, [verdict, *row.lacks]))
+        lines.append(f"| {name} | {stated} | `{row.recipe}` | {measured} | {100 * row.goal:.2f} | {said} |")
+    return "\n".join(lines) + "\n"
+
+
+def across_datasets() -> str:
+    """Return the small networks on every set of glyphs as a Markdown table; the best of a set is bold."""
+    measured = results.read_all()
+    found = {
+        (network, dataset): documents.find(measured, network, dataset)
+        for network in documents.networks()
+        for dataset in GLYPH_SETS
+    }
+    best = {
+        dataset: max((r.mean("accuracy") for (_, on), r in found.items() if on == dataset and r), default=None)
+        for dataset in GLYPH_SETS
+    }
+    lines = [f"| network | {' | '.join(GLYPH_SETS)} |", "| --- |" + " ---: |" * len(GLYPH_SETS)]
+    for network in documents.networks():
+        cells = []
+        for dataset in GLYPH_SETS:
+            result = found[network, dataset]
+            text = "not trained yet" if result is None else f"{mean_of(result)} ({len(result.seeds)})"
+            cells.append(f"**{text}**" if result and result.mean("accuracy") == best[dataset] else text)
+        lines.append(f"| {network} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def mean_of(result: results.Result) -> str:
+    """Return a row's mean accuracy in percent, with its standard deviation where there is one."""
+    spread = result.spread("accuracy")
+    return f"{100 * result.mean('accuracy'):.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
 
 
 if __name__ == "__main__":

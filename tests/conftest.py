@@ -21,8 +21,9 @@ os.environ.update(
     HF_TOKEN_PATH=str(HUB_HOME / "token"),
     HF_HUB_DISABLE_XET="1",  # plain LFS: what the server speaks
     HF_HUB_DISABLE_PROGRESS_BARS="1",
+    ZOO_USER_DATASETS=str(HUB_HOME / "datasets"),
 )
-for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE"):
+for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE", "ZOO_MODELS"):
     os.environ.pop(name, None)
 
 ROOT = Path(__file__).resolve().parent.parent

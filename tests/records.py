@@ -4,11 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard import metrics, results, snapshot
+from leaderboard import metrics, reporting, results, snapshot
 from leaderboard.evaluation import confusion_matrix, per_class
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import wilson_interval
-from zoo import data
+from zoo import data, reports
+from zoo.reports import Pictures
 
 SAMPLES = 1000
 
@@ -51,8 +52,38 @@ def made_up(model: str, accuracies: list[float], wrong: int = 10, **changes) -> 
     return results.Result(**{**values, **changes})
 
 
+def write_report(result: results.Result, folder: Path) -> reporting.Report:
+    """Write a made-up report beside a record: two epochs, two layers, one picture of every kind."""
+    rng = np.random.default_rng(0)
+    rows = [
+        {"text": "image", "kind": "image", "shape": [28, 28, 1], "parameters": 0, "sources": []},
+        {"text": "dense, 10 units", "kind": "dense", "shape": [10], "parameters": 7850, "sources": [0]},
+    ]
+    filters = Pictures("all 6 filters", rng.integers(-127, 128, (6, 5, 5)).astype(np.int8), 6)
+    maps = Pictures("all 24 maps", rng.integers(0, 256, (24, 28, 28), np.uint8), 12)
+    images = rng.integers(0, 256, (2, 28, 28), np.uint8)
+    sure, right = rng.uniform(0.3, 1, 500), rng.random(500) < 0.9
+    epochs = [
+        {"loss": 0.6, "accuracy": 0.8, "validation_loss": 0.4, "validation_accuracy": 0.9},
+        {"loss": 0.3, "accuracy": 0.9, "validation_loss": 0.2, "validation_accuracy": 0.95},
+    ]
+    facts = {
+        "version": reporting.VERSION,
+        "revision": result.revision,
+        "training": {"epochs": epochs, "kept_epoch": 2, "samples": {"train": 900, "validation": 100}},
+        "dont_know": {
+            "cost": 10, "threshold": 0.5, "samples": 500, **reports.coverage(sure, right, 0.5),
+            "curve": reports.coverage_curve(sure, right),
+        },
+    }  # fmt: skip
+    inside = reports.Inside(rows, (filters,), (maps,), images[0])
+    report = reporting.Report(facts, inside, np.array([0, 1], np.int32), images)
+    report.save(reporting.path_of(result, folder))
+    return report
+
+
 def write_board(folder: Path) -> Path:
-    """Write a small board: two datasets, a tie, a stale row and a broken one."""
+    """Write a small board: two datasets, a tie, a stale row and a broken one, and one row with its report."""
     rows = (
         ("lenet5.mnist", [0.94, 0.95], 50, 61_706),
         ("hdr_cnn.mnist", [0.985, 0.99], 12, 242_954),
@@ -66,6 +97,8 @@ def write_board(folder: Path) -> Path:
         for seed in result.seeds:
             seed.metrics["parameters"] = parameters
         results.write(result, answers(wrong), folder)
+        if model == "lenet5.mnist":
+            write_report(result, folder)
     stale = made_up("old.ahdd", [0.98], 20, dataset_fingerprint="another")
     results.write(stale, answers(20), folder)
     (folder / "mnist" / "half.mnist.json").write_text('{"model": "half.mn')

@@ -38,14 +38,16 @@ FACTS = {
     },
     "dataset": {
         "name": "mnist", "title": "MNIST: handwritten digits", "hub_id": "ylecun/mnist", "source": "LeCun, 1998",
+        "scored": "test",
         "terms": "As its authors say.", "limits": ["Its writers are American."],
     },
     "training": {
         "samples": {"train": 55_000, "validation": 5000}, "epochs": 30, "seconds": 191.3, "commit": "c8fb",
         "versions": {"keras": "3.15.1"}, "processor": "2 cores",
+        "command": "python scripts/train_all.py --only lenet5.mnist",
     },
     "files": {"model.onnx": 250_570},
-    "figures": {"figures/samples.png": "Samples", "figures/confusion.png": "Confusion"},
+    "figures": {"figures/right.png": "Samples", "figures/confusion.png": "Confusion"},
 }  # fmt: skip
 
 

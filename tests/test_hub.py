@@ -73,7 +73,7 @@ def push_all(run_script, published, *arguments: str, **environment: str):
 def test_train_push_clear_the_cache_load_predict(hub, token, published, run_script):
     done = push_all(run_script, published)
     assert done.returncode == 0, done.stderr
-    assert re.search(rf"{REPO}: new repo, 11 added -> [0-9a-f]{{12}}\n", done.stdout)
+    assert re.search(rf"{REPO}: new repo, 20 added -> [0-9a-f]{{12}}\n", done.stdout)
     staging = published / "staging" / MODEL
     made = {path.relative_to(staging).as_posix(): path.read_bytes() for path in staging.rglob("*") if path.is_file()}
     source = {path.name: path.read_bytes() for path in (published / "models" / MODEL).iterdir()}
@@ -126,7 +126,7 @@ def test_a_model_of_the_namespace_by_name_and_pinned(hub, token, tiny, monkeypat
 def test_a_dry_run_sends_nothing_and_needs_no_token(hub, published, run_script):
     done = push_all(run_script, published, "--dry-run")
     assert done.returncode == 0, done.stderr
-    assert f"would be {REPO}: new repo, 11 added\n  + .eval_results/optdigits.yaml\n" in done.stdout
+    assert f"would be {REPO}: new repo, 20 added\n  + .eval_results/optdigits.yaml\n" in done.stdout
     assert hub.log
     assert hub.writes == []
     assert not any(request.authorised for request in hub.log)

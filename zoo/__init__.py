@@ -31,7 +31,7 @@ __all__ = [
 
 
 def list_models() -> tuple[str, ...]:
-    """Return the names of the trained models that come with the package, for example "lenet5.mnist"."""
+    """Return the names of the trained models that come with the package or lie in `ZOO_MODELS`: "lenet5.mnist", …"""
     from zoo import hub
 
     return hub.list_models()

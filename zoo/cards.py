@@ -49,13 +49,17 @@ def render(facts: Mapping, scores: Mapping) -> str:
         facts: what the model is. Plain JSON types:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
-            dataset: name, title, hub_id, source, terms (of use), limits (a list of sentences);
-            training: samples (train, validation), epochs, seconds, commit, versions, processor;
+            dataset: name, title, hub_id (None: it is on no Hub), source, terms (of use), limits (a list of sentences),
+            scored (the split that scores are of, "test" or "validation");
+            training: samples (train, validation), epochs, seconds, commit, versions, processor, command (to do it
+            again), start (None, or model and revision of the published weights that it began with);
             files: path in the repo -> bytes; figures: path -> caption, only those that there are.
         scores: what it was measured at; fractions in [0, 1]:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
             seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
-            support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split).
+            support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split);
+            dont_know, None where no threshold was chosen: threshold, cost, test (coverage, accuracy);
+            folds (None, or the summary of a cross-validation, see `crossvalidation.summary`).
 
     Both may hold more; what a card does not know is left out of it.
     """
@@ -64,13 +68,15 @@ def render(facts: Mapping, scores: Mapping) -> str:
         _headline(facts, scores),
         _scores(facts, scores),
         _classes(facts, scores),
+        _confidence(facts, scores),
         _loading(facts),
         _contract(facts),
         _training(facts, scores),
+        _inside(facts),
         _limits(facts, scores),
         _licence(facts),
     )
-    return sealed(f"---\n{front}---\n\n" + "\n".join(sections))
+    return sealed(f"---\n{front}---\n\n" + "\n".join(filter(None, sections)))
 
 
 def metadata(facts: Mapping, scores: Mapping) -> dict:
@@ -81,7 +87,7 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
         "library_name": "keras",
         "pipeline_tag": TASK,
         "tags": ["keras", "onnx", "handwriting", facts["script"], "computer-vision"],
-        "datasets": [dataset["hub_id"]],
+        **({"datasets": [dataset["hub_id"]]} if dataset["hub_id"] else {}),
         "metrics": [family for name, family in METRICS.items() if name in scores["metrics"]],
         "model-index": [
             {
@@ -89,7 +95,11 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
                 "results": [
                     {
                         "task": {"type": TASK, "name": "Image classification"},
-                        "dataset": {"type": dataset["hub_id"], "name": dataset["title"], "split": "test"},
+                        "dataset": {
+                            "type": dataset["hub_id"] or dataset["name"],
+                            "name": dataset["title"],
+                            "split": dataset["scored"],
+                        },
                         "metrics": [
                             {"type": family, "value": scores["metrics"][name]["shipped"], "name": METRIC_TITLES[name]}
                             for name, family in METRICS.items()
@@ -105,6 +115,8 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
 def eval_results(facts: Mapping, scores: Mapping) -> dict[str, str]:
     """Return the files of `.eval_results/`, path -> YAML: one task a metric, scores of the weights in the repo."""
     dataset = facts["dataset"]
+    if not dataset["hub_id"] or dataset["scored"] != "test":
+        return {}  # scores that nobody else can compare with
     entries = [
         {
             "dataset": {"id": dataset["hub_id"], "task_id": f"{dataset['name']}_{name}"},
@@ -125,7 +137,6 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
     size = facts["files"].get("model.onnx")
     weight = f", {_kilobytes(size)} as ONNX" if size else ""
     low, high = scores["interval"]
-    figures = [f"![{caption}]({path})" for path, caption in facts["figures"].items() if "samples" in path]
     return "\n".join(
         [
             f"# {facts['model']}",
@@ -134,11 +145,10 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
             f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
             f"{facts['parameters']:,} parameters{weight}.",
             "",
-            f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} test samples right "
+            f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} {dataset['scored']} samples right "
             f"(95% interval {_percent(low)} to {_percent(high)}).",
             "",
-            *figures,
-            "",
+            *_figures(facts, "right", "wrong"),
         ]
     )
 
@@ -153,19 +163,38 @@ def _scores(facts: Mapping, scores: Mapping) -> str:
     low, high = scores["interval"]
     seeds = scores["seeds"]
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
+    scored = facts["dataset"]["scored"]
+    read = (
+        "the test set was read once a seed"
+        if scored == "test"
+        else "there is no test set, so that these scores are of the samples that it was chosen on, which flatters it"
+    )
     return "\n".join(
         [
             "## Scores",
             "",
-            _table(("test set", "these weights", trainings), rows, "lrr"),
+            _table((f"{scored} set", "these weights", trainings), rows, "lrr"),
             "",
-            f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; the test set was read "
-            f"once a seed. Accuracy, 95% interval (Wilson): {_percent(low)} to {_percent(high)}. "
-            f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the test split "
+            f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; {read}. "
+            f"Accuracy, 95% interval (Wilson): {_percent(low)} to {_percent(high)}. "
+            f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
             f"`{scores['fingerprint'][:16]}…`.",
             "",
+            *_folds(scores.get("folds")),
         ]
     )
+
+
+def _folds(folds: Mapping | None) -> list[str]:
+    if not folds:
+        return []
+    accuracy, count = folds["accuracy"], len(folds["folds"])
+    by = "equal shares of every class" if folds["held_out_by"] == "class" else f"whole {folds['held_out_by']}s"
+    return [
+        f"Cross-validation on the training data, {count} folds that hold out {by}: {_percent(accuracy['mean'])} ± "
+        f"{100 * accuracy['sd']:.2f} (standard deviation over the folds), of networks trained alike.",
+        "",
+    ]
 
 
 def _classes(facts: Mapping, scores: Mapping) -> str:
@@ -173,7 +202,6 @@ def _classes(facts: Mapping, scores: Mapping) -> str:
         (row["label"], _percent(row["precision"]), _percent(row["recall"]), f"{row['f1']:.4f}", str(row["support"]))
         for row in scores["per_class"]
     ]
-    figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "confusion" in path]
     pairs = worst_pairs(scores["confusion"], facts["labels"])
     told = "; ".join(f"{in_line(true)} as {in_line(read)}: {count}" for true, read, count in pairs) or "none"
     return "\n".join(
@@ -184,12 +212,33 @@ def _classes(facts: Mapping, scores: Mapping) -> str:
             "",
             f"Most frequent confusions, true class first: {told}.",
             "",
-            *figures,
+            *_figures(facts, "classes", "confusion", "confusions"),
         ]
     )
 
 
-def worst_pairs(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> list[tuple[str, str, int]]:
+def _confidence(facts: Mapping, scores: Mapping) -> str:
+    known = scores.get("dont_know")
+    if not known:
+        return ""
+    test, scored = known["test"], facts["dataset"]["scored"]
+    return "\n".join(
+        [
+            "## When to say “don’t know”",
+            "",
+            f"Below a probability of **{known['threshold']:.3f}** for its likeliest class it had better not be "
+            f"believed: then it answers {_percent(test['coverage'])} of the {scored} samples and is right in "
+            f"{_percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
+            f"to cost as much as {known['cost']} times “don’t know”; `load_predictor(…).threshold` has it.",
+            "",
+            *_figures(facts, "confidence", "coverage"),
+        ]
+    )
+
+
+def worst_pairs(
+    confusion: Sequence[Sequence[int]], labels: Sequence[str], most: int = WORST_PAIRS
+) -> list[tuple[str, str, int]]:
     """Return the most frequent confusions: (true class, read as, how often), most frequent first."""
     pairs = [
         (labels[i], labels[j], count)
@@ -197,7 +246,7 @@ def worst_pairs(confusion: Sequence[Sequence[int]], labels: Sequence[str]) -> li
         for j, count in enumerate(row)
         if i != j and count
     ]
-    return sorted(pairs, key=lambda pair: -pair[2])[:WORST_PAIRS]
+    return sorted(pairs, key=lambda pair: -pair[2])[:most]
 
 
 def _loading(facts: Mapping) -> str:
@@ -272,29 +321,42 @@ def _training(facts: Mapping, scores: Mapping) -> str:
     samples = training["samples"]
     versions = ", ".join(f"{name} {version}" for name, version in training.get("versions", {}).items())
     made = [f"on {training['processor']}" if training.get("processor") else "", versions]
-    figures = [f"![{caption}]({path})\n" for path, caption in facts["figures"].items() if "curves" in path]
+    title, hub_id, start = dataset["title"], dataset["hub_id"], training.get("start")
+    data = f"[{title}]({dataset_link(hub_id)})" if hub_id else title
+    begun = f"It began with the weights of {start['model']} (SHA-256 `{start['revision'][:16]}…`). " if start else ""
     return "\n".join(
         [
             "## Training",
             "",
-            f"Data: [{dataset['title']}]({dataset_link(dataset['hub_id'])}) ({dataset['source']}); "
+            f"Data: {data} ({dataset['source']}); "
             f"{samples['train']:,} samples to train on, {samples['validation']:,} to choose on. "
-            f"{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
+            f"{begun}{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
             + "; ".join(part for part in made if part)
             + ".",
             "",
             _table(("setting", "value"), settings, "ll"),
             "",
-            *figures,
+            *_figures(facts, "curves", "gap"),
             "One command trains it again, with every seed, and measures it:",
             "",
             "```sh",
-            f"python scripts/train_all.py --only {facts['model']}",
+            training["command"],
             "```",
             "",
             *([f"Commit of the code: `{training['commit']}`.", ""] if training.get("commit") else []),
         ]
     )
+
+
+def _inside(facts: Mapping) -> str:
+    figures = _figures(facts, "architecture", "filters", "maps")
+    return "\n".join(["## Inside", "", *figures]) if figures else ""
+
+
+def _figures(facts: Mapping, *names: str) -> list[str]:
+    """Return the lines that show these figures, as far as there are any."""
+    paths = {f"figures/{name}.png" for name in names} & facts["figures"].keys()
+    return [f"![{facts['figures'][path]}]({path})\n" for path in facts["figures"] if path in paths]
 
 
 def _limits(facts: Mapping, scores: Mapping) -> str:

@@ -1,27 +1,34 @@
 """The datasets: what they are, how a split becomes arrays, and whether it is the data we think it is.
 
 Every dataset is a Hugging Face dataset repo, read with `datasets` from the folder that `ZOO_DATASETS` names, else from
-the Hub; `optdigits` comes with scikit-learn and needs neither. Adding a dataset is one entry of `DATASETS`.
+the Hub; `optdigits` comes with scikit-learn and needs neither. Adding a dataset is one entry of `DATASETS`. What a user
+brings (`zoo.userdata`) has its entry beside its data; and `<dataset>_fold2of5` is any dataset with another part held
+out, for cross-validation.
 """
 
 import functools
 import hashlib
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from zoo import ink
+from zoo import heldout, ink, views
 from zoo.errors import DataError, UnknownName
+from zoo.files import read_json
 from zoo.recipes import Augmentation
-from zoo.settings import namespace
+from zoo.settings import namespace, user_datasets
 
 SPLITS = ("train", "validation", "test")
+ENTRY = "dataset.json"  # a user's dataset: its `DatasetSpec`, beside its data
+NAME = re.compile(r"[a-z]\w*", re.ASCII)
+_FOLD = re.compile(r"(\w+)_fold(\d+)of(\d+)", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -41,12 +48,40 @@ class DatasetSpec:
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
+    view: views.Patches | None = None  # what a network sees of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
+    fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 
     @property
     def hub_id(self) -> str:
         """The dataset's repo on the Hub."""
         return self.repo or f"{namespace()}/{self.name}"
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what a network sees."""
+        return self.image_shape if self.view is None else self.view.input_shape
+
+    @property
+    def scored(self) -> str:
+        """The split that scores are measured on: "test", or "validation" where there is no test split."""
+        return "test" if self.fold or "test" in self.fingerprints else "validation"
+
+    @property
+    def scored_fingerprint(self) -> str:
+        """The fingerprint of the source split that scores are measured on."""
+        return self.fingerprints["train" if self.fold or self.scored == "validation" else "test"]
+
+    def to_dict(self) -> dict:
+        """Return plain JSON types; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "DatasetSpec":
+        """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
+        nested = {"contract": ink.Contract.from_dict, "augmentation": lambda fields: Augmentation(**fields)}
+        read = {"labels": tuple, "image_shape": tuple} | nested
+        return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
 @dataclass(frozen=True)
@@ -145,6 +180,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             },
             source="a public set of English pages, one a writer, with two strips a writer for testing",
             validation=0,  # one page a class: what is held out are strips of it, not rows
+            view=views.Patches(),
         ),
         DatasetSpec(
             name="optdigits",
@@ -169,16 +205,35 @@ _OPTDIGITS_TEST = 360  # last rows of scikit-learn's 1,797, by other writers tha
 
 def get(name: str) -> DatasetSpec:
     """Return a dataset's entry; UnknownName lists the nearest."""
-    if name not in DATASETS:
-        raise UnknownName("dataset", name, DATASETS)
-    return DATASETS[name]
+    if name in DATASETS:
+        return DATASETS[name]
+    if match := _FOLD.fullmatch(name):
+        base, number, count = match[1], int(match[2]), int(match[3])
+        return replace(get(base), name=name, fold=(base, number, count))
+    entry = user_datasets() / name / ENTRY
+    if not NAME.fullmatch(name) or not entry.is_file():
+        raise UnknownName("dataset", name, names())
+    try:
+        return DatasetSpec.from_dict(read_json(entry))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{entry} is not the entry of a dataset: {error!r}.") from error
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all datasets: the zoo's, then the users'."""
+    return (*DATASETS, *sorted(path.parent.name for path in user_datasets().glob(f"*/{ENTRY}")))
+
+
+def fold(name: str, number: int, count: int) -> str:
+    """Return the name of a dataset of which part `number`, from 1, of `count` is the test split."""
+    return f"{name}_fold{number}of{count}"
 
 
 def load(name: str, split: str = "train") -> Split:
     """Return one split of a dataset as arrays.
 
     Args:
-        name: a key of `DATASETS`.
+        name: a key of `DATASETS`, a user's dataset, or a fold of one of those.
         split: "train" (without the validation samples), "validation", "test", or "train+validation".
 
     Raises:
@@ -188,6 +243,10 @@ def load(name: str, split: str = "train") -> Split:
     spec = get(name)
     if split not in (*SPLITS, "train+validation"):
         raise UnknownName("split", split, (*SPLITS, "train+validation"))
+    if spec.fold:
+        return _load_fold(spec, split)
+    if split == "test" and spec.scored != "test":
+        raise DataError(f"{name} has no test split: its scores are those of its validation samples.")
     source = _load_source(name, "test" if split == "test" else "train", _location(spec))
     if split in ("test", "train+validation"):
         return source
@@ -195,21 +254,57 @@ def load(name: str, split: str = "train") -> Split:
     return source.take(held_out if split == "validation" else ~held_out)
 
 
+def _load_fold(spec: DatasetSpec, split: str) -> Split:
+    """Return a split of a fold: one part of the base's training rows tests, a share of the others validates."""
+    base, number, count = spec.fold
+    source = load(base, "train+validation")
+    if not 1 <= number <= count or count < 2:
+        raise DataError(f"{spec.name}: folds are numbered from 1 to how many there are, and there are at least two.")
+    if spec.image_shape is None:
+        raise DataError(f"{base} has one page a class, which cannot be divided into folds.")
+    tests = heldout.folds(source.labels, source.groups, count) == number - 1
+    if split == "test":
+        return source.take(tests)
+    rest = source.take(~tests)
+    if split == "train+validation":
+        return rest
+    held_out = heldout.validation(rest.labels, rest.groups)
+    return rest.take(held_out if split == "validation" else ~held_out)
+
+
+def filenames(name: str, split: str) -> list[str]:
+    """Return what the files of a source split ("train" or "test") are called, row by row.
+
+    Where the dataset does not keep their names, they are called by their split and row.
+    """
+    spec = get(name)
+    if location := _location(spec):
+        table = _read_table(spec, split, location)
+        if "filename" in table.column_names:
+            return table["filename"].to_pylist()
+    return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
+
+
 def fingerprint(images, labels: np.ndarray) -> str:
-    """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label as one byte."""
+    """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label.
+
+    A label is one byte, or two (little-endian) where there is one above 255.
+    """
     digest = hashlib.sha256()
+    labels = labels.astype("<u2" if labels.max(initial=0) > 255 else "u1")[:, None].view(np.uint8)
     if isinstance(images, np.ndarray):
-        rows = images.reshape(len(images), -1)
-        digest.update(np.concatenate([rows, labels[:, None].astype(np.uint8)], axis=1))
+        digest.update(np.concatenate([images.reshape(len(images), -1), labels], axis=1))
     else:
         for image, label in zip(images, labels, strict=True):
             digest.update(np.ascontiguousarray(image))
-            digest.update(bytes([label]))
+            digest.update(label)
     return digest.hexdigest()
 
 
 def _location(spec: DatasetSpec) -> str:
     """Return the folder or the Hub id to read from, or "" for the bundled copy."""
+    if spec.name not in DATASETS:
+        return str((user_datasets() / spec.name).resolve())
     root = os.environ.get("ZOO_DATASETS")
     if root and (Path(root) / spec.name).is_dir():
         return str((Path(root) / spec.name).resolve())
@@ -218,7 +313,7 @@ def _location(spec: DatasetSpec) -> str:
 
 @functools.lru_cache(maxsize=4)  # train and validation share one decoding; 60,000 images take 47 MB
 def _load_source(name: str, split: str, location: str) -> Split:
-    spec = DATASETS[name]
+    spec = get(name)
     images, labels, groups = _read_repo(spec, split, location) if location else _read_bundled(split)
     for array in (images, labels, groups):
         if isinstance(array, np.ndarray):
@@ -271,11 +366,10 @@ def _read_repo(spec: DatasetSpec, split: str, location: str):
 def _read_table(spec: DatasetSpec, split: str, location: str):
     """Return the split as an Arrow table with the columns `image` and `label`, images still encoded."""
     import datasets
-    import pyarrow
 
     try:
         table = datasets.load_dataset(location, split=split).data.table
-    except (OSError, ValueError, datasets.exceptions.DatasetsError, pyarrow.ArrowException) as error:
+    except unreadable() as error:
         reason = str(error).strip().splitlines()[0]
         if Path(location).is_dir():
             hint = f"expected parquet files data/{split}-*.parquet with columns image and label"
@@ -286,6 +380,14 @@ def _read_table(spec: DatasetSpec, split: str, location: str):
     if missing:
         raise DataError(f"{location}, split {split!r}, lacks the column {' and '.join(sorted(missing))}.")
     return table
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """Return what `datasets` raises where a repo is missing, unreachable or broken."""
+    import datasets
+    import pyarrow
+
+    return OSError, ValueError, datasets.exceptions.DatasetsError, pyarrow.ArrowException
 
 
 def _decode(encoded: list[bytes | None], shape: tuple[int, int, int] | None, row_name):

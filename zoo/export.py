@@ -88,6 +88,7 @@ def facts(run: Run, model: "keras.Model") -> dict:
         "seed": run.job.seed,
         "parameters": model.count_params(),
         "dataset_fingerprint": run.history["fingerprint"],
+        **({"start": run.history["start"]} if "start" in run.history else {}),
     }
 
 
@@ -95,10 +96,9 @@ def preprocessor(dataset: str) -> dict:
     """Return what turns a picture into the model's input and its output into labels."""
     spec = data.get(dataset)
     return {
-        "contract": spec.contract.to_dict(),
+        "contract": spec.contract and spec.contract.to_dict(),
         "labels": list(spec.labels),
         "script": spec.script,
         "dataset": spec.name,
-        "view": "glyph",  # the input is one whole glyph
-        "vote": None,  # one view, so nothing is pooled
+        "view": spec.view.to_dict() if spec.view else "glyph",  # a glyph is seen whole
     }

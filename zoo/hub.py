@@ -16,11 +16,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, TypeVar
 
-from zoo import cards
+from zoo import cards, registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
 from zoo.registry import ModelName
-from zoo.settings import PRETRAINED, namespace
+from zoo.settings import model_folders, namespace
 
 log = logging.getLogger(__name__)
 
@@ -73,16 +73,18 @@ class CardEdited(ZooError):
 
 
 def list_models() -> tuple[str, ...]:
-    """Return the names of the models that are shipped with the package, sorted."""
-    return tuple(sorted(path.parent.name for path in PRETRAINED.glob("*/preprocessor_config.json")))
+    """Return the names of the models that are shipped with the package or lie in a folder of `ZOO_MODELS`, sorted."""
+    found = (path.parent.name for folder in model_folders() for path in folder.glob("*/preprocessor_config.json"))
+    return tuple(sorted(set(found)))
 
 
 def resolve(name: str | Path) -> Path:
     """Return the published folder that a name means, fetching it from the Hub where it is nowhere nearer.
 
     Args:
-        name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist"), a model of the zoo's namespace on the
-            Hub, pinned or not ("resco_mini.ahdd@<revision>"), or any repo ("hf://someone/lenet5.mnist@<revision>").
+        name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist") or one in a folder of `ZOO_MODELS`, a
+            model of the zoo's namespace on the Hub, pinned or not ("resco_mini.ahdd@<revision>"), or any repo
+            ("hf://someone/lenet5.mnist@<revision>").
 
     Raises:
         UnknownName: no such model, here or on the Hub; lists the nearest that are shipped.
@@ -95,16 +97,26 @@ def resolve(name: str | Path) -> Path:
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
         return pull(repo, revision or None)
     model = ModelName.parse(text)
-    shipped = PRETRAINED / text
-    if model.revision is None and shipped.is_dir():
-        return shipped
+    here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
+    if model.revision is None and here is not None:
+        return here
     try:
         return pull(f"{namespace()}/{text.partition('@')[0]}", model.revision)
     except NoSuchRepo as error:
+        if hint := _how_to_train(model):
+            raise NoSuchRepo(f"{text!r} does not come with the package, and the Hub has none. {hint}") from error
         raise UnknownName("shipped model", text, list_models()) from error
     except ZooError as error:
-        shipped_names = f"Of those that do, {nearest(text, list_models())}"
-        raise type(error)(f"{text!r} does not come with the package, and {error} {shipped_names}") from error
+        hint = _how_to_train(model) or f"Of those that do, {nearest(text, list_models())}"
+        raise type(error)(f"{text!r} does not come with the package, and {error} {hint}") from error
+
+
+def _how_to_train(model: ModelName) -> str | None:
+    """Say how to get a model that the zoo defines but does not ship; None if it defines none of that name."""
+    known = registry.architectures().get(model.architecture)
+    if known is None or model.dataset not in known.datasets or model.recipe not in known.recipes:
+        return None
+    return f"Go online, or train it: python scripts/train_all.py --only {replace(model, revision=None)}"
 
 
 def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> Path:

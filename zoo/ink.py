@@ -18,7 +18,7 @@ import numpy as np
 
 from zoo.errors import Blank, InkError, ZooError
 from zoo.paper import find_ink
-from zoo.pictures import pixels
+from zoo.photos import pixels
 
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
@@ -232,7 +232,7 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
     """Turn a picture of one glyph into what the contract's dataset looks like.
 
     Args:
-        picture: anything that `pictures.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
+        picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
             nothing; light may be uneven and paper ruled.
         contract: of the network that is to see it.
 
@@ -256,7 +256,7 @@ def from_ink(ink: np.ndarray, contract: Contract) -> np.ndarray:
     # Its pen is measured at one scale: a small picture is enlarged, a large one costs no more than it.
     ink = cv2.resize(ink, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC if finest > 1 else cv2.INTER_AREA)
     mask = ink > 0.5
-    pen = _pen_width(mask)
+    pen = pen_width(mask)
     contract = contract.of_pen(pen * _scale(_extent(ink), box, contract.aspect).min())
     box = np.array([contract.box_width, contract.box_height], float)
     stroke = contract.stroke / _scale(_extent(ink), box, contract.aspect).min()  # in the picture's pixels
@@ -274,7 +274,7 @@ def _extent(picture: np.ndarray) -> np.ndarray:
     return np.array(picture.shape[1::-1], float)
 
 
-def _pen_width(mask: np.ndarray) -> float:
+def pen_width(mask: np.ndarray) -> float:
     """Pen width of the ink in pixels: twice the median distance from a line's middle to its edge."""
     distance, middle = _middle(mask)
     return 2 * float(np.median(distance[middle])) - 0.5  # a line is an odd or an even number of pixels wide

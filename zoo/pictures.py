@@ -1,144 +1,284 @@
-"""Pictures as people send them: decoded, upright and small, whatever file or array they come as.
+"""Labelled pictures wherever a user has them: a folder of class folders, parquet files, a dataset repo.
 
-A file's size is read before its pixels are, so that a decompression bomb is refused, not opened.
+Here they are only found and named; what is made of them is the work of `zoo.userdata`.
 """
 
-import functools
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
-import cv2
 import numpy as np
 
-from zoo.errors import Blank, InkError
+from zoo.data import unreadable
+from zoo.errors import DataError
 
-# What a client may send: a bound that no phone reaches, checked before any work is done.
-MAX_PIXELS = 50_000_000  # the largest common phone photo
-SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
-FILES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".heif", ".bmp", ".gif", ".tif", ".tiff")
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+GROUPS = ("writer", "group", "block")  # columns that say which samples belong together
+METADATA = "metadata.csv"  # beside class folders, as `datasets` has it: file_name, and a column of `GROUPS`
+NO_GROUP = "none"
 
 
-def pixels(picture: object) -> np.ndarray:
-    """Decode a picture.
+@dataclass(frozen=True)
+class Pictures:
+    """One split: pictures still encoded, in the order of their files or rows.
+
+    labels: int64 (N,), index into the source's labels.
+    groups: who wrote each, N names; None where it is unknown.
+    """
+
+    labels: np.ndarray
+    groups: Sequence[str] | None
+    encoded: Callable[[int], bytes]  # the file of a picture
+    place: Callable[[int], str]  # where a picture is, for people
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that was found: splits by name, "train" among them."""
+
+    labels: tuple[str, ...]
+    splits: dict[str, Pictures]
+    group: str | None  # the column that `groups` came from
+    repo: str | None = None  # on the Hub
+    notes: tuple[str, ...] = ()  # what a user should know of the reading
+
+
+def read(where: str, group: str | None = None) -> Source:
+    """Find the pictures of a source.
 
     Args:
-        picture: an array (grey, RGB or RGBA; uint8, uint16, bool, or float in [0, 1] or [0, 255]), a PIL image, a path,
-            an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
-            missing or None). Files are PNG, JPEG, WebP, HEIC and whatever else Pillow reads; turned as EXIF says.
-
-    Returns:
-        uint8 (H, W, 4), RGBA, reduced to at most `SIDE` pixels a side.
+        where: a folder of class folders, or of train/, validation/ and test/ that hold class folders; a parquet file,
+            a folder of them or a dataset repo; or the id of a dataset on the Hub ("owner/name").
+        group: the column that says who wrote a sample, "none" for not to ask; None: the first of `GROUPS` there is.
 
     Raises:
-        Blank: no pixel in it.
-        InkError: no picture, or more than `MAX_PIXELS` pixels.
+        DataError: there is nothing like that; names the culprit.
     """
-    if isinstance(picture, dict):
-        return _sketchpad(picture)
-    if picture is None:
-        raise Blank("There is no picture yet: draw something, or choose a file.")
-    if not isinstance(picture, np.ndarray):
-        picture = _decode(picture)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or picture.dtype.kind not in "buif":
-        raise InkError(
-            "A picture is an array of numbers of shape (height, width), (height, width, 3) or (height, width, 4); "
-            f"got shape {picture.shape} of {picture.dtype}."
+    path = Path(where).expanduser()
+    if path.is_file():
+        if path.suffix != ".parquet":
+            raise DataError(f"{where} is a file: expected a folder of class folders, a parquet file or a dataset repo.")
+        return _read_repo("parquet", group, where, data_files={"train": str(path)})
+    if path.is_dir():
+        if any(_visible(file, path) for file in path.rglob("*.parquet")):
+            return _read_repo(str(path), group, where)
+        return _read_folders(path, group)
+    repo = where.removeprefix("hf://").removeprefix("datasets/")
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo, re.ASCII) or where.startswith((".", "/", "~")):
+        raise DataError(
+            f"There is no {where}: expected a folder, a parquet file or owner/name of a dataset on the Hub."
         )
-    height, width = picture.shape[:2]
-    _check_size(width, height)
-    picture = _to_uint8(picture)
-    if max(picture.shape[:2]) > SIDE:
-        factor = SIDE / max(picture.shape[:2])
-        size = [max(1, round(side * factor)) for side in picture.shape[1::-1]]
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], picture.shape[2])
-    grey, alpha = picture[..., :1], picture[..., 3:]
-    colour = picture[..., :3] if picture.shape[2] >= 3 else np.repeat(grey, 3, axis=2)
-    return np.concatenate([colour, alpha if alpha.size else np.full_like(grey, 255)], axis=2)
+    return _read_repo(repo, group, where, repo=repo)
 
 
-def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    """Numbers of any kind as uint8; float up to 1 is taken as a fraction."""
-    if picture.dtype == np.uint8:
-        return np.ascontiguousarray(picture)
-    if picture.dtype == np.uint16:
-        return (picture >> 8).astype(np.uint8)
-    values = picture.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise InkError("A picture's pixels are finite numbers; some of these are not, so please save it anew.")
-    if picture.dtype.kind in "bf" and values.max() <= 1:
-        values = values * 255
-    return values.clip(0, 255).astype(np.uint8)
+# Folders
 
 
-@functools.cache
-def _pillow():
-    """Pillow's Image, with HEIC; imported when a file is read."""
-    import pillow_heif
-    from PIL import Image
+def _read_folders(root: Path, group: str | None) -> Source:
+    folders = _folders(root)
+    if not folders:
+        held = "pictures" if any(_is_picture(file) for file in root.iterdir()) else "nothing to read"
+        raise DataError(f"{root} has no class folders in it but {held}: expected one folder of pictures a class.")
+    roots = {"train": root}
+    if {"train", "training"} & {f.name.lower() for f in folders} and all(
+        f.name.lower() in SPLIT_NAMES for f in folders
+    ):
+        roots = {}
+        for folder in folders:
+            split = SPLIT_NAMES[folder.name.lower()]
+            if split in roots:
+                raise DataError(f"{roots[split]} and {folder} are both the {split} split: leave one of them.")
+            roots[split] = folder
+    labels = sorted_labels(folder.name for folder in _folders(roots["train"]))
+    splits, ignored, column = {}, [], None
+    for split, folder in roots.items():
+        files, numbers = [], []
+        for class_folder in _folders(folder):
+            if class_folder.name not in labels:
+                known = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
+                raise DataError(f"{class_folder}: {class_folder.name!r} is not one of the training classes ({known}).")
+            found = [file for file in sorted(class_folder.rglob("*")) if file.is_file() and _visible(file, root)]
+            there = [file for file in found if _is_picture(file)]
+            ignored += [file for file in found if not _is_picture(file)]
+            if not there and split == "train":
+                raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
+            files += there
+            numbers += [labels.index(class_folder.name)] * len(there)
+        if not files:
+            raise DataError(f"{folder} has no pictures in it: expected one folder of pictures a class.")
+        groups, column = _groups_of_files(files, folder, root, group)
+        splits[split] = Pictures(
+            np.array(numbers, np.int64), groups, partial(_read_file, files), lambda row, files=files: str(files[row])
+        )
+    notes = (
+        (f"{len(ignored)} files are no pictures by their names and are left out: {ignored[0]}, …",) if ignored else ()
+    )
+    return Source(labels, splits, column, notes=notes)
 
-    pillow_heif.register_heif_opener(thumbnails=False)
-    return Image
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and _visible(path, root))
 
 
-def _decode(picture) -> np.ndarray:
-    """A PIL image, a path or an open file as an array, its size checked before its pixels are read."""
-    Image = _pillow()
-    from PIL import ImageOps
+def _visible(path: Path, root: Path) -> bool:
+    return not any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _read_file(files: list[Path], row: int) -> bytes:
+    try:
+        return files[row].read_bytes()
+    except OSError as error:
+        raise DataError(f"{files[row]} cannot be read: {error.strerror}.") from error
+
+
+def _groups_of_files(files: list[Path], folder: Path, root: Path, group: str | None):
+    """Return who wrote each file and the column that says so, from metadata.csv; (None, None) where there is none."""
+    path = next((base / METADATA for base in (folder, root) if (base / METADATA).is_file()), None)
+    if path is None:
+        if group not in (None, NO_GROUP):
+            raise DataError(f"{folder} has no {METADATA}, in which a column {group!r} could say who wrote a picture.")
+        return None, None
+    import pandas
 
     try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(picture)
-        _check_size(*image.size)
-        if image.format == "JPEG":
-            image.draft("RGB", (SIDE, SIDE))  # decodes an eighth, a quarter or a half of the pixels where that will do
-        if max(image.size) > 2 * SIDE and image.mode in ("L", "RGB", "RGBA"):
-            image = image.reduce(max(image.size) // SIDE)
-        image = ImageOps.exif_transpose(image)
-        if image.mode not in ("L", "RGB", "RGBA", "I;16"):
-            image = image.convert("RGBA")
-        return np.asarray(image)
-    except InkError:
-        raise
-    except Image.DecompressionBombError:
-        raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
-    # Pillow's ways to say no.
-    except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError):
-        raise InkError(
-            f"A picture is a PNG, JPEG or WebP file (HEIC too), an array or a PIL image; {_name(picture)} cannot be "
-            "read as one."
-        ) from None
+        table = pandas.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a table that can be read: {error}.") from error
+    column = _group_column(list(table.columns), group, str(path))
+    if column is None:
+        return None, None
+    if "file_name" not in table:
+        raise DataError(f"{path} lacks the column file_name, beside {column}.")
+    writers = dict(zip(table["file_name"], table[column], strict=True))
+    names = [writers.get(file.relative_to(path.parent).as_posix()) for file in files]
+    for file, name in zip(files, names, strict=True):
+        if not isinstance(name, str):
+            raise DataError(f"{path} does not say the {column} of {file.relative_to(path.parent).as_posix()}.")
+    return names, column
 
 
-def _check_size(width: int, height: int) -> None:
-    if width * height == 0:
-        raise Blank("This picture has no pixels; please send another.")
-    if width * height > MAX_PIXELS:
-        raise InkError(
-            f"A picture has at most {MAX_PIXELS // 10**6} megapixels; this one is {width} x {height}, "
-            "so please send a smaller one."
+# Parquet and dataset repos
+
+
+def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments) -> Source:
+    import datasets
+
+    try:
+        found = datasets.load_dataset(location, **arguments)
+    except unreadable() as error:
+        raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error
+    by_split = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
+    if "train" not in by_split:
+        raise DataError(f"{where} has no train split: it has {', '.join(found)}.")
+    first = by_split["train"]
+    image = _column(first, ("image", "img", "picture"), datasets.Image, "of pictures", where)
+    label = _column(first, ("label", "labels", "class", "character"), datasets.ClassLabel, "of labels", where)
+    column = _group_column(first.column_names, group, where)
+    labels = _label_names(by_split, label, where)
+    splits = {}
+    for split, rows in by_split.items():
+        lacking = {image, label, *([column] if column else [])} - set(rows.column_names)
+        if lacking:
+            raise DataError(f"{where}, split {split!r}, lacks the column {' and '.join(sorted(lacking))}.")
+        if isinstance(rows.features[image], datasets.Image):
+            rows = rows.cast_column(image, datasets.Image(decode=False))
+        place = partial(_row_place, where, split)
+        groups = None if column is None else [str(value) for value in rows[column]]
+        splits[split] = Pictures(
+            _label_numbers(rows, label, labels, place), groups, _bytes_of(rows, image, place), place
         )
+    ignored = sorted(set(found) - {name for name in found if name in SPLIT_NAMES})
+    notes = (f"The splits {', '.join(ignored)} are left out.",) if ignored else ()
+    return Source(labels, splits, column, repo, notes)
 
 
-def _sketchpad(parts: dict) -> np.ndarray:
-    """The picture in a Sketchpad's dictionary: the composite if it has ink, else the layers."""
-    from zoo.paper import find_ink
-
-    unknown = set(parts) - {"background", "layers", "composite", "id"}
-    layers = parts.get("layers") or []
-    if unknown or not isinstance(layers, (list, tuple)):
-        found = repr(sorted(map(str, parts)))[:60]
-        raise InkError(f"A sketch is a dictionary with background, layers and composite; got {found}.")
-    for part in (parts.get("composite"), *layers, parts.get("background")):
-        if part is None:
-            continue
-        picture = pixels(part)
-        try:
-            find_ink(picture)
-        except Blank:
-            continue
-        return picture
-    raise Blank("There is nothing on the pad yet: draw something and lift the pen.")
+def _column(rows, names: Iterable[str], kind: type, what: str, where: str) -> str:
+    """Return the column of that name, else the only one of that kind."""
+    for name in names:
+        if name in rows.column_names:
+            return name
+    of_kind = [name for name, feature in rows.features.items() if isinstance(feature, kind)]
+    if len(of_kind) == 1:
+        return of_kind[0]
+    expected = " or ".join(names)
+    raise DataError(f"{where} has no column {what}: expected {expected}, there is {', '.join(rows.column_names)}.")
 
 
-def _name(value: object) -> str:
-    known = {"str": "this text", "NoneType": "nothing", "BytesIO": "this file", "PosixPath": "this file"}
-    return known.get(type(value).__name__, f"a {type(value).__name__}")
+def _group_column(columns: Sequence[str], group: str | None, where: str) -> str | None:
+    if group == NO_GROUP:
+        return None
+    if group is not None and group not in columns:
+        raise DataError(f"{where} has no column {group!r} that says who wrote a sample: it has {', '.join(columns)}.")
+    return group or next((name for name in GROUPS if name in columns), None)
+
+
+def _label_names(by_split: dict, label: str, where: str) -> tuple[str, ...]:
+    import datasets
+
+    feature = by_split["train"].features[label]
+    if isinstance(feature, datasets.ClassLabel):
+        return tuple(feature.names)
+    values = set(by_split["train"][label])
+    if not all(isinstance(value, (int, str)) for value in values):
+        raise DataError(f"{where}: the column {label} holds {feature}, expected classes: whole numbers or names.")
+    return sorted_labels(map(str, values))
+
+
+def _label_numbers(rows, label: str, labels: tuple[str, ...], place: Callable[[int], str]) -> np.ndarray:
+    import datasets
+
+    values = list(rows[label])
+    if isinstance(rows.features[label], datasets.ClassLabel):
+        names = tuple(rows.features[label].names)
+        if names != labels:
+            raise DataError(f"{place(0)}: its classes are {', '.join(names)}, those of train {', '.join(labels)}.")
+        known = {number: number for number in range(len(names))}
+    else:
+        values = [str(value) for value in values]
+        known = {name: number for number, name in enumerate(labels)}
+    for row, value in enumerate(values):
+        if value not in known:
+            raise DataError(f"{place(row)}: the label {value!r} is not in the list of {len(labels)} labels.")
+    return np.array([known[value] for value in values], np.int64)
+
+
+def _bytes_of(rows, image: str, place: Callable[[int], str]) -> Callable[[int], bytes]:
+    column = rows.data.table[image].combine_chunks()
+
+    def encoded(row: int) -> bytes:
+        value = column[row].as_py()
+        if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
+            return _read_file([Path(value["path"])], 0)
+        value = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(value, bytes):
+            raise DataError(f"{place(row)}: there is no picture, but {type(value).__name__}.")
+        return value
+
+    return encoded
+
+
+def _row_place(where: str, split: str, row: int) -> str:
+    return f"{where}, split {split!r}, row {row}"
+
+
+def sorted_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """Return class names in the order that people expect: numbers by their value, before words."""
+
+    def key(name: str) -> list[tuple]:
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+    return tuple(sorted(set(names), key=key))

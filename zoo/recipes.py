@@ -9,12 +9,16 @@ from dataclasses import asdict, dataclass, replace
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random affine maps, drawn anew for every image and epoch; the background fills what moves in."""
+    """Random affine maps, drawn anew for every image and epoch.
+
+    The background of a glyph fills what moves in, the mirror image of a page.
+    """
 
     rotation: float = 0.0  # degrees, uniform in +-rotation
     scale: float = 0.0  # fraction, width and height each uniform in 1 +- scale
     shear: float = 0.0  # tangent of the shear angle, uniform in +-shear
     shift: float = 0.0  # fraction of the side, x and y each uniform in +-shift
+    contrast: float = 0.0  # fraction, distance from the image's mean times 1 +- contrast
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,19 @@ class Plateau:
     patience: int
     floor: float
     least_gain: float = 1e-4  # by how much a loss has to be lower to count, as Keras has it
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """The second phase of a training that starts from a pretrained backbone; the first trains the head alone.
+
+    BatchNorm stays as it was pretrained in both.
+    """
+
+    layers: int  # last layers of the backbone that learn besides the head
+    epochs: int  # at most, after those of the first phase
+    learning_rate: float
+    label_smoothing: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -40,12 +57,16 @@ class Recipe:
     cosine: bool = False  # learning rate falls to zero along half a cosine, after a warm-up of `warmup` epochs
     warmup: float = 0.0  # epochs of linear rise from zero
     plateau: Plateau | None = None
-    early_stopping: int | None = None  # epochs without a better validation loss
+    early_stopping: int | None = None  # epochs without a better validation score
+    watch: str = "loss"  # which validation score stops, and chooses the best epoch: "loss" or "accuracy"
     label_smoothing: float = 0.0
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
-    keep: str = "best"  # which epoch's weights: "best" on validation loss, or "last"
+    keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
     augmentation: Augmentation | None = None  # None in a `zoo` recipe: the dataset's own
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
+    backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
+    fine_tuning: FineTuning | None = None  # None: everything learns from the start
+    views: int | None = None  # samples of an epoch, where a page is seen in patches
     validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
 
     def to_dict(self) -> dict:
@@ -55,12 +76,28 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict) -> "Recipe":
         """Rebuild a recipe; an unknown field raises TypeError."""
-        nested = {"plateau": Plateau, "augmentation": Augmentation}
+        nested = {"plateau": Plateau, "augmentation": Augmentation, "fine_tuning": FineTuning}
         return cls(**{k: nested[k](**v) if k in nested and v is not None else v for k, v in values.items()})
 
     def shortened(self, epochs: int) -> "Recipe":
-        """Return this recipe cut to `epochs`, under a name of its own: its results never pass for the full recipe's."""
-        return self if epochs == self.epochs else replace(self, name=f"{self.name}-{epochs}epochs", epochs=epochs)
+        """Return this recipe cut to `epochs`, under a name of its own: its results never pass for the full recipe's.
+
+        A second phase is cut by the same share.
+        """
+        if epochs == self.epochs:
+            return self
+        second = self.fine_tuning
+        if second is not None:
+            second = replace(second, epochs=max(1, round(second.epochs * epochs / self.epochs)))
+        return replace(self, name=f"{self.name}-{epochs}epochs", epochs=epochs, fine_tuning=second)
+
+    def phases(self) -> tuple["Recipe", ...]:
+        """Return this recipe as trainings of one phase each, in their order."""
+        second = self.fine_tuning
+        if second is None:
+            return (self,)
+        changed = {key: getattr(second, key) for key in ("epochs", "learning_rate", "label_smoothing")}
+        return self, replace(self, **changed)
 
 
 # One modern default: cosine to zero, averaged weights, mild label smoothing, augmentation that knows the script.

@@ -29,6 +29,8 @@ class Architecture:
     datasets: tuple[str, ...]
     recipes: Mapping[str, Recipe]
     minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
+    backbone: str | None  # the Keras application whose pretrained weights it may start from
+    for_accelerators: bool  # a training takes hours without one: it is queued last
     seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
 
     def recipe(self, name: str) -> Recipe:
@@ -67,7 +69,15 @@ class ModelName:
         return f"{self.architecture}.{self.dataset}{recipe}{revision}"
 
 
-def register(*, datasets: tuple[str, ...] = GLYPH_SETS, minimum_size: int = 8, seeds: int = 3, **recipes: Recipe):
+def register(
+    *,
+    datasets: tuple[str, ...] = GLYPH_SETS,
+    minimum_size: int = 8,
+    backbone: str | None = None,
+    for_accelerators: bool = False,
+    seeds: int = 3,
+    **recipes: Recipe,
+):
     """Register the decorated function under its own name; keyword arguments are its recipes, `zoo` has a default.
 
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
@@ -85,7 +95,9 @@ def register(*, datasets: tuple[str, ...] = GLYPH_SETS, minimum_size: int = 8, s
                 raise ZooError(f"{build.__module__}.{name}: the recipe given as {key!r} is named {recipe.name!r}.")
         title = build.__doc__.strip().splitlines()[0].rstrip(".")
         recipes_of = MappingProxyType({"zoo": ZOO, **recipes})
-        _ARCHITECTURES[name] = Architecture(name, build, title, datasets, recipes_of, minimum_size, seeds)
+        _ARCHITECTURES[name] = Architecture(
+            name, build, title, datasets, recipes_of, minimum_size, backbone, for_accelerators, seeds
+        )
         return build
 
     return decorate

@@ -9,3 +9,15 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # published folders shipped w
 def namespace() -> str:
     """Return the user or organisation on the Hub that holds the zoo's models and datasets (`ZOO_NAMESPACE`)."""
     return os.environ.get("ZOO_NAMESPACE", "handwriting-zoo")
+
+
+def user_datasets() -> Path:
+    """Return the folder of the datasets that were made of users' own pictures (`ZOO_USER_DATASETS`)."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
+    return Path(os.environ.get("ZOO_USER_DATASETS") or cache / "handwriting-zoo" / "datasets")
+
+
+def model_folders() -> tuple[Path, ...]:
+    """Return the folders of published folders: what is shipped, then what `ZOO_MODELS` names (several as in PATH)."""
+    own = os.environ.get("ZOO_MODELS", "")
+    return (PRETRAINED, *(Path(folder).expanduser() for folder in own.split(os.pathsep) if folder))

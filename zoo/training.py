@@ -14,8 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, environment, registry
-from zoo.augmentation import augment
+from zoo import backbones, data, environment, registry, samples, transfer
 from zoo.backend import batches, keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -23,7 +22,8 @@ from zoo.recipes import Recipe
 
 log = logging.getLogger(__name__)
 
-EVALUATION_BATCH = 500  # images; large enough to be fast, small enough for AlexNet in memory
+EVALUATION_PIXELS = 500 * 28 * 28  # of a batch: large enough to be fast, small enough for AlexNet in memory
+STATISTICS_BATCH = 500  # images
 LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights must not remember its beginning
 STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on
 
@@ -38,6 +38,7 @@ class Job:
     dataset: str
     recipe: Recipe
     seed: int
+    start: str | None = None  # the published model whose weights it starts from, as `hub.resolve` takes it
 
     @property
     def model(self) -> str:
@@ -63,15 +64,19 @@ class Memory:
     """What the loop remembers from epoch to epoch, beside the arrays."""
 
     epochs: list[dict] = field(default_factory=list)  # a line an epoch: losses, accuracies, learning rate, seconds
-    best_loss: float = float("inf")  # lowest validation loss
+    best_score: float = float("-inf")  # of the watched samples: accuracy, or loss negated
     best_epoch: int = 0  # 1 is the first
+    phase: int = 0  # which phase of the recipe is at work
+    phase_start: int = 0  # epochs before it
+    backbone: dict | None = None  # where its pretrained weights came from
     plateau_loss: float = float("inf")  # lowest validation loss, as the plateau counts it
     plateau_wait: int = 0  # epochs since then, or since the last cut of the learning rate
+    fingerprint: str | None = None  # of the training data
 
     @property
     def waited(self) -> int:
-        """Epochs since the best one."""
-        return len(self.epochs) - self.best_epoch
+        """Epochs of this phase since the best one."""
+        return len(self.epochs) - max(self.best_epoch, self.phase_start)
 
 
 @dataclass(frozen=True)
@@ -116,7 +121,7 @@ def read_run(job: Job, runs: Path) -> Run | None:
         return None
     found = Job.from_dict(read_json(folder / "config.json"))
     if found != job:
-        old, new = found.recipe.to_dict(), job.recipe.to_dict()
+        old, new = ({**j.recipe.to_dict(), "start": j.start} for j in (found, job))
         changed = ", ".join(f"{k} {old.get(k)!r} -> {new[k]!r}" for k in new if old.get(k) != new[k])
         raise ZooError(f"{folder} was trained by another recipe ({changed}); move it away or choose another --runs.")
     return Run.read(folder) if (folder / "history.json").exists() else None
@@ -128,7 +133,7 @@ def build(job: Job) -> "keras.Model":
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(job.recipe.precision)
     try:
-        model = registry.create_model(job.architecture, spec.image_shape, len(spec.labels))
+        model = registry.create_model(job.architecture, spec.input_shape, len(spec.labels))
     finally:
         keras.config.set_dtype_policy(policy)
     model.layers[-1].dtype_policy = "float32"  # a softmax in eight bits of mantissa would not sum to one
@@ -149,11 +154,11 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     """
     if run := read_run(job, runs):
         return run
-    train_split, validation = _splits(job)
     folder = job.folder(runs)
+    loop = _Loop(job, folder, samples.of(job.dataset, job.recipe), progress)
     write_json(folder / "config.json", job.to_dict())
     with _log_file(folder / "training.log"):
-        history = _Loop(job, folder, train_split, validation, progress).run()
+        history = loop.run()
     write_json(folder / "environment.json", {**environment.describe(), "devices": _devices()})
     write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
     (folder / _Loop.CHECKPOINT).unlink()
@@ -165,32 +170,36 @@ class _Loop:
 
     CHECKPOINT = "checkpoint.npz"
 
-    def __init__(self, job: Job, folder: Path, train_split: data.Split, validation: data.Split, progress: Progress):
-        self.job, self.recipe, self.folder, self.progress = job, job.recipe, folder, progress
-        self.images, self.fingerprint = train_split.images, train_split.fingerprint
-        self.validation = validation
-        self.targets = self._one_hot(train_split.labels)
+    def __init__(self, job: Job, folder: Path, seen: "samples.Glyphs | samples.Pages", progress: Progress):
+        self.job, self.folder, self.progress = job, folder, progress
+        self.phases = job.recipe.phases()
+        self.samples, self.watched = seen, seen.watch()
         keras.utils.set_random_seed(job.seed)
         self.model = build(job)
-        self.optimizer = self._compile()
-        self.memory = Memory()
+        self.start = transfer.start(self.model, job.architecture, job.dataset, job.start) if job.start else None
+        self.memory = Memory(fingerprint=seen.train.fingerprint)
         self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
+        self._start()
 
     def run(self) -> dict:
         """Train to the end, from the checkpoint if there is one, and save the kept weights."""
-        self._restore()
-        while not self._finished():
-            self._epoch()
-            self._checkpoint()
+        while True:
+            while not self._finished():
+                self._epoch()
+                self._checkpoint()
+            if self.memory.phase + 1 == len(self.phases):
+                break
+            self._next_phase()
         with self._kept_weights():
-            # On the dataset's own samples, whatever share a document stops by: so that recipes compare.
-            validation = self._score(data.load(self.job.dataset, "validation"))
+            validation = self._score(*self.samples.validation(self.job.dataset))
             with replacing(self.folder / "model.weights.h5") as staged:
                 self.model.save_weights(staged)
         epochs = self.memory.epochs
         return {
-            "fingerprint": self.fingerprint,
-            "samples": {"train": len(self.images), "validation": len(self.validation)},
+            "fingerprint": self.samples.train.fingerprint,
+            **({"start": self.start} if self.start else {}),
+            **({"backbone": self.memory.backbone} if self.memory.backbone else {}),
+            "samples": {"train": self.samples.count, "validation": len(self.watched[0])},
             "kept_epoch": self.memory.best_epoch if self.recipe.keep == "best" else len(epochs),
             "validation": validation,
             "training_seconds": round(sum(epoch["seconds"] for epoch in epochs), 1),
@@ -199,16 +208,48 @@ class _Loop:
 
     # Setting up
 
+    @property
+    def recipe(self) -> Recipe:
+        """The phase that is at work."""
+        return self.phases[self.memory.phase]
+
+    def _start(self) -> None:
+        """Set out from the checkpoint, else from pretrained or fresh weights."""
+        path = self.folder / self.CHECKPOINT
+        if path.exists():
+            return self._restore(path)
+        if (source := self.recipe.backbone_weights) and not self.start:
+            self.memory.backbone = backbones.load(self.model, registry.get(self.job.architecture), source)
+        self.optimizer = self._compile()
+
+    def _next_phase(self) -> None:
+        """Go on from the weights that the phase leaves."""
+        with self._kept_weights():
+            weights = self.model.get_weights()
+        self.model.set_weights(weights)
+        self.memory.phase += 1
+        self.memory.phase_start = len(self.memory.epochs)
+        self.memory.plateau_loss, self.memory.plateau_wait = float("inf"), 0
+        self.optimizer = self._compile()
+        self._checkpoint()
+
     def _one_hot(self, labels: np.ndarray) -> np.ndarray:
         return np.eye(len(data.get(self.job.dataset).labels), dtype=np.float32)[labels]
 
     @property
     def _steps(self) -> int:
         """Batches in an epoch, the last one included."""
-        return -(-len(self.images) // self.recipe.batch_size)
+        return -(-self.samples.count // self.recipe.batch_size)
+
+    @property
+    def _total_epochs(self) -> int:
+        """Epochs of all phases, at most."""
+        return sum(phase.epochs for phase in self.phases)
 
     def _compile(self):
         recipe = self.recipe
+        if recipe.fine_tuning is not None:
+            backbones.set_learning(self.model, recipe.fine_tuning.layers if self.memory.phase else 0)
         settings = {} if recipe.momentum is None else {"momentum": recipe.momentum}
         if recipe.weight_average is not None:
             span = LONGEST_AVERAGE * self._steps * recipe.epochs
@@ -249,20 +290,18 @@ class _Loop:
         number = len(memory.epochs)
         # Drawn from (seed, epoch) alone, so that the epoch is the same however often the run was stopped before it.
         rng = np.random.default_rng([self.job.seed, number])
-        order = rng.permutation(len(self.images))
-        images = self.images[order]
-        if recipe.augmentation is not None:
-            images = augment(images, recipe.augmentation, rng)
+        images, labels = self.samples.epoch(rng)
         rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
         logs = self.model.fit(
-            **batches(images, self.targets[order], recipe.batch_size),
+            **batches(images, self._one_hot(labels), recipe.batch_size),
             shuffle=False,
             verbose=0,
             callbacks=[self._progress_callback(number)],
         ).history
         with self._averaged_weights():
-            validation = self._score(self.validation)
-            better = validation["loss"] < memory.best_loss
+            validation = self._score(*self.watched)
+            score = validation["accuracy"] if recipe.watch == "accuracy" else -validation["loss"]
+            better = score > memory.best_score
             if better and recipe.keep == "best":
                 self.kept = self.model.get_weights()
         memory.epochs.append(
@@ -276,19 +315,19 @@ class _Loop:
             }
         )
         if better:
-            memory.best_loss, memory.best_epoch = validation["loss"], number + 1
+            memory.best_score, memory.best_epoch = score, number + 1
         if recipe.plateau is not None:
             self._lower_rate_on_plateau(validation["loss"])
         log.info(
             "%s seed %d epoch %d/%d: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, %.1f s",
-            self.job.model, self.job.seed, number + 1, recipe.epochs,
+            self.job.model, self.job.seed, number + 1, self._total_epochs,
             *list(memory.epochs[-1].values())[:4], memory.epochs[-1]["seconds"],
         )  # fmt: skip
 
     def _finished(self) -> bool:
         patience = self.recipe.early_stopping
         impatient = patience is not None and self.memory.waited >= patience
-        return impatient or len(self.memory.epochs) >= self.recipe.epochs
+        return impatient or len(self.memory.epochs) - self.memory.phase_start >= self.recipe.epochs
 
     def _lower_rate_on_plateau(self, loss: float) -> None:
         plateau, memory = self.recipe.plateau, self.memory
@@ -300,14 +339,14 @@ class _Loop:
             self.optimizer.learning_rate = max(rate * plateau.factor, plateau.floor)
             memory.plateau_wait = 0
 
-    def _score(self, split: data.Split) -> dict[str, float]:
-        samples = batches(split.images, self._one_hot(split.labels), EVALUATION_BATCH)
-        scores = self.model.evaluate(**samples, verbose=0, return_dict=True)
+    def _score(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+        size = max(1, EVALUATION_PIXELS // images[0].size)
+        scores = self.model.evaluate(**batches(images, self._one_hot(labels), size), verbose=0, return_dict=True)
         return {"loss": scores["loss"], "accuracy": scores["accuracy"]}
 
     def _progress_callback(self, number: int):
         def tell(batch: int, logs: dict) -> None:
-            self.progress((number + (batch + 1) / self._steps) / self.recipe.epochs)
+            self.progress((number + (batch + 1) / self._steps) / self._total_epochs)
 
         return keras.callbacks.LambdaCallback(on_train_batch_end=tell)
 
@@ -343,18 +382,17 @@ class _Loop:
         Inputs are as in training, so that augmentation and dropout are seen as they were.
         """
         layers = [x for x in self.model._flatten_layers() if isinstance(x, keras.layers.BatchNormalization)]
+        layers = [layer for layer in layers if layer.trainable]  # a frozen one keeps those it was pretrained with
         if not layers:
             return
         rng = np.random.default_rng([self.job.seed, len(self.memory.epochs), 1])
-        images = self.images[rng.permutation(len(self.images))[:STATISTICS_SAMPLES]]
-        if self.recipe.augmentation is not None:
-            images = augment(images, self.recipe.augmentation, rng)
+        images, _ = self.samples.epoch(rng, STATISTICS_SAMPLES)
         momenta = [layer.momentum for layer in layers]
         states = [keras.ops.convert_to_numpy(v) for v in self._random_states()]
-        for n, start in enumerate(range(0, len(images), EVALUATION_BATCH)):
+        for n, start in enumerate(range(0, len(images), STATISTICS_BATCH)):
             for layer in layers:
                 layer.momentum = n / (n + 1)  # the plain mean over the batches so far
-            self.model(images[start : start + EVALUATION_BATCH], training=True)
+            self.model(images[start : start + STATISTICS_BATCH], training=True)
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
         for variable, state in zip(self._random_states(), states, strict=True):
@@ -376,26 +414,17 @@ class _Loop:
         with replacing(self.folder / self.CHECKPOINT) as staged:
             np.savez(staged, memory=json.dumps(asdict(self.memory)), **arrays)
 
-    def _restore(self) -> None:
-        path = self.folder / self.CHECKPOINT
-        if not path.exists():
-            return
+    def _restore(self, path: Path) -> None:
         with np.load(path) as saved:
             self.memory = Memory(**json.loads(saved["memory"].item()))
+            if self.memory.fingerprint not in (None, self.samples.train.fingerprint):
+                raise ZooError(f"{self.folder} was begun on other data: move it away or choose another --runs.")
+            self.memory.fingerprint = self.samples.train.fingerprint
+            self.optimizer = self._compile()
             for i, variable in enumerate(self._variables()):
                 variable.assign(saved[f"variable-{i}"])
             self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved.files))]
         log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
-
-
-def _splits(job: Job) -> tuple[data.Split, data.Split]:
-    """Return the samples to train on and to choose on: the dataset's own, or the share that a document names."""
-    share = job.recipe.validation_share
-    if share is None:
-        return data.load(job.dataset, "train"), data.load(job.dataset, "validation")
-    rows = data.load(job.dataset, "train+validation")
-    held_out = np.arange(len(rows)) >= round(len(rows) * (1 - share))
-    return rows.take(~held_out), rows.take(held_out)
 
 
 def _devices() -> list[str]:

@@ -1,12 +1,11 @@
-"""The *Leaderboard* tab: the table and its front, a model's page, two models head to head, the datasets.
+"""The *Leaderboard* tab: the table and its front, two models head to head, the datasets.
 
 `leaderboard` is also the Space's `/leaderboard` endpoint. Pages are pure functions of the frame in the modules beside
 this one; here they are only wired to what a visitor touches.
 """
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -14,10 +13,10 @@ import numpy as np
 import pandas as pd
 
 import zoo
-from leaderboard import downloads, snapshot, table
-from leaderboard.tabs import compare, datasets, model, rows
-from leaderboard.tabs.markup import VISIT
-from zoo.settings import PRETRAINED
+from leaderboard import downloads, table
+from leaderboard.tabs import compare, datasets, rows
+from leaderboard.tabs.live import Live
+from leaderboard.tabs.places import QUIET, Places, page_of_links
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
@@ -35,78 +34,50 @@ dark (`__theme=dark`):
 ```html
 <iframe src="https://…/?tab=leaderboard&dataset=mnist&embed=1" width="100%" height="720"></iframe>
 ```"""
-QUIET = {"show_progress": "hidden", "api_visibility": "private"}
 
 
-@dataclass(frozen=True)
-class Links:
-    """The places of the board that an address can name.
-
-    place: parts of an address, such as {"model": "lenet5.mnist"} -> what becomes of the components of the board.
-    targets: those components.
-    """
-
-    place: Callable[[Mapping[str, str]], dict]
-    targets: list
-
-    def follow(self, demo: gr.Blocks, tabs: gr.Tabs) -> None:
-        """Let the page open where its address says; `tabs` are those that the board is one of."""
-
-        def open_page(request: gr.Request):
-            parts = dict(request.query_params)
-            if parts.get("tab") != "leaderboard":
-                return {tabs: gr.skip()}
-            return {tabs: gr.Tabs(selected="leaderboard"), **self.place(parts)}
-
-        demo.load(open_page, None, [tabs, *self.targets], **QUIET)
-
-
-def tab() -> Links:
+def tab() -> Places:
     """Build the tab inside a `gr.Blocks` from the records as they are now, with its endpoint `/leaderboard`."""
-    frame = snapshot.load()
+    frame = Live()
     with gr.Tabs(elem_id="board-views") as views:
         with gr.Tab("Ranking", id="ranking"):
-            dataset, *ranking_pages = _ranking(frame)
-        with gr.Tab("Model", id="model"):
-            place_model, *model_targets = _model(frame)
+            renew, files, dataset, *ranking_pages = _ranking(frame)
         with gr.Tab("Compare", id="compare"):
             place_pair, *pair_targets = _compare(frame)
         with gr.Tab("Datasets", id="datasets"):
             gr.HTML(datasets.page(), apply_default_css=False, elem_id="board-datasets")
 
     def place(parts: Mapping[str, str]) -> dict:
-        if "model" in parts:
-            return {views: gr.Tabs(selected="model"), **place_model(parts["model"])}
         if parts.get("view") == "compare":
             return {views: gr.Tabs(selected="compare"), **place_pair(parts.get("first"), parts.get("second"))}
         if parts.get("view") == "datasets":
             return {views: gr.Tabs(selected="datasets")}
         chosen = parts.get("dataset")
-        known = chosen == OVERALL or chosen in set(frame["dataset"])
+        known = chosen == OVERALL or chosen in set(frame()["dataset"])
         return {views: gr.Tabs(selected="ranking"), **({dataset: chosen} if known else {})}
 
-    def visit(event: gr.EventData):
-        return place(event._data)
+    def holds(parts: Mapping[str, str]) -> bool:
+        return parts.get("tab") == "leaderboard"
 
-    targets = [views, dataset, *model_targets, *pair_targets]
-    for page in (*ranking_pages, model_targets[1], pair_targets[2]):
-        page.visit(visit, None, targets, **QUIET)
+    def fresh() -> dict:
+        return {**renew(), **{choice: gr.update(choices=frame.recorded()) for choice in pair_targets[:2]}}
+
     _endpoint(frame)
-    return Links(place, targets)
+    targets = [views, dataset, *pair_targets, *ranking_pages, *files]
+    return Places("leaderboard", holds, place, targets, [*ranking_pages, pair_targets[-1]], frame.since_start(fresh))
 
 
-def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
-    """Build the table, its controls and its front; return the choice of the dataset and the two pages."""
-    names = frame["dataset"].value_counts().index.tolist()
-    choices = [*names, *([OVERALL] if len(names) > 1 else [])]
-    first = names[0] if names else None
+def _ranking(frame: Live) -> tuple:
+    """Build the table and its front; return what renews them, the downloads, the choice of the dataset, the pages."""
+    choices = _datasets(frame())
+    first = choices[0] if choices else None
     dataset = gr.Radio(choices, value=first, label="Dataset", elem_id="board-dataset")
     with gr.Row(elem_id="board-tools"):
         search = gr.Textbox(placeholder="Search", show_label=False, elem_id="board-search", scale=3)
         size = gr.Dropdown(list(SIZES), value="any size", show_label=False, elem_id="board-size", scale=1)
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
         status, recipe, licence = (
-            gr.CheckboxGroup(_values(frame, name), label=name.capitalize(), elem_id=f"board-{name}")
+            gr.CheckboxGroup(_values(frame(), name), label=name.capitalize(), elem_id=f"board-{name}")
             for name in ("status", "recipe", "licence")
         )
         columns = gr.CheckboxGroup(
@@ -116,14 +87,16 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
             elem_id="board-columns",
         )
     order = gr.State({"sort": "rank", "descending": False, "limit": 100})
-    board = _html(rows.render(frame, table.Query(dataset=first)), "board-table")
+    board = page_of_links(rows.render(frame(), table.Query(dataset=first)), "board-table")
     costs = [(title, name) for name, title in rows.COSTS.items()]
     cost = gr.Radio(costs, value="parameters", label="Accuracy over", elem_id="board-cost")
-    front = _html(rows.front(frame, first, "parameters"), "board-front")
+    front = page_of_links(rows.front(frame(), first, "parameters"), "board-front")
     gr.HTML(rows.legend(), apply_default_css=False)
     with gr.Row(elem_id="board-downloads"):
-        for kind, path in downloads.write(frame, Path(downloads.own_folder().name)).items():
-            gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
+        files = {
+            kind: gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
+            for kind, path in downloads.write(frame(), Path(downloads.own_folder().name)).items()
+        }
     with gr.Accordion("Use these figures elsewhere", open=False):
         gr.Markdown(EMBED)
 
@@ -140,17 +113,17 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
         )
         limit = chosen[order]["limit"]
         if query.dataset is None:
-            page = rows.overall(frame) + rows.render(frame, query, ["dataset", *chosen[columns]], limit)
+            page = rows.overall(frame()) + rows.render(frame(), query, ["dataset", *chosen[columns]], limit)
             return {board: page, front: gr.HTML(visible=False), cost: gr.Radio(visible=False)}
-        drawn = rows.front(table.select(frame, query), query.dataset, chosen[cost])
-        page = rows.render(frame, query, chosen[columns], limit)
+        drawn = rows.front(table.select(frame(), query), query.dataset, chosen[cost])
+        page = rows.render(frame(), query, chosen[columns], limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: dict, event: gr.EventData) -> dict:
         asked = event._data
         if asked.get("sort") not in table.BY_NAME:
             return before
-        limit = min(max(int(asked.get("limit", 100)), 1), len(frame) + 100)
+        limit = min(max(int(asked.get("limit", 100)), 1), len(frame()) + 100)
         return {"sort": asked["sort"], "descending": bool(asked.get("descending")), "limit": limit}
 
     shown = {"fn": show, "inputs": {dataset, search, size, status, recipe, licence, columns, order, cost},
@@ -161,47 +134,37 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
     for control in (dataset, search):
         control.change(**shown)
     board.order(reorder, order, order, **QUIET).then(**shown)
-    return dataset, board, front
+
+    def fresh() -> dict:
+        paths = downloads.write(frame(), Path(downloads.own_folder().name))
+        return {
+            dataset: gr.update(choices=_datasets(frame())),
+            board: rows.render(frame(), table.Query(dataset=first)),
+            front: rows.front(frame(), first, "parameters"),
+            **{files[kind]: gr.update(value=path) for kind, path in paths.items()},
+        }
+
+    return fresh, [*files.values()], dataset, board, front
 
 
-def _model(frame: pd.DataFrame) -> tuple:
-    """Build the page of a model; return what places a model there, and the components that it sets."""
-    models = _recorded(frame)
-    choice = gr.Dropdown(models, value=None, label="Model", elem_id="board-model")
-    page = _html('<p class="quiet">Choose a model here, or follow its name in the ranking.</p>', "board-page")
-    with gr.Accordion("Its card", open=False, visible=False) as card:
-        text = gr.Markdown()
-
-    def show(name: str | None) -> dict:
-        published = PRETRAINED / name if name in zoo.list_models() else None
-        said = model.card(published)
-        return {page: model.page(name, frame, published), card: gr.Accordion(visible=bool(said)), text: said}
-
-    def place(name: str) -> dict:
-        return {choice: name if name in models else None, **show(name)}
-
-    choice.input(show, choice, [page, card, text], **QUIET)
-    return place, choice, page, card, text
-
-
-def _compare(frame: pd.DataFrame) -> tuple:
+def _compare(frame: Live) -> tuple:
     """Build the comparison; return what places two models there, and the components that it sets."""
-    models = _recorded(frame)
+    models = frame.recorded()
     with gr.Row(elem_id="board-pick"):
         first = gr.Dropdown(models, value=None, label="First", elem_id="board-first")
         second = gr.Dropdown(models, value=None, label="Second", elem_id="board-second")
-    page = _html(compare.page(None, None, frame), "board-pair")
+    page = page_of_links(compare.page(None, None, frame()), "board-pair")
 
     def place(a: str | None, b: str | None) -> dict:
-        known = {side: name if name in models else None for side, name in ((first, a), (second, b))}
-        return {**known, page: compare.page(a, b, frame)}
+        known = {side: name if name in frame.recorded() else None for side, name in ((first, a), (second, b))}
+        return {**known, page: compare.page(a, b, frame())}
 
     for side in (first, second):
-        side.input(lambda a, b: compare.page(a, b, frame), [first, second], page, **QUIET)
+        side.input(lambda a, b: compare.page(a, b, frame()), [first, second], page, **QUIET)
     return place, first, second, page
 
 
-def _endpoint(frame: pd.DataFrame) -> None:
+def _endpoint(frame: Live) -> None:
     """Add the endpoint `/leaderboard`."""
 
     def leaderboard(dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False) -> list:
@@ -220,19 +183,16 @@ def _endpoint(frame: pd.DataFrame) -> None:
         if sort not in table.BY_NAME:
             raise gr.Error(str(zoo.UnknownName("column", sort, table.BY_NAME)), print_exception=False)
         query = table.Query(dataset=dataset, search=search, sort=sort, descending=descending)
-        return downloads.as_json(table.select(frame, query))
+        return downloads.as_json(table.select(frame(), query))
 
     gr.api(leaderboard, api_name="leaderboard", api_description=inspect.getdoc(leaderboard))
 
 
-def _html(value: str, elem_id: str) -> gr.HTML:
-    """Return a page whose links are followed by the events `visit` and `order`."""
-    return gr.HTML(value, js_on_load=VISIT, apply_default_css=False, elem_id=elem_id)
-
-
-def _recorded(frame: pd.DataFrame) -> list[str]:
-    return frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
-
-
 def _values(frame: pd.DataFrame, column: str) -> list[str]:
     return sorted(value for value in frame[column].unique() if value)
+
+
+def _datasets(frame: pd.DataFrame) -> list[str]:
+    """Return what the ranking can be of: every dataset, the one with the most rows first, and all together."""
+    names = frame["dataset"].value_counts().index.tolist()
+    return [*names, *([OVERALL] if len(names) > 1 else [])]

@@ -1,4 +1,4 @@
-"""Small pieces of HTML that every page of the board uses. Whatever comes from a record is escaped here."""
+"""Small pieces of HTML that every page of records uses. Whatever comes from a record is escaped here."""
 
 import base64
 import html
@@ -17,12 +17,17 @@ esc = html.escape
 
 
 def address(**parts: str) -> str:
-    """Return the deep link to a place of the board, for example `address(model="lenet5.mnist")`."""
-    return "?" + urlencode({"tab": "leaderboard", **parts})
+    """Return the deep link to a place, for example `address(model="lenet5.mnist")`; see `_place`."""
+    return "?" + urlencode(_place(parts))
+
+
+def _place(parts: dict[str, str]) -> dict[str, str]:
+    """Return the parts of an address with the tab that it is in: a model's page, or else the board."""
+    return {"tab": "models" if "model" in parts else "leaderboard", **parts}
 
 
 def link(inner: str, css: str = "", style: str = "", **parts: str) -> str:
-    """Return a link to a place of the board, which the page follows without loading anew.
+    """Return a link to a place, which the page follows without loading anew.
 
     Args:
         inner: HTML.
@@ -31,7 +36,7 @@ def link(inner: str, css: str = "", style: str = "", **parts: str) -> str:
         parts: of the address; they are also what the `visit` event tells the server.
     """
     extra = f' class="{css}"' * bool(css) + f' style="{style}"' * bool(style)
-    return f'<a href="{esc(address(**parts))}" data-visit="{esc(json.dumps(parts))}"{extra}>{inner}</a>'
+    return f'<a href="{esc(address(**parts))}" data-visit="{esc(json.dumps(_place(parts)))}"{extra}>{inner}</a>'
 
 
 def name(model: str) -> str:
@@ -73,7 +78,7 @@ def grid(header: Iterable[str], rows: Iterable[Iterable[str]], css: str = "") ->
 
 
 def picture(image: np.ndarray, alt: str) -> str:
-    """Return an <img> of uint8 (H, W)."""
+    """Return an <img> of uint8 (H, W), or (H, W, 4) for blue, green, red and opacity."""
     png = base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
     return (
         f'<img src="data:image/png;base64,{png}" alt="{esc(alt)}" width="{image.shape[1]}" height="{image.shape[0]}">'

@@ -6,27 +6,49 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import results, table
+from leaderboard import reporting, results, table
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
+from leaderboard.tabs import report
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import address, badge, esc, facts, grid, link, message, name, picture, written
 from zoo import data
-from zoo.files import read_json
+from zoo.cards import worst_pairs
 
 KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "robustness", "expected_calibration_error",
        "negative_log_likelihood", "parameters", "multiply_adds", "file_size", "latency", "throughput", "training_time",
        "efficiency_score")  # fmt: skip
 HARDEST = 24  # pictures on the page
+CONFUSIONS = 6  # that are listed
 
 
-def page(model: str, rows: pd.DataFrame, published: Path | None, folder: Path | None = None) -> str:
+def index(rows: pd.DataFrame) -> str:
+    """Return every model that was measured as a link to its page, by dataset, the best first."""
+    known = rows[rows["status"].isin([table.VERIFIED, table.STALE])]
+    if known.empty:
+        return message("No model is recorded yet: python scripts/train_all.py trains and records them.")
+    groups = []
+    for dataset, found in known.groupby("dataset", sort=False):
+        title = data.DATASETS[dataset].title if dataset in data.DATASETS else str(dataset)
+        cards = "".join(
+            link(
+                f"<strong>{name(row['model'])}</strong><b>{written('accuracy', row['accuracy'])}%</b>"
+                f"<small>{written('parameters', row['parameters'])} parameters{badge(row['status'])}</small>",
+                css="card",
+                model=row["model"],
+            )
+            for row in found.sort_values("accuracy", ascending=False).to_dict("records")
+        )
+        groups.append(f'<section><h3>{esc(title)}</h3><div class="cards">{cards}</div></section>')
+    return f'<article class="page index" data-address="{esc(address(tab="models"))}">{"".join(groups)}</article>'
+
+
+def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     """Return a model's page as HTML; a record that is missing or broken is a sentence that says so.
 
     Args:
         model: its name on the board.
         rows: the frame.
-        published: its published folder on this disk, for the curves; None if it is not here.
         folder: of the records.
     """
     row = rows[rows["model"] == model]
@@ -40,12 +62,13 @@ def page(model: str, rows: pd.DataFrame, published: Path | None, folder: Path | 
     result = results.read(results.path_of(model, row["dataset"], folder))
     if isinstance(result, Broken):
         return message(f"This record is broken. {result.reason}")
-    predictions = results.predictions(result, folder)
+    predictions, kept = results.predictions(result, folder), reporting.read(result, folder)
     return (
         f'<article class="page" data-address="{esc(address(model=model))}">{_head(result, row)}'
         f"<section>{facts((table.BY_NAME[key].title, written(key, row[key]) or '–') for key in KEY)}</section>"
-        f"{_use(result)}{_classes(result)}{_hardest(result, predictions)}"
-        f'<div class="pair">{_corruptions(result)}{_curves(published)}</div>{_provenance(result)}</article>'
+        f"{_use(result)}{_classes(result)}{_read(result, predictions, kept)}"
+        f"{report.confidence(predictions, kept)}{_corruptions(result)}"
+        f"{report.training(kept, result.model)}{report.inside(kept)}{_provenance(result)}</article>"
     )
 
 
@@ -63,7 +86,8 @@ def card(published: Path | None) -> str:
 def _head(result: Result, row: pd.Series) -> str:
     low, high = result.accuracy_interval
     spread = result.spread("accuracy")
-    place = f"rank {written('rank', row['rank'])} on {esc(result.dataset)}" if row["rank"] == row["rank"] else "no rank"
+    place = f"rank {written('rank', row['rank'])}" if row["rank"] == row["rank"] else "no rank"
+    place += f" on {link(esc(result.dataset), dataset=result.dataset)}"
     claimed = result.claimed
     claim = f"<p>Claimed: {100 * claimed['accuracy']:.2f}% ({esc(claimed['source'])}).</p>" if claimed else ""
     stale = f'<p class="warning">Stale: {esc(result.stale)}.</p>' if result.stale else ""
@@ -78,6 +102,8 @@ def _head(result: Result, row: pd.Series) -> str:
 
 
 def _use(result: Result) -> str:
+    if result.submission:
+        return _sent(result)
     load = f'from zoo import load_model, load_predictor\n\nmodel = load_model("{result.model}")  # Keras\n'
     load += f'predictor = load_predictor("{result.model}")  # ONNX Runtime'
     again = f"python scripts/evaluate.py {result.model} --check"
@@ -85,6 +111,26 @@ def _use(result: Result) -> str:
         f'<div class="pair"><section><h3>Load it</h3><pre>{esc(load)}</pre></section>'
         f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
         "<p>It reads the test set with these weights and says whether this row still holds.</p></section></div>"
+    )
+
+
+def _sent(result: Result) -> str:
+    """Return who sent a submission, and how it is measured again."""
+    sent = result.submission
+    link = f'<a href="{esc(sent["paper"])}" rel="nofollow noopener ugc">{esc(sent["paper"])}</a>'
+    pairs = [
+        ("Sent by", esc(sent["user"])),
+        ("Trained on", esc(sent["declaration"])),
+        ("Licence", esc(result.licence)),
+        *([("Paper", link)] if sent["paper"].startswith(("https://", "http://")) else []),
+        *([("From", esc(sent["source"]))] if sent["source"] != "upload" else []),
+        ("Submission", f'<a href="?tab=submit&amp;submission={esc(sent["id"])}">{esc(sent["id"])}</a>'),
+    ]
+    again = f"python scripts/evaluate_submissions.py --again {sent['id']}"
+    return (
+        f'<div class="pair"><section class="provenance"><h3>Submission</h3>{facts(pairs)}</section>'
+        f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
+        "<p>It goes through the sandbox once more, and says whether this row still holds.</p></section></div>"
     )
 
 
@@ -100,9 +146,11 @@ def _classes(result: Result) -> str:
         ),
         "classes",
     )
+    scores += '<p class="quiet">Recall is also the accuracy within a class.</p>'
     return (
         f'<div class="pair"><section><h3>Class by class</h3>{scores}</section>'
-        f"<section><h3>What is read as what</h3>{_confusion(result, labels)}</section></div>"
+        f"<section><h3>What is read as what</h3>{_confusion(result, labels)}"
+        f"<h4>Most often</h4>{_confusions(result)}</section></div>"
     )
 
 
@@ -125,28 +173,49 @@ def _confusion(result: Result, labels: list[str]) -> str:
     )
 
 
-def _hardest(result: Result, predictions: Predictions | None) -> str:
+def _confusions(result: Result) -> str:
+    pairs = worst_pairs(result.confusion, [str(entry["label"]) for entry in result.per_class], CONFUSIONS)
+    most = max((count for _, _, count in pairs), default=1)
+    bars = "".join(
+        f"<li><span><bdi>{esc(true)}</bdi> → <bdi>{esc(read)}</bdi></span>"
+        f'<span class="track"><i style="width:{100 * count / most:.1f}%"></i></span><span>{count}</span></li>'
+        for true, read, count in pairs
+    )
+    return f'<ul class="amounts short">{bars}</ul>' if bars else '<p class="quiet">No mistakes.</p>'
+
+
+def _read(result: Result, predictions: Predictions | None, kept: reporting.Report | None) -> str:
+    """Return samples that are read right, where they are kept, and those that were the hardest."""
     if predictions is None:
         return ""
-    shown = min(HARDEST, len(predictions.hardest))
-    pictures = samples(result, predictions, range(shown))
+    right = ""
+    if kept is not None and len(kept.right):
+        shown = _pictures(result, predictions, kept.right, kept.right_images)
+        right = f'<section><h3>Read right</h3><p class="quiet">Test samples of every class.</p>{shown}</section>'
+    hardest = samples(result, predictions, range(min(HARDEST, len(predictions.hardest))))
     return (
-        f'<section><h3>Hardest samples</h3><p class="quiet">Test samples whose true class got the least probability: '
-        f"true class → what was read, and how surely.</p>{pictures}</section>"
+        f'{right}<section><h3>Hardest samples</h3><p class="quiet">Test samples whose true class got the least '
+        f"probability: true class → what was read, and how surely.</p>{hardest}</section>"
     )
 
 
 def samples(result: Result, predictions: Predictions, which) -> str:
     """Return pictures of stored samples; `which` counts among the hardest."""
+    which = list(which)
+    return _pictures(result, predictions, predictions.hardest[which], predictions.images[which])
+
+
+def _pictures(result: Result, predictions: Predictions, rows: np.ndarray, images: np.ndarray) -> str:
     labels = [str(entry["label"]) for entry in result.per_class]
     figures = []
-    for n in which:
-        sample = int(predictions.hardest[n])
+    for sample, image in zip(map(int, rows), images, strict=True):
         truth, read = labels[predictions.labels[sample]], labels[predictions.predicted[sample]]
-        sure = float(predictions.confidence[sample])
         alt = f"test sample {sample}: {truth} read as {read}"
-        caption = f"<b>{esc(truth)}</b> → {esc(read)} <small>{sure:.0%}</small>"
-        figures.append(f"<figure>{picture(predictions.images[n], alt)}<figcaption>{caption}</figcaption></figure>")
+        # Set apart, or Arabic letters would turn the arrow's sides around.
+        answer = f"<bdi>{esc(read)}</bdi>"
+        answer = f"<b><bdi>{esc(truth)}</bdi></b> → {answer}" if truth != read else f"<b>{answer}</b>"
+        caption = f"{answer} <small>{float(predictions.confidence[sample]):.0%}</small>"
+        figures.append(f"<figure>{picture(image, alt)}<figcaption>{caption}</figcaption></figure>")
     return f'<div class="samples">{"".join(figures)}</div>'
 
 
@@ -156,24 +225,7 @@ def _corruptions(result: Result) -> str:
         f'<span class="track"><i style="width:{100 * score:.1f}%"></i></span><span>{100 * score:.1f}</span></li>'
         for kind, score in (("none", result.shipped("accuracy")), *result.corruptions.items())
     )
-    return f'<section><h3>Accuracy under corruption, %</h3><ul class="corruptions">{bars}</ul></section>'
-
-
-def _curves(published: Path | None) -> str:
-    path = None if published is None else published / "history.json"
-    if path is None or not path.is_file():
-        missing = "Its curves come with the weights, which are not here."
-        return f'<section><h3>Training</h3><p class="quiet">{missing}</p></section>'
-    epochs = read_json(path)["epochs"]
-    numbers = list(range(1, len(epochs) + 1))
-    training, validation = ([100 * (1 - epoch[key]) for epoch in epochs] for key in ("accuracy", "validation_accuracy"))
-    positive = [max(error, 0.01) for error in (*training, *validation)]
-    axes = Axis.over("epoch", numbers), Axis.over("error %, on a logarithmic scale", positive, log=True)
-    lines = [
-        Line(numbers, positive[: len(epochs)], "muted", "training, augmented and with dropout"),
-        Line(numbers, positive[len(epochs) :], "accent", "validation"),
-    ]
-    return f"<section><h3>Training</h3>{plot(*axes, lines, css='curves')}</section>"
+    return f'<section><h3>Accuracy under corruption, %</h3><ul class="amounts">{bars}</ul></section>'
 
 
 def _provenance(result: Result) -> str:
@@ -187,9 +239,9 @@ def _provenance(result: Result) -> str:
                     f"training <code>{esc(result.training_fingerprint[:16])}</code>"),
         ("Chosen by", f"{esc(result.selection)}, among seeds {', '.join(str(s.seed) for s in result.seeds)}"),
         ("Recipe", esc(", ".join(f"{key} {_said(value)}" for key, value in recipe.items() if value is not None))),
-        ("Trained on", esc(f"{environment.get('processor')}, {', '.join(environment.get('devices', []))}, at commit "
-                           f"{environment.get('commit')}")),
-        ("Versions", esc(versions)),
+        ("Trained on", esc(f"{environment['processor']}, {', '.join(environment.get('devices', []))}, at commit "
+                           f"{environment.get('commit')}") if environment.get("processor") else "elsewhere"),
+        ("Versions", esc(versions) or "–"),
         ("Speed", f"{esc(speed['hardware'])}; {speed['images']} single images and {speed['batches']} batches, load "
                   f"{speed['load']}, {_when(speed['date'])}; again: <code>python scripts/measure_speed.py</code>"
                   if speed else "not measured yet: <code>python scripts/measure_speed.py</code>"),
@@ -217,11 +269,12 @@ def _provenance(result: Result) -> str:
             for h in measured
         ),
     )
+    again = link("All models", tab="models")
     return (
         f'<section class="provenance"><h3>Where these figures come from</h3>{facts(pairs)}</section>'
         f'<div class="pair"><section><h3>Every seed</h3>{seeds}</section>'
         f"<section><h3>This row over time</h3>{history}</section></div>"
-        f"<p>{link('Compare it with another model', view='compare', first=result.model)}</p>"
+        f"<p>{link('Compare it with another model', view='compare', first=result.model)} · {again}</p>"
     )
 
 

@@ -41,16 +41,20 @@ def browser():
 
 @pytest.fixture
 def visit(browser, space):
-    """Return a function that opens an address of the Space on a screen; no page errs or asks another server."""
+    """Return a function that opens an address of the Space on a screen; no page errs or asks another server.
+
+    Gradio mounts a page piece by piece: what is awaited has to be there and the masthead above it, which moves it.
+    """
     contexts, asked, errors = [], [], []
 
-    def visit(address="", awaited="#draw-pad .sheet", **screen):
+    def visit(address="", awaited="#draw-pad .listening .sheet", **screen):
         context = browser.new_context(**screen)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{space.url}/{address}")
+        page.wait_for_selector(".masthead")
         page.wait_for_selector(awaited)
         return page
 

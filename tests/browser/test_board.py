@@ -76,17 +76,38 @@ def test_a_point_of_the_front_leads_to_its_model(board):
     board.wait_for_selector(f'.page h2:has-text("{name}")')
     assert f"model={name}" in board.url
     board.get_by_text(f"python scripts/evaluate.py {name} --check").wait_for()
-    assert board.locator("#board-page .samples img").count() == 24
-    assert board.locator("#board-page .confusion tbody tr").count() == 10
+    assert board.locator("#models-page .samples img").count() == 24
+    assert board.locator("#models-page .confusion tbody tr").count() == 10
 
 
 def test_deep_links_lead_to_their_place(visit):
     page = visit("?tab=leaderboard&dataset=mnist&model=lenet5.mnist", ".page .score", **DESK)
-    assert page.locator("#board-page h2").inner_text().startswith("lenet5.mnist")
+    assert page.locator("#models-page h2").inner_text().startswith("lenet5.mnist")
     page = visit("?tab=leaderboard&dataset=ahdd", "#board-table tbody tr", **DESK)
     wait_for_models(page, ["resco_mini.ahdd", "lenet5.ahdd", "old.ahdd", "alexnet.ahdd", "averaged CNN ensemble.ahdd"])
     page = visit("?tab=leaderboard&dataset=overall&embed=1", ".board.overall", **DESK)
     assert page.locator(".masthead").is_hidden()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_model_has_one_page_with_its_report(visit, theme):
+    page = visit(f"?tab=models&__theme={theme}", "#models-page .card", **DESK)
+    assert page.locator("#models-page .card").count() == 7
+    page.locator("#models-page .card", has_text="lenet5.mnist").click()
+    page.wait_for_selector("#models-page .layers")
+    assert "tab=models&model=lenet5.mnist" in page.url
+    assert page.locator("html.dark, body.dark").count() == (theme == "dark")
+    page.wait_for_function("""[...document.querySelectorAll('#models-page img')]
+        .every(image => image.complete && image.naturalWidth > 0 && image.alt)""")
+    assert page.locator("#models-page .mosaic img").count() == 2
+    page.get_by_role("link", name="All models").click()
+    page.wait_for_selector("#models-page .card")
+    page.locator("#models-choice input").click()
+    page.get_by_role("option", name="hdr_cnn.mnist").click()
+    page.get_by_text("Its report is not written yet").wait_for()
+    page.locator("#models-page").get_by_role("link", name="Compare it with another model").click()
+    page.get_by_text("Choose two models").wait_for()
+    assert "first=hdr_cnn.mnist" in page.url
 
 
 def test_two_models_are_compared(visit):

@@ -12,6 +12,7 @@ SIDE = 227  # pixels: what the first convolution's stride of 4 is made for
 @register(
     datasets=("ahdd",),  # some 400 TFLOP an epoch of 60,000 images: a GPU's work
     minimum_size=1,
+    for_accelerators=True,
     paper=Recipe(
         name="paper",
         epochs=50,

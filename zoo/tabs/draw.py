@@ -24,10 +24,12 @@ from gradio_client.utils import is_file_obj_with_meta
 import zoo
 from zoo import ink
 from zoo.errors import UnknownName, ZooError
+from zoo.settings import PRETRAINED
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
 WELCOME = "The pad is empty. Draw a digit: the networks answer when you lift the pen."
+MOST_FIRST = 3  # models of `ZOO_MODELS` that are asked at once, without a choice
 FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose first model is asked until the visitor chooses
 
 
@@ -200,8 +202,11 @@ def predictor_of(name: str):
 
 
 def first_choice() -> list[str]:
-    """The first shipped model of each script's digits."""
+    """The visitor's own models, else the first shipped one of each script's digits."""
     names = zoo.list_models()
+    own = [name for name in names if not (PRETRAINED / name).is_dir()]
+    if own:
+        return own[:MOST_FIRST]
     firsts = (next((name for name in names if name.endswith(f".{dataset}")), None) for dataset in FIRST_CHOICE)
     return [name for name in firsts if name] or list(names[:1])
 
@@ -232,9 +237,10 @@ def _card(reading: Reading) -> str:
         for index, (text, p) in enumerate(zip(reading.labels, reading.probabilities, strict=True))
     )
     value = unicodedata.digit(label, None) if len(label) == 1 and not label.isascii() else None
+    words = " words" * any(len(text) > 2 for text in reading.labels)  # letters are set large, names are not
     gloss = "" if value is None else f"<small>the digit {value}</small>"
     return (
-        f'<article class="reading" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
+        f'<article class="reading{words}" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
         f"<h3>{architecture}<span>.{dataset}</span></h3>"
         f'<div class="verdict">{label_of(label, reading.script, "glyph")}'
         f'<div class="sure">{percent(reading.probabilities[best])}{gloss}</div>'

@@ -67,3 +67,4 @@ clear.addEventListener('click', () => {
   ink.replaceChildren();
   send();
 });
+pad.classList.add('listening');

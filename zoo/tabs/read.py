@@ -20,7 +20,7 @@ import zoo
 from zoo import glyphs, ink
 from zoo.errors import InkError, ZooError
 from zoo.paper import find_ink
-from zoo.pictures import FILES, pixels
+from zoo.photos import FILES, pixels
 from zoo.tabs import draw
 
 SURE = 0.6  # probability below which "?" stands for "don't know": of test digits, 99% of those read right have more

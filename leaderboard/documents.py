@@ -1,0 +1,77 @@
+"""The systems of the seed documents: what each states beside what was measured here, by its recipe and by ours."""
+
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+from leaderboard.claims import Claim, claims
+from leaderboard.results import Result
+from zoo import registry, training
+
+RECIPES = ("paper", "zoo")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One system by one recipe. Fractions in [0, 1]."""
+
+    claim: Claim
+    recipe: str  # "paper", the document's, or "zoo", ours
+    result: Result | None  # None: not trained yet
+
+    @property
+    def goal(self) -> float:
+        """What the mean over the seeds is to reach."""
+        return self.claim.goal if self.recipe == "paper" else self.claim.aim or self.claim.goal
+
+    @property
+    def missed_by(self) -> float | None:
+        """How far below the goal the mean is; 0 where it is met, None where it is not trained yet."""
+        return None if self.result is None else max(0.0, round(self.goal - self.result.mean("accuracy"), 6))
+
+    @property
+    def beyond(self) -> bool:
+        """Whether the whole 95% interval of the shipped seed lies above the goal of the document's recipe."""
+        return self.result is not None and self.result.accuracy_interval[0] > self.claim.goal
+
+    @property
+    def lacks(self) -> list[str]:
+        """In what it falls short of what was asked: seeds, epochs."""
+        architecture = registry.architectures().get(self.claim.network)
+        if self.result is None or architecture is None or self.recipe not in architecture.recipes:
+            return []
+        job = training.plan(self.claim.network, self.claim.dataset, self.recipe)
+        counts = (
+            (len(self.result.seeds), architecture.seeds, "seeds"),
+            (self.result.recipe["epochs"], job.recipe.epochs, "epochs"),
+        )
+        return [f"{found} of {asked} {what}" for found, asked, what in counts if found < asked]
+
+
+def rows(results: Iterable[Result]) -> Iterator[Row]:
+    """Yield every system of the documents by either recipe, in the order of the claims."""
+    results = list(results)
+    for claim in claims():
+        if claim.goal is not None:
+            for recipe in RECIPES:
+                yield Row(claim, recipe, find(results, claim.network, claim.dataset, recipe))
+
+
+def find(results: Iterable[Result], network: str, dataset: str, recipe: str = "zoo") -> Result | None:
+    """Return the row of a network on a dataset by a recipe; where that is missing, the longest shortened one."""
+
+    def epochs(result: Result) -> float:
+        name = result.recipe["name"]
+        if (result.architecture, result.dataset) != (network, dataset):
+            return 0
+        short = re.fullmatch(rf"{re.escape(recipe)}-(\d+)epochs", name)
+        return float("inf") if name == recipe else int(short[1]) if short else 0
+
+    best = max(results, key=epochs, default=None)
+    return best if best is not None and epochs(best) else None
+
+
+def networks() -> list[str]:
+    """Return the networks that are small enough to be trained on every set of glyphs, by name."""
+    known = registry.architectures().values()
+    return [architecture.name for architecture in known if set(registry.GLYPH_SETS) <= set(architecture.datasets)]

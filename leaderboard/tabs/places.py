@@ -1,0 +1,67 @@
+"""Where addresses and links of pages lead: a tab of the Space, and a place in it."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import gradio as gr
+
+from leaderboard.tabs.markup import VISIT
+
+QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of events that only lay out the page
+
+
+@dataclass(frozen=True)
+class Places:
+    """The places of one tab that an address can name.
+
+    tab: the id of its `gr.Tab`.
+    holds: parts of an address, such as {"tab": "models", "model": "lenet5.mnist"} -> whether it is a place of this tab.
+    place: the same -> what becomes of the components.
+    targets: those components.
+    pages: pages with links to places, of this tab or another.
+    """
+
+    tab: str
+    holds: Callable[[Mapping[str, str]], bool]
+    place: Callable[[Mapping[str, str]], dict]
+    targets: Sequence
+    pages: Sequence[gr.HTML]
+    fresh: Callable[[], dict] = dict  # what became of components since they were built
+
+
+def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
+    """Let the Space open where its address says, and let links of pages lead to their places.
+
+    Args:
+        demo: the Space.
+        tabs: all its tabs.
+        tabs_of_pages: the first that holds a place has it.
+    """
+    targets = [tabs, *(target for places in tabs_of_pages for target in places.targets)]
+
+    def lead(parts: Mapping[str, str]) -> dict:
+        for places in tabs_of_pages:
+            if places.holds(parts):
+                return {tabs: gr.Tabs(selected=places.tab), **places.place(parts)}
+        return {tabs: gr.skip()}
+
+    def open_page(request: gr.Request):
+        updates = {component: said for places in tabs_of_pages for component, said in places.fresh().items()}
+        for component, value in lead(dict(request.query_params)).items():
+            if isinstance(updates.get(component), dict):  # new choices, and the one that the address names
+                updates[component]["value"] = value
+            else:
+                updates[component] = value
+        return updates
+
+    def visit(event: gr.EventData):
+        return lead(event._data)
+
+    demo.load(open_page, None, targets, **QUIET)
+    for page in (page for places in tabs_of_pages for page in places.pages):
+        page.visit(visit, None, targets, **QUIET)
+
+
+def page_of_links(value: str, elem_id: str) -> gr.HTML:
+    """Return a page whose links are followed by the events `visit` and `order`."""
+    return gr.HTML(value, js_on_load=VISIT, apply_default_css=False, elem_id=elem_id)

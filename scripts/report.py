@@ -1,0 +1,68 @@
+"""Write reports: figures at print quality and the numbers behind them, into runs/reports.
+
+    python scripts/report.py                           every row that is recorded, and the networks beside each other
+    python scripts/report.py lenet5.ahdd mnist_cnn.mnist
+    python scripts/report.py lenet5.ahdd --out my-reports
+
+A report is made from the record of a row, its stored answers and its weights, shipped ones or those of a run. What is
+light is kept beside the record, for the Space. It may be stopped: the same command draws what is missing or old.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import cli
+
+from leaderboard import figures, recording, reporting, results
+from zoo.errors import UnknownName, ZooError
+
+
+def main() -> int:
+    """Do what the command line says; 1 if a report failed."""
+    arguments = parse()
+    records = {result.model: result for result in results.read_all(arguments.records)}
+    failed = 0
+    for name in arguments.models or records:
+        if name not in records:
+            raise UnknownName("record of", name, records)
+    for name in arguments.models or records:
+        try:
+            print(told(records[name], arguments), flush=True)
+        except (ZooError, OSError) as error:
+            print(f"error: {name}: {error}", file=sys.stderr)
+            failed += 1
+    if not arguments.models:
+        for dataset in sorted({result.dataset for result in records.values()}):
+            rows = [result for result in records.values() if result.dataset == dataset and result.comparable]
+            if rows:
+                figures.draw_comparison(rows, arguments.out / dataset)
+                print(f"{arguments.out / dataset}: {len(rows)} networks beside each other")
+    return 1 if failed else 0
+
+
+def parse() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("models", nargs="*", help="rows of the board, for example lenet5.ahdd (default: all)")
+    parser.add_argument("--out", type=Path, default=cli.ROOT / "runs" / "reports", help="default: runs/reports")
+    parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
+    parser.add_argument(
+        "--records", type=Path, default=results.RECORDS, help="folder of the records (default: leaderboard/records)"
+    )
+    return parser.parse_args()
+
+
+def told(result: results.Result, arguments: argparse.Namespace) -> str:
+    """Write one report; return a line about it."""
+    published = recording.published(result, arguments.runs)
+    if published is not None:
+        reporting.keep(result, published, arguments.records)
+    written = figures.write(result, arguments.out / result.model, arguments.records)
+    known = reporting.read(result, arguments.records) is not None
+    missing = "" if known else "; nothing of its inside and its training, for its weights are not here"
+    return f"{arguments.out / result.model}: {len(written)} files{missing}"
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,240 @@
+"""`scripts/train.py` as a person runs it: from pictures to a model that works everywhere a shipped one does."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from hub_server import Account
+from sklearn.datasets import load_digits
+from space import serve
+
+import zoo
+from leaderboard import results
+from zoo import data, training, transfer
+from zoo.files import read_json, write_json
+from zoo.recipes import Recipe
+
+DIGITS = load_digits()
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    """A folder with `pictures/train` and `pictures/test`, 500 and 200 digits, dark on light."""
+    root = tmp_path_factory.mktemp("own")
+    write(root / "pictures" / "train", range(500))
+    write(root / "pictures" / "test", range(500, 700))
+    return root
+
+
+def write(root, rows):
+    for row in rows:
+        path = root / f"zahl {DIGITS.target[row]}" / f"{row}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), 255 - np.round(DIGITS.images[row] * (255 / 16)).astype(np.uint8))
+
+
+def command(place, *arguments):
+    return [sys.executable, str(ROOT / "scripts" / "train.py"), "--data", str(place / "pictures"), "--name", "zahlen",
+            "--out", str(place / "models"), "--runs", str(place / "runs"), *arguments]  # fmt: skip
+
+
+def train(place, *arguments, **settings):
+    environment = {**os.environ, "ZOO_USER_DATASETS": str(place / "datasets"), "COLUMNS": "200", **settings}
+    return subprocess.run(command(place, *arguments), capture_output=True, text=True, env=environment, timeout=300)
+
+
+@pytest.fixture(scope="module")
+def tuned(place):
+    """The published folder of a LeNet-5 that began with the weights of the shipped one."""
+    done = train(place, "--from", "lenet5.mnist", "--epochs", "4")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "200 test samples are read right" in done.stdout
+    return place / "models" / "lenet5.zahlen-finetune-4epochs"
+
+
+@pytest.fixture
+def known(place, monkeypatch):
+    """Make the dataset and the models known to this process."""
+    monkeypatch.setenv("ZOO_USER_DATASETS", str(place / "datasets"))
+    monkeypatch.setenv("ZOO_MODELS", str(place / "models"))
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(place / "cache"))
+
+
+def test_a_model_starts_from_a_published_one_and_is_loaded_as_every_other(tuned, known):
+    test = data.load("zahlen", "test")
+    for name in (tuned, tuned.name):  # as a folder, and by its name
+        served = zoo.load_predictor(name)(test.images)
+        np.testing.assert_allclose(served, zoo.load_model(name).predict(test.images, verbose=0), atol=1e-5)
+    assert np.mean(served.argmax(1) == test.labels) > 0.8  # 0.9 and more; chance is 0.10
+    assert zoo.load_predictor(tuned).labels == tuple(f"zahl {n}" for n in range(10))
+    assert tuned.name in zoo.list_models()
+    metadata = read_json(tuned / "metadata.json")
+    weights = zoo.settings.PRETRAINED / "lenet5.mnist" / "model.weights.h5"
+    assert metadata["start"] == {"model": "lenet5.mnist", "revision": sha256(weights), "head": "new"}
+    assert metadata["dataset_fingerprint"] == data.get("zahlen").fingerprints["train"]
+
+
+def sha256(path):
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_it_is_measured_carded_and_pushed(tuned, known, place, run_script, hub, monkeypatch):
+    hub.tokens["hf_of_this_test"] = Account("me")
+    monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
+    environment = {"ZOO_USER_DATASETS": str(place / "datasets")}
+    records = place / "models" / "records"
+    done = run_script("evaluate.py", str(tuned), "--check", "--records", str(records), **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "The record agrees" in done.stdout
+    staging = place / "staging"
+    push = "push_all.py", "--models", str(place / "models"), "--records", str(records), "--staging", str(staging)
+    done = run_script(*push, "--namespace", "me", "--only", tuned.name, **environment)
+    assert done.returncode == 0, done.stdout + done.stderr
+    card = (staging / tuned.name / "README.md").read_text()
+    assert "--data <pictures> --name zahlen --architecture lenet5 --from lenet5.mnist" in card
+    assert "datasets:" not in card  # they are on no Hub
+    pulled = zoo.load_predictor(f"hf://me/{tuned.name}")
+    assert pulled.labels == zoo.load_predictor(tuned).labels
+
+
+def test_the_space_reads_with_it(tuned, known, place):
+    import gradio_client
+    from strokes import THREE, sketch
+
+    with serve(ZOO_MODELS=str(place / "models")) as space:
+        client = gradio_client.Client(space.url, verbose=False)
+        (reading,) = client.predict(sketch=sketch(THREE), api_name="/predict")["predictions"]  # asked without a choice
+        assert (reading["model"], reading["label"]) == (tuned.name, "zahl 3")
+
+
+def test_folds_are_stopped_resumed_and_written(place, tmp_path):
+    """On the training pictures alone: there is no test split, and every score says so."""
+    arguments = ["--architecture", "mnist_cnn", "--epochs", "3", "--folds", "2"]
+    place = shutil.copytree(place / "pictures" / "train", tmp_path / "pictures").parent
+    environment = {**os.environ, "ZOO_USER_DATASETS": str(place / "datasets"), "COLUMNS": "200"}
+    first = subprocess.Popen(
+        command(place, *arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    second = place / "runs" / "mnist_cnn.zahlen_fold2of2" / "zoo-3epochs" / "seed-0"
+    while first.poll() is None and not (second / "config.json").exists():
+        time.sleep(0.01)
+    first.send_signal(signal.SIGINT)
+    said = first.communicate()[0].decode()
+    assert (second / "config.json").exists(), said
+    done = train(place, *arguments)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "fold1of2-zoo-3epochs seed 0 epoch" not in done.stdout  # nothing is trained twice
+    folds = json.loads((place / "models" / "mnist_cnn.zahlen-zoo-3epochs" / "folds.json").read_text())
+    scores = [fold["accuracy"] for fold in folds["folds"]]
+    assert sum(fold["samples"] for fold in folds["folds"]) == 500
+    assert folds["accuracy"] == {"mean": pytest.approx(np.mean(scores)), "sd": pytest.approx(np.std(scores, ddof=1))}
+    assert f"accuracy, 2 folds: {100 * np.mean(scores):.2f}" in done.stdout
+    assert "VALIDATION (there is no test split) samples" in done.stdout
+    assert folds["held_out_by"] == "class"
+    (result,) = results.read_all(place / "models" / "records")
+    assert result.samples == pytest.approx(50, abs=5)
+
+
+def test_a_head_is_kept_where_the_classes_are_the_same(known):
+    model = training.build(training.plan("mnist_cnn", "mnist"))
+    told = transfer.start(model, "mnist_cnn", "mnist", "mnist_cnn.mnist")
+    assert told["head"] == "kept"
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
+    np.testing.assert_allclose(model(images), zoo.load_model("mnist_cnn.mnist")(images), atol=1e-6)
+
+
+@pytest.fixture
+def spoilt(tmp_path):
+    """Return a function that copies a shipped model and spoils it."""
+
+    def spoil(how):
+        folder = shutil.copytree(zoo.settings.PRETRAINED / "lenet5.mnist", tmp_path / "lenet5.mnist")
+        if how == "another network's weights":
+            shutil.copy(zoo.settings.PRETRAINED / "mnist_cnn.mnist" / "model.weights.h5", folder / "model.weights.h5")
+        elif how == "cut off":
+            (folder / "model.weights.h5").write_bytes((folder / "model.weights.h5").read_bytes()[:5000])
+        elif how == "missing":
+            (folder / "model.weights.h5").unlink()
+        elif how == "pages":
+            fields = read_json(folder / "preprocessor_config.json")
+            write_json(folder / "preprocessor_config.json", {**fields, "contract": None})
+        elif how == "unknown network":
+            write_json(folder / "metadata.json", {**read_json(folder / "metadata.json"), "architecture": "lenet7"})
+        return folder
+
+    return spoil
+
+
+@pytest.mark.parametrize(
+    ("how", "sentence"),
+    [
+        ("another network's weights", r"model\.weights\.h5 does not fit lenet5 at \(28, 28, 1\) and 10 classes"),
+        ("cut off", r"model\.weights\.h5 does not fit lenet5"),
+        ("missing", r"is not a published model: there is no model\.weights\.h5 in it"),
+        ("pages", r"reads pages, not glyphs"),
+        ("unknown network", r"There is no architecture 'lenet7'; did you mean lenet5"),
+    ],
+)
+def test_a_model_that_cannot_be_started_from_is_named(spoilt, how, sentence):
+    with pytest.raises(zoo.ZooError, match=sentence):
+        transfer.Start.read(spoilt(how)).build()
+
+
+def test_weights_of_another_shape_are_named():
+    model = zoo.create_model("mnist_cnn", (8, 8, 1))
+    with pytest.raises(zoo.ZooError, match=r"mnist_cnn\.mnist do not fit images of \(8, 8, 1\): dense\S* takes"):
+        transfer.start(model, "mnist_cnn", "optdigits", "mnist_cnn.mnist")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--architecture", "lenet"], "There is no architecture 'lenet'; did you mean lenet5"),
+        (["--architecture", "lenet5", "--recipe", "papr"], "There is no recipe of lenet5 'papr'; did you mean paper"),
+        (["--from", "lenet5.mnits"], "did you mean lenet5.mnist"),
+        (["--from", "lenet5.mnist", "--architecture", "hdr_cnn"], "is a lenet5: a hdr_cnn cannot start from it"),
+        (["--architecture", "hdr_cnn", "--size", "12"], "hdr_cnn needs images of at least 18 x 18 pixels"),
+        (["--from", "lenet5.mnist", "--size", "32"], "lenet5.mnist takes 28 x 28 pixels: leave out --size"),
+        (["--architecture", "lenet5", "--name", "mnist"], "'mnist' is a name of the zoo's own"),
+        (["--architecture", "lenet5", "--group", "author"], "has no metadata.csv, in which a column 'author'"),
+        (["--architecture", "lenet5", "--folds", "60"], "has too few samples for 60 folds"),
+        ([], "name a network with --architecture"),
+    ],
+)
+def test_what_cannot_be_done_is_said_before_anything_is_written(place, tmp_path, arguments, sentence):
+    done = train(place, *arguments, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "models"))
+    assert done.returncode == 2
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):
+    job = training.Job("mnist_cnn", "optdigits", Recipe("zoo", epochs=4, batch_size=32), 0)
+
+    class Stopped(Exception):
+        pass
+
+    def stop(share):
+        if share > 0.5:
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        training.train(job, tmp_path, stop)
+    checkpoint = job.folder(tmp_path) / "checkpoint.npz"
+    with np.load(checkpoint) as saved:
+        arrays = dict(saved)
+    memory = json.loads(arrays["memory"].item())
+    np.savez(checkpoint, **{**arrays, "memory": json.dumps({**memory, "fingerprint": "another"})})
+    with pytest.raises(zoo.ZooError, match="was begun on other data"):
+        training.train(job, tmp_path)
