@@ -12,7 +12,9 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.predictor import Predictor
 
-PATCH = 5  # pixels of a side; a stroke is about two broad
+HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
+STEP = 2  # pixels between patches
+BLOT = 0.25  # weight of ink over paper, which alters more than a gap does
 
 
 def saliency(predictor: Predictor, image: np.ndarray, label: int | None = None) -> np.ndarray:
@@ -27,35 +29,23 @@ def saliency(predictor: Predictor, image: np.ndarray, label: int | None = None) 
         float32 (H, W): the mean loss of log-odds, in nats, over the patches that cover a pixel. Above 0 where the
         answer rests on it, whether on its ink or on its being empty; below 0 where it speaks against the answer.
     """
-    height, width, channels = image.shape
-    half = PATCH // 2
-    blank, inked = (
-        np.array([[_covered(image, y, x, half, value) for x in range(width)] for y in range(height)])
-        for value in (0, 255)
-    )
-    covered = np.concatenate([blank, inked]).reshape(-1, height, width, channels)
-    # A patch of paper where there is ink, of ink where there is paper: each hides what is there.
-    share = np.array(
-        [[image[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1].mean() / 255 for x in range(width)]
-         for y in range(height)]
-    )  # fmt: skip
+    height, width = image.shape[:2]
+    places = [(y, x) for y in range(0, height, STEP) for x in range(0, width, STEP)]
+    windows = [np.s_[max(0, y - HALF) : y + HALF + 1, max(0, x - HALF) : x + HALF + 1] for y, x in places]
+    # Paper over ink, and ink over paper: each hides what is there.
+    inked = [image[window].mean() > 0.05 * 255 for window in windows]
+    covered = image[None].repeat(len(places), axis=0)
+    for one, window, ink in zip(covered, windows, inked, strict=True):
+        one[window] = 0 if ink else 255
     probabilities = predictor(np.concatenate([image[None], covered]))
     label = int(probabilities[0].argmax()) if label is None else label
     odds = _log_odds(probabilities[:, label])
-    lost = (odds[0] - odds[1:]).reshape(2, height, width)
-    lost = np.where(share > 0.05, lost[0], 0.25 * lost[1])  # a blot alters more than a gap
-    padded = np.pad(lost, half)
-    total = np.zeros((height, width))
-    for dy in range(PATCH):
-        for dx in range(PATCH):
-            total += padded[dy : dy + height, dx : dx + width]
-    return (total / PATCH**2).astype(np.float32)
-
-
-def _covered(image: np.ndarray, y: int, x: int, half: int, value: int) -> np.ndarray:
-    patched = image.copy()
-    patched[max(0, y - half) : y + half + 1, max(0, x - half) : x + half + 1] = value
-    return patched
+    lost = (odds[0] - odds[1:]) * np.where(inked, 1, BLOT)
+    total, times = np.zeros((height, width)), np.zeros((height, width))
+    for value, window in zip(lost, windows, strict=True):
+        total[window] += value
+        times[window] += 1
+    return (total / times).astype(np.float32)
 
 
 def _log_odds(p: np.ndarray) -> np.ndarray:

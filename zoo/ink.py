@@ -127,7 +127,7 @@ OPTDIGITS = Contract(
 # --- strokes -------------------------------------------------------------------------------------
 
 
-def from_strokes(strokes: Sequence, contract: Contract, frame: float) -> np.ndarray:
+def from_strokes(strokes: Sequence, contract: Contract, frame: float, pen: float = PEN) -> np.ndarray:
     """Draw a sketch the way the contract's dataset looks.
 
     Lines are scaled as lines and only then given the dataset's pen width, so a small sketch is as sharp as a large one.
@@ -136,6 +136,7 @@ def from_strokes(strokes: Sequence, contract: Contract, frame: float) -> np.ndar
         strokes: each a list of (x, y) points in pad coordinates; what lies beyond the pad's edge is drawn on the edge.
         contract: of the network that is to see it.
         frame: side of the pad, in the unit of the points.
+        pen: width of the pen as a fraction of the pad's side; it matters where it is the shape, as of a dot.
 
     Returns:
         uint8 (height, width, 1).
@@ -149,7 +150,9 @@ def from_strokes(strokes: Sequence, contract: Contract, frame: float) -> np.ndar
     corner, extent = points.min(axis=0), np.ptp(points, axis=0)
     box = np.array([contract.box_width, contract.box_height], float)
 
-    pen = PEN * frame
+    if isinstance(pen, bool) or not isinstance(pen, (int, float)) or not 0.001 <= pen <= 0.5:
+        raise InkError(f"A pen's width is a share of the pad's side, 0.001 to 0.5; got {_short(pen)} instead.")
+    pen = pen * frame
     as_drawn = _scale(extent + pen, box, contract.aspect)
     contract = contract.of_pen(pen * as_drawn.min())
     box = np.array([contract.box_width, contract.box_height], float)

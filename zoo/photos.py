@@ -16,16 +16,17 @@ SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of 
 FILES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".heif", ".bmp", ".gif", ".tif", ".tiff")
 
 
-def pixels(picture: object) -> np.ndarray:
+def pixels(picture: object, side: int = SIDE) -> np.ndarray:
     """Decode a picture.
 
     Args:
         picture: an array (grey, RGB or RGBA; uint8, uint16, bool, or float in [0, 1] or [0, 255]), a PIL image, a path,
             an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
             missing or None). Files are PNG, JPEG, WebP, HEIC and whatever else Pillow reads; turned as EXIF says.
+        side: pixels of the longer side that are kept.
 
     Returns:
-        uint8 (H, W, 4), RGBA, reduced to at most `SIDE` pixels a side.
+        uint8 (H, W, 4), RGBA, reduced to at most `side` pixels a side.
 
     Raises:
         Blank: no pixel in it.
@@ -36,7 +37,7 @@ def pixels(picture: object) -> np.ndarray:
     if picture is None:
         raise Blank("There is no picture yet: draw something, or choose a file.")
     if not isinstance(picture, np.ndarray):
-        picture = _decode(picture)
+        picture = _decode(picture, side)
     if picture.ndim == 2:
         picture = picture[..., None]
     if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or picture.dtype.kind not in "buif":
@@ -47,9 +48,9 @@ def pixels(picture: object) -> np.ndarray:
     height, width = picture.shape[:2]
     _check_size(width, height)
     picture = _to_uint8(picture)
-    if max(picture.shape[:2]) > SIDE:
-        factor = SIDE / max(picture.shape[:2])
-        size = [max(1, round(side * factor)) for side in picture.shape[1::-1]]
+    if max(picture.shape[:2]) > side:
+        factor = side / max(picture.shape[:2])
+        size = [max(1, round(length * factor)) for length in picture.shape[1::-1]]
         picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], picture.shape[2])
     grey, alpha = picture[..., :1], picture[..., 3:]
     colour = picture[..., :3] if picture.shape[2] >= 3 else np.repeat(grey, 3, axis=2)
@@ -80,7 +81,7 @@ def _pillow():
     return Image
 
 
-def _decode(picture) -> np.ndarray:
+def _decode(picture, side: int) -> np.ndarray:
     """A PIL image, a path or an open file as an array, its size checked before its pixels are read."""
     Image = _pillow()
     from PIL import ImageOps
@@ -89,9 +90,9 @@ def _decode(picture) -> np.ndarray:
         image = picture if isinstance(picture, Image.Image) else Image.open(picture)
         _check_size(*image.size)
         if image.format == "JPEG":
-            image.draft("RGB", (SIDE, SIDE))  # decodes an eighth, a quarter or a half of the pixels where that will do
-        if max(image.size) > 2 * SIDE and image.mode in ("L", "RGB", "RGBA"):
-            image = image.reduce(max(image.size) // SIDE)
+            image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do
+        if max(image.size) > 2 * side and image.mode in ("L", "RGB", "RGBA"):
+            image = image.reduce(max(image.size) // side)
         image = ImageOps.exif_transpose(image)
         if image.mode not in ("L", "RGB", "RGBA", "I;16"):
             image = image.convert("RGBA")

@@ -6,6 +6,7 @@
 
 import base64
 import binascii
+import dataclasses
 import functools
 import html
 import inspect
@@ -22,9 +23,12 @@ import numpy as np
 from gradio_client.utils import is_file_obj_with_meta
 
 import zoo
-from zoo import ink
+from zoo import hub, ink
 from zoo.errors import UnknownName, ZooError
+from zoo.files import read_json
+from zoo.photos import pixels
 from zoo.settings import PRETRAINED
+from zoo.tabs import why
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
@@ -42,6 +46,7 @@ class Reading:
     labels: what its classes are called.
     probabilities: float32 (len(labels),), of each class.
     image: uint8 (H, W, 1), the image it saw.
+    why: pictures that explain it, (caption, uint8 picture, grey or RGB); none unless they are asked for.
     """
 
     model: str
@@ -49,6 +54,7 @@ class Reading:
     labels: tuple[str, ...]
     probabilities: np.ndarray
     image: np.ndarray
+    why: tuple[tuple[str, np.ndarray], ...] = ()
 
     @property
     def best(self) -> int:
@@ -56,8 +62,8 @@ class Reading:
         return int(self.probabilities.argmax())
 
 
-def tab() -> None:
-    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`."""
+def tab() -> gr.CheckboxGroup:
+    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`; return the choice of networks."""
     with gr.Row(elem_id="draw"):
         with gr.Column(elem_id="draw-side", scale=4, min_width=280):
             pad = gr.HTML(
@@ -69,15 +75,14 @@ def tab() -> None:
                 side=SIDE,
                 pen=ink.PEN,
             )
-            models = gr.CheckboxGroup(
-                list(zoo.list_models()), value=first_choice(), label="Networks", elem_id="draw-models"
-            )
+            explain = gr.Checkbox(label="Show why", elem_id="draw-why", container=False)
+            models = gr.CheckboxGroup(glyph_models(), value=first_choice(), label="Networks", elem_id="draw-models")
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
             answer = gr.HTML(message(WELCOME), css_template=asset("answer.css"), apply_default_css=False)
 
     asked = {
         "fn": respond,
-        "inputs": [pad, models],
+        "inputs": [pad, models, explain],
         "outputs": answer,
         "trigger_mode": "always_last",
         "show_progress": "hidden",
@@ -86,14 +91,16 @@ def tab() -> None:
     }
     pad.input(**asked)
     models.input(**asked)
+    explain.input(**asked)
     gr.api(predict, api_name="predict", api_description=inspect.getdoc(predict), concurrency_limit=ANSWERERS)
+    return models
 
 
 def warm() -> threading.Thread:
     """Load the shipped networks in the background, so that the first stroke is answered like every other."""
 
     def load():
-        for name in zoo.list_models():
+        for name in glyph_models():
             predictor = predictor_of(name)
             predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
 
@@ -102,10 +109,11 @@ def warm() -> threading.Thread:
     return thread
 
 
-def respond(sketch: dict | None, models: Sequence[str]) -> str:
+def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -> str:
     """Return the HTML that answers a sketch; whatever is wrong with the sketch is said there in a sentence."""
     try:
-        return render(read(_strokes(sketch), models))
+        readings = read(_strokes(sketch), models)
+        return render([_explained(reading) for reading in readings] if explain else readings)
     except ZooError as error:
         return message(str(error))
 
@@ -117,9 +125,10 @@ def predict(
 
     Args:
         sketch: pen strokes, {"strokes": [[[x, y], ...], ...], "size": side of the square they were drawn on}; x runs
-            right, y runs down. The best input: lines are drawn the way each network's training data looks.
+            right, y runs down; "pen", its width as a share of the square, may be left out (0.045). The best input:
+            lines are drawn the way each network's training data looks.
         image: instead of a sketch, a picture of one character: a file (`handle_file("three.png")`) or its bytes as
-            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG or WebP.
+            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG, WebP or HEIC.
         models: names of networks, for example ["lenet5.mnist"]; without any, the ones that the page starts with.
 
     Returns:
@@ -141,7 +150,7 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     """Show a sketch or picture to networks.
 
     Args:
-        drawn: {"strokes", "size"} as the pad sends it, or anything that `ink.from_picture` takes.
+        drawn: {"strokes", "size", "pen"} as the pad sends it, or anything that `ink.from_picture` takes.
         models: names of shipped models.
 
     Raises:
@@ -153,7 +162,7 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     readings = []
     for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
         if isinstance(drawn, dict):
-            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"])
+            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn["pen"])
         else:
             image = ink.from_picture(drawn, predictor.contract)
         probabilities = predictor(image[None])[0]
@@ -175,15 +184,15 @@ def _strokes(sketch: object) -> dict:
         raise ink.Blank(WELCOME)
     if not isinstance(sketch, dict) or not {"strokes", "size"} <= set(sketch):
         raise ink.InkError('A sketch is {"strokes": [[[x, y], ...], ...], "size": side}; this is something else.')
-    return {"strokes": sketch["strokes"], "size": sketch["size"]}
+    return {"strokes": sketch["strokes"], "size": sketch["size"], "pen": sketch.get("pen", ink.PEN)}
 
 
 def picture_of(image: object) -> np.ndarray:
     """An uploaded file or a data URI as pixels; never a path that a client made up."""
     if is_file_obj_with_meta(image):  # Gradio has checked that such a file lies in its own upload folder
-        return ink.pixels(Path(image["path"]))
+        return pixels(Path(image["path"]))
     if isinstance(image, str) and image.startswith("data:image/"):
-        return ink.pixels(_bytes(image))
+        return pixels(_bytes(image))
     raise ink.InkError('An image is an uploaded file or a text that starts with "data:image/"; this is neither.')
 
 
@@ -201,9 +210,23 @@ def predictor_of(name: str):
     return zoo.load_predictor(name)
 
 
+def glyph_models() -> list[str]:
+    """The networks that read one glyph; those of pages are asked in the tab *Read*."""
+    folders = {name: hub.resolve(name) for name in zoo.list_models()}
+    return [name for name, folder in folders.items() if read_json(folder / "preprocessor_config.json")["contract"]]
+
+
+def _explained(reading: Reading) -> Reading:
+    predictor = predictor_of(reading.model)
+    maps = why.map_pictures(reading.model, reading.image)
+    pictures = [("what speaks for it (blue) and against it (orange)", why.saliency_picture(predictor, reading.image))]
+    pictures += [(f"convolution {i}", maps[i - 1]) for i in sorted({1, len(maps)}) if i]
+    return dataclasses.replace(reading, why=tuple(pictures))
+
+
 def first_choice() -> list[str]:
     """The visitor's own models, else the first shipped one of each script's digits."""
-    names = zoo.list_models()
+    names = glyph_models()
     own = [name for name in names if not (PRETRAINED / name).is_dir()]
     if own:
         return own[:MOST_FIRST]
@@ -246,8 +269,17 @@ def _card(reading: Reading) -> str:
         f'<div class="sure">{percent(reading.probabilities[best])}{gloss}</div>'
         f'<figure class="seen"><img src="{_data_uri(reading.image)}" width="{width}" height="{height}" '
         f'alt="The image the network saw"><figcaption>what it saw,<br>{width} × {height} pixels</figcaption></figure>'
-        f'</div><ul class="bars">{bars}</ul></article>'
+        f'</div><ul class="bars">{bars}</ul>{_why(reading)}</article>'
     )
+
+
+def _why(reading: Reading) -> str:
+    figures = "".join(
+        f'<figure><img src="{_data_uri(picture)}" width="{picture.shape[1]}" height="{picture.shape[0]}" '
+        f'alt=""><figcaption>{caption}</figcaption></figure>'
+        for caption, picture in reading.why
+    )
+    return f'<div class="why">{figures}</div>' if figures else ""
 
 
 def label_of(text: str, script: str, role: str) -> str:
@@ -267,7 +299,8 @@ def message(text: str) -> str:
 
 
 def _data_uri(image: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
+    shown = image[..., ::-1] if image.shape[-1] == 3 else image  # OpenCV writes BGR
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", shown)[1]).decode("ascii")
 
 
 def asset(name: str) -> str:

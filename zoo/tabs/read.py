@@ -23,7 +23,8 @@ from zoo.paper import find_ink
 from zoo.photos import FILES, pixels
 from zoo.tabs import draw
 
-SURE = 0.6  # probability below which "?" stands for "don't know": of test digits, 99% of those read right have more
+SURE = 0.6  # probability below which "?" stands for "don't know", of a network that brings no threshold of its own
+PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
@@ -81,8 +82,8 @@ def tab() -> gr.Radio:
                 list(zoo.list_models()), value=draw.first_choice()[0], label="Network", elem_id="read-model"
             )
         with gr.Column(elem_id="read-answer", scale=6, min_width=280):
-            answer = gr.HTML(draw.message(WELCOME), css_template=draw.asset("read.css"), apply_default_css=False)
-    quiet = {"show_progress": "hidden", "api_visibility": "private", "outputs": answer}
+            shown = gr.HTML(draw.message(WELCOME), css_template=draw.asset("read.css"), apply_default_css=False)
+    quiet = {"show_progress": "hidden", "api_visibility": "private", "outputs": shown}
     for control in (files.upload, files.clear, model.input):
         control(respond, [files, model], trigger_mode="always_last", concurrency_limit=2, **quiet)
     camera.stream(respond_live, [camera, model], stream_every=0.4, time_limit=300, concurrency_limit=4, **quiet)
@@ -99,7 +100,7 @@ def respond(files: Sequence[str] | None, model: str) -> str:
     try:
         for name, source in pictures_in([Path(file) for file in files]):
             try:
-                answers.append(render(read_page(source, model, name)))
+                answers.append(answer(source, model, name))
             except ZooError as error:
                 answers.append(draw.message(f"{name}: {error}"))
     except ZooError as error:
@@ -112,9 +113,16 @@ def respond_live(frame: np.ndarray | None, model: str) -> str:
     if frame is None:
         return draw.message(WELCOME)
     try:
-        return f'<div class="pages">{render(read_page(frame, model, "camera"))}</div>'
+        return f'<div class="pages">{answer(frame, model, "camera")}</div>'
     except ZooError as error:
         return draw.message(str(error))
+
+
+def answer(picture: object, model: str, name: str) -> str:
+    """Return the HTML that answers one picture: glyph by glyph, or for a network of pages with its patches' votes."""
+    if draw.predictor_of(model).view is None:
+        return render(read_page(picture, model, name))
+    return render_votes(vote(picture, model, name))
 
 
 def read(image: dict | str, model: str | None = None) -> dict:
@@ -127,10 +135,20 @@ def read(image: dict | str, model: str | None = None) -> dict:
 
     Returns:
         {"model", "text" (lines of labels, "?" where the network is not sure), "glyphs"}; each glyph is {"box": [x, y,
-        width, height] as fractions of the picture, "line", "label", "confidence" (0 to 1), "sure"}.
+        width, height] as fractions of the picture, "line", "label", "confidence" (0 to 1), "sure"}. A network of pages
+        finds no glyphs: "text" is its label, and "votes" how many patches of the page chose each.
     """
     try:
         name = model or draw.first_choice()[0]
+        if draw.predictor_of(name).view is not None:
+            found = vote(draw.picture_of(image), name)
+            label = found.labels[int(found.probabilities.argmax())]
+            return {
+                "model": name,
+                "text": label,
+                "glyphs": [],
+                "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
+            }
         page = read_page(draw.picture_of(image), name, "image")
     except ZooError as error:
         raise gr.Error(str(error), print_exception=False) from None
@@ -186,8 +204,43 @@ def read_page(picture: object, model: str, name: str = "") -> Page:
     probabilities = predictor(np.stack([ink.from_ink(glyph.ink, predictor.contract) for glyph in found]))
     guesses = [predictor.labels[index] for index in probabilities.argmax(axis=1)]
     confidences = [float(p) for p in probabilities.max(axis=1)]
-    labels = [guess if p >= SURE else UNSURE for guess, p in zip(guesses, confidences, strict=True)]
+    least = SURE if predictor.threshold is None else predictor.threshold
+    labels = [guess if p >= least else UNSURE for guess, p in zip(guesses, confidences, strict=True)]
     return Page(name, picture, found, labels, guesses, confidences, predictor.script, right_to_left)
+
+
+@dataclass(frozen=True)
+class Votes:
+    """What a network of pages makes of one: its labels, their pooled probabilities, and how many patches chose each."""
+
+    name: str
+    labels: tuple[str, ...]
+    probabilities: np.ndarray  # float32 (classes,)
+    votes: np.ndarray  # int64 (classes,)
+
+
+def vote(picture: object, model: str, name: str = "") -> Votes:
+    """Show a page to a network of pages, patch by patch."""
+    predictor = draw.predictor_of(model)
+    page = cv2.cvtColor(np.ascontiguousarray(pixels(picture, PAGE_SIDE)[..., :3]), cv2.COLOR_RGB2GRAY)
+    each = predictor.classify(predictor.view.views(page))
+    votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
+    return Votes(name, predictor.labels, predictor.view.pool(each), votes)
+
+
+def render_votes(found: Votes) -> str:
+    """Return the three likeliest labels of a page as HTML, with the votes of its patches."""
+    best = np.argsort(-found.probabilities, kind="stable")[:3]
+    bars = "".join(
+        f"<li><b>{html.escape(found.labels[i])}</b><span>{draw.percent(found.probabilities[i])}, "
+        f"{found.votes[i]} of {found.votes.sum()} patches</span></li>"
+        for i in best
+    )
+    label = html.escape(found.labels[best[0]])
+    return (
+        f'<article class="page" data-text="{label}"><h3>{html.escape(found.name)}<span>a whole page</span></h3>'
+        f'<p class="said">{label}</p><ol class="votes">{bars}</ol></article>'
+    )
 
 
 def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
