@@ -100,7 +100,8 @@ def _join(boxes: np.ndarray, typical: float) -> list[list[int]]:
     above = (across >= 0.5 * narrower) & (gap <= np.where(small, GAP, 0.12) * typical)
     within = (across >= 0.6 * narrower) & (gap < -0.6 * np.minimum((y1 - y0)[:, None], y1 - y0))
     apart = np.maximum(x0[:, None], x0) - np.minimum(x1[:, None], x1)
-    near = small & (np.maximum(apart, gap) <= 0.1 * typical) & (across >= -0.05 * typical)  # a bar that slipped aside
+    dash = np.minimum((y1 - y0)[:, None], y1 - y0) < 0.35 * typical
+    near = dash & (np.maximum(apart, gap) <= 0.1 * typical) & (across >= -0.05 * typical)  # a bar that slipped aside
     return _connected(above | within | near)
 
 

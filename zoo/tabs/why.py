@@ -24,8 +24,8 @@ def saliency_picture(predictor: Predictor, image: np.ndarray) -> np.ndarray:
 
 
 def map_pictures(model: str, image: np.ndarray) -> list[np.ndarray]:
-    """Return a picture a convolution: its `MAPS` liveliest filters in two rows, each from black to white; uint8."""
-    return [_sheet(maps) for maps in explain.feature_maps(resolve(model), image)]
+    """Return a picture a convolution that leaves more than a point: its `MAPS` liveliest filters, each uint8."""
+    return [_sheet(maps) for maps in explain.feature_maps(resolve(model), image) if min(maps.shape[:2]) > 1]
 
 
 def _sheet(maps: np.ndarray) -> np.ndarray:
