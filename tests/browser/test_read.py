@@ -8,7 +8,7 @@ from strokes import FOUR, SEVEN, THREE
 from zoo.tabs import read
 
 DESK = {"viewport": {"width": 1280, "height": 900}}
-READY = "#read-files input[type=file]"
+FILES, READY = "#read-files input[type=file]", "#read-files button"
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def photo(tmp_path):
 
 def test_a_photo_of_several_digits_is_read_in_order(visit, photo):
     page = visit("?tab=read&model=lenet5.mnist", READY, **DESK)
-    page.set_input_files(READY, photo)
+    page.set_input_files(FILES, photo)
     page.wait_for_selector('.page[data-text="374|47"]')
     assert page.locator(".page rect").count() == 5
     assert page.locator("#read-model input:checked").input_value() == "lenet5.mnist"
