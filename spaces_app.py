@@ -2,7 +2,7 @@
 
 import gradio as gr
 
-from leaderboard.tabs import board, models
+from leaderboard.tabs import board, models, submit
 from leaderboard.tabs.places import connect
 from zoo.tabs import draw, theme
 
@@ -18,14 +18,17 @@ with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3
             on_board = board.tab()
         with gr.Tab("Models", id="models"):
             of_models = models.tab()
-    connect(demo, tabs, of_models, on_board)
+        with gr.Tab("Submit", id="submit"):
+            submissions = submit.tab()
+    connect(demo, tabs, of_models, on_board, submissions)
 
 if __name__ == "__main__":
     draw.warm()
+    submit.attend()
     demo.launch(
         theme=theme.theme(),
-        css_paths=[theme.STYLE, board.STYLE],
+        css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],
-        max_file_size="20mb",
+        max_file_size="52mb",
         ssr_mode=False,
     )

@@ -1,1 +1,21 @@
-"""The board: metrics, evaluation, records and the table that ranks them."""
+"""The leaderboard: networks that read handwriting, measured alike.
+
+    import leaderboard
+    leaderboard.submit("net.keras", name="my_net", datasets=["mnist"], licence="mit", declaration="mnist, training set")
+
+Importing it is free: what it needs is imported by what is called.
+"""
+
+
+def submit(model, **offer) -> dict:
+    """Submit a network and return its receipt; see `leaderboard.submissions.client.submit`."""
+    from leaderboard.submissions import client
+
+    return client.submit(model, **offer)
+
+
+def submission_status(id: str, **where) -> dict:
+    """Return the receipt of a submission as it is now; see `leaderboard.submissions.client.status`."""
+    from leaderboard.submissions import client
+
+    return client.status(id, **where)

@@ -8,7 +8,7 @@ import logging
 import os
 import statistics
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 
 from leaderboard import metrics
@@ -58,15 +58,17 @@ class Result:
     date: str  # ISO 8601, UTC, of the evaluation
     claimed: dict | None = None  # accuracy and source, as others stated them
     speed: dict | None = None  # see `leaderboard.speed`
+    submission: dict | None = None  # who sent it and what is said of it, see `submissions.rows.credits_of`
     history: list[dict] = field(default_factory=list)  # what stood here before, oldest first; see `summary`
 
     @classmethod
     def from_dict(cls, values: dict) -> "Result":
         """Rebuild a result; ZooError names the fields that are missing or unknown."""
-        expected, found = {f.name for f in fields(cls)}, set(values)
-        if expected != found:
-            problems = [f"lacks {name}" for name in sorted(expected - found)]
-            problems += [f"has the unknown {name}" for name in sorted(found - expected)]
+        known, found = {f.name for f in fields(cls)}, set(values)
+        needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+        if not needed <= found <= known:
+            problems = [f"lacks {name}" for name in sorted(needed - found)]
+            problems += [f"has the unknown {name}" for name in sorted(found - known)]
             raise ZooError(f"The record of {values.get('model', 'a model')} {', '.join(problems)}.")
         result = cls(**{**values, "seeds": [SeedResult(**seed) for seed in values["seeds"]]})
         result.shipped("accuracy")  # a record without its shipped seed is no record

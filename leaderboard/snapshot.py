@@ -51,7 +51,8 @@ def load(folder: Path | None = None) -> pd.DataFrame:
     if path.exists():
         rows = json.loads("[" + ",".join(path.read_text(encoding="utf-8").splitlines()) + "]")
         sizes = {(row["dataset"], row["model"]): row.pop("record_bytes") for row in rows}
-        if {key: size for key, size in sizes.items() if size is not None} == _sizes(folder):
+        same_columns = all(column.name in row for row in rows for column in table.COLUMNS)
+        if same_columns and {key: size for key, size in sizes.items() if size is not None} == _sizes(folder):
             return _frame(rows)
     return build(folder)
 

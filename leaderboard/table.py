@@ -113,6 +113,8 @@ COLUMNS = (
     Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: as its document has it.",
            number=False),
     Column("licence", "Licence", lambda r: r.licence, "Of the weights.", number=False),
+    Column("submitted_by", "Sent by", lambda r: r.submission["user"] if r.submission else "",
+           "Who submitted it; the zoo's own networks are nobody's submission.", number=False),
     Column("date", "Measured", lambda r: r.date[:10], "When the test set was read.", number=False),
     Column("note", "Note", lambda r: r.stale or "", "Source of a claim, reason of a broken or stale row.",
            number=False),

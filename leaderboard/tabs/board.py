@@ -13,8 +13,9 @@ import numpy as np
 import pandas as pd
 
 import zoo
-from leaderboard import downloads, snapshot, table
+from leaderboard import downloads, table
 from leaderboard.tabs import compare, datasets, rows
+from leaderboard.tabs.live import Live
 from leaderboard.tabs.places import QUIET, Places, page_of_links
 
 STYLE = Path(__file__).with_name("board.css")
@@ -37,10 +38,10 @@ dark (`__theme=dark`):
 
 def tab() -> Places:
     """Build the tab inside a `gr.Blocks` from the records as they are now, with its endpoint `/leaderboard`."""
-    frame = snapshot.load()
+    frame = Live()
     with gr.Tabs(elem_id="board-views") as views:
         with gr.Tab("Ranking", id="ranking"):
-            dataset, *ranking_pages = _ranking(frame)
+            renew, files, dataset, *ranking_pages = _ranking(frame)
         with gr.Tab("Compare", id="compare"):
             place_pair, *pair_targets = _compare(frame)
         with gr.Tab("Datasets", id="datasets"):
@@ -52,28 +53,31 @@ def tab() -> Places:
         if parts.get("view") == "datasets":
             return {views: gr.Tabs(selected="datasets")}
         chosen = parts.get("dataset")
-        known = chosen == OVERALL or chosen in set(frame["dataset"])
+        known = chosen == OVERALL or chosen in set(frame()["dataset"])
         return {views: gr.Tabs(selected="ranking"), **({dataset: chosen} if known else {})}
 
     def holds(parts: Mapping[str, str]) -> bool:
         return parts.get("tab") == "leaderboard"
 
+    def fresh() -> dict:
+        return {**renew(), **{choice: gr.update(choices=frame.recorded()) for choice in pair_targets[:2]}}
+
     _endpoint(frame)
-    return Places("leaderboard", holds, place, [views, dataset, *pair_targets], [*ranking_pages, pair_targets[-1]])
+    targets = [views, dataset, *pair_targets, *ranking_pages, *files]
+    return Places("leaderboard", holds, place, targets, [*ranking_pages, pair_targets[-1]], frame.since_start(fresh))
 
 
-def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
-    """Build the table, its controls and its front; return the choice of the dataset and the two pages."""
-    names = frame["dataset"].value_counts().index.tolist()
-    choices = [*names, *([OVERALL] if len(names) > 1 else [])]
-    first = names[0] if names else None
+def _ranking(frame: Live) -> tuple:
+    """Build the table and its front; return what renews them, the downloads, the choice of the dataset, the pages."""
+    choices = _datasets(frame())
+    first = choices[0] if choices else None
     dataset = gr.Radio(choices, value=first, label="Dataset", elem_id="board-dataset")
     with gr.Row(elem_id="board-tools"):
         search = gr.Textbox(placeholder="Search", show_label=False, elem_id="board-search", scale=3)
         size = gr.Dropdown(list(SIZES), value="any size", show_label=False, elem_id="board-size", scale=1)
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
         status, recipe, licence = (
-            gr.CheckboxGroup(_values(frame, name), label=name.capitalize(), elem_id=f"board-{name}")
+            gr.CheckboxGroup(_values(frame(), name), label=name.capitalize(), elem_id=f"board-{name}")
             for name in ("status", "recipe", "licence")
         )
         columns = gr.CheckboxGroup(
@@ -83,14 +87,16 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
             elem_id="board-columns",
         )
     order = gr.State({"sort": "rank", "descending": False, "limit": 100})
-    board = page_of_links(rows.render(frame, table.Query(dataset=first)), "board-table")
+    board = page_of_links(rows.render(frame(), table.Query(dataset=first)), "board-table")
     costs = [(title, name) for name, title in rows.COSTS.items()]
     cost = gr.Radio(costs, value="parameters", label="Accuracy over", elem_id="board-cost")
-    front = page_of_links(rows.front(frame, first, "parameters"), "board-front")
+    front = page_of_links(rows.front(frame(), first, "parameters"), "board-front")
     gr.HTML(rows.legend(), apply_default_css=False)
     with gr.Row(elem_id="board-downloads"):
-        for kind, path in downloads.write(frame, Path(downloads.own_folder().name)).items():
-            gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
+        files = {
+            kind: gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
+            for kind, path in downloads.write(frame(), Path(downloads.own_folder().name)).items()
+        }
     with gr.Accordion("Use these figures elsewhere", open=False):
         gr.Markdown(EMBED)
 
@@ -107,17 +113,17 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
         )
         limit = chosen[order]["limit"]
         if query.dataset is None:
-            page = rows.overall(frame) + rows.render(frame, query, ["dataset", *chosen[columns]], limit)
+            page = rows.overall(frame()) + rows.render(frame(), query, ["dataset", *chosen[columns]], limit)
             return {board: page, front: gr.HTML(visible=False), cost: gr.Radio(visible=False)}
-        drawn = rows.front(table.select(frame, query), query.dataset, chosen[cost])
-        page = rows.render(frame, query, chosen[columns], limit)
+        drawn = rows.front(table.select(frame(), query), query.dataset, chosen[cost])
+        page = rows.render(frame(), query, chosen[columns], limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: dict, event: gr.EventData) -> dict:
         asked = event._data
         if asked.get("sort") not in table.BY_NAME:
             return before
-        limit = min(max(int(asked.get("limit", 100)), 1), len(frame) + 100)
+        limit = min(max(int(asked.get("limit", 100)), 1), len(frame()) + 100)
         return {"sort": asked["sort"], "descending": bool(asked.get("descending")), "limit": limit}
 
     shown = {"fn": show, "inputs": {dataset, search, size, status, recipe, licence, columns, order, cost},
@@ -128,27 +134,37 @@ def _ranking(frame: pd.DataFrame) -> tuple[gr.Radio, gr.HTML, gr.HTML]:
     for control in (dataset, search):
         control.change(**shown)
     board.order(reorder, order, order, **QUIET).then(**shown)
-    return dataset, board, front
+
+    def fresh() -> dict:
+        paths = downloads.write(frame(), Path(downloads.own_folder().name))
+        return {
+            dataset: gr.update(choices=_datasets(frame())),
+            board: rows.render(frame(), table.Query(dataset=first)),
+            front: rows.front(frame(), first, "parameters"),
+            **{files[kind]: gr.update(value=path) for kind, path in paths.items()},
+        }
+
+    return fresh, [*files.values()], dataset, board, front
 
 
-def _compare(frame: pd.DataFrame) -> tuple:
+def _compare(frame: Live) -> tuple:
     """Build the comparison; return what places two models there, and the components that it sets."""
-    models = frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
+    models = frame.recorded()
     with gr.Row(elem_id="board-pick"):
         first = gr.Dropdown(models, value=None, label="First", elem_id="board-first")
         second = gr.Dropdown(models, value=None, label="Second", elem_id="board-second")
-    page = page_of_links(compare.page(None, None, frame), "board-pair")
+    page = page_of_links(compare.page(None, None, frame()), "board-pair")
 
     def place(a: str | None, b: str | None) -> dict:
-        known = {side: name if name in models else None for side, name in ((first, a), (second, b))}
-        return {**known, page: compare.page(a, b, frame)}
+        known = {side: name if name in frame.recorded() else None for side, name in ((first, a), (second, b))}
+        return {**known, page: compare.page(a, b, frame())}
 
     for side in (first, second):
-        side.input(lambda a, b: compare.page(a, b, frame), [first, second], page, **QUIET)
+        side.input(lambda a, b: compare.page(a, b, frame()), [first, second], page, **QUIET)
     return place, first, second, page
 
 
-def _endpoint(frame: pd.DataFrame) -> None:
+def _endpoint(frame: Live) -> None:
     """Add the endpoint `/leaderboard`."""
 
     def leaderboard(dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False) -> list:
@@ -167,10 +183,16 @@ def _endpoint(frame: pd.DataFrame) -> None:
         if sort not in table.BY_NAME:
             raise gr.Error(str(zoo.UnknownName("column", sort, table.BY_NAME)), print_exception=False)
         query = table.Query(dataset=dataset, search=search, sort=sort, descending=descending)
-        return downloads.as_json(table.select(frame, query))
+        return downloads.as_json(table.select(frame(), query))
 
     gr.api(leaderboard, api_name="leaderboard", api_description=inspect.getdoc(leaderboard))
 
 
 def _values(frame: pd.DataFrame, column: str) -> list[str]:
     return sorted(value for value in frame[column].unique() if value)
+
+
+def _datasets(frame: pd.DataFrame) -> list[str]:
+    """Return what the ranking can be of: every dataset, the one with the most rows first, and all together."""
+    names = frame["dataset"].value_counts().index.tolist()
+    return [*names, *([OVERALL] if len(names) > 1 else [])]

@@ -102,6 +102,8 @@ def _head(result: Result, row: pd.Series) -> str:
 
 
 def _use(result: Result) -> str:
+    if result.submission:
+        return _sent(result)
     load = f'from zoo import load_model, load_predictor\n\nmodel = load_model("{result.model}")  # Keras\n'
     load += f'predictor = load_predictor("{result.model}")  # ONNX Runtime'
     again = f"python scripts/evaluate.py {result.model} --check"
@@ -109,6 +111,26 @@ def _use(result: Result) -> str:
         f'<div class="pair"><section><h3>Load it</h3><pre>{esc(load)}</pre></section>'
         f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
         "<p>It reads the test set with these weights and says whether this row still holds.</p></section></div>"
+    )
+
+
+def _sent(result: Result) -> str:
+    """Return who sent a submission, and how it is measured again."""
+    sent = result.submission
+    link = f'<a href="{esc(sent["paper"])}" rel="nofollow noopener ugc">{esc(sent["paper"])}</a>'
+    pairs = [
+        ("Sent by", esc(sent["user"])),
+        ("Trained on", esc(sent["declaration"])),
+        ("Licence", esc(result.licence)),
+        *([("Paper", link)] if sent["paper"].startswith(("https://", "http://")) else []),
+        *([("From", esc(sent["source"]))] if sent["source"] != "upload" else []),
+        ("Submission", f'<a href="?tab=submit&amp;submission={esc(sent["id"])}">{esc(sent["id"])}</a>'),
+    ]
+    again = f"python scripts/evaluate_submissions.py --again {sent['id']}"
+    return (
+        f'<div class="pair"><section class="provenance"><h3>Submission</h3>{facts(pairs)}</section>'
+        f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
+        "<p>It goes through the sandbox once more, and says whether this row still holds.</p></section></div>"
     )
 
 
@@ -217,9 +239,9 @@ def _provenance(result: Result) -> str:
                     f"training <code>{esc(result.training_fingerprint[:16])}</code>"),
         ("Chosen by", f"{esc(result.selection)}, among seeds {', '.join(str(s.seed) for s in result.seeds)}"),
         ("Recipe", esc(", ".join(f"{key} {_said(value)}" for key, value in recipe.items() if value is not None))),
-        ("Trained on", esc(f"{environment.get('processor')}, {', '.join(environment.get('devices', []))}, at commit "
-                           f"{environment.get('commit')}")),
-        ("Versions", esc(versions)),
+        ("Trained on", esc(f"{environment['processor']}, {', '.join(environment.get('devices', []))}, at commit "
+                           f"{environment.get('commit')}") if environment.get("processor") else "elsewhere"),
+        ("Versions", esc(versions) or "–"),
         ("Speed", f"{esc(speed['hardware'])}; {speed['images']} single images and {speed['batches']} batches, load "
                   f"{speed['load']}, {_when(speed['date'])}; again: <code>python scripts/measure_speed.py</code>"
                   if speed else "not measured yet: <code>python scripts/measure_speed.py</code>"),

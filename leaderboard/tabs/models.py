@@ -5,35 +5,38 @@ from collections.abc import Mapping
 import gradio as gr
 
 import zoo
-from leaderboard import snapshot, table
 from leaderboard.tabs import model
+from leaderboard.tabs.live import Live
 from leaderboard.tabs.places import QUIET, Places, page_of_links
 from zoo.settings import PRETRAINED
 
 
 def tab() -> Places:
     """Build the tab inside a `gr.Blocks` from the records as they are now."""
-    frame = snapshot.load()
-    names = frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
-    choice = gr.Dropdown(names, value=None, label="Model", elem_id="models-choice")
-    page = page_of_links(model.index(frame), "models-page")
+    frame = Live()
+    choice = gr.Dropdown(frame.recorded(), value=None, label="Model", elem_id="models-choice")
+    page = page_of_links(model.index(frame()), "models-page")
     with gr.Accordion("Its card", open=False, visible=False) as card:
         text = gr.Markdown()
 
     def show(name: str | None) -> dict:
         if name is None:
-            return {page: model.index(frame), card: gr.Accordion(visible=False), text: ""}
+            return {page: model.index(frame()), card: gr.Accordion(visible=False), text: ""}
         published = PRETRAINED / name if name in zoo.list_models() else None
         said = model.card(published)
-        return {page: model.page(name, frame), card: gr.Accordion(visible=bool(said)), text: said}
+        return {page: model.page(name, frame()), card: gr.Accordion(visible=bool(said)), text: said}
 
     def place(parts: Mapping[str, str]) -> dict:
         name = parts.get("model")
-        return {choice: name if name in names else None, **show(name)}
+        return {choice: name if name in frame.recorded() else None, **show(name)}
 
     def holds(parts: Mapping[str, str]) -> bool:
         tab = parts.get("tab")
         return tab == "models" or (tab == "leaderboard" and "model" in parts)  # where a model's page once was
 
     choice.input(show, choice, [page, card, text], **QUIET)
-    return Places("models", holds, place, [choice, page, card, text], [page])
+
+    def fresh() -> dict:
+        return {choice: gr.update(choices=frame.recorded()), page: model.index(frame())}
+
+    return Places("models", holds, place, [choice, page, card, text], [page], frame.since_start(fresh))

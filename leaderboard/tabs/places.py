@@ -26,6 +26,7 @@ class Places:
     place: Callable[[Mapping[str, str]], dict]
     targets: Sequence
     pages: Sequence[gr.HTML]
+    fresh: Callable[[], dict] = dict  # what became of components since they were built
 
 
 def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
@@ -45,7 +46,13 @@ def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
         return {tabs: gr.skip()}
 
     def open_page(request: gr.Request):
-        return lead(dict(request.query_params))
+        updates = {component: said for places in tabs_of_pages for component, said in places.fresh().items()}
+        for component, value in lead(dict(request.query_params)).items():
+            if isinstance(updates.get(component), dict):  # new choices, and the one that the address names
+                updates[component]["value"] = value
+            else:
+                updates[component] = value
+        return updates
 
     def visit(event: gr.EventData):
         return lead(event._data)

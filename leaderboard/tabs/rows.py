@@ -129,10 +129,13 @@ def _cell(column, row, tied: bool, bounds: tuple[float, float]) -> str:
     if column.name == "model":
         known = row.status in (table.VERIFIED, table.STALE, table.BROKEN)
         text = model_link(value) if known else f'<span class="model" title="{esc(row.note)}">{name(value)}</span>'
-        return f'<th scope="row" class="{css}" data-column="model">{text}{badge(row.status)}</th>'
+        sent = f'<small class="badge sent">by {esc(row.submitted_by)}</small>' if row.submitted_by else ""
+        return f'<th scope="row" class="{css}" data-column="model">{text}{badge(row.status)}{sent}</th>'
     if column.name == "accuracy":
         deviation, claimed = written("accuracy_std", row.accuracy_std), written("claimed", row.claimed)
-        aside = f" ± {deviation}" if deviation else f"claimed {claimed}" if row.status == table.CLAIMED else ""
+        aside = f" ± {deviation}" if deviation else ""
+        if claimed and (row.status == table.CLAIMED or row.submitted_by):
+            aside += f"{' ' if value == value else ''}claimed {claimed}"
         text = written("accuracy", value) + f"<small>{aside}</small>" * bool(aside)
         return f'<td class="{css}" data-column="accuracy">{text}</td>{_interval(row, bounds)}'
     return f'<td class="{css}" data-column="{column.name}">{written(column.name, value)}</td>'

@@ -16,7 +16,7 @@ watch('value', () => {
 
 function show(place) {
   const address = new URLSearchParams(location.search);
-  for (const key of ['tab', 'dataset', 'model', 'first', 'second', 'view']) address.delete(key);
+  for (const key of ['tab', 'dataset', 'model', 'first', 'second', 'view', 'submission']) address.delete(key);
   for (const [key, value] of new URLSearchParams(place)) address.set(key, value);
   history.replaceState(history.state, '', '?' + address);
 }

@@ -1,0 +1,90 @@
+"""Submitting from Python: `leaderboard.submit(...)` talks to a Space as its page does."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from zoo.errors import ZooError
+from zoo.settings import namespace
+
+POLL = 5.0  # seconds
+DONE = ("FINISHED", "FAILED", "WITHDRAWN")
+
+
+def submit(
+    model: str | Path,
+    *,
+    name: str,
+    datasets: Sequence[str],
+    licence: str,
+    declaration: str,
+    paper: str = "",
+    claimed: Mapping[str, float] | None = None,
+    user: str = "",
+    space: str | None = None,
+    token: str | None = None,
+    wait: bool = False,
+    progress: Callable[[dict], None] = lambda receipt: None,
+) -> dict:
+    """Submit a network to the leaderboard and return its receipt.
+
+    Args:
+        model: a `.keras` or `.onnx` file, the JSON of a Keras configuration (then it is trained there), or
+            "hf://user/repo@revision".
+        name: of the network on the board, for example "my_net".
+        datasets: what it is measured on, for example ["mnist"].
+        licence: SPDX name, for example "mit".
+        declaration: what it was trained on, and what not.
+        paper: a link.
+        claimed: the accuracy that you state, by dataset, between 0 and 1.
+        user: who you are; a Space on the Hub asks the Hub instead, by your token.
+        space: its address, or "user/name" on the Hub; None: the zoo's own.
+        token: of the Hub, for a Space there; one without any permission is enough.
+        wait: return only when the submission is done.
+        progress: told every receipt while waiting.
+
+    Returns:
+        The receipt: "id", "status", "problems" (each with "what" and "fix"), "results", ….
+
+    Raises:
+        ZooError: the Space cannot be reached, or took nothing in, and why.
+    """
+    from gradio_client import handle_file
+
+    client = _client(space, token)
+    text = str(model)
+    hub = text.startswith("hf://")
+    if not hub and not Path(text).is_file():
+        raise ZooError(f"{text} is no file: send a .keras, .onnx or .json file, or hf://user/repo.")
+    receipt = _ask(
+        client, "/submit", name=name, datasets=list(datasets), licence=licence, declaration=declaration, paper=paper,
+        claimed=dict(claimed or {}), user=user, file=None if hub else handle_file(text), source=text if hub else "",
+    )  # fmt: skip
+    while wait and receipt["status"] not in DONE:
+        time.sleep(POLL)
+        receipt = status(receipt["id"], space=space, token=token)
+        progress(receipt)
+    return receipt
+
+
+def status(id: str, *, space: str | None = None, token: str | None = None) -> dict:
+    """Return the receipt of a submission as it is now."""
+    return _ask(_client(space, token), "/submission_status", id=id)
+
+
+def _client(space: str | None, token: str | None):
+    from gradio_client import Client
+
+    try:
+        return Client(space or f"{namespace()}/handwriting-zoo", token=token, verbose=False)
+    except Exception as error:  # the client raises whatever its many parts do
+        raise ZooError(f"The Space {space or namespace()} cannot be reached: {error}") from error
+
+
+def _ask(client, endpoint: str, **inputs) -> dict:
+    from gradio_client.exceptions import AppError
+
+    try:
+        return client.predict(**inputs, api_name=endpoint)
+    except AppError as error:
+        raise ZooError(str(error)) from None

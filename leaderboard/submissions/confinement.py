@@ -1,0 +1,180 @@
+"""What a sandboxed process takes from itself before it touches anything of a stranger's; imports the standard library.
+
+    network     a network namespace of its own, with nothing in it; and no socket may be opened (seccomp)
+    files       only Python, this package and its inputs may be read, only its own folder written (Landlock)
+    processes   no process may be started and none outside signalled (seccomp)
+    resources   memory, processor time, file size, open files (rlimits)
+
+Each is asked of the kernel; what it grants is returned, and the parent decides whether that is enough. Everything holds
+for all threads and children, and cannot be taken back. Linux on x86-64 and ARM64; elsewhere only the rlimits.
+"""
+
+import ctypes
+import os
+import platform
+import resource
+import signal
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+_LIBC = ctypes.CDLL(None, use_errno=True)
+_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # linux/sched.h
+_DIE_WITH_PARENT, _NO_NEW_PRIVILEGES, _SET_SECCOMP = 1, 38, 22  # linux/prctl.h
+
+
+@dataclass(frozen=True)
+class Resources:
+    """The most that a sandboxed process may use."""
+
+    memory: int = 6 * 1024**3  # bytes of private memory: TensorFlow alone takes one to two
+    cpu: int = 600  # seconds of processor time
+    wall: float = 300.0  # seconds, watched from outside
+    file: int = 512 * 1024**2  # bytes of one file
+    folder: int = 1024**3  # bytes of its whole folder, watched from outside
+    files: int = 512  # open at a time
+
+
+def confine(folder: Path, readable: list[Path], resources: Resources) -> dict[str, str]:
+    """Give up what a measurement does not need; return what the kernel granted, by "network", "files", "processes".
+
+    Args:
+        folder: the one place that may be written.
+        readable: what may be read besides Python and the system's libraries.
+        resources: the limits.
+    """
+    granted = {"network": "none", "files": "none", "processes": "none"}
+    limit(resources)
+    if not sys.platform.startswith("linux"):
+        return granted
+    if unshare_network():
+        granted["network"] = "namespace"
+    _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # after the namespace, which forgets it
+    if landlock(folder, readable):
+        granted["files"] = "landlock"
+    if seccomp():
+        granted["processes"] = "seccomp"
+        granted["network"] = "namespace and seccomp" if granted["network"] == "namespace" else "seccomp"
+    return granted
+
+
+def limit(resources: Resources) -> None:
+    """Set the rlimits, none of them beyond what was there."""
+    for name, value in (
+        ("RLIMIT_DATA", resources.memory),
+        ("RLIMIT_CPU", resources.cpu),
+        ("RLIMIT_FSIZE", resources.file),
+        ("RLIMIT_NOFILE", resources.files),
+        ("RLIMIT_CORE", 0),
+    ):
+        kind = getattr(resource, name)
+        _, hard = resource.getrlimit(kind)
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        resource.setrlimit(kind, (most, most))
+
+
+def unshare_network() -> bool:
+    """Move into a network namespace without any interface; needs no rights where user namespaces are allowed."""
+    return _LIBC.unshare(_NEW_USER | _NEW_NETWORK) == 0 or _LIBC.unshare(_NEW_NETWORK) == 0
+
+
+# Landlock: the ABI is documented in linux/Documentation/userspace-api/landlock.rst
+
+_CREATE_RULESET, _ADD_RULE, _RESTRICT_SELF = 444, 445, 446
+_READ, _READ_FOLDERS = 1 << 2, 1 << 3
+_WRITE = sum(1 << bit for bit in (1, 4, 5, 6, 7, 8, 9, 10, 11, 12))  # write, remove, make: all but execute and read
+_REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15  # since version 2, 3, 5
+_EXECUTE = 1 << 0
+SYSTEM = (
+    "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf", "/proc/cpuinfo",
+    "/proc/meminfo", "/proc/stat", "/proc/self", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/dev/null",
+    "/dev/urandom", "/dev/zero",
+)  # fmt: skip
+
+
+def landlock(folder: Path, readable: list[Path]) -> bool:
+    """Allow writing in `folder` alone, and reading there, in `readable` and in the system's libraries."""
+    version = _LIBC.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), 1)
+    if version < 1:
+        return False
+    handled = _EXECUTE | _READ | _READ_FOLDERS | _WRITE
+    handled |= (_REFER if version >= 2 else 0) | (_TRUNCATE if version >= 3 else 0) | (_IOCTL if version >= 5 else 0)
+    network = 0b11 if version >= 4 else 0  # bind and connect of TCP, of which none is allowed
+    scoped = 0b11 if version >= 6 else 0  # abstract sockets and signals stay within
+    attributes = struct.pack("<QQQ", handled, network, scoped)[: 24 if version >= 6 else 16 if version >= 4 else 8]
+    rules = _LIBC.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    if rules < 0:
+        return False
+    look = _READ | _READ_FOLDERS | _EXECUTE
+    for path in (*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix), *readable):
+        _allow(rules, path, look & handled)
+    _allow(rules, Path("/dev/null"), (_READ | 0b10) & handled)
+    _allow(rules, folder, handled & ~_EXECUTE & ~_IOCTL)
+    done = _LIBC.syscall(_RESTRICT_SELF, rules, 0) == 0
+    os.close(rules)
+    return done
+
+
+def _allow(rules: int, path: Path, access: int) -> None:
+    """Add a rule for what is beneath a path, if there is anything."""
+    try:
+        handle = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    except OSError:
+        return
+    if not path.is_dir():
+        access &= _EXECUTE | _READ | 0b10 | _TRUNCATE  # what a file can be asked for
+    _LIBC.syscall(_ADD_RULE, rules, 1, struct.pack("<Qi", access, handle), 0)
+    os.close(handle)
+
+
+# seccomp: a filter in classic BPF over struct seccomp_data {int nr; u32 arch; u64 ip; u64 args[6]}
+
+_ALLOW, _REFUSE, _ABSENT = 0x7FFF0000, 0x00050001, 0x00050026  # run it; EPERM; ENOSYS
+_LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
+_THREAD = 0x00010000  # CLONE_THREAD
+_ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
+_CALLS = {  # x86-64, ARM64; None: it has no such call
+    "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
+    "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
+    "kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
+    "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
+    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
+    "chroot": (161, 51), "move_mount": (429, 429), "open_tree": (428, 428), "fsopen": (430, 430),
+    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
+    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
+    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
+    "reboot": (169, 142), "swapon": (167, 224), "sethostname": (170, 161), "settimeofday": (164, 170),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "personality": (135, 92),
+    "memfd_create": (319, 279), "setpriority": (141, 140),
+}  # fmt: skip
+_CLONE, _CLONE3, _TGKILL = (56, 220), (435, 435), (234, 131)
+
+
+def seccomp() -> bool:
+    """Refuse sockets, new processes, signals to others, and whatever has opened a kernel before."""
+    machine = platform.machine()
+    if machine not in _ARCHITECTURES:
+        return False
+    column = list(_ARCHITECTURES).index(machine)
+    program = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, _ARCHITECTURES[machine]), (_RETURN, 0, 0, _REFUSE), (_LOAD, 0, 0, 0)]
+    if machine == "x86_64":  # the x32 calls are the same ones under other numbers
+        program += [(0x35, 0, 1, 0x40000000), (_RETURN, 0, 0, _REFUSE)]
+    for numbers in _CALLS.values():
+        if numbers[column] is not None:
+            program += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _REFUSE)]
+    # A thread is a clone with CLONE_THREAD. clone3 has its flags behind a pointer, so it is absent: libc then clones.
+    program += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ABSENT)]
+    program += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _THREAD)]
+    program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
+    # Abort signals itself; nobody else may be signalled.
+    program += [(_EQUAL, 0, 4, _TGKILL[column]), (_LOAD, 0, 0, 16), (_EQUAL, 1, 0, os.getpid())]
+    program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ALLOW)]
+    code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
+    buffer = ctypes.create_string_buffer(code)
+    header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(buffer))
+    return _LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0) == 0

@@ -1,0 +1,196 @@
+"""What runs in the sandbox: `sandbox.Box` starts `main`, which confines itself, waits for a job and does it.
+
+A job and its answer are files in the folder that is this process' own:
+
+    job.json, model.<kind>   what to do, on what
+    progress                 a number from 0 to 1, as it goes on
+    model.onnx, answers.f32  what was measured, and what it said of every input: float32 (count, classes)
+    outcome.json             facts of the measurement, or the reason why there is none; written last
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import threading
+from pathlib import Path
+
+from leaderboard.submissions import confinement
+
+MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
+AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
+BATCH = 256  # images a call of the runtime, as models are served
+COMPARED = 64  # images that this is checked on
+
+
+class Unfit(Exception):
+    """A submission that cannot be measured; the message is for its sender."""
+
+
+def main() -> None:
+    """Confine this process, warm up, wait for the word, do the job."""
+    settings = json.loads(sys.argv[1])
+    folder = Path.cwd()
+    readable = [Path(path) for path in settings["readable"]]
+    granted = confinement.confine(folder, readable, confinement.Resources(**settings["resources"]))
+    for kind in settings["warm"]:
+        for module in WARM[kind]:
+            importlib.import_module(module)
+    _write(folder / READY, granted)
+    if not sys.stdin.buffer.readline():
+        os._exit(1)  # whoever started this is gone
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        outcome = do(json.loads((folder / "job.json").read_text()), folder)
+    except Unfit as error:
+        outcome = {"reason": str(error)}
+    except MemoryError:
+        outcome = {"reason": "It needs more memory than a measurement may use."}
+    except Exception as error:  # whatever a stranger's network makes of the libraries is an answer to its sender
+        outcome = {"reason": f"It cannot be run: {type(error).__name__}: {error}"[:400]}
+    _write(folder / OUTCOME, outcome)
+    sys.stdout.flush()
+    os._exit(0)  # no destructor of any library has a say
+
+
+def _die_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _write(path: Path, value) -> None:
+    staged = path.with_name(f".{path.name}")
+    staged.write_text(json.dumps(value))
+    staged.rename(path)
+
+
+def do(job: dict, folder: Path) -> dict:
+    """Do a job and return its outcome."""
+    steps = {"onnx": _given, "keras": _converted, "json": _trained}
+    facts = steps[job["kind"]](job, folder)
+    _tell(folder, job["share"])
+    facts["multiply_adds"] = _multiply_adds(folder / MODEL)
+    _answer(job, folder)
+    return facts
+
+
+def _tell(folder: Path, share: float) -> None:
+    staged = folder / ".progress"
+    staged.write_text(f"{share:.4f}")
+    staged.rename(folder / PROGRESS)
+
+
+# Making model.onnx
+
+
+def _given(job: dict, folder: Path) -> dict:
+    (folder / "model.sent").rename(folder / MODEL)
+    return {}
+
+
+def _converted(job: dict, folder: Path) -> dict:
+    """Load a clean Keras archive and export it."""
+    import numpy as np
+
+    from zoo.backend import keras
+    from zoo.export import export_onnx
+
+    archive = folder / "model.keras"
+    (folder / "model.sent").rename(archive)
+    model = keras.saving.load_model(archive, compile=False, safe_mode=True)
+    export_onnx(model, folder / MODEL)
+    images = _inputs(job)[:COMPARED]
+    session = _session(folder / MODEL)
+    ours, theirs = session.run(None, {session.get_inputs()[0].name: images})[0], np.asarray(model(images))
+    if not np.allclose(ours, theirs, atol=AGREEMENT):
+        raise Unfit("Keras and the ONNX file that was made of it do not agree, so there is no one model to measure.")
+    return {"parameters": int(model.count_params())}
+
+
+def _trained(job: dict, folder: Path) -> dict:
+    """Train a clean configuration from scratch, as every network of the board is, and export it."""
+    os.environ["ZOO_DATASETS"] = job["datasets"]
+    from leaderboard.submissions import keras_config
+    from zoo import registry, training
+    from zoo.backend import keras
+    from zoo.export import export
+
+    config = json.loads((folder / "model.sent").read_text())
+
+    def submitted(input_shape, num_classes):
+        """A submitted architecture."""
+        return keras.saving.deserialize_keras_object(keras_config.retarget(config, input_shape, num_classes))
+
+    registry.register()(submitted)
+    plan = training.plan("submitted", job["dataset"], seed=job["seed"], epochs=job["epochs"])
+    with contextlib.redirect_stdout(sys.stderr):
+        run = training.train(plan, folder / "runs", lambda share: _tell(folder, job["share"] * share))
+        exported = export(run, folder / "export")
+    (exported / MODEL).rename(folder / MODEL)
+    history = run.history
+    return {
+        "parameters": json.loads((exported / "metadata.json").read_text())["parameters"],
+        "epochs": len(history["epochs"]),
+        "validation_accuracy": history["validation"]["accuracy"],
+        "training_seconds": history["training_seconds"],
+        "training_fingerprint": history["fingerprint"],
+    }
+
+
+# Measuring it
+
+
+def _multiply_adds(path: Path) -> int:
+    from leaderboard.metrics import multiply_adds
+
+    try:
+        graph = multiply_adds.single_image_graph(path)
+        shapes = {
+            value.name: multiply_adds.dimensions(value) for value in (*graph.input, *graph.value_info, *graph.output)
+        }
+        shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
+        return sum(multiply_adds.cost(node, shapes) for node in graph.node)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise Unfit(f"The shapes in its graph do not fit each other: {' '.join(reason)[:200]}") from error
+
+
+def _session(path: Path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    # Waiting threads sleep, as where models are served: on a busy machine they would take the cores from each other.
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _inputs(job: dict):
+    """Return the images as uint8 (count, height, width, channels), not read until they are used."""
+    import numpy as np
+
+    return np.memmap(job["inputs"], np.uint8, "r", shape=(job["count"], *job["shape"]))
+
+
+def _answer(job: dict, folder: Path) -> None:
+    """Write what the model says of every input."""
+    import numpy as np
+
+    session, images = _session(folder / MODEL), _inputs(job)
+    feed = session.get_inputs()[0].name
+    with (folder / ANSWERS).open("wb") as file:
+        for start in range(0, len(images), BATCH):
+            batch = np.ascontiguousarray(images[start : start + BATCH])
+            answers = session.run(None, {feed: batch})[0]
+            if answers.dtype != np.float32 or answers.shape != (len(batch), job["classes"]):
+                raise Unfit(f"It answers {len(batch)} images with {answers.dtype} {answers.shape}.")
+            file.write(np.ascontiguousarray(answers).tobytes())
+            if not start // BATCH % 20:
+                _tell(folder, job["share"] + (1 - job["share"]) * start / len(images))
+
+
+_RUNTIME = ("numpy", "onnxruntime", "leaderboard.metrics.multiply_adds")
+_FRAMEWORK = ("tensorflow", "keras", "tf2onnx", "zoo.export")
+WARM = {"onnx": _RUNTIME, "keras": _RUNTIME + _FRAMEWORK, "json": _RUNTIME + _FRAMEWORK}  # imported before the job

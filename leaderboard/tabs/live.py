@@ -1,0 +1,34 @@
+"""The board's frame while the Space runs: submissions put rows there."""
+
+from collections.abc import Callable
+
+import pandas as pd
+
+from leaderboard import results, snapshot, table
+
+
+class Live:
+    """The frame, read anew when it was written since."""
+
+    def __init__(self):
+        self._state, self._frame = self._now(), snapshot.load()
+        self._built = self._frame
+
+    @staticmethod
+    def _now() -> int | None:
+        path = results.RECORDS / snapshot.NAME
+        return path.stat().st_mtime_ns if path.exists() else None
+
+    def __call__(self) -> pd.DataFrame:
+        if (state := self._now()) != self._state:
+            self._state, self._frame = state, snapshot.load()
+        return self._frame
+
+    def recorded(self) -> list[str]:
+        """Return the models that have a record."""
+        frame = self()
+        return frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
+
+    def since_start(self, fresh: Callable[[], dict]) -> Callable[[], dict]:
+        """Return a function that is `fresh` once the frame is another than the pages were built from, else {}."""
+        return lambda: {} if self() is self._built else fresh()

@@ -1,0 +1,348 @@
+"""The *Submit* tab: a form, the queue, and a page for every submission, which keeps itself up to date.
+
+The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/withdraw` and `/retry`.
+"""
+
+import atexit
+import contextlib
+import inspect
+import logging
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import gradio as gr
+from gradio_client.utils import is_file_obj_with_meta
+
+from leaderboard import results
+from leaderboard.submissions import desk, worker
+from leaderboard.submissions.desk import Offer
+from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, RUNNING
+from leaderboard.submissions.store import HubStore, open_store
+from leaderboard.tabs import identity, receipts
+from leaderboard.tabs.markup import VISIT
+from leaderboard.tabs.places import QUIET, Places
+from zoo.errors import ZooError
+
+log = logging.getLogger(__name__)
+
+STYLE = Path(__file__).with_name("submit.css")
+RECENT = 20  # submissions that are done, in the queue's view
+REFRESH = 2.0  # seconds between looks at a submission that is not done
+SYNC = 60.0  # seconds between looks at a store on the Hub
+LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox; its row stands on the
+board, verified, with your claim beside it. Nothing gets lost: every submission keeps its page."""
+NO_RECEIPT = "Here a submission shows how far it is. Send one, or choose one from the queue, or give its id."
+FROM_ELSEWHERE = """**Python**, here or on any machine with this package:
+
+```python
+import leaderboard
+
+receipt = leaderboard.submit(
+    "model.keras", name="my_net", datasets=["mnist"], licence="mit", declaration="mnist, training set only",
+    claimed={"mnist": 0.993}, user="me", space="http://localhost:7860",
+)
+leaderboard.submission_status(receipt["id"], space="http://localhost:7860")
+```
+
+**Shell**: upload, submit, and read the answer.
+
+```sh
+SPACE=http://localhost:7860/gradio_api
+FILE=$(curl -s -F files=@model.onnx $SPACE/upload | tr -d '[]"')
+ID=$(curl -s $SPACE/call/submit -H 'Content-Type: application/json' -d '{"data": ["my_net", ["mnist"], "mit",
+  "mnist, training set only", {"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, "", "", {}, "me"]}' |
+  cut -d '"' -f 4)
+curl -sN $SPACE/call/submit/$ID
+```
+
+On a Space of the Hub, you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
+hf_…"`: a token without any permission is enough."""
+
+
+def tab() -> Places:
+    """Build the tab inside a `gr.Blocks`, with its endpoints."""
+    store = open_store()
+    with gr.Row(elem_id="submit-who"):
+        gr.Markdown(LEAD)
+        user = _who()
+    with gr.Tabs(elem_id="submit-views") as views:
+        with gr.Tab("Send a network", id="send"):
+            form = _form(user)
+        with gr.Tab("Queue", id="queue"):
+            queue = gr.HTML(js_on_load=VISIT, apply_default_css=False, elem_id="submit-queue")
+        with gr.Tab("Receipt", id="receipt"):
+            with gr.Row(elem_id="receipt-tools"):
+                wanted = gr.Textbox(placeholder="Id of a submission", show_label=False, elem_id="receipt-id")
+                again = gr.Button("Try it again", size="sm", visible=False, elem_id="receipt-retry")
+                back = gr.Button("Withdraw", size="sm", visible=False, elem_id="receipt-withdraw")
+            page = gr.HTML(
+                receipts.missing(NO_RECEIPT), js_on_load=VISIT, apply_default_css=False, elem_id="receipt-page"
+            )
+    timer = gr.Timer(REFRESH, active=False)
+
+    def read(id: str | None) -> dict:
+        """Return what the receipt's page becomes for an id."""
+        if not (id or "").strip():
+            return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
+        try:
+            submission = store.get(id.strip())
+            where = next((p for p in desk.queue(store) if p.submission.id == submission.id), None)
+        except ZooError as error:
+            return {page: receipts.missing(str(error)), timer: gr.Timer(active=False)}
+        s = submission
+        return {
+            page: receipts.receipt(s, where),
+            timer: gr.Timer(active=s.open),
+            again: gr.Button(visible=s.status == FAILED and not s.refused),
+            back: gr.Button(visible=s.status in (PENDING, RUNNING, FINISHED)),
+        }
+
+    def show(id: str) -> dict:
+        return {views: gr.Tabs(selected="receipt"), wanted: id, **read(id)}
+
+    def send(values: dict, request: gr.Request):
+        try:
+            who = identity.sender(request, values[user])
+            offer = Offer(
+                name=values[form.name] or "",
+                datasets=tuple(values[form.datasets]),
+                licence=values[form.licence] or "",
+                declaration=values[form.declaration] or "",
+                paper=values[form.paper] or "",
+                claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
+            )
+            submission = desk.submit(store, who, offer, _read(values[form.file]), (values[form.source] or "").strip())
+        except ZooError as error:
+            return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
+        return {form.answer: gr.HTML("", visible=False), **show(submission.id)}
+
+    def act(action: Callable) -> Callable:
+        def do(id: str, user: str, request: gr.Request):
+            try:
+                action(store, id, identity.sender(request, user))
+            except ZooError as error:
+                gr.Warning(str(error))
+            return read(id)
+
+        return do
+
+    def list_queue() -> str:
+        try:
+            done = [s for s in store.all() if not s.open]
+            recent = sorted(done, key=lambda s: s.history[-1]["at"], reverse=True)[:RECENT]
+            return receipts.queue(desk.queue(store), recent)
+        except ZooError as error:
+            return receipts.missing(str(error))
+
+    def holds(parts: Mapping[str, str]) -> bool:
+        return parts.get("tab") == "submit"
+
+    def place(parts: Mapping[str, str]) -> dict:
+        return show(parts["submission"]) if parts.get("submission") else {}
+
+    targets = [views, wanted, page, timer, again, back]
+    pages = [page, timer, again, back]
+    form.send.click(send, form.inputs, [form.answer, *targets], **QUIET)
+    wanted.submit(read, wanted, pages, **QUIET)
+    again.click(act(desk.retry), [wanted, user], pages, **QUIET)
+    back.click(act(desk.withdraw), [wanted, user], pages, **QUIET)
+    timer.tick(read, wanted, pages, **QUIET)
+    views.select(list_queue, None, queue, **QUIET)
+    _endpoints(store)
+    return Places("submit", holds, place, targets, [queue, page])
+
+
+def _who() -> gr.Textbox:
+    """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
+    if identity.on_space():
+        gr.LoginButton(elem_id="submit-login", scale=0)
+    return gr.Textbox(
+        label="Your name", max_length=40, elem_id="submit-user", scale=0, min_width=220,
+        visible=not identity.on_space(),
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form's components."""
+
+    file: gr.File
+    source: gr.Textbox
+    name: gr.Textbox
+    datasets: gr.CheckboxGroup
+    licence: gr.Dropdown
+    declaration: gr.Textbox
+    paper: gr.Textbox
+    claimed: gr.Textbox
+    send: gr.Button
+    answer: gr.HTML
+    user: gr.Textbox
+
+    @property
+    def inputs(self) -> set:
+        """What is sent."""
+        return {self.file, self.source, self.name, self.datasets, self.licence, self.declaration, self.paper,
+                self.claimed, self.user}  # fmt: skip
+
+
+def _form(user: gr.Textbox) -> Form:
+    with gr.Row(elem_id="submit-form"):
+        with gr.Column(scale=5, min_width=280):
+            file = gr.File(
+                label="A .keras or .onnx file, or a configuration (.json)", file_types=[".keras", ".onnx", ".json"],
+                elem_id="submit-file", height=150,
+            )  # fmt: skip
+            source = gr.Textbox(
+                label="or a repo on the Hub", placeholder="hf://user/repo@revision", elem_id="submit-source"
+            )
+            datasets = gr.CheckboxGroup(desk.choices(), label="Datasets", elem_id="submit-datasets")
+        with gr.Column(scale=6, min_width=280):
+            with gr.Row():
+                name = gr.Textbox(label="Its name", placeholder="my_net", max_length=40, elem_id="submit-name")
+                licence = gr.Dropdown(list(desk.LICENCES), value=None, label="Licence", elem_id="submit-licence")
+            declaration = gr.Textbox(
+                label="What it was trained on", placeholder="mnist, its training set only; no test image was seen",
+                max_length=desk.LONGEST_DECLARATION, lines=2, elem_id="submit-declaration",
+            )  # fmt: skip
+            with gr.Row():
+                claimed = gr.Textbox(
+                    label="Your accuracy in %, by dataset",
+                    placeholder="mnist 99.2, ahdd 98.7",
+                    elem_id="submit-claimed",
+                )
+                paper = gr.Textbox(label="Paper", placeholder="https://…", max_length=300, elem_id="submit-paper")
+            send = gr.Button("Send it", variant="primary", elem_id="submit-send")
+    answer = gr.HTML(visible=False, apply_default_css=False, elem_id="submit-answer")
+    gr.HTML(receipts.rules(), apply_default_css=False)
+    with gr.Accordion("Send it from a program", open=False):
+        gr.Markdown(FROM_ELSEWHERE)
+    return Form(file, source, name, datasets, licence, declaration, paper, claimed, send, answer, user)
+
+
+def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
+    """Read "mnist 99.2, ahdd 98.7", or one number for the one dataset chosen; percent become fractions.
+
+    Raises:
+        ZooError: it is written otherwise.
+    """
+    found = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, _, number = part.replace("=", " ").replace(":", " ").rpartition(" ")
+        name = name.strip() or (datasets[0] if len(datasets) == 1 else "")
+        try:
+            found[name] = float(number.rstrip("%")) / 100
+        except ValueError:
+            name = ""
+        if not name:
+            raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
+    return found
+
+
+def _read(file: str | dict | None) -> tuple[str, bytes] | None:
+    """Return name and bytes of an upload; Gradio has put it into its own folder."""
+    if not file:
+        return None
+    path = Path(file["path"] if isinstance(file, dict) else file)
+    name = file.get("orig_name") if isinstance(file, dict) else None
+    return name or path.name, path.read_bytes()
+
+
+def _endpoints(store) -> None:
+    """Add the endpoints; a mistake of the caller is an error of one sentence."""
+
+    def submit(
+        name: str,
+        datasets: list[str],
+        licence: str,
+        declaration: str,
+        file: dict | None = None,
+        source: str = "",
+        paper: str = "",
+        claimed: dict | None = None,
+        user: str = "",
+        request: gr.Request = None,
+    ) -> dict:
+        """Submit a network to the leaderboard.
+
+        Args:
+            name: of the network on the board: small letters, digits and underscores.
+            datasets: what it is measured on, for example ["mnist"].
+            licence: SPDX name, for example "mit".
+            declaration: what it was trained on, and what not.
+            file: an uploaded .keras or .onnx file, or a Keras configuration in JSON, which is trained here.
+            source: instead of a file, hf://user/repo@revision.
+            paper: a link.
+            claimed: the accuracy that you state, by dataset, between 0 and 1.
+            user: who you are, where nobody can sign in.
+
+        Returns:
+            The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and whatever
+            was sent. The same content for the same datasets gets the receipt that it got before.
+        """
+        if file is not None and not is_file_obj_with_meta(file):
+            raise gr.Error("A file is one that was uploaded to this Space; this is not.", print_exception=False)
+        with _in_words():
+            offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
+            submission = desk.submit(store, identity.sender(request, user), offer, _read(file), source)
+            return desk.as_json(submission, desk.queue(store))
+
+    def submission_status(id: str) -> dict:
+        """Return the receipt of a submission as it is now: "status", "stage", "progress", "results", "history", …."""
+        with _in_words():
+            return desk.as_json(store.get(id), desk.queue(store))
+
+    def submissions(user: str = "") -> list:
+        """Return receipts, the newest first; with a user, those of that one."""
+        with _in_words():
+            places = desk.queue(store)
+            return [desk.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
+
+    def withdraw(id: str, user: str = "", request: gr.Request = None) -> dict:
+        """Take a submission of yours back: it is not measured, and leaves the board if it was."""
+        with _in_words():
+            return desk.as_json(desk.withdraw(store, id, identity.sender(request, user)))
+
+    def retry(id: str, user: str = "", request: gr.Request = None) -> dict:
+        """Let a failed submission of yours be tried again."""
+        with _in_words():
+            return desk.as_json(desk.retry(store, id, identity.sender(request, user)))
+
+    for endpoint in (submit, submission_status, submissions, withdraw, retry):
+        gr.api(endpoint, api_name=endpoint.__name__, api_description=inspect.getdoc(endpoint))
+
+
+@contextlib.contextmanager
+def _in_words() -> Iterator[None]:
+    """Turn a ZooError into an error that a client is told."""
+    try:
+        yield
+    except ZooError as error:
+        raise gr.Error(str(error), print_exception=False) from None
+
+
+# What runs beside the Space
+
+
+def attend() -> None:
+    """Start what a Space needs besides its pages: as many workers as `ZOO_WORKERS` says, and rows from the Hub."""
+    store = open_store()
+    if isinstance(store, HubStore):
+        threading.Thread(target=_follow, args=[store], name="submissions", daemon=True).start()
+    for _ in range(int(os.environ.get("ZOO_WORKERS") or 0)):
+        process = subprocess.Popen([sys.executable, "-m", "leaderboard.submissions"])
+        atexit.register(process.terminate)
+
+
+def _follow(store: HubStore) -> None:
+    while True:
+        try:
+            worker.publish(store, results.RECORDS)
+        except ZooError as error:
+            log.warning("%s", error)
+        time.sleep(SYNC)

@@ -1,0 +1,157 @@
+"""Say within a minute whether an architecture would be accepted, before a pull request is opened.
+
+    python scripts/check_architecture.py zoo/architectures/my_net.py
+    python scripts/check_architecture.py my_net
+
+Status 0 if every check passes, 1 if not. What it checks is what `make test` and the board ask of every network: it
+says where it comes from, builds for each of its datasets, takes raw uint8 and gives probabilities, stays within the
+board's limits and budget, learns, and becomes an ONNX file that agrees with Keras.
+"""
+
+import argparse
+import ast
+import json
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cli
+import numpy as np
+from rich.console import Console
+
+from leaderboard.submissions import budget, keras_config
+from leaderboard.submissions.problems import Refused
+from zoo import data, registry
+from zoo.backend import keras
+from zoo.errors import ZooError
+
+FRAMEWORKS = {"tensorflow", "torch", "jax", "flax"}
+SAMPLES, STEPS, BATCH = 256, 60, 64  # what it has to learn by heart, and in how many steps
+PATIENCE = 40.0  # seconds for that
+Check = tuple[str, Callable[[], str]]
+
+
+def main() -> int:
+    """Run the checks and print them; 1 if one fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("architecture", help="its file in zoo/architectures, or its name")
+    wanted = parser.parse_args().architecture
+    console, failed, started = Console(highlight=False, soft_wrap=True), 0, time.monotonic()
+    for title, check in checks(registry.get(Path(wanted).stem if wanted.endswith(".py") else wanted)):
+        try:
+            console.print(f"[green]✓[/] {title}: {check()}", markup=True)
+        except Exception as error:  # whatever a network does wrong is a finding
+            said = error if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
+            console.print("[red]✗[/]", f"{title}:", str(said), markup=True)
+            failed += 1
+    good = "It would be accepted: next, `make test` and a pull request"
+    console.print(f"{f'{failed} to mend' if failed else good} ({time.monotonic() - started:.0f} s).")
+    return 1 if failed else 0
+
+
+def checks(architecture: registry.Architecture) -> Iterator[Check]:
+    """Yield every check, the cheapest first."""
+    yield "its source", lambda: source(architecture)
+    yield "its imports", lambda: imports(architecture)
+    for dataset in architecture.datasets:
+        spec = data.get(dataset)
+        if spec.image_shape is not None:
+            yield f"on {dataset}", lambda spec=spec: fit(architecture, spec)
+    yield "learning", lambda: learn(architecture)
+    yield "as ONNX", lambda: export(architecture)
+
+
+def source(architecture: registry.Architecture) -> str:
+    """Its docstring names the network and where it comes from."""
+    if not re.search(r"\(.*(\d{4}|seed document|ours).*\)", architecture.title):
+        raise ZooError(f"{architecture.title!r} should name its source, for example LeNet-5 (LeCun et al., 1998).")
+    return architecture.title
+
+
+def imports(architecture: registry.Architecture) -> str:
+    """It is backend-neutral Keras, so that every backend trains the same file."""
+    path = cli.ROOT / (architecture.build.__module__.replace(".", "/") + ".py")
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            names.add((node.module or "").partition(".")[0])
+    if bad := names & FRAMEWORKS:
+        raise ZooError(f"{path.name} imports {', '.join(sorted(bad))}: use `from zoo.backend import keras` alone.")
+    return "backend-neutral Keras"
+
+
+def fit(architecture: registry.Architecture, spec: data.DatasetSpec) -> str:
+    """It takes a dataset's raw images, gives probabilities, and keeps within limits and budget."""
+    model = registry.create_model(architecture.name, spec.image_shape, len(spec.labels))
+    if keras.backend.standardize_dtype(model.input.dtype) != "uint8":
+        raise ZooError(f"It takes {model.input.dtype}: begin with keras.Input(input_shape, dtype='uint8').")
+    images = np.random.default_rng(0).integers(0, 256, (4, *spec.image_shape), np.uint8)
+    answers = np.asarray(keras.ops.convert_to_numpy(model(images)))
+    if answers.shape != (4, len(spec.labels)) or answers.dtype != np.float32:
+        raise ZooError(f"It gives {answers.dtype} {answers.shape}, not float32 (4, {len(spec.labels)}).")
+    if not np.isfinite(answers).all() or not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
+        raise ZooError("Its answers are no probabilities: end it with a softmax.")
+    try:
+        report = keras_config.read(json.loads(model.to_json()))
+    except Refused as error:  # reviewed code may do what a stranger's configuration may not
+        return f"{model.count_params():,} parameters; its time cannot be foretold ({error.problem.what})"
+    if report.parameters != model.count_params():
+        raise ZooError(f"Keras counts {model.count_params():,} parameters, the board {report.parameters:,}.")
+    hours = budget.training_seconds(report.multiply_adds, spec.name) / 3600
+    if hours > budget.SEEDS * budget.BUDGET / 3600:
+        raise ZooError(f"{budget.SEEDS} trainings would take about {hours:.0f} hours on two cores: make it smaller.")
+    counts = f"{report.parameters:,} parameters, {report.multiply_adds:,} multiply-adds"
+    return f"{counts}, {budget.SEEDS} trainings in about {max(hours * 60, 1):.0f} minutes on two cores"
+
+
+def learn(architecture: registry.Architecture) -> str:
+    """It learns some hundred made-up shapes by heart, from raw pixels."""
+    spec = data.get(next(d for d in architecture.datasets if data.get(d).image_shape))
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, len(spec.labels), SAMPLES)
+    shapes = rng.integers(0, 2, (len(spec.labels), 7, 7, 1)).astype(np.uint8) * 255
+    height, width, _ = spec.image_shape
+    images = shapes[labels].repeat(-(-height // 7), axis=1).repeat(-(-width // 7), axis=2)[:, :height, :width]
+    keras.utils.set_random_seed(0)
+    model = registry.create_model(architecture.name, spec.image_shape, len(spec.labels))
+    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False)
+    losses, started = [], time.monotonic()
+    while len(losses) < STEPS and time.monotonic() < started + PATIENCE:
+        rows = rng.integers(0, SAMPLES, BATCH)
+        losses.append(float(model.train_on_batch(images[rows], labels[rows])))
+    first, last = losses[0], float(np.mean(losses[-5:]))
+    went = f"its loss went from {first:.2f} to {last:.2f} in {len(losses)} steps"
+    if not np.isfinite(last) or (last > 0.5 * first and len(losses) == STEPS):
+        raise ZooError(f"{went.capitalize()}: is its input scaled?")
+    return went if last <= 0.5 * first else f"{went}, too few to tell: it is slow"
+
+
+def export(architecture: registry.Architecture) -> str:
+    """Its ONNX file passes the checks of a submission, and agrees with Keras."""
+    import onnxruntime
+
+    from leaderboard.submissions import onnx_graph
+    from zoo.export import export_onnx
+
+    spec = data.get(next(d for d in architecture.datasets if data.get(d).image_shape))
+    model = registry.create_model(architecture.name, spec.image_shape, len(spec.labels))
+    images = np.random.default_rng(0).integers(0, 256, (16, *spec.image_shape), np.uint8)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_onnx(model, path)
+        onnx_graph.read(path.read_bytes())
+        session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+        ours = session.run(None, {session.get_inputs()[0].name: images})[0]
+        size = path.stat().st_size
+    theirs = np.asarray(keras.ops.convert_to_numpy(model(images)))
+    if not np.allclose(ours, theirs, atol=1e-4):
+        raise ZooError(f"Keras and ONNX differ by {np.abs(ours - theirs).max():.2g}.")
+    return f"{size / 1000:,.0f} kB, within {np.abs(ours - theirs).max():.1g} of Keras"
+
+
+if __name__ == "__main__":
+    cli.run(main)

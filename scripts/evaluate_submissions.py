@@ -1,0 +1,104 @@
+"""Measure what was submitted, in sandboxes, and put the results on the board.
+
+    python scripts/evaluate_submissions.py                 what waits now, then stop
+    python scripts/evaluate_submissions.py --watch         go on until it is stopped; as many at a time as you like
+    python scripts/evaluate_submissions.py --show          the queue, and stop
+    python scripts/evaluate_submissions.py --again ID      measure a row once more; status 1 if it does not hold
+    python scripts/evaluate_submissions.py --store hf://me the submissions of a Space whose store is on the Hub
+
+It may be stopped at any moment: what it was measuring goes back into the queue. What isolation this machine gives is
+told at the start; without a network of its own for the sandbox nothing is measured.
+"""
+
+import argparse
+import signal
+import threading
+from pathlib import Path
+
+import cli
+from rich.console import Console
+from rich.logging import RichHandler
+from rich.table import Table
+
+from leaderboard import results
+from leaderboard.submissions import budget, desk
+from leaderboard.submissions.receipt import Submission
+from leaderboard.submissions.store import open_store
+from leaderboard.submissions.worker import Worker, measured_again
+
+
+def main() -> int:
+    """Do what the command line says."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--watch", action="store_true", help="go on when the queue is empty")
+    parser.add_argument("--show", action="store_true", help="only show the queue")
+    parser.add_argument("--store", help="a folder, or hf://<namespace> (default: ZOO_SUBMISSIONS)")
+    parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the board's records")
+    parser.add_argument("--cache", type=Path, default=cli.ROOT / "runs" / "inputs", help="folder of prepared images")
+    parser.add_argument("--seeds", type=int, default=budget.SEEDS, help="trainings of an architecture (%(default)s)")
+    parser.add_argument("--epochs", type=int, help="cut trainings short, to try things out: such rows do not compare")
+    parser.add_argument("--warm", action="store_true", help="keep a sandbox waiting: 10 s sooner, 1 GB of memory more")
+    parser.add_argument(
+        "--without-isolation",
+        action="store_true",
+        help="measure even where a sandbox has a network: trusted files only",
+    )
+    arguments = parser.parse_args()
+    store = open_store(arguments.store)
+    if arguments.show:
+        show(desk.queue(store))
+        return 0
+    console = Console(stderr=True)
+    cli.show_log(RichHandler(console=console, show_path=False))
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    worker = Worker(
+        store,
+        records=arguments.records,
+        cache=arguments.cache,
+        need_isolation=not arguments.without_isolation,
+        keep_warm=arguments.warm and arguments.watch,
+        seeds=arguments.seeds,
+        epochs=arguments.epochs,
+    )
+    if arguments.again:
+        return again(worker, store.get(arguments.again))
+    console.print(f"{worker.name} takes from {getattr(store, 'root', arguments.store)}")
+    if arguments.watch:
+        worker.watch(stop)
+    else:
+        while not stop.is_set() and worker.step(stop):
+            pass
+    return 0
+
+
+def again(worker: Worker, submission: Submission) -> int:
+    """Measure every row of a submission once more; 1 if one does not hold."""
+    agree = True
+    for dataset in submission.results:
+        check = measured_again(worker, submission, dataset)
+        for score in check.scores:
+            mark = "" if score.agrees else "  DIFFERS"
+            print(f"{dataset} {score.name}: {score.recorded:.6g} recorded, {score.measured:.6g} measured{mark}")
+        print(f"{dataset}: {check.sentence}")
+        agree &= check.agrees
+    if not submission.results:
+        print(f"{submission.id} has no rows: it is {submission.status}.")
+    return 0 if agree else 1
+
+
+def show(places: list[desk.Place]) -> None:
+    """Print the queue."""
+    table = Table(title=f"{len(places)} submissions wait or run")
+    for title in ("id", "name", "by", "track", "datasets", "status", "done in about"):
+        table.add_column(title)
+    for place in places:
+        s = place.submission
+        state = f"{s.status} {s.progress:.0%}" if s.progress else s.status
+        table.add_row(s.id, s.name, s.user, s.track, ", ".join(s.datasets), state, f"{place.wait / 60:.0f} min")
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,488 @@
+"""Submissions from receipt to row: limits, duplicates, stores that fail, workers that die, and a fuzzer."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from conftest import ROOT
+from hub_server import Account, Fault
+from networks import METADATA, archive, keras_file, members, onnx_file, perceptron
+
+from leaderboard import results, snapshot
+from leaderboard.submissions import desk, receipt, store, validation, worker
+from leaderboard.submissions.desk import Limits, Offer
+from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
+from leaderboard.submissions.sandbox import Unfit
+from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed
+from leaderboard.submissions.worker import Worker
+from zoo.errors import ZooError
+from zoo.hub import Backoff
+
+TOKEN = "hf_NobodyMayEverReadThisToken"
+MANY = Limits(open_each=1000, daily_each=1000, open_all=1000)
+QUICK = Backoff(attempts=40, first=0.01, longest=0.1)
+
+
+def send(place, user="bob", name="net", seed=0, datasets=("optdigits",), limits=MANY, **said):
+    offer = Offer(name, datasets, "mit", "optdigits, its training rows", claimed={"optdigits": 0.9}, **said)
+    return desk.submit(place, user, offer, ("m.onnx", onnx_file(seed=seed)), limits=limits)
+
+
+@pytest.fixture
+def local(tmp_path):
+    return LocalStore(tmp_path / "store")
+
+
+def quick(worker, submission, dataset, tell, cancelled):
+    """Stand for a measurement where only what is around it is tested."""
+    tell("measuring", 0.5)
+    if submission.name.startswith("unfit"):
+        raise Unfit("It cannot be measured.")
+    return {
+        "model": submission.row(dataset),
+        "accuracy": 0.5,
+        "parameters": 1,
+        "revision": "0",
+        "folder": "f",
+        "date": "d",
+    }
+
+
+def finish_all(place, **settings) -> None:
+    one = Worker(place, measure=quick, **settings)
+    while taken := one.claim():
+        one.see_through(taken, threading.Event())
+
+
+# The desk
+
+
+def test_a_receipt_comes_at_once_and_can_be_read(local):
+    started = time.perf_counter()
+    sent = send(local)
+    assert time.perf_counter() - started < 1
+    assert receipt.ID.fullmatch(sent.id)
+    assert (sent.status, sent.track, sent.parameters) == (PENDING, "weights", 640)
+    assert local.get(sent.id) == sent
+    assert local.content(sent) == onnx_file()
+    assert desk.as_json(sent, desk.queue(local))["ahead"] == 0
+    with pytest.raises(NoSuchSubmission):
+        local.get("20200101-00000000")
+    with pytest.raises(NoSuchSubmission):
+        local.get("../../etc/passwd")
+
+
+def test_ten_megabytes_are_checked_in_time():
+    size = 1580  # 10 MB of float32 weights
+    data = onnx_file(shape=(40, 40, 1), classes=size)
+    assert len(data) > 10e6
+    started = time.process_time()
+    validation.check(data, "m.onnx", ("optdigits",))
+    assert time.process_time() - started < 1  # of the processor; 0.2 s where nothing else runs
+
+
+def test_the_same_content_gets_the_same_receipt(local):
+    first = send(local)
+    assert send(local, user="ann", name="other") == first
+    assert send(local, seed=1).id != first.id
+    assert send(local, datasets=("mnist",)).id != first.id  # other datasets: refused, and a receipt of its own
+    otherwise = archive(dict(reversed(members(metadata={**METADATA, "date_saved": "later"}).items())))
+    offer = Offer("k", ("optdigits",), "mit", "x")
+    a, b = (desk.submit(local, "bob", offer, ("m.keras", data), limits=MANY) for data in (keras_file(), otherwise))
+    assert a.id == b.id  # packed otherwise, the same network
+
+
+def test_a_refused_one_has_a_receipt_too_and_its_file_is_not_kept(local):
+    offer = Offer("net", ("optdigits",), "mine", "")
+    sent = desk.submit(local, "bob", offer, ("m.keras", keras_file(perceptron((28, 28, 1)))))
+    assert sent.status == FAILED
+    assert [p["code"] for p in sent.problems] == ["licence", "declaration", "input-shape", "weights"]
+    assert local.get(sent.id).reason.startswith("The licence is 'mine'.")
+    assert not list(local.root.glob("requests/files/*"))
+    with pytest.raises(NotNow, match="send it anew"):
+        desk.retry(local, sent.id, "bob")
+
+
+def test_limits_hold_for_one_and_for_all(local):
+    limits = Limits(open_each=2, daily_each=3, open_all=3)
+    for seed in range(2):
+        send(local, seed=seed, limits=limits)
+    with pytest.raises(ZooError, match="bob has 2 submissions waiting"):
+        send(local, seed=2, limits=limits)
+    send(local, "ann", seed=3, limits=limits)
+    with pytest.raises(ZooError, match="The queue is full"):
+        send(local, "eve", seed=4, limits=limits)
+    finish_all(local)
+    send(local, seed=5, limits=limits)
+    finish_all(local)
+    with pytest.raises(ZooError, match="sent 3 submissions within a day"):
+        send(local, seed=6, limits=limits)
+
+
+def test_only_the_sender_withdraws_and_retries(local):
+    sent = send(local, name="unfit")
+    with pytest.raises(ZooError, match="only its sender"):
+        desk.withdraw(local, sent.id, "ann")
+    finish_all(local)
+    assert (local.get(sent.id).status, local.get(sent.id).reason) == (FAILED, "It cannot be measured.")
+    with pytest.raises(ZooError, match="only its sender"):
+        desk.retry(local, sent.id, "ann")
+    assert desk.retry(local, sent.id, "bob").status == PENDING
+    assert desk.withdraw(local, sent.id, "bob").status == WITHDRAWN
+    with pytest.raises(NotNow):
+        desk.withdraw(local, sent.id, "bob")
+    assert [step["status"] for step in local.get(sent.id).history] == [PENDING, RUNNING, FAILED, PENDING, WITHDRAWN]
+    assert send(local, name="unfit").id != sent.id  # what was withdrawn may be sent again
+
+
+def test_the_queue_tells_how_long_it_takes(local):
+    for seed in range(3):
+        send(local, seed=seed)
+    places = desk.queue(local)
+    assert [place.ahead for place in places] == [0, 1, 2]
+    waits = [place.wait for place in places]
+    assert waits == sorted(waits)
+    assert waits[0] > 0
+
+
+def test_a_name_that_only_looks_like_anothers_is_taken(local):
+    send(local, user="a-b", name="net")
+    with pytest.raises(ZooError, match="is taken by a-b"):
+        send(local, user="a_b", name="net", seed=1)
+
+
+# Workers
+
+
+def test_a_lease_that_runs_out_is_taken_over_and_counts_attempts(local):
+    sent = send(local)
+    for attempt in range(receipt.MOST_ATTEMPTS):
+        taken = local.change(sent.id, lambda s, a=attempt: receipt.claimed(s, f"w{a}", 1000.0 + a, 0.5))
+        assert taken.attempts == attempt + 1
+    with pytest.raises(receipt.Lost):
+        local.change(sent.id, lambda s: receipt.finished(s, "w0", 1003.0))
+    given_up = local.change(sent.id, lambda s: receipt.claimed(s, "w9", 2000.0, 0.5))
+    assert given_up.status == FAILED
+    assert "3 workers died" in given_up.reason
+
+
+def test_a_claim_has_one_winner(local):
+    sent = send(local)
+    now = store.now()
+
+    def take(n):
+        try:
+            return local.change(sent.id, lambda s: receipt.claimed(s, f"w{n}", now, 60)).worker
+        except NotNow:
+            return None
+
+    with ThreadPoolExecutor(16) as pool:
+        winners = [name for name in pool.map(take, range(32)) if name]
+    assert winners == [local.get(sent.id).worker]
+
+
+def test_a_withdrawn_one_is_let_go_while_it_is_measured(local):
+    sent = send(local)
+    begun = threading.Event()
+
+    def slow(worker, submission, dataset, tell, cancelled):
+        begun.set()
+        deadline = time.monotonic() + 60
+        while not cancelled() and time.monotonic() < deadline:
+            time.sleep(0.01)
+        raise worker_cancelled
+
+    worker_cancelled = worker.Cancelled()
+    one = Worker(local, measure=slow, lease=0.3)
+    thread = threading.Thread(target=lambda: one.see_through(one.claim(), threading.Event()))
+    thread.start()
+    assert begun.wait(60)
+    desk.withdraw(local, sent.id, "bob")
+    thread.join(60)
+    assert not thread.is_alive()
+    assert local.get(sent.id).status == WITHDRAWN
+
+
+def test_a_worker_that_is_told_to_stop_puts_its_work_back(local):
+    sent, stop = send(local), threading.Event()
+
+    def stopped(*_):
+        raise worker.Cancelled
+
+    one = Worker(local, measure=stopped)
+    one.see_through(one.claim(), stop)
+    assert (local.get(sent.id).status, local.get(sent.id).attempts) == (PENDING, 0)
+
+
+def test_a_mistake_of_the_worker_loses_nothing(local):
+    def broken(*_):
+        raise KeyError("x")
+
+    sent = send(local)
+    one = Worker(local, measure=broken)
+    one.see_through(one.claim(), threading.Event())
+    assert "made a mistake (KeyError)" in local.get(sent.id).reason
+    assert desk.retry(local, sent.id, "bob").status == PENDING
+
+
+def test_a_full_disk_is_said_and_nothing_is_half_written(local, monkeypatch):
+    send(local)
+    before = sorted(path for path in local.root.rglob("*") if path.is_file())
+    full = OSError(28, "No space left on device")
+
+    def no_space(handle):
+        raise full
+
+    monkeypatch.setattr(os, "fsync", no_space)
+    with pytest.raises(StoreFailed, match="No space left on device"):
+        send(local, seed=1)
+    with pytest.raises(StoreFailed):
+        local.change(local.all()[0].id, lambda s: receipt.claimed(s, "w", 0.0, 9))
+    monkeypatch.undo()
+    assert sorted(path for path in local.root.rglob("*") if path.is_file()) == before
+    assert local.all()[0].status == PENDING
+    assert send(local, seed=1).status == PENDING
+
+
+WORK = """
+import random, sys, threading, time
+from pathlib import Path
+from leaderboard.submissions.sandbox import Unfit
+from leaderboard.submissions.store import LocalStore
+from leaderboard.submissions.worker import Worker
+
+def measure(worker, submission, dataset, tell, cancelled):
+    with (Path(sys.argv[1]) / "begun").open("a") as log:
+        log.write(submission.id + "\\n")
+    time.sleep(random.uniform(0, 0.02))
+    if submission.name.startswith("unfit"):
+        raise Unfit("It cannot be measured.")
+    return {"model": submission.row(dataset), "accuracy": 0.5}
+
+one = Worker(LocalStore(Path(sys.argv[1])), measure=measure, lease=2.0)
+while True:
+    taken = one.claim()
+    if taken is None:
+        time.sleep(0.02)
+    else:
+        one.see_through(taken, threading.Event())
+"""
+
+
+def test_two_hundred_submissions_survive_sixteen_clients_and_dying_workers(tmp_path):
+    """Three workers, killed at random moments: every submission ends once, and every receipt can be read."""
+    place = LocalStore(tmp_path / "store")
+    rng = random.Random(0)
+
+    def start():
+        return subprocess.Popen([sys.executable, "-c", WORK, str(place.root)], cwd=ROOT)
+
+    place.root.mkdir()
+    workers = [start() for _ in range(3)]
+    try:
+        with ThreadPoolExecutor(16) as pool:
+            names = ["unfit_net" if n % 5 == 0 else "net" for n in range(200)]
+            sent = list(pool.map(lambda n: send(place, f"user{n % 16}", f"{names[n]}{n}", seed=n), range(200)))
+        assert len({s.id for s in sent}) == 200
+        deadline, kills = time.monotonic() + 240, 0
+        while any(s.open for s in place.all()):
+            assert time.monotonic() < deadline, [s for s in place.all() if s.open][:3]
+            if kills < 12:
+                victim = rng.randrange(3)
+                workers[victim].send_signal(signal.SIGKILL)
+                workers[victim].wait()
+                workers[victim] = start()
+                kills += 1
+            time.sleep(rng.uniform(0.05, 0.4))
+    finally:
+        for process in workers:
+            process.kill()
+            process.wait()
+    for original in sent:
+        found = place.get(original.id)
+        ends = [step["status"] for step in found.history if step["status"] in (FINISHED, FAILED)]
+        if "unfit" in found.name or "workers died" in found.reason:
+            assert ends == [FAILED]
+        else:
+            assert ends == [FINISHED]
+        assert found.history[0]["note"] == "received"
+    assert not list(place.root.glob("requests/**/.*-*"))  # nothing half-written but what a kill interrupted
+
+
+# The Hub
+
+
+@pytest.fixture
+def remote(hub, monkeypatch):
+    hub.tokens[TOKEN] = Account("me")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return HubStore("me", QUICK)
+
+
+def test_the_hub_has_the_layout_of_the_boards(remote, hub):
+    sent = send(remote)
+    assert set(hub.repo("me/requests", "dataset").files) == {f"bob/net_eval_request_{sent.id}.json", sent.file}
+    assert remote.get(sent.id) == sent
+    assert remote.content(sent) == onnx_file()
+    assert send(remote, "ann") == sent
+    remote.keep_results("bob__net/abc", {"optdigits.json": b"{}", "optdigits.onnx": onnx_file()})
+    assert remote.result("bob__net/abc", "optdigits.onnx") == onnx_file()
+    assert desk.withdraw(remote, sent.id, "bob").status == WITHDRAWN
+    assert [step["status"] for step in HubStore("me", QUICK).get(sent.id).history] == [PENDING, WITHDRAWN]
+
+
+def test_a_hub_that_fails_loses_nothing(remote, hub):
+    """409, 412, 429, 500, cut lines and lost answers, several clients and two workers at a time."""
+    remote.all()  # the datasets are made
+    rng, faults = random.Random(1), [
+        Fault(status=409), Fault(status=412), Fault(status=429, headers=(("Retry-After", "0"),)), Fault(status=500),
+        Fault(status=503), Fault(cut=True), Fault(lost=True),
+    ]  # fmt: skip
+    hub.choose_fault = lambda method, path: rng.choice(faults) if rng.random() < 0.12 else None
+    with ThreadPoolExecutor(4) as pool:
+        names = ["unfit" if n % 4 == 0 else "net" for n in range(12)]
+        sent = list(pool.map(lambda n: send(HubStore("me", QUICK), f"u{n}", f"{names[n]}{n}", seed=n), range(12)))
+        list(pool.map(lambda n: finish_all(HubStore("me", QUICK), name=f"w{n}", lease=600.0), range(2)))
+    hub.heal()
+    finish_all(HubStore("me", QUICK), name="last", lease=600.0)
+    for original in sent:
+        found = remote.get(original.id)
+        ends = [step["status"] for step in found.history if step["status"] in (FINISHED, FAILED)]
+        assert ends == [FAILED if found.name.startswith("unfit") else FINISHED], found
+    assert len({path for path in hub.repo("me/requests", "dataset").files if path.endswith(".json")}) == 12
+
+
+def test_a_repo_of_the_hub_is_pinned_and_kept(remote, hub, tmp_path):
+    from huggingface_hub import HfApi
+
+    HfApi().create_repo("me/model")
+    HfApi().upload_file(path_or_fileobj=onnx_file(), path_in_repo="model.onnx", repo_id="me/model")
+    commit = hub.repo("me/model").head
+    offer = Offer("net", ("optdigits",), "mit", "optdigits")
+    sent = desk.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/model")
+    assert sent.source == f"hf://me/model@{commit}"
+    assert (sent.status, sent.kind) == (PENDING, "onnx")
+    HfApi().create_repo("me/layout")
+    for name, content in members().items():
+        HfApi().upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="me/layout")
+    sent = desk.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/layout")
+    assert (sent.status, sent.kind, sent.parameters) == (PENDING, "keras", 650)
+    for source, sentence in (
+        ("hf://me/nowhere", "no repo"), ("https://evil.example", "no repo on the Hub"), ("hf://../..", "no repo"),
+        ("hf://me/requests@main", "no repo"),
+    ):  # fmt: skip
+        with pytest.raises(ZooError, match=sentence):
+            desk.submit(LocalStore(tmp_path / "s"), "bob", offer, source=source)
+
+
+# From end to end
+
+
+def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, tmp_path):
+    records, cache = tmp_path / "records", tmp_path / "cache"
+    sent = send(local, paper="https://example.org/paper")
+    one = Worker(local, records=records, cache=cache)
+    assert one.step()
+    done = local.get(sent.id)
+    assert done.status == FINISHED, done.reason
+    row = results.read(results.path_of("bob__net.optdigits", "optdigits", records))
+    assert row.mean("accuracy") == done.results["optdigits"]["accuracy"]
+    assert row.claimed == {"accuracy": 0.9, "source": "its sender, bob"}
+    assert (row.submission["id"], row.licence, row.samples) == (sent.id, "mit", 360)
+    assert row.metric_versions.keys() == row.seeds[0].metrics.keys()
+    board = snapshot.load(records)
+    (shown,) = board[board["status"] == "verified"].to_dict("records")
+    assert (shown["model"], shown["submitted_by"], shown["claimed"]) == ("bob__net.optdigits", "bob", 0.9)
+    assert worker.measured_again(one, done, "optdigits").agrees
+    again = send(local, name="net", seed=7)  # a better one of the same name
+    one.step()
+    row = results.read(results.path_of("bob__net.optdigits", "optdigits", records))
+    assert row.submission["id"] == again.id
+    desk.withdraw(local, again.id, "bob")
+    desk.withdraw(local, sent.id, "bob")
+    assert not one.step() or not one.step()
+    assert not results.path_of("bob__net.optdigits", "optdigits", records).exists()
+    assert snapshot.is_current(records)
+
+
+def test_a_row_of_the_zoo_is_never_overwritten(local, tmp_path):
+    from records import made_up
+
+    records = tmp_path / "records"
+    results.write(made_up("bob__net.optdigits", [0.9]), folder=records)
+    sent = send(local)
+    Worker(local, records=records, cache=tmp_path / "cache").step()
+    assert local.get(sent.id).status == FINISHED
+    assert results.read(results.path_of("bob__net.optdigits", "optdigits", records)).submission is None
+
+
+# Fuzzing
+
+MUTATIONS = int(os.environ.get("ZOO_MUTATIONS", 10_000))
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """Return bytes with a few of them changed, cut out, doubled or exchanged for telling values."""
+    out = bytearray(data)
+    for _ in range(int(rng.integers(1, 6))):
+        place, kind = int(rng.integers(0, max(len(out), 1))), int(rng.integers(0, 6))
+        if kind == 0 and out:
+            out[place] ^= 1 << int(rng.integers(0, 8))
+        elif kind == 1:
+            del out[place : place + int(rng.integers(1, 40))]
+        elif kind == 2:
+            out[place:place] = out[place : place + int(rng.integers(1, 40))]
+        elif kind == 3:
+            out[place : place + 8] = int(rng.choice([0, 1, 2**31, 2**63 - 1])).to_bytes(8, "little")
+        elif kind == 4:
+            out[place : place + 4] = b"\xff\xff\xff\xff"
+        else:
+            out[place:place] = rng.integers(0, 256, int(rng.integers(1, 9)), np.uint8).tobytes()
+    return bytes(out)
+
+
+def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
+    """Members are mutated before they are packed, so that checksums hold and the readers behind them are reached."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rng, good, children = np.random.default_rng(0), members(), len(psutil.Process().children())
+    valid, taken, codes = onnx_file(), 0, set()
+    config = b'{"module"' + good["config.json"].split(b'{"module"', 1)[1]
+    for n in range(MUTATIONS):
+        which = n % 5
+        if which == 0:
+            data = mutated(valid, rng)
+        elif which == 1:
+            data = mutated(keras_file(), rng)
+        elif which == 2:
+            data = archive({**good, "config.json": mutated(config, rng)})
+        elif which == 3:
+            data = archive({**good, "model.weights.h5": mutated(good["model.weights.h5"], rng)})
+        else:
+            data = mutated(config, rng)
+        checked = validation.check(data, ("m.onnx", "m.keras", "m.json")[n % 3], ("optdigits",))
+        assert (checked.content is None) == bool(checked.problems)
+        taken += checked.content is not None
+        codes |= {problem.code for problem in checked.problems}
+    print(f"{MUTATIONS} mutations, {taken} still fit, {len(codes)} reasons")
+    assert len(codes) >= min(15, MUTATIONS)
+    assert list(tmp_path.iterdir()) == []
+    assert len(psutil.Process().children()) == children
+
+
+def test_the_store_is_chosen_by_the_environment(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_SUBMISSIONS", str(tmp_path))
+    assert store.open_store().root == tmp_path
+    monkeypatch.setenv("ZOO_SUBMISSIONS", "hf://me")
+    assert store.open_store().requests == "me/requests"
+    assert isinstance(Path(store.open_store("x").root), Path)

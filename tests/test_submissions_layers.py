@@ -1,0 +1,119 @@
+"""The table of layers against Keras itself: shapes, parameters, settings, and that a clean copy is the same network."""
+
+import json
+
+import numpy as np
+import pytest
+
+from leaderboard.submissions import keras_config, layers
+from zoo import registry
+from zoo.backend import keras
+
+SAME = {"padding": "same"}
+CASES = {  # layer -> its arguments, and the shapes that it is given
+    "Rescaling": ({"scale": 0.5}, [(8, 8, 3)]),
+    "Flatten": ({}, [(4, 5, 3)]),
+    "Reshape": ({"target_shape": (6, -1)}, [(4, 3, 2)]),
+    "Permute": ({"dims": (2, 1)}, [(4, 3)]),
+    "RepeatVector": ({"n": 3}, [(5,)]),
+    "Dense": ({"units": 7}, [(4, 5)]),
+    "Conv2D": ({"filters": 6, "kernel_size": (3, 2), "strides": 2, "groups": 2}, [(9, 8, 4)]),
+    "Conv2DTranspose": ({"filters": 5, "kernel_size": 3, "strides": 2, **SAME}, [(4, 5, 3)]),
+    "DepthwiseConv2D": ({"kernel_size": 3, "depth_multiplier": 2}, [(7, 6, 3)]),
+    "SeparableConv2D": ({"filters": 5, "kernel_size": 3, "depth_multiplier": 2, **SAME}, [(7, 6, 3)]),
+    "MaxPooling2D": ({"pool_size": 3, "strides": 2, **SAME}, [(8, 7, 2)]),
+    "AveragePooling2D": ({"pool_size": 2}, [(8, 7, 2)]),
+    "GlobalAveragePooling2D": ({"keepdims": True}, [(8, 7, 2)]),
+    "GlobalMaxPooling2D": ({}, [(8, 7, 2)]),
+    "GlobalAveragePooling1D": ({}, [(8, 7)]),
+    "GlobalMaxPooling1D": ({}, [(8, 7)]),
+    "BatchNormalization": ({"scale": False}, [(8, 7, 2)]),
+    "LayerNormalization": ({}, [(8, 7)]),
+    "GroupNormalization": ({"groups": 2}, [(8, 7, 4)]),
+    "UnitNormalization": ({}, [(8,)]),
+    "Activation": ({"activation": "gelu"}, [(8,)]),
+    "ReLU": ({"max_value": 6.0}, [(8,)]),
+    "LeakyReLU": ({}, [(8,)]),
+    "ELU": ({}, [(8,)]),
+    "PReLU": ({"shared_axes": [1, 2]}, [(8, 7, 2)]),
+    "Softmax": ({}, [(8,)]),
+    "Dropout": ({"rate": 0.1}, [(8,)]),
+    "SpatialDropout1D": ({"rate": 0.1}, [(8, 2)]),
+    "SpatialDropout2D": ({"rate": 0.1}, [(8, 7, 2)]),
+    "GaussianDropout": ({"rate": 0.1}, [(8,)]),
+    "GaussianNoise": ({"stddev": 0.1}, [(8,)]),
+    "AlphaDropout": ({"rate": 0.1}, [(8,)]),
+    "ActivityRegularization": ({"l1": 0.1}, [(8,)]),
+    "ZeroPadding2D": ({"padding": ((1, 2), (0, 3))}, [(8, 7, 2)]),
+    "Cropping2D": ({"cropping": ((1, 2), (0, 3))}, [(8, 7, 2)]),
+    "UpSampling2D": ({"size": (2, 3)}, [(4, 5, 2)]),
+    "Add": ({}, [(4, 5, 2), (4, 5, 2)]),
+    "Subtract": ({}, [(4, 5, 2), (4, 5, 2)]),
+    "Multiply": ({}, [(4, 5, 2), (1, 1, 2)]),
+    "Average": ({}, [(4,), (4,), (4,)]),
+    "Maximum": ({}, [(4,), (4,)]),
+    "Minimum": ({}, [(4,), (4,)]),
+    "Concatenate": ({"axis": -1}, [(4, 5, 2), (4, 5, 3)]),
+    "LSTM": ({"units": 6, "return_sequences": True}, [(5, 4)]),
+    "GRU": ({"units": 6}, [(5, 4)]),
+    "SimpleRNN": ({"units": 6}, [(5, 4)]),
+    "MultiHeadAttention": ({"num_heads": 2, "key_dim": 3, "value_dim": 5}, [(6, 8), (6, 8)]),
+}
+
+
+def test_every_layer_has_a_case():
+    assert CASES.keys() == layers.LAYERS.keys()
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_layer_is_as_keras_has_it(name):
+    arguments, shapes = CASES[name]
+    layer = getattr(keras.layers, name)(**arguments)
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))["config"]
+    assert config.keys() - layers.COMMON <= layers.LAYERS[name].settings
+    inputs = [keras.Input(shape) for shape in shapes]
+    output = layer(*inputs) if name == "MultiHeadAttention" else layer(inputs if len(inputs) > 1 else inputs[0])
+    cost = layers.cost(name, config, shapes, name)
+    assert cost.shape == output.shape[1:]
+    assert cost.parameters == layer.count_params()
+
+
+@pytest.mark.parametrize("name", [n for n in registry.architectures() if n != "alexnet"])
+def test_every_network_of_the_zoo_could_be_submitted(name):
+    """The clean copy of its configuration is the same network: as many parameters, and the same answers."""
+    shape = (28, 28, 1)
+    model = registry.create_model(name, shape, 10)
+    report = keras_config.read(json.loads(model.to_json()))
+    assert (report.input_shape, report.output.shape) == (shape, (10,))
+    assert report.output.probabilities
+    assert report.scaled
+    assert report.parameters == model.count_params()
+    copy = keras.saving.deserialize_keras_object(report.config)
+    copy.set_weights(model.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (3, *shape), np.uint8)
+    np.testing.assert_allclose(copy(images), model(images), atol=1e-6)
+    fitted = keras.saving.deserialize_keras_object(keras_config.retarget(report.config, (32, 32, 1), 28))
+    assert fitted.output_shape == (None, 28)
+
+
+def test_a_model_of_models_with_shared_layers_and_float_inputs():
+    inner = keras.Sequential([keras.layers.Dense(4, activation="relu"), keras.layers.Dense(4)], name="inner")
+    shared = keras.layers.Dense(4, name="shared")
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.Flatten()(inputs)
+    a, b = inner(shared(x)), keras.layers.Dropout(0.1)(shared(x), training=False)
+    outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.Concatenate()([a, b]))
+    model = keras.Model(inputs, outputs)
+    report = keras_config.read(json.loads(model.to_json()))
+    assert report.parameters == model.count_params()
+    assert not report.scaled
+    copy = keras.saving.deserialize_keras_object(report.config)
+    assert copy.input.dtype == "uint8"  # raw pixels, whatever it was built for
+    copy.set_weights(model.get_weights())
+    images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    np.testing.assert_allclose(copy(images), model(images.astype(np.float32)), atol=1e-5)
+
+
+def test_multiply_adds_are_those_of_the_board():
+    report = keras_config.read(json.loads(registry.create_model("lenet5").to_json()))
+    assert report.multiply_adds == 416_520

@@ -1,0 +1,191 @@
+"""The sandbox, attacked from inside: what the kernel refuses, and what becomes of networks that misbehave."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+from conftest import ROOT
+from networks import node, onnx_file
+from onnx import helper
+
+from leaderboard.submissions import confinement, inputs, sandbox, validation, worker
+from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit
+
+ISOLATED = sys.platform.startswith("linux")
+ATTACKS = {
+    "open a socket": "import socket; socket.socket()",
+    "open a socket of another family": "import socket; socket.socket(socket.AF_UNIX)",
+    "fork": "import os; os.fork()",
+    "run a program": "import subprocess; subprocess.run(['/bin/true'])",
+    "read the secrets of its parent": "import os; open(f'/proc/{os.getppid()}/environ').read()",
+    "read a file of the user": "open(sys.argv[3]).read()",
+    "write beside its folder": "open(sys.argv[3] + '.new', 'w')",
+    "write into the package": "open(sys.argv[2] + '/zoo/evil.py', 'w')",
+    "link its way out": "import os; os.symlink('/etc/passwd', 'link'); open('link').read()",
+    "kill its parent": "import os; os.kill(os.getppid(), 9)",
+    "trace another process": "import ctypes; assert ctypes.CDLL(None).ptrace(16, 1, 0, 0) == 0",
+    "mount": "import ctypes; assert ctypes.CDLL(None).mount(b'x', b'/tmp', b'tmpfs', 0, None) == 0",
+    "open many files": "files = [open('/dev/null') for _ in range(10_000)]",
+    "write a large file": "file = open('large', 'wb'); [file.write(b'0' * 10**7) for _ in range(100)]",
+    "take all memory": "x = [bytearray(10**9) for _ in range(50)]",
+    "compute for ever": "while True: pass",
+    "loosen its limits": "import resource; resource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))",
+}
+LAUNCH = (
+    "import sys; sys.path.insert(0, sys.argv[2])\n"
+    "from pathlib import Path; from leaderboard.submissions import confinement\n"
+    "r = confinement.Resources(memory=2 * 10**9, cpu=2, file=10**8, files=64)\n"
+    "print(confinement.confine(Path.cwd(), [Path(sys.argv[2]) / 'leaderboard'], r), flush=True)\n"
+    "exec(sys.argv[1]); print('DONE')"
+)
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux isolates")
+@pytest.mark.parametrize("attack", ATTACKS)
+def test_what_is_attempted_from_inside_fails(tmp_path, attack):
+    secret, folder = tmp_path / "secret", tmp_path / "own"
+    secret.write_text("token")
+    folder.mkdir()
+    command = [sys.executable, "-I", "-B", "-c", LAUNCH, ATTACKS[attack], str(ROOT), str(secret)]
+    done = subprocess.run(command, cwd=folder, env={}, capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith("{'network': "), done.stderr
+    assert "DONE" not in done.stdout
+    assert done.returncode != 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["own", "secret"]
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return inputs.prepare("optdigits", tmp_path_factory.mktemp("inputs"))
+
+
+@pytest.fixture
+def measure(images):
+    """Return a function that measures an ONNX file in a sandbox, and leaves nothing behind."""
+    folders, processes = [], []
+
+    def run(data: bytes, resources=sandbox.MEASURING, **options):
+        assert validation.check(data, "m.onnx", ("optdigits",)).problems == ()
+        with Box("onnx", resources, (images.path.parent,)) as box:
+            folders.append(box.folder)
+            processes.append(box.process.pid)
+            return box.run(worker.job_of("onnx", "optdigits", images), data, **options)
+
+    yield run
+    assert not any(folder.exists() for folder in folders)
+    assert not any(map(psutil.pid_exists, processes))
+
+
+def test_a_network_is_measured(measure, images):
+    told = []
+    outcome = measure(onnx_file(), progress=told.append)
+    assert outcome.answers.shape == (images.count, 10)
+    np.testing.assert_allclose(outcome.answers.sum(axis=1), 1, atol=1e-5)
+    assert (outcome.parameters, outcome.multiply_adds) == (640, 640)
+    assert told == sorted(told)
+    if ISOLATED:
+        assert outcome.isolation["network"] != "none"
+
+
+def test_answers_that_are_no_probabilities_are_refused(measure):
+    with pytest.raises(Unfit, match="no probabilities"):
+        measure(onnx_file(end="Relu"))
+
+
+def test_a_network_that_doubles_itself_without_end_is_stopped(measure):
+    names = ["x", *(f"d{n}" for n in range(34)), "y"]
+    nodes = [node("Concat", [a, a], b, name=b, axis=0) for a, b in itertools.pairwise(names)]
+    with pytest.raises(Unfit, match=r"It |Its "):
+        measure(onnx_file(nodes=nodes), Resources(memory=2 * 10**9, wall=60.0))
+
+
+def test_one_that_takes_too_long_is_stopped(measure):
+    with pytest.raises(Unfit, match="stopped after 0 s"):
+        measure(onnx_file(), Resources(wall=0.1))
+
+
+def test_shapes_that_do_not_fit_are_said(measure):
+    add = helper.make_node("Add", ["x", "five"], ["y"])
+    with pytest.raises(Unfit, match="shapes in its graph do not fit"):
+        measure(onnx_file(nodes=[add], constants={"five": np.zeros((1, 5, 1, 1), np.float32)}))
+
+
+def test_it_can_be_cancelled(measure):
+    with pytest.raises(Cancelled):
+        measure(onnx_file(), cancelled=lambda: True)
+
+
+def test_the_child_gets_nothing_of_the_environment(monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    with Box("onnx") as box:
+        environment = Path(f"/proc/{box.process.pid}/environ").read_bytes() if ISOLATED else b""
+        assert b"hf_secret" not in environment
+
+
+def test_it_dies_with_its_parent(tmp_path):
+    code = (
+        "import sys; from leaderboard.submissions.sandbox import Box\n"
+        "box = Box('onnx'); print(box.process.pid, box.folder, flush=True); import time; time.sleep(60)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    pid = int(parent.stdout.readline().split()[0])
+    parent.kill()
+    parent.wait()
+    deadline = time.monotonic() + 60
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "sentence"),
+    [
+        ({"multiply_adds": -1}, "multiply-adds are -1"),
+        ({"multiply_adds": "many"}, "multiply-adds are many"),
+        ({"multiply_adds": True}, "multiply-adds are True"),
+        ([], "something else than an answer"),
+        ({"reason": ["x" * 10_000]}, "xxx"),
+    ],
+)
+def test_what_comes_back_is_checked(images, outcome, sentence):
+    job = worker.job_of("onnx", "optdigits", images)
+    with Box("onnx") as box:
+        answers = np.full((images.count, 10), 0.1, np.float32)
+        (box.folder / "answers.f32").write_bytes(answers.tobytes())
+        (box.folder / "model.onnx").write_bytes(onnx_file())
+        (box.folder / "outcome.json").write_text(json.dumps(outcome))
+        with pytest.raises(Unfit, match=sentence) as error:
+            box._outcome(job, {})
+        assert len(str(error.value)) < 600
+
+
+def test_links_and_pipes_in_the_folder_are_not_followed(images, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_text("{}")
+    with Box("onnx") as box:
+        os.symlink(secret, box.folder / "outcome.json")
+        with pytest.raises(Unfit):
+            box._outcome(worker.job_of("onnx", "optdigits", images), {})
+        (box.folder / "outcome.json").unlink()
+        os.mkfifo(box.folder / "outcome.json")
+        with pytest.raises(Unfit):
+            box._outcome(worker.job_of("onnx", "optdigits", images), {})
+
+
+def test_without_isolation_nothing_of_a_strangers_is_measured(measure, monkeypatch):
+    monkeypatch.setattr(Box, "_isolation", lambda box: {"network": "none", "files": "none", "processes": "none"})
+    with pytest.raises(sandbox.Unsafe, match="cannot keep a sandbox off the network"):
+        measure(onnx_file())
+    assert measure(onnx_file(), need_isolation=False).parameters == 640
+
+
+def test_the_filter_is_asked_for_on_this_machine():
+    assert confinement._ARCHITECTURES.keys() >= {"x86_64", "aarch64"}
+    assert all(len(numbers) == 2 for numbers in confinement._CALLS.values())
