@@ -314,8 +314,8 @@ class _Walk:
             raise Refused("output", "The model's output is no layer of it.", "Send the file as Keras wrote it.")
         config = {
             "layers": [clean[name] for name in by_name if name in clean],
-            "input_layers": [[*first, 0]],
-            "output_layers": [[*last, 0]],
+            "input_layers": [*first, 0],
+            "output_layers": [*last, 0],
         }
         return config, (input_shape, dtype, outputs[last])
 
