@@ -1,5 +1,7 @@
 """Submitting from a program: the endpoints, the Python function, the shell, and who is signed in."""
 
+import base64
+import hashlib
 import json
 import os
 import re
@@ -9,12 +11,14 @@ import urllib.request
 from types import SimpleNamespace
 
 import gradio_client
+import itsdangerous
 import pytest
 from conftest import ROOT
 from gradio_client.exceptions import AppError
 from hub_server import Account
 from networks import keras_file, onnx_file, perceptron
 from space import serve
+from test_submissions import send
 
 import leaderboard
 from leaderboard.submissions.store import LocalStore
@@ -129,8 +133,6 @@ def test_claims_are_read_as_people_write_them():
 
 
 def test_what_senders_write_is_escaped(tmp_path):
-    from test_submissions import send
-
     bad = '"><script>alert(1)</script>'
     store = LocalStore(tmp_path)
     sent = send(store)
@@ -157,3 +159,65 @@ def test_the_board_is_read_anew_when_it_was_written(tmp_path, monkeypatch):
     results.write(made_up("lenet5.mnist", [0.9]), folder=tmp_path)
     os.utime(snapshot.write(tmp_path), (1, 1))
     assert "lenet5.mnist" in set(live()["model"])
+
+
+def test_a_space_knows_its_visitor_by_the_cookie_of_the_sign_in(tmp_path):
+    """The cookie is made as Gradio makes it after a sign-in, which itself is the Hub's page."""
+    oauth = {
+        "SPACE_ID": "me/handwriting-zoo",
+        "OAUTH_CLIENT_ID": "id",
+        "OAUTH_CLIENT_SECRET": "secret",
+        "OAUTH_SCOPES": "openid profile",
+        "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
+    }
+    key = hashlib.sha256(b"secret-v4").hexdigest()
+    info = {
+        "userinfo": {"preferred_username": "ann"},
+        "expires_at": time.time() + 600,
+        "access_token": "x",
+        "scope": "",
+    }
+    cookie = (
+        itsdangerous.TimestampSigner(key).sign(base64.b64encode(json.dumps({"oauth_info": info}).encode())).decode()
+    )
+    with serve(ZOO_SUBMISSIONS=str(tmp_path), **oauth) as space:
+        call = f"{space.url}/gradio_api/call/submit"
+
+        def ask(headers: dict) -> str:
+            body = json.dumps(
+                {"data": ["net", ["optdigits"], "mit", "x", None, "hf://no/where", "", {}, "bob"]}
+            ).encode()
+            asked = urllib.request.Request(call, body, {"Content-Type": "application/json", **headers})
+            with urllib.request.urlopen(asked, timeout=60) as answer:
+                event = json.load(answer)["event_id"]
+            with urllib.request.urlopen(f"{call}/{event}", timeout=60) as answer:
+                return answer.read().decode()
+
+        assert "Sign in with Hugging Face" in ask({})
+        assert "Sign in with Hugging Face" in ask({"Cookie": f"session={cookie[:-3]}abc"})
+        assert "no repo no/where" in ask({"Cookie": f"session={cookie}"})
+
+
+def test_the_worker_script_measures_shows_and_measures_again(tmp_path, run_script):
+    store = LocalStore(tmp_path / "store")
+    places = ("--store", str(store.root), "--records", str(tmp_path / "records"), "--cache", str(tmp_path / "cache"))
+    sent = send(store)
+    shown = run_script("evaluate_submissions.py", "--show", *places)
+    assert "1 submissions wait or run" in shown.stdout, shown.stderr
+    assert sent.id in shown.stdout
+    assert run_script("evaluate_submissions.py", *places).returncode == 0
+    assert store.get(sent.id).status == "FINISHED"
+    again = run_script("evaluate_submissions.py", "--again", sent.id, *places)
+    assert again.returncode == 0, again.stderr
+    assert "optdigits: The record agrees with what was measured now. 0 test samples" in again.stdout
+    lost = run_script("evaluate_submissions.py", "--again", "20200101-00000000", *places)
+    assert (lost.returncode, lost.stderr.startswith("error: There is no submission")) == (2, True)
+
+
+def test_a_contributor_is_told_whether_a_network_would_be_accepted(run_script):
+    done = run_script("check_architecture.py", "zoo/architectures/mnist_cnn.py")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("✓") >= 6
+    assert "It would be accepted" in done.stdout
+    assert "421,642 parameters" in done.stdout
+    assert run_script("check_architecture.py", "lenet6").returncode == 2
