@@ -108,6 +108,7 @@ def request(session=None, **headers):
 
 def test_on_a_space_the_sender_is_who_is_signed_in(monkeypatch, hub):
     assert identity.sender(request(), "bob") == "bob"
+    monkeypatch.setenv("SYSTEM", "spaces")
     monkeypatch.setenv("SPACE_ID", "me/handwriting-zoo")
     info = {"userinfo": {"preferred_username": "ann"}, "expires_at": time.time() + 60}
     assert identity.sender(request({"oauth_info": info}), "bob") == "ann"
@@ -164,6 +165,7 @@ def test_the_board_is_read_anew_when_it_was_written(tmp_path, monkeypatch):
 def test_a_space_knows_its_visitor_by_the_cookie_of_the_sign_in(tmp_path):
     """The cookie is made as Gradio makes it after a sign-in, which itself is the Hub's page."""
     oauth = {
+        "SYSTEM": "spaces",
         "SPACE_ID": "me/handwriting-zoo",
         "OAUTH_CLIENT_ID": "id",
         "OAUTH_CLIENT_SECRET": "secret",

@@ -183,7 +183,7 @@ def tab() -> Places:
 
 def _who() -> gr.Textbox:
     """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
-    if identity.on_space():
+    if identity.can_sign_in():
         gr.LoginButton(elem_id="submit-login", scale=0)
     return gr.Textbox(
         label="Your name", max_length=40, elem_id="submit-user", scale=0, min_width=220,
