@@ -3,24 +3,41 @@
 import gradio as gr
 
 from leaderboard.tabs import board, models, submit
-from leaderboard.tabs.places import connect
-from zoo.tabs import draw, theme
+from leaderboard.tabs.places import Places, connect
+from zoo.tabs import draw, language, read, theme
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
 <p>Small networks that read handwriting, side by side: draw for them, then see how they were measured.</p></header>"""
 
+
+def asked(tab: str, choice: gr.CheckboxGroup | gr.Radio) -> Places:
+    """Return the places `?tab=draw&model=…`: a tab with a network chosen in it."""
+    several = isinstance(choice, gr.CheckboxGroup)
+    known = {name for _, name in choice.choices}
+
+    def place(parts):
+        model = parts.get("model")
+        return {choice: [model] if several else model} if model in known else {}
+
+    return Places(tab, lambda parts: parts.get("tab") == tab, place, [choice], [])
+
+
 with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.HTML(MASTHEAD, apply_default_css=False)
+    language.switch()
     with gr.Tabs(elem_id="tabs") as tabs:
         with gr.Tab("Draw", id="draw"):
-            draw.tab()
+            on_pad = draw.tab()
+        with gr.Tab("Read", id="read"):
+            in_photos = read.tab()
         with gr.Tab("Leaderboard", id="leaderboard"):
             on_board = board.tab()
         with gr.Tab("Models", id="models"):
             of_models = models.tab()
         with gr.Tab("Submit", id="submit"):
             submissions = submit.tab()
-    connect(demo, tabs, of_models, on_board, submissions)
+    places = asked("draw", on_pad), asked("read", in_photos)
+    connect(demo, tabs, *places, of_models, on_board, submissions)
 
 if __name__ == "__main__":
     draw.warm()
@@ -30,5 +47,6 @@ if __name__ == "__main__":
         css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],
         max_file_size="52mb",
+        mcp_server=True,
         ssr_mode=False,
     )

@@ -24,3 +24,11 @@ class UnknownName(ZooError):
 
 class DataError(ZooError):
     """A dataset that is missing, incomplete or broken; the sentence names the file and the row."""
+
+
+class InkError(ZooError):
+    """A sketch or picture that cannot be read; its message is one sentence fit for a visitor."""
+
+
+class Blank(InkError):
+    """A sketch or picture with no ink in it."""

@@ -16,25 +16,21 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zoo.errors import ZooError
+from zoo.errors import Blank, InkError, ZooError
+from zoo.paper import find_ink
+from zoo.photos import pixels
 
-# What a client may send: bounds that no hand reaches, checked before any work is done.
+# What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
-MAX_PIXELS = 50_000_000  # the largest common phone photo
 
 PEN = 0.045  # pen width of the sketch-pad, as a fraction of the pad's side
 # Share of its convex hull that a sketch covers when it is a dot or a bar, whose thickness is its shape: a scribbled dot
 # covers 0.94 and more, other digits less than 0.9 until they are smaller than a sixth of the pad.
 BLOB = 0.9
+# A photographed pen is narrowed to this many of the dataset's pens, since how broad it is tells a dot from a dash; and
+# not at all where it is this share of the glyph: that is a blot, whose thickness is its shape.
+BROAD, BLOT = 1.33, 0.15
 SCALE = 8  # sub-pixels a pixel, each way, when strokes are drawn
-
-
-class InkError(ZooError):
-    """A sketch or picture that cannot be read; its message is one sentence fit for a visitor."""
-
-
-class Blank(InkError):
-    """A sketch or picture with no ink in it."""
 
 
 @dataclass(frozen=True)
@@ -49,6 +45,8 @@ class Contract:
         aspect: "keep" scales a glyph until it touches the box; "stretch" fills the box both ways.
         centring: what is put on the centre: "mass" (of the ink) or "box" (the glyph's bounding box).
         centre_x, centre_y: where it is put, pixels; a glyph moves by whole pixels only.
+        scale: "box" where every glyph was scaled to touch the box; "pen" where none was, so that a small letter is
+            known by a pen that is broad for it: the box is then that of a typical glyph.
         stroke: typical pen width, pixels. A blob (an Arabic zero) keeps the width it was drawn with, in proportion:
             the datasets scaled the ink itself, so a dot fills the box as a disc.
     """
@@ -60,6 +58,7 @@ class Contract:
     box_height: int = 20
     box_width: int = 20
     aspect: str = "keep"
+    scale: str = "box"
     centring: str = "mass"
     centre_x: float = 14.0
     centre_y: float = 14.0
@@ -70,6 +69,7 @@ class Contract:
             "channels": (1,),
             "polarity": ("ink-high",),
             "aspect": ("keep", "stretch"),
+            "scale": ("box", "pen"),
             "centring": ("mass", "box"),
             "box_height": range(1, self.height + 1),
             "box_width": range(1, self.width + 1),
@@ -78,6 +78,17 @@ class Contract:
             if getattr(self, field) not in values:
                 allowed = f"1 to {values[-1]}" if isinstance(values, range) else " or ".join(map(repr, values))
                 raise ZooError(f"A contract's {field} is {allowed}; got {getattr(self, field)!r}.")
+
+    def of_pen(self, pen: float) -> "Contract":
+        """Return the contract for a glyph whose pen is `pen` pixels broad once it fills the box.
+
+        Half of the difference (as a ratio) is taken for the glyph's size, the other half for the pen's own breadth.
+        """
+        if self.scale == "box":
+            return self
+        factor = float(np.clip(np.sqrt(self.stroke / pen), 0.6, 1.2))
+        height, width = (max(1, round(side * factor)) for side in (self.box_height, self.box_width))
+        return dataclasses.replace(self, box_height=min(height, self.height), box_width=min(width, self.width))
 
     def to_dict(self) -> dict:
         """Return the contract as plain JSON values."""
@@ -102,8 +113,8 @@ MNIST = Contract(stroke=2.25)
 AHDD = Contract(centre_x=13.0, centre_y=13.0, stroke=1.8)
 
 # Cut from forms and never normalised: long sides from 9 to 29 pixels (median 18), centres of mass 2.5 pixels around
-# (17, 17). A glyph is given the median of each.
-AHCD = Contract(height=32, width=32, box_height=18, box_width=18, centre_x=17.0, centre_y=17.0, stroke=1.5)
+# (17, 17). A glyph is given the median of each, its size corrected by its pen.
+AHCD = Contract(height=32, width=32, box_height=18, box_width=18, scale="pen", centre_x=17.0, centre_y=17.0, stroke=1.5)
 
 # Counts of ink in 4 x 4 cells of a bitmap that was stretched to 20 x 32 and padded to 32 x 32:
 # 5 x 8 cells, half a cell of them on either side, centred by the box.
@@ -116,7 +127,7 @@ OPTDIGITS = Contract(
 # --- strokes -------------------------------------------------------------------------------------
 
 
-def from_strokes(strokes: Sequence, contract: Contract, frame: float) -> np.ndarray:
+def from_strokes(strokes: Sequence, contract: Contract, frame: float, pen: float = PEN) -> np.ndarray:
     """Draw a sketch the way the contract's dataset looks.
 
     Lines are scaled as lines and only then given the dataset's pen width, so a small sketch is as sharp as a large one.
@@ -125,6 +136,7 @@ def from_strokes(strokes: Sequence, contract: Contract, frame: float) -> np.ndar
         strokes: each a list of (x, y) points in pad coordinates; what lies beyond the pad's edge is drawn on the edge.
         contract: of the network that is to see it.
         frame: side of the pad, in the unit of the points.
+        pen: width of the pen as a fraction of the pad's side; it matters where it is the shape, as of a dot.
 
     Returns:
         uint8 (height, width, 1).
@@ -138,7 +150,12 @@ def from_strokes(strokes: Sequence, contract: Contract, frame: float) -> np.ndar
     corner, extent = points.min(axis=0), np.ptp(points, axis=0)
     box = np.array([contract.box_width, contract.box_height], float)
 
-    pen = PEN * frame
+    if isinstance(pen, bool) or not isinstance(pen, (int, float)) or not 0.001 <= pen <= 0.5:
+        raise InkError(f"A pen's width is a share of the pad's side, 0.001 to 0.5; got {_short(pen)} instead.")
+    pen = pen * frame
+    as_drawn = _scale(extent + pen, box, contract.aspect)
+    contract = contract.of_pen(pen * as_drawn.min())
+    box = np.array([contract.box_width, contract.box_height], float)
     as_drawn = _scale(extent + pen, box, contract.aspect)
     stroke = pen * as_drawn.min()
     if stroke <= contract.stroke or not _is_blob(_draw(lines, corner, as_drawn, stroke)):
@@ -152,7 +169,7 @@ def _lines(strokes: Sequence, frame: float) -> list[np.ndarray]:
     """Strokes as a list of float arrays (points, 2), checked and cut to the pad."""
     wanted = "A sketch is a list of strokes, each a list of (x, y) points"
     if not isinstance(strokes, (list, tuple)):
-        raise InkError(f"{wanted}; got {_name(strokes)} instead.")
+        raise InkError(f"{wanted}; got {_short(strokes)} instead.")
     if isinstance(frame, bool) or not isinstance(frame, (int, float)) or not 1e-6 <= frame <= 1e9:
         raise InkError(f"The pad's size is a positive number, at most a billion; got {_short(frame)} instead.")
     if not all(isinstance(stroke, (list, tuple)) for stroke in strokes):
@@ -218,9 +235,8 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
     """Turn a picture of one glyph into what the contract's dataset looks like.
 
     Args:
-        picture: an array (grey, RGB or RGBA; uint8, uint16, bool, or float in [0, 1] or [0, 255]), a PIL image, a path,
-            an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
-            missing or None). Ink may be dark on light, light on dark, coloured, or paint on nothing.
+        picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
+            nothing; light may be uneven and paper ruled.
         contract: of the network that is to see it.
 
     Returns:
@@ -228,21 +244,29 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
 
     Raises:
         Blank: nothing stands out from the paper.
-        InkError: no picture, or more than `MAX_PIXELS` pixels (a file's size is read before its pixels are).
+        InkError: no picture, or one with too many pixels.
     """
-    ink = _find_ink(pixels(picture))
+    return from_ink(find_ink(pixels(picture)), contract)
+
+
+def from_ink(ink: np.ndarray, contract: Contract) -> np.ndarray:
+    """Turn the ink of one glyph, float (H, W) in [0, 1], into what the contract's dataset looks like."""
     rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
     box = np.array([contract.box_width, contract.box_height], float)
     finest = SCALE * _scale(_extent(ink), box, "keep").max()
-    if finest > 1:  # a small picture is enlarged, so that its pen can be measured in its pixels
-        ink = cv2.resize(ink, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC)
+    # Its pen is measured at one scale: a small picture is enlarged, a large one costs no more than it.
+    ink = cv2.resize(ink, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC if finest > 1 else cv2.INTER_AREA)
     mask = ink > 0.5
-    stroke = contract.stroke / _scale(_extent(ink), box, contract.aspect).min()  # in the picture's pixels
     pen = pen_width(mask)
+    contract = contract.of_pen(pen * _scale(_extent(ink), box, contract.aspect).min())
+    box = np.array([contract.box_width, contract.box_height], float)
+    stroke = contract.stroke / _scale(_extent(ink), box, contract.aspect).min()  # in the picture's pixels
     if pen < 0.75 * stroke:
         ink = _widen(mask, (stroke - pen) / 2)
+    elif BROAD * stroke < pen < BLOT * _extent(ink).max():
+        ink = _narrow(mask, pen, BROAD * stroke)
     width, height = np.maximum(1, np.round(_extent(ink) * _scale(_extent(ink), box, contract.aspect)))
     glyph = cv2.resize(ink.astype(np.float32), (int(width), int(height)), interpolation=cv2.INTER_AREA)
     return _place(glyph.clip(0, 1) * 255, contract)
@@ -253,142 +277,16 @@ def _extent(picture: np.ndarray) -> np.ndarray:
     return np.array(picture.shape[1::-1], float)
 
 
-def pixels(picture: object) -> np.ndarray:
-    """Decode a picture once that several contracts are to see.
-
-    Args:
-        picture: anything that `from_picture` takes.
-
-    Returns:
-        uint8 (H, W, 4), RGBA, reduced to at most 1024 pixels a side.
-
-    Raises:
-        Blank, InkError: as `from_picture`.
-    """
-    if isinstance(picture, dict):
-        return _sketchpad(picture)
-    if picture is None:
-        raise Blank("There is no picture yet: draw something, or choose a file.")
-    if not isinstance(picture, np.ndarray):
-        picture = _decode(picture)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or picture.dtype.kind not in "buif":
-        raise InkError(
-            "A picture is an array of numbers of shape (height, width), (height, width, 3) or (height, width, 4); "
-            f"got shape {picture.shape} of {picture.dtype}."
-        )
-    height, width = picture.shape[:2]
-    _check_size(width, height)
-    picture = _to_uint8(picture)
-    if max(picture.shape[:2]) > 1024:
-        factor = 1024 / max(picture.shape[:2])
-        size = [max(1, round(side * factor)) for side in picture.shape[1::-1]]
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], picture.shape[2])
-    grey, alpha = picture[..., :1], picture[..., 3:]
-    colour = picture[..., :3] if picture.shape[2] >= 3 else np.repeat(grey, 3, axis=2)
-    return np.concatenate([colour, alpha if alpha.size else np.full_like(grey, 255)], axis=2)
-
-
-def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    """Numbers of any kind as uint8; float up to 1 is taken as a fraction."""
-    if picture.dtype == np.uint8:
-        return np.ascontiguousarray(picture)
-    if picture.dtype == np.uint16:
-        return (picture >> 8).astype(np.uint8)
-    values = picture.astype(np.float32)
-    if not np.isfinite(values).all():
-        raise InkError("A picture's pixels are finite numbers; some of these are not, so please save it anew.")
-    if picture.dtype.kind in "bf" and values.max() <= 1:
-        values = values * 255
-    return values.clip(0, 255).astype(np.uint8)
-
-
-def _decode(picture) -> np.ndarray:
-    """A PIL image, a path or an open file as an array, its size checked before its pixels are read."""
-    from PIL import Image  # here, since only files and PIL images need it
-
-    try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(picture)
-        _check_size(*image.size)
-        if image.mode not in ("L", "RGB", "RGBA", "I;16"):
-            image = image.convert("RGBA")
-        return np.asarray(image)
-    except InkError:
-        raise
-    except Image.DecompressionBombError:
-        raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError):  # Pillow's ways to say no
-        raise InkError(
-            f"A picture is a PNG, JPEG or WebP file, an array or a PIL image; {_name(picture)} cannot be read as one."
-        ) from None
-
-
-def _check_size(width: int, height: int) -> None:
-    if width * height == 0:
-        raise Blank("This picture has no pixels; please send another.")
-    if width * height > MAX_PIXELS:
-        raise InkError(
-            f"A picture has at most {MAX_PIXELS // 10**6} megapixels; this one is {width} x {height}, "
-            "so please send a smaller one."
-        )
-
-
-def _sketchpad(parts: dict) -> np.ndarray:
-    """The picture in a Sketchpad's dictionary: the composite if it has ink, else the layers."""
-    unknown = set(parts) - {"background", "layers", "composite", "id"}
-    layers = parts.get("layers") or []
-    if unknown or not isinstance(layers, (list, tuple)):
-        raise InkError(
-            f"A sketch is a dictionary with background, layers and composite; got {_short(sorted(map(str, parts)))}."
-        )
-    for part in (parts.get("composite"), *layers, parts.get("background")):
-        if part is None:
-            continue
-        picture = pixels(part)
-        try:
-            _find_ink(picture)
-        except Blank:
-            continue
-        return picture
-    raise Blank("There is nothing on the pad yet: draw something and lift the pen.")
-
-
-def _find_ink(picture: np.ndarray) -> np.ndarray:
-    """How much each pixel of an RGBA picture is ink: float32 (H, W) in [0, 1].
-
-    Ink is what differs from the paper, and paper is what most of the border shows: so polarity
-    and colour need no rule of their own. Paint on a transparent ground is ink where it is opaque.
-    """
-    alpha = picture[..., 3]
-    colour = picture[..., :3]
-    opaque = alpha > 127
-    if not opaque.all():
-        rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
-        if len(rows) == 0:
-            raise Blank("This picture is empty: draw something and lift the pen.")
-        window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        if opaque[window].mean() < 0.95 or np.ptp(colour[window].reshape(-1, 3), axis=0).max() < 32:
-            return alpha.astype(np.float32) / 255
-        colour = colour[window]
-
-    edge = max(1, min(colour.shape[:2]) // 20)
-    border = np.ones(colour.shape[:2], bool)
-    border[edge:-edge, edge:-edge] = False
-    paper = np.median(colour[border], axis=0)
-    contrast = np.abs(colour - paper.astype(np.float32)).max(axis=2)
-    if contrast.max() < 24:  # of 255: less is paper grain and JPEG noise
-        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
-    level, mask = cv2.threshold(contrast.astype(np.uint8), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    full = np.percentile(contrast[mask > 0], 75) if mask.any() else contrast.max()
-    return ((contrast - level / 4) / (full - level / 4)).clip(0, 1)
-
-
 def pen_width(mask: np.ndarray) -> float:
     """Pen width of the ink in pixels: twice the median distance from a line's middle to its edge."""
-    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    middle = (distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))
+    distance, middle = _middle(mask)
     return 2 * float(np.median(distance[middle])) - 0.5  # a line is an odd or an even number of pixels wide
+
+
+def _middle(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distance of the ink to its edge, and where that is greatest: the middle of its lines; both padded by 1."""
+    distance = cv2.distanceTransform(np.pad(mask, 1).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return distance, (distance > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))
 
 
 def _widen(mask: np.ndarray, radius: float) -> np.ndarray:
@@ -396,6 +294,16 @@ def _widen(mask: np.ndarray, radius: float) -> np.ndarray:
     grown = np.pad(mask, int(np.ceil(radius)))
     distance = cv2.distanceTransform((~grown).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     return (radius + 1 - distance).clip(0, 1)
+
+
+def _narrow(mask: np.ndarray, pen: float, stroke: float) -> np.ndarray:
+    """Ink of a broad pen with its edges taken off, but never a line's middle; cut to what is left, float in [0, 1]."""
+    distance, middle = _middle(mask)
+    eaten = (distance - (pen - stroke) / 2).clip(0, 1)
+    away = cv2.distanceTransform((~middle).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    kept = np.maximum(eaten, (stroke / 2 + 0.5 - away).clip(0, 1) * (distance > 0))
+    rows, columns = (np.flatnonzero((kept > 0.5).any(axis=axis)) for axis in (1, 0))
+    return kept[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
 
 # --- both ----------------------------------------------------------------------------------------
@@ -415,11 +323,6 @@ def _place(glyph: np.ndarray, contract: Contract) -> np.ndarray:
     image = np.zeros((contract.height, contract.width, 1), np.uint8)
     image[top : top + height, left : left + width, 0] = np.round(glyph)
     return image
-
-
-def _name(value: object) -> str:
-    known = {"str": "this text", "NoneType": "nothing", "BytesIO": "this file", "PosixPath": "this file"}
-    return known.get(type(value).__name__, f"a {type(value).__name__}")
 
 
 def _short(value: object, limit: int = 60) -> str:

@@ -15,6 +15,8 @@ FLAGS = (
     "--no-first-run",
     "--disable-component-update",
     "--disable-sync",
+    "--use-fake-device-for-media-stream",  # a camera that shows a moving pattern
+    "--use-fake-ui-for-media-stream",
 )
 
 

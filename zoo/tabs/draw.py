@@ -6,6 +6,7 @@
 
 import base64
 import binascii
+import dataclasses
 import functools
 import html
 import inspect
@@ -22,9 +23,12 @@ import numpy as np
 from gradio_client.utils import is_file_obj_with_meta
 
 import zoo
-from zoo import ink
+from zoo import hub, ink
 from zoo.errors import UnknownName, ZooError
+from zoo.files import read_json
+from zoo.photos import pixels
 from zoo.settings import PRETRAINED
+from zoo.tabs import why
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
@@ -42,6 +46,7 @@ class Reading:
     labels: what its classes are called.
     probabilities: float32 (len(labels),), of each class.
     image: uint8 (H, W, 1), the image it saw.
+    why: pictures that explain it, (caption, uint8 picture, grey or RGB); none unless they are asked for.
     """
 
     model: str
@@ -49,6 +54,7 @@ class Reading:
     labels: tuple[str, ...]
     probabilities: np.ndarray
     image: np.ndarray
+    why: tuple[tuple[str, np.ndarray], ...] = ()
 
     @property
     def best(self) -> int:
@@ -56,28 +62,27 @@ class Reading:
         return int(self.probabilities.argmax())
 
 
-def tab() -> None:
-    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`."""
+def tab() -> gr.CheckboxGroup:
+    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`; return the choice of networks."""
     with gr.Row(elem_id="draw"):
         with gr.Column(elem_id="draw-side", scale=4, min_width=280):
             pad = gr.HTML(
-                html_template=_asset("pad.html"),
-                css_template=_asset("pad.css"),
-                js_on_load=_asset("pad.js"),
+                html_template=asset("pad.html"),
+                css_template=asset("pad.css"),
+                js_on_load=asset("pad.js"),
                 apply_default_css=False,
                 elem_id="draw-pad",
                 side=SIDE,
                 pen=ink.PEN,
             )
-            models = gr.CheckboxGroup(
-                list(zoo.list_models()), value=_first_choice(), label="Networks", elem_id="draw-models"
-            )
+            explain = gr.Checkbox(label="Show why", elem_id="draw-why", container=False)
+            models = gr.CheckboxGroup(glyph_models(), value=first_choice(), label="Networks", elem_id="draw-models")
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
-            answer = gr.HTML(_message(WELCOME), css_template=_asset("answer.css"), apply_default_css=False)
+            answer = gr.HTML(message(WELCOME), css_template=asset("answer.css"), apply_default_css=False)
 
     asked = {
         "fn": respond,
-        "inputs": [pad, models],
+        "inputs": [pad, models, explain],
         "outputs": answer,
         "trigger_mode": "always_last",
         "show_progress": "hidden",
@@ -86,15 +91,17 @@ def tab() -> None:
     }
     pad.input(**asked)
     models.input(**asked)
+    explain.input(**asked)
     gr.api(predict, api_name="predict", api_description=inspect.getdoc(predict), concurrency_limit=ANSWERERS)
+    return models
 
 
 def warm() -> threading.Thread:
     """Load the shipped networks in the background, so that the first stroke is answered like every other."""
 
     def load():
-        for name in zoo.list_models():
-            predictor = _predictor(name)
+        for name in glyph_models():
+            predictor = predictor_of(name)
             predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
 
     thread = threading.Thread(target=load, name="warm", daemon=True)
@@ -102,12 +109,13 @@ def warm() -> threading.Thread:
     return thread
 
 
-def respond(sketch: dict | None, models: Sequence[str]) -> str:
+def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -> str:
     """Return the HTML that answers a sketch; whatever is wrong with the sketch is said there in a sentence."""
     try:
-        return render(read(_strokes(sketch), models))
+        readings = read(_strokes(sketch), models)
+        return render([_explained(reading) for reading in readings] if explain else readings)
     except ZooError as error:
-        return _message(str(error))
+        return message(str(error))
 
 
 def predict(
@@ -117,9 +125,10 @@ def predict(
 
     Args:
         sketch: pen strokes, {"strokes": [[[x, y], ...], ...], "size": side of the square they were drawn on}; x runs
-            right, y runs down. The best input: lines are drawn the way each network's training data looks.
+            right, y runs down; "pen", its width as a share of the square, may be left out (0.045). The best input:
+            lines are drawn the way each network's training data looks.
         image: instead of a sketch, a picture of one character: a file (`handle_file("three.png")`) or its bytes as
-            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG or WebP.
+            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG, WebP or HEIC.
         models: names of networks, for example ["lenet5.mnist"]; without any, the ones that the page starts with.
 
     Returns:
@@ -130,8 +139,8 @@ def predict(
     try:
         if (sketch is None) == (image is None):
             raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
-        drawn = _strokes(sketch) if image is None else _picture(image)
-        readings = read(drawn, _first_choice() if models is None else models)
+        drawn = _strokes(sketch) if image is None else picture_of(image)
+        readings = read(drawn, first_choice() if models is None else models)
     except ZooError as error:
         raise gr.Error(str(error), print_exception=False) from None
     return {"predictions": [_as_json(reading) for reading in readings]}
@@ -141,7 +150,7 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     """Show a sketch or picture to networks.
 
     Args:
-        drawn: {"strokes", "size"} as the pad sends it, or anything that `ink.from_picture` takes.
+        drawn: {"strokes", "size", "pen"} as the pad sends it, or anything that `ink.from_picture` takes.
         models: names of shipped models.
 
     Raises:
@@ -151,9 +160,9 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     if not isinstance(models, (list, tuple)) or not models:
         raise ZooError("Choose at least one network to read this.")
     readings = []
-    for predictor in [_predictor(name) for name in dict.fromkeys(map(str, models))]:
+    for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
         if isinstance(drawn, dict):
-            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"])
+            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn["pen"])
         else:
             image = ink.from_picture(drawn, predictor.contract)
         probabilities = predictor(image[None])[0]
@@ -175,15 +184,15 @@ def _strokes(sketch: object) -> dict:
         raise ink.Blank(WELCOME)
     if not isinstance(sketch, dict) or not {"strokes", "size"} <= set(sketch):
         raise ink.InkError('A sketch is {"strokes": [[[x, y], ...], ...], "size": side}; this is something else.')
-    return {"strokes": sketch["strokes"], "size": sketch["size"]}
+    return {"strokes": sketch["strokes"], "size": sketch["size"], "pen": sketch.get("pen", ink.PEN)}
 
 
-def _picture(image: object) -> np.ndarray:
+def picture_of(image: object) -> np.ndarray:
     """An uploaded file or a data URI as pixels; never a path that a client made up."""
     if is_file_obj_with_meta(image):  # Gradio has checked that such a file lies in its own upload folder
-        return ink.pixels(Path(image["path"]))
+        return pixels(Path(image["path"]))
     if isinstance(image, str) and image.startswith("data:image/"):
-        return ink.pixels(_bytes(image))
+        return pixels(_bytes(image))
     raise ink.InkError('An image is an uploaded file or a text that starts with "data:image/"; this is neither.')
 
 
@@ -195,15 +204,29 @@ def _bytes(data_uri: str) -> io.BytesIO:
 
 
 @functools.lru_cache(maxsize=64)  # far more than are shipped
-def _predictor(name: str):
+def predictor_of(name: str):
     if name not in zoo.list_models():  # `load_predictor` would also open folders and ask the Hub
         raise UnknownName("network", name, zoo.list_models())
     return zoo.load_predictor(name)
 
 
-def _first_choice() -> list[str]:
+def glyph_models() -> list[str]:
+    """The networks that read one glyph; those of pages are asked in the tab *Read*."""
+    folders = {name: hub.resolve(name) for name in zoo.list_models()}
+    return [name for name, folder in folders.items() if read_json(folder / "preprocessor_config.json")["contract"]]
+
+
+def _explained(reading: Reading) -> Reading:
+    predictor = predictor_of(reading.model)
+    maps = why.map_pictures(reading.model, reading.image)
+    pictures = [("what speaks for it (blue) and against it (orange)", why.saliency_picture(predictor, reading.image))]
+    pictures += [(f"convolution {i}", maps[i - 1]) for i in sorted({1, len(maps)}) if i]
+    return dataclasses.replace(reading, why=tuple(pictures))
+
+
+def first_choice() -> list[str]:
     """The visitor's own models, else the first shipped one of each script's digits."""
-    names = zoo.list_models()
+    names = glyph_models()
     own = [name for name in names if not (PRETRAINED / name).is_dir()]
     if own:
         return own[:MOST_FIRST]
@@ -232,8 +255,8 @@ def _card(reading: Reading) -> str:
     label = reading.labels[best]
     height, width = reading.image.shape[:2]
     bars = "".join(
-        f"<li{' class=top' if index == best else ''}>{_label(text, reading.script, 'label')}"
-        f'<span class="track"><i style="width:{p:.2%}"></i></span><span class="value">{_percent(p)}</span></li>'
+        f"<li{' class=top' if index == best else ''}>{label_of(text, reading.script, 'label')}"
+        f'<span class="track"><i style="width:{p:.2%}"></i></span><span class="value">{percent(p)}</span></li>'
         for index, (text, p) in enumerate(zip(reading.labels, reading.probabilities, strict=True))
     )
     value = unicodedata.digit(label, None) if len(label) == 1 and not label.isascii() else None
@@ -242,33 +265,43 @@ def _card(reading: Reading) -> str:
     return (
         f'<article class="reading{words}" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
         f"<h3>{architecture}<span>.{dataset}</span></h3>"
-        f'<div class="verdict">{_label(label, reading.script, "glyph")}'
-        f'<div class="sure">{_percent(reading.probabilities[best])}{gloss}</div>'
+        f'<div class="verdict">{label_of(label, reading.script, "glyph")}'
+        f'<div class="sure">{percent(reading.probabilities[best])}{gloss}</div>'
         f'<figure class="seen"><img src="{_data_uri(reading.image)}" width="{width}" height="{height}" '
         f'alt="The image the network saw"><figcaption>what it saw,<br>{width} × {height} pixels</figcaption></figure>'
-        f'</div><ul class="bars">{bars}</ul></article>'
+        f'</div><ul class="bars">{bars}</ul>{_why(reading)}</article>'
     )
 
 
-def _label(text: str, script: str, role: str) -> str:
+def _why(reading: Reading) -> str:
+    figures = "".join(
+        f'<figure><img src="{_data_uri(picture)}" width="{picture.shape[1]}" height="{picture.shape[0]}" '
+        f'alt=""><figcaption>{caption}</figcaption></figure>'
+        for caption, picture in reading.why
+    )
+    return f'<div class="why">{figures}</div>' if figures else ""
+
+
+def label_of(text: str, script: str, role: str) -> str:
     arabic = script == "arabic"
     return f'<span class="{role}{" arabic" * arabic}"{" lang=ar" * arabic}>{html.escape(text)}</span>'
 
 
-def _percent(p: float) -> str:
+def percent(p: float) -> str:
     """A probability as people read it, in HTML: never quite certain, and no digits that mean nothing."""
     if p >= 0.9995:
         return "&gt; 99.9%"
     return "0%" if p < 0.0005 else f"{p:.1%}"
 
 
-def _message(text: str) -> str:
+def message(text: str) -> str:
     return f'<div class="message" role="status"><p>{html.escape(text)}</p></div>'
 
 
 def _data_uri(image: np.ndarray) -> str:
-    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
+    shown = image[..., ::-1] if image.shape[-1] == 3 else image  # OpenCV writes BGR
+    return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", shown)[1]).decode("ascii")
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
     return Path(__file__).with_name(name).read_text(encoding="utf-8")

@@ -6,6 +6,7 @@ const ink = pad.querySelector('.ink');
 const undo = pad.querySelector('.undo');
 const clear = pad.querySelector('.clear');
 const side = props.side;
+let width = props.pen; // of the pen, as a fraction of the pad's side
 let strokes = [];
 let pen = null; // the stroke being drawn: {id, points, path}
 
@@ -31,7 +32,7 @@ function show() {
 
 function send() {
   show();
-  props.value = { strokes: strokes.map(points => [...points]), size: side };
+  props.value = { strokes: strokes.map(points => [...points]), size: side, pen: width };
   trigger('input');
 }
 
@@ -67,4 +68,56 @@ clear.addEventListener('click', () => {
   ink.replaceChildren();
   send();
 });
+
+// Thickness: three nibs in turn.
+const nib = pad.querySelector('.nib');
+const NIBS = [['medium', 1, 5], ['broad', 2, 8], ['fine', 0.5, 3]]; // name, times the usual width, radius on the button
+nib.addEventListener('click', () => {
+  NIBS.push(NIBS.shift());
+  const [name, times, radius] = NIBS[0];
+  width = props.pen * times;
+  ink.setAttribute('stroke-width', width * side);
+  nib.querySelector('circle').setAttribute('r', radius);
+  nib.setAttribute('aria-label', `Thickness of the pen: ${name}`);
+  if (strokes.length) send();
+});
+
+// The keyboard's pen: a cursor that arrow keys move by a fortieth of the pad.
+const cursor = pad.querySelector('.cursor');
+const STEPS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
+let place = [side / 2, side / 2];
+
+function moveCursor() {
+  cursor.setAttribute('cx', place[0]);
+  cursor.setAttribute('cy', place[1]);
+  cursor.classList.toggle('down', pen?.id === 'keys');
+}
+
+function trace() {
+  pen.points.push([...place]);
+  const [first, ...rest] = pen.points;
+  pen.path.setAttribute('d', `M${first}` + (rest.length ? rest.map(point => `L${point}`).join('') : 'h0'));
+}
+
+sheet.addEventListener('keydown', event => {
+  const step = STEPS[event.key];
+  if (step) {
+    place = place.map((value, axis) => Math.min(side, Math.max(0, value + step[axis] * side / 40)));
+    if (pen?.id === 'keys') trace();
+  } else if (event.key === ' ') {
+    if (pen?.id === 'keys') lift({ pointerId: 'keys' });
+    else if (!pen) {
+      const path = document.createElementNS('http://www.w3.org/2000/svg', 'path');
+      pen = { id: 'keys', points: [], path: ink.appendChild(path) };
+      trace();
+      show();
+    }
+  } else if (event.key === 'Backspace') undo.click();
+  else if (event.key === 'Escape') clear.click();
+  else return;
+  event.preventDefault();
+  moveCursor();
+});
+sheet.addEventListener('blur', () => pen?.id === 'keys' && lift({ pointerId: 'keys' }));
+moveCursor();
 pad.classList.add('listening');

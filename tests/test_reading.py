@@ -1,0 +1,192 @@
+"""Several glyphs in one picture, folders of pictures, and why a network says what it says."""
+
+import io
+import os
+import re
+import subprocess
+import sys
+import time
+import zipfile
+
+import cv2
+import gradio_client
+import numpy as np
+import pytest
+from conftest import ROOT
+from gradio_client.exceptions import AppError
+from PIL import Image
+from space import serve
+from strokes import ARABIC_SEVEN, DOT, FOUR, SEVEN, THREE
+
+import zoo
+from zoo import explain, glyphs, ink, photos
+from zoo.tabs import read
+
+
+def written(lines, pen=14, size=160, step=220):
+    """Lines of sketches as a photo: dark ink on light grey paper, uint8 (H, W, 3)."""
+    page = np.full((260 * len(lines) + 80, step * max(map(len, lines)) + 120, 3), 225, np.uint8)
+    for row, line in enumerate(lines):
+        for column, strokes in enumerate(line):
+            corner = np.array([60 + step * column + 17 * (row % 2), 60 + 260 * row + 9 * (column % 3)])
+            for stroke in strokes:
+                points = np.int32(np.array(stroke) * size * 1.3 + corner)
+                cv2.polylines(page, [np.repeat(points, 2, axis=0)], False, (40, 40, 90), pen, cv2.LINE_AA)
+    return page
+
+
+def saved(page, form="JPEG", **options):
+    file = io.BytesIO()
+    Image.fromarray(page).save(file, form, **options)
+    return file.getvalue()
+
+
+def test_glyphs_are_read_line_by_line():
+    page = read.read_page(written([[THREE, SEVEN, FOUR], [SEVEN, FOUR]]), "hdr_cnn.mnist")
+    assert page.lines == ["374", "74"]
+    boxes = [(glyph.x, glyph.y, glyph.width, glyph.height) for glyph in page.glyphs]
+    assert all(0 < value < 1 for box in boxes for value in box)
+
+
+def test_a_number_with_a_dot_for_zero_runs_left_to_right():
+    page = read.read_page(written([[ARABIC_SEVEN, DOT, ARABIC_SEVEN]], pen=22), "resco_mini.ahdd")
+    assert page.lines == ["٧٠٧"]
+
+
+def test_letters_are_ordered_right_to_left_and_keep_their_dots():
+    found = glyphs.find_glyphs(ink.find_ink(photos.pixels(written([[THREE, SEVEN]]))), right_to_left=True)
+    assert found[0].x > found[1].x
+    page = written([[SEVEN]])
+    cv2.circle(page, (170, 50), 9, (40, 40, 90), -1)  # a dot above
+    assert len(glyphs.find_glyphs(ink.find_ink(photos.pixels(page)))) == 1
+
+
+def test_what_a_network_is_not_sure_of_is_said():
+    page = written([[THREE, [[(0.1, 0.1), (0.9, 0.9)], [(0.9, 0.1), (0.1, 0.9)], [(0.5, 0), (0.5, 1)]]]])
+    found = read.read_page(page, "hdr_cnn.mnist")
+    assert found.labels[0] == "3"
+    for label, guess, confidence in zip(found.labels, found.guesses, found.confidences, strict=True):
+        assert label == (guess if confidence >= read.SURE else read.UNSURE)
+    answer = read.render(found)
+    assert answer.count("<rect") == len(found.glyphs)
+
+
+def test_pictures_of_a_zip_are_read_one_by_one(tmp_path):
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a/three.jpg", saved(written([[THREE]])))
+        archive.writestr("a/blank.png", saved(np.full((50, 50, 3), 255, np.uint8), "PNG"))
+        archive.writestr("__MACOSX/._three.jpg", b"no picture")
+        archive.writestr("notes.txt", b"no picture")
+    answer = read.respond([str(path)], "hdr_cnn.mnist")
+    assert re.findall('data-text="([^"]*)"', answer) == ["3"]
+    assert answer.count("blank.png: Nothing stands out") == 1
+    path.write_bytes(b"no zip")
+    assert "not a zip that can be opened" in read.respond([str(path)], "hdr_cnn.mnist")
+    assert read.respond(None, "hdr_cnn.mnist").count(read.WELCOME) == 1
+
+
+def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path):
+    path = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("large.png", bytes(200_000_000))
+    assert "larger than 20 MB" in read.respond([str(path)], "hdr_cnn.mnist")
+    with zipfile.ZipFile(path, "w") as archive:
+        for index in range(read.MOST_FILES + 1):
+            archive.writestr(f"{index}.png", b"no picture")
+    assert f"{read.MOST_FILES} pictures are read at a time" in read.respond([str(path)], "hdr_cnn.mnist")
+
+
+def test_a_phone_photo_is_decoded_small():
+    page = cv2.resize(written([[THREE]]), (4000, 3000))
+    file = saved(page, quality=85)
+    started = time.perf_counter()
+    small = photos.pixels(io.BytesIO(file))
+    assert max(small.shape) == photos.SIDE
+    assert time.perf_counter() - started < 5  # seconds; scripts/bench_space.py holds it to 0.3
+
+
+def test_occlusion_finds_the_ink_that_matters():
+    predictor = zoo.load_predictor("hdr_cnn.mnist")
+    image = ink.from_strokes(SEVEN, predictor.contract, 1.0)
+    found = explain.saliency(predictor, image)
+    assert found.shape == (28, 28)
+    assert found[image[..., 0] > 127].mean() > 5 * abs(found[:3]).mean()  # the margin says nothing
+    other = explain.saliency(predictor, image, label=1)
+    assert other[image[..., 0] > 127].mean() < found[image[..., 0] > 127].mean()
+
+
+def test_feature_maps_are_what_keras_gives():
+    folder = zoo.settings.PRETRAINED / "lenet5.mnist"
+    image = ink.from_strokes(THREE, ink.MNIST, 1.0)
+    maps = explain.feature_maps(folder, image)
+    model = zoo.load_model("lenet5.mnist")
+    layers = [layer for layer in model.layers if type(layer).__name__ == "Conv2D"]
+    assert [m.shape[-1] for m in maps] == [layer.filters for layer in layers]
+    from zoo.backend import keras
+
+    first = keras.Model(model.inputs, layers[0].output).predict(image[None], verbose=0)[0]
+    np.testing.assert_allclose(np.tanh(maps[0]), first, atol=1e-4)  # ONNX has the activation as a node of its own
+
+
+# --- the endpoints -------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def space():
+    with serve() as space:
+        yield space
+
+
+def test_endpoints_read_a_page_and_list_the_networks(space, tmp_path):
+    client = gradio_client.Client(space.url, verbose=False)
+    path = tmp_path / "page.jpg"
+    path.write_bytes(saved(written([[THREE, SEVEN], [FOUR]])))
+    answer = client.predict(image=gradio_client.handle_file(path), model="lenet5.mnist", api_name="/read")
+    assert answer["text"] == "37\n4"
+    assert [glyph["line"] for glyph in answer["glyphs"]] == [0, 0, 1]
+    listed = client.predict(api_name="/models")
+    assert [row["model"] for row in listed] == list(zoo.list_models())
+    assert {row["script"] for row in listed} == {"latin", "arabic"}
+    for inputs, words in (({"image": "no"}, "this is neither"), ({"image": "data:image/png;base64,AA=="}, "be read")):
+        with pytest.raises(AppError, match=words):
+            client.predict(**inputs, api_name="/read")
+
+
+def test_agents_find_the_same_as_tools(space):
+    import asyncio
+
+    from mcp import ClientSession
+    from mcp.client.streamable_http import streamablehttp_client
+
+    async def tools():
+        async with (
+            streamablehttp_client(f"{space.url}/gradio_api/mcp/") as (reading, writing, *_),
+            ClientSession(reading, writing) as session,
+        ):
+            await session.initialize()
+            return (await session.list_tools()).tools
+
+    found = {tool.name.rpartition("_")[2]: tool.description for tool in asyncio.run(tools())}
+    assert {"predict", "read", "models", "leaderboard"} <= set(found)
+    assert "in reading order" in found["read"]
+
+
+@pytest.mark.parametrize("language", ["python", "sh"])
+def test_the_readmes_snippets_run(space, language, tmp_path):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = text.partition("## Ask it from a program")[2].partition("\n## ")[0]
+    (snippet,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+    (tmp_path / "page.jpg").write_bytes(saved(written([[THREE, SEVEN]])))
+    run = [sys.executable, "-c"] if language == "python" else ["bash", "-euc"]
+    done = subprocess.run(
+        [*run, snippet.replace("http://localhost:7860", space.url)],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"},
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "37" in done.stdout
+    assert "hdr_cnn.mnist" in done.stdout

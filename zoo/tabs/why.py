@@ -1,0 +1,43 @@
+"""Why a network says what it says, as pictures beside its answer: a saliency map and its feature maps."""
+
+import cv2
+import numpy as np
+
+from zoo import explain
+from zoo.hub import resolve
+from zoo.predictor import Predictor
+
+MAPS = 12  # filters of a layer that are shown: those that answer most
+ZOOM = 4  # pixels of the map a pixel of the image
+FOR, AGAINST = (47, 84, 200), (194, 65, 12)  # RGB: blue speaks for the answer, orange against it
+
+
+def saliency_picture(predictor: Predictor, image: np.ndarray) -> np.ndarray:
+    """Return what the answer rests on: uint8 (4 H, 4 W, 3), RGB; the ink in grey under blue (for) and orange."""
+    found = explain.saliency(predictor, image)
+    strength = (abs(found) / max(float(abs(found).max()), 1e-6))[..., None] ** 0.7
+    colour = np.where(found[..., None] >= 0, np.array(FOR, np.float32), np.array(AGAINST, np.float32))
+    ground = 255 - image.astype(np.float32) * 0.55
+    mixed = ground * (1 - 0.8 * strength) + colour * 0.8 * strength
+    size = (image.shape[1] * ZOOM, image.shape[0] * ZOOM)
+    return cv2.resize(mixed.clip(0, 255).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
+
+
+def map_pictures(model: str, image: np.ndarray) -> list[np.ndarray]:
+    """Return a picture a convolution that leaves more than a point: its `MAPS` liveliest filters, each uint8."""
+    return [_sheet(maps) for maps in explain.feature_maps(resolve(model), image) if min(maps.shape[:2]) > 1]
+
+
+def _sheet(maps: np.ndarray) -> np.ndarray:
+    liveliest = np.argsort(-maps.std(axis=(0, 1)), kind="stable")[:MAPS]
+    side = 40  # pixels
+    tiles = []
+    for index in sorted(liveliest):
+        one = maps[..., index]
+        one = (one - one.min()) / max(float(np.ptp(one)), 1e-6)
+        tile = cv2.resize((255 * one).astype(np.uint8), (side, side), interpolation=cv2.INTER_NEAREST)
+        tiles.append(np.pad(tile, 1, constant_values=128))
+    while len(tiles) % 2:
+        tiles.append(np.full_like(tiles[0], 128))
+    half = len(tiles) // 2
+    return np.vstack([np.hstack(tiles[:half]), np.hstack(tiles[half:])])
