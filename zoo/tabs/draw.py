@@ -162,7 +162,7 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     readings = []
     for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
         if isinstance(drawn, dict):
-            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn["pen"])
+            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn.get("pen", ink.PEN))
         else:
             image = ink.from_picture(drawn, predictor.contract)
         probabilities = predictor(image[None])[0]
