@@ -2,8 +2,8 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-demo: .venv/demo          ## serve the Space on http://localhost:7860
-	$(BIN)/python spaces_app.py
+demo: .venv/demo          ## serve the Space on http://localhost:7860, with a worker for submissions
+	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
 
 test: .venv/test          ## style, then every test, the browser's included
 	$(BIN)/ruff check .

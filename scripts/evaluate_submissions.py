@@ -33,6 +33,7 @@ def main() -> int:
     parser.add_argument("--watch", action="store_true", help="go on when the queue is empty")
     parser.add_argument("--show", action="store_true", help="only show the queue")
     parser.add_argument("--store", help="a folder, or hf://<namespace> (default: ZOO_SUBMISSIONS)")
+    parser.add_argument("--again", metavar="ID", help="measure the rows of a submission once more, and compare")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the board's records")
     parser.add_argument("--cache", type=Path, default=cli.ROOT / "runs" / "inputs", help="folder of prepared images")
     parser.add_argument("--seeds", type=int, default=budget.SEEDS, help="trainings of an architecture (%(default)s)")

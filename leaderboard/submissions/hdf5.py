@@ -48,7 +48,9 @@ def read(data: bytes) -> list[Weight]:
     """Return every dataset of a file; Refused if it is anything but what Keras writes."""
     try:
         return _Reader(data).weights()
-    except (struct.error, IndexError, UnicodeDecodeError, OverflowError):
+    except Refused:
+        raise
+    except (struct.error, IndexError, ValueError, OverflowError):
         raise Refused("hdf5", "The weights are not a whole HDF5 file.", AGAIN) from None
 
 

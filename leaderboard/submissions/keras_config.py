@@ -6,40 +6,19 @@ is not carried along.
 """
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from leaderboard.submissions import keras_parts as parts
 from leaderboard.submissions import layers
-from leaderboard.submissions.layers import Shape
+from leaderboard.submissions.costs import Cost, Shape
+from leaderboard.submissions.keras_parts import Tensor
 from leaderboard.submissions.problems import Refused, short
 
 MOST_LAYERS = 400
 DEEPEST = 4  # models within models
-LARGEST = 8_000_000  # values of one layer's output, for one image: AlexNet's largest has 0.3 million
 MOST_PARAMETERS = 60_000_000  # AlexNet has 58 million
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
-KNOWN_MODULES = {"keras.layers", "keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"}
 MODELS = ("Functional", "Sequential")
-DANGEROUS = {
-    "Lambda": ("lambda", "A Lambda layer carries code of its own."),
-    "TFSMLayer": ("tfsm", "A TFSMLayer runs a TensorFlow program from a file."),
-    "TorchModuleWrapper": ("torch-module", "A TorchModuleWrapper unpickles a PyTorch module, which can run any code."),
-    "JaxLayer": ("jax-layer", "A JaxLayer carries code of its own."),
-    "FlaxLayer": ("jax-layer", "A FlaxLayer carries code of its own."),
-    "StringLookup": ("lookup", "A StringLookup layer may read its vocabulary from a file."),
-    "IntegerLookup": ("lookup", "An IntegerLookup layer may read its vocabulary from a file."),
-    "TextVectorization": ("lookup", "A TextVectorization layer may read its vocabulary from a file."),
-}
-UNSAFE_KEYS = {"safe_mode", "custom_objects", "py_lambda", "closure", "call_endpoint", "filepath", "vocabulary"}
-ONLY_KERAS = "Build it from the layers that the Submit page lists."
-
-
-@dataclass
-class Tensor:
-    """A layer's output."""
-
-    shape: Shape
-    probabilities: bool  # whether a softmax, or a mean of such, made it
 
 
 @dataclass
@@ -75,9 +54,9 @@ def read(document: object) -> Report:
         raise Refused(
             "keras2", what, "Load it with Keras 3 on your own machine, and send what `model.to_json()` gives."
         )
-    _no_unsafe_keys(document)
+    parts.no_unsafe_keys(document)
     walk = _Walk()
-    name = _class(document, "The model")
+    name = parts.class_of(document, "The model")
     if name not in MODELS:
         raise Refused("class", f"The model is a {short(name)}.", "Send a Functional or a Sequential model.")
     config, (shape, dtype, output) = walk.model(document, depth=1, shapes=None)
@@ -115,7 +94,7 @@ def from_bytes(config: dict, shape: Shape) -> dict:
         for layer in inner["layers"]
         if layer is not start
     ]
-    node = {"args": [_tensor((start["name"], 0), shape)], "kwargs": {}}
+    node = {"args": [parts.tensor((start["name"], 0), shape)], "kwargs": {}}
     layer_list = [taking, {**rescaling, "name": name, "inbound_nodes": [node]}, *others]
     return {**config, "config": {**inner, "layers": layer_list}}
 
@@ -136,93 +115,6 @@ def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
     return {**config, "config": {**config["config"], "layers": layer_list}}
 
 
-def _no_unsafe_keys(document: dict) -> None:
-    rest: list = [document]
-    while rest:
-        item = rest.pop()
-        if isinstance(item, list):
-            rest += item
-        elif isinstance(item, dict):
-            rest += item.values()
-            if bad := UNSAFE_KEYS & item.keys():
-                what = f"The configuration sets {short(min(bad))}, which decides what is loaded."
-                raise Refused("unsafe-key", what, "Take it out.")
-            name = item.get("class_name")
-            if isinstance(name, str) and name in DANGEROUS:
-                code, what = DANGEROUS[name]
-                raise Refused(code, what, ONLY_KERAS)
-            if name in ("__lambda__", "function") or item.get("module") == "builtins":
-                raise Refused("lambda", "The configuration carries a function.", ONLY_KERAS)
-
-
-def _class(item: object, where: str) -> str:
-    """Return the class of a serialized object of Keras; Refused if it is anything else."""
-    if not isinstance(item, dict) or not isinstance(item.get("class_name"), str):
-        raise Refused("config", f"{where} is not an object of Keras.", "Send the file as Keras wrote it.")
-    name, module, registered = item["class_name"], item.get("module"), item.get("registered_name")
-    if not isinstance(module, str) or module not in KNOWN_MODULES:
-        what = f"{where} is a {short(name)} of the module {short(module)}."
-        raise Refused("module", what, f"Only classes of Keras itself are built here. {ONLY_KERAS}")
-    if registered not in (None, name):
-        what = f"{where} is registered as {short(registered)}, a class of its author's own."
-        raise Refused("registered", what, f"Custom objects cannot be sent. {ONLY_KERAS}")
-    return name
-
-
-def _plain(value: object, where: str) -> object:
-    """Return a setting that is a number, a short text, null, or a short list of such."""
-    if value is None or isinstance(value, (bool, int, float)):
-        return value
-    if isinstance(value, str):
-        if len(value) > 64 or not all(c.isalnum() or c in "_-. " for c in value):
-            raise Refused("text", f"{where} is the text {short(value)}.", "Settings are numbers and names.")
-        return value
-    if isinstance(value, list) and len(value) <= 64:
-        return [_plain(item, where) for item in value]
-    raise Refused("setting", f"{where} is {short(value)}, not a plain setting.", ONLY_KERAS)
-
-
-_PARTS = {
-    "initializer": ("keras.initializers", layers.INITIALIZERS),
-    "regularizer": ("keras.regularizers", layers.REGULARIZERS),
-    "constraint": ("keras.constraints", layers.CONSTRAINTS),
-}
-
-
-def _part(value: object, kind: str, where: str) -> object:
-    """Return an initializer, regularizer or constraint."""
-    module, allowed = _PARTS[kind]
-    if value is None:
-        return None
-    if isinstance(value, str):
-        return _plain(value, where)
-    if not isinstance(value, dict):
-        raise Refused("setting", f"{where} is {short(value)}.", ONLY_KERAS)
-    name = value.get("class_name")
-    if value.get("module") != module or not isinstance(name, str) or name not in allowed:
-        what = f"{where} is a {short(name)} of the module {short(value.get('module'))}."
-        raise Refused("module", what, f"Use one of Keras' own: {', '.join(sorted(allowed))}.")
-    if value.get("registered_name") not in (None, name):
-        what = f"{where} is registered as {short(value['registered_name'])}."
-        raise Refused("registered", what, "Custom objects cannot be sent.")
-    inner = value.get("config") or {}
-    if not isinstance(inner, dict):
-        raise Refused("setting", f"{where} has no settings that can be read.", ONLY_KERAS)
-    config = {key: _plain(item, f"{where}, {short(key)}") for key, item in inner.items()}
-    return {"module": module, "class_name": name, "config": config, "registered_name": None}
-
-
-def _dtype(value: object, where: str) -> str:
-    if isinstance(value, dict):
-        if value.get("class_name") != "DTypePolicy" or value.get("module") != "keras":
-            raise Refused("dtype", f"{where} has the type {short(value.get('class_name'))}.", "Use float32.")
-        inner = value.get("config")
-        value = inner.get("name") if isinstance(inner, dict) else None
-    if value not in ("float32", "uint8"):
-        raise Refused("dtype", f"{where} computes in {short(value)}.", "Use float32.")
-    return value
-
-
 class _Walk:
     """One pass over a model: sums what it costs and writes the clean copy."""
 
@@ -239,7 +131,7 @@ class _Walk:
             raise Refused("config", f"The {name} model has no layers.", "Send what `model.to_json()` gives.")
         walked = self._sequential(inner, depth, shapes) if name == "Sequential" else self._functional(inner, depth)
         config, signature = walked
-        config["name"], config["trainable"] = _name(inner.get("name"), "The model"), True
+        config["name"], config["trainable"] = parts.name_of(inner.get("name"), "The model"), True
         module = "keras" if name == "Sequential" else "keras.src.models.functional"
         return {"module": module, "class_name": name, "config": config, "registered_name": None}, signature
 
@@ -247,7 +139,7 @@ class _Walk:
         entries, clean = inner["layers"], []
         self._count_layers(entries)
         first = entries[0] if isinstance(entries[0], dict) else {}
-        start = _input(first, "The first layer") if first.get("class_name") == "InputLayer" else None
+        start = parts.input_layer(first, "The first layer") if first.get("class_name") == "InputLayer" else None
         if start is None and shapes is None:
             what = "The Sequential model does not say what it takes: its first layer is no Input."
             raise Refused("input", what, "Begin it with keras.Input((height, width, channels), dtype='uint8').")
@@ -270,12 +162,12 @@ class _Walk:
         self._count_layers(entries)
         by_name, clean, outputs = {}, {}, {}
         for number, entry in enumerate(entries):
-            name = _name(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
+            name = parts.name_of(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
             if name in by_name:
                 raise Refused("name", f"Two layers are named {short(name)}.", "Rename one.")
             by_name[name] = entry
-        (first,) = _ends(inner.get("input_layers"), "input")
-        (last,) = _ends(inner.get("output_layers"), "output")
+        (first,) = parts.ends(inner.get("input_layers"), "input")
+        (last,) = parts.ends(inner.get("output_layers"), "output")
         input_shape = dtype = None
         waiting = []
         for name, entry in by_name.items():
@@ -283,7 +175,7 @@ class _Walk:
             if not isinstance(nodes, list) or len(nodes) > MOST_LAYERS:
                 raise Refused("config", f"Layer {short(name)} is not connected.", "Send what Keras wrote.")
             if entry.get("class_name") == "InputLayer":
-                start, shape, kind = _input(entry, f"Layer {short(name)}")
+                start, shape, kind = parts.input_layer(entry, f"Layer {short(name)}")
                 clean[name] = {**start, "name": name, "inbound_nodes": []}
                 outputs[name, 0] = Tensor(shape, False)
                 if name == first[0]:
@@ -295,27 +187,27 @@ class _Walk:
         if input_shape is None:
             raise Refused("input", "The model has no input layer.", "Begin it with keras.Input(…).")
         while waiting:
-            ready = [w for w in waiting if all(source in outputs for source in _sources(w[2], w[0]))]
+            ready = [w for w in waiting if all(source in outputs for source in parts.sources(w[2], w[0]))]
             ready = [w for w in ready if w[1] == 0 or (w[0], w[1] - 1) in outputs]
             if not ready:
                 what = f"Layer {short(waiting[0][0])} is fed by itself or by a layer that is not there."
                 raise Refused("graph", what, "Send the file as Keras wrote it.")
             for name, index, node in ready:
-                fed = [outputs[source] for source in _sources(node, name)]
+                fed = [outputs[source] for source in parts.sources(node, name)]
                 reused = index > 0  # its weights count once
                 layer, tensor = self._layer(by_name[name], fed, depth, f"Layer {short(name)}", reused)
                 outputs[name, index] = tensor
                 if not reused:
                     clean[name] = {**layer, "name": name, "inbound_nodes": []}
-                clean[name]["inbound_nodes"].append(_node(node, fed, name))
+                clean[name]["inbound_nodes"].append(parts.node_of(node, fed, name))
             done = set(outputs)
             waiting = [w for w in waiting if (w[0], w[1]) not in done]
         if last not in outputs:
             raise Refused("output", "The model's output is no layer of it.", "Send the file as Keras wrote it.")
         config = {
             "layers": [clean[name] for name in by_name if name in clean],
-            "input_layers": [[*first, 0]],
-            "output_layers": [[*last, 0]],
+            "input_layers": [*first, 0],
+            "output_layers": [*last, 0],
         }
         return config, (input_shape, dtype, outputs[last])
 
@@ -323,7 +215,7 @@ class _Walk:
         self, entry: object, fed: list[Tensor], depth: int, where: str, reused: bool = False
     ) -> tuple[dict, Tensor]:
         """Return a clean layer and its output."""
-        name = _class(entry, where)
+        name = parts.class_of(entry, where)
         shapes = [tensor.shape for tensor in fed]
         if name in MODELS:
             before = self.parameters
@@ -350,28 +242,28 @@ class _Walk:
 
     def _settings(self, name: str, settings: dict, where: str) -> dict:
         allowed = layers.LAYERS[name].settings
-        clean = {"name": _name(settings.get("name"), where), "trainable": True}
+        clean = {"name": parts.name_of(settings.get("name"), where), "trainable": True}
         for key, value in settings.items():
             if key == "dtype":
-                clean["dtype"] = _dtype(value, where)
+                clean["dtype"] = parts.dtype_of(value, where)
             elif key in layers.COMMON:
                 continue
             elif key not in allowed:
                 raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Take it out.")
-            elif (kind := key.rpartition("_")[2]) in _PARTS:
-                clean[key] = _part(value, kind, f"{where}, {key}")
+            elif (kind := key.rpartition("_")[2]) in parts.PARTS:
+                clean[key] = parts.part(value, kind, f"{where}, {key}")
             elif key.endswith("activation"):
                 if value is not None and (not isinstance(value, str) or value not in layers.ACTIVATIONS):
                     what = f"{where} has the activation {short(value)}."
                     raise Refused("activation", what, f"Use one of {', '.join(sorted(layers.ACTIVATIONS))}.")
                 clean[key] = value
             else:
-                clean[key] = _plain(value, f"{where}, {key}")
+                clean[key] = parts.plain(value, f"{where}, {key}")
         return clean
 
-    def _charge(self, cost: layers.Cost, reused: bool, where: str) -> None:
-        if math.prod(cost.shape) > LARGEST:
-            what = f"{where} makes {math.prod(cost.shape):,} values of one image; the most is {LARGEST:,}."
+    def _charge(self, cost: Cost, reused: bool, where: str) -> None:
+        if math.prod(cost.shape) > parts.LARGEST:
+            what = f"{where} makes {math.prod(cost.shape):,} values of one image; the most is {parts.LARGEST:,}."
             raise Refused("too-large", what, "Make it smaller.")
         self.parameters += 0 if reused else cost.parameters
         self.multiply_adds += cost.multiply_adds
@@ -386,109 +278,3 @@ class _Walk:
         self.counts["all"] = self.counts.get("all", 0) + len(entries)
         if self.counts["all"] > MOST_LAYERS:
             raise Refused("too-large", f"The model has more than {MOST_LAYERS} layers.", "Send a smaller one.")
-
-
-def _name(value: object, where: str) -> str:
-    """Return the name of a layer: one that is no path and no markup."""
-    if not isinstance(value, str) or not 0 < len(value) <= 100 or not all(c.isalnum() or c in "_-." for c in value):
-        raise Refused("name", f"{where} has the name {short(value)}.", "Use letters, digits and underscores.")
-    if ".." in value or not value.isascii():
-        raise Refused("name", f"{where} has the name {short(value)}.", "Use letters, digits and underscores.")
-    return value
-
-
-def _input(entry: dict, where: str) -> tuple[dict, Shape, str]:
-    """Return a clean InputLayer, its shape and its type."""
-    _class(entry, where)
-    settings = entry.get("config")
-    batch_shape = settings.get("batch_shape") if isinstance(settings, dict) else None
-    shape = batch_shape[1:] if isinstance(batch_shape, list) and batch_shape[:1] == [None] else None
-    if not shape or not all(type(n) is int and 0 < n <= LARGEST for n in shape) or math.prod(shape) > LARGEST:
-        what = f"{where} takes the shape {short(batch_shape)}."
-        raise Refused("input", what, "It should be (None, height, width, channels), all but the first known.")
-    if settings.get("sparse") or settings.get("ragged") or settings.get("optional"):
-        raise Refused("input", f"{where} takes something other than a dense array.", "Use keras.Input(shape).")
-    dtype = _dtype(settings.get("dtype", "float32"), where)
-    config = {"batch_shape": [None, *shape], "dtype": dtype, "name": _name(settings.get("name"), where)}
-    return (
-        {"module": "keras.layers", "class_name": "InputLayer", "config": config, "registered_name": None},
-        tuple(shape),
-        dtype,
-    )
-
-
-def _ends(value: object, which: str) -> list[tuple[str, int]]:
-    """Return the model's one input or output as (layer, node)."""
-    if isinstance(value, list) and len(value) == 1 and isinstance(value[0], list):
-        value = value[0]
-    if not (isinstance(value, list) and len(value) == 3 and isinstance(value[0], str) and value[2] == 0):
-        raise Refused(which, f"The model should have one {which}.", "It takes one image and gives one vector.")
-    if type(value[1]) is not int:
-        raise Refused(which, f"The model should have one {which}.", "It takes one image and gives one vector.")
-    return [(value[0], value[1])]
-
-
-def _tensors(value: object, name: str) -> list[tuple[str, int]]:
-    """Return the tensors in the arguments of a call, in order."""
-    if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
-        inner = value.get("config")
-        source = inner.get("keras_history") if isinstance(inner, dict) else None
-        well = isinstance(source, list) and len(source) == 3 and isinstance(source[0], str)
-        if not well or type(source[1]) is not int or source[2] != 0:
-            raise Refused("graph", f"Layer {short(name)} is fed by nothing.", "Send the file as Keras wrote it.")
-        return [(source[0], source[1])]
-    if isinstance(value, list):
-        return [tensor for item in value for tensor in _tensors(item, name)]
-    if isinstance(value, dict):
-        what = f"Layer {short(name)} is called with {short(value.get('class_name', value))}."
-        raise Refused("call", what, "Layers may be called with outputs of layers only.")
-    return []
-
-
-def _sources(node: object, name: str) -> list[tuple[str, int]]:
-    if not isinstance(node, dict) or not isinstance(node.get("args"), list):
-        raise Refused("config", f"Layer {short(name)} is not connected.", "Send the file as Keras wrote it.")
-    kwargs = node.get("kwargs") or {}
-    if not isinstance(kwargs, dict):
-        raise Refused("call", f"Layer {short(name)} is called with {short(kwargs)}.", "Send what Keras wrote.")
-    found = _tensors(node["args"], name)
-    for key in ("query", "value", "key"):
-        found += _tensors(kwargs.get(key), name)
-    if not found:
-        raise Refused("graph", f"Layer {short(name)} is fed by nothing.", "Send the file as Keras wrote it.")
-    return found
-
-
-_KWARGS: Mapping[str, tuple] = {
-    "training": (None, False),
-    "mask": (None,),
-    "initial_state": (None,),
-    "query_mask": (None,),
-    "value_mask": (None,),
-    "key_mask": (None,),
-    "attention_mask": (None,),
-    "return_attention_scores": (None, False),
-    "use_causal_mask": (None, False),
-}
-
-
-def _node(node: dict, fed: list[Tensor], name: str) -> dict:
-    """Return a clean call of a layer."""
-    kwargs = node.get("kwargs") or {}
-    for key, value in kwargs.items():
-        if key in ("query", "value", "key"):
-            continue
-        if key not in _KWARGS or isinstance(value, (list, dict)) or value not in _KWARGS[key]:
-            what = f"Layer {short(name)} is called with {short(key)} = {short(value)}."
-            raise Refused("call", what, "Layers may be called with outputs of layers only.")
-    if any(not isinstance(item, (dict, list)) for item in node["args"]):
-        raise Refused("call", f"Layer {short(name)} is called with a constant.", "Use a layer for it.")
-
-    clean = [_tensor(source, t.shape) for source, t in zip(_sources(node, name), fed, strict=True)]
-    grouped = len(node["args"]) == 1 and isinstance(node["args"][0], list)
-    return {"args": [clean] if grouped else clean, "kwargs": {}}
-
-
-def _tensor(source: tuple[str, int], shape: Shape) -> dict:
-    config = {"shape": [None, *shape], "dtype": "float32", "keras_history": [*source, 0]}
-    return {"class_name": "__keras_tensor__", "config": config}

@@ -13,6 +13,7 @@ import contextlib
 import fcntl
 import json
 import os
+import shutil
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -120,6 +121,7 @@ class LocalStore(Store):
     def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
         """Keep a new submission and its content, or return the earlier one that `admit` names in its stead."""
         with self._locked():
+            self._sweep()
             if earlier := admit(self.all()):
                 return earlier
             if content is not None:
@@ -182,6 +184,11 @@ class LocalStore(Store):
             raise StoreFailed(
                 f"Nothing was kept: the store cannot be written ({error.strerror}). Try again."
             ) from error
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written: nobody else writes requests while the lock is held."""
+        for staging in self.root.glob("requests/*/.*-*"):
+            shutil.rmtree(staging, ignore_errors=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:

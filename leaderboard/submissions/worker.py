@@ -190,13 +190,17 @@ class Worker:
         if not training and self._warm and self._warm.alive and (kind == KERAS or self._warm.ready):
             warm, self._warm = self._warm, None
             return warm
-        return Box(kind, sandbox.TRAINING if training else sandbox.MEASURING, (self.cache.resolve(),))
+        return self._new_box(kind, sandbox.TRAINING if training else sandbox.MEASURING)
+
+    def _new_box(self, kind: str, resources: sandbox.Resources) -> Box:
+        self.cache.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
+        return Box(kind, resources, (self.cache.resolve(),))
 
     def _warm_up(self) -> None:
         if self.keep_warm and not (self._warm and self._warm.alive):
             if self._warm:
                 self._warm.close()
-            self._warm = Box(KERAS, sandbox.MEASURING, (self.cache.resolve(),))
+            self._warm = self._new_box(KERAS, sandbox.MEASURING)
 
 
 def measured(
@@ -209,7 +213,6 @@ def measured(
     seeds = range(worker.seeds) if trained else range(1)
     content = worker.store.content(submission)
     tell("reading the data", 0.0)
-    worker.cache.mkdir(parents=True, exist_ok=True)
     images = inputs.prepare(dataset, worker.cache)
     repo = inputs.training_repo(dataset, worker.cache) if trained else None
     found = []
@@ -264,7 +267,6 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
     if found is None:
         raise ZooError(f"{submission.id} has no result on {dataset}: it is {submission.status}.")
     recorded = results.Result.from_dict(json.loads(worker.store.result(found["folder"], f"{dataset}.json")))
-    worker.cache.mkdir(parents=True, exist_ok=True)
     images = inputs.prepare(dataset, worker.cache)
     model = worker.store.result(found["folder"], f"{dataset}.onnx")
     with worker.box("onnx") as box:

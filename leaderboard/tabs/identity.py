@@ -4,6 +4,7 @@ import os
 import time
 
 import gradio as gr
+from gradio.utils import get_space
 
 from leaderboard.submissions.store import user_of_token
 from zoo.errors import ZooError
@@ -11,7 +12,12 @@ from zoo.errors import ZooError
 
 def on_space() -> bool:
     """Whether this is a Space of the Hub, where people sign in."""
-    return bool(os.environ.get("SPACE_ID"))
+    return bool(get_space())
+
+
+def can_sign_in() -> bool:
+    """Whether the Space has sign-in: `hf_oauth: true` in its README makes the Hub set this."""
+    return on_space() and bool(os.environ.get("OAUTH_CLIENT_ID"))
 
 
 def sender(request: gr.Request | None, said: str) -> str:

@@ -35,6 +35,8 @@ STYLE = Path(__file__).with_name("submit.css")
 RECENT = 20  # submissions that are done, in the queue's view
 REFRESH = 2.0  # seconds between looks at a submission that is not done
 SYNC = 60.0  # seconds between looks at a store on the Hub
+# A view that was never open is built when its first value is there already, which is no change to be watched.
+ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) show(first.dataset.address);"
 LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox; its row stands on the
 board, verified, with your claim beside it. Nothing gets lost: every submission keeps its page."""
 NO_RECEIPT = "Here a submission shows how far it is. Send one, or choose one from the queue, or give its id."
@@ -82,8 +84,9 @@ def tab() -> Places:
                 again = gr.Button("Try it again", size="sm", visible=False, elem_id="receipt-retry")
                 back = gr.Button("Withdraw", size="sm", visible=False, elem_id="receipt-withdraw")
             page = gr.HTML(
-                receipts.missing(NO_RECEIPT), js_on_load=VISIT, apply_default_css=False, elem_id="receipt-page"
-            )
+                receipts.missing(NO_RECEIPT), js_on_load=VISIT + ADDRESS, apply_default_css=False,
+                elem_id="receipt-page",
+            )  # fmt: skip
     timer = gr.Timer(REFRESH, active=False)
 
     def read(id: str | None) -> dict:
@@ -160,7 +163,7 @@ def tab() -> Places:
 
 def _who() -> gr.Textbox:
     """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
-    if identity.on_space():
+    if identity.can_sign_in():
         gr.LoginButton(elem_id="submit-login", scale=0)
     return gr.Textbox(
         label="Your name", max_length=40, elem_id="submit-user", scale=0, min_width=220,

@@ -12,6 +12,7 @@ from zoo.reports.style import BLUE, GREY, ORANGE, PALE, WIDE, new_figure
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
+ACROSS = 0.85  # of the widest row of an architecture
 KINDS = {"image": PALE, "convolution": BLUE, "pooling": "#999999", "dense": ORANGE, "other": "#BBBBBB"}
 
 
@@ -110,25 +111,25 @@ def architecture(rows: Sequence[Mapping], title: str) -> "Figure":
     figure, axes = new_figure(WIDE, 0.3 * len(rows) + 0.7)
     depths = [np.log2(1 + row["shape"][-1]) if len(row["shape"]) == 3 else 6.0 for row in rows]
     for place, (row, depth) in enumerate(zip(rows, depths, strict=True)):
-        width = breadth(row, rows)
+        width = ACROSS * breadth(row, rows)
         shade = 0.3 + 0.65 * depth / max(depths)
         axes.barh(place, width, left=-width / 2, height=0.66, color=KINDS[row["kind"]], alpha=shade)
-        axes.text(0.62, place, row["text"], va="center", fontsize=7)
-        axes.text(2.62, place, " × ".join(map(str, row["shape"])), va="center", ha="right", fontsize=7)
+        axes.text(0.52, place, row["text"], va="center", fontsize=6.5)
+        axes.text(2.95, place, " × ".join(map(str, row["shape"])), va="center", ha="right", fontsize=7)
         count = f"{row['parameters']:,}" if row["parameters"] else "–"
-        axes.text(3.15, place, count, va="center", ha="right", fontsize=7)
+        axes.text(3.5, place, count, va="center", ha="right", fontsize=7)
     lanes: list[int] = []  # where the last way on each ends
     for place, source in ((place, source) for place, row in enumerate(rows) for source in row["sources"]):
         if source < place - 1:  # a way around the rows in between
             lane = next((n for n, end in enumerate(lanes) if end < source), len(lanes))
             lanes[lane : lane + 1] = [place]
-            far = -0.58 - 0.06 * lane
-            start, end = (-breadth(rows[n], rows) / 2 for n in (source, place))
+            far = -0.5 - 0.05 * lane
+            start, end = (-ACROSS * breadth(rows[n], rows) / 2 for n in (source, place))
             axes.plot([start, far, far, end - 0.02], [source, source, place, place], color=GREY, linewidth=0.9)
             axes.plot([end - 0.02], [place], marker=">", color=GREY, markersize=3)
-    for x, side, text in ((2.62, "right", "output"), (3.15, "right", "parameters")):
+    for x, side, text in ((2.95, "right", "output"), (3.5, "right", "parameters")):
         axes.text(x, -0.9, text, ha=side, fontsize=7, color=GREY)
-    axes.set(xlim=(-0.85, 3.2), ylim=(len(rows) - 0.4, -1.3))
+    axes.set(xlim=(-0.75, 3.55), ylim=(len(rows) - 0.4, -1.3))
     axes.set_axis_off()
     total = sum(row["parameters"] for row in rows)
     axes.set_title(f"{title}: {total:,} parameters", fontsize=9)
