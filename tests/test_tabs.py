@@ -71,7 +71,7 @@ def test_a_bad_payload_is_answered_in_words(payload):
 
 
 def test_every_shipped_network_answers_a_sketch():
-    models = list(zoo.list_models())
+    models = draw.glyph_models()
     readings = draw.read(sketch(THREE), models)
     assert [r.model for r in readings] == models
     for r in readings:
@@ -123,7 +123,7 @@ def test_the_endpoint_says_what_is_wrong(predict, inputs, sentence):
 
 def test_the_space_starts_light_and_stays_small(space, predict):
     assert space.start_cpu < 9  # seconds of processor time until the first page: 4 on a quiet machine, 12 with Keras
-    predict(sketch=sketch(THREE), models=list(zoo.list_models()))
+    predict(sketch=sketch(THREE), models=draw.glyph_models())
     assert space.process.memory_info().rss < 500e6
 
 

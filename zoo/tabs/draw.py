@@ -161,6 +161,8 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
         raise ZooError("Choose at least one network to read this.")
     readings = []
     for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
+        if predictor.view is not None:
+            raise ZooError(f"{predictor.name} reads whole pages, not sketches: show it one in Read, or by /read.")
         if isinstance(drawn, dict):
             image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn.get("pen", ink.PEN))
         else:
