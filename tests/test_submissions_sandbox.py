@@ -181,7 +181,9 @@ def test_links_and_pipes_in_the_folder_are_not_followed(images, tmp_path):
 
 
 def test_without_isolation_nothing_of_a_strangers_is_measured(measure, monkeypatch):
-    monkeypatch.setattr(Box, "_isolation", lambda box: {"network": "none", "files": "none", "processes": "none"})
+    monkeypatch.setattr(
+        Box, "isolation", lambda box, cancelled: {"network": "none", "files": "none", "processes": "none"}
+    )
     with pytest.raises(sandbox.Unsafe, match="cannot keep a sandbox off the network"):
         measure(onnx_file())
     assert measure(onnx_file(), need_isolation=False).parameters == 640

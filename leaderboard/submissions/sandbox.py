@@ -160,13 +160,9 @@ class Box:
         deadline = time.monotonic() + self.resources.wall
         (self.folder / "model.sent").write_bytes(content)
         (self.folder / "job.json").write_text(json.dumps(job))
-        self._watch(deadline, cancelled, lambda: self.ready)
-        isolation = self._isolation()
-        if need_isolation and isolation["network"] == "none":
-            raise Unsafe(
-                "This machine cannot keep a sandbox off the network (neither namespaces nor seccomp), so nothing of a "
-                "stranger's is measured here. Use another machine, or --without-isolation for files that you trust."
-            )
+        isolation = self.isolation(cancelled)
+        if need_isolation:
+            check_isolation(isolation)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(b"\n")
             self.process.stdin.flush()
@@ -228,7 +224,9 @@ class Box:
             )
         return f"Its process ended with status {status} and without an answer."
 
-    def _isolation(self) -> dict[str, str]:
+    def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
+        """Wait until it is warm, and return what the kernel granted: "network", "files", "processes"."""
+        self._watch(time.monotonic() + self.resources.wall, cancelled, lambda: self.ready)
         found = self._json(inside.READY)
         names = ("network", "files", "processes")
         return {name: str(found.get(name, "none"))[:40] for name in names}
@@ -280,6 +278,15 @@ class Box:
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
         return Outcome(answers, model, int(multiply_adds), int(parameters), training, isolation)
+
+
+def check_isolation(isolation: dict[str, str]) -> None:
+    """Raise Unsafe where a sandbox has a network."""
+    if isolation["network"] == "none":
+        raise Unsafe(
+            "This machine cannot keep a sandbox off the network (neither namespaces nor seccomp), so nothing of a "
+            "stranger's is measured here. Use another machine, or --without-isolation for files that you trust."
+        )
 
 
 def _number(found: dict, key: str, least: float, most: float) -> float:
