@@ -33,7 +33,8 @@ def main() -> int:
     for predictor in map(zoo.load_predictor, arguments.models):
         if predictor.view is None:
             groups.setdefault(predictor.dataset, []).append(predictor)
-    return int(any([measure(name, predictors, arguments.samples) for name, predictors in sorted(groups.items())]))
+    missed = [measure(name, predictors, arguments.samples) for name, predictors in sorted(groups.items())]
+    return int(any(missed))
 
 
 def measure(name: str, predictors: list, samples: int) -> bool:
