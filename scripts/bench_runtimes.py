@@ -155,8 +155,9 @@ def misses(model: str, rows: dict[str, dict[str, float]]) -> list[str]:
     bars = {
         f"first prediction {served['first']:.2f} s > {FIRST_PREDICTION} s": served["first"] <= FIRST_PREDICTION,
         f"one image {served['p50']:.3f} ms": served["p50"] <= ONE_IMAGE.get(architecture, np.inf),
-        f"batches {fastest:,.0f}/s": fastest >= PER_SECOND.get(architecture, 0),
-        f"batches {fastest / keras['per_second']:.1f} times Keras": fastest >= OVER_KERAS * keras["per_second"],
+        f"batches, float or int8, {fastest:,.0f}/s": fastest >= PER_SECOND.get(architecture, 0),
+        f"batches, float or int8, {fastest / keras['per_second']:.1f} times Keras": fastest
+        >= OVER_KERAS * keras["per_second"],
     }
     for title, row in rows.items():
         float_row = rows.get(title.removesuffix(" int8"), row)
@@ -167,7 +168,7 @@ def misses(model: str, rows: dict[str, dict[str, float]]) -> list[str]:
 
 def table(model: str, rows: dict[str, dict[str, float]], load: float) -> Table:
     """Return the figures of one network as a table; in brackets, times Keras."""
-    shown = Table(title=f"{model} on {processor()}, {os.cpu_count()} cores, load {load:.1f}; medians")
+    shown = Table(title=f"{model} on {processor()}, load {load:.1f}; medians")
     for title in ("runtime", "first s", "one image ms", "p99 ms", "images/s", "MB", "accuracy %"):
         shown.add_column(title, justify="left" if title == "runtime" else "right")
     keras = rows["Keras predict"]
