@@ -136,13 +136,16 @@ def test_it_dies_with_its_parent(tmp_path):
         "box = Box('onnx'); print(box.process.pid, box.folder, flush=True); import time; time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    pid = int(parent.stdout.readline().split()[0])
+    pid, folder = parent.stdout.readline().split()
+    pid = int(pid)
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 60
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    sandbox.sweep()
+    assert not Path(folder).exists()
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,7 @@ TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 POLL = 0.05  # seconds
+FOLDER = "submission-"  # then the process that watches over it
 SUM_TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 
 
@@ -81,7 +82,8 @@ class Box:
 
     def __init__(self, kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()):
         self.resources = resources
-        self.folder = Path(tempfile.mkdtemp(prefix="submission-"))
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
         (self.folder / "tmp").mkdir()
         settings = {
             "readable": [str(path) for path in (*OWN_CODE, *readable)],
@@ -278,6 +280,18 @@ class Box:
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
         return Outcome(answers, model, int(multiply_adds), int(parameters), training, isolation)
+
+
+def sweep() -> None:
+    """Remove the folders of sandboxes whose watching process was killed: they died with it."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, ValueError, OverflowError):  # another user's, or nothing of ours
+            continue
 
 
 def check_isolation(isolation: dict[str, str]) -> None:
