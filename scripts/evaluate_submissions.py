@@ -21,7 +21,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from leaderboard import results
-from leaderboard.submissions import budget, desk
+from leaderboard.submissions import budget, desk, sandbox
 from leaderboard.submissions.receipt import Submission
 from leaderboard.submissions.store import open_store
 from leaderboard.submissions.worker import Worker, measured_again
@@ -65,6 +65,11 @@ def main() -> int:
     )
     if arguments.again:
         return again(worker, store.get(arguments.again))
+    with worker.box("onnx") as box:
+        isolation = box.isolation()
+    if not arguments.without_isolation:
+        sandbox.check_isolation(isolation)
+    console.print("Sandboxes here: " + ", ".join(f"{kind} {how}" for kind, how in isolation.items()))
     console.print(f"{worker.name} takes from {getattr(store, 'root', arguments.store)}")
     if arguments.watch:
         worker.watch(stop)

@@ -1,5 +1,6 @@
 """Submissions under fire: workers killed at random, a Hub that fails, and files that are mutated ten thousand times."""
 
+import contextlib
 import os
 import random
 import signal
@@ -17,10 +18,12 @@ from hub_server import Account, Fault
 from networks import archive, keras_file, members, onnx_file
 from test_submissions import QUICK, TOKEN, finish_all, send
 
-from leaderboard.submissions import desk, validation
+from leaderboard.submissions import desk, inputs, validation
 from leaderboard.submissions.desk import Offer
 from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, WITHDRAWN
+from leaderboard.submissions.sandbox import Box, Resources, Unfit
 from leaderboard.submissions.store import HubStore, LocalStore
+from leaderboard.submissions.worker import job_of
 from zoo.errors import ZooError
 
 WORK = """
@@ -185,7 +188,7 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     rng, good, children = np.random.default_rng(0), members(), len(psutil.Process().children())
-    valid, taken, codes = onnx_file(), 0, set()
+    valid, taken, codes, odd = onnx_file(), 0, set(), []
     config = b'{"module"' + good["config.json"].split(b'{"module"', 1)[1]
     for n in range(MUTATIONS):
         which = n % 5
@@ -202,8 +205,19 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
         checked = validation.check(data, ("m.onnx", "m.keras", "m.json")[n % 3], ("optdigits",))
         assert (checked.content is None) == bool(checked.problems)
         taken += checked.content is not None
+        if which == 0 and checked.content and data != valid:
+            odd.append(data)
         codes |= {problem.code for problem in checked.problems}
     print(f"{MUTATIONS} mutations, {taken} still fit, {len(codes)} reasons")
     assert len(codes) >= min(15, MUTATIONS)
     assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    images = inputs.prepare("optdigits", tmp_path)
+    for data in odd[:2]:  # those that pass are the sandbox's to bear
+        with Box("onnx", Resources(wall=120.0), (tmp_path,)) as box:
+            with contextlib.suppress(Unfit):
+                assert box.run(job_of("onnx", "optdigits", images), data).answers.shape == (images.count, 10)
+            folder = box.folder
+        assert not folder.exists()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".u8"]
     assert len(psutil.Process().children()) == children

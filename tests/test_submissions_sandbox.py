@@ -136,13 +136,16 @@ def test_it_dies_with_its_parent(tmp_path):
         "box = Box('onnx'); print(box.process.pid, box.folder, flush=True); import time; time.sleep(60)"
     )
     parent = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    pid = int(parent.stdout.readline().split()[0])
+    pid, folder = parent.stdout.readline().split()
+    pid = int(pid)
     parent.kill()
     parent.wait()
     deadline = time.monotonic() + 60
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)
+    sandbox.sweep()
+    assert not Path(folder).exists()
 
 
 @pytest.mark.parametrize(
@@ -181,7 +184,9 @@ def test_links_and_pipes_in_the_folder_are_not_followed(images, tmp_path):
 
 
 def test_without_isolation_nothing_of_a_strangers_is_measured(measure, monkeypatch):
-    monkeypatch.setattr(Box, "_isolation", lambda box: {"network": "none", "files": "none", "processes": "none"})
+    monkeypatch.setattr(
+        Box, "isolation", lambda box, cancelled: {"network": "none", "files": "none", "processes": "none"}
+    )
     with pytest.raises(sandbox.Unsafe, match="cannot keep a sandbox off the network"):
         measure(onnx_file())
     assert measure(onnx_file(), need_isolation=False).parameters == 640

@@ -41,6 +41,7 @@ TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 POLL = 0.05  # seconds
+FOLDER = "submission-"  # then the process that watches over it
 SUM_TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 
 
@@ -81,7 +82,8 @@ class Box:
 
     def __init__(self, kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()):
         self.resources = resources
-        self.folder = Path(tempfile.mkdtemp(prefix="submission-"))
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
         (self.folder / "tmp").mkdir()
         settings = {
             "readable": [str(path) for path in (*OWN_CODE, *readable)],
@@ -160,13 +162,9 @@ class Box:
         deadline = time.monotonic() + self.resources.wall
         (self.folder / "model.sent").write_bytes(content)
         (self.folder / "job.json").write_text(json.dumps(job))
-        self._watch(deadline, cancelled, lambda: self.ready)
-        isolation = self._isolation()
-        if need_isolation and isolation["network"] == "none":
-            raise Unsafe(
-                "This machine cannot keep a sandbox off the network (neither namespaces nor seccomp), so nothing of a "
-                "stranger's is measured here. Use another machine, or --without-isolation for files that you trust."
-            )
+        isolation = self.isolation(cancelled)
+        if need_isolation:
+            check_isolation(isolation)
         with contextlib.suppress(BrokenPipeError):
             self.process.stdin.write(b"\n")
             self.process.stdin.flush()
@@ -228,7 +226,9 @@ class Box:
             )
         return f"Its process ended with status {status} and without an answer."
 
-    def _isolation(self) -> dict[str, str]:
+    def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
+        """Wait until it is warm, and return what the kernel granted: "network", "files", "processes"."""
+        self._watch(time.monotonic() + self.resources.wall, cancelled, lambda: self.ready)
         found = self._json(inside.READY)
         names = ("network", "files", "processes")
         return {name: str(found.get(name, "none"))[:40] for name in names}
@@ -280,6 +280,27 @@ class Box:
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
         return Outcome(answers, model, int(multiply_adds), int(parameters), training, isolation)
+
+
+def sweep() -> None:
+    """Remove the folders of sandboxes whose watching process was killed: they died with it."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, ValueError, OverflowError):  # another user's, or nothing of ours
+            continue
+
+
+def check_isolation(isolation: dict[str, str]) -> None:
+    """Raise Unsafe where a sandbox has a network."""
+    if isolation["network"] == "none":
+        raise Unsafe(
+            "This machine cannot keep a sandbox off the network (neither namespaces nor seccomp), so nothing of a "
+            "stranger's is measured here. Use another machine, or --without-isolation for files that you trust."
+        )
 
 
 def _number(found: dict, key: str, least: float, most: float) -> float:

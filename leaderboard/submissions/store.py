@@ -26,6 +26,7 @@ from zoo.errors import ZooError
 from zoo.files import replacing
 
 SCHEME = "hf://"
+LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
 Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that stands for a new one; may raise
 
 
@@ -211,10 +212,13 @@ class HubStore(Store):
         self.backoff = backoff or hub.Backoff(attempts=10, first=0.5, longest=20.0)
         self._blobs: dict[str, Submission] = {}  # git's id of a request file -> what it says
         self._listing: tuple[str, dict[str, str]] = "", {}  # commit, path -> git's id
+        self._looked: tuple[float, list[Submission]] = -LOOK, []  # when, what was there
 
     def all(self) -> list[Submission]:
-        """Return every submission, oldest first."""
-        return self._attempted(lambda: self._at(self._head()))
+        """Return every submission, oldest first, as it was at most `LOOK` seconds ago; claims read what is newest."""
+        if time.monotonic() > self._looked[0] + LOOK:
+            self._looked = time.monotonic(), self._attempted(lambda: self._at(self._head()))
+        return list(self._looked[1])
 
     def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
         """Keep a new submission and its content in one commit, or return the earlier one that stands for it."""
@@ -306,7 +310,10 @@ class HubStore(Store):
         from huggingface_hub import CommitOperationAdd, HfApi
 
         operations = [CommitOperationAdd(path, content) for path, content in files.items()]
-        HfApi().create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=parent)
+        try:
+            HfApi().create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=parent)
+        finally:
+            self._looked = -LOOK, []
 
 
 # Models that are sent as a repo on the Hub
@@ -326,9 +333,11 @@ def fetch_model(repo: str, revision: str | None, most_bytes: int) -> tuple[str, 
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
+    anybody = HfApi(token=False)  # a stranger is not to see what only this Space's token may
+
     def look() -> tuple[str, dict[str, int]]:
-        commit = HfApi().repo_info(repo, revision=revision).sha
-        tree = HfApi().list_repo_tree(repo, revision=commit)
+        commit = anybody.repo_info(repo, revision=revision).sha
+        tree = anybody.list_repo_tree(repo, revision=commit)
         return commit, {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
 
     at = f"{repo}@{revision}" if revision else repo
@@ -341,7 +350,7 @@ def fetch_model(repo: str, revision: str | None, most_bytes: int) -> tuple[str, 
         raise ZooError(f"The model of {at} is too large: the most is {most_bytes / 1e6:.0f} MB.")
 
     def fetch() -> dict[str, bytes]:
-        paths = {name: HfApi().hf_hub_download(repo, name, revision=commit) for name in chosen}
+        paths = {name: anybody.hf_hub_download(repo, name, revision=commit) for name in chosen}
         return {name: Path(path).read_bytes() for name, path in paths.items()}
 
     return commit, hub.attempted(fetch, at, patience)

@@ -65,6 +65,7 @@ class Worker:
     seeds: int = budget.SEEDS
     measure: Measure | None = None  # None: `measured`, in sandboxes
     _warm: Box | None = None
+    _published: tuple = ()  # what was brought to the board: ids and versions
 
     def watch(self, stop: threading.Event, rest: float = 2.0) -> None:
         """Work until `stop` is set; `rest` seconds between looks where nothing waits."""
@@ -93,10 +94,17 @@ class Worker:
         """Take one submission and see it through; False if none waits."""
         submission = self.claim()
         if submission is None:
-            return publish(self.store, self.records)
+            return self.publish()
         self.see_through(submission, stop or threading.Event())
-        publish(self.store, self.records)
+        self.publish()
         return True
+
+    def publish(self) -> bool:
+        """Bring the board in line with the store, where anything has ended since; return whether it changed."""
+        ended = tuple((s.id, s.version) for s in self.store.all() if not s.open)
+        changed = ended != self._published and publish(self.store, self.records)
+        self._published = ended
+        return changed
 
     def claim(self) -> Submission | None:
         """Return the oldest submission that may be taken, taken; None if there is none."""

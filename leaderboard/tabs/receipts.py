@@ -147,7 +147,7 @@ def queue(places: list[Place], recent: list[Submission]) -> str:
 def _table(rows: str, last: str) -> str:
     if not rows:
         return ""
-    titles = ("network", "by", "kind", "datasets", "status", last)
+    titles = ("network", "status", last, "by", "kind", "datasets")
     head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     return f'<div class="scroll"><table class="grid"><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>'
 
@@ -156,8 +156,8 @@ def _row(s: Submission, last: str) -> str:
     visit = esc(f'{{"submission": "{s.id}"}}')
     return (
         f'<tr data-id="{s.id}"><th scope="row"><a href="{esc(place(s.id))}" data-visit="{visit}">{esc(s.name)}</a></th>'
-        f"<td>{esc(s.user)}</td><td>{esc(KINDS[s.kind])}</td><td>{esc(', '.join(s.datasets))}</td>"
-        f'<td class="{s.status.lower()}">{WORDS[s.status]}</td><td>{esc(last)}</td></tr>'
+        f'<td class="{s.status.lower()}">{WORDS[s.status]}</td><td>{esc(last)}</td>'
+        f"<td>{esc(s.user)}</td><td>{esc(KINDS[s.kind])}</td><td>{esc(', '.join(s.datasets))}</td></tr>"
     )
 
 
