@@ -9,6 +9,7 @@ from conftest import real_data
 import zoo
 from leaderboard import checking, reporting, results
 from leaderboard.evaluation import evaluate
+from zoo import data
 from zoo.hub import resolve
 from zoo.settings import PRETRAINED
 
@@ -45,8 +46,21 @@ def test_every_shipped_model_has_its_report():
     assert sum(path.stat().st_size for path in results.RECORDS.glob("*/*.report.npz")) < 3e6  # the Space carries them
 
 
+OF_PAGES = [model for model in zoo.list_models() if RECORDS[model].dataset == "pages70"]
+
+
 @real_data
-@pytest.mark.parametrize("model", zoo.list_models())
+@pytest.mark.parametrize("model", OF_PAGES)
+def test_every_tenth_page_is_read_as_recorded(model):
+    """A page takes 70 patches and a second: all of them are measured by `scripts/evaluate.py --check`."""
+    rows = slice(None, None, 10)
+    pages = data.load("pages70", "test").images[rows]
+    read = zoo.load_predictor(model)(pages).argmax(axis=1)
+    assert (read != results.predictions(RECORDS[model]).predicted[rows]).sum() <= 1
+
+
+@real_data
+@pytest.mark.parametrize("model", [model for model in zoo.list_models() if model not in OF_PAGES])
 def test_a_new_measurement_agrees_with_the_record(model):
     record = RECORDS[model]
     measured = evaluate(resolve(model), under_corruption=False)
