@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import gradio_client
@@ -167,7 +168,10 @@ def test_agents_find_the_same_as_tools(space):
             await session.initialize()
             return (await session.list_tools()).tools
 
-    found = {tool.name.rpartition("_")[2]: tool.description for tool in asyncio.run(tools())}
+    # In a thread of its own: the browser's tests leave a loop running in this one.
+    with ThreadPoolExecutor() as pool:
+        listed = pool.submit(lambda: asyncio.run(tools())).result()
+    found = {tool.name.rpartition("_")[2]: tool.description for tool in listed}
     assert {"predict", "read", "models", "leaderboard"} <= set(found)
     assert "in reading order" in found["read"]
 
