@@ -107,7 +107,7 @@ def test_tight_cuts_do_not_turn_ink_into_paper(tmp_path):
         images = prepared(tmp_path / "cuts").splits["train"].images
         fractions.append((images > 127).mean(axis=(1, 2, 3)).max())
     assert fractions[0] < 0.4
-    assert fractions[1] == pytest.approx(18 * 20 / 28**2, abs=0.05)  # as ink; the strip of paper would be a tenth of it
+    assert fractions[1] > 0.15  # as ink, if of a narrower pen; the strip of paper would be 0.05
 
 
 def test_whole_frames_are_resized_and_their_contract_is_measured(tmp_path):

@@ -12,6 +12,7 @@ from zoo.errors import Blank
 
 FAINTEST = 24  # of 255: less contrast is paper grain and JPEG noise
 COARSE = 64  # pixels a side that the paper is fitted on
+PAGE = 64  # pixels: what has a shorter side is a glyph that was cut out, and what runs through it is a stroke
 SPECK = 0.004  # of the ink: a piece with less is dirt; the dot of a letter has 0.03 and more
 
 
@@ -44,7 +45,8 @@ def find_ink(picture: np.ndarray) -> np.ndarray:
 
 def _on_paper(colour: np.ndarray) -> np.ndarray:
     contrast = _contrast(colour)
-    grain = float(np.median(contrast))
+    # The median is of paper where there is enough of it; what is cut out tightly may be mostly ink.
+    grain = 0.0 if min(contrast.shape) < PAGE else float(np.median(contrast))
     if grain > 2:  # a sensor's noise
         contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
         grain = float(np.median(contrast))
@@ -103,6 +105,8 @@ def _without_ruling(contrast: np.ndarray, floor: float) -> np.ndarray:
 
     Where they are paler than the ink, they go by their contrast; else by their shape, and strokes are closed again.
     """
+    if min(contrast.shape) < PAGE:
+        return contrast
     for transposed in (False, True):
         page = contrast.T if transposed else contrast
         mask = (page > floor).astype(np.uint8)

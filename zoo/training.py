@@ -183,6 +183,8 @@ class _Loop:
 
     def run(self) -> dict:
         """Train to the end, from the checkpoint if there is one, and save the kept weights."""
+        if self.memory.epochs:
+            log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
         while True:
             while not self._finished():
                 self._epoch()
@@ -424,7 +426,6 @@ class _Loop:
             for i, variable in enumerate(self._variables()):
                 variable.assign(saved[f"variable-{i}"])
             self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved.files))]
-        log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
 
 
 def _devices() -> list[str]:

@@ -220,6 +220,14 @@ class HubStore(Store):
             self._looked = time.monotonic(), self._attempted(lambda: self._at(self._head()))
         return list(self._looked[1])
 
+    def get(self, wanted: str) -> Submission:
+        """Return a submission by its id; one that is not known is looked for anew."""
+        try:
+            return super().get(wanted)
+        except NoSuchSubmission:
+            self._looked = -LOOK, []
+            return super().get(wanted)
+
     def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
         """Keep a new submission and its content in one commit, or return the earlier one that stands for it."""
         files = {submission.path: _encode(submission)}
