@@ -1,6 +1,7 @@
 # The only commands that a newcomer types.
 PYTHON ?= python3
 BIN := .venv/bin
+CHECKS := $(addprefix leaderboard/submissions/,validation.py archive.py documents.py)
 
 demo: .venv/demo          ## serve the Space on http://localhost:7860, with a worker for submissions
 	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
@@ -9,6 +10,16 @@ test: .venv/test          ## style, then every test, the browser's included
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python -m pytest
+
+coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; half as long again as `make test`
+	$(BIN)/coverage erase
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage combine
+	$(BIN)/coverage report --fail-under 90
+
+mutants: .venv/test       ## whether a test fails when statistics or the checks of submissions are changed
+	$(BIN)/python scripts/mutate.py leaderboard/statistics.py -- tests/test_statistics.py
+	$(BIN)/python scripts/mutate.py $(CHECKS) -- tests/test_submissions_hostile.py tests/test_submissions_bounds.py
 
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
 	$(BIN)/python scripts/train_all.py
@@ -30,4 +41,4 @@ bench: .venv/test         ## measure what the README claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo test train bench
+.PHONY: demo test coverage mutants train bench
