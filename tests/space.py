@@ -15,7 +15,7 @@ from pathlib import Path
 import psutil
 from conftest import ROOT
 
-PATIENCE = 60  # seconds; far more than a start takes on a busy machine
+PATIENCE = 240  # seconds; far more than a start takes on a busy machine
 
 
 @dataclass(frozen=True)

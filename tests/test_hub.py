@@ -93,7 +93,7 @@ def test_train_push_clear_the_cache_load_predict(hub, token, published, run_scri
 def python(code: str, **environment: str) -> subprocess.CompletedProcess:
     """Run code in a fresh process."""
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment}
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=120)
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, timeout=300)
 
 
 def test_a_model_of_the_namespace_by_name_and_pinned(hub, token, tiny, monkeypatch):
@@ -193,7 +193,7 @@ def test_killed_half_way_the_same_command_finishes_the_rest(hub, token, publishe
             return Fault(cut=True)
 
     hub.choose_fault = kill
-    process.communicate(timeout=60)
+    process.communicate(timeout=300)
     hub.heal()
     commits = [len(repo.commits) for repo in hub.repos.values()]
     assert commits == [2, 1]  # the first complete, the second untouched, the third not begun

@@ -212,7 +212,7 @@ def test_a_mirror_is_pushed_and_read_back_by_its_id(hub, monkeypatch, run_script
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(tmp_path / "cache")}
     for offline in ("0", "1"):
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, timeout=120,
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=300,
             env={**environment, "HF_HUB_OFFLINE": offline},
         )  # fmt: skip
         assert done.stdout.splitlines() == [f"{list('0123456789')} (8, 8) 360", "True"], done.stderr

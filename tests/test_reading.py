@@ -101,10 +101,10 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path):
 def test_a_phone_photo_is_decoded_small():
     page = cv2.resize(written([[THREE]]), (4000, 3000))
     file = saved(page, quality=85)
-    started = time.perf_counter()
+    started = time.process_time()
     small = photos.pixels(io.BytesIO(file))
     assert max(small.shape) == photos.SIDE
-    assert time.perf_counter() - started < 5  # seconds; scripts/bench_space.py holds it to 0.3
+    assert time.process_time() - started < 5  # seconds of the processor; scripts/bench_space.py holds it to 0.3
 
 
 def test_occlusion_finds_the_ink_that_matters():
@@ -189,7 +189,7 @@ def test_the_readmes_snippets_run(space, language, tmp_path):
         text=True,
         cwd=tmp_path,
         env={**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"},
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     assert "37" in done.stdout

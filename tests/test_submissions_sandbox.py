@@ -54,7 +54,7 @@ def test_what_is_attempted_from_inside_fails(tmp_path, attack):
     secret.write_text("token")
     folder.mkdir()
     command = [sys.executable, "-I", "-B", "-c", LAUNCH, ATTACKS[attack], str(ROOT), str(secret)]
-    done = subprocess.run(command, cwd=folder, env={}, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=folder, env={}, capture_output=True, text=True, timeout=240)
     assert done.stdout.startswith("{'network': "), done.stderr
     assert "DONE" not in done.stdout
     assert done.returncode != 0
@@ -140,7 +140,7 @@ def test_it_dies_with_its_parent(tmp_path):
     pid = int(pid)
     parent.kill()
     parent.wait()
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 240
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.05)

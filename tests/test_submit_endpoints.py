@@ -84,9 +84,9 @@ def test_a_file_of_the_server_is_not_read(running):
         file = {"path": path, "meta": {"_type": "gradio.FileData"}}
         data = json.dumps({"data": ["net", ["optdigits"], "mit", "x", file, "", "", {}, "bob"]}).encode()
         asked = urllib.request.Request(url, data, {"Content-Type": "application/json"})
-        with urllib.request.urlopen(asked, timeout=60) as answer:
+        with urllib.request.urlopen(asked, timeout=240) as answer:
             event = json.load(answer)["event_id"]
-        with urllib.request.urlopen(f"{url}/{event}", timeout=60) as answer:
+        with urllib.request.urlopen(f"{url}/{event}", timeout=240) as answer:
             assert answer.read().startswith(b"event: error")
     assert len(store.all()) == before
 
@@ -96,7 +96,7 @@ def test_the_lines_of_the_page_for_the_shell_work(running, tmp_path):
     (tmp_path / "model.onnx").write_bytes(onnx_file(shape=(28, 28, 1), seed=3))
     script = re.search(r"```sh\n(.*?)```", submit.FROM_ELSEWHERE, re.DOTALL)[1]
     script = script.replace("http://localhost:7860", space.url)
-    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=240)
     answer = json.loads(re.search(r"^data: (.*)$", done.stdout, re.MULTILINE)[1])[0]
     assert answer["status"] == "PENDING", done
     assert store.get(answer["id"]).name == "my_net"
@@ -190,9 +190,9 @@ def test_a_space_knows_its_visitor_by_the_cookie_of_the_sign_in(tmp_path):
                 {"data": ["net", ["optdigits"], "mit", "x", None, "hf://no/where", "", {}, "bob"]}
             ).encode()
             asked = urllib.request.Request(call, body, {"Content-Type": "application/json", **headers})
-            with urllib.request.urlopen(asked, timeout=60) as answer:
+            with urllib.request.urlopen(asked, timeout=240) as answer:
                 event = json.load(answer)["event_id"]
-            with urllib.request.urlopen(f"{call}/{event}", timeout=60) as answer:
+            with urllib.request.urlopen(f"{call}/{event}", timeout=240) as answer:
                 return answer.read().decode()
 
         assert "Sign in with Hugging Face" in ask({})

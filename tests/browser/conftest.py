@@ -8,6 +8,7 @@ from records import write_board
 from space import serve
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+PATIENCE = 120_000  # ms; far more than anything takes on a busy machine
 FLAGS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -51,6 +52,7 @@ def visit(browser, space):
 
     def visit(address="", awaited="#draw-pad .listening .sheet", **screen):
         context = browser.new_context(**screen)
+        context.set_default_timeout(PATIENCE)
         contexts.append(context)
         page = context.new_page()
         page.on("request", lambda request: asked.append(request.url))
