@@ -133,3 +133,12 @@ def test_a_row_on_the_edge_of_a_level_is_alike():
     assert (groups.tolist(), p_values[1]) == ([0, 0], 2 / 2**6)
     assert statistics.tie_groups(right, alpha=2 / 2**6 + 1e-9)[0].tolist() == [0, 1]
     assert statistics.tie_groups(right[::-1], alpha=0.5)[0].tolist() == [0, 0]  # better, so not worse
+
+
+def test_three_rows_of_small_steps_are_compared_with_the_first():
+    right = np.ones((3, 40), bool)
+    right[1, :3] = False
+    right[2, :7] = False  # p = 1/64 against the first: below 0.05 / 3, the three pairs' level, and above 0.05 / 4
+    assert statistics.tie_groups(right)[0].tolist() == [0, 0, 1]
+    right[2, 6] = True  # p = 1/32
+    assert statistics.tie_groups(right)[0].tolist() == [0, 0, 0]
