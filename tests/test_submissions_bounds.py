@@ -152,6 +152,7 @@ def test_bytes_decide_what_a_file_is(data, name, code):
 
 
 def test_how_large_a_file_may_be(monkeypatch):
+    assert (validation.MOST_BYTES, archives.MOST_BYTES) == (50_000_000, 300_000_000)
     data = onnx_file()
     monkeypatch.setattr(validation, "MOST_BYTES", len(data))
     assert codes(data) == []
@@ -215,6 +216,7 @@ def test_a_configuration_is_fitted_to_every_dataset():
     assert (nowhere.parameters, nowhere.multiply_adds) == (650, 640)
     no_weights = model(image(), layer("Flatten", "flat", "image"), layer("Softmax", "end", "flat"))
     assert codes(as_json(no_weights), wanted=()) == ["empty"]
+    assert codes(as_json(perceptron(activation="relu"))) == ["probabilities"]
     of_every_pixel = model(image(), layer("Dense", "dense", "image", units=10, activation="softmax"))
     assert codes(as_json(of_every_pixel)) == ["output"]
     wide = perceptron((28, 28, 1), extra=[layer("Conv2D", "wide", filters=1, kernel_size=[9, 9], padding="valid")])

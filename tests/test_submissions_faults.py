@@ -92,6 +92,28 @@ def test_two_hundred_submissions_survive_sixteen_clients_and_dying_workers(tmp_p
     assert not list(place.root.glob("requests/**/.*-*"))
 
 
+def test_a_worker_beside_a_space_ends_with_it_and_gives_back_what_it_took(tmp_path):
+    place = LocalStore(tmp_path / "store")
+    sent = send(place)
+    start = "import subprocess, sys; print(subprocess.Popen([sys.executable, '-m', 'leaderboard.submissions']).pid)"
+    settings = {"ZOO_SUBMISSIONS": str(place.root), "ZOO_RECORDS": str(tmp_path / "records")}
+    space = subprocess.Popen(
+        [sys.executable, "-c", f"{start}; sys.stdout.flush(); sys.stdin.read()"],
+        cwd=ROOT, env={**os.environ, **settings}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with space:
+        worker = psutil.Process(int(space.stdout.readline()))
+        deadline = time.monotonic() + 240
+        while place.get(sent.id).status == PENDING:  # the worker has taken it when it is not
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        space.kill()
+    while worker.is_running() and worker.status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert place.get(sent.id).status in (PENDING, FINISHED)
+
+
 # The Hub
 
 

@@ -17,7 +17,6 @@ from leaderboard.submissions.problems import Problem
 from zoo.errors import ZooError
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"
-STATUSES = (PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN)
 OPEN = (PENDING, RUNNING)
 MOST_ATTEMPTS = 3  # workers that may die over one submission before it is given up
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
