@@ -140,7 +140,7 @@ def probe_backend(backend: str) -> dict:
     """Build every architecture under a backend in a fresh process, and take a training step with it."""
     environment = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-c", BACKEND_PROBE.replace("NAMES", repr(PORTABLE))]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=900)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(done.stdout.splitlines()[-1])
 

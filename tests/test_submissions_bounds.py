@@ -54,6 +54,7 @@ def test_how_large_and_deep_json_may_be(monkeypatch):
     for data, sentence in (
         (nested + b" " * (documents.MOST_BYTES - len(nested) + 1), "It has 1,000,001 bytes; the most is 1,000,000"),
         (b"[" + nested + b"]", "It is nested 41 levels deep; the most is 40"),
+        (b"[[]," + nested + b"]", "It is nested 41 levels deep; the most is 40"),
         (b'{"a": 1, "b": 2, "b": 3}', "It has the key 'b' twice"),
         (b"[-Infinity]", "It holds -Infinity, which is no number of JSON"),
         (b"", "It is not JSON"),
@@ -152,7 +153,8 @@ def test_bytes_decide_what_a_file_is(data, name, code):
 
 
 def test_how_large_a_file_may_be(monkeypatch):
-    assert (validation.MOST_BYTES, archives.MOST_BYTES) == (50_000_000, 300_000_000)
+    assert (validation.MOST_BYTES, archives.MOST_BYTES, archives.FREE) == (50_000_000, 300_000_000, 1_000_000)
+    assert (archives.MOST_MEMBERS, archives.MOST_EXPANSION, documents.MOST_VALUES) == (16, 100, 200_000)
     data = onnx_file()
     monkeypatch.setattr(validation, "MOST_BYTES", len(data))
     assert codes(data) == []
