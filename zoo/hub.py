@@ -530,3 +530,29 @@ def _as_zoo_error(error: BaseException, about: str) -> ZooError:
     if _may_pass(error):
         return ZooError(f"{about}: the Hub went on failing ({reason}); later, the same command goes on from here.")
     return ZooError(f"{about}: the Hub refused it ({reason}).")
+
+
+def account(patience: float = 3.0) -> str | None:
+    """Return whose token is used on the Hub, as the Hub says; None where there is no token.
+
+    Args:
+        patience: seconds.
+
+    Raises:
+        ZooError: the Hub cannot be reached, or does not know the token.
+    """
+    from huggingface_hub import constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
+
+    known = get_token() is not None
+    address = f"{constants.ENDPOINT}/api/{'whoami-v2' if known else 'models?limit=1'}"
+    try:
+        answer = get_session().get(address, headers=build_hf_headers(), timeout=patience)
+        if known:  # to anybody, any answer will do
+            hf_raise_for_status(answer)
+    except HfHubHTTPError as error:
+        raise _as_zoo_error(error, constants.ENDPOINT) from error
+    except (OfflineModeIsEnabled, httpx.TransportError) as error:
+        raise ZooError(f"The Hub cannot be reached ({_reason(error)}).") from error
+    return answer.json()["name"] if known else None
