@@ -24,7 +24,10 @@ from zoo import cards, hub, settings
 from zoo.errors import ZooError
 from zoo.files import replacing
 
-DEPLOYED = ("README.md", "requirements.txt", "spaces_app.py", "docs", "leaderboard", "zoo")
+DEPLOYED = (
+    "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "requirements.txt", "spaces_app.py",
+    "docs", "leaderboard", "zoo",
+)  # fmt: skip
 FIELDS = {"title", "sdk", "sdk_version", "python_version", "app_file"}  # that the README's front matter must have
 LEFT_OUT = "# Training, measuring and publishing"  # where the packages begin in requirements.txt that a Space lacks
 FAILED = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE", "PAUSED", "STOPPED"}

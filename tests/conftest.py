@@ -88,7 +88,7 @@ def checkout(tmp_path):
     left_out = shutil.ignore_patterns("__pycache__", "pretrained")
     for name in ("zoo", "leaderboard", "scripts", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
-    for name in ("README.md", "requirements.txt", "spaces_app.py"):
+    for name in ("README.md", "mkdocs.yml", "requirements.txt", "spaces_app.py"):
         shutil.copy(ROOT / name, folder)
     (folder / "zoo" / "pretrained").symlink_to(ROOT / "zoo" / "pretrained")
     for command in (("init", "--quiet"), ("add", "--all")):

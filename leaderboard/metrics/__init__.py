@@ -46,13 +46,13 @@ def versions() -> Mapping[str, int]:
     return MappingProxyType({name: int(match[1]) for name, match in stated.items()})
 
 
-def compute(probabilities: np.ndarray, labels: np.ndarray, **facts) -> dict[str, float]:
+def compute(probabilities: np.ndarray, labels: np.ndarray, **facts: object) -> dict[str, float]:
     """Return the score of every metric whose facts are given.
 
     Args:
         probabilities: float32 (N, classes).
         labels: int64 (N,).
-        facts: what metrics may ask of the model, for example `weight_shapes`.
+        **facts: what metrics may ask of the model, for example `weight_shapes`.
     """
     scores = {}
     for name, metric in metrics().items():
