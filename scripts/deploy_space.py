@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import cli
@@ -134,9 +135,9 @@ def configure(repo: str, hardware: str, variables: dict[str, str], secrets: dict
     there = hub.attempted(lambda: api.get_space_variables(repo), repo)
     for name, value in variables.items():
         if name not in there or there[name].value != value:
-            hub.attempted(lambda name=name, value=value: api.add_space_variable(repo, name, value), repo)
+            hub.attempted(partial(api.add_space_variable, repo, name, value), repo)
     for name, value in secrets.items():
-        hub.attempted(lambda name=name, value=value: api.add_space_secret(repo, name, value), repo)
+        hub.attempted(partial(api.add_space_secret, repo, name, value), repo)
     runtime = hub.attempted(lambda: api.get_space_runtime(repo), repo)
     if hardware not in (runtime.hardware, runtime.requested_hardware):
         hub.attempted(lambda: api.request_space_hardware(repo, hardware), repo)

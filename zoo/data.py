@@ -11,10 +11,11 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -60,7 +61,10 @@ class DatasetSpec:
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of what a network sees."""
-        return self.image_shape if self.view is None else self.view.input_shape
+        if self.view is not None:
+            return self.view.input_shape
+        assert self.image_shape is not None  # only pages have none, and those are seen in patches
+        return self.image_shape
 
     @property
     def scored(self) -> str:
@@ -79,8 +83,11 @@ class DatasetSpec:
     @classmethod
     def from_dict(cls, values: dict) -> "DatasetSpec":
         """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
-        nested = {"contract": ink.Contract.from_dict, "augmentation": lambda fields: Augmentation(**fields)}
-        read = {"labels": tuple, "image_shape": tuple} | nested
+        nested: dict[str, Callable] = {
+            "contract": ink.Contract.from_dict,
+            "augmentation": lambda fields: Augmentation(**fields),
+        }
+        read: dict[str, Callable] = {"labels": tuple, "image_shape": tuple, **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
@@ -94,7 +101,7 @@ class Split:
     fingerprint: SHA-256 of the whole source split (train for validation too).
     """
 
-    images: np.ndarray | tuple[np.ndarray, ...]
+    images: Any
     labels: np.ndarray
     groups: np.ndarray | None
     fingerprint: str
@@ -256,6 +263,7 @@ def load(name: str, split: str = "train") -> Split:
 
 def _load_fold(spec: DatasetSpec, split: str) -> Split:
     """Return a split of a fold: one part of the base's training rows tests, a share of the others validates."""
+    assert spec.fold is not None
     base, number, count = spec.fold
     source = load(base, "train+validation")
     if not 1 <= number <= count or count < 2:

@@ -24,6 +24,7 @@ TRAINING = "# Training, measuring and publishing"  # where the packages begin in
 SHIPPED = "lenet5.mnist"
 SEVEN = [[[320, 240], [680, 220], [460, 800]]]  # a stroke on a pad of 1000 x 1000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+State = Literal["ok", "note", "problem"]
 INSTALL = "python -m pip install -r requirements.txt"
 
 
@@ -39,7 +40,7 @@ class Finding:
     """
 
     subject: str
-    state: Literal["ok", "note", "problem"]
+    state: State
     says: str
     advice: str = ""
 
@@ -67,7 +68,11 @@ def packages() -> Iterator[Finding]:
     if not path.exists():  # installed without the repository
         return
     serve, _, train = path.read_text(encoding="utf-8").partition(TRAINING)
-    for subject, text, state in (("packages that serve", serve, "problem"), ("packages that train", train, "note")):
+    parts: tuple[tuple[str, str, State], ...] = (
+        ("packages that serve", serve, "problem"),
+        ("packages that train", train, "note"),
+    )
+    for subject, text, state in parts:
         lines = [line.strip() for line in text.splitlines() if line[:1].isalpha()]
         if wrong := [said for line in lines if (said := _lacks(line))]:
             yield Finding(subject, state, "; ".join(wrong), INSTALL)

@@ -43,7 +43,7 @@ def versions() -> Mapping[str, int]:
     stated = {
         path.stem: re.search(r"^VERSION = (\d+)", path.read_text(encoding="utf-8"), re.MULTILINE) for path in files
     }
-    return MappingProxyType({name: int(match[1]) for name, match in stated.items()})
+    return MappingProxyType({name: int(match[1]) for name, match in stated.items() if match})
 
 
 def compute(probabilities: np.ndarray, labels: np.ndarray, **facts: object) -> dict[str, float]:

@@ -139,7 +139,8 @@ def _histories(value) -> Iterator[str]:
 
 def _folded(rows: list[dict]) -> list[dict]:
     """Put the rows between two changes of the picture's size into one."""
-    out, group = [], []
+    out: list[dict] = []
+    group: list[dict] = []
 
     def close() -> None:
         if len(group) == 1:
