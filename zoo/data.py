@@ -49,7 +49,7 @@ class DatasetSpec:
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
-    view: views.Patches | None = None  # what a network sees of a sample; None: the whole image
+    view: views.Patches | None = None  # what most networks see of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
     fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 
@@ -57,14 +57,6 @@ class DatasetSpec:
     def hub_id(self) -> str:
         """The dataset's repo on the Hub."""
         return self.repo or f"{namespace()}/{self.name}"
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what a network sees."""
-        if self.view is not None:
-            return self.view.input_shape
-        assert self.image_shape is not None  # only pages have none, and those are seen in patches
-        return self.image_shape
 
     @property
     def scored(self) -> str:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data
+from zoo import data, views
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -47,7 +47,7 @@ def export(run: Run, folder: Path) -> Path:
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
         export_onnx(model, staged / ONNX)
         write_json(staged / METADATA, {**read_json(staged / METADATA), **facts(run, model)})
-        write_json(staged / PREPROCESSOR, preprocessor(run.job.dataset))
+        write_json(staged / PREPROCESSOR, preprocessor(run.job.architecture, run.job.dataset))
         write_json(staged / "history.json", run.history)
     return folder
 
@@ -92,13 +92,14 @@ def facts(run: Run, model: "keras.Model") -> dict:
     }
 
 
-def preprocessor(dataset: str) -> dict:
+def preprocessor(architecture: str, dataset: str) -> dict:
     """Return what turns a picture into the model's input and its output into labels."""
     spec = data.get(dataset)
+    view = views.view_of(architecture, spec)
     return {
         "contract": spec.contract and spec.contract.to_dict(),
         "labels": list(spec.labels),
         "script": spec.script,
         "dataset": spec.name,
-        "view": spec.view.to_dict() if spec.view else "glyph",  # a glyph is seen whole
+        "view": view.to_dict() if view else "glyph",  # a glyph is seen whole
     }

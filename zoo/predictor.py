@@ -83,12 +83,12 @@ class Predictor:
 
     @cached_property
     def view(self):
-        """How a page becomes inputs and their answers one, a `views.Patches`; None for glyphs, which are seen whole."""
+        """How a page becomes inputs and their answers one, a `views.View`; None for glyphs, which are seen whole."""
         if self.view_fields is None:
             return None
         from zoo import views
 
-        return views.Patches.from_dict(self.view_fields)
+        return views.from_dict(self.view_fields)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import backbones, data, environment, registry, samples, transfer
+from zoo import backbones, data, environment, fitted, registry, samples, transfer, views
 from zoo.backend import batches, keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -133,7 +133,8 @@ def build(job: Job) -> "keras.Model":
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy(job.recipe.precision)
     try:
-        model = registry.create_model(job.architecture, spec.input_shape, len(spec.labels))
+        shape = views.input_shape(job.architecture, spec)
+        model = registry.create_model(job.architecture, shape, len(spec.labels))
     finally:
         keras.config.set_dtype_policy(policy)
     model.layers[-1].dtype_policy = "float32"  # a softmax in eight bits of mantissa would not sum to one
@@ -155,13 +156,14 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     if run := read_run(job, runs):
         return run
     folder = job.folder(runs)
-    loop = _Loop(job, folder, samples.of(job.dataset, job.recipe), progress)
+    by_steps = registry.get(job.architecture).fit is None
+    loop = _Loop(job, folder, samples.of(job.dataset, job.recipe), progress) if by_steps else None
     write_json(folder / "config.json", job.to_dict())
     with _log_file(folder / "training.log"):
-        history = loop.run()
+        history = loop.run() if loop else fitted.run(job, lambda: build(job), folder, progress)
     write_json(folder / "environment.json", {**environment.describe(), "devices": _devices()})
     write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
-    (folder / _Loop.CHECKPOINT).unlink()
+    (folder / _Loop.CHECKPOINT).unlink(missing_ok=True)
     return read_run(job, runs)
 
 

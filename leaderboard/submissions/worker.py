@@ -261,7 +261,7 @@ def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = 
     return {
         "kind": kind,
         "dataset": dataset,
-        "shape": list(spec.input_shape),
+        "shape": list(spec.image_shape or ()),
         "classes": len(spec.labels),
         "inputs": str(images.path),
         "count": images.count,
