@@ -18,7 +18,7 @@ from zoo import backbones, data, environment, fitted, registry, samples, transfe
 from zoo.backend import batches, keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
-from zoo.recipes import Recipe
+from zoo.recipes import Plateau, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -164,7 +164,7 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     write_json(folder / "environment.json", {**environment.describe(), "devices": _devices()})
     write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
     (folder / _Loop.CHECKPOINT).unlink(missing_ok=True)
-    return read_run(job, runs)
+    return Run.read(folder)
 
 
 class _Loop:
@@ -321,7 +321,7 @@ class _Loop:
         if better:
             memory.best_score, memory.best_epoch = score, number + 1
         if recipe.plateau is not None:
-            self._lower_rate_on_plateau(validation["loss"])
+            self._lower_rate_on_plateau(recipe.plateau, validation["loss"])
         log.info(
             "%s seed %d epoch %d/%d: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, %.1f s",
             self.job.model, self.job.seed, number + 1, self._total_epochs,
@@ -333,8 +333,8 @@ class _Loop:
         impatient = patience is not None and self.memory.waited >= patience
         return impatient or len(self.memory.epochs) - self.memory.phase_start >= self.recipe.epochs
 
-    def _lower_rate_on_plateau(self, loss: float) -> None:
-        plateau, memory = self.recipe.plateau, self.memory
+    def _lower_rate_on_plateau(self, plateau: Plateau, loss: float) -> None:
+        memory = self.memory
         memory.plateau_wait += 1
         if loss < memory.plateau_loss - plateau.least_gain:
             memory.plateau_loss, memory.plateau_wait = loss, 0
