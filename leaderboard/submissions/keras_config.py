@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 
 from leaderboard.submissions import keras_parts as parts
 from leaderboard.submissions import layers
-from leaderboard.submissions.costs import Cost, Shape
+from leaderboard.submissions.costs import Cost
 from leaderboard.submissions.keras_parts import Tensor
 from leaderboard.submissions.problems import Refused, short
+from leaderboard.submissions.settings import Shape
 
 MOST_LAYERS = 400
 DEEPEST = 4  # models within models

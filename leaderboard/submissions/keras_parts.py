@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from leaderboard.submissions import layers
-from leaderboard.submissions.costs import Shape
 from leaderboard.submissions.problems import Refused, short
+from leaderboard.submissions.settings import Shape
 
 LARGEST = 8_000_000  # values of one layer's output, for one image: AlexNet's largest has 0.3 million
 KNOWN_MODULES = {"keras.layers", "keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"}
