@@ -1,6 +1,7 @@
-"""Who is asking: the account of the token that is set."""
+"""Who somebody is on the Hub."""
 
-from zoo.hub.failures import Backoff, attempted
+from zoo.errors import ZooError
+from zoo.hub.failures import as_zoo_error, reason_of
 
 
 def account(patience: float = 3.0) -> str | None:
@@ -13,16 +14,17 @@ def account(patience: float = 3.0) -> str | None:
         ZooError: the Hub cannot be reached, or does not know the token.
     """
     from huggingface_hub import constants, get_token
-    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
 
     known = get_token() is not None
     address = f"{constants.ENDPOINT}/api/{'whoami-v2' if known else 'models?limit=1'}"
-
-    def ask() -> str | None:
+    try:
         answer = get_session().get(address, headers=build_hf_headers(), timeout=patience)
-        if not known:  # to anybody, any answer will do
-            return None
-        hf_raise_for_status(answer)
-        return answer.json()["name"]
-
-    return attempted(ask, "Your account", Backoff(attempts=1))
+        if known:  # to anybody, any answer will do
+            hf_raise_for_status(answer)
+    except HfHubHTTPError as error:
+        raise as_zoo_error(error, constants.ENDPOINT) from error
+    except (OfflineModeIsEnabled, httpx.TransportError) as error:
+        raise ZooError(f"The Hub cannot be reached ({reason_of(error)}).") from error
+    return answer.json()["name"] if known else None
