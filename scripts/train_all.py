@@ -15,6 +15,7 @@ import logging
 import shutil
 import sys
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cli
@@ -71,8 +72,9 @@ def parse() -> argparse.Namespace:
     workers.add_argument("--cpus-per-job", type=int, help="processors of a run (default: here, a fair share of them)")
     workers.add_argument("--gpus-per-job", type=float, default=0.0, help="0.25 lets four runs share a GPU")
     workers.add_argument("--attempts", type=int, help="how often a run is begun (default: 1, on Ray 3)")
+    workers.add_argument("--devices", type=int, help="GPUs that share every batch of one network (JAX, TensorFlow)")
     arguments = parser.parse_args()
-    for option in ("seeds", "epochs", "workers", "cpus_per_job", "attempts"):
+    for option in ("seeds", "epochs", "devices", "workers", "cpus_per_job", "attempts"):
         if (value := getattr(arguments, option)) is not None and value < 1:
             parser.error(f"--{option.replace('_', '-')} should be at least 1, not {value}")
     if arguments.gpus_per_job < 0:
@@ -96,8 +98,9 @@ def plan_pair(name: str, arguments: argparse.Namespace) -> list[training.Job]:
     pair = registry.ModelName.parse(name)
     seeds = arguments.seeds or registry.get(pair.architecture).seeds
     recipe = pair.recipe if pair.recipe != "zoo" else arguments.recipe or "zoo"
-    plan = training.plan
-    return [plan(pair.architecture, pair.dataset, recipe, seed=n, epochs=arguments.epochs) for n in range(seeds)]
+    job = training.plan(pair.architecture, pair.dataset, recipe, epochs=arguments.epochs)
+    job = replace(job, recipe=replace(job.recipe, devices=arguments.devices))
+    return [replace(job, seed=n) for n in range(seeds)]
 
 
 def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> dict[str, str]:
