@@ -5,15 +5,22 @@ BIN := .venv/bin
 demo: .venv/demo          ## serve the Space on http://localhost:7860, with a worker for submissions
 	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
 
-test: .venv/test          ## style, then every test, the browser's included
+check: .venv/demo         ## say what is here, and what to do about what is not
+	$(BIN)/python -m zoo
+
+test: .venv/test          ## style and types, then every test, the browser's included
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
 	$(BIN)/python scripts/train_all.py
 
-bench: .venv/test         ## measure what the README claims
+docs: .venv/test          ## build the documentation into site/; a warning is an error
+	$(BIN)/zensical build --strict
+
+bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_runtimes.py
 	$(BIN)/python scripts/bench_space.py
@@ -30,4 +37,4 @@ bench: .venv/test         ## measure what the README claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo test train bench
+.PHONY: demo check test train docs bench

@@ -9,6 +9,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Report:
         layers = {f"{kind}-{n}": layer for kind, found in kinds.items() for n, layer in enumerate(found)}
         titles = {key: [layer.title, layer.columns] for key, layer in layers.items()}
         text = json.dumps({"facts": self.facts, "rows": self.inside.rows, "pictures": titles}, ensure_ascii=False)
-        arrays = {key: layer.images for key, layer in layers.items()}
+        arrays: dict[str, Any] = {key: layer.images for key, layer in layers.items()}
         arrays |= {"right": self.right, "right_images": self.right_images}
         if self.inside.example is not None:
             arrays["example"] = self.inside.example

@@ -9,7 +9,7 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-from hub_server import Hub
+from hub_server import Account, Hub
 
 # The client reads its settings once, when it is imported: they are set before anything can do that. So no test ever
 # reaches the real Hub, nor the token and the cache of whoever runs it.
@@ -26,6 +26,7 @@ os.environ.update(
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE", "ZOO_MODELS"):
     os.environ.pop(name, None)
 
+TOKEN = "hf_NobodyMayEverReadThisToken"
 ROOT = Path(__file__).resolve().parent.parent
 real_data = pytest.mark.skipif("ZOO_DATASETS" not in os.environ, reason="ZOO_DATASETS names no datasets")
 
@@ -44,6 +45,13 @@ def hub():
     shutil.rmtree(HUB_HOME / "hub", ignore_errors=True)
     yield HUB
     HUB.reset()
+
+
+@pytest.fixture
+def token(hub, monkeypatch):
+    """Log in as `me`."""
+    hub.tokens[TOKEN] = Account("me", organisations=("handwriting-zoo",))
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
 
 
 @pytest.fixture(scope="session")
@@ -79,6 +87,21 @@ def run_script(tmp_path):
         )
 
     return run
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    """Return a copy of the repository, tracked by git, whose networks are links: what a tutorial may write into."""
+    folder = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns("__pycache__", "pretrained")
+    for name in ("zoo", "leaderboard", "scripts", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
+    for name in ("README.md", "mkdocs.yml", "requirements.txt", "spaces_app.py"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "zoo" / "pretrained").symlink_to(ROOT / "zoo" / "pretrained")
+    for command in (("init", "--quiet"), ("add", "--all")):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
 
 
 @pytest.fixture

@@ -12,20 +12,16 @@ import contextlib
 import hashlib
 import json
 import re
-import secrets
-import socket
-import struct
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import dataclass
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import yaml
+from hub_http import Answer, Fault, Handler, HubError, Request, Server
+from hub_repos import Blob, Repo
 
 LFS_SUFFIXES = (".h5", ".onnx", ".parquet", ".png", ".keras")
-CHUNK = 64 * 1024  # bytes
 
 
 @dataclass(frozen=True)
@@ -35,99 +31,6 @@ class Account:
     name: str
     role: str = "write"  # or "read"
     organisations: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Fault:
-    """How one request goes wrong."""
-
-    status: int | None = None  # answered instead of the work being done
-    message: str = "injected"
-    headers: tuple[tuple[str, str], ...] = ()
-    cut: bool = False  # the connection breaks in the middle of the request's body, or else of the answer's
-    lost: bool = False  # the work is done, but the answer never comes
-    slow: float = 0.0  # seconds between the chunks of the answer
-    corrupt: bool = False  # the answer has as many bytes, but others
-
-
-@dataclass(frozen=True)
-class Request:
-    """A line of the log."""
-
-    method: str
-    path: str
-    authorised: bool
-    fault: Fault | None
-
-
-@dataclass(frozen=True)
-class Blob:
-    """A file at a commit."""
-
-    data: bytes
-    lfs: bool
-
-    @property
-    def sha256(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
-
-    @property
-    def pointer(self) -> bytes:
-        return f"version https://git-lfs.github.com/spec/v1\noid sha256:{self.sha256}\nsize {len(self.data)}\n".encode()
-
-    @property
-    def oid(self) -> str:
-        """What git calls it: of the pointer where the file is in LFS."""
-        stored = self.pointer if self.lfs else self.data
-        return hashlib.sha1(b"blob %d\0" % len(stored) + stored).hexdigest()
-
-
-@dataclass
-class Repo:
-    """A repo: its commits, oldest first, each with the whole tree."""
-
-    private: bool = False
-    commits: list[tuple[str, str, dict[str, Blob]]] = field(default_factory=list)  # sha, message, path -> file
-    secrets: dict[str, str] = field(default_factory=dict)
-    variables: dict[str, str] = field(default_factory=dict)
-    hardware: str = "cpu-basic"
-    host: str | None = None  # of a Space: where it is served
-
-    def commit(self, message: str, tree: dict[str, Blob]) -> str:
-        self.commits.append((secrets.token_hex(20), message, tree))  # never the same: clients remember commits
-        return self.commits[-1][0]
-
-    @property
-    def head(self) -> str:
-        return self.commits[-1][0]
-
-    @property
-    def files(self) -> dict[str, bytes]:
-        """Path and content of every file at the head, but for the one that every repo is born with."""
-        return {path: blob.data for path, blob in self.commits[-1][2].items() if path != ".gitattributes"}
-
-
-class HubError(Exception):
-    """An answer other than success."""
-
-    def __init__(self, status: int, message: str, code: str | None = None):
-        super().__init__(message)
-        self.status, self.message, self.code = status, message, code
-
-
-class Cut(Exception):
-    """The connection is to break here."""
-
-
-@dataclass
-class Answer:
-    body: bytes = b""
-    status: int = 200
-    headers: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def json(cls, value, **headers: str) -> "Answer":
-        return cls(json.dumps(value).encode(), headers={"Content-Type": "application/json", **headers})
 
 
 @dataclass(frozen=True)
@@ -157,11 +60,11 @@ class Hub:
         self._lock = threading.RLock()
         hub = self
 
-        class Handler(_Handler):
+        class OwnHandler(Handler):
             pass
 
-        Handler.hub = hub
-        self._server = _Server(("127.0.0.1", 0), Handler)
+        OwnHandler.hub = hub
+        self._server = Server(("127.0.0.1", 0), OwnHandler)
         port = self._server.server_address[1]
         self.url = f"http://127.0.0.1:{port}"
         self.storage = f"http://localhost:{port}"  # large files have another host, which must not see the token
@@ -474,101 +377,3 @@ class Hub:
             ),
         )
     )
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    request_queue_size = 128
-
-    def handle_error(self, request, client_address) -> None:
-        """A client that went away is no news; anything else is a bug of the server, and told."""
-        import sys
-
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    wbufsize = -1  # headers and body leave together
-    hub: Hub
-
-    def log_message(self, *_) -> None:
-        """The hub keeps the log."""
-
-    def _serve(self) -> None:
-        hub, method = self.hub, "GET" if self.command == "HEAD" else self.command
-        path = urlsplit(self.path).path
-        authorization = self.headers.get("Authorization")
-        fault = hub.fault_for(self.command, path)
-        hub.log.append(Request(self.command, path, authorization is not None, fault))
-        fault = fault or Fault()
-        try:
-            body = self._body(fault)
-            try:
-                if fault.status is not None:
-                    raise HubError(fault.status, fault.message)
-                answer = hub.answer(method, self.path, body, hub.account(authorization))
-            except HubError as error:
-                answer = Answer.json({"error": error.message})
-                answer.status = error.status
-                answer.headers["X-Error-Message"] = error.message
-                if error.code:
-                    answer.headers["X-Error-Code"] = error.code
-                answer.headers |= dict(fault.headers)
-            if fault.lost:
-                raise Cut
-            self._send(answer, fault)
-        except Cut:
-            self.wfile.flush()
-            self.close_connection = True
-            # Reset instead of a polite end: what a broken line looks like.
-            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-            self.connection.close()
-
-    do_GET = do_HEAD = do_POST = do_PUT = do_DELETE = _serve
-
-    def _body(self, fault: Fault) -> bytes:
-        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
-            body = bytearray()
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                body += self.rfile.read(size)
-                self.rfile.readline()
-                if fault.cut:
-                    raise Cut
-            self.rfile.readline()
-            return bytes(body)
-        length = int(self.headers.get("Content-Length") or 0)
-        if fault.cut and length:
-            self.rfile.read(length // 2)
-            raise Cut
-        return self.rfile.read(length)
-
-    def _send(self, answer: Answer, fault: Fault) -> None:
-        body, total = answer.body, len(answer.body)
-        wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range") or "")
-        if wanted and answer.status == 200:
-            first, last = int(wanted[1]), min(int(wanted[2] or total), total - 1)
-            body = body[first : last + 1]
-            answer.status = 206
-            answer.headers["Content-Range"] = f"bytes {first}-{last}/{total}"
-        if fault.corrupt:
-            body = bytes(byte ^ 1 for byte in body)
-        self.send_response(answer.status)
-        for key, value in answer.headers.items():
-            self.send_header(key, value)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        if self.command == "HEAD":
-            return
-        if fault.cut:
-            self.wfile.write(body[: len(body) // 2])
-            raise Cut
-        if fault.slow:
-            for start in range(0, len(body), CHUNK):
-                self.wfile.write(body[start : start + CHUNK])
-                self.wfile.flush()
-                time.sleep(fault.slow)
-        else:
-            self.wfile.write(body)

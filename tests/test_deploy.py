@@ -39,7 +39,7 @@ def test_what_is_deployed_runs(hub, deploy, tmp_path):
     assert repo.hardware == "cpu-upgrade"
     assert repo.variables == {"ZOO_NAMESPACE": "me", "A": "b=c"}
     assert repo.secrets == {"PASSWORD": "xyzzy"}
-    assert {"README.md", "spaces_app.py", "zoo/hub.py", "leaderboard/table.py"} <= repo.files.keys()
+    assert {"README.md", "spaces_app.py", "zoo/hub/__init__.py", "leaderboard/table.py"} <= repo.files.keys()
     assert not any(path.startswith(("tests/", "scripts/", ".ci/", "Makefile")) for path in repo.files)
     front = yaml.safe_load(repo.files["README.md"].decode().split("---")[1])
     assert (front["sdk"], front["app_file"]) == ("gradio", "spaces_app.py")

@@ -11,15 +11,14 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
-import cv2
 import numpy as np
 
-from zoo import heldout, ink, views
+from zoo import heldout, ink, repos, views
 from zoo.errors import DataError, UnknownName
 from zoo.files import read_json
 from zoo.recipes import Augmentation
@@ -74,8 +73,11 @@ class DatasetSpec:
     @classmethod
     def from_dict(cls, values: dict) -> "DatasetSpec":
         """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
-        nested = {"contract": ink.Contract.from_dict, "augmentation": lambda fields: Augmentation(**fields)}
-        read = {"labels": tuple, "image_shape": tuple} | nested
+        nested: dict[str, Callable] = {
+            "contract": ink.Contract.from_dict,
+            "augmentation": lambda fields: Augmentation(**fields),
+        }
+        read: dict[str, Callable] = {"labels": tuple, "image_shape": tuple, **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
@@ -89,7 +91,7 @@ class Split:
     fingerprint: SHA-256 of the whole source split (train for validation too).
     """
 
-    images: np.ndarray | tuple[np.ndarray, ...]
+    images: Any
     labels: np.ndarray
     groups: np.ndarray | None
     fingerprint: str
@@ -251,6 +253,7 @@ def load(name: str, split: str = "train") -> Split:
 
 def _load_fold(spec: DatasetSpec, split: str) -> Split:
     """Return a split of a fold: one part of the base's training rows tests, a share of the others validates."""
+    assert spec.fold is not None
     base, number, count = spec.fold
     source = load(base, "train+validation")
     if not 1 <= number <= count or count < 2:
@@ -274,7 +277,7 @@ def filenames(name: str, split: str) -> list[str]:
     """
     spec = get(name)
     if location := _location(spec):
-        table = _read_table(spec, split, location)
+        table = repos.read_table(spec, split, location)
         if "filename" in table.column_names:
             return table["filename"].to_pylist()
     return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
@@ -309,7 +312,7 @@ def _location(spec: DatasetSpec) -> str:
 @functools.lru_cache(maxsize=4)  # train and validation share one decoding; 60,000 images take 47 MB
 def _load_source(name: str, split: str, location: str) -> Split:
     spec = get(name)
-    images, labels, groups = _read_repo(spec, split, location) if location else _read_bundled(split)
+    images, labels, groups = repos.read(spec, split, location) if location else _read_bundled(split)
     for array in (images, labels, groups):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False  # shared by every caller
@@ -339,84 +342,3 @@ def _read_bundled(split: str) -> tuple[np.ndarray, np.ndarray, None]:
     images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0..16 -> 0..255
     rows = slice(-_OPTDIGITS_TEST, None) if split == "test" else slice(None, -_OPTDIGITS_TEST)
     return images[rows].copy(), digits.target[rows].astype(np.int64), None
-
-
-def _read_repo(spec: DatasetSpec, split: str, location: str):
-    """Read and decode one split of a dataset repo, local or on the Hub."""
-    table = _read_table(spec, split, location)
-    row_name = functools.partial(_row_name, location, split)
-    labels = table["label"].to_numpy().astype(np.int64)
-    wrong = np.flatnonzero((labels < 0) | (labels >= len(spec.labels)))
-    if len(wrong):
-        raise DataError(
-            f"{row_name(wrong[0])}: label {labels[wrong[0]]} is not one of the {len(spec.labels)} classes of "
-            f"{spec.name} (0 to {len(spec.labels) - 1}); {len(wrong)} of {len(labels)} rows are wrong."
-        )
-    encoded = table["image"].combine_chunks().field("bytes").to_pylist()
-    images = _decode(encoded, spec.image_shape, row_name)
-    groups = table[spec.group].to_numpy().astype(np.int32) if spec.group in table.column_names else None
-    return images, labels, groups
-
-
-def _read_table(spec: DatasetSpec, split: str, location: str):
-    """Return the split as an Arrow table with the columns `image` and `label`, images still encoded."""
-    import datasets
-
-    try:
-        table = datasets.load_dataset(location, split=split).data.table
-    except unreadable() as error:
-        reason = str(error).strip().splitlines()[0]
-        if Path(location).is_dir():
-            hint = f"expected parquet files data/{split}-*.parquet with columns image and label"
-        else:
-            hint = "set ZOO_DATASETS to a folder that holds it, or go online"
-        raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}); {hint}.") from error
-    missing = {"image", "label"} - set(table.column_names)
-    if missing:
-        raise DataError(f"{location}, split {split!r}, lacks the column {' and '.join(sorted(missing))}.")
-    return table
-
-
-def unreadable() -> tuple[type[Exception], ...]:
-    """Return what `datasets` raises where a repo is missing, unreachable or broken."""
-    import datasets
-    import pyarrow
-
-    return OSError, ValueError, datasets.exceptions.DatasetsError, pyarrow.ArrowException
-
-
-def _decode(encoded: list[bytes | None], shape: tuple[int, int, int] | None, row_name):
-    """Decode PNGs to grey: into one array (N, H, W, 1) of the given shape, or each to its own size."""
-    pages: list = [None] * len(encoded)
-    images = None if shape is None else np.empty((len(encoded), *shape), np.uint8)
-
-    def decode_rows(rows: range) -> None:
-        for row in rows:
-            data = np.frombuffer(encoded[row] or b"\0", np.uint8)
-            image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
-            if image is None:
-                raise DataError(f"{row_name(row)}: the image cannot be decoded ({len(data)} bytes).")
-            if shape is not None and image.shape != shape[:2]:
-                raise DataError(f"{row_name(row)}: the image is {image.shape[:2]}, expected {shape[:2]} pixels.")
-            if images is None:
-                pages[row] = image[..., None]
-            else:
-                images[row, :, :, 0] = image
-
-    step = 2000  # OpenCV frees the interpreter lock while it decodes
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(decode_rows, (range(i, min(i + step, len(encoded))) for i in range(0, len(encoded), step))))
-    return tuple(pages) if images is None else images
-
-
-def _row_name(location: str, split: str, row: int) -> str:
-    """Say which row of which file the given row of a split is."""
-    import pyarrow.parquet
-
-    first = 0
-    for file in sorted(Path(location).glob(f"**/{split}-*.parquet")):
-        count = pyarrow.parquet.read_metadata(file).num_rows
-        if row < first + count:
-            return f"{file}, row {row - first}"
-        first += count
-    return f"{location}, split {split!r}, row {row}"

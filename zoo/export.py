@@ -58,7 +58,7 @@ def _export_elsewhere(run: Run, folder: Path) -> Path:
     call = "import sys; from pathlib import Path; from zoo.export import Run, export; "
     call += "export(Run.read(Path(sys.argv[1])), Path(sys.argv[2]))"
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    command = [sys.executable, "-c", call, run.folder.resolve(), folder.resolve()]
+    command = [sys.executable, "-c", call, str(run.folder.resolve()), str(folder.resolve())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise ZooError(f"Export of {run.folder} failed: {done.stderr.strip().splitlines()[-1]}")

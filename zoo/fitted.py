@@ -14,6 +14,7 @@ import numpy as np
 from zoo import data, registry
 from zoo.backend import keras
 from zoo.files import replacing
+from zoo.keypoints import Keypoints
 from zoo.views import view_of
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,8 @@ def run(job, build: Callable[[], "keras.Model"], folder: Path, progress: Callabl
     fit = registry.get(job.architecture).fit
     pages = data.load(job.dataset, "train")
     view = view_of(job.architecture, data.get(job.dataset))
+    assert fit is not None
+    assert isinstance(view, Keypoints)  # else the job is no fitted network's
     strips = np.stack([view.strips(page) for page in pages.images])  # pages, strips, rows, columns, channels
     count = strips.shape[1]
     progress(0.2)

@@ -109,7 +109,7 @@ class Predictor:
             ZooError: another shape or dtype.
         """
         if self.view is None:
-            return self.classify(images)
+            return self.classify(np.asarray(images))
         if wrong := [page for page in images if page.dtype != np.uint8 or page.shape[2:] not in ((), (1,))]:
             raise ZooError(f"{self.name} takes pages as uint8 (H, W), not {wrong[0].dtype} {wrong[0].shape}.")
         answers = [self.view.pool(self.classify(self.view.views(page))) for page in images]

@@ -100,8 +100,9 @@ class Patches:
 
     def _prepared(self, page: np.ndarray) -> np.ndarray:
         """Return the page with even contrast, slightly blurred, at least `side` pixels in height and width."""
-        page = page.reshape(page.shape[:2])
-        scale = max(self.side / page.shape[0], self.side / page.shape[1], 1.0)
+        height, width = page.shape[:2]
+        page = page.reshape(height, width)
+        scale = max(self.side / height, self.side / width, 1.0)
         if scale > 1:
             page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
             page = page[: max(self.side, page.shape[0]), : max(self.side, page.shape[1])]
@@ -140,4 +141,7 @@ def view_of(architecture: str, spec: "DatasetSpec") -> View | None:
 def input_shape(architecture: str, spec: "DatasetSpec") -> tuple[int, int, int]:
     """Return height, width and channels of what an architecture's network sees of a dataset."""
     view = view_of(architecture, spec)
-    return spec.image_shape if view is None else view.input_shape
+    if view is not None:
+        return view.input_shape
+    assert spec.image_shape is not None  # only pages have none, and those are not seen whole
+    return spec.image_shape

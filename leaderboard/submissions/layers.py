@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from leaderboard.submissions import costs
-from leaderboard.submissions.costs import Cost, Misfit, Shape
+from leaderboard.submissions.costs import Cost
 from leaderboard.submissions.problems import Refused
+from leaderboard.submissions.settings import Misfit, Shape
 
 
 @dataclass(frozen=True)

@@ -1,45 +1,13 @@
-"""Facts and scores -> the text of a card; pure, no I/O.
+"""The card of a model, and the scores of it that the Hub shows."""
 
-A card is sealed: its last line holds the checksum of what stands above it. A card whose seal holds was written by the
-zoo and may be written anew; one whose seal is broken or missing was edited by a person, and is not overwritten unseen.
-"""
-
-import hashlib
-import re
 from collections.abc import Mapping, Sequence
 
 import yaml
 
-CARD = "README.md"
-TASK = "image-classification"
-METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}  # ours -> the Hub's name of the metric's family
-METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
+from zoo.cards.seal import sealed
+from zoo.cards.wording import METRIC_TITLES, METRICS, TASK, dataset_link, in_line, kilobytes, percent, table
+
 WORST_PAIRS = 5  # confusions that are listed
-_SEAL = re.compile(r"<!-- written by the zoo, sha256 ([0-9a-f]{64}); [^>]*-->\n?\Z")
-
-
-# The seal
-
-
-def sealed(text: str) -> str:
-    """Return the card with its seal as the last line."""
-    text = text.rstrip("\n") + "\n"
-    note = "edit freely: a changed card is not overwritten unseen"
-    return f"{text}\n<!-- written by the zoo, sha256 {_checksum(text)}; {note} -->\n"
-
-
-def is_sealed(text: str) -> bool:
-    """Whether the card is as the zoo wrote it."""
-    text = text.replace("\r\n", "\n")
-    match = _SEAL.search(text)
-    return bool(match) and _checksum(text[: match.start()]) == match[1]
-
-
-def _checksum(text: str) -> str:
-    return hashlib.sha256(text.strip().encode()).hexdigest()
-
-
-# A model's card
 
 
 def render(facts: Mapping, scores: Mapping) -> str:
@@ -135,7 +103,7 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
     dataset, accuracy = facts["dataset"], scores["metrics"]["accuracy"]
     tested = sum(map(sum, scores["confusion"]))
     size = facts["files"].get("model.onnx")
-    weight = f", {_kilobytes(size)} as ONNX" if size else ""
+    weight = f", {kilobytes(size)} as ONNX" if size else ""
     low, high = scores["interval"]
     return "\n".join(
         [
@@ -145,8 +113,8 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
             f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
             f"{facts['parameters']:,} parameters{weight}.",
             "",
-            f"It reads **{_percent(accuracy['shipped'])}** of the {tested:,} {dataset['scored']} samples right "
-            f"(95% interval {_percent(low)} to {_percent(high)}).",
+            f"It reads **{percent(accuracy['shipped'])}** of the {tested:,} {dataset['scored']} samples right "
+            f"(95% interval {percent(low)} to {percent(high)}).",
             "",
             *_figures(facts, "right", "wrong"),
         ]
@@ -158,8 +126,8 @@ def _scores(facts: Mapping, scores: Mapping) -> str:
     for name, values in scores["metrics"].items():
         if name not in METRIC_TITLES:
             continue
-        mean = _percent(values["mean"]) + (f" ± {100 * values['std']:.2f}" if values.get("std") is not None else "")
-        rows.append((METRIC_TITLES[name], _percent(values["shipped"]), mean))
+        mean = percent(values["mean"]) + (f" ± {100 * values['std']:.2f}" if values.get("std") is not None else "")
+        rows.append((METRIC_TITLES[name], percent(values["shipped"]), mean))
     low, high = scores["interval"]
     seeds = scores["seeds"]
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
@@ -173,10 +141,10 @@ def _scores(facts: Mapping, scores: Mapping) -> str:
         [
             "## Scores",
             "",
-            _table((f"{scored} set", "these weights", trainings), rows, "lrr"),
+            table((f"{scored} set", "these weights", trainings), rows, "lrr"),
             "",
             f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; {read}. "
-            f"Accuracy, 95% interval (Wilson): {_percent(low)} to {_percent(high)}. "
+            f"Accuracy, 95% interval (Wilson): {percent(low)} to {percent(high)}. "
             f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
             f"`{scores['fingerprint'][:16]}…`.",
             "",
@@ -191,7 +159,7 @@ def _folds(folds: Mapping | None) -> list[str]:
     accuracy, count = folds["accuracy"], len(folds["folds"])
     by = "equal shares of every class" if folds["held_out_by"] == "class" else f"whole {folds['held_out_by']}s"
     return [
-        f"Cross-validation on the training data, {count} folds that hold out {by}: {_percent(accuracy['mean'])} ± "
+        f"Cross-validation on the training data, {count} folds that hold out {by}: {percent(accuracy['mean'])} ± "
         f"{100 * accuracy['sd']:.2f} (standard deviation over the folds), of networks trained alike.",
         "",
     ]
@@ -199,7 +167,7 @@ def _folds(folds: Mapping | None) -> list[str]:
 
 def _classes(facts: Mapping, scores: Mapping) -> str:
     rows = [
-        (row["label"], _percent(row["precision"]), _percent(row["recall"]), f"{row['f1']:.4f}", str(row["support"]))
+        (row["label"], percent(row["precision"]), percent(row["recall"]), f"{row['f1']:.4f}", str(row["support"]))
         for row in scores["per_class"]
     ]
     pairs = worst_pairs(scores["confusion"], facts["labels"])
@@ -208,7 +176,7 @@ def _classes(facts: Mapping, scores: Mapping) -> str:
         [
             "## By class",
             "",
-            _table(("class", "precision", "recall", "F1", "samples"), rows, "lrrrr"),
+            table(("class", "precision", "recall", "F1", "samples"), rows, "lrrrr"),
             "",
             f"Most frequent confusions, true class first: {told}.",
             "",
@@ -227,8 +195,8 @@ def _confidence(facts: Mapping, scores: Mapping) -> str:
             "## When to say “don’t know”",
             "",
             f"Below a probability of **{known['threshold']:.3f}** for its likeliest class it had better not be "
-            f"believed: then it answers {_percent(test['coverage'])} of the {scored} samples and is right in "
-            f"{_percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
+            f"believed: then it answers {percent(test['coverage'])} of the {scored} samples and is right in "
+            f"{percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
             f"to cost as much as {known['cost']} times “don’t know”; `load_predictor(…).threshold` has it.",
             "",
             *_figures(facts, "confidence", "coverage"),
@@ -334,7 +302,7 @@ def _training(facts: Mapping, scores: Mapping) -> str:
             + "; ".join(part for part in made if part)
             + ".",
             "",
-            _table(("setting", "value"), settings, "ll"),
+            table(("setting", "value"), settings, "ll"),
             "",
             *_figures(facts, "curves", "gap"),
             "One command trains it again, with every seed, and measures it:",
@@ -386,108 +354,7 @@ def _licence(facts: Mapping) -> str:
     return f"## Licence\n\nWeights and code: {facts['licence']}.{data} Cite: {facts['title']}; {dataset['source']}.\n"
 
 
-# A dataset's card
-
-
-def render_dataset(facts: Mapping) -> str:
-    """Return the card of a dataset repo, sealed.
-
-    Args:
-        facts: repo, name, title, source, licence, terms, script, labels, limits (sentences), done (sentences: what was
-            found and put right when it was made from the originals), columns (name -> what it is),
-            splits (name -> samples, fingerprint).
-    """
-    front = {
-        "pretty_name": facts["title"],
-        "license": facts["licence"],
-        "task_categories": [TASK],
-        "tags": ["handwriting", facts["script"]],
-        "size_categories": [_size_category(sum(split["samples"] for split in facts["splits"].values()))],
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": name, "path": f"data/{name}-*"} for name in facts["splits"]],
-            }
-        ],
-    }
-    columns = [(f"`{name}`", what) for name, what in facts["columns"].items()]
-    splits = [(name, f"{s['samples']:,}", f"`{s['fingerprint']}`") for name, s in facts["splits"].items()]
-    lines = [
-        f"# {facts['title']}",
-        "",
-        f"Source: {facts['source']}.",
-        "",
-        "```python",
-        "from datasets import load_dataset",
-        "",
-        f'train = load_dataset("{facts["repo"]}", split="train")',
-        "```",
-        "",
-        _table(("column", "what it is"), columns, "ll"),
-        "",
-        _table(("split", "samples", "fingerprint"), splits, "lrl"),
-        "",
-        "The fingerprint is the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and then the label "
-        "as one byte: equal fingerprints mean equal data in equal order, however it is stored.",
-        "",
-        "## How it was made from the originals",
-        "",
-        *[f"- {sentence}" for sentence in facts["done"]],
-        "",
-        "## Limits",
-        "",
-        *[f"- {sentence}" for sentence in facts["limits"]],
-        "",
-        f"## Licence\n\n{facts['terms']}",
-    ]
-    return sealed(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join(lines) + "\n")
-
-
-def eval_yaml(facts: Mapping) -> str:
-    """Return a dataset repo's `eval.yaml`: the tasks that models report under in `.eval_results/`."""
-    tasks = [{"id": f"{facts['name']}_{metric}", "config": "default", "split": "test"} for metric in METRICS]
-    text = {
-        "name": facts["title"],
-        "description": f"{facts['title']}: every test sample read once by weights that were chosen on validation.",
-        "evaluation_framework": "handwriting-zoo",
-        "tasks": tasks,
-    }
-    return yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
-
-
-# How things are written
-
-
-def in_line(label: str) -> str:
-    """Return a label for a line of Latin text: without marks, the numbers after an Arabic letter change their place."""
-    return label if label.isascii() else f"\u200e{label}\u200e"
-
-
-def dataset_link(hub_id: str) -> str:
-    """Return the address of a dataset on the Hub's site, from a card there."""
-    return f"/datasets/{hub_id}"
-
-
-def _percent(fraction: float) -> str:
-    return f"{100 * fraction:.2f}%"
-
-
-def _kilobytes(size: int) -> str:
-    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
-
-
 def _setting(value) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_setting(inner)}" for key, inner in value.items())
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
-
-
-def _table(titles: Sequence[str], rows: Sequence[Sequence[str]], alignment: str) -> str:
-    rules = {"l": "---", "r": "---:"}
-    lines = [titles, [rules[side] for side in alignment], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _size_category(count: int) -> str:
-    bounds = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-    return next((name for bound, name in bounds if count < bound), "n>1M")

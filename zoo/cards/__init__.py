@@ -1,0 +1,23 @@
+"""Facts and scores -> the text of a card; pure, no I/O. Every card is sealed, so that a person's edit is seen."""
+
+from zoo.cards.dataset import eval_yaml, render_dataset
+from zoo.cards.model import eval_results, metadata, render, worst_pairs
+from zoo.cards.seal import is_sealed, sealed
+from zoo.cards.wording import METRICS, dataset_link, in_line
+
+CARD = "README.md"
+
+__all__ = [
+    "CARD",
+    "METRICS",
+    "dataset_link",
+    "eval_results",
+    "eval_yaml",
+    "in_line",
+    "is_sealed",
+    "metadata",
+    "render",
+    "render_dataset",
+    "sealed",
+    "worst_pairs",
+]

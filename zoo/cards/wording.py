@@ -1,0 +1,34 @@
+"""How cards write things: percentages, sizes, labels of either script, tables, and the Hub's names of things."""
+
+from collections.abc import Sequence
+
+TASK = "image-classification"
+METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}  # ours -> the Hub's name of the metric's family
+METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
+
+
+def in_line(label: str) -> str:
+    """Return a label for a line of Latin text: without marks, the numbers after an Arabic letter change their place."""
+    return label if label.isascii() else f"\u200e{label}\u200e"
+
+
+def dataset_link(hub_id: str) -> str:
+    """Return the address of a dataset on the Hub's site, from a card there."""
+    return f"/datasets/{hub_id}"
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction in [0, 1] as a percentage."""
+    return f"{100 * fraction:.2f}%"
+
+
+def kilobytes(size: int) -> str:
+    """Return a number of bytes as kB or MB."""
+    return f"{size / 1e6:.1f} MB" if size >= 1e6 else f"{size / 1e3:.0f} kB"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]], alignment: str) -> str:
+    """Return a Markdown table; `alignment` is "l" or "r" for every column."""
+    rules = {"l": "---", "r": "---:"}
+    lines = [titles, [rules[side] for side in alignment], *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -1,0 +1,240 @@
+"""The forms that authors hand a dataset out in -> samples as they are, in whatever state.
+
+Five forms are read, in this order of trust: a dataset repo (parquet), idx files, a Matlab file, single pictures (in
+folders or zips) and CSVs.
+"""
+
+import gzip
+import io
+import re
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from zoo import data
+from zoo.errors import DataError
+
+SPLITS = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Samples:
+    """One split as it was read: images uint8 (N, H, W) or pages of varied size, labels int64 (N,), further columns."""
+
+    images: np.ndarray | list[np.ndarray]
+    labels: np.ndarray
+    columns: dict[str, list] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+def files_below(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    """Yield path and content of every file below a folder, of those in zips too, in the order of their names."""
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder.")
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if path.is_file() and path.suffix.lower() == ".zip":
+            yield from _zipped(name, path)
+        elif path.is_file():
+            yield name, path.read_bytes
+
+
+def _zipped(name: str, source) -> Iterator[tuple[str, Callable[[], bytes]]]:
+    try:
+        archive = zipfile.ZipFile(source)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{name} is not a whole zip file: download it again.") from error
+    for member in sorted(archive.namelist()):
+        if member.lower().endswith(".zip"):
+            yield from _zipped(f"{name}/{member}", io.BytesIO(archive.read(member)))
+        elif not member.endswith("/"):
+            yield f"{name}/{member}", lambda member=member: archive.read(member)
+
+
+def _split_of(name: str) -> str | None:
+    """Return the split that a path names, the file's own name before its folders'."""
+    for part in reversed(name.lower().split("/")):
+        for split, words in (("train", ("train",)), ("test", ("test", "t10k"))):
+            if any(word in part for word in words):
+                return split
+    return None
+
+
+def _read_repo(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+    import pyarrow
+    import pyarrow.parquet
+
+    tables: dict[str, list] = {}
+    for name, content in files.items():
+        if name.endswith(".parquet") and (split := _split_of(name)):
+            tables.setdefault(split, []).append(pyarrow.parquet.read_table(io.BytesIO(content())))
+    splits = {}
+    for split, parts in tables.items():
+        table = pyarrow.concat_tables(parts)
+        encoded = table["image"].combine_chunks().field("bytes").to_pylist()
+        images = [_decoded(f"{split}, row {row}", png) for row, png in enumerate(encoded)]
+        columns = {key: table[key].to_pylist() for key in table.column_names if key not in ("image", "label")}
+        splits[split] = _stacked(spec, images, table["label"].to_numpy().astype(np.int64), columns)
+    return splits
+
+
+def _read_idx(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+    arrays = {}
+    for name, content in files.items():
+        if match := re.search(r"(images|labels)[-.]idx[13]-ubyte(\.gz)?$", name):
+            arrays[_split_of(name), match[1]] = _idx(name, content())
+    return _paired(arrays)
+
+
+def _idx(name: str, content: bytes) -> np.ndarray:
+    """Read an idx file: two zero bytes, the type (8: uint8), the number of axes, their sizes, then the values."""
+    try:
+        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
+    except (EOFError, gzip.BadGzipFile) as error:
+        raise DataError(f"{name} is not a whole gzip file: download it again.") from error
+    if content[:3] != b"\0\0\x08":
+        raise DataError(f"{name} is not an idx file of bytes: it begins with {content[:4].hex()}.")
+    axes = content[3]
+    shape = np.frombuffer(content, ">u4", axes, 4)
+    values = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
+    if values.size != np.prod(shape, dtype=np.int64):
+        raise DataError(f"{name} says {' x '.join(map(str, shape))} but holds {values.size} values: download it again.")
+    return values.reshape(shape)
+
+
+def _read_matlab(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+    arrays = {}
+    for name, content in files.items():
+        if name.lower().endswith(".mat"):
+            from scipy.io import loadmat
+
+            for key, array in loadmat(io.BytesIO(content())).items():
+                if not key.startswith("__") and (split := _split_of(key) or _split_of(name)):
+                    is_labels = np.squeeze(array).ndim == 1
+                    arrays[split, "labels" if is_labels else "images"] = np.squeeze(array)
+    for key, array in arrays.items():
+        if key[1] == "images":
+            arrays[key] = _samples_first(spec, array, len(arrays.get((key[0], "labels"), ())))
+    return _paired({key: _images(spec, a) if key[1] == "images" else a for key, a in arrays.items()})
+
+
+def _samples_first(spec: data.DatasetSpec, array: np.ndarray, count: int) -> np.ndarray:
+    """Bring Matlab's order of axes, samples last, to ours."""
+    return array if len(array) == count else np.moveaxis(array, -1, 0)
+
+
+_PICTURE = re.compile(
+    r"(?:writer(?P<writer>\d+)_pass(?P<pass>\d+)_digit(?P<digit>\d))"  # MADBase
+    r"|(?:id_(?P<id>\d+)_label_(?P<label>\d+))"  # AHCD
+    r"|(?:(?P<person>\d+)_(?P<kind>[12])_(?P<serial>\d+))"  # the pages: 1 is a page, 2 a strip
+)
+
+
+def _read_pictures(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+    rows: dict[str, list] = {}
+    for name, content in files.items():
+        stem, _, suffix = name.rpartition("/")[2].rpartition(".")
+        match = _PICTURE.fullmatch(stem)
+        if suffix.lower() not in ("bmp", "png", "jpg", "jpeg", "tif") or not match:
+            continue
+        if match["writer"]:
+            writer = int(match["writer"])
+            split, label = ("train" if writer <= 600 else "test"), int(match["digit"])
+            order, column = (writer, int(match["pass"]), label), ("writer", writer)
+        elif match["id"]:
+            split, label = _split_of(name), int(match["label"])
+            order, column = int(match["id"]), None
+        else:
+            split, label = SPLITS[int(match["kind"]) - 1], int(match["person"]) - 1
+            order, column = (label, int(match["serial"])), ("filename", f"{stem}.{suffix}")
+        rows.setdefault(split, []).append((order, name, content, label, column))
+    splits = {}
+    for split, found in rows.items():
+        found.sort(key=lambda row: row[0])
+        columns = {found[0][4][0]: [row[4][1] for row in found]} if found[0][4] else {}
+        images = [_decoded(name, content()) for _, name, content, _, _ in found]
+        splits[split] = _stacked(spec, images, np.array([row[3] for row in found]), columns)
+    return splits
+
+
+def _read_csv(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+    arrays = {}
+    for name, content in files.items():
+        short = name.rpartition("/")[2].lower()
+        if short.endswith(".csv") and (split := _split_of(short)) and ("image" in short or "label" in short):
+            kind = "images" if "image" in short else "labels"
+            table, header = _csv(name, content())
+            if header:
+                notes.append(f"{name.rpartition('/')[2]} begins with a header row, which is no sample.")
+            arrays[split, kind] = _images(spec, table) if kind == "images" else table
+    return _paired(arrays)
+
+
+def _csv(name: str, content: bytes) -> tuple[np.ndarray, bool]:
+    """Read a CSV of numbers; whether its first row was a header: names, or the columns' numbers 0, 1, 2, …."""
+    first, _, rest = content.partition(b"\n")
+    cells = first.decode("utf-8-sig").strip().split(",")
+    numbers = [cell for cell in cells if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", cell)]
+    counted = len(cells) > 1 and cells in ([str(n) for n in range(len(cells))], [str(n + 1) for n in range(len(cells))])
+    header = len(numbers) < len(cells) or counted
+    try:
+        return np.loadtxt(io.BytesIO(rest if header else content), delimiter=",", dtype=np.float32, ndmin=1), header
+    except ValueError as error:
+        raise DataError(f"{name} is not a table of numbers ({error}).") from error
+
+
+FORMS: Mapping[str, Callable[..., dict[str, Samples]]] = {
+    "parquet files of a dataset repo": _read_repo,
+    "idx files": _read_idx,
+    "a Matlab file": _read_matlab,
+    "single pictures": _read_pictures,
+    "CSV files": _read_csv,
+}
+
+
+def _paired(arrays: dict[tuple[str | None, str], np.ndarray]) -> dict[str, Samples]:
+    splits = {}
+    for split in SPLITS:
+        images, labels = arrays.get((split, "images")), arrays.get((split, "labels"))
+        if images is None or labels is None:
+            continue
+        if len(images) != len(labels):
+            raise DataError(
+                f"There are {len(images)} images but {len(labels)} labels in {split}: a row may have been taken for a "
+                "header; download both files again."
+            )
+        splits[split] = Samples(images, np.asarray(labels).reshape(-1).astype(np.int64))
+    return splits
+
+
+def _images(spec: data.DatasetSpec, array: np.ndarray) -> np.ndarray:
+    """Return numbers as uint8 images (N, H, W); fractions in [0, 1] become 0..255."""
+    height, width, _ = spec.image_shape
+    if array.max() <= 1:
+        array = array * 255
+    try:
+        return np.round(array).astype(np.uint8).reshape(-1, height, width)
+    except ValueError as error:
+        raise DataError(f"{spec.name}: expected images of {height} x {width} pixels, not {array.shape}.") from error
+
+
+def _stacked(spec: data.DatasetSpec, images: list[np.ndarray], labels: np.ndarray, columns: dict) -> Samples:
+    if spec.image_shape is None:
+        return Samples(images, labels, columns)
+    sizes = {image.shape for image in images}
+    if sizes != {spec.image_shape[:2]}:
+        raise DataError(f"{spec.name}: expected images of {spec.image_shape[:2]} pixels, not {sorted(sizes)}.")
+    return Samples(np.stack(images), labels, columns)
+
+
+def _decoded(name: str, content: bytes) -> np.ndarray:
+    image = cv2.imdecode(np.frombuffer(content or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+    if image is None:
+        raise DataError(f"{name} cannot be decoded as a picture ({len(content)} bytes).")
+    return image

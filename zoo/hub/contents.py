@@ -1,0 +1,43 @@
+"""The files of a published folder: which there are, which are the zoo's, and what the Hub calls their contents."""
+
+import fnmatch
+import hashlib
+from pathlib import Path
+
+from zoo import cards
+
+MODEL_FILES = ("config.json", "metadata.json", "model.weights.h5", "model.onnx", "preprocessor_config.json")
+# What the zoo writes in a model repo.
+OWNED = (
+    *MODEL_FILES,
+    "history.json",
+    cards.CARD,
+    ".eval_results/*",
+    "figures/*",
+)
+
+
+def owned(path: str, patterns: tuple[str, ...]) -> bool:
+    """Whether a path in a repo is one of the zoo's."""
+    return any(fnmatch.fnmatch(path, pattern) for pattern in patterns)
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, which is what the Hub calls the content of one in LFS."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def git_oid(path: Path) -> str:
+    """Return git's SHA-1 of a file."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def pointer_oid(sha256: str, size: int) -> str:
+    """Return git's SHA-1 of the LFS pointer that stands for a file."""
+    pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
+    return hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()

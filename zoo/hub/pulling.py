@@ -1,0 +1,170 @@
+"""From the Hub to here: a name becomes a folder that is complete and has the checksums that the Hub lists."""
+
+import logging
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from zoo import registry
+from zoo.errors import UnknownName, ZooError, nearest
+from zoo.files import read_json, write_json
+from zoo.hub.contents import MODEL_FILES, OWNED, git_oid, owned, pointer_oid, sha256
+from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
+from zoo.registry import ModelName
+from zoo.settings import model_folders, namespace
+
+log = logging.getLogger(__name__)
+
+SCHEME = "hf://"
+
+
+def list_models() -> tuple[str, ...]:
+    """Return the names of the models that are shipped with the package or lie in a folder of `ZOO_MODELS`, sorted."""
+    found = (path.parent.name for folder in model_folders() for path in folder.glob("*/preprocessor_config.json"))
+    return tuple(sorted(set(found)))
+
+
+def resolve(name: str | Path) -> Path:
+    """Return the published folder that a name means, fetching it from the Hub where it is nowhere nearer.
+
+    Args:
+        name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist") or one in a folder of `ZOO_MODELS`, a
+            model of the zoo's namespace on the Hub, pinned or not ("resco_mini.ahdd@<revision>"), or any repo
+            ("hf://someone/lenet5.mnist@<revision>").
+
+    Raises:
+        UnknownName: no such model, here or on the Hub; lists the nearest that are shipped.
+        ZooError: a folder that is not a published model, or a Hub that cannot be reached.
+    """
+    text = str(name)
+    if isinstance(name, Path) or text.startswith((".", "/", "~")):
+        return _checked(Path(text).expanduser(), text)
+    if text.startswith(SCHEME):
+        repo, _, revision = text.removeprefix(SCHEME).partition("@")
+        return pull(repo, revision or None)
+    model = ModelName.parse(text)
+    here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
+    if model.revision is None and here is not None:
+        return here
+    try:
+        return pull(f"{namespace()}/{text.partition('@')[0]}", model.revision)
+    except NoSuchRepo as error:
+        if hint := _how_to_train(model):
+            raise NoSuchRepo(f"{text!r} does not come with the package, and the Hub has none. {hint}") from error
+        raise UnknownName("shipped model", text, list_models()) from error
+    except ZooError as error:
+        hint = _how_to_train(model) or f"Of those that do, {nearest(text, list_models())}"
+        raise type(error)(f"{text!r} does not come with the package, and {error} {hint}") from error
+
+
+def _how_to_train(model: ModelName) -> str | None:
+    """Say how to get a model that the zoo defines but does not ship; None if it defines none of that name."""
+    known = registry.architectures().get(model.architecture)
+    if known is None or model.dataset not in known.datasets or model.recipe not in known.recipes:
+        return None
+    return f"Go online, or train it: python scripts/train_all.py --only {replace(model, revision=None)}"
+
+
+def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> Path:
+    """Return the folder of a model repo in the Hub's cache, complete and verified.
+
+    Of a repo only the files that the zoo knows are fetched. A commit that is in the cache is used without asking the
+    Hub; a branch is used as it was last seen if the Hub cannot be reached, or must not be (`HF_HUB_OFFLINE=1`).
+
+    Every file is compared, once after it came, with the Hub's checksum of it: SHA-256 for what is in LFS, git's SHA-1
+    for the rest. A file that differs is thrown away and fetched once more.
+
+    Args:
+        repo: "namespace/name".
+        revision: a commit, branch or tag; None: the newest.
+
+    Raises:
+        NoSuchRepo: the Hub has no such repo, or none that may be seen.
+        ZooError: it cannot be had whole, has another checksum, or is not a published model.
+    """
+    if folder := _remembered(repo, revision):
+        return folder
+    from huggingface_hub import snapshot_download  # takes twice as long to import as a small model to load
+
+    at = f"{repo} at {revision}" if revision else repo
+    damaged = []
+    for _ in range(2):
+        folder = Path(
+            attempted(lambda: snapshot_download(repo, revision=revision, allow_patterns=list(OWNED)), at, backoff)
+        )
+        _checked(folder, at)
+        damaged = _damaged(repo, folder)
+        if not damaged:
+            return folder
+        log.warning("%s: another checksum than the Hub's, so it is fetched again: %s", at, _names(damaged, folder))
+        for path in damaged:
+            content = path.resolve()
+            path.unlink(missing_ok=True)
+            content.unlink(missing_ok=True)
+    raise ZooError(f"{at}: {_names(damaged, folder)} came twice with another checksum than the Hub lists; not used.")
+
+
+def _checked(folder: Path, name: str) -> Path:
+    missing = [file for file in MODEL_FILES if not (folder / file).is_file()]
+    if missing:
+        raise ZooError(f"{name} is not a published model: there is no {' and no '.join(missing)} in it.")
+    return folder
+
+
+def _remembered(repo: str, revision: str | None) -> Path | None:
+    """Return the snapshot in the cache, if it needs no asking the Hub and was found whole and right before."""
+    from huggingface_hub import constants
+
+    storage = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    commit = revision
+    if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
+        reference = storage / "refs" / (revision or constants.DEFAULT_REVISION)
+        if not (constants.is_offline_mode() and reference.is_file()):
+            return None
+        commit = reference.read_text().strip()
+    folder = storage / "snapshots" / commit
+    stamp = _stamp(folder)
+    return folder if stamp.is_file() and read_json(stamp) == _state(folder) else None
+
+
+def _stamp(folder: Path) -> Path:
+    """Return the file beside a snapshot that remembers in which state it was verified."""
+    return folder.parent.parent / "verified" / f"{folder.name}.json"
+
+
+def _state(folder: Path) -> dict[str, list[int]]:
+    """Return size and time of change of the zoo's files in a snapshot, by path; others may fetch more of a repo."""
+    paths = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
+    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(paths.items()) if owned(name, OWNED)}
+
+
+def _damaged(repo: str, folder: Path) -> list[Path]:
+    """Return the files of a snapshot that differ from the Hub's listing of its commit.
+
+    That there are none is remembered, so that a warm load does not read everything twice.
+    """
+    from huggingface_hub import get_cached_repo_tree
+    from huggingface_hub.errors import CachedRepoTreeNotFoundError
+
+    state, stamp = _state(folder), _stamp(folder)
+    if stamp.is_file() and read_json(stamp) == state:
+        return []
+    try:
+        listed = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=folder.name)}
+    except CachedRepoTreeNotFoundError as error:
+        raise ZooError(f"{repo} is in the cache without its checksums: load it once online.") from error
+    damaged = [folder / name for name in state if not _is_right(folder / name, listed.get(name))]
+    if not damaged:
+        write_json(stamp, state)
+    return damaged
+
+
+def _is_right(path: Path, listed: str | None) -> bool:
+    """Whether a file's checksum is what git calls it in the Hub's listing, or the ETag that names it in the cache."""
+    content = sha256(path)
+    found = {content, git_oid(path), pointer_oid(content, path.stat().st_size)}
+    return bool(found & {listed, path.resolve().name})
+
+
+def _names(paths: list[Path], folder: Path) -> str:
+    return ", ".join(path.relative_to(folder).as_posix() for path in paths)
