@@ -162,9 +162,9 @@ class Loop:
             loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
             metrics=["accuracy"],
             # XLA on a CPU is up to 16 times slower for convolutions. Several steps a call save TensorFlow its
-            # per-call overhead, a tenth of the time of LeNet-5.
+            # per-call overhead, a tenth of the time of LeNet-5; with several devices its graph does not bear that.
             jit_compile=False if on_tensorflow and on_cpu else "auto",
-            steps_per_execution=16 if on_tensorflow else 1,
+            steps_per_execution=16 if on_tensorflow and self.recipe.devices in (None, 1) else 1,
         )
         optimizer.build(self.model.trainable_variables)
         return optimizer

@@ -35,8 +35,10 @@ QUIET = {
 class Worker:
     """What lives in a worker's process."""
 
-    def __init__(self, environment: dict[str, str], token: str | None):
+    def __init__(self, environment: dict[str, str], script_folder: str, token: str | None):
         os.environ.update(environment)  # before Keras or a runtime is imported, which read it once
+        # Ray puts the script's folder first, where its `evaluate.py` would hide the package of that name.
+        sys.path[:] = [*(path for path in sys.path if path != script_folder), script_folder]
         if token and not Path(token).exists():
             raise ZooError(f"{socket.gethostname()} does not see {Path(token).parent}: choose a folder that all share.")
         self.share = 0.0
@@ -182,7 +184,8 @@ class OnRay:
         # The second thread answers how far the first is.
         kind = ray.remote(num_cpus=self._cpus, num_gpus=self.gpus_per_job, max_concurrency=2)(Worker)
         while len(self._slots) < wanted:
-            actor = kind.remote(self._environment(), str(self._token) if self._token else None)
+            script_folder = str(Path(sys.argv[0]).resolve().parent)
+            actor = kind.remote(self._environment(), script_folder, str(self._token) if self._token else None)
             self._slots.append(_Slot(actor, actor.name.remote()))
 
     # What workers say
