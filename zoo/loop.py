@@ -242,7 +242,7 @@ class Loop:
         size = max(1, EVALUATION_PIXELS // images[0].size // devices) * devices
         parts = [(images[:whole], labels[:whole])] if whole else []
         if whole < len(labels):  # what is left is read once by every device: means stay what they are
-            parts.append(tuple(np.repeat(part[whole:], devices, axis=0) for part in (images, labels)))
+            parts.append((np.repeat(images[whole:], devices, axis=0), np.repeat(labels[whole:], devices, axis=0)))
         scores = [
             self.model.evaluate(**batches(part, self._one_hot(of_part), size), verbose=0, return_dict=True)
             for part, of_part in parts
