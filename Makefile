@@ -6,9 +6,13 @@ CHECKS := $(addprefix leaderboard/submissions/,validation.py archive.py document
 demo: .venv/demo          ## serve the Space on http://localhost:7860, with a worker for submissions
 	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
 
-test: .venv/test          ## style, then every test, the browser's included
+check: .venv/demo         ## say what is here, and what to do about what is not
+	$(BIN)/python -m zoo
+
+test: .venv/test          ## style and types, then every test, the browser's included
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
 coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; half as long again as `make test`
@@ -24,7 +28,10 @@ mutants: .venv/test       ## whether a test fails when statistics or the checks 
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
 	$(BIN)/python scripts/train_all.py
 
-bench: .venv/test         ## measure what the README claims
+docs: .venv/test          ## build the documentation into site/; a warning is an error
+	$(BIN)/zensical build --strict
+
+bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python scripts/bench.py
 	$(BIN)/python scripts/bench_runtimes.py
 	$(BIN)/python scripts/bench_space.py
@@ -41,4 +48,4 @@ bench: .venv/test         ## measure what the README claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo test coverage mutants train bench
+.PHONY: demo check test coverage mutants train docs bench

@@ -30,7 +30,7 @@ def shift(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = image.shape
     angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(1 / 8, 1 / 5)
     x, y = distance * width * np.cos(angle), distance * height * np.sin(angle)
-    return cv2.warpAffine(image, np.float32([[1, 0, x], [0, 1, y]]), (width, height))
+    return cv2.warpAffine(image, np.array([[1, 0, x], [0, 1, y]], np.float32), (width, height))
 
 
 def thick(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:

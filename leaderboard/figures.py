@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -184,6 +185,5 @@ def draw_comparison(rows: list[Result], folder: Path) -> list[Path]:
     }
     write_json(folder / "networks.json", told)
     return [
-        reports.draw(folder / name, [name, told, title], lambda chart=chart: chart(told, title))
-        for name, chart in charts.items()
+        reports.draw(folder / name, [name, told, title], partial(chart, told, title)) for name, chart in charts.items()
     ]

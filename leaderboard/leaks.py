@@ -90,7 +90,8 @@ def nearest_neighbours(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray,
         nearest = likeness.argmax(axis=1)
         pixels = likeness[np.arange(len(block)), nearest]
         parts.append((nearest, pixels, (_unit(_perceived(block)) * perceived[nearest]).sum(axis=1)))
-    return tuple(np.concatenate(part) for part in zip(*parts, strict=True))
+    nearest, pixels, perceptual = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return nearest, pixels, perceptual
 
 
 def writers(train: np.ndarray | None, test: np.ndarray | None) -> dict | None:

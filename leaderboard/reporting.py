@@ -9,6 +9,7 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class Report:
         layers = {f"{kind}-{n}": layer for kind, found in kinds.items() for n, layer in enumerate(found)}
         titles = {key: [layer.title, layer.columns] for key, layer in layers.items()}
         text = json.dumps({"facts": self.facts, "rows": self.inside.rows, "pictures": titles}, ensure_ascii=False)
-        arrays = {key: layer.images for key, layer in layers.items()}
+        arrays: dict[str, Any] = {key: layer.images for key, layer in layers.items()}
         arrays |= {"right": self.right, "right_images": self.right_images}
         if self.inside.example is not None:
             arrays["example"] = self.inside.example
@@ -126,19 +127,25 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
     if answers is None:
         raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
     predictor = Predictor.load(published)
-    example, dont_know = _validated(predictor)
+    history = read_json(published / "history.json")
+    example, dont_know = _validated(predictor, history)
     right, images = _right(result, answers)
     inside = reports.look(zoo.load_model(published), example)
-    history = read_json(published / "history.json")
     epochs = [{name: float(f"{value:.5g}") for name, value in epoch.items()} for epoch in history["epochs"]]
     training = {key: history[key] for key in ("kept_epoch", "samples", "training_seconds")} | {"epochs": epochs}
     facts = {"version": VERSION, "revision": result.revision, "training": training, "dont_know": dont_know}
     return Report(facts, inside, right, images)
 
 
-def _validated(predictor: Predictor) -> tuple[np.ndarray | None, dict]:
-    """Return an example that is read right, uint8 (H, W, C), and what "don't know" comes to, both on validation."""
+def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, dict]:
+    """Return an example that is read right, uint8 (H, W, C), and what "don't know" comes to, both on validation.
+
+    A network that was fitted to all strips has no example; its history says how sure it was of those held out.
+    """
     view = predictor.view
+    if (held_out := history.get("held_out")) is not None:
+        confidence, right = _as_stored(np.array(held_out["confidence"], np.float32)), np.array(held_out["right"])
+        return None, _dont_know(confidence, right)
     if view is None:
         split = data.load(predictor.dataset, "validation")
         images, labels = split.images, split.labels
@@ -151,13 +158,18 @@ def _validated(predictor: Predictor) -> tuple[np.ndarray | None, dict]:
         images, labels, probabilities = patches[::each], labels[::each], np.stack([view.pool(a) for a in answers])
     right = probabilities.argmax(axis=1) == labels
     sure = _as_stored(probabilities.max(axis=1))
-    threshold = reports.choose_threshold(sure, right)
     # Of the middle class, so that it is no zero: in Arabic that is a dot.
     wanted = np.flatnonzero(right & (labels == len(predictor.labels) // 2))
-    return images[wanted[0] if len(wanted) else 0], {
+    return images[wanted[0] if len(wanted) else 0], _dont_know(sure, right)
+
+
+def _dont_know(sure: np.ndarray, right: np.ndarray) -> dict:
+    """Return the threshold that suits these answers, and what it comes to on them."""
+    threshold = reports.choose_threshold(sure, right)
+    return {
         "cost": reports.COST,
         "threshold": threshold,
-        "samples": len(labels),
+        "samples": len(right),
         **reports.coverage(sure, right, threshold),
         "curve": reports.coverage_curve(sure, right),
     }

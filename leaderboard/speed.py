@@ -28,7 +28,8 @@ def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
     predictors = {name: Predictor.load(folder) for name, folder in folders.items()}
     rng = np.random.default_rng(0)
     images = {name: rng.integers(0, 256, (p.batch, *p.input_shape), np.uint8) for name, p in predictors.items()}
-    single, batch = {name: [] for name in predictors}, {name: [] for name in predictors}
+    single: dict[str, list[float]] = {name: [] for name in predictors}
+    batch: dict[str, list[float]] = {name: [] for name in predictors}
     load = round(os.getloadavg()[0], 2)
     for _ in range(ROUNDS):
         for name, predictor in predictors.items():

@@ -57,7 +57,8 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """Compare two models on the same samples.
 
     Args:
-        first, second: bool (N,), which samples each reads right.
+        first: bool (N,), which samples the first reads right.
+        second: the same of the second.
     """
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
     return McNemar(

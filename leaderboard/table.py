@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -47,7 +48,7 @@ class Column:
     title: str  # on the page
     value: Read
     description: str
-    write: Callable[[object], str] = str
+    write: Callable[[Any], str] = str
     better: int = 0  # 1: more is better, -1: less is, 0: it has no order of worth
     number: bool = True
     shown: bool = False  # before a visitor chooses
@@ -146,7 +147,7 @@ def frame(
     for _, places in rows.groupby("dataset").groups.items():
         _rank(rows, places, [results[i] for i in rows.loc[places, "of"]], right)
     ours = {(r.dataset, r.architecture) for r in results} | {(b.dataset, b.model.partition(".")[0]) for b in broken}
-    others = [
+    others: list[dict] = [
         *({"model": b.model, "dataset": b.dataset, "status": BROKEN, "note": b.reason} for b in broken),
         *(
             {"model": c.model, "dataset": c.dataset, "status": CLAIMED, "claimed": c.accuracy,

@@ -17,6 +17,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import cli
 import numpy as np
@@ -49,7 +50,7 @@ class Row:
     @property
     def met(self) -> bool:
         """Whether both bars are met."""
-        return self.measured <= self.bar and (self.least_ratio is None or self.ratio >= self.least_ratio)
+        return self.measured <= self.bar and (self.least_ratio is None or (self.ratio or 0) >= self.least_ratio)
 
 
 def main() -> int:
@@ -68,7 +69,7 @@ def start(model: str) -> list[Row]:
     ours = f"import numpy, zoo; zoo.load_predictor({model!r})(numpy.zeros((1, 28, 28, 1), 'uint8'))"
     keras = f"import numpy, zoo; zoo.load_model({model!r}).predict(numpy.zeros((1, 28, 28, 1), 'uint8'), verbose=0)"
     imported, predicted, predicted_by_keras = (
-        statistics.median(timed(lambda code=code: python(code)) for _ in range(runs))
+        statistics.median(timed(partial(python, code)) for _ in range(runs))
         for code, runs in (("import zoo", 9), (ours, 9), (keras, 3))
     )
     return [

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cli
@@ -89,7 +90,7 @@ def compare(model: str, rounds: int) -> dict[str, dict[str, float]]:
         predictors = {title: zoo.load_predictor(*where) for title, where in files.items()}
         shape = next(iter(predictors.values())).input_shape
         keras_model = zoo.load_model(model)
-        calls = {
+        calls: dict[str, Callable] = {
             "Keras predict": lambda images: keras_model.predict(images, verbose=0, batch_size=BATCH),
             **predictors,
         }
@@ -106,7 +107,8 @@ def compare(model: str, rounds: int) -> dict[str, dict[str, float]]:
             )
             first, megabytes = map(statistics.median, zip(*starts, strict=True))
             rows[title] = {"first": first, "megabytes": megabytes, "accuracy": right / len(test)}
-        single, batch = {title: [] for title in calls}, {title: [] for title in calls}
+        single: dict[str, list[float]] = {title: [] for title in calls}
+        batch: dict[str, list[float]] = {title: [] for title in calls}
         for _ in range(rounds):
             for title, call in calls.items():
                 call(test.images[:BATCH])  # wakes its threads
@@ -134,6 +136,7 @@ def fresh(load: str, shape: tuple[int, ...]) -> tuple[float, float]:
     child = subprocess.Popen(
         [sys.executable, "-c", code], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
     )
+    assert child.stdout is not None
     child.stdout.readline()
     first = time.perf_counter() - started
     megabytes = float(child.stdout.readline())

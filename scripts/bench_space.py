@@ -67,7 +67,7 @@ def serve(folder: Path):
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
-    command = [sys.executable, cli.ROOT / "spaces_app.py"]
+    command = [sys.executable, str(cli.ROOT / "spaces_app.py")]
     process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:

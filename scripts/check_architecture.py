@@ -15,6 +15,7 @@ import re
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import cli
@@ -56,9 +57,8 @@ def checks(architecture: registry.Architecture) -> Iterator[Check]:
     yield "its source", lambda: source(architecture)
     yield "its imports", lambda: imports(architecture)
     for dataset in architecture.datasets:
-        spec = data.get(dataset)
-        if spec.image_shape is not None:
-            yield f"on {dataset}", lambda spec=spec: fit(architecture, spec)
+        if (shape := data.get(dataset).image_shape) is not None:
+            yield f"on {dataset}", partial(fit, architecture, data.get(dataset), shape)
     yield "learning", lambda: learn(architecture)
     yield "as ONNX", lambda: export(architecture)
 
@@ -84,12 +84,12 @@ def imports(architecture: registry.Architecture) -> str:
     return "backend-neutral Keras"
 
 
-def fit(architecture: registry.Architecture, spec: data.DatasetSpec) -> str:
+def fit(architecture: registry.Architecture, spec: data.DatasetSpec, shape: tuple[int, int, int]) -> str:
     """It takes a dataset's raw images, gives probabilities, and keeps within limits and budget."""
-    model = registry.create_model(architecture.name, spec.image_shape, len(spec.labels))
+    model = registry.create_model(architecture.name, shape, len(spec.labels))
     if keras.backend.standardize_dtype(model.input.dtype) != "uint8":
         raise ZooError(f"It takes {model.input.dtype}: begin with keras.Input(input_shape, dtype='uint8').")
-    images = np.random.default_rng(0).integers(0, 256, (4, *spec.image_shape), np.uint8)
+    images = np.random.default_rng(0).integers(0, 256, (4, *shape), np.uint8)
     answers = np.asarray(keras.ops.convert_to_numpy(model(images)))
     if answers.shape != (4, len(spec.labels)) or answers.dtype != np.float32:
         raise ZooError(f"It gives {answers.dtype} {answers.shape}, not float32 (4, {len(spec.labels)}).")
@@ -108,18 +108,27 @@ def fit(architecture: registry.Architecture, spec: data.DatasetSpec) -> str:
     return f"{counts}, {budget.SEEDS} trainings in about {max(hours * 60, 1):.0f} minutes on two cores"
 
 
+def _glyphs(architecture: registry.Architecture) -> tuple[data.DatasetSpec, tuple[int, int, int]]:
+    """Return the first dataset of glyphs that the architecture is for, and the shape of its images."""
+    for spec in map(data.get, architecture.datasets):
+        if spec.image_shape is not None:
+            return spec, spec.image_shape
+    raise ZooError(f"{architecture.name} is for pages only: name a dataset of glyphs too.")
+
+
 def learn(architecture: registry.Architecture) -> str:
     """It learns some hundred made-up shapes by heart, from raw pixels."""
-    spec = data.get(next(d for d in architecture.datasets if data.get(d).image_shape))
+    spec, shape = _glyphs(architecture)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, len(spec.labels), SAMPLES)
     shapes = rng.integers(0, 2, (len(spec.labels), 7, 7, 1)).astype(np.uint8) * 255
-    height, width, _ = spec.image_shape
+    height, width, _ = shape
     images = shapes[labels].repeat(-(-height // 7), axis=1).repeat(-(-width // 7), axis=2)[:, :height, :width]
     keras.utils.set_random_seed(0)
-    model = registry.create_model(architecture.name, spec.image_shape, len(spec.labels))
+    model = registry.create_model(architecture.name, shape, len(spec.labels))
     model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy", jit_compile=False)
-    losses, started = [], time.monotonic()
+    losses: list[float] = []
+    started = time.monotonic()
     while len(losses) < STEPS and time.monotonic() < started + PATIENCE:
         rows = rng.integers(0, SAMPLES, BATCH)
         losses.append(float(model.train_on_batch(images[rows], labels[rows])))
@@ -137,9 +146,9 @@ def export(architecture: registry.Architecture) -> str:
     from leaderboard.submissions import onnx_graph
     from zoo.export import export_onnx
 
-    spec = data.get(next(d for d in architecture.datasets if data.get(d).image_shape))
-    model = registry.create_model(architecture.name, spec.image_shape, len(spec.labels))
-    images = np.random.default_rng(0).integers(0, 256, (16, *spec.image_shape), np.uint8)
+    spec, shape = _glyphs(architecture)
+    model = registry.create_model(architecture.name, shape, len(spec.labels))
+    images = np.random.default_rng(0).integers(0, 256, (16, *shape), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         export_onnx(model, path)

@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import time
+from functools import partial
 from pathlib import Path
 
 import cli
@@ -24,7 +25,10 @@ from zoo import cards, hub, settings
 from zoo.errors import ZooError
 from zoo.files import replacing
 
-DEPLOYED = ("README.md", "requirements.txt", "spaces_app.py", "docs", "leaderboard", "zoo")
+DEPLOYED = (
+    "README.md", "CHANGELOG.md", "CITATION.cff", "CONTRIBUTING.md", "LICENSE", "requirements.txt", "spaces_app.py",
+    "docs", "leaderboard", "zoo",
+)  # fmt: skip
 FIELDS = {"title", "sdk", "sdk_version", "python_version", "app_file"}  # that the README's front matter must have
 LEFT_OUT = "# Training, measuring and publishing"  # where the packages begin in requirements.txt that a Space lacks
 FAILED = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE", "PAUSED", "STOPPED"}
@@ -131,9 +135,9 @@ def configure(repo: str, hardware: str, variables: dict[str, str], secrets: dict
     there = hub.attempted(lambda: api.get_space_variables(repo), repo)
     for name, value in variables.items():
         if name not in there or there[name].value != value:
-            hub.attempted(lambda name=name, value=value: api.add_space_variable(repo, name, value), repo)
+            hub.attempted(partial(api.add_space_variable, repo, name, value), repo)
     for name, value in secrets.items():
-        hub.attempted(lambda name=name, value=value: api.add_space_secret(repo, name, value), repo)
+        hub.attempted(partial(api.add_space_secret, repo, name, value), repo)
     runtime = hub.attempted(lambda: api.get_space_runtime(repo), repo)
     if hardware not in (runtime.hardware, runtime.requested_hardware):
         hub.attempted(lambda: api.request_space_hardware(repo, hardware), repo)

@@ -11,6 +11,7 @@ collected once; every mutant lives in a fork of that process, so that hundreds t
 import argparse
 import ast
 import contextlib
+import functools
 import importlib
 import os
 import signal
@@ -18,6 +19,8 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -66,7 +69,8 @@ class Mutants:
     """A plugin of pytest that runs the collected tests once as they are, then once a mutant."""
 
     def __init__(self, modules: list[Path]):
-        self.modules, self.made, self.survivors = modules, 0, []
+        self.modules, self.made = modules, 0
+        self.survivors: list[str] = []
 
     def pytest_runtestloop(self, session) -> bool:
         """Run in forks; what pytest itself reports is that nothing failed."""
@@ -79,7 +83,7 @@ class Mutants:
             module = importlib.import_module(".".join(path.with_suffix("").parts))
             for name, tree in mutants_of(path):
                 self.made += 1
-                if not forked(lambda tree=tree, module=module: replaced(module, tree) and passes(session), limit):
+                if not forked(functools.partial(passes_with, module, tree, session), limit):
                     self.survivors.append(name)
                     print(f"survived: {name}", flush=True)
         return True
@@ -93,6 +97,12 @@ def passes(session) -> bool:
         if session.testsfailed:
             return False
     return True
+
+
+def passes_with(module: ModuleType, tree: ast.Module, session) -> bool:
+    """Run the tests on a mutant."""
+    replace(module, tree)
+    return passes(session)
 
 
 def forked(work: Callable[[], bool], limit: float) -> int:
@@ -113,15 +123,14 @@ def forked(work: Callable[[], bool], limit: float) -> int:
     return 1
 
 
-def replaced(module, tree: ast.Module) -> bool:
+def replace(module: ModuleType, tree: ast.Module) -> None:
     """Run the changed source in the module's place, and give its new functions to whoever imported the old ones."""
     old = {key: value for key, value in vars(module).items() if getattr(value, "__module__", "") == module.__name__}
-    exec(compile(tree, module.__file__, "exec"), vars(module))
+    exec(compile(tree, str(module.__file__), "exec"), vars(module))
     for other in [other for name, other in sys.modules.items() if name.partition(".")[0] in ("zoo", "leaderboard")]:
         for key, value in list(vars(other).items()):
             if key in old and value is old[key]:
                 setattr(other, key, getattr(module, key))
-    return True
 
 
 def mutants_of(path: Path) -> Iterator[tuple[str, ast.Module]]:
@@ -134,9 +143,9 @@ def mutants_of(path: Path) -> Iterator[tuple[str, ast.Module]]:
             yield f"{path}:{place.lineno}: {what}", ast.fix_missing_locations(tree)
 
 
-def places(node: ast.AST) -> list[ast.AST]:
+def places(node: ast.AST) -> list[Any]:
     """Return the nodes below one that can be changed, always in the same order."""
-    found = []
+    found: list[Any] = []
     for field, value in ast.iter_fields(node):
         if field in ("decorator_list", "annotation", "returns"):
             continue
@@ -146,14 +155,13 @@ def places(node: ast.AST) -> list[ast.AST]:
     return found
 
 
-def changes(node: ast.AST) -> list[tuple[str, Callable[[], None]]]:
+def changes(node: Any) -> list[tuple[str, Callable[[], None]]]:
     """Return what can be done to one node: in words, and the function that does it."""
-    found = []
+    found: list[tuple[str, Callable[[], None]]] = []
 
-    def change(what: str, target: object, field: str | int, value: object) -> None:
-        put = (lambda: target.__setitem__(field, value)) if isinstance(field, int) else (
-            lambda: setattr(target, field, value))  # fmt: skip
-        found.append((what, put))
+    def change(what: str, target: Any, field: str | int, value: object) -> None:
+        put = target.__setitem__ if isinstance(field, int) else functools.partial(setattr, target)
+        found.append((what, functools.partial(put, field, value)))
 
     if isinstance(node, ast.Compare):
         for place, operator in enumerate(node.ops):
@@ -164,14 +172,14 @@ def changes(node: ast.AST) -> list[tuple[str, Callable[[], None]]]:
     if isinstance(node, ast.UnaryOp):
         change(f"{type(node.op).__name__} taken out", node, "operand", ast.UnaryOp(node.op, node.operand))
     if isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
-        new = not node.value if isinstance(node.value, bool) else node.value + 1
-        change(f"{node.value} -> {new}", node, "value", new)
+        other = not node.value if isinstance(node.value, bool) else node.value + 1
+        change(f"{node.value} -> {other}", node, "value", other)
     if isinstance(node, (ast.If, ast.While, ast.IfExp)):
         change("condition turned round", node, "test", ast.UnaryOp(ast.Not(), node.test))
     if isinstance(node, (ast.Name, ast.Attribute)):
         field = "id" if isinstance(node, ast.Name) else "attr"
-        if new := NAMES.get(getattr(node, field)):
-            change(f"{getattr(node, field)} -> {new}", node, field, new)
+        if name := NAMES.get(getattr(node, field)):
+            change(f"{getattr(node, field)} -> {name}", node, field, name)
     if isinstance(node, ast.Return) and node.value is not None:
         change("returns None", node, "value", ast.Constant(None))
     for place, statement in enumerate(getattr(node, "body", None) or [] if isinstance(node, ast.stmt) else []):

@@ -131,8 +131,8 @@ def stage(
     scores = scores_of(result)
     if (folds := folder / "folds.json").exists():
         scores["folds"] = read_json(folds)
-    if report is not None:
-        scores["dont_know"] = reporting.dont_know(results.predictions(result, kept), report)
+    if report is not None and (answers := results.predictions(result, kept)) is not None:
+        scores["dont_know"] = reporting.dont_know(answers, report)
     texts = {cards.CARD: cards.render(facts, scores), **cards.eval_results(facts, scores)}
     for name, text in texts.items():
         with replacing(staging / name) as staged:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cli
 import datasets
-from train_all import Bars
+from bars import Bars
 
 from leaderboard import recording
 from zoo import backend, crossvalidation, data, fitting, ink, pictures, registry, samples, training, transfer, userdata
@@ -147,6 +147,7 @@ def check(job: training.Job, arguments: argparse.Namespace) -> None:
     if spec.scored == "test":
         data.load(job.dataset, "test")
     seen = samples.of(job.dataset, job.recipe)
+    assert isinstance(seen, samples.Glyphs)  # pages were refused above
     for rows, what in ((seen.train, "to train on"), (seen.watched, "to choose on")):
         for number in sorted(set(range(len(spec.labels))) - set(rows.labels.tolist())):
             raise DataError(f"The class {spec.labels[number]!r} has no sample {what} by the recipe {job.recipe.name}.")
@@ -169,10 +170,10 @@ def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace
         f"{result.model}: {100 * result.shipped('accuracy'):.2f} % of {result.samples:,} {what} samples are read "
         f"right, 95% interval {100 * low:.2f} to {100 * high:.2f}."
     )
-    models, folder = (
+    models, there = (
         os.path.relpath(p) if p.resolve().is_relative_to(Path.cwd()) else p for p in (arguments.out, folder)
     )
-    print(f"It is in {folder}. Try it:")
+    print(f"It is in {there}. Try it:")
     print(f"  ZOO_MODELS={models} python spaces_app.py")
     print(f"  ZOO_MODELS={models} python scripts/evaluate.py {result.model}")
     print(f"  python scripts/push_all.py --models {models} --records {models}/records --only {result.model}")

@@ -6,6 +6,7 @@ python scripts/update_readme.py --check   exit with 1 if it is out of date
 
 import argparse
 import re
+from functools import partial
 
 import cli
 
@@ -33,11 +34,15 @@ def main() -> int:
             raise ZooError(
                 f"README.md has no lines <!-- {name}: … --> and <!-- /{name} -->, between which it is written."
             )
-        updated = pattern.sub(lambda match, section=section: match[1] + section() + match[2], updated)
+        updated = pattern.sub(partial(_between, section()), updated)
     if arguments.check:
         return int(text != updated)
     README.write_text(updated, encoding="utf-8")
     return 0
+
+
+def _between(section: str, match: re.Match) -> str:
+    return match[1] + section + match[2]
 
 
 def board() -> str:

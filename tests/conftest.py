@@ -90,6 +90,21 @@ def run_script(tmp_path):
 
 
 @pytest.fixture
+def checkout(tmp_path):
+    """Return a copy of the repository, tracked by git, whose networks are links: what a tutorial may write into."""
+    folder = tmp_path / "checkout"
+    left_out = shutil.ignore_patterns("__pycache__", "pretrained")
+    for name in ("zoo", "leaderboard", "scripts", "docs"):
+        shutil.copytree(ROOT / name, folder / name, ignore=left_out)
+    for name in ("README.md", "mkdocs.yml", "requirements.txt", "spaces_app.py"):
+        shutil.copy(ROOT / name, folder)
+    (folder / "zoo" / "pretrained").symlink_to(ROOT / "zoo" / "pretrained")
+    for command in (("init", "--quiet"), ("add", "--all")):
+        subprocess.run(["git", *command], cwd=folder, check=True)
+    return folder
+
+
+@pytest.fixture
 def make_repo(tmp_path, monkeypatch):
     """Return a function that writes an 8 x 8 dataset repo `optdigits` and points `ZOO_DATASETS` to it."""
     import datasets

@@ -177,10 +177,9 @@ def test_agents_find_the_same_as_tools(space):
 
 
 @pytest.mark.parametrize("language", ["python", "sh"])
-def test_the_readmes_snippets_run(space, language, tmp_path):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = text.partition("## Ask it from a program")[2].partition("\n## ")[0]
-    (snippet,) = re.findall(rf"```{language}\n(.*?)```", section, re.DOTALL)
+def test_the_documented_snippets_run(space, language, tmp_path):
+    text = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
+    (snippet,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
     (tmp_path / "page.jpg").write_bytes(saved(written([[THREE, SEVEN]])))
     run = [sys.executable, "-c"] if language == "python" else ["bash", "-euc"]
     done = subprocess.run(

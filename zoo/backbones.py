@@ -58,7 +58,7 @@ def load(model: "keras.Model", architecture: "Architecture", source: str) -> dic
 
 
 def _download(backbone: "keras.Model", architecture: "Architecture") -> dict[str, str]:
-    build = getattr(keras.applications, architecture.backbone)
+    build = getattr(keras.applications, str(architecture.backbone))
     try:
         pretrained = build(input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet")
     except Exception as error:  # Keras passes on whatever its downloader met

@@ -11,9 +11,10 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class DatasetSpec:
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
-    view: views.Patches | None = None  # what a network sees of a sample; None: the whole image
+    view: views.Patches | None = None  # what most networks see of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
     fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 
@@ -54,11 +55,6 @@ class DatasetSpec:
     def hub_id(self) -> str:
         """The dataset's repo on the Hub."""
         return self.repo or f"{namespace()}/{self.name}"
-
-    @property
-    def input_shape(self) -> tuple[int, int, int]:
-        """Height, width and channels of what a network sees."""
-        return self.image_shape if self.view is None else self.view.input_shape
 
     @property
     def scored(self) -> str:
@@ -77,8 +73,11 @@ class DatasetSpec:
     @classmethod
     def from_dict(cls, values: dict) -> "DatasetSpec":
         """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
-        nested = {"contract": ink.Contract.from_dict, "augmentation": lambda fields: Augmentation(**fields)}
-        read = {"labels": tuple, "image_shape": tuple} | nested
+        nested: dict[str, Callable] = {
+            "contract": ink.Contract.from_dict,
+            "augmentation": lambda fields: Augmentation(**fields),
+        }
+        read: dict[str, Callable] = {"labels": tuple, "image_shape": tuple, **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
@@ -92,7 +91,7 @@ class Split:
     fingerprint: SHA-256 of the whole source split (train for validation too).
     """
 
-    images: np.ndarray | tuple[np.ndarray, ...]
+    images: Any
     labels: np.ndarray
     groups: np.ndarray | None
     fingerprint: str
@@ -252,8 +251,33 @@ def load(name: str, split: str = "train") -> Split:
     return source.take(held_out if split == "validation" else ~held_out)
 
 
+def stream(name: str, split: str = "test", batch: int = 2000) -> Iterator[Split]:
+    """Yield a source split in parts of `batch` samples, each with an empty fingerprint: one part at a time is held.
+
+    Args:
+        name: a key of `DATASETS` or a user's dataset.
+        split: "train" (with the validation samples) or "test".
+        batch: samples a part, at least 1; the last part may have fewer.
+
+    Raises:
+        UnknownName, DataError: as `load`.
+    """
+    spec = get(name)
+    if split not in ("train", "test"):
+        raise UnknownName("source split", split, ("train", "test"))
+    if location := _location(spec):
+        for images, labels, groups in repos.stream(spec, split, location, batch):
+            yield Split(images, labels, groups, "")
+        return
+    whole = _load_source(name, split, location)
+    for start in range(0, len(whole), batch):
+        rows = slice(start, start + batch)
+        yield Split(whole.images[rows], whole.labels[rows], None, "")
+
+
 def _load_fold(spec: DatasetSpec, split: str) -> Split:
     """Return a split of a fold: one part of the base's training rows tests, a share of the others validates."""
+    assert spec.fold is not None
     base, number, count = spec.fold
     source = load(base, "train+validation")
     if not 1 <= number <= count or count < 2:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data
+from zoo import data, views
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -47,7 +47,7 @@ def export(run: Run, folder: Path) -> Path:
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
         export_onnx(model, staged / ONNX)
         write_json(staged / METADATA, {**read_json(staged / METADATA), **facts(run, model)})
-        write_json(staged / PREPROCESSOR, preprocessor(run.job.dataset))
+        write_json(staged / PREPROCESSOR, preprocessor(run.job.architecture, run.job.dataset))
         write_json(staged / "history.json", run.history)
     return folder
 
@@ -58,7 +58,7 @@ def _export_elsewhere(run: Run, folder: Path) -> Path:
     call = "import sys; from pathlib import Path; from zoo.export import Run, export; "
     call += "export(Run.read(Path(sys.argv[1])), Path(sys.argv[2]))"
     environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parent.parent)}
-    command = [sys.executable, "-c", call, run.folder.resolve(), folder.resolve()]
+    command = [sys.executable, "-c", call, str(run.folder.resolve()), str(folder.resolve())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
         raise ZooError(f"Export of {run.folder} failed: {done.stderr.strip().splitlines()[-1]}")
@@ -92,13 +92,14 @@ def facts(run: Run, model: "keras.Model") -> dict:
     }
 
 
-def preprocessor(dataset: str) -> dict:
+def preprocessor(architecture: str, dataset: str) -> dict:
     """Return what turns a picture into the model's input and its output into labels."""
     spec = data.get(dataset)
+    view = views.view_of(architecture, spec)
     return {
         "contract": spec.contract and spec.contract.to_dict(),
         "labels": list(spec.labels),
         "script": spec.script,
         "dataset": spec.name,
-        "view": spec.view.to_dict() if spec.view else "glyph",  # a glyph is seen whole
+        "view": view.to_dict() if view else "glyph",  # a glyph is seen whole
     }

@@ -161,7 +161,7 @@ def _fitted(pictures: Pictures, contract: ink.Contract, light: bool | None) -> n
         picture = _decode(pictures, row)
         try:
             if not _is_paint(picture):
-                picture = _framed(picture, _has_light_paper(picture) if light is None else light)
+                picture = _framed(picture, bool(_has_light_paper(picture)) if light is None else light)
             return ink.from_picture(picture, contract)
         except ink.InkError as error:
             raise DataError(f"{pictures.place(row)}: {error}") from error

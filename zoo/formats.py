@@ -73,7 +73,7 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
             **measure(runtimes.load(made, form.runtime), dataset),
             "format": name,
             "precision": "int8" if int8 else "float32",
-            "calibration_samples": len(images) if int8 else 0,
+            "calibration_samples": 0 if images is None else len(images),
             "preprocessor": preprocessor,
         }
         form.stamp(made, json.dumps(said, ensure_ascii=False))
@@ -106,7 +106,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
     class Reader(CalibrationDataReader):
-        def __init__(self, feed: str):
+        def __init__(self, feed: str, images: np.ndarray):
             starts = range(0, len(images), CALIBRATION_BATCH)
             self.feeds = iter([{feed: images[i : i + CALIBRATION_BATCH]} for i in starts])
 
@@ -124,7 +124,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
             feed = onnx.load(folded).graph.input[0].name
             layers = ["Conv", "MatMul", "Gemm", "Add", "Relu", "MaxPool", "AveragePool"]
             quantize_static(
-                folded, target, Reader(feed), per_channel=True, op_types_to_quantize=layers,
+                folded, target, Reader(feed, images), per_channel=True, op_types_to_quantize=layers,
                 activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
             )  # fmt: skip
 

@@ -36,24 +36,23 @@ def pixels(picture: object, side: int = SIDE) -> np.ndarray:
         return _sketchpad(picture)
     if picture is None:
         raise Blank("There is no picture yet: draw something, or choose a file.")
-    if not isinstance(picture, np.ndarray):
-        picture = _decode(picture, side)
-    if picture.ndim == 2:
-        picture = picture[..., None]
-    if picture.ndim != 3 or picture.shape[2] not in (1, 3, 4) or picture.dtype.kind not in "buif":
+    array: np.ndarray = picture if isinstance(picture, np.ndarray) else _decode(picture, side)
+    if array.ndim == 2:
+        array = array[..., None]
+    if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "buif":
         raise InkError(
             "A picture is an array of numbers of shape (height, width), (height, width, 3) or (height, width, 4); "
-            f"got shape {picture.shape} of {picture.dtype}."
+            f"got shape {array.shape} of {array.dtype}."
         )
-    height, width = picture.shape[:2]
+    height, width = array.shape[:2]
     _check_size(width, height)
-    picture = _to_uint8(picture)
-    if max(picture.shape[:2]) > side:
-        factor = side / max(picture.shape[:2])
-        size = [max(1, round(length * factor)) for length in picture.shape[1::-1]]
-        picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], picture.shape[2])
-    grey, alpha = picture[..., :1], picture[..., 3:]
-    colour = picture[..., :3] if picture.shape[2] >= 3 else np.repeat(grey, 3, axis=2)
+    array = _to_uint8(array)
+    if max(array.shape[:2]) > side:
+        factor = side / max(array.shape[:2])
+        size = [max(1, round(length * factor)) for length in array.shape[1::-1]]
+        array = cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], array.shape[2])
+    grey, alpha = array[..., :1], array[..., 3:]
+    colour = array[..., :3] if array.shape[2] >= 3 else np.repeat(grey, 3, axis=2)
     return np.concatenate([colour, alpha if alpha.size else np.full_like(grey, 255)], axis=2)
 
 

@@ -118,7 +118,7 @@ def _read_folders(root: Path, group: str | None) -> Source:
             raise DataError(f"{folder} has no pictures in it: expected one folder of pictures a class.")
         groups, column = _groups_of_files(files, folder, root, group)
         splits[split] = Pictures(
-            np.array(numbers, np.int64), groups, partial(_read_file, files), lambda row, files=files: str(files[row])
+            np.array(numbers, np.int64), groups, partial(_read_file, files), [str(file) for file in files].__getitem__
         )
     notes = (
         (f"{len(ignored)} files are no pictures by their names and are left out: {ignored[0]}, …",) if ignored else ()
@@ -246,7 +246,7 @@ def _label_numbers(rows, label: str, labels: tuple[str, ...], place: Callable[[i
         names = tuple(rows.features[label].names)
         if names != labels:
             raise DataError(f"{place(0)}: its classes are {', '.join(names)}, those of train {', '.join(labels)}.")
-        known = {number: number for number in range(len(names))}
+        known: dict = {number: number for number in range(len(names))}
     else:
         values = [str(value) for value in values]
         known = {name: number for number, name in enumerate(labels)}

@@ -83,12 +83,12 @@ class Predictor:
 
     @cached_property
     def view(self):
-        """How a page becomes inputs and their answers one, a `views.Patches`; None for glyphs, which are seen whole."""
+        """How a page becomes inputs and their answers one, a `views.View`; None for glyphs, which are seen whole."""
         if self.view_fields is None:
             return None
         from zoo import views
 
-        return views.Patches.from_dict(self.view_fields)
+        return views.from_dict(self.view_fields)
 
     @property
     def input_shape(self) -> tuple[int, int, int]:
@@ -109,7 +109,7 @@ class Predictor:
             ZooError: another shape or dtype.
         """
         if self.view is None:
-            return self.classify(images)
+            return self.classify(np.asarray(images))
         if wrong := [page for page in images if page.dtype != np.uint8 or page.shape[2:] not in ((), (1,))]:
             raise ZooError(f"{self.name} takes pages as uint8 (H, W), not {wrong[0].dtype} {wrong[0].shape}.")
         answers = [self.view.pool(self.classify(self.view.views(page))) for page in images]

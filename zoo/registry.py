@@ -14,6 +14,7 @@ from zoo.recipes import ZOO, Recipe
 
 if TYPE_CHECKING:
     import keras
+    import numpy as np
 
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
 _ARCHITECTURES: dict[str, "Architecture"] = {}
@@ -30,6 +31,8 @@ class Architecture:
     recipes: Mapping[str, Recipe]
     minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
     backbone: str | None  # the Keras application whose pretrained weights it may start from
+    view: str | None  # the kind of view that it has of a sample, see `views.KINDS`; None: the dataset's
+    fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None"  # computes weights that are not learned
     for_accelerators: bool  # a training takes hours without one: it is queued last
     seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
 
@@ -74,6 +77,8 @@ def register(
     datasets: tuple[str, ...] = GLYPH_SETS,
     minimum_size: int = 8,
     backbone: str | None = None,
+    view: str | None = None,
+    fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None" = None,
     for_accelerators: bool = False,
     seeds: int = 3,
     **recipes: Recipe,
@@ -82,6 +87,8 @@ def register(
 
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
     uint8 images to float32 probabilities. A second function of the same name raises ZooError.
+
+    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see `zoo.fitted`.
     """
 
     def decorate(build):
@@ -96,7 +103,7 @@ def register(
         title = build.__doc__.strip().splitlines()[0].rstrip(".")
         recipes_of = MappingProxyType({"zoo": ZOO, **recipes})
         _ARCHITECTURES[name] = Architecture(
-            name, build, title, datasets, recipes_of, minimum_size, backbone, for_accelerators, seeds
+            name, build, title, datasets, recipes_of, minimum_size, backbone, view, fit, for_accelerators, seeds
         )
         return build
 

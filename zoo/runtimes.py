@@ -10,6 +10,7 @@ import json
 import os
 import queue
 import threading
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Protocol
@@ -58,8 +59,10 @@ def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
 
 
 def threads() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use; `OMP_NUM_THREADS` makes it fewer, as for other libraries."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(asked)) if asked.isdigit() and int(asked) else there
 
 
 class _OnnxRuntime:
@@ -89,7 +92,7 @@ class _OpenVino:
         self.input_shape = tuple(side.get_length() for side in list(model.input(0).partial_shape)[1:])
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads()}
         self._model = core.compile_model(model, "CPU", hints)
-        self._idle = queue.SimpleQueue()  # a request serves one call at a time
+        self._idle: queue.SimpleQueue = queue.SimpleQueue()  # a request serves one call at a time
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         try:
@@ -107,8 +110,9 @@ class _LiteRT:
         self._interpreter = interpreter.Interpreter(str(path), num_threads=threads())
         self._input = self._interpreter.get_input_details()[0]
         self._output = self._interpreter.get_output_details()[0]["index"]
-        self.input_shape = tuple(map(int, self._input["shape"][1:]))
-        self._batch = None
+        height, width, channels = map(int, self._input["shape"][1:])
+        self.input_shape = height, width, channels
+        self._batch: int | None = None
         self._lock = threading.Lock()
         self.said = json.loads(litert_metadata(path.read_bytes()) or "{}")
 
@@ -142,4 +146,8 @@ def installed(module: str) -> ModuleType:
         raise ZooError(f"{package} is not installed: pip install {package}.") from None
 
 
-RUNTIMES = {"onnxruntime": _OnnxRuntime, "openvino": _OpenVino, "litert": _LiteRT}
+RUNTIMES: Mapping[str, Callable[[Path], Runtime]] = {
+    "onnxruntime": _OnnxRuntime,
+    "openvino": _OpenVino,
+    "litert": _LiteRT,
+}

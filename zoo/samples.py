@@ -51,7 +51,7 @@ class Pages:
     @property
     def count(self) -> int:
         """Samples of an epoch."""
-        return self.recipe.views
+        return self.recipe.views or 0
 
     def epoch(self, rng: np.random.Generator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Return patches, uint8 (N, side, side, 1), and labels (N,) of an epoch, or only the first `most`."""

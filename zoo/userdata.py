@@ -158,8 +158,8 @@ def _codes(source: Source) -> dict[str, np.ndarray]:
     """Return the writers of each split as numbers, int32, in the order of their names."""
     if source.group is None:
         return {}
-    names = {name: n for n, name in enumerate(sorted({g for p in source.splits.values() for g in p.groups}))}
-    return {split: np.array([names[g] for g in p.groups], np.int32) for split, p in source.splits.items()}
+    names = {name: n for n, name in enumerate(sorted({g for p in source.splits.values() for g in p.groups or ()}))}
+    return {split: np.array([names[g] for g in p.groups or ()], np.int32) for split, p in source.splits.items()}
 
 
 def _split(images: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) -> data.Split:

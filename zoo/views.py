@@ -1,16 +1,23 @@
 """How one sample becomes what a network sees, and how the answers to several views of it become one.
 
 A glyph is seen whole, in one view. A page is seen in square patches along strips of it: the same patches train,
-validate and serve, and their probabilities are pooled by the mean (seed document 2).
+validate and serve, and their probabilities are pooled by the mean (seed document 2); or, by an architecture that says
+so, as the descriptors of its keypoints.
 """
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
+from zoo import registry
 from zoo.errors import DataError
+from zoo.keypoints import Keypoints
+
+if TYPE_CHECKING:
+    from zoo.data import DatasetSpec
 
 SEED = 70  # of the patches that are drawn at random where one page is to be read: the same answer every time
 
@@ -93,8 +100,9 @@ class Patches:
 
     def _prepared(self, page: np.ndarray) -> np.ndarray:
         """Return the page with even contrast, slightly blurred, at least `side` pixels in height and width."""
-        page = page.reshape(page.shape[:2])
-        scale = max(self.side / page.shape[0], self.side / page.shape[1], 1.0)
+        height, width = page.shape[:2]
+        page = page.reshape(height, width)
+        scale = max(self.side / height, self.side / width, 1.0)
         if scale > 1:
             page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
             page = page[: max(self.side, page.shape[0]), : max(self.side, page.shape[1])]
@@ -113,3 +121,27 @@ class Patches:
     def _even(self, strip: np.ndarray, count: int) -> np.ndarray:
         lefts = np.linspace(0, strip.shape[1] - self.side, count).round().astype(int)
         return np.stack([strip[:, left : left + self.side, None] for left in lefts])
+
+
+View = Patches | Keypoints
+KINDS: dict[str, type[View]] = {"patches": Patches, "keypoints": Keypoints}  # as a published folder names them
+
+
+def from_dict(values: dict) -> View:
+    """Rebuild a view of any kind; an unknown kind raises KeyError, an unknown field TypeError."""
+    return KINDS[values["kind"]].from_dict(values)
+
+
+def view_of(architecture: str, spec: "DatasetSpec") -> View | None:
+    """Return how an architecture sees the samples of a dataset; None: whole."""
+    kind = registry.get(architecture).view
+    return KINDS[kind]() if kind else spec.view
+
+
+def input_shape(architecture: str, spec: "DatasetSpec") -> tuple[int, int, int]:
+    """Return height, width and channels of what an architecture's network sees of a dataset."""
+    view = view_of(architecture, spec)
+    if view is not None:
+        return view.input_shape
+    assert spec.image_shape is not None  # only pages have none, and those are not seen whole
+    return spec.image_shape

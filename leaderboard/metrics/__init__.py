@@ -43,16 +43,16 @@ def versions() -> Mapping[str, int]:
     stated = {
         path.stem: re.search(r"^VERSION = (\d+)", path.read_text(encoding="utf-8"), re.MULTILINE) for path in files
     }
-    return MappingProxyType({name: int(match[1]) for name, match in stated.items()})
+    return MappingProxyType({name: int(match[1]) for name, match in stated.items() if match})
 
 
-def compute(probabilities: np.ndarray, labels: np.ndarray, **facts) -> dict[str, float]:
+def compute(probabilities: np.ndarray, labels: np.ndarray, **facts: object) -> dict[str, float]:
     """Return the score of every metric whose facts are given.
 
     Args:
         probabilities: float32 (N, classes).
         labels: int64 (N,).
-        facts: what metrics may ask of the model, for example `weight_shapes`.
+        **facts: what metrics may ask of the model, for example `weight_shapes`.
     """
     scores = {}
     for name, metric in metrics().items():

@@ -1,17 +1,35 @@
-"""A worker beside a Space: `python -m leaderboard.submissions`; ends when whoever started it does."""
+"""A worker beside a Space: `python -m leaderboard.submissions`; ends when whoever started it does.
 
+With `--isolation` it only prints what the kernel grants a sandbox here, as JSON.
+"""
+
+import json
 import logging
 import os
 import signal
+import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
-from leaderboard.submissions.store import open_store
-from leaderboard.submissions.worker import Worker
+from leaderboard.submissions import confinement
 
 
 def main() -> None:
+    """Do what the command line says."""
+    if "--isolation" in sys.argv[1:]:
+        folder = Path(tempfile.gettempdir())
+        print(json.dumps(confinement.confine(folder, [], confinement.Resources())))
+    else:
+        work()
+
+
+def work() -> None:
     """Work until told to stop, or left alone."""
+    from leaderboard.submissions.store import open_store
+    from leaderboard.submissions.worker import Worker
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     stop, parent = threading.Event(), os.getppid()
     for number in (signal.SIGTERM, signal.SIGINT):

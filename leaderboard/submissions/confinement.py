@@ -165,8 +165,8 @@ def seccomp() -> bool:
     if machine == "x86_64":  # the x32 calls are the same ones under other numbers
         program += [(0x35, 0, 1, 0x40000000), (_RETURN, 0, 0, _REFUSE)]
     for numbers in _CALLS.values():
-        if numbers[column] is not None:
-            program += [(_EQUAL, 0, 1, numbers[column]), (_RETURN, 0, 0, _REFUSE)]
+        if (number := numbers[column]) is not None:
+            program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
     # A thread is a clone with CLONE_THREAD. clone3 has its flags behind a pointer, so it is absent: libc then clones.
     program += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ABSENT)]
     program += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _THREAD)]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -189,7 +189,8 @@ def checked_offer(offer: Offer) -> tuple[Offer, list[Problem]]:
     if paper and not _is_link(paper):
         found("paper", f"The paper is {short(paper)}, not a link.", "Send https://…, or nothing.")
         paper = ""
-    claimed, wrong = {}, {}
+    claimed: dict = {}
+    wrong: dict = {}
     for name, value in (offer.claimed or {}).items():
         good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1 and name in known
         (claimed if good else wrong)[str(name)[:40]] = value
@@ -280,7 +281,7 @@ def queue(store: stores.Store) -> list[Place]:
     return places
 
 
-def as_json(submission: Submission, places: list[Place] = ()) -> dict:
+def as_json(submission: Submission, places: Sequence[Place] = ()) -> dict:
     """Return a receipt as the endpoints give it: everything but what only workers need."""
     values = submission.to_dict()
     for key in ("worker", "lease", "version", "attempts"):

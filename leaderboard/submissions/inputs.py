@@ -58,7 +58,7 @@ def training_repo(dataset: str, folder: Path) -> Path:
     if not path.exists():
         images = [{"bytes": cv2.imencode(".png", image)[1].tobytes(), "path": None} for image in rows.images]
         columns = {"image": images, "label": rows.labels}
-        if rows.groups is not None:
+        if rows.groups is not None and spec.group:
             columns[spec.group] = rows.groups
         with replacing(path) as staged:
             datasets.Dataset.from_dict(columns).to_parquet(staged)

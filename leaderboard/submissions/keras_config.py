@@ -141,10 +141,10 @@ class _Walk:
         self._count_layers(entries)
         first = entries[0] if isinstance(entries[0], dict) else {}
         start = parts.input_layer(first, "The first layer") if first.get("class_name") == "InputLayer" else None
-        if start is None and shapes is None:
+        if start is None and not shapes:
             what = "The Sequential model does not say what it takes: its first layer is no Input."
             raise Refused("input", what, "Begin it with keras.Input((height, width, channels), dtype='uint8').")
-        input_shape, dtype = (start[1], start[2]) if start else (shapes[0], "float32")
+        input_shape, dtype = (start[1], start[2]) if start else ((shapes or [()])[0], "float32")
         if start:
             clean.append(start[0])
             if shapes is not None and shapes != [input_shape]:
@@ -213,7 +213,7 @@ class _Walk:
         return config, (input_shape, dtype, outputs[last])
 
     def _layer(
-        self, entry: object, fed: list[Tensor], depth: int, where: str, reused: bool = False
+        self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool = False
     ) -> tuple[dict, Tensor]:
         """Return a clean layer and its output."""
         name = parts.class_of(entry, where)

@@ -136,8 +136,8 @@ def name_of(value: object, where: str) -> str:
 def input_layer(entry: dict, where: str) -> tuple[dict, Shape, str]:
     """Return a clean InputLayer, its shape and its type."""
     class_of(entry, where)
-    settings = entry.get("config")
-    batch_shape = settings.get("batch_shape") if isinstance(settings, dict) else None
+    settings = config if isinstance(config := entry.get("config"), dict) else {}
+    batch_shape = settings.get("batch_shape")
     shape = batch_shape[1:] if isinstance(batch_shape, list) and batch_shape[:1] == [None] else None
     if not shape or not all(type(n) is int and 0 < n <= LARGEST for n in shape) or math.prod(shape) > LARGEST:
         what = f"{where} takes the shape {short(batch_shape)}."
@@ -170,7 +170,7 @@ def _tensors(value: object, name: str) -> list[tuple[str, int]]:
         inner = value.get("config")
         source = inner.get("keras_history") if isinstance(inner, dict) else None
         well = isinstance(source, list) and len(source) == 3 and isinstance(source[0], str)
-        if not well or type(source[1]) is not int or source[2] != 0:
+        if source is None or not well or type(source[1]) is not int or source[2] != 0:
             raise Refused("graph", f"Layer {short(name)} is fed by nothing.", "Send the file as Keras wrote it.")
         return [(source[0], source[1])]
     if isinstance(value, list):

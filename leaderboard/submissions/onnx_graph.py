@@ -183,8 +183,11 @@ def _check_node(node, constants: dict) -> None:
             raise Refused("onnx-size", f"The node {short(node.name)} asks for {max(sizes):,}.", "Make it smaller.")
     place = SHAPED_BY.get(operator)
     if place is not None and len(node.input) > place and node.input[place] in constants:
-        values = _values(constants[node.input[place]])
-        asked = math.prod(int(n) for n in values if n > 1) if operator != "Pad" else sum(abs(int(n)) for n in values)
+        found = _values(constants[node.input[place]])
+        if found is None:
+            raise Refused("onnx-size", f"The node {short(node.name or operator)} asks for no whole numbers.", EXAMPLE)
+        values = [int(n) for n in found]
+        asked = sum(map(abs, values)) if operator == "Pad" else math.prod(n for n in values if n > 1)
         if asked > LARGEST:
             what = f"The node {short(node.name or operator)} makes {asked:,} values; the most is {LARGEST:,}."
             raise Refused("too-large", what, "Make it smaller.")
@@ -210,7 +213,7 @@ def _input(graph) -> tuple[int, ...]:
     if len(sides) != 4 or sides[0] is not None or not all(sides[1:]):
         what = f"The model takes {short(sides)}, not (any number, height, width, channels)."
         raise Refused("input", what, EXAMPLE)
-    return tuple(sides[1:])
+    return tuple(side for side in sides[1:] if side)
 
 
 def _output(graph) -> int:

@@ -97,6 +97,8 @@ class Box:
                 command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, cwd=self.folder,
                 env=self._environment(), start_new_session=True,
             )  # fmt: skip
+        assert self.process.stdin is not None
+        self.stdin = self.process.stdin
 
     def _environment(self) -> dict[str, str]:
         """Return the few variables that the child needs; none of this process' goes along."""
@@ -134,7 +136,7 @@ class Box:
         self.process.kill()
         self.process.wait()
         with contextlib.suppress(OSError):
-            self.process.stdin.close()
+            self.stdin.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def run(
@@ -166,8 +168,8 @@ class Box:
         if need_isolation:
             check_isolation(isolation)
         with contextlib.suppress(BrokenPipeError):
-            self.process.stdin.write(b"\n")
-            self.process.stdin.flush()
+            self.stdin.write(b"\n")
+            self.stdin.flush()
 
         def done() -> bool:
             progress(self._progress())
@@ -271,7 +273,7 @@ class Box:
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
         parameters = report.parameters
         if job["kind"] != "onnx":
-            parameters = _number(found, "parameters", 1, 10**9)
+            parameters = int(_number(found, "parameters", 1, 10**9))
         training = None
         if job["kind"] == "json":
             training = {
@@ -279,7 +281,7 @@ class Box:
                 "validation_accuracy": _fraction(found, "validation_accuracy"),
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
-        return Outcome(answers, model, int(multiply_adds), int(parameters), training, isolation)
+        return Outcome(answers, model, int(multiply_adds), parameters, training, isolation)
 
 
 def sweep() -> None:

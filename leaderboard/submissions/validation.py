@@ -158,7 +158,7 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
     for name in wanted:
         spec = datasets.get(name)
         try:
-            fitted = keras_config.read(keras_config.retarget(report.config, spec.image_shape, len(spec.labels)))
+            fitted = keras_config.read(keras_config.retarget(report.config, spec.image_shape or (), len(spec.labels)))
         except Refused as error:
             if (report.input_shape, report.output.shape) != (spec.image_shape, (len(spec.labels),)):
                 what = f"Fitted to {name} (images of {spec.image_shape}, {len(spec.labels)} classes): {error}"

@@ -15,6 +15,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from leaderboard import checking, results, snapshot
@@ -135,7 +136,7 @@ class Worker:
                     )
                     submission = self.store.change(
                         submission.id,
-                        lambda s, dataset=dataset, found=found: receipt.measured(s, self.name, dataset, found),
+                        partial(receipt.measured, worker=self.name, dataset=dataset, result=found),
                     )
                 self.store.change(submission.id, lambda s: receipt.finished(s, self.name, stores.now()))
             except Unfit as error:
@@ -160,24 +161,27 @@ class Worker:
     @contextlib.contextmanager
     def _heartbeat(self, wanted: str) -> Iterator[tuple[Callable[[str, float], None], threading.Event]]:
         """Renew the lease while the block lasts; yields how to tell what is done, and whether the lease was lost."""
-        state, lost, over = ["starting", 0.0], threading.Event(), threading.Event()
+        state, lost, over = [("starting", 0.0)], threading.Event(), threading.Event()
 
         def tell(stage: str, progress: float) -> None:
-            state[:] = stage, progress
+            state[0] = stage, progress
+
+        def renewed(now: tuple[str, float], submission: Submission) -> Submission:
+            return receipt.renewed(submission, self.name, stores.now(), self.lease, *now)
 
         def beat() -> None:
-            last, quiet = None, 0.0
+            last: tuple[str, float] | None = None
+            quiet = 0.0
             pause = min(self.lease / 3, 1.0) if isinstance(self.store, stores.LocalStore) else self.lease / 3
             while not over.wait(pause):
                 quiet += pause
-                now = state[0], round(state[1], 2)
+                stage, progress = state[0]
+                now = stage, round(progress, 2)
                 if now == last and quiet < self.lease / 3:
                     continue
                 last, quiet = now, 0.0
                 try:
-                    self.store.change(
-                        wanted, lambda s, now=now: receipt.renewed(s, self.name, stores.now(), self.lease, *now)
-                    )
+                    self.store.change(wanted, partial(renewed, now))
                 except Lost:
                     lost.set()
                     return
@@ -224,14 +228,15 @@ def measured(
     images = inputs.prepare(dataset, worker.cache)
     repo = inputs.training_repo(dataset, worker.cache) if trained else None
     found = []
+
+    def share_of(stage: str, number: int, share: float) -> None:
+        tell(stage, (number + share) / len(seeds))
+
     for number, seed in enumerate(seeds):
         stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
         job = job_of(submission.kind, dataset, images, seed, worker.epochs, repo)
         with worker.box(submission.kind) as box:
-            outcome = box.run(
-                job, content, lambda share, n=number, stage=stage: tell(stage, (n + share) / len(seeds)), cancelled,
-                worker.need_isolation,
-            )  # fmt: skip
+            outcome = box.run(job, content, partial(share_of, stage, number), cancelled, worker.need_isolation)
         found.append(rows.score(seed, outcome, images))
     tell(f"scoring on {dataset}", 1.0)
     result, predictions = rows.row(submission, dataset, found, images)
@@ -256,7 +261,7 @@ def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = 
     return {
         "kind": kind,
         "dataset": dataset,
-        "shape": list(spec.image_shape),
+        "shape": list(spec.image_shape or ()),
         "classes": len(spec.labels),
         "inputs": str(images.path),
         "count": images.count,

@@ -36,8 +36,8 @@ class Axis:
         low, high = low - margin, high + margin
         step = _round_step((high - low) / 4)
         first = math.ceil(low / step)
-        ticks = tuple(n * step for n in range(first, math.floor(high / step) + 1))
-        return cls(title, low, high, ticks, write or "{:g}".format)
+        steps = tuple(n * step for n in range(first, math.floor(high / step) + 1))
+        return cls(title, low, high, steps, write or "{:g}".format)
 
     def reversed(self) -> "Axis":
         """Return this axis running the other way."""

@@ -33,11 +33,12 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
         return message(
             f"{first} was measured on {a['dataset']}, {second} on {b['dataset']}: no sample is common to both."
         )
-    records = [results.read(results.path_of(row["model"], row["dataset"], folder)) for row in (a, b)]
-    if broken := [record.reason for record in records if isinstance(record, Broken)]:
+    found = [results.read(results.path_of(row["model"], row["dataset"], folder)) for row in (a, b)]
+    if broken := [record.reason for record in found if isinstance(record, Broken)]:
         return message(broken[0])
-    answers = [results.predictions(record, folder) for record in records]
-    if None in answers or not np.array_equal(answers[0].labels, answers[1].labels):
+    records = [record for record in found if not isinstance(record, Broken)]
+    answers = [kept for record in records if (kept := results.predictions(record, folder)) is not None]
+    if len(answers) < 2 or not np.array_equal(answers[0].labels, answers[1].labels):
         return message("The answers of one of them are not stored, or are to other test samples.")
     test = mcnemar(answers[0].right, answers[1].right)
     at = address(view="compare", first=first, second=second)

@@ -28,7 +28,7 @@ def _report(report: dict) -> str:
     if writers is None:
         shared = "not known: the mirror does not say who wrote what"
     else:
-        column = f"<code>{esc(spec.group)}</code>"
+        column = f"<code>{esc(spec.group or '')}</code>"
         shared = f"<b>{writers['both']}</b> of {writers['test']} (column {column}; {writers['train']} in training)"
     near = ", ".join(f"<b>{count:,}</b> at {level}" for level, count in report["near"].items())
     pairs = [

@@ -116,7 +116,7 @@ def _use(result: Result) -> str:
 
 def _sent(result: Result) -> str:
     """Return who sent a submission, and how it is measured again."""
-    sent = result.submission
+    sent = result.submission or {}
     link = f'<a href="{esc(sent["paper"])}" rel="nofollow noopener ugc">{esc(sent["paper"])}</a>'
     pairs = [
         ("Sent by", esc(sent["user"])),

@@ -39,10 +39,10 @@ def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:
     counts, edges = np.histogram(values, BINS, (low, 1.0))
     shares = 100 * counts / len(values)
     xs = 100 * np.repeat(edges, 2)
-    ys = np.concatenate([[0], np.repeat(shares, 2), [0]])
+    ys = np.concatenate([[0], np.repeat(shares, 2), [0]]).tolist()
     x = replace(Axis.over("probability of the likeliest class, %", [100 * low, 100]), low=100 * low, high=100)
     y = replace(Axis.over(f"{len(values):,} {said} answers, %: {100 * values.mean():.2f}% sure on average", ys), low=0)
-    return plot(x, y, [Line(xs, ys, f"area {css}")], css="low")
+    return plot(x, y, [Line(xs.tolist(), ys, f"area {css}")], css="low")
 
 
 def _dont_know(answers: Predictions, report: Report | None) -> str:

@@ -94,7 +94,7 @@ def tab() -> Places:
         if not (id or "").strip():
             return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
         try:
-            submission = store.get(id.strip())
+            submission = store.get((id or "").strip())
             where = next((p for p in desk.queue(store) if p.submission.id == submission.id), None)
         except ZooError as error:
             return {page: receipts.missing(str(error)), timer: gr.Timer(active=False)}

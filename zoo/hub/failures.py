@@ -66,9 +66,9 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
                 raise
             wait = next(waits, None) if _may_pass(cause) else None
             if wait is None:
-                raise _as_zoo_error(cause, about) from error
+                raise as_zoo_error(cause, about) from error
             wait = max(wait, _asked_to_wait(cause))
-            log.warning("%s: %s; trying again in %.1f s", about, _reason(cause), wait)
+            log.warning("%s: %s; trying again in %.1f s", about, reason_of(cause), wait)
             time.sleep(wait)
 
 
@@ -84,11 +84,12 @@ def _hub_error(error: BaseException) -> BaseException | None:
     from huggingface_hub.utils import httpx
 
     telling = (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled, HFValidationError, json.JSONDecodeError)
-    chain, link = [], error
+    chain: list[BaseException] = []
+    link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    found = [link for link in chain if isinstance(link, telling)]
+    found = [one for one in chain if isinstance(one, telling)]
     if isinstance(error, IncompleteSnapshotError) and not (found and _may_pass(found[0])):
         return error
     if found:
@@ -123,7 +124,7 @@ def _asked_to_wait(error: BaseException) -> float:
     return float(asked) if asked.isdigit() else 0.0
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Say what happened in a few words, without anything that looks like a token."""
     status, said = _status(error), getattr(error, "server_message", None)
     if status is not None:
@@ -134,7 +135,7 @@ def _reason(error: BaseException) -> str:
     return re.sub(r"hf_\w{4,}", "hf_…", text).rstrip(".")
 
 
-def _as_zoo_error(error: BaseException, about: str) -> ZooError:
+def as_zoo_error(error: BaseException, about: str) -> ZooError:
     from huggingface_hub.errors import (
         HFValidationError,
         IncompleteSnapshotError,
@@ -144,7 +145,7 @@ def _as_zoo_error(error: BaseException, about: str) -> ZooError:
     )
     from huggingface_hub.utils import httpx
 
-    status, reason = _status(error), _reason(error)
+    status, reason = _status(error), reason_of(error)
     if isinstance(error, RepositoryNotFoundError):
         return NoSuchRepo(f"The Hub has no repo {about}, or none that may be seen with the token that is set.")
     if isinstance(error, RevisionNotFoundError):

@@ -106,11 +106,11 @@ def _rows(model: "keras.Model") -> list[dict]:
             row = place[sources[0]]
             if words := _words(layer):
                 rows[row]["text"] += f", {words}"
-            rows[row]["parameters"] += layer.count_params()
+            rows[row]["parameters"] += _parameters(layer)
         else:
             row = len(rows)
             reads = [place[source] for source in sources]
-            rows.append({"text": _words(layer) or kind, "kind": _kind(layer), "parameters": layer.count_params(),
+            rows.append({"text": _words(layer) or kind, "kind": _kind(layer), "parameters": _parameters(layer),
                          "sources": reads})  # fmt: skip
         rows[row]["shape"] = [int(n) for n in _shape(layer) if n is not None]
         place[layer.name], tip[row] = row, layer.name
@@ -118,9 +118,9 @@ def _rows(model: "keras.Model") -> list[dict]:
 
 
 def _graph(model: "keras.Model") -> Iterator[tuple["keras.Layer", list[str]]]:
-    """Yield every layer with the names of those that it reads."""
+    """Yield every layer, and every bare operation, with the names of those that it reads."""
     said = {entry["config"]["name"]: entry for entry in model.get_config()["layers"]}
-    for layer in model.layers:
+    for layer in model.operations:
         yield layer, list(dict.fromkeys(_histories(said[layer.name]["inbound_nodes"])))
 
 
@@ -139,7 +139,8 @@ def _histories(value) -> Iterator[str]:
 
 def _folded(rows: list[dict]) -> list[dict]:
     """Put the rows between two changes of the picture's size into one."""
-    out, group = [], []
+    out: list[dict] = []
+    group: list[dict] = []
 
     def close() -> None:
         if len(group) == 1:
@@ -159,6 +160,10 @@ def _folded(rows: list[dict]) -> list[dict]:
     close()
     out[0]["sources"] = []
     return out
+
+
+def _parameters(layer: "keras.Layer") -> int:
+    return layer.count_params() if isinstance(layer, _keras.Layer) else 0
 
 
 def _shape(layer: "keras.Layer") -> tuple:

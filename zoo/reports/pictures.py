@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.cards import in_line
+from zoo.errors import ZooError
 from zoo.reports.inside import Inside, Pictures, mosaic
 from zoo.reports.style import BLUE, GREY, ORANGE, PALE, WIDE, new_figure
 
@@ -66,6 +67,8 @@ def filters(layers: Sequence[Pictures], title: str) -> "Figure":
 
 def maps(inside: Inside, title: str) -> "Figure":
     """Draw what the layers make of an example, which stands first; each map in its own range, bright is strong."""
+    if inside.example is None:
+        raise ZooError(f"{title}: nothing was looked at, so there are no maps to draw.")
     example = Pictures("the example", inside.example[None], 12)
     layers = [example, *inside.maps]
     return _mosaics(layers, title, cmap="gray", vmin=0, vmax=255)

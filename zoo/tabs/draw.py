@@ -191,7 +191,8 @@ def _strokes(sketch: object) -> dict:
 
 def picture_of(image: object) -> np.ndarray:
     """An uploaded file or a data URI as pixels; never a path that a client made up."""
-    if is_file_obj_with_meta(image):  # Gradio has checked that such a file lies in its own upload folder
+    # Gradio has checked that such a file lies in its own upload folder.
+    if isinstance(image, dict) and is_file_obj_with_meta(image):
         return pixels(Path(image["path"]))
     if isinstance(image, str) and image.startswith("data:image/"):
         return pixels(_bytes(image))

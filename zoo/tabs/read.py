@@ -136,16 +136,16 @@ def read(image: dict | str, model: str | None = None) -> dict:
     Returns:
         {"model", "text" (lines of labels, "?" where the network is not sure), "glyphs"}; each glyph is {"box": [x, y,
         width, height] as fractions of the picture, "line", "label", "confidence" (0 to 1), "sure"}. A network of pages
-        finds no glyphs: "text" is its label, and "votes" how many patches of the page chose each.
+        finds no glyphs: "text" is its label, "?" where it knows the hand of none, and "votes" how many views of the
+        page chose each.
     """
     try:
         name = model or draw.first_choice()[0]
         if draw.predictor_of(name).view is not None:
             found = vote(draw.picture_of(image), name)
-            label = found.labels[int(found.probabilities.argmax())]
             return {
                 "model": name,
-                "text": label,
+                "text": found.label,
                 "glyphs": [],
                 "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
             }
@@ -211,35 +211,43 @@ def read_page(picture: object, model: str, name: str = "") -> Page:
 
 @dataclass(frozen=True)
 class Votes:
-    """What a network of pages makes of one: its labels, their pooled probabilities, and how many patches chose each."""
+    """What a network of pages makes of one: its labels, their pooled probabilities, and how many views chose each."""
 
     name: str
     labels: tuple[str, ...]
     probabilities: np.ndarray  # float32 (classes,)
     votes: np.ndarray  # int64 (classes,)
+    threshold: float  # the least probability at which the likeliest label is believed
+
+    @property
+    def label(self) -> str:
+        """The likeliest label; `UNSURE` where the page is by none of them, or too little of it is seen."""
+        best = int(self.probabilities.argmax())
+        return self.labels[best] if self.probabilities[best] >= self.threshold else UNSURE
 
 
 def vote(picture: object, model: str, name: str = "") -> Votes:
-    """Show a page to a network of pages, patch by patch."""
+    """Show a page to a network of pages, view by view."""
     predictor = draw.predictor_of(model)
     page = cv2.cvtColor(np.ascontiguousarray(pixels(picture, PAGE_SIDE)[..., :3]), cv2.COLOR_RGB2GRAY)
     each = predictor.classify(predictor.view.views(page))
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
-    return Votes(name, predictor.labels, predictor.view.pool(each), votes)
+    return Votes(name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
 
 
 def render_votes(found: Votes) -> str:
-    """Return the three likeliest labels of a page as HTML, with the votes of its patches."""
+    """Return the three likeliest labels of a page as HTML, with the votes of its patches where it is seen in some."""
     best = np.argsort(-found.probabilities, kind="stable")[:3]
     bars = "".join(
-        f"<li><b>{html.escape(found.labels[i])}</b><span>{draw.percent(found.probabilities[i])}, "
-        f"{found.votes[i]} of {found.votes.sum()} patches</span></li>"
+        f"<li><b>{html.escape(found.labels[i])}</b><span>{draw.percent(found.probabilities[i])}"
+        f"{f', {found.votes[i]} of {found.votes.sum()} patches' if found.votes.sum() > 1 else ''}</span></li>"
         for i in best
     )
-    label = html.escape(found.labels[best[0]])
+    label = html.escape(found.label)
+    said = "none of these" if found.label == UNSURE else label
     return (
         f'<article class="page" data-text="{label}"><h3>{html.escape(found.name)}<span>a whole page</span></h3>'
-        f'<p class="said">{label}</p><ol class="votes">{bars}</ol></article>'
+        f'<p class="said">{said}</p><ol class="votes">{bars}</ol></article>'
     )
 
 

@@ -1,0 +1,78 @@
+"""The documentation as a whole: it builds without a warning, names what is there, and asks nobody else for anything."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from conftest import ROOT
+
+PAGES = sorted((ROOT / "docs").rglob("*.md"))
+AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+
+
+def test_the_site_builds_strictly_and_loads_nothing_from_elsewhere(checkout):
+    command = [Path(sys.executable).parent / "zensical", "build", "--strict"]
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, timeout=300)
+    said = done.stdout + done.stderr
+    assert done.returncode == 0, said
+    assert "griffe: " not in said  # a docstring that does not fit its function
+    pages = {
+        path.relative_to(checkout / "site").as_posix(): path.read_text() for path in checkout.glob("site/**/*.html")
+    }
+    assert {page.relative_to(ROOT / "docs").with_suffix(".html").as_posix() for page in PAGES} <= pages.keys()
+    assert 'id="zoo.load_predictor"' in pages["api/zoo.html"]
+    for name, page in pages.items():
+        assert not re.findall(r'<(?:script|img|iframe)[^>]*\ssrc="?https?:|<link[^>]*stylesheet[^>]*https?:', page), (
+            name
+        )
+
+
+def test_every_page_has_its_place_in_the_navigation():
+    listed = re.findall(r"[\w/]+\.md", (ROOT / "mkdocs.yml").read_text().partition("nav:")[2])
+    assert sorted(listed) == [page.relative_to(ROOT / "docs").as_posix() for page in PAGES]
+
+
+@pytest.mark.parametrize("page", AT_THE_TOP, ids=lambda path: path.name)
+def test_what_is_linked_is_there(page):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
+def test_the_first_lines_of_python_run(page):
+    block = re.search(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    exec(compile(block[1], page, "exec"), scope := {})
+    assert scope["predictor"].name == "lenet5.mnist"
+
+
+def test_the_container_holds_what_the_demo_runs():
+    """It is not built here: what it copies is there and not kept from the builder, and it starts what `make` does."""
+    said = (ROOT / "Containerfile").read_text(encoding="utf-8")
+    copied = [line.split()[-2] for line in said.splitlines() if line.startswith("COPY")]
+    sent = {line[1:] for line in (ROOT / ".containerignore").read_text().splitlines() if line.startswith("!")}
+    assert sent == set(copied)
+    assert all((ROOT / path).exists() for path in copied)
+    assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
+    program = re.search(r'^CMD \["python", "(.*)"\]', said, re.MULTILINE)[1]
+    workers = re.search(r"ZOO_WORKERS=(\d)", said)[1]
+    assert f"ZOO_WORKERS={workers} $(BIN)/python {program}" in (ROOT / "Makefile").read_text()
+    front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---")[1])
+    assert f"FROM python:{front['python_version']}-slim" in said
+    checked = re.search(r'CMD \["python", "-c", "(.*)"\]', said)[1]
+    compile(checked, "healthcheck", "exec")
+    assert "USER zoo" in said.partition("\nCMD")[0]
+
+
+def test_licence_and_citation_say_what_the_package_says():
+    licence = (ROOT / "LICENSE").read_text()
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    project = (ROOT / "pyproject.toml").read_text()
+    import zoo
+
+    assert "Apache License" in licence
+    assert f'license = "{citation["license"]}"' in project
+    assert citation["version"] == zoo.__version__
+    assert f"## {zoo.__version__}" in (ROOT / "CHANGELOG.md").read_text()

@@ -1,0 +1,97 @@
+"""`python -m zoo`: green where the demo runs, and a piece of advice for everything that is not there."""
+
+import json
+import os
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from hub_server import Account
+
+from zoo import __main__, selfcheck
+
+HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "sklearn", "gradio"}
+
+
+def test_a_machine_without_data_hub_and_browser_is_green_with_advice():
+    """As after `make demo` on a fresh machine; nothing heavy is imported."""
+    code = (
+        f"import sys; from zoo import __main__ as main; s = main.main(); print({HEAVY} & set(sys.modules)); sys.exit(s)"
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ZOO_")}
+    environment |= {"HF_HUB_OFFLINE": "1", "PATH": "/nowhere", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", code, "--json"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report, imported = done.stdout.rstrip().rsplit("\n", 1)
+    report = json.loads(report)
+    assert {"zoo", "python", "keras", "onnxruntime", "gradio", "on"} <= set(report["versions"])
+    found = {one["subject"]: one for one in report["findings"]}
+    assert {one["subject"] for one in found.values() if one["state"] == "note"} >= {"data: mnist", "Hub", "browser"}
+    assert all(one["advice"] for one in found.values() if one["state"] != "ok")
+    assert found["data: optdigits"]["says"] == "bundled with scikit-learn"
+    assert found["serving"]["says"].startswith("lenet5.mnist reads a drawn 7 on onnxruntime")
+    assert found["sandbox"]["says"].startswith("network ")
+    assert imported == "set()"
+
+
+def test_what_breaks_the_demo_is_status_1(tmp_path, monkeypatch, capsys):
+    (tmp_path / "requirements.txt").write_text(
+        f"# What serves\nnumpy<1\nnonesuch~=1.0\n\n{selfcheck.TRAINING}\nneither~=2.0\n"
+    )
+    monkeypatch.setattr(selfcheck, "ROOT", tmp_path)
+    serving, training = selfcheck.packages()
+    assert serving.says == f"numpy is {np.__version__}, expected <1; nonesuch is not installed"
+    assert (serving.state, training.state) == ("problem", "note")
+    monkeypatch.setattr(selfcheck, "SHIPPED", "lenet5.nonesuch")
+    assert selfcheck.serving().state == "problem"
+    monkeypatch.setattr(selfcheck, "findings", lambda thorough: iter([serving, training]))
+    monkeypatch.setattr(sys, "argv", ["zoo"])
+    assert __main__.main() == 1
+    said = capsys.readouterr().out
+    assert "✗ packages that serve: numpy is" in said
+    assert "-> python -m pip install -r requirements.txt" in said
+    assert "The demo will not run: 1 to mend." in said
+
+
+def test_folders_that_are_not_there_are_named(tmp_path, monkeypatch):
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path))
+    monkeypatch.setenv("ZOO_MODELS", str(tmp_path / "nowhere"))
+    assert [(one.subject, one.state) for one in selfcheck.folders()] == [("ZOO_MODELS", "note")]
+    assert {one.state for one in selfcheck.datasets(False) if one.subject != "data: optdigits"} == {"note"}
+
+
+def test_a_thorough_look_finds_data_that_is_not_the_boards(make_repo):
+    image = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+    make_repo({split: {"image": [image] * 200, "label": [n % 10 for n in range(200)]} for split in ("train", "test")})
+    found = {one.subject: one for one in selfcheck.datasets(thorough=True)}
+    assert found["data: optdigits"].state == "note"
+    assert "is not the optdigits that the records were measured on" in found["data: optdigits"].says
+
+
+def test_a_thorough_look_reads_the_bundled_data(monkeypatch):
+    monkeypatch.delenv("ZOO_DATASETS", raising=False)
+    found = {one.subject: one for one in selfcheck.datasets(thorough=True)}
+    assert found["data: optdigits"].says == "bundled, 1,437 + 360 samples, fingerprints right"
+
+
+@pytest.mark.parametrize(
+    ("token", "namespace", "state", "says"),
+    [
+        (None, None, "note", "reachable, no token; namespace handwriting-zoo"),
+        ("hf_OfAnn", None, "note", "reachable as ann; namespace handwriting-zoo"),
+        ("hf_OfAnn", "ann", "ok", "reachable as ann; namespace ann"),
+        ("hf_OfNobody", "ann", "note", "does not accept the token"),
+    ],
+)
+def test_the_hub_says_who_this_is(hub, monkeypatch, token, namespace, state, says):
+    hub.tokens["hf_OfAnn"] = Account("ann", "read")
+    for name, value in (("HF_TOKEN", token), ("ZOO_NAMESPACE", namespace)):
+        monkeypatch.setenv(name, value) if value else monkeypatch.delenv(name, raising=False)
+    finding = selfcheck.hub()
+    assert finding.state == state
+    assert says in finding.says
+    assert "hf_Of" not in finding.says

@@ -1,0 +1,120 @@
+"""Writers: ruled lines that go, descriptors that stay, and a network that is fitted, not trained."""
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+import pytest
+
+from leaderboard import reporting
+from zoo import data, fitted, keypoints, rules, training, views
+from zoo.architectures import rootsift_vlad
+from zoo.export import export
+from zoo.predictor import Predictor
+
+FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
+WORDS = ("quick", "brown", "foxes", "jump", "over", "lazy", "dogs", "while", "zebras", "pack", "my", "box", "with")
+
+
+@dataclass(frozen=True)
+class SmallKeypoints(keypoints.Keypoints):
+    """Of pages with lines of 30 pixels."""
+
+    most: int = 300
+    strip: int = 90
+    step: int = 30
+
+
+VIEW = SmallKeypoints()
+
+
+def page(writer: int, seed: int, lines: int = 6, ruled: bool = True) -> np.ndarray:
+    """Lines of words in one writer's hand on ruled paper, uint8 (30 * lines, 420)."""
+    rng, sheet = np.random.default_rng([writer, seed]), np.full((30 * lines, 420), 255, np.uint8)
+    for line in range(lines):
+        bottom = 30 * line + 21
+        text = " ".join(rng.choice(WORDS, 5))
+        cv2.putText(sheet, text, (4, bottom), FONTS[writer], 0.6, 0, 1 + (writer == 0), cv2.LINE_8)
+        if ruled:
+            cv2.line(sheet, (0, bottom + 3), (419, bottom + 5), 0, 1)
+    return np.where(sheet < 160, np.uint8(0), np.uint8(255))  # OpenCV smooths its letters
+
+
+def test_ruled_lines_go_and_what_crosses_them_stays():
+    with_lines, without = page(1, 0), page(1, 0, ruled=False)
+    found = rules.find_rules(255 - with_lines)
+    assert len(found) == 6
+    assert sorted(float(np.polyval(rule, 210)) for rule in found) == pytest.approx(np.arange(25, 180, 30), abs=1.5)
+    ink, cleaned = without == 0, rules.without_rules(with_lines) == 0
+    assert (ink & cleaned).sum() > 0.97 * ink.sum()
+    assert (cleaned & ~ink).sum() < 0.03 * ink.sum()
+
+
+@pytest.mark.parametrize("blank", [np.full((50, 80), 255, np.uint8), np.zeros((50, 80), np.uint8)])
+def test_an_empty_page_has_no_rules_and_no_descriptors(blank):
+    assert (rules.without_rules(blank) == 255).all()
+    assert not VIEW.views(blank).any()
+
+
+def test_a_page_is_a_bag_of_upright_descriptors():
+    sheet = page(2, 1)
+    (whole,) = VIEW.views(sheet)
+    assert whole.shape == VIEW.input_shape == (300, 128, 1)
+    assert np.array_equal(whole, VIEW.views(sheet[..., None])[0])
+    assert len(VIEW.strips(sheet)) == 4
+    turned = VIEW.views(cv2.rotate(sheet, cv2.ROTATE_90_CLOCKWISE))[0]
+    assert np.abs(whole.astype(float).mean(axis=0) - turned.astype(float).mean(axis=0)).max() > 3  # which way matters
+    real = keypoints.Keypoints(step=100)
+    assert views.from_dict(real.to_dict()) == real
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A network fitted to one page of each of three writers, and its published folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        labels = np.arange(3)
+        split = data.Split(tuple(page(writer, 0)[..., None] for writer in labels), labels, None, "t")
+        spec = replace(data.get("pages70"), labels=("01", "02", "03"))
+        patch.setattr(data, "DATASETS", {**data.DATASETS, "pages70": spec})
+        patch.setattr(data, "load", lambda name, which: split)
+        patch.setitem(views.KINDS, "keypoints", SmallKeypoints)
+        patch.setattr(rootsift_vlad, "CENTRES", 8)
+        patch.setattr(fitted, "HELD_OUT", 2)
+        folder = tmp_path_factory.mktemp("runs")
+        run = training.train(training.plan("rootsift_vlad", "pages70"), folder)
+        yield run, export(run, folder / "export")
+
+
+def test_a_fitted_network_is_served_like_any_other(run):
+    done, folder = run
+    predictor = Predictor.load(folder)
+    assert predictor.view == VIEW
+    answers = predictor([page(writer, seed, lines=3) for writer in range(3) for seed in (7, 8)])
+    assert answers.argmax(axis=1).tolist() == [0, 0, 1, 1, 2, 2]
+    np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
+    assert done.history["validation"]["accuracy"] == 1
+    assert done.history["samples"] == {"train": 12, "validation": 6}
+
+
+def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
+    done, folder = run
+    held_out = done.history["held_out"]
+    sure, right = np.array(held_out["confidence"]), np.array(held_out["right"])
+    assert len(sure) == 12
+    assert right.tolist() == [True] * 6 + [False] * 6
+    assert sure[right].mean() > sure[~right].mean()
+    example, found = reporting._validated(Predictor.load(folder), done.history)
+    assert example is None
+    assert found["samples"] == 12
+    assert 0 < found["threshold"] <= 1
+
+
+def test_fitting_again_gives_the_same_weights(run, tmp_path):
+    model = training.build(run[0].job)
+    model.load_weights(run[0].weights)
+    images = np.stack([VIEW.views(page(writer, 0))[0] for writer in range(3)])
+    first = rootsift_vlad._outputs(model, images)
+    pages = data.load("pages70", "train")
+    strips = np.concatenate([VIEW.strips(sheet) for sheet in pages.images])
+    rootsift_vlad.fit(model, strips, np.repeat(pages.labels, 4), seed=0)
+    np.testing.assert_allclose(rootsift_vlad._outputs(model, images), first, atol=1e-4)

@@ -1,0 +1,30 @@
+"""Who somebody is on the Hub."""
+
+from zoo.errors import ZooError
+from zoo.hub.failures import as_zoo_error, reason_of
+
+
+def account(patience: float = 3.0) -> str | None:
+    """Return whose token is used on the Hub, as the Hub says; None where there is no token.
+
+    Args:
+        patience: seconds.
+
+    Raises:
+        ZooError: the Hub cannot be reached, or does not know the token.
+    """
+    from huggingface_hub import constants, get_token
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+    from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status, httpx
+
+    known = get_token() is not None
+    address = f"{constants.ENDPOINT}/api/{'whoami-v2' if known else 'models?limit=1'}"
+    try:
+        answer = get_session().get(address, headers=build_hf_headers(), timeout=patience)
+        if known:  # to anybody, any answer will do
+            hf_raise_for_status(answer)
+    except HfHubHTTPError as error:
+        raise as_zoo_error(error, constants.ENDPOINT) from error
+    except (OfflineModeIsEnabled, httpx.TransportError) as error:
+        raise ZooError(f"The Hub cannot be reached ({reason_of(error)}).") from error
+    return answer.json()["name"] if known else None
