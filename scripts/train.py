@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cli
 import datasets
-from train_all import Bars
+from bars import Bars
 
 from leaderboard import recording
 from zoo import backend, crossvalidation, data, fitting, ink, pictures, registry, samples, training, transfer, userdata

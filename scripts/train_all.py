@@ -3,6 +3,8 @@
     python scripts/train_all.py                                  every registered pair, and what the documents claim
     python scripts/train_all.py --only lenet5.ahdd,hdr_cnn.mnist  these
     python scripts/train_all.py --only lenet5.mnist --epochs 1 --seeds 1
+    python scripts/train_all.py --executor ray                   as many at a time as there are processors
+    python scripts/train_all.py --executor ray --address head:6379 --gpus-per-job 0.25    on a cluster
 
 It may be stopped at any moment: the same command goes on where it stopped, and what is finished is not repeated. Where
 records or the board's kept table are missing, it writes them anew from the finished runs.
@@ -12,16 +14,18 @@ import argparse
 import logging
 import shutil
 import sys
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import cli
-from rich.console import Console
-from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from bars import TaskBars
 
 from leaderboard import recording, reporting, results, snapshot
 from leaderboard.claims import claims
-from zoo import backend, data, registry, training
+from leaderboard.jobs import costs as run_costs
+from leaderboard.jobs import task_of
+from zoo import backend, data, executors, registry, training
 from zoo.files import replacing
 from zoo.settings import PRETRAINED
 
@@ -61,10 +65,20 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--ship", action="store_true", help="put the chosen model into zoo/pretrained")
     parser.add_argument("--deterministic", action="store_true", help="bit-equal on the same machine, but slower")
+    workers = parser.add_argument_group("where it runs")
+    workers.add_argument("--executor", choices=executors.EXECUTORS, default="local", help="default: this process")
+    workers.add_argument("--address", help="of a running Ray, host:port or auto (default: one is started here)")
+    workers.add_argument("--workers", type=int, help="runs at a time (default: as many as there is room for)")
+    workers.add_argument("--cpus-per-job", type=int, help="processors of a run (default: here, a fair share of them)")
+    workers.add_argument("--gpus-per-job", type=float, default=0.0, help="0.25 lets four runs share a GPU")
+    workers.add_argument("--attempts", type=int, help="how often a run is begun (default: 1, on Ray 3)")
+    workers.add_argument("--devices", type=int, help="GPUs that share every batch of one network (JAX, TensorFlow)")
     arguments = parser.parse_args()
-    for option in ("seeds", "epochs"):
+    for option in ("seeds", "epochs", "devices", "workers", "cpus_per_job", "attempts"):
         if (value := getattr(arguments, option)) is not None and value < 1:
-            parser.error(f"--{option} should be at least 1, not {value}")
+            parser.error(f"--{option.replace('_', '-')} should be at least 1, not {value}")
+    if arguments.gpus_per_job < 0:
+        parser.error(f"--gpus-per-job should be a share of a GPU, at least 0, not {arguments.gpus_per_job:g}")
     return arguments
 
 
@@ -84,65 +98,52 @@ def plan_pair(name: str, arguments: argparse.Namespace) -> list[training.Job]:
     pair = registry.ModelName.parse(name)
     seeds = arguments.seeds or registry.get(pair.architecture).seeds
     recipe = pair.recipe if pair.recipe != "zoo" else arguments.recipe or "zoo"
-    plan = training.plan
-    return [plan(pair.architecture, pair.dataset, recipe, seed=n, epochs=arguments.epochs) for n in range(seeds)]
+    job = training.plan(pair.architecture, pair.dataset, recipe, epochs=arguments.epochs)
+    job = replace(job, recipe=replace(job.recipe, devices=arguments.devices))
+    return [replace(job, seed=n) for n in range(seeds)]
 
 
-def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> dict[str, Exception]:
-    """Train and publish pair by pair; return what failed. One that fails does not stop the others."""
+def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> dict[str, str]:
+    """Train every run and publish every pair; return what failed, and why. One that fails does not stop the others."""
+    jobs = [job for pair in pairs for job in pair]
+    if arguments.executor == "local":
+        costs = [float(job.recipe.epochs) for job in jobs]  # for the bar alone: they keep their order
+    else:
+        costs = run_costs(jobs, results.read_all(arguments.records))
+    tasks = [task_of(job, arguments.runs, arguments.deterministic, cost) for job, cost in zip(jobs, costs, strict=True)]
+    pair_of = {task.name: job.model for task, job in zip(tasks, jobs, strict=True)}
+    waiting = {pair[0].model: list(pair) for pair in pairs}
+    missing = Counter(pair_of.values())
     failed = {}
-    with Bars(total=sum(map(len, pairs))) as bars:
-        for jobs in pairs:
-            model = jobs[0].model
-            try:
-                runs = [training.train(job, arguments.runs, bars.start(f"{model} seed {job.seed}")) for job in jobs]
-                bars.start(f"{model} export and evaluation")
-                publish(runs, arguments)
-            except Exception as error:
-                log.exception("%s failed", model)
-                failed[model] = error
-            bars.finish(len(jobs))
+    with executor(arguments) as workers, TaskBars(tasks) as bars:
+        for outcome in workers.run(tasks, bars.tell):
+            name, model = outcome.task.name, pair_of[outcome.task.name]
+            bars.finish(name)
+            missing[model] -= 1
+            if outcome.problem:
+                failed[name] = outcome.problem
+            elif len(outcome.attempts) > 1:
+                log.info("%s succeeded at attempt %d", name, len(outcome.attempts))
+            if missing[model] == 0 and not any(pair_of[other] == model for other in failed if other in pair_of):
+                try:
+                    publish([training.Run.read(job.folder(arguments.runs)) for job in waiting[model]], arguments)
+                except Exception as error:
+                    log.exception("%s failed", model)
+                    failed[model] = str(error)
     return failed
 
 
-class Bars:
-    """A progress bar for the run at hand and one for all, with the log above them."""
-
-    def __init__(self, total: int):
-        console = Console()
-        columns = TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:>3.0f}%")
-        self.progress = Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn(), console=console)
-        self.everything = self.progress.add_task("all runs", total=total)
-        self.current = self.progress.add_task("")
-        self.finished = self.started = 0
-        cli.show_log(RichHandler(console=console, show_path=False))
-
-    def __enter__(self) -> "Bars":
-        self.progress.start()
-        return self
-
-    def __exit__(self, *error) -> None:
-        self.progress.stop()
-
-    def start(self, description: str) -> training.Progress:
-        """Show what begins; return the function that tells which share of it is done."""
-        before = self.finished + self.started
-        self.started += 1
-        self.progress.reset(self.current, description=description, total=1.0)
-        self.progress.update(self.everything, completed=before)
-
-        def tell(share: float) -> None:
-            self.progress.update(self.current, completed=share)
-            self.progress.update(self.everything, completed=before + share)
-
-        return tell
-
-    def finish(self, runs: int) -> None:
-        """Count a pair's runs as done, whatever became of them."""
-        self.finished += runs
-        self.started = 0
-        self.progress.update(self.everything, completed=self.finished)
-        self.progress.update(self.current, completed=1.0)
+def executor(arguments: argparse.Namespace) -> executors.Executor:
+    """Return what runs the jobs."""
+    return executors.opened(
+        arguments.executor,
+        address=arguments.address,
+        workers=arguments.workers,
+        cpus_per_job=arguments.cpus_per_job,
+        gpus_per_job=arguments.gpus_per_job,
+        attempts=arguments.attempts or (3 if arguments.executor == "ray" else 1),
+        shared=arguments.runs,
+    )
 
 
 def publish(runs: list[training.Run], arguments: argparse.Namespace) -> None:

@@ -4,9 +4,11 @@
 for a framework (importing TensorFlow takes 4 to 8 s and 870 MB).
 """
 
+import contextlib
 import importlib
 import importlib.util
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -67,6 +69,42 @@ def batches(images: np.ndarray, targets: np.ndarray, size: int):
     options = tensorflow.data.Options()
     options.autotune.enabled = False
     return {"x": tensorflow.data.Dataset.from_tensor_slices((images, targets)).batch(size).with_options(options)}
+
+
+def devices() -> list[str]:
+    """Return the devices that Keras computes on, accelerators first."""
+    return sorted(import_keras().distribution.list_devices(), key=lambda name: "cpu" in name.lower())
+
+
+@contextlib.contextmanager
+def shared_among(count: int | None) -> Iterator[None]:
+    """Let networks that are built and trained meanwhile share every batch among the first `count` devices.
+
+    Each device holds all weights and takes its part of a batch: `keras.distribution` on JAX, `tf.distribute` on
+    TensorFlow. ZooError where there are fewer devices, or on another backend.
+    """
+    if count in (None, 1):
+        yield
+        return
+    name, found = import_keras().backend.backend(), devices()
+    accelerators = [device for device in found if "cpu" not in device.lower()] or found
+    if len(accelerators) < count:
+        raise ZooError(f"The recipe is for {count} devices and there are {len(accelerators)}: {', '.join(found)}.")
+    if name == "jax":
+        distribution = import_keras().distribution
+        before = distribution.distribution()
+        distribution.set_distribution(distribution.DataParallel(devices=accelerators[:count]))
+        try:
+            yield
+        finally:
+            distribution.set_distribution(before)
+    elif name == "tensorflow":
+        import tensorflow
+
+        with tensorflow.distribute.MirroredStrategy(accelerators[:count]).scope():
+            yield
+    else:
+        raise ZooError(f"Several devices for one network need KERAS_BACKEND=jax or tensorflow, not {name}.")
 
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ import hashlib
 import os
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -249,6 +249,30 @@ def load(name: str, split: str = "train") -> Split:
         return source
     held_out = _validation_rows(spec, source)
     return source.take(held_out if split == "validation" else ~held_out)
+
+
+def stream(name: str, split: str = "test", batch: int = 2000) -> Iterator[Split]:
+    """Yield a source split in parts of `batch` samples, each with an empty fingerprint: one part at a time is held.
+
+    Args:
+        name: a key of `DATASETS` or a user's dataset.
+        split: "train" (with the validation samples) or "test".
+        batch: samples a part, at least 1; the last part may have fewer.
+
+    Raises:
+        UnknownName, DataError: as `load`.
+    """
+    spec = get(name)
+    if split not in ("train", "test"):
+        raise UnknownName("source split", split, ("train", "test"))
+    if location := _location(spec):
+        for images, labels, groups in repos.stream(spec, split, location, batch):
+            yield Split(images, labels, groups, "")
+        return
+    whole = _load_source(name, split, location)
+    for start in range(0, len(whole), batch):
+        rows = slice(start, start + batch)
+        yield Split(whole.images[rows], whole.labels[rows], None, "")
 
 
 def _load_fold(spec: DatasetSpec, split: str) -> Split:

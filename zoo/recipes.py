@@ -67,6 +67,7 @@ class Recipe:
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
     fine_tuning: FineTuning | None = None  # None: everything learns from the start
     views: int | None = None  # samples of an epoch, where a page is seen in patches
+    devices: int | None = None  # that share every batch, each with all weights; None: one
     validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
 
     def to_dict(self) -> dict:

@@ -29,8 +29,33 @@ def read(spec: "DatasetSpec", split: str, location: str):
     Raises:
         DataError: it cannot be read, lacks a column, or a row of it is broken; names the file and the row.
     """
-    table = read_table(spec, split, location)
-    row_name = functools.partial(_row_name, location, split)
+    return _arrays(spec, read_table(spec, split, location), functools.partial(_row_name, location, split))
+
+
+def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
+    """Yield a split's images, labels and groups in parts of `batch` rows, as `read` returns them all at once.
+
+    Nothing else of it is held in memory, nor kept in the cache of `datasets`.
+    """
+    import datasets
+
+    try:
+        rows = datasets.load_dataset(location, split=split, streaming=True).with_format("arrow")
+        for number, table in enumerate(rows.iter(batch_size=batch)):
+            if {"image", "label"} <= set(table.column_names):
+                name = functools.partial(lambda first, row: _row_name(location, split, first + row), number * batch)
+                yield _arrays(spec, table, name)
+            else:
+                raise DataError(f"{location}, split {split!r}, lacks the column image or label.")
+    except unreadable() as error:
+        if isinstance(error, DataError):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}).") from error
+
+
+def _arrays(spec: "DatasetSpec", table, row_name):
+    """Return images, labels and groups of an Arrow table; DataError names a row that is broken."""
     labels = table["label"].to_numpy().astype(np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= len(spec.labels)))
     if len(wrong):

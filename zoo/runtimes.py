@@ -59,8 +59,10 @@ def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
 
 
 def threads() -> int:
-    """Return how many processors this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many processors this process may use; `OMP_NUM_THREADS` makes it fewer, as for other libraries."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(asked)) if asked.isdigit() and int(asked) else there
 
 
 class _OnnxRuntime:

@@ -26,6 +26,7 @@ from zoo.errors import ZooError
 from zoo.files import replacing
 
 SCHEME = "hf://"
+SETTLED = 2.0  # seconds after which a folder's date is taken to tell of every change before it
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
 Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that stands for a new one; may raise
 
@@ -105,15 +106,33 @@ class LocalStore(Store):
 
     def __init__(self, root: Path):
         self.root = root
-        self._read: dict[Path, tuple[tuple[int, int], Submission]] = {}  # by path: time of change and size, content
+        self._read: dict[Path, tuple[tuple[int, int], Submission]] = {}  # by path: time of change and inode, content
+        self._folders: dict[str, tuple[int, list[Submission]]] = {}  # by user: time of change, submissions
+        self._paths: dict[str, Path] = {}  # by id, of those that were seen
 
     def all(self) -> list[Submission]:
-        """Return every submission, oldest first."""
+        """Return every submission, oldest first; only the folders of users where something changed are read again."""
+        found: list[Submission] = []
+        with contextlib.suppress(FileNotFoundError), os.scandir(self.root / "requests") as folders:
+            for folder in folders:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    found += self._of_user(folder)
+        return sorted(found, key=lambda s: (s.created, s.id))
+
+    def _of_user(self, folder: os.DirEntry) -> list[Submission]:
+        """Return the submissions in a user's folder; every write replaces a file there, which dates the folder."""
+        changed = os.stat(folder.path).st_mtime_ns
+        if folder.name in self._folders and self._folders[folder.name][0] == changed:
+            return self._folders[folder.name][1]
         found = []
-        for path in self.root.glob("requests/*/*_eval_request_*.json"):
+        for path in Path(folder.path).glob("*_eval_request_*.json"):
             with contextlib.suppress(FileNotFoundError):
                 found.append(self._load(path))
-        return sorted(found, key=lambda s: (s.created, s.id))
+                self._paths[found[-1].id] = path
+        # A folder's date has ticks of some milliseconds: what changed just now may change again within one.
+        settled = time.time_ns() - changed > SETTLED * 1e9
+        self._folders[folder.name] = changed if settled else -1, found
+        return found
 
     def get(self, wanted: str) -> Submission:
         """Return a submission by its id."""
@@ -156,9 +175,12 @@ class LocalStore(Store):
     def _path(self, wanted: str) -> Path:
         if not ID.fullmatch(wanted):
             raise NoSuchSubmission(wanted)
-        path = next(self.root.glob(f"requests/*/*_eval_request_{wanted}.json"), None)
+        path = self._paths.get(wanted)
+        if path is None or not path.exists():
+            path = next(self.root.glob(f"requests/*/*_eval_request_{wanted}.json"), None)
         if path is None:
             raise NoSuchSubmission(wanted)
+        self._paths[wanted] = path
         return path
 
     def _load(self, path: Path) -> Submission:

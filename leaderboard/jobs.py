@@ -1,0 +1,58 @@
+"""A training with its export and evaluation as a task for `zoo.executors`, and how long it may take."""
+
+import statistics
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from leaderboard import recording, results
+from zoo import backend, data, training
+from zoo.executors import Task
+
+TRAINED = 0.9  # share of a task that is training; the rest is export and evaluation
+GUESS = 2e9  # parameters x samples a second, where no pair of the architecture was ever timed
+
+
+def task_of(job: training.Job, runs: Path, deterministic: bool = False, cost: float = 0.0) -> Task:
+    """Return the task that trains, exports and evaluates a job."""
+    arguments = {"job": job.to_dict(), "runs": str(Path(runs).resolve()), "deterministic": deterministic}
+    return Task(f"{job.model} seed {job.seed}", "leaderboard.jobs:work", arguments, cost)
+
+
+def work(arguments: dict, progress: Callable[[float], None]) -> dict:
+    """Do such a task, or as much of it as is left; return where the run is and how it did on validation."""
+    if arguments["deterministic"]:
+        backend.make_deterministic()
+    job = training.Job.from_dict(arguments["job"])
+    run = training.train(job, Path(arguments["runs"]), lambda share: progress(TRAINED * share))
+    progress(TRAINED)
+    recording.evaluated(run)
+    progress(1.0)
+    return {"folder": str(run.folder), "validation": run.history["validation"]}
+
+
+def costs(jobs: Iterable[training.Job], recorded: Iterable[results.Result]) -> list[float]:
+    """Return about how many seconds each job takes.
+
+    As its pair's recorded epochs, else its architecture's on other data, took; an architecture that nothing is recorded
+    of is built, and its parameters x samples x epochs are reckoned at a round pace.
+    """
+    timed: dict[tuple[str, str], list[float]] = {}
+    for result in recorded:
+        epochs = [s.metrics["training_time"] / s.epochs for s in result.seeds if s.metrics.get("training_time")]
+        for key in ((result.architecture, result.dataset), (result.architecture, "")):
+            timed.setdefault(key, []).extend(epochs)
+    guessed: dict[tuple[str, str], float] = {}
+
+    def epoch(job: training.Job) -> float:
+        pair = job.architecture, job.dataset
+        if found := timed.get(pair) or timed.get((job.architecture, "")):
+            return statistics.median(found)
+        if pair not in guessed:
+            guessed[pair] = training.build(job).count_params() * _samples(job.dataset) / GUESS
+        return guessed[pair]
+
+    return [job.recipe.epochs * epoch(job) for job in jobs]
+
+
+def _samples(dataset: str) -> int:
+    return len(data.load(dataset, "train").labels)
