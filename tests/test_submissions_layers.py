@@ -79,9 +79,11 @@ def test_a_layer_is_as_keras_has_it(name):
     assert cost.parameters == layer.count_params()
 
 
-@pytest.mark.parametrize(
-    "name", [n for n, a in registry.architectures().items() if a.minimum_size <= 28 and n != "alexnet"]
-)
+# A network that is fitted cannot be trained by the board; of those that can, AlexNet takes minutes.
+SUBMITTABLE = [n for n, a in registry.architectures().items() if a.minimum_size <= 28 and n != "alexnet" and not a.fit]
+
+
+@pytest.mark.parametrize("name", SUBMITTABLE)
 def test_every_network_of_the_zoo_could_be_submitted(name):
     """The clean copy of its configuration is the same network: as many parameters, and the same answers."""
     shape = (28, 28, 1)
