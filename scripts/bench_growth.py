@@ -4,7 +4,8 @@
     python scripts/bench_growth.py --only records   one part
     python scripts/bench_growth.py --small          the first two sizes of each
 
-Everything is made up in a temporary folder; seconds are the processor's. Exit status 1 if a bar is missed: importing and listing under 0.3 s, samples read at constant memory, a step of a worker that does not grow with the queue.
+Everything is made up in a temporary folder; seconds are the processor's. Exit status 1 if a bar is missed: importing
+and listing under 0.3 s, samples read at constant memory, a step of a worker that does not grow with the queue.
 """
 
 import argparse

@@ -153,9 +153,7 @@ def submit(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> in
     bucket = arguments.bucket or f"{namespace()}/zoo-runs"
     source, commit = arguments.source or environment.origin(), environment.commit()
     if source is None or commit is None:
-        raise ZooError(
-            "The Hub's machines have to clone the code: this is no git checkout with an origin; add --source."
-        )
+        raise ZooError("The Hub's machines clone the code, and this is no git checkout with an origin: add --source.")
     for pair in pairs:
         job, seeds = pair[0], str(len(pair))
         name = f"{job.architecture}.{job.dataset}"

@@ -208,7 +208,8 @@ for devices in (None, 2):
 one, two = ([e["loss"], e["validation_loss"], h["validation"]["accuracy"]] for h in found for e in h["epochs"])
 assert all(abs(a - b) < 1e-3 for a, b in zip(one, two)), (one, two)
 try:
-    training.train(training.Job("mnist_cnn", "optdigits", Recipe("many", epochs=1, batch_size=63, devices=3), 0), Path())
+    three = Recipe("many", epochs=1, batch_size=63, devices=3)
+    training.train(training.Job("mnist_cnn", "optdigits", three, 0), Path())
 except training.ZooError as error:
     print(error)
 """
