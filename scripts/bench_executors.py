@@ -2,8 +2,8 @@
 
     python scripts/bench_executors.py              24 jobs, 2 workers
 
-A job is LeNet-5 on optdigits from its data to its scores: trained, exported and evaluated. Each side is a fresh process,
-with all that starts in it. Exit status 1 where Ray is not 1.6 times as fast.
+A job is LeNet-5 on optdigits from its data to its scores: trained, exported and evaluated. Each side is a fresh
+process, with all that starts in it. Exit status 1 where Ray is not 1.6 times as fast.
 """
 
 import argparse
