@@ -60,7 +60,7 @@ class TaskBars:
         self.weights = {task.name: max(task.cost, least) for task in tasks}
         self.shares = dict.fromkeys(self.weights, 0.0)
         self.everything = self.progress.add_task(f"all {len(tasks)} runs", total=sum(self.weights.values()))
-        self.lines = {}
+        self.lines: dict = {}  # task -> its bar
         cli.show_log(RichHandler(console=console, show_path=False))
 
     def __enter__(self) -> "TaskBars":

@@ -110,7 +110,9 @@ def simulate(
                       strict=False))  # fmt: skip
     done = wasted = handing = 0.0
     starting, attempts = START * workers, 0
-    events = [(START, next(order), worker, None, 0.0) for worker in range(workers)]  # free at, by which task, since
+    events: list[tuple] = [
+        (START, next(order), worker, None, 0.0) for worker in range(workers)
+    ]  # free at, by which task, since
     last = 0.0
     while events and queue.open:
         now, _, worker, task, since = heapq.heappop(events)

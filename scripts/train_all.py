@@ -141,7 +141,7 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
                 log.info("%s succeeded at attempt %d", name, len(outcome.attempts))
             if missing[model] == 0 and not any(pair_of[other] == model for other in failed if other in pair_of):
                 try:
-                    publish([training.read_run(job, arguments.runs) for job in waiting[model]], arguments)
+                    publish([training.Run.read(job.folder(arguments.runs)) for job in waiting[model]], arguments)
                 except Exception as error:
                     log.exception("%s failed", model)
                     failed[model] = str(error)

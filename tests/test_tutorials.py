@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from hub_server import Account
 from space import serve
 
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
+PATIENCE = 600  # seconds
 ADDRESS = "http://localhost:7860"
 BLOCK = re.compile(r"^```(python|sh|text)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
@@ -53,7 +55,7 @@ class Reader:
         if code.strip() == "make demo":
             return None
         script = f"{code}\nenv -0 > environment"
-        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=300)
+        done = subprocess.run(["bash", "-euc", script], capture_output=True, text=True, timeout=PATIENCE)
         assert done.returncode == 0, f"{self.tutorial.name}, line {line}: {done.stdout}{done.stderr}"
         for variable in Path("environment").read_text().split("\0"):
             name, equals, value = variable.partition("=")
@@ -68,7 +70,10 @@ def space(tmp_path_factory):
     folder = tmp_path_factory.mktemp("space")
     records = shutil.copytree(ROOT / "leaderboard" / "records", folder / "records")
     with serve(ZOO_SUBMISSIONS=str(folder / "store"), ZOO_RECORDS=str(records), ZOO_WORKERS="1") as running:
+        waited_enough = threading.Timer(PATIENCE, running.process.kill)  # who waits for a row in vain fails then
+        waited_enough.start()
         yield running
+        waited_enough.cancel()
 
 
 @pytest.mark.parametrize("tutorial", TUTORIALS, ids=lambda path: path.stem)

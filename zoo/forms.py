@@ -10,6 +10,7 @@ import re
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -54,7 +55,7 @@ def _zipped(name: str, source) -> Iterator[tuple[str, Callable[[], bytes]]]:
         if member.lower().endswith(".zip"):
             yield from _zipped(f"{name}/{member}", io.BytesIO(archive.read(member)))
         elif not member.endswith("/"):
-            yield f"{name}/{member}", lambda member=member: archive.read(member)
+            yield f"{name}/{member}", partial(archive.read, member)
 
 
 def _split_of(name: str) -> str | None:
@@ -143,6 +144,9 @@ def _read_pictures(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str,
         match = _PICTURE.fullmatch(stem)
         if suffix.lower() not in ("bmp", "png", "jpg", "jpeg", "tif") or not match:
             continue
+        split: str | None
+        order: int | tuple[int, ...]
+        column: tuple[str, int | str] | None
         if match["writer"]:
             writer = int(match["writer"])
             split, label = ("train" if writer <= 600 else "test"), int(match["digit"])
@@ -153,7 +157,7 @@ def _read_pictures(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str,
         else:
             split, label = SPLITS[int(match["kind"]) - 1], int(match["person"]) - 1
             order, column = (label, int(match["serial"])), ("filename", f"{stem}.{suffix}")
-        rows.setdefault(split, []).append((order, name, content, label, column))
+        rows.setdefault(str(split), []).append((order, name, content, label, column))
     splits = {}
     for split, found in rows.items():
         found.sort(key=lambda row: row[0])
@@ -164,7 +168,7 @@ def _read_pictures(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str,
 
 
 def _read_csv(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
-    arrays = {}
+    arrays: dict[tuple[str | None, str], np.ndarray] = {}
     for name, content in files.items():
         short = name.rpartition("/")[2].lower()
         if short.endswith(".csv") and (split := _split_of(short)) and ("image" in short or "label" in short):
@@ -215,6 +219,7 @@ def _paired(arrays: dict[tuple[str | None, str], np.ndarray]) -> dict[str, Sampl
 
 def _images(spec: data.DatasetSpec, array: np.ndarray) -> np.ndarray:
     """Return numbers as uint8 images (N, H, W); fractions in [0, 1] become 0..255."""
+    assert spec.image_shape is not None  # pages come as pictures
     height, width, _ = spec.image_shape
     if array.max() <= 1:
         array = array * 255

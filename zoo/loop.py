@@ -15,7 +15,7 @@ from zoo import backbones, data, registry, samples, transfer
 from zoo.backend import batches, devices, keras
 from zoo.errors import ZooError
 from zoo.files import replacing
-from zoo.recipes import Recipe
+from zoo.recipes import Plateau, Recipe
 
 if TYPE_CHECKING:
     from zoo import training
@@ -215,7 +215,7 @@ class Loop:
         if better:
             memory.best_score, memory.best_epoch = score, number + 1
         if recipe.plateau is not None:
-            self._lower_rate_on_plateau(validation["loss"])
+            self._lower_rate_on_plateau(recipe.plateau, validation["loss"])
         log.info(
             "%s seed %d epoch %d/%d: loss %.4f, accuracy %.4f, validation loss %.4f, validation accuracy %.4f, %.1f s",
             self.job.model, self.job.seed, number + 1, self._total_epochs,
@@ -227,8 +227,8 @@ class Loop:
         impatient = patience is not None and self.memory.waited >= patience
         return impatient or len(self.memory.epochs) - self.memory.phase_start >= self.recipe.epochs
 
-    def _lower_rate_on_plateau(self, loss: float) -> None:
-        plateau, memory = self.recipe.plateau, self.memory
+    def _lower_rate_on_plateau(self, plateau: Plateau, loss: float) -> None:
+        memory = self.memory
         memory.plateau_wait += 1
         if loss < memory.plateau_loss - plateau.least_gain:
             memory.plateau_loss, memory.plateau_wait = loss, 0
@@ -242,7 +242,7 @@ class Loop:
         size = max(1, EVALUATION_PIXELS // images[0].size // devices) * devices
         parts = [(images[:whole], labels[:whole])] if whole else []
         if whole < len(labels):  # what is left is read once by every device: means stay what they are
-            parts.append(tuple(np.repeat(part[whole:], devices, axis=0) for part in (images, labels)))
+            parts.append((np.repeat(images[whole:], devices, axis=0), np.repeat(labels[whole:], devices, axis=0)))
         scores = [
             self.model.evaluate(**batches(part, self._one_hot(of_part), size), verbose=0, return_dict=True)
             for part, of_part in parts

@@ -110,7 +110,8 @@ def read(name: str, folder: Path | None) -> Mirror:
 def _read_forms(spec: data.DatasetSpec, original: Original, folder: Path):
     """Return the splits of the most trusted form, and what was done; other forms are compared with it."""
     files = dict(files_below(folder))
-    found, done = {}, []
+    found: dict[str, Samples] = {}
+    done: list[str] = []
     for form, reader in FORMS.items():
         notes: list[str] = []
         splits = reader(spec, files, notes)
@@ -182,7 +183,7 @@ def is_transposed(strokes: np.ndarray) -> bool:
 
 def _grouped(spec: data.DatasetSpec, original: Original, split: str, samples: Samples) -> Samples:
     """Add the group column where the files did not name it: by position, if the runs are as they should be."""
-    if spec.group is None or spec.group in samples.columns:
+    if spec.group is None or spec.group in samples.columns or original.runs is None:
         return samples
     run, first = original.runs.samples[split], original.runs.first[split]
     classes = len(spec.labels)

@@ -130,15 +130,15 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     folder = job.folder(runs)
     by_steps = registry.get(job.architecture).fit is None
     with shared_among(job.recipe.devices):
-        seen = samples.of(job.dataset, job.recipe)
-        loop = Loop(job, lambda: build(job), folder, seen, progress) if by_steps else None
+        seen = samples.of(job.dataset, job.recipe) if by_steps else None
+        loop = Loop(job, lambda: build(job), folder, seen, progress) if seen else None
         write_json(folder / "config.json", job.to_dict())
         with _log_file(folder / "training.log"):
             history = loop.run() if loop else fitted.run(job, lambda: build(job), folder, progress)
     write_json(folder / "environment.json", {**environment.describe(), "devices": devices()})
     write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
     (folder / Loop.CHECKPOINT).unlink(missing_ok=True)
-    return read_run(job, runs)
+    return Run.read(folder)
 
 
 @contextlib.contextmanager

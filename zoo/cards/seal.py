@@ -21,7 +21,7 @@ def is_sealed(text: str) -> bool:
     """Whether the card is as the zoo wrote it."""
     text = text.replace("\r\n", "\n")
     match = _SEAL.search(text)
-    return bool(match) and _checksum(text[: match.start()]) == match[1]
+    return match is not None and _checksum(text[: match.start()]) == match[1]
 
 
 def _checksum(text: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 from zoo.executors.tasks import Outcome, Problem, Queue, Task
 
@@ -23,8 +24,9 @@ class Local:
         queue = Queue(tasks, self.attempts, longest_first=False)
         while task := queue.take("this process"):
             tell(task.name, 0.0)
+            outcome: Outcome | None
             try:
-                outcome = queue.done(task, task(lambda share, name=task.name: tell(name, share)))
+                outcome = queue.done(task, task(partial(tell, task.name)))
             except Exception as error:
                 outcome = queue.failed(task, Problem.of(error))
             if outcome:

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from zoo.errors import ZooError
 from zoo.executors.tasks import Outcome, Problem, Queue, Task
@@ -68,11 +69,11 @@ class Worker:
 class _Slot:
     """A worker as the driver sees it: `pending` is its name at first, then what it works at."""
 
-    actor: object
-    pending: object
+    actor: Any  # Ray's handle of a `Worker`
+    pending: Any
     name: str = "a worker that did not start"
     task: Task | None = None
-    asked: object = None  # how far it is
+    asked: Any = None  # how far it is
 
 
 @dataclass

@@ -84,11 +84,12 @@ def _hub_error(error: BaseException) -> BaseException | None:
     from huggingface_hub.utils import httpx
 
     telling = (HfHubHTTPError, httpx.HTTPError, OfflineModeIsEnabled, HFValidationError, json.JSONDecodeError)
-    chain, link = [], error
+    chain: list[BaseException] = []
+    link: BaseException | None = error
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    found = [link for link in chain if isinstance(link, telling)]
+    found = [one for one in chain if isinstance(one, telling)]
     if isinstance(error, IncompleteSnapshotError) and not (found and _may_pass(found[0])):
         return error
     if found:

@@ -82,12 +82,12 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
         NoSuchRepo: the Hub has no such repo, or none that may be seen.
         ZooError: it cannot be had whole, has another checksum, or is not a published model.
     """
-    if folder := _remembered(repo, revision):
-        return folder
+    if remembered := _remembered(repo, revision):
+        return remembered
     from huggingface_hub import snapshot_download  # takes twice as long to import as a small model to load
 
     at = f"{repo} at {revision}" if revision else repo
-    damaged = []
+    damaged: list[Path] = []
     for _ in range(2):
         folder = Path(
             attempted(lambda: snapshot_download(repo, revision=revision, allow_patterns=list(OWNED)), at, backoff)
@@ -116,8 +116,9 @@ def _remembered(repo: str, revision: str | None) -> Path | None:
     from huggingface_hub import constants
 
     storage = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
-    commit = revision
-    if revision is None or not re.fullmatch("[0-9a-f]{40}", revision):
+    if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
+        commit = revision
+    else:
         reference = storage / "refs" / (revision or constants.DEFAULT_REVISION)
         if not (constants.is_offline_mode() and reference.is_file()):
             return None
