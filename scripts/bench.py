@@ -1,4 +1,4 @@
-"""Measure what the README claims, and print it beside Keras `predict` measured in the same run.
+"""Measure what docs/speed.md claims, and print it beside Keras `predict` measured in the same run.
 
     python scripts/bench.py                     every row
     python scripts/bench.py --model lenet5.ahdd  with another model

@@ -78,6 +78,10 @@ def training(report: Report | None, model: str) -> str:
         missing = f"Its report is not written yet: <code>python scripts/report.py {esc(model)}</code> does it."
         return f'<section><h3>Training</h3><p class="quiet">{missing}</p></section>'
     epochs, kept = (report.facts["training"][key] for key in ("epochs", "kept_epoch"))
+    if len(epochs) == 1:  # a curve takes two points
+        right, held_out = (100 * epochs[0][key] for key in ("accuracy", "validation_accuracy"))
+        said = f"In one go: {right:.2f}% of the training samples are right then, {held_out:.2f}% of those held out."
+        return f"<section><h3>Training</h3><p>{said}</p></section>"
     numbers = list(range(1, len(epochs) + 1))
     training, validation = ([100 * (1 - epoch[key]) for epoch in epochs] for key in ("accuracy", "validation_accuracy"))
     positive = [max(error, 0.01) for error in (*training, *validation)]
