@@ -38,6 +38,9 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python scripts/bench_ink.py
 	$(BIN)/python scripts/bench_board.py
 	$(BIN)/python scripts/bench_hub.py
+	$(BIN)/python scripts/bench_growth.py
+	$(BIN)/python scripts/simulate_executors.py
+	$(BIN)/python scripts/bench_executors.py
 
 .venv/demo: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -5,12 +5,14 @@
     python scripts/evaluate_submissions.py --show          the queue, and stop
     python scripts/evaluate_submissions.py --again ID      measure a row once more; status 1 if it does not hold
     python scripts/evaluate_submissions.py --store hf://me the submissions of a Space whose store is on the Hub
+    python scripts/evaluate_submissions.py --executor ray --workers 4    several at a time, here or with --address
 
 It may be stopped at any moment: what it was measuring goes back into the queue. What isolation this machine gives is
 told at the start; without a network of its own for the sandbox nothing is measured.
 """
 
 import argparse
+import os
 import signal
 import threading
 from pathlib import Path
@@ -21,10 +23,11 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from leaderboard import results
-from leaderboard.submissions import budget, desk, sandbox
+from leaderboard.submissions import budget, desk, sandbox, shift
 from leaderboard.submissions.receipt import Submission
-from leaderboard.submissions.store import open_store
+from leaderboard.submissions.store import SCHEME, open_store
 from leaderboard.submissions.worker import Worker, measured_again
+from zoo import executors
 
 
 def main() -> int:
@@ -44,6 +47,10 @@ def main() -> int:
         action="store_true",
         help="measure even where a sandbox has a network: trusted files only",
     )
+    where = parser.add_argument_group("where it runs")
+    where.add_argument("--executor", choices=executors.EXECUTORS, default="local", help="default: this process")
+    where.add_argument("--address", help="of a running Ray, host:port or auto (default: one is started here)")
+    where.add_argument("--workers", type=int, default=2, help="on Ray, at a time (%(default)s)")
     arguments = parser.parse_args()
     store = open_store(arguments.store)
     if arguments.show:
@@ -51,6 +58,8 @@ def main() -> int:
         return 0
     console = Console(stderr=True)
     cli.show_log(RichHandler(console=console, show_path=False))
+    if arguments.executor == "ray" and not arguments.again:
+        return on_ray(arguments, console)
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
@@ -77,6 +86,32 @@ def main() -> int:
         while not stop.is_set() and worker.step(stop):
             pass
     return 0
+
+
+def on_ray(arguments: argparse.Namespace, console: Console) -> int:
+    """Let several workers see to the queue; 1 if one could not."""
+    options = {
+        "need_isolation": not arguments.without_isolation,
+        "keep_warm": arguments.warm and arguments.watch,
+        "seeds": arguments.seeds,
+        "epochs": arguments.epochs,
+    }
+    place = arguments.store or os.environ.get("ZOO_SUBMISSIONS")
+    if place and not place.startswith(SCHEME):
+        place = str(Path(place).resolve())
+    tasks = [
+        shift.task_of(number + 1, place, arguments.records, arguments.cache, arguments.watch, **options)
+        for number in range(arguments.workers)
+    ]
+    failed = 0
+    with executors.opened(
+        "ray", address=arguments.address, workers=arguments.workers, attempts=10, shared=arguments.cache
+    ) as executor:
+        for outcome in executor.run(tasks):
+            if outcome.problem:
+                failed += 1
+            console.print(f"{outcome.task.name}: {outcome.problem or f'{outcome.value} submissions seen through'}")
+    return 1 if failed else 0
 
 
 def again(worker: Worker, submission: Submission) -> int:

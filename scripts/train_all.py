@@ -5,6 +5,7 @@
     python scripts/train_all.py --only lenet5.mnist --epochs 1 --seeds 1
     python scripts/train_all.py --executor ray                   as many at a time as there are processors
     python scripts/train_all.py --executor ray --address head:6379 --gpus-per-job 0.25    on a cluster
+    python scripts/train_all.py --executor hf-jobs --flavor t4-small --dry-run           on the Hub's machines
 
 It may be stopped at any moment: the same command goes on where it stopped, and what is finished is not repeated. Where
 records or the board's kept table are missing, it writes them anew from the finished runs.
@@ -25,9 +26,11 @@ from leaderboard import recording, reporting, results, snapshot
 from leaderboard.claims import claims
 from leaderboard.jobs import costs as run_costs
 from leaderboard.jobs import task_of
-from zoo import backend, data, executors, registry, training
+from zoo import backend, data, environment, executors, registry, training
+from zoo.errors import ZooError
 from zoo.files import replacing
-from zoo.settings import PRETRAINED
+from zoo.hub.cloud import RUNS, CloudJob
+from zoo.settings import PRETRAINED, namespace
 
 log = logging.getLogger("zoo.train_all")
 
@@ -35,9 +38,11 @@ log = logging.getLogger("zoo.train_all")
 def main() -> int:
     """Do what the command line says; 1 if a pair failed."""
     arguments = parse()
+    pairs = [plan_pair(name, arguments) for name in chosen(arguments)]
+    if arguments.executor == "hf-jobs":
+        return submit(pairs, arguments)
     if arguments.deterministic:
         backend.make_deterministic()
-    pairs = [plan_pair(name, arguments) for name in chosen(arguments)]
     for dataset in sorted({jobs[0].dataset for jobs in pairs}):
         data.load(dataset, "train")  # broken data is told before any epoch is spent
         data.load(dataset, "test")
@@ -66,14 +71,24 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--ship", action="store_true", help="put the chosen model into zoo/pretrained")
     parser.add_argument("--deterministic", action="store_true", help="bit-equal on the same machine, but slower")
     workers = parser.add_argument_group("where it runs")
-    workers.add_argument("--executor", choices=executors.EXECUTORS, default="local", help="default: this process")
+    workers.add_argument(
+        "--executor", choices=(*executors.EXECUTORS, "hf-jobs"), default="local", help="default: this process"
+    )
     workers.add_argument("--address", help="of a running Ray, host:port or auto (default: one is started here)")
     workers.add_argument("--workers", type=int, help="runs at a time (default: as many as there is room for)")
     workers.add_argument("--cpus-per-job", type=int, help="processors of a run (default: here, a fair share of them)")
     workers.add_argument("--gpus-per-job", type=float, default=0.0, help="0.25 lets four runs share a GPU")
     workers.add_argument("--attempts", type=int, help="how often a run is begun (default: 1, on Ray 3)")
     workers.add_argument("--devices", type=int, help="GPUs that share every batch of one network (JAX, TensorFlow)")
+    cloud = parser.add_argument_group("hf-jobs: a pair a machine of the Hub, its runs in a bucket")
+    cloud.add_argument("--flavor", default="cpu-basic", help="the hardware, see `hf jobs hardware` (%(default)s)")
+    cloud.add_argument("--timeout", default="6h", help="the longest a machine may work (%(default)s)")
+    cloud.add_argument("--bucket", help="where the runs go (default: <ZOO_NAMESPACE>/zoo-runs)")
+    cloud.add_argument("--source", help="where the code is cloned from (default: this checkout's origin)")
+    cloud.add_argument("--dry-run", action="store_true", help="print the exact commands; submit nothing")
     arguments = parser.parse_args()
+    if arguments.dry_run and arguments.executor != "hf-jobs":
+        parser.error("--dry-run is for --executor hf-jobs")
     for option in ("seeds", "epochs", "devices", "workers", "cpus_per_job", "attempts"):
         if (value := getattr(arguments, option)) is not None and value < 1:
             parser.error(f"--{option.replace('_', '-')} should be at least 1, not {value}")
@@ -131,6 +146,30 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
                     log.exception("%s failed", model)
                     failed[model] = str(error)
     return failed
+
+
+def submit(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> int:
+    """Submit a pair a machine, or print how; what a machine has done comes home with the bucket."""
+    bucket = arguments.bucket or f"{namespace()}/zoo-runs"
+    source, commit = arguments.source or environment.origin(), environment.commit()
+    if source is None or commit is None:
+        raise ZooError("The Hub's machines clone the code, and this is no git checkout with an origin: add --source.")
+    for pair in pairs:
+        job, seeds = pair[0], str(len(pair))
+        name = f"{job.architecture}.{job.dataset}"
+        command = ["python", "scripts/train_all.py", "--only", name, "--seeds", seeds, "--runs", RUNS]
+        command += ["--records", f"{RUNS}/records", "--recipe", job.recipe.name.partition("-")[0]]
+        for option in ("epochs", "devices"):
+            if value := getattr(arguments, option):
+                command += [f"--{option}", str(value)]
+        command += ["--deterministic"] if arguments.deterministic else []
+        cloud = CloudJob(
+            job.model, tuple(command), source, commit.rstrip("+"), bucket, arguments.flavor, arguments.timeout
+        )
+        print(cloud.shell if arguments.dry_run else f"{job.model}: {cloud.submit()}", flush=True)
+    home = f"hf buckets sync hf://buckets/{bucket} {arguments.runs}"
+    print(f"When they are done: {home}, and the same command without --executor publishes what it finds there.")
+    return 0
 
 
 def executor(arguments: argparse.Namespace) -> executors.Executor:

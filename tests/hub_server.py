@@ -55,6 +55,7 @@ class Hub:
         self.tokens: dict[str, Account] = {}
         self.log: list[Request] = []
         self.choose_fault: Callable[[str, str], Fault | None] = lambda method, path: None
+        self.jobs: list[dict] = []  # as they were submitted
         self._lfs: dict[str, bytes] = {}
         self._planned: list[list] = []  # [pattern, fault, times left]
         self._lock = threading.RLock()
@@ -101,6 +102,7 @@ class Hub:
             self.repos.clear()
             self.tokens.clear()
             self.log.clear()
+            self.jobs.clear()
             self._lfs.clear()
 
     def repo(self, name: str, kind: str = "model") -> Repo:
@@ -146,6 +148,13 @@ class Hub:
         organisations = [{"name": name, "type": "org"} for name in call.account.organisations]
         access = {"accessToken": {"role": call.account.role, "displayName": "test"}}
         return Answer.json({"name": call.account.name, "type": "user", "orgs": organisations, "auth": access})
+
+    def run_job(self, call: Call) -> Answer:
+        self._allow_writing(call, call.groups["owner"])
+        owner = {"id": "0", "name": call.groups["owner"], "type": "user"}
+        job = {**call.json, "id": f"{len(self.jobs):024x}", "owner": owner, "status": {"stage": "RUNNING"}}
+        self.jobs.append(job)
+        return Answer.json({key: value for key, value in job.items() if key != "secrets"})
 
     def create_repo(self, call: Call) -> Answer:
         wish = call.json
@@ -354,6 +363,7 @@ class Hub:
         (method, re.compile(pattern), route)
         for method, pattern, route in (
             ("GET", r"/api/whoami-v2", whoami),
+            ("POST", r"/api/jobs/(?P<owner>[^/]+)", run_job),
             ("POST", r"/api/repos/create", create_repo),
             ("POST", r"/api/validate-yaml", validate_yaml),
             ("GET", _API, info),

@@ -1,12 +1,17 @@
 """Where jobs run: every task ends once, in this process and on Ray's workers, whatever happens to them."""
 
 import os
+import shlex
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
 
 import pytest
+from conftest import ROOT
+from hub_server import Account
 
 import zoo
 from zoo import executors
@@ -102,3 +107,136 @@ def test_a_killed_worker_loses_only_what_it_was_at(tmp_path, on_ray):
     lost, ended = outcomes["victim"].attempts
     assert "was lost" in lost.problem
     assert (ended.problem, outcomes["victim"].value) == (None, 1)
+
+
+def test_the_longest_first_keeps_a_hundred_workers_busy(monkeypatch):
+    """A thousand jobs on recorded durations, ten workers lost: above nine tenths of the time is in jobs."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import simulate_executors as simulation
+
+    from leaderboard import results
+
+    jobs = simulation.draw(simulation.durations(results.RECORDS), 1000, seed=0)
+    account = simulation.simulate(jobs, 100, lost=10)
+    assert account.utilisation > 0.9
+    assert (account.attempts, account.lost > 0) == (1010, True)
+    assert account.jobs == pytest.approx(sum(true for _, true in jobs))
+    assert account.idle >= 0
+    assert simulation.simulate(jobs, 100, longest_first=False).utilisation < account.utilisation
+
+
+def test_what_takes_longest_is_known_from_records():
+    from leaderboard import jobs, results
+    from zoo import training
+
+    recorded = results.read_all()
+    short, half, other = (
+        training.plan(*names) for names in (("lenet5", "mnist"), ("lenet5", "ahcd"), ("mobilenet_v2", "pages70"))
+    )
+    costs = jobs.costs([short, half, other], recorded)
+    row = next(r for r in recorded if r.model == "lenet5.mnist")
+    assert costs[0] == pytest.approx(row.mean("training_time"), rel=0.5)
+    assert jobs.costs([training.plan("lenet5", "mnist", epochs=3)], recorded)[0] == pytest.approx(costs[0] / 10)
+    (guess,) = jobs.costs([training.plan("lenet5", "optdigits")], [])
+    assert guess > 0  # nothing is recorded: by parameters, samples and epochs
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--executor", "ray", "--address", "127.0.0.1:9"], "No Ray answers at 127.0.0.1:9"),
+        (["--executor", "ray", "--address", "somewhere"], "'somewhere' is no address of Ray: expected host:port"),
+        (["--workers", "2"], "are for several workers: add --executor ray"),
+        (["--executor", "hf-jobs"], "add --source"),
+        (["--executor", "hf-jobs", "--source", "https://example.org/zoo.git"], "HF_TOKEN"),
+    ],
+)
+def test_what_cannot_run_is_said_in_a_sentence(run_script, options, sentence, tmp_path):
+    arguments = "--only", "lenet5.optdigits", "--runs", str(tmp_path / "runs"), "--records", str(tmp_path / "records")
+    done = run_script("train_all.py", *arguments, *options, GIT_CONFIG_GLOBAL="/dev/null")
+    if sentence == "add --source" and done.returncode != 2:
+        pytest.skip("this checkout has an origin")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("runs/*"))
+
+
+def test_ray_is_an_extra(monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(zoo.ZooError, match=r"Ray is not installed: pip install"), executors.opened("ray"):
+        pass
+
+
+def test_the_hub_gets_the_very_command_that_is_shown(run_script, hub):
+    hub.tokens["hf_of_this_test"] = Account("me")
+    command = ["train_all.py", "--only", "lenet5.optdigits,mnist_cnn.mnist-paper", "--seeds", "2", "--epochs", "3",
+               "--executor", "hf-jobs", "--flavor", "t4-small", "--bucket", "me/runs",
+               "--source", "https://example.org/zoo.git"]  # fmt: skip
+    shown = run_script(*command, "--dry-run")
+    assert shown.returncode == 0, shown.stderr
+    assert hub.jobs == []
+    lines = [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith("hf jobs run")]
+    done = run_script(*command, HF_TOKEN="hf_of_this_test")
+    assert done.returncode == 0, done.stderr
+    assert len(lines) == len(hub.jobs) == 2
+    for line, job in zip(lines, hub.jobs, strict=True):
+        assert line[-3:] == job["command"]
+        assert job["dockerImage"] == line[-4]
+        assert (job["flavor"], job["timeoutSeconds"]) == ("t4-small", 6 * 3600)
+        assert [(v["type"], v["source"], v["mountPath"]) for v in job["volumes"]] == [("bucket", "me/runs", "/runs")]
+        assert job["secrets"] == {"HF_TOKEN": "hf_of_this_test"}
+        assert "hf_of_this_test" not in " ".join(line)
+    scripts = [job["command"][2] for job in hub.jobs]
+    assert "--only lenet5.optdigits --seeds 2 --runs /runs" in scripts[0]
+    assert scripts[1].endswith("--recipe paper --epochs 3")
+
+
+def test_two_devices_share_the_batches_of_one_network(tmp_path):
+    """On JAX with two devices of the processor: the same epochs as on one."""
+    pytest.importorskip("jax")
+    code = """
+import sys
+from pathlib import Path
+from zoo import training
+from zoo.recipes import Recipe
+found = []
+for devices in (None, 2):
+    recipe = Recipe("small", epochs=1, batch_size=64, weight_average=0.9, keep="last", devices=devices)
+    job = training.Job("mnist_cnn", "optdigits", recipe, 0)
+    found.append(training.train(job, Path(sys.argv[1]) / str(devices)).history)
+one, two = ([e["loss"], e["validation_loss"], h["validation"]["accuracy"]] for h in found for e in h["epochs"])
+assert all(abs(a - b) < 1e-3 for a, b in zip(one, two)), (one, two)
+try:
+    three = Recipe("many", epochs=1, batch_size=63, devices=3)
+    training.train(training.Job("mnist_cnn", "optdigits", three, 0), Path())
+except training.ZooError as error:
+    print(error)
+"""
+    settings = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=300, cwd=ROOT,
+        env={**os.environ, **settings},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "The recipe is for 3 devices and there are 2" in done.stdout
+
+
+def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
+    from test_submissions import send
+
+    from leaderboard import results
+    from leaderboard.submissions import receipt, shift
+    from leaderboard.submissions.store import LocalStore
+
+    place, records, cache = tmp_path / "store", tmp_path / "records", tmp_path / "cache"
+    sent = [send(LocalStore(place), name=f"net{n}", seed=n) for n in range(2)]
+    tasks = [shift.task_of(n, str(place), records, cache) for n in (1, 2)]
+    outcomes = list(on_ray.run(tasks))
+    assert [outcome.problem for outcome in outcomes] == [None, None]
+    ended = [LocalStore(place).get(one.id) for one in sent]
+    assert [(one.status, one.attempts) for one in ended] == [(receipt.FINISHED, 1)] * 2
+    assert sum(outcome.value for outcome in outcomes) == 2
+    assert {result.model for result in results.read_all(records)} == {"bob__net0.optdigits", "bob__net1.optdigits"}
+    with pytest.raises(TypeError, match="no option pace"):
+        shift.task_of(1, str(place), records, cache, pace=2)

@@ -46,6 +46,16 @@ def commit() -> str | None:
         return None
 
 
+def origin() -> str | None:
+    """Return where the repository is cloned from; None outside a git checkout, or without such a place."""
+    root = str(Path(__file__).parent.parent)
+    try:
+        asked = ["git", "-C", root, "remote", "get-url", "origin"]
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip() or None
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
 def processor() -> str:
     """Return the processor's model and the number of cores that this process may use."""
     model = platform.processor() or platform.machine()

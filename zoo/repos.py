@@ -37,14 +37,13 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
 
     Nothing else of it is held in memory, nor kept in the cache of `datasets`.
     """
-    import datasets
-
+    first = 0
     try:
-        rows = datasets.load_dataset(location, split=split, streaming=True).with_format("arrow")
-        for number, table in enumerate(rows.iter(batch_size=batch)):
+        for table in _tables(split, location, batch):
             if {"image", "label"} <= set(table.column_names):
-                name = functools.partial(lambda first, row: _row_name(location, split, first + row), number * batch)
+                name = functools.partial(lambda before, row: _row_name(location, split, before + row), first)
                 yield _arrays(spec, table, name)
+                first += len(table)
             else:
                 raise DataError(f"{location}, split {split!r}, lacks the column image or label.")
     except unreadable() as error:
@@ -52,6 +51,24 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
             raise
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}).") from error
+
+
+def _tables(split: str, location: str, batch: int):
+    """Yield a split as Arrow tables of `batch` rows, images still encoded."""
+    import datasets
+    import pyarrow.parquet
+
+    if not Path(location).is_dir():
+        rows = datasets.load_dataset(location, split=split, streaming=True)
+        yield from rows.with_format("arrow").iter(batch_size=batch)
+        return
+    files = sorted(Path(location).glob(f"**/{split}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"there is no {split}-*.parquet")
+    for path in files:  # unbuffered: else Arrow keeps what it read of a file until it is through with it
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
+            for part in file.iter_batches(batch):
+                yield pyarrow.Table.from_batches([part])
 
 
 def _arrays(spec: "DatasetSpec", table, row_name):

@@ -1,0 +1,70 @@
+"""How cost grows, on the smallest sizes; and what is read in parts is scored as what is read at once."""
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+from leaderboard import metrics, streaming
+from leaderboard.submissions.store import LocalStore
+from zoo import data
+
+
+@pytest.fixture
+def growth(monkeypatch):
+    """The script, importable."""
+    monkeypatch.syspath_prepend(ROOT / "scripts")
+    import bench_growth
+
+    return bench_growth
+
+
+@pytest.mark.parametrize("part", ["records", "architectures", "models", "samples", "submissions"])
+def test_every_part_is_measured(growth, part):
+    size = 2000 if part == "samples" else 10
+    found = growth.measured(part, size)
+    assert found["MB"] > 10
+    assert all(value >= 0 for value in found.values())
+    assert growth.problems(part, {size: found}) == []
+
+
+def test_parts_are_scored_as_the_whole():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 4, 999)
+    probabilities = rng.dirichlet(np.ones(5), 999).astype(np.float32)  # the fifth class never occurs
+    probabilities[np.arange(999), labels] += 0.4
+    probabilities /= probabilities.sum(axis=1, keepdims=True)
+    sums = streaming.Tally(5)
+    for start in range(0, 999, 100):
+        sums.add(probabilities[start : start + 100], labels[start : start + 100])
+    scores = sums.scores()
+    assert sums.samples == 999
+    for name, value in scores.items():
+        expected = metrics.metrics()[name].compute(predictions=probabilities, references=labels)[name]
+        assert value == pytest.approx(expected, abs=1e-6), name
+
+
+def test_a_split_in_parts_is_the_split():
+    parts = list(data.stream("optdigits", "test", 100))
+    whole = data.load("optdigits", "test")
+    assert [len(part) for part in parts] == [100, 100, 100, 60]
+    np.testing.assert_array_equal(np.concatenate([part.images for part in parts]), whole.images)
+    np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
+
+
+def test_a_store_sees_what_another_process_changes(growth, tmp_path):
+    """Folders that rest are not read again: what happens in them since is seen all the same."""
+    import os
+    import time
+    from dataclasses import replace
+
+    growth.make_submissions(10, tmp_path)
+    past = time.time() - 60
+    for folder in (tmp_path / "requests").iterdir():
+        os.utime(folder, (past, past))
+    ours, theirs = LocalStore(tmp_path), LocalStore(tmp_path)
+    assert ours.all() == ours.all() == theirs.all()
+    theirs.change("20261121-00000003", lambda s: replace(s, progress=0.5))
+    assert [s.progress for s in ours.all()] == [0.5 if n == 3 else 0.0 for n in range(10)]
+    theirs.change("20261121-00000003", lambda s: replace(s, progress=0.7))
+    assert ours.get("20261121-00000003").progress == 0.7
+    assert ours.all()[3].progress == 0.7
