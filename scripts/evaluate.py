@@ -4,6 +4,7 @@ python scripts/evaluate.py lenet5.mnist           print its scores
 python scripts/evaluate.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
 python scripts/evaluate.py ./runs/…/export        a folder that is not shipped
 python scripts/evaluate.py mobilenet_v2.pages70 --csv result.csv   what it said of every file
+python scripts/evaluate.py ./model --stream       part by part: for a test set that does not fit into memory
 """
 
 import argparse
@@ -15,7 +16,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from leaderboard import checking, results
+from leaderboard import checking, results, streaming
 from leaderboard.evaluation import evaluate
 from leaderboard.predictions import Predictions
 from zoo import data, hub
@@ -30,9 +31,14 @@ def main() -> int:
     parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
     parser.add_argument("--check", action="store_true", help="compare with the record")
     parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
+    parser.add_argument("--stream", action="store_true", help="hold one part of the test set at a time")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
     arguments = parser.parse_args()
+    if arguments.stream and (arguments.check or arguments.csv):
+        parser.error("--stream keeps no answers, which --check and --csv need: leave one of them out.")
     folder = hub.resolve(arguments.model)
+    if arguments.stream:
+        return stream(Predictor.load(folder))
     spec = data.get(Predictor.load(folder).dataset)
     if spec.scored != "test":
         print(f"{spec.name} has no test split: these are the scores of the samples that the model was chosen on.")
@@ -50,6 +56,14 @@ def main() -> int:
     )
     print(check.sentence)
     return 0 if check.agrees else 1
+
+
+def stream(predictor: Predictor) -> int:
+    """Print the scores that need no more than one part of the test set at a time."""
+    sums = streaming.tally(predictor, data.stream(predictor.dataset, "test"))
+    print(f"{predictor.name} on {sums.samples:,} samples of {predictor.dataset}:")
+    show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in sums.scores().items()])
+    return 0
 
 
 def write_answers(path: Path, spec: data.DatasetSpec, predictions: Predictions) -> None:

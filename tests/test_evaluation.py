@@ -185,6 +185,9 @@ def test_evaluate_script_checks_a_row(recorded, run_script):
     done = run_script("evaluate.py", str(published), "--check", "--records", str(records))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "agrees" in done.stdout
+    streamed = run_script("evaluate.py", str(published), "--stream")
+    assert streamed.returncode == 0, streamed.stdout + streamed.stderr
+    assert f"{result.shipped('accuracy'):.6g}" in streamed.stdout
 
 
 def test_speed_is_measured_in_one_run(recorded):
