@@ -4,9 +4,9 @@ What is pulled is complete and has the checksums that the Hub lists, or is not u
 repo, made only where something differs, on top of the very commit that it was compared with.
 """
 
-from zoo.hub.account import account
 from zoo.hub.contents import MODEL_FILES
 from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, attempted
+from zoo.hub.identity import account
 from zoo.hub.pulling import list_models, pull, resolve
 from zoo.hub.pushing import CardEdited, Push, push, require_token
 
