@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,8 +13,10 @@ from conftest import ROOT
 
 import zoo
 from leaderboard import results, table
-from zoo import training
+from zoo import data, training
 from zoo.augmentation import affine_maps, augment
+from zoo.export import export
+from zoo.predictor import Predictor
 from zoo.recipes import Augmentation, Plateau, Recipe
 
 PAIR = "mnist_cnn.optdigits"
@@ -173,3 +176,15 @@ def test_jax_trains_the_same_files_to_the_same_board(run_script, tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = results.read_all(tmp_path / "records")
     assert result.mean("accuracy") > 0.5  # chance is 0.10
+
+
+def test_a_network_trained_in_bfloat16_is_served_in_float32(tmp_path):
+    job = training.plan("lenet5", "optdigits", epochs=1)
+    job = replace(job, recipe=replace(job.recipe, precision="mixed_bfloat16"))
+    assert training.build(job).layers[4].compute_dtype == "bfloat16"
+    run = training.train(job, tmp_path)
+    predictor = Predictor.load(export(run, tmp_path / "export"))
+    images = data.load("optdigits", "test").images[:50]
+    model = zoo.load_model(tmp_path / "export")
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"}
+    np.testing.assert_allclose(predictor(images), model.predict(images, verbose=0), atol=1e-5)

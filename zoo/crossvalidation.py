@@ -48,7 +48,7 @@ def score(run: training.Run) -> dict:
     from sklearn.metrics import f1_score
 
     test = data.load(run.job.dataset, "test")
-    model = training.build(run.job)
+    model = training.build(run.job, "float32")
     model.load_weights(run.weights)
     predicted = model.predict(test.images, batch_size=BATCH, verbose=0).argmax(axis=1)
     scores = {

@@ -40,7 +40,7 @@ def export(run: Run, folder: Path) -> Path:
     """
     if keras.backend.backend() != "tensorflow":
         return _export_elsewhere(run, folder)
-    model = build(run.job)
+    model = build(run.job, "float32")  # whatever it was trained in: the weights are, and every runtime has it
     model.load_weights(run.weights)
     with replacing(folder) as staged:
         keras.saving.save_model(model, staged, zipped=False)

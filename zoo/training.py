@@ -99,11 +99,16 @@ def read_run(job: Job, runs: Path) -> Run | None:
     return Run.read(folder) if (folder / "history.json").exists() else None
 
 
-def build(job: Job) -> "keras.Model":
-    """Return the job's architecture for its dataset's images and classes, with fresh weights."""
+def build(job: Job, precision: str | None = None) -> "keras.Model":
+    """Return the job's architecture for its dataset's images and classes, with fresh weights.
+
+    Args:
+        job: whose architecture.
+        precision: of the arithmetic, a Keras policy; None: the recipe's.
+    """
     spec = data.get(job.dataset)
     policy = keras.config.dtype_policy()
-    keras.config.set_dtype_policy(job.recipe.precision)
+    keras.config.set_dtype_policy(precision or job.recipe.precision)
     try:
         shape = views.input_shape(job.architecture, spec)
         model = registry.create_model(job.architecture, shape, len(spec.labels))
