@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import data, formats
+from zoo import data, formats, runtimes
+from zoo.backend import keras
+from zoo.export import export_onnx
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 
@@ -71,3 +73,14 @@ def test_what_cannot_be_written_or_read_is_said(model, tmp_path):
             zoo.load_predictor(broken)
     with pytest.raises(zoo.ZooError, match="There is no file"):
         zoo.load_predictor(tmp_path / "none.onnx")
+
+
+def test_an_image_is_resized_to_the_very_pixel(tmp_path):
+    """28 times the float32 of 227 / 28 is less than 227: a scale would lose a row, and AlexNet with it."""
+    layers = keras.layers
+    inputs = keras.Input((28, 28, 1), dtype="uint8")
+    model = keras.Model(inputs, layers.Resizing(227, 227)(layers.Rescaling(1 / 255)(inputs)))
+    export_onnx(model, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
+    enlarged = runtimes.load(tmp_path / "model.onnx")(images)
+    np.testing.assert_allclose(enlarged, np.array(model(images)), atol=1e-5)

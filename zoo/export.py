@@ -1,6 +1,7 @@
 """A trained Keras model -> a published folder: the same files in a run, in `zoo/pretrained` and in a Hub repo."""
 
 import contextlib
+import functools
 import io
 import logging
 import os
@@ -71,12 +72,28 @@ def export_onnx(model: "keras.Model", path: Path) -> None:
     levels = [logger.level for logger in converters]
     for logger in converters:
         logger.setLevel(logging.ERROR)  # they report every pass and every placeholder
+    _resize_to_exact_sizes()
     model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports what was called once
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the converter, about NumPy
         model.export(path, format="onnx", verbose=False)
     for logger, level in zip(converters, levels, strict=True):
         logger.setLevel(level)
+
+
+@functools.cache
+def _resize_to_exact_sizes() -> None:
+    """Let the converter give a resized image's size, not its scale: 28 pixels times 227 / 28 in float32 are 226."""
+    from tf2onnx.handler import tf_op
+    from tf2onnx.onnx_opset.nn import Resize
+
+    @tf_op(["ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor"])
+    class _Exact:
+        @classmethod
+        def version_11(cls, ctx, node, **kwargs):
+            size = ctx.make_node("Identity", [node.input[1]])  # the converter turns constant sizes into scales
+            ctx.replace_input(node, node.input[1], size.output[0], 1)
+            Resize.version_11(ctx, node, **kwargs)
 
 
 def facts(run: Run, model: "keras.Model") -> dict:
