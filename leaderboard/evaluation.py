@@ -10,7 +10,7 @@ import numpy as np
 from leaderboard import metrics
 from leaderboard.corruptions import corrupted
 from leaderboard.predictions import Predictions
-from zoo import data, environment
+from zoo import data, environment, registry
 from zoo.files import read_json
 from zoo.predictor import Predictor
 
@@ -41,14 +41,15 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
 
     Args:
         folder: the published folder.
-        under_corruption: measure the robustness of a glyph model too, which takes nine times as long.
+        under_corruption: measure the robustness of a glyph model too, which takes nine times as long; of one that is
+            made for accelerators it is not measured.
     """
     predictor = Predictor.load(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
     given = facts(folder)
     under = {}
-    if under_corruption and isinstance(test.images, np.ndarray):  # corruptions are defined for glyphs
+    if under_corruption and _is_corrupted(folder):
         under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
         given["corrupted"] = under
     scores = metrics.compute(probabilities, test.labels, **given)
@@ -77,7 +78,7 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     dataset = read_json(folder / "preprocessor_config.json")["dataset"]
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
     by_evaluation = set(metrics.versions()) - set(SPEED)
-    if data.get(dataset).view is not None:
+    if not _is_corrupted(folder):
         by_evaluation -= {"robustness"}
     return (
         evaluation["revision"] == revision(folder)
@@ -85,6 +86,13 @@ def is_current(evaluation: dict, folder: Path) -> bool:
         and evaluation["metric_versions"] == measured
         and by_evaluation <= set(measured)
     )
+
+
+def _is_corrupted(folder: Path) -> bool:
+    """Return whether a model is measured under corruption too."""
+    dataset = read_json(folder / "preprocessor_config.json")["dataset"]
+    architecture = registry.architectures().get(read_json(folder / "metadata.json")["architecture"])
+    return data.get(dataset).view is None and not (architecture and architecture.for_accelerators)
 
 
 def revision(folder: Path) -> str:

@@ -13,6 +13,7 @@ from zoo.errors import ZooError
 from zoo.registry import ModelName
 
 BATCH = 256  # glyphs a call of the runtime
+LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
 
 
@@ -119,7 +120,8 @@ class Predictor:
     def batch(self) -> int:
         """Images a call of the runtime: more are no faster and need more memory, large ones the more."""
         height, width, _ = self.input_shape
-        return max(1, BATCH * 32 * 32 // max(height * width, 32 * 32))
+        most = BATCH if self.parameters < LARGE else BATCH // 16
+        return max(1, most * 32 * 32 // max(height * width, 32 * 32))
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities of what the network itself sees, float32 (N, len(labels)).
