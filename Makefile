@@ -15,7 +15,7 @@ test: .venv/test          ## style and types, then every test, the browser's inc
 	$(BIN)/mypy
 	$(BIN)/python -m pytest
 
-coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; half as long again as `make test`
+coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; twice as long as `make test`
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
 	$(BIN)/coverage combine
