@@ -31,6 +31,7 @@ def test_parameters_are_the_documents():
         assert sum(np.prod(w.shape) for w in zoo.create_model(name).trainable_weights) == parameters
     assert zoo.create_model("ahcd_cnn", (32, 32, 1), 28).count_params() == 1_720_220
     assert zoo.create_model("mobilenet_v2", (300, 300, 1), 70).count_params() == 2_347_654
+    assert zoo.create_model("rootsift_vlad", (2048, 128, 1), 70).count_params() == 1_864_704
 
 
 @pytest.mark.parametrize("name", zoo.list_architectures())

@@ -78,11 +78,16 @@ def _whitening(samples: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]
 def rootsift_vlad(input_shape, num_classes):
     """RootSIFT and VLAD (Arandjelovic and Zisserman, 2012; Jegou et al., 2012): writers by their strokes.
 
-    2,217,888 parameters at 70 classes, none of them learned by gradients. An image's rows are descriptors. Each is
+    1,864,704 parameters at 70 classes, none of them learned by gradients. An image's rows are descriptors. Each is
     rooted (the Hellinger kernel), whitened and given to its nearest centre; what is left over by each centre is summed,
     normalised within the centre, then by its root (Jegou and Chum, 2012), and whitened again. Two strips are as alike
     as the cosine between these; a class counts by its three most similar strips. After Christlein et al. (2015, 2017),
     who use exemplar SVMs and learned descriptors besides.
+
+    Chosen on held-out lines of the training pages, three strips a page: all 210 are told right. What told the variants
+    apart there is how far the next writer is, in standard deviations of the others' similarities: 32 centres instead of
+    64 bring it nearer (5.9 for 6.6), embeddings of 96 to 192 numbers do not differ, one of 256 makes the hardest
+    twentieth less sure. With 32 dimensions a strip is told wrong. Learned descriptors were not tried.
     """
     layers, ops = keras.layers, keras.ops
     inputs = keras.Input(input_shape, dtype="uint8")
