@@ -49,7 +49,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
     probabilities = predictor(test.images)
     given = facts(folder)
     under = {}
-    if under_corruption and _is_corrupted(folder):
+    if under_corruption and _has_robustness(folder):
         under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
         given["corrupted"] = under
     scores = metrics.compute(probabilities, test.labels, **given)
@@ -78,7 +78,7 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     dataset = read_json(folder / "preprocessor_config.json")["dataset"]
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
     by_evaluation = set(metrics.versions()) - set(SPEED)
-    if not _is_corrupted(folder):
+    if not _has_robustness(folder):
         by_evaluation -= {"robustness"}
     return (
         evaluation["revision"] == revision(folder)
@@ -88,8 +88,8 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     )
 
 
-def _is_corrupted(folder: Path) -> bool:
-    """Return whether a model is measured under corruption too."""
+def _has_robustness(folder: Path) -> bool:
+    """Return whether a model's robustness, its accuracy under corruption, is measured too."""
     dataset = read_json(folder / "preprocessor_config.json")["dataset"]
     architecture = registry.architectures().get(read_json(folder / "metadata.json")["architecture"])
     return data.get(dataset).view is None and not (architecture and architecture.for_accelerators)

@@ -11,6 +11,7 @@ from zoo import data, fitted, keypoints, rules, training, views
 from zoo.architectures import rootsift_vlad
 from zoo.export import export
 from zoo.predictor import Predictor
+from zoo.tabs import read
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 WORDS = ("quick", "brown", "foxes", "jump", "over", "lazy", "dogs", "while", "zebras", "pack", "my", "box", "with")
@@ -118,3 +119,10 @@ def test_fitting_again_gives_the_same_weights(run, tmp_path):
     strips = np.concatenate([VIEW.strips(sheet) for sheet in pages.images])
     rootsift_vlad.fit(model, strips, np.repeat(pages.labels, 4), seed=0)
     np.testing.assert_allclose(rootsift_vlad._outputs(model, images), first, atol=1e-4)
+
+
+@pytest.mark.parametrize(("threshold", "said"), [(0.9, "none of these"), (0.5, "01")])
+def test_a_page_may_be_by_none_of_the_writers(threshold, said):
+    found = read.Votes("page.png", ("01", "02"), np.float32([0.6, 0.4]), np.array([1, 0]), threshold)
+    assert found.label == (read.UNSURE if said == "none of these" else said)
+    assert f'<p class="said">{said}</p>' in read.render_votes(found)

@@ -10,9 +10,9 @@ BOOKS = 3  # codebooks, each from other descriptors: their similarities are adde
 CENTRES = 64  # of a codebook
 DIMENSIONS = 64  # that a descriptor keeps, whitened
 EMBEDDING = 128  # numbers that describe a strip, whitened
-STRIPS = 9  # a class, at most, that a page is compared with
+STRIPS = 9  # of a class, at most, that a page is compared with; a page of pages70 has 8
 NEAREST = 3  # of a class's strips that count
-SHARPNESS = 40.0  # softmax of so many times the cosine: the least loss on held-out lines
+SHARPNESS = 40.0  # softmax of so many times the cosine; set beforehand, not tuned: accuracy does not depend on it
 SAMPLE = 60_000  # descriptors that a codebook is made of
 
 
@@ -84,10 +84,10 @@ def rootsift_vlad(input_shape, num_classes):
     as the cosine between these; a class counts by its three most similar strips. After Christlein et al. (2015, 2017),
     who use exemplar SVMs and learned descriptors besides.
 
-    Chosen on held-out lines of the training pages, three strips a page: all 210 are told right. What told the variants
-    apart there is how far the next writer is, in standard deviations of the others' similarities: 32 centres instead of
-    64 bring it nearer (5.9 for 6.6), embeddings of 96 to 192 numbers do not differ, one of 256 makes the hardest
-    twentieth less sure. With 32 dimensions a strip is told wrong. Learned descriptors were not tried.
+    Chosen on held-out lines of the training pages, three strips a page: all 210 are told right. Variants were compared
+    there before this file was written, by how far the next writer is, with one seed and mostly one codebook: fewer
+    centres and dimensions bring it nearer, embeddings of 96 to 192 numbers do not differ, 256 whiten too much. Learned
+    descriptors were not tried.
     """
     layers, ops = keras.layers, keras.ops
     inputs = keras.Input(input_shape, dtype="uint8")
