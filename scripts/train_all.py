@@ -3,6 +3,7 @@
     python scripts/train_all.py                                  every registered pair, and what the documents claim
     python scripts/train_all.py --only lenet5.ahdd,hdr_cnn.mnist  these
     python scripts/train_all.py --only lenet5.mnist --epochs 1 --seeds 1
+    python scripts/train_all.py --only lenet5.mnist --side-by-side    all its seeds in one program (KERAS_BACKEND=jax)
     python scripts/train_all.py --executor ray                   as many at a time as there are processors
     python scripts/train_all.py --executor ray --address head:6379 --gpus-per-job 0.25    on a cluster
     python scripts/train_all.py --executor hf-jobs --flavor t4-small --dry-run           on the Hub's machines
@@ -24,9 +25,9 @@ from bars import TaskBars
 
 from leaderboard import recording, reporting, results, snapshot
 from leaderboard.claims import claims
+from leaderboard.jobs import TRAINED, task_of
 from leaderboard.jobs import costs as run_costs
-from leaderboard.jobs import task_of
-from zoo import backend, data, environment, executors, registry, training
+from zoo import backend, data, environment, executors, registry, side_by_side, training
 from zoo.errors import ZooError
 from zoo.files import replacing
 from zoo.hub.cloud import RUNS, CloudJob
@@ -41,6 +42,9 @@ def main() -> int:
     pairs = [plan_pair(name, arguments) for name in chosen(arguments)]
     if arguments.executor == "hf-jobs":
         return submit(pairs, arguments)
+    if arguments.side_by_side:
+        for jobs in pairs:
+            side_by_side.check(jobs)
     if arguments.deterministic:
         backend.make_deterministic()
     for dataset in sorted({jobs[0].dataset for jobs in pairs}):
@@ -70,6 +74,7 @@ def parse() -> argparse.Namespace:
     )
     parser.add_argument("--ship", action="store_true", help="put the chosen model into zoo/pretrained")
     parser.add_argument("--deterministic", action="store_true", help="bit-equal on the same machine, but slower")
+    parser.add_argument("--side-by-side", action="store_true", help="train a pair's seeds in one program (JAX)")
     workers = parser.add_argument_group("where it runs")
     workers.add_argument(
         "--executor", choices=(*executors.EXECUTORS, "hf-jobs"), default="local", help="default: this process"
@@ -92,6 +97,8 @@ def parse() -> argparse.Namespace:
     for option in ("seeds", "epochs", "devices", "workers", "cpus_per_job", "attempts"):
         if (value := getattr(arguments, option)) is not None and value < 1:
             parser.error(f"--{option.replace('_', '-')} should be at least 1, not {value}")
+    if arguments.side_by_side and arguments.executor != "local":
+        parser.error("--side-by-side is one program in this process: leave --executor out")
     if arguments.gpus_per_job < 0:
         parser.error(f"--gpus-per-job should be a share of a GPU, at least 0, not {arguments.gpus_per_job:g}")
     return arguments
@@ -131,6 +138,8 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
     missing = Counter(pair_of.values())
     failed = {}
     with executor(arguments) as workers, TaskBars(tasks) as bars:
+        if arguments.side_by_side:
+            train_side_by_side(pairs, arguments.runs, bars)
         for outcome in workers.run(tasks, bars.tell):
             name, model = outcome.task.name, pair_of[outcome.task.name]
             bars.finish(name)
@@ -146,6 +155,21 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
                     log.exception("%s failed", model)
                     failed[model] = str(error)
     return failed
+
+
+def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBars) -> None:
+    """Train the seeds of every pair in one program; where that fails, they are left to be trained one by one."""
+    for jobs in pairs:
+        names = [task_of(job, runs).name for job in jobs]
+
+        def tell(share: float, names=names) -> None:
+            for name in names:
+                bars.tell(name, TRAINED * share)
+
+        try:
+            side_by_side.train(jobs, runs, tell)
+        except Exception:
+            log.exception("%s: its seeds failed side by side and are trained one after the other", jobs[0].model)
 
 
 def submit(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> int:

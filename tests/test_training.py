@@ -72,6 +72,15 @@ def test_a_stopped_run_ends_where_an_undisturbed_one_ends(recipe, tmp_path):
     assert "goes on after epoch" in (resumed.folder / "training.log").read_text()
 
 
+def test_averaging_the_weights_does_not_change_the_steps(tmp_path):
+    recipe = Recipe("averaged", epochs=3, weight_average=0.99, keep="last", learning_rate=3e-3)
+    losses = []
+    for name, average in (("averaged", 0.99), ("plain", None)):
+        job = training.Job("lenet5", "optdigits", replace(recipe, name=name, weight_average=average), seed=0)
+        losses.append([epoch["loss"] for epoch in training.train(job, tmp_path).history["epochs"]])
+    np.testing.assert_allclose(*losses, rtol=1e-2)
+
+
 def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(tmp_path):
     job = training.plan("lenet5", "optdigits", epochs=1)
     first = training.train(job, tmp_path)

@@ -178,6 +178,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             source="a public set of English pages, one a writer, with two strips a writer for testing",
             validation=0,  # one page a class: what is held out are strips of it, not rows
             view=views.Patches(),
+            augmentation=Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2),
         ),
         DatasetSpec(
             name="optdigits",

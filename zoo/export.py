@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, views
+from zoo import data, registry, views
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
+from zoo.folding import folded
 from zoo.training import Run, build
 
 ONNX = "model.onnx"
@@ -43,6 +44,8 @@ def export(run: Run, folder: Path) -> Path:
         return _export_elsewhere(run, folder)
     model = build(run.job, "float32")  # whatever it was trained in: the weights are, and every runtime has it
     model.load_weights(run.weights)
+    if registry.get(run.job.architecture).folded:
+        model = folded(model)
     with replacing(folder) as staged:
         keras.saving.save_model(model, staged, zipped=False)
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any

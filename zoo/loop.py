@@ -78,12 +78,15 @@ class Loop:
         if self.memory.epochs:
             log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
         while True:
-            while not self._finished():
+            while not self.finished:
                 self._epoch()
-                self._checkpoint()
             if self.memory.phase + 1 == len(self.phases):
                 break
             self._next_phase()
+        return self.end()
+
+    def end(self) -> dict:
+        """Save the kept weights and return the history that is stored."""
         with self._kept_weights():
             validation = self._score(*self.samples.validation(self.job.dataset))
             with replacing(self.folder / "model.weights.h5") as staged:
@@ -126,9 +129,6 @@ class Loop:
         self.memory.plateau_loss, self.memory.plateau_wait = float("inf"), 0
         self.optimizer = self._compile()
         self._checkpoint()
-
-    def _one_hot(self, labels: np.ndarray) -> np.ndarray:
-        return np.eye(len(data.get(self.job.dataset).labels), dtype=np.float32)[labels]
 
     @property
     def _steps(self) -> int:
@@ -183,19 +183,42 @@ class Loop:
     # One epoch
 
     def _epoch(self) -> None:
+        started, rate = time.perf_counter(), self.rate
+        with self._raw_weights():
+            logs = self.model.fit(
+                **batches(*self.draw(), self.recipe.batch_size),
+                shuffle=False,
+                verbose=0,
+                callbacks=[self._progress_callback(len(self.memory.epochs))],
+            ).history
+        self.conclude(logs["loss"][0], logs["accuracy"][0], rate, started)
+
+    @property
+    def rate(self) -> float:
+        """The learning rate of the next step."""
+        return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
+
+    def draw(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images and targets of the next epoch.
+
+        They are drawn from (seed, epoch) alone, so that it is the same however often the run was stopped before it.
+        """
+        rng = np.random.default_rng([self.job.seed, len(self.memory.epochs)])
+        images, targets = self.samples.epoch(rng)
+        whole = self._whole(len(images))
+        return images[:whole], targets[:whole]
+
+    def conclude(self, loss: float, accuracy: float, rate: float, started: float) -> None:
+        """Score and remember an epoch that the weights have been through, and write what the next one starts from.
+
+        Args:
+            loss: mean over the epoch's samples.
+            accuracy: likewise.
+            rate: the learning rate that it began with.
+            started: when it began, as `time.perf_counter` says.
+        """
         recipe, memory = self.recipe, self.memory
-        started = time.perf_counter()
         number = len(memory.epochs)
-        # Drawn from (seed, epoch) alone, so that the epoch is the same however often the run was stopped before it.
-        rng = np.random.default_rng([self.job.seed, number])
-        images, labels = (part[: self._whole(len(part))] for part in self.samples.epoch(rng))
-        rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
-        logs = self.model.fit(
-            **batches(images, self._one_hot(labels), recipe.batch_size),
-            shuffle=False,
-            verbose=0,
-            callbacks=[self._progress_callback(number)],
-        ).history
         with self._averaged_weights():
             validation = self._score(*self.watched)
             score = validation["accuracy"] if recipe.watch == "accuracy" else -validation["loss"]
@@ -204,8 +227,8 @@ class Loop:
                 self.kept = self.model.get_weights()
         memory.epochs.append(
             {
-                "loss": logs["loss"][0],
-                "accuracy": logs["accuracy"][0],
+                "loss": loss,
+                "accuracy": accuracy,
                 "validation_loss": validation["loss"],
                 "validation_accuracy": validation["accuracy"],
                 "learning_rate": rate,
@@ -221,8 +244,11 @@ class Loop:
             self.job.model, self.job.seed, number + 1, self._total_epochs,
             *list(memory.epochs[-1].values())[:4], memory.epochs[-1]["seconds"],
         )  # fmt: skip
+        self._checkpoint()
 
-    def _finished(self) -> bool:
+    @property
+    def finished(self) -> bool:
+        """Whether the phase at work has come to its end."""
         patience = self.recipe.early_stopping
         impatient = patience is not None and self.memory.waited >= patience
         return impatient or len(self.memory.epochs) - self.memory.phase_start >= self.recipe.epochs
@@ -233,18 +259,18 @@ class Loop:
         if loss < memory.plateau_loss - plateau.least_gain:
             memory.plateau_loss, memory.plateau_wait = loss, 0
         elif memory.plateau_wait >= plateau.patience:
-            rate = float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
-            self.optimizer.learning_rate = max(rate * plateau.factor, plateau.floor)
+            self.optimizer.learning_rate = max(self.rate * plateau.factor, plateau.floor)
             memory.plateau_wait = 0
 
     def _score(self, images: np.ndarray, labels: np.ndarray) -> dict[str, float]:
         devices, whole = self.recipe.devices or 1, self._whole(len(labels))
+        classes = len(data.get(self.job.dataset).labels)
         size = max(1, EVALUATION_PIXELS // images[0].size // devices) * devices
         parts = [(images[:whole], labels[:whole])] if whole else []
         if whole < len(labels):  # what is left is read once by every device: means stay what they are
             parts.append((np.repeat(images[whole:], devices, axis=0), np.repeat(labels[whole:], devices, axis=0)))
         scores = [
-            self.model.evaluate(**batches(part, self._one_hot(of_part), size), verbose=0, return_dict=True)
+            self.model.evaluate(**batches(part, samples.one_hot(of_part, classes), size), verbose=0, return_dict=True)
             for part, of_part in parts
         ]
         shares = [whole / len(labels), 1 - whole / len(labels)] if len(parts) > 1 else [1.0]
@@ -260,6 +286,15 @@ class Loop:
         return keras.callbacks.LambdaCallback(on_train_batch_end=tell)
 
     # Weights that are averaged or kept
+
+    @contextlib.contextmanager
+    def _raw_weights(self) -> Iterator[None]:
+        """Let the steps go on from their own weights: `fit`, here an epoch, would end by putting the average there."""
+        self.optimizer.finalize_variable_values = lambda variables: None
+        try:
+            yield
+        finally:
+            del self.optimizer.finalize_variable_values
 
     @contextlib.contextmanager
     def _averaged_weights(self) -> Iterator[None]:

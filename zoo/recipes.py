@@ -45,6 +45,15 @@ class FineTuning:
 
 
 @dataclass(frozen=True)
+class Distillation:
+    """Targets that are in part another network's answers to the same samples (Hinton, Vinyals and Dean, 2015)."""
+
+    teacher: str  # an architecture: its network of the same dataset, of seed 0, is trained first
+    share: float  # of the teacher in the targets, 0 to 1; the rest is the label's
+    temperature: float = 1.0  # the teacher's log-probabilities are divided by it
+
+
+@dataclass(frozen=True)
 class Recipe:
     """Hyper-parameters of one training; a closed schema, stored with every run and record."""
 
@@ -66,6 +75,7 @@ class Recipe:
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
     fine_tuning: FineTuning | None = None  # None: everything learns from the start
+    distillation: Distillation | None = None
     views: int | None = None  # samples of an epoch, where a page is seen in patches
     devices: int | None = None  # that share every batch, each with all weights; None: one
     validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
@@ -77,7 +87,12 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict) -> "Recipe":
         """Rebuild a recipe; an unknown field raises TypeError."""
-        nested = {"plateau": Plateau, "augmentation": Augmentation, "fine_tuning": FineTuning}
+        nested = {
+            "plateau": Plateau,
+            "augmentation": Augmentation,
+            "fine_tuning": FineTuning,
+            "distillation": Distillation,
+        }
         return cls(**{k: nested[k](**v) if k in nested and v is not None else v for k, v in values.items()})
 
     def shortened(self, epochs: int) -> "Recipe":

@@ -33,6 +33,8 @@ class Architecture:
     backbone: str | None  # the Keras application whose pretrained weights it may start from
     view: str | None  # the kind of view that it has of a sample, see `views.KINDS`; None: the dataset's
     fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None"  # computes weights that are not learned
+    members: tuple[str, ...]  # architectures whose networks vote, each trained by itself; empty: it is one network
+    folded: bool  # its BatchNorms are folded into the layers before them at export, see `zoo.folding`
     for_accelerators: bool  # a training takes hours without one: it is queued last
     seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
 
@@ -79,6 +81,8 @@ def register(
     backbone: str | None = None,
     view: str | None = None,
     fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None" = None,
+    members: tuple[str, ...] = (),
+    folded: bool = False,
     for_accelerators: bool = False,
     seeds: int = 3,
     **recipes: Recipe,
@@ -88,7 +92,8 @@ def register(
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
     uint8 images to float32 probabilities. A second function of the same name raises ZooError.
 
-    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see `zoo.fitted`.
+    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see `zoo.fitted`;
+    that of `members` is put together from networks that are trained by themselves, see `zoo.votes`.
     """
 
     def decorate(build):
@@ -103,7 +108,19 @@ def register(
         title = build.__doc__.strip().splitlines()[0].rstrip(".")
         recipes_of = MappingProxyType({"zoo": ZOO, **recipes})
         _ARCHITECTURES[name] = Architecture(
-            name, build, title, datasets, recipes_of, minimum_size, backbone, view, fit, for_accelerators, seeds
+            name=name,
+            build=build,
+            title=title,
+            datasets=datasets,
+            recipes=recipes_of,
+            minimum_size=minimum_size,
+            backbone=backbone,
+            view=view,
+            fit=fit,
+            members=members,
+            folded=folded,
+            for_accelerators=for_accelerators,
+            seeds=seeds,
         )
         return build
 

@@ -1,5 +1,6 @@
 """What a training sees of a dataset: the samples of an epoch, drawn anew, and those that validate, always the same."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -17,6 +18,7 @@ class Glyphs:
     train: data.Split
     watched: data.Split  # the samples that early stopping watches
     recipe: Recipe
+    targets: np.ndarray  # float32 (N, classes): what the network is to answer to each training sample
 
     @property
     def count(self) -> int:
@@ -24,12 +26,12 @@ class Glyphs:
         return len(self.train)
 
     def epoch(self, rng: np.random.Generator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images, uint8 (N, H, W, C), and labels (N,) of an epoch, or only the first `most`."""
+        """Return the images, uint8 (N, H, W, C), and targets (N, classes) of an epoch, or only the first `most`."""
         order = rng.permutation(len(self.train))[:most]
         images = self.train.images[order]
         if self.recipe.augmentation is not None:
             images = augment(images, self.recipe.augmentation, rng)
-        return images, self.train.labels[order]
+        return images, self.targets[order]
 
     def watch(self) -> tuple[np.ndarray, np.ndarray]:
         """Return images and labels that are watched after every epoch."""
@@ -44,8 +46,8 @@ class Glyphs:
 class Pages:
     """Pages seen in patches: an epoch is so many of them, drawn at random from the training strips."""
 
-    def __init__(self, train: data.Split, view: views.Patches, recipe: Recipe):
-        self.train, self.view, self.recipe = train, view, recipe
+    def __init__(self, train: data.Split, view: views.Patches, recipe: Recipe, targets: np.ndarray):
+        self.train, self.view, self.recipe, self.targets = train, view, recipe, targets
         self.strips = view.training_strips(train.images)
 
     @property
@@ -54,11 +56,12 @@ class Pages:
         return self.recipe.views or 0
 
     def epoch(self, rng: np.random.Generator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-        """Return patches, uint8 (N, side, side, 1), and labels (N,) of an epoch, or only the first `most`."""
-        images, labels = self.view.draw(self.strips, self.train.labels, min(self.count, most or self.count), rng)
+        """Return patches, uint8 (N, side, side, 1), and targets (N, classes) of an epoch, or only the first `most`."""
+        pages = np.arange(len(self.train))
+        images, drawn = self.view.draw(self.strips, pages, min(self.count, most or self.count), rng)
         if self.recipe.augmentation is not None:
             images = augment(images, self.recipe.augmentation, rng, cv2.BORDER_REFLECT)
-        return images, labels
+        return images, self.targets[drawn]
 
     def watch(self) -> tuple[np.ndarray, np.ndarray]:
         """Return patches of the held-out strips and their labels."""
@@ -69,13 +72,29 @@ class Pages:
         return self.watch()
 
 
-def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
-    """Return what a recipe sees of a dataset."""
-    view, share = data.get(dataset).view, recipe.validation_share
-    if view is not None:
-        return Pages(data.load(dataset, "train"), view, recipe)
-    if share is None:
-        return Glyphs(data.load(dataset, "train"), data.load(dataset, "validation"), recipe)
-    rows = data.load(dataset, "train+validation")
-    held_out = np.arange(len(rows)) >= round(len(rows) * (1 - share))  # a document's own share
-    return Glyphs(rows.take(~held_out), rows.take(held_out), recipe)
+Teach = Callable[[np.ndarray], np.ndarray]  # training images -> a teacher's probabilities, float32 (N, classes)
+
+
+def of(dataset: str, recipe: Recipe, teach: Teach | None = None) -> "Glyphs | Pages":
+    """Return what a recipe sees of a dataset; `teach` is asked if the recipe distils."""
+    spec = data.get(dataset)
+    if spec.view is not None:
+        pages = data.load(dataset, "train")
+        return Pages(pages, spec.view, recipe, one_hot(pages.labels, len(spec.labels)))
+    if recipe.validation_share is None:
+        train, watched = data.load(dataset, "train"), data.load(dataset, "validation")
+    else:
+        rows = data.load(dataset, "train+validation")
+        held_out = np.arange(len(rows)) >= round(len(rows) * (1 - recipe.validation_share))  # a document's own share
+        train, watched = rows.take(~held_out), rows.take(held_out)
+    targets = one_hot(train.labels, len(spec.labels))
+    if recipe.distillation and teach:
+        answers = teach(train.images) ** (1 / recipe.distillation.temperature)
+        answers /= answers.sum(axis=1, keepdims=True)
+        targets += np.float32(recipe.distillation.share) * (answers - targets)
+    return Glyphs(train, watched, recipe, targets)
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return float32 (N, classes): 1 at each label."""
+    return np.eye(classes, dtype=np.float32)[labels]

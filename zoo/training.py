@@ -10,15 +10,19 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
-from zoo import data, environment, fitted, registry, samples, views
-from zoo.backend import devices, keras, shared_among
+import numpy as np
+
+from zoo import data, environment, fitted, registry, samples, views, votes
+from zoo.backend import devices, fused_batch_normalization, keras, shared_among
 from zoo.errors import ZooError
-from zoo.files import read_json, write_json
+from zoo.files import read_json, replacing, write_json
+from zoo.folding import folded
 from zoo.loop import Loop
 from zoo.recipes import Recipe
 
 log = logging.getLogger(__name__)
 
+ANSWERS = "answers.npy"  # of a teacher, to the images that train its students
 Progress = Callable[[float], None]  # told which share of the run's epochs is done, 0 to 1
 
 
@@ -75,8 +79,10 @@ class Run:
 def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0, epochs: int | None = None) -> Job:
     """Return the job of that name; `epochs` shortens its recipe. UnknownName lists the nearest names."""
     spec = data.get(dataset)
-    chosen = registry.get(architecture).recipe(recipe)
-    if chosen.name == "zoo" and chosen.augmentation is None:
+    known = registry.get(architecture)
+    chosen = known.recipe(recipe)
+    learned = not (known.fit or known.members)
+    if learned and chosen.name == "zoo" and chosen.augmentation is None:
         chosen = replace(
             chosen,
             augmentation=spec.augmentation,
@@ -115,7 +121,8 @@ def build(job: Job, precision: str | None = None) -> "keras.Model":
     finally:
         keras.config.set_dtype_policy(policy)
     model.layers[-1].dtype_policy = "float32"  # a softmax in eight bits of mantissa would not sum to one
-    return model
+    # What was published without BatchNorm goes on without it: the statistics that it had are gone.
+    return folded(model) if job.start and registry.get(job.architecture).folded else model
 
 
 def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
@@ -133,17 +140,59 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     if run := read_run(job, runs):
         return run
     folder = job.folder(runs)
-    by_steps = registry.get(job.architecture).fit is None
-    with shared_among(job.recipe.devices):
-        seen = samples.of(job.dataset, job.recipe) if by_steps else None
-        loop = Loop(job, lambda: build(job), folder, seen, progress) if seen else None
+    with shared_among(job.recipe.devices), fused_batch_normalization():
+        work = _work(job, runs, progress)
         write_json(folder / "config.json", job.to_dict())
         with _log_file(folder / "training.log"):
-            history = loop.run() if loop else fitted.run(job, lambda: build(job), folder, progress)
+            history = work()
+    return conclude(job, runs, history)
+
+
+def conclude(job: Job, runs: Path, history: dict) -> Run:
+    """Write what makes a run a finished one: its weights are saved, its history is given."""
+    folder = job.folder(runs)
     write_json(folder / "environment.json", {**environment.describe(), "devices": devices()})
     write_json(folder / "history.json", history)  # the last file: where it is, the run is finished
     (folder / Loop.CHECKPOINT).unlink(missing_ok=True)
     return Run.read(folder)
+
+
+def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], dict]:
+    """Return what trains the job and returns its history; what is wrong with its data is raised already."""
+    architecture, folder = registry.get(job.architecture), job.folder(runs)
+    if architecture.fit:
+        return lambda: fitted.run(job, lambda: build(job), folder, progress)
+    if architecture.members:
+        return lambda: votes.run(job, build(job), lambda: _members(job, runs, progress), folder, progress)
+    seen = samples.of(job.dataset, job.recipe, lambda images: _taught(job, runs, images))
+    return Loop(job, lambda: build(job), folder, seen, progress).run
+
+
+def _members(job: Job, runs: Path, progress: Progress) -> list[Run]:
+    """Train the members of a vote, or read what is finished."""
+    seats = votes.seats(registry.get(job.architecture).members, job.seed)
+    found = []
+    for number, (member, seed) in enumerate(seats):
+
+        def tell(share: float, before: int = number) -> None:
+            progress(0.7 * (before + share) / len(seats))
+
+        found.append(train(plan(member, job.dataset, seed=seed), runs, tell))
+    return found
+
+
+def _taught(job: Job, runs: Path, images: np.ndarray) -> np.ndarray:
+    """Return a teacher's answers to a job's training images; they are kept beside its run for its other students."""
+    assert job.recipe.distillation
+    teacher = train(plan(job.recipe.distillation.teacher, job.dataset), runs)
+    kept = teacher.folder / ANSWERS
+    if not kept.exists():
+        model = build(teacher.job, "float32")
+        model.load_weights(teacher.weights)
+        answers = model.predict(images, batch_size=votes.BATCH, verbose=0)
+        with replacing(kept) as staged, staged.open("wb") as file:
+            np.save(file, answers)
+    return np.load(kept)
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from zoo import data, hub, ink, registry
 from zoo.errors import ZooError
 from zoo.files import read_json
+from zoo.folding import folded
 from zoo.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ class Start:
         """Return the zoo's own architecture with the published weights; ZooError where they do not fit."""
         shape = self.contract.height, self.contract.width, self.contract.channels
         model = registry.create_model(self.architecture, shape, len(self.labels))
+        if registry.get(self.architecture).folded:
+            model = folded(model)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter(

@@ -77,14 +77,18 @@ def overall(rows: pd.DataFrame) -> str:
 
 
 def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
-    """Return the plot of accuracy over a cost for one dataset: rows on the Pareto front are named and joined."""
+    """Return the plot of accuracy over a cost for one dataset: rows on the Pareto front are named and joined.
+
+    Hollow marks are what others claim, where its cost is known.
+    """
     known = rows[(rows["dataset"] == dataset) & rows["accuracy"].notna() & rows[cost].notna()]
     if known.empty:
         return f'<p class="quiet">No row of {esc(str(dataset))} has both an accuracy and {COST_TITLES[cost]}.</p>'
     on = table.pareto(known, cost)
     best = known[on].sort_values(cost)
-    x = Axis.over(COST_TITLES[cost], known[cost].tolist(), table._short, log=True)
-    y = Axis.over("accuracy %", (100 * known["accuracy"]).tolist())
+    claimed = rows[(rows["dataset"] == dataset) & (rows["status"] == table.CLAIMED) & rows[cost].notna()]
+    x = Axis.over(COST_TITLES[cost], [*known[cost], *claimed[cost]], table._short, log=True)
+    y = Axis.over("accuracy %", [100 * share for share in (*known["accuracy"], *claimed["claimed"])])
     marks = [
         Mark(
             row[cost],
@@ -96,6 +100,16 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
             visit={"model": row["model"]},
         )
         for index, row in known.iterrows()
+    ]  # fmt: skip
+    marks += [
+        Mark(
+            row[cost],
+            100 * row["claimed"],
+            (row["model"], f"claimed {written('claimed', row['claimed'])}%: {row['note']}",
+             f"{written(cost, row[cost])} {COST_TITLES[cost]}"),
+            css="claimed",
+        )
+        for _, row in claimed.iterrows()
     ]  # fmt: skip
     joined = Line(best[cost].tolist(), (100 * best["accuracy"]).tolist(), step=True)
     return plot(x, y, [joined], marks, css="pareto")

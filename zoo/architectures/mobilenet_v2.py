@@ -5,8 +5,6 @@ from zoo.backend import keras
 from zoo.recipes import Augmentation, FineTuning, Plateau, Recipe
 from zoo.registry import register
 
-AUGMENTATION = Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2)  # 0.02 of a turn
-
 
 @register(
     datasets=("pages70",),
@@ -21,7 +19,7 @@ AUGMENTATION = Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2) 
         early_stopping=5,
         watch="accuracy",
         plateau=Plateau(factor=0.5, patience=2, floor=0.0),
-        augmentation=AUGMENTATION,
+        augmentation=Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2),  # 0.02 of a turn
         backbone_weights="imagenet",
         fine_tuning=FineTuning(layers=40, epochs=30, learning_rate=2e-5, label_smoothing=0.03),
     ),
@@ -36,7 +34,6 @@ AUGMENTATION = Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2) 
         label_smoothing=0.05,
         weight_average=0.99,
         keep="last",
-        augmentation=AUGMENTATION,
         backbone_weights="imagenet",
         fine_tuning=FineTuning(layers=40, epochs=12, learning_rate=3e-4, label_smoothing=0.05),
     ),

@@ -1,0 +1,181 @@
+"""What our own networks need besides layers: folding, votes, teachers, and seeds trained side by side."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+
+import zoo
+from zoo import data, registry, samples, side_by_side, training, votes
+from zoo.backend import fused_batch_normalization, keras
+from zoo.export import export
+from zoo.folding import folded
+from zoo.predictor import Predictor
+from zoo.recipes import Distillation, Recipe
+
+RECIPE = Recipe("zoo", epochs=2, batch_size=32, learning_rate=3e-3)
+
+
+def with_random_weights(model):
+    rng = np.random.default_rng(0)
+    model.set_weights([rng.uniform(0.2, 1, w.shape) * rng.choice([-1, 1], w.shape[-1:]) ** (w.ndim > 1) for w in
+                       model.get_weights()])  # fmt: skip
+    return model
+
+
+def test_a_folded_network_is_the_same_function_without_what_it_could_fold():
+    layers = keras.layers
+    inputs = x = keras.Input((12, 12, 3))
+    x = layers.BatchNormalization()(layers.DepthwiseConv2D(3, depth_multiplier=2)(x))  # folds
+    x = layers.BatchNormalization(scale=False)(layers.Conv2D(5, 3, use_bias=False)(x))  # folds
+    x = layers.BatchNormalization(center=False)(layers.Conv2D(5, 3, activation="relu")(x))  # is not linear: stays
+    y = layers.Conv2D(4, 1)(x)
+    x = layers.Add()([y, layers.BatchNormalization()(y)])  # what it follows is read by others too: stays
+    x = layers.BatchNormalization()(layers.Dense(7)(layers.Flatten()(x)))  # folds
+    model = with_random_weights(keras.Model(inputs, x))
+    copy = folded(model)
+    left = [layer for layer in copy.layers if isinstance(layer, layers.BatchNormalization)]
+    assert len(left) == 2
+    images = np.random.default_rng(1).normal(size=(4, 12, 12, 3)).astype(np.float32)
+    expected = np.array(model(images))
+    np.testing.assert_allclose(np.array(copy(images)), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+
+
+def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
+    recipe = replace(RECIPE, epochs=8, learning_rate=1e-2, weight_average=0.9, keep="last")
+    job = training.Job("glyphnet_700", "optdigits", recipe, seed=0)
+    run = training.train(job, tmp_path / "runs")
+    folder = export(run, tmp_path / "export")
+    parameters = json.loads((folder / "metadata.json").read_text())["parameters"]
+    assert parameters == zoo.load_model(folder).count_params() == 678 < training.build(job).count_params()
+    trained = training.build(job)
+    trained.load_weights(run.weights)
+    images = data.load("optdigits", "test").images[:50]
+    np.testing.assert_allclose(Predictor.load(folder)(images), trained.predict(images, verbose=0), atol=1e-5)
+    started = training.train(
+        replace(job, recipe=replace(recipe, name="finetune", epochs=1), start=str(folder)), tmp_path / "runs"
+    )
+    assert started.history["start"]["head"] == "kept"
+    assert started.history["epochs"][0]["loss"] < run.history["epochs"][0]["loss"]
+
+
+def test_fused_batch_normalization_takes_the_same_steps():
+    rng = np.random.default_rng(0)
+    images, targets = rng.integers(0, 256, (32, 16, 16, 1), np.uint8), np.eye(10)[rng.integers(0, 10, 32)]
+
+    def after_two_steps():
+        keras.utils.set_random_seed(0)
+        model = zoo.create_model("glyphnet_5k", (16, 16, 1))
+        model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=False)
+        losses = [float(model.train_on_batch(images, targets)) for _ in range(2)]
+        return losses, model.get_weights()
+
+    composed = keras.layers.BatchNormalization.call
+    losses, weights = after_two_steps()
+    with fused_batch_normalization():
+        assert keras.layers.BatchNormalization.call is not composed
+        fused_losses, fused_weights = after_two_steps()
+    assert keras.layers.BatchNormalization.call is composed
+    np.testing.assert_allclose(fused_losses, losses, rtol=1e-4)
+    for one, other in zip(fused_weights, weights, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+
+
+@pytest.fixture
+def small_zoo(monkeypatch):
+    """Let the registry hold a small network and a vote of two of it, and nothing else."""
+
+    def small(input_shape, num_classes):
+        """One layer."""
+        inputs = keras.Input(input_shape, dtype="uint8")
+        x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+        return keras.Model(inputs, keras.layers.Dense(num_classes, activation="softmax")(x), name="small")
+
+    def pair(input_shape, num_classes):
+        """Two of them."""
+        return votes.build(("small", "small"), "pair", input_shape, num_classes)
+
+    monkeypatch.setattr(registry, "_ARCHITECTURES", {})
+    registry.register(zoo=RECIPE)(small)
+    registry.register(members=("small", "small"), zoo=Recipe("zoo", epochs=1))(pair)
+    known = dict(registry._ARCHITECTURES)
+    monkeypatch.setattr(registry, "architectures", lambda: known)
+
+
+def test_a_vote_is_the_mean_of_networks_of_seeds_of_their_own(small_zoo, tmp_path):
+    run = training.train(training.plan("pair", "optdigits", seed=1), tmp_path)
+    assert [(member["model"], member["seed"]) for member in run.history["members"]] == [
+        ("small.optdigits", 2), ("small.optdigits", 3)
+    ]  # fmt: skip
+    images = data.load("optdigits", "test").images[:20]
+    answers = []
+    for seed in (2, 3):
+        job = training.plan("small", "optdigits", seed=seed)
+        member = training.build(job)
+        member.load_weights(training.read_run(job, tmp_path).weights)
+        answers.append(np.array(member(images)))
+    voted = Predictor.load(export(run, tmp_path / "export"))(images)
+    np.testing.assert_allclose(voted, np.mean(answers, axis=0), atol=1e-5)
+    assert run.history["training_seconds"] > 0
+
+
+def test_a_teacher_is_trained_first_and_its_answers_are_part_of_the_targets(small_zoo, tmp_path):
+    recipe = replace(RECIPE, name="taught", distillation=Distillation("pair", share=0.5, temperature=2))
+    run = training.train(training.Job("small", "optdigits", recipe, seed=0), tmp_path)
+    teacher = training.read_run(training.plan("pair", "optdigits"), tmp_path)
+    answers = np.load(teacher.folder / training.ANSWERS)
+    labels = data.load("optdigits", "train").labels
+    targets = samples.of("optdigits", recipe, lambda images: answers).targets
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-5)
+    soft = np.sqrt(answers) / np.sqrt(answers).sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(targets, 0.5 * np.eye(10)[labels] + 0.5 * soft, atol=1e-6)
+    assert Recipe.from_dict(json.loads((run.folder / "config.json").read_text())["recipe"]) == recipe
+
+
+SEEDS_SIDE_BY_SIDE = """
+import json, sys
+from dataclasses import replace
+from pathlib import Path
+from zoo import side_by_side, training
+
+root = Path(sys.argv[1])
+job = training.plan("glyphnet_700", "optdigits", epochs=3)
+jobs = [replace(job, seed=seed) for seed in (0, 1)]
+class Stopped(Exception): pass
+def stop(share):
+    raise Stopped
+try:
+    side_by_side.train(jobs, root / "together", stop)  # after the first epoch
+except Stopped:
+    pass
+together = side_by_side.train(jobs, root / "together")
+alone = [training.train(job, root / "alone") for job in jobs]
+print(json.dumps([[run.history for run in runs] for runs in (together, alone)]))
+"""
+
+
+def test_seeds_side_by_side_end_where_each_ends_alone(tmp_path):
+    pytest.importorskip("jax")
+    environment = {**os.environ, "KERAS_BACKEND": "jax", "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, "-c", SEEDS_SIDE_BY_SIDE, str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    together, alone = json.loads(done.stdout.splitlines()[-1])
+    assert together[0]["epochs"][0]["loss"] != together[1]["epochs"][0]["loss"]
+    for one, other in zip(together, alone, strict=True):
+        assert len(one["epochs"]) == len(other["epochs"]) == 3
+        for key in ("loss", "accuracy", "validation_loss", "learning_rate"):
+            of_one, of_other = ([epoch[key] for epoch in history["epochs"]] for history in (one, other))
+            np.testing.assert_allclose(of_one, of_other, rtol=2e-2, atol=1e-4)
+
+
+def test_what_cannot_be_trained_side_by_side_is_said():
+    job = training.plan("lenet5", "optdigits")
+    if keras.backend.backend() != "jax":
+        with pytest.raises(zoo.ZooError, match="need KERAS_BACKEND=jax, not tensorflow"):
+            side_by_side.check([job])

@@ -1,0 +1,73 @@
+"""GlyphNet, the zoo's own family: one network at every size from 700 parameters up, trained by one recipe."""
+
+from dataclasses import dataclass, replace
+
+from zoo.backend import keras
+from zoo.recipes import ZOO
+from zoo.registry import register
+
+
+@dataclass(frozen=True)
+class Size:
+    """Channels of one member of the family.
+
+    stem: of the convolution at full resolution.
+    stages: of the separable blocks, stage by stage; every stage begins by halving height and width.
+    epochs: of its recipe: the smaller, the longer it learns, and the less an epoch costs.
+    """
+
+    stem: int
+    stages: tuple[tuple[int, ...], ...]
+    epochs: int
+
+
+SIZES = {
+    "glyphnet_700": Size(8, ((8, 8), (12,)), 50),
+    "glyphnet_2k": Size(8, ((16, 16), (16, 24)), 40),
+    "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30),
+    "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25),
+    "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12),
+}
+
+
+def glyphnet(name: str, size: Size, input_shape: tuple[int, int, int], num_classes: int):
+    """Build one member: a convolution, then stages of separable residual blocks, the mean over the image, a layer."""
+    layers = keras.layers
+    inputs = keras.Input(input_shape, dtype="uint8")
+    x = layers.Rescaling(1 / 255)(inputs)
+    x = layers.Conv2D(size.stem, 3, padding="same", use_bias=False)(x)
+    x = layers.BatchNormalization()(x)
+    x = layers.Activation("swish")(x)
+    for stage in size.stages:
+        x = layers.MaxPooling2D(2)(x)
+        for channels in stage:
+            x = _block(x, channels)
+    x = layers.GlobalAveragePooling2D()(x)
+    outputs = layers.Dense(num_classes, activation="softmax")(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def _block(x, channels: int):
+    """Depthwise 3 x 3, pointwise 1 x 1, BatchNorm (Howard et al., 2017), around a shortcut where the channels allow."""
+    layers = keras.layers
+    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+    y = layers.Conv2D(channels, 1, use_bias=False)(y)
+    y = layers.BatchNormalization()(y)
+    if x.shape[-1] == channels:
+        y = layers.Add()([x, y])
+    return layers.Activation("swish")(y)
+
+
+def _register(name: str, size: Size) -> None:
+    def build(input_shape, num_classes):
+        return glyphnet(name, size, input_shape, num_classes)
+
+    build.__name__ = name
+    build.__doc__ = (
+        f"GlyphNet {name.partition('_')[2]} (the zoo's own family; separable blocks after Howard et al., 2017)."
+    )
+    register(folded=True, zoo=replace(ZOO, epochs=size.epochs, learning_rate=1e-2))(build)
+
+
+for _name, _size in SIZES.items():
+    _register(_name, _size)
