@@ -10,7 +10,7 @@ from functools import partial
 
 import cli
 
-from leaderboard import documents, results, snapshot, table
+from leaderboard import documents, goals, results, snapshot, table
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 
@@ -28,7 +28,7 @@ def main() -> int:
         snapshot.write()
     text = README.read_text(encoding="utf-8")
     updated = text
-    for name, section in (("board", board), ("documents", beside_documents), ("networks", across_datasets)):
+    for name, section in SECTIONS.items():
         pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         if not pattern.search(text):
             raise ZooError(
@@ -103,11 +103,32 @@ def across_datasets() -> str:
     lines = [f"| network | {' | '.join(GLYPH_SETS)} |", "| --- |" + " ---: |" * len(GLYPH_SETS)]
     for network in documents.networks():
         cells = []
+        if not any(found[network, dataset] for dataset in GLYPH_SETS):
+            continue
         for dataset in GLYPH_SETS:
             result = found[network, dataset]
-            text = "not trained yet" if result is None else f"{mean_of(result)} ({len(result.seeds)})"
+            text = "" if result is None else f"{mean_of(result)} ({len(result.seeds)})"
             cells.append(f"**{text}**" if result and result.mean("accuracy") == best[dataset] else text)
         lines.append(f"| {network} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def beside_goals() -> str:
+    """Return what our own networks are to reach as a Markdown table: each goal beside the row that serves it best."""
+    measured = results.read_all()
+    lines = [
+        "| data | goal | test % | best known % | row | parameters | mean % ± sd | n | |",
+        "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | --- |",
+    ]
+    for goal in goals.goals():
+        result = goal.best(measured)
+        said = "not trained yet | | | | "
+        if result is not None:
+            short = goal.goal - result.mean("accuracy")
+            verdict = "met" if short <= 0 else f"missed by {100 * short:.2f}"
+            said = f"{result.model} | {result.shipped('parameters'):,.0f} | {mean_of(result)} | {len(result.seeds)} "
+            said += f"| {verdict}"
+        lines.append(f"| {goal.dataset} | {goal.what} | {100 * goal.goal:.2f} | {goal.known} | {said} |")
     return "\n".join(lines) + "\n"
 
 
@@ -116,6 +137,8 @@ def mean_of(result: results.Result) -> str:
     spread = result.spread("accuracy")
     return f"{100 * result.mean('accuracy'):.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
 
+
+SECTIONS = {"board": board, "documents": beside_documents, "networks": across_datasets, "goals": beside_goals}
 
 if __name__ == "__main__":
     cli.run(main)

@@ -10,7 +10,9 @@ import pytest
 from conftest import ROOT
 from records import SAMPLES, answers, made_up, write_board
 
-from leaderboard import claims, downloads, results, snapshot, table
+from leaderboard import claims, downloads, goals, results, snapshot, table
+from leaderboard.claims import Claim
+from leaderboard.tabs import rows
 
 
 @pytest.fixture(scope="module")
@@ -131,8 +133,25 @@ def test_overall_needs_every_dataset_for_a_place(board):
 
 
 def test_the_front_holds_what_nothing_beats():
-    rows = pd.DataFrame({"accuracy": [0.9, 0.95, 0.94, 0.95, np.nan], "parameters": [10.0, 20, 30, 40, 5]})
-    assert table.pareto(rows, "parameters").tolist() == [True, True, False, False, False]
+    found = pd.DataFrame({"accuracy": [0.9, 0.95, 0.94, 0.95, np.nan], "parameters": [10.0, 20, 30, 40, 5]})
+    assert table.pareto(found, "parameters").tolist() == [True, True, False, False, False]
+
+
+def test_the_front_shows_what_others_claim_where_its_cost_is_known():
+    stated = [Claim("tiny", "mnist", 0.99, 697, "a paper"), Claim("large", "mnist", 0.999, None, "another")]
+    frame = table.frame([made_up("lenet5.mnist", [0.98])], claims=stated)
+    drawn = rows.front(frame, "mnist", "parameters")
+    assert drawn.count("mark claimed") == 1
+    assert "claimed 99.00%: a paper" in drawn
+    assert "mark claimed" not in rows.front(frame, "mnist", "multiply_adds")
+
+
+def test_a_goal_is_served_by_the_best_on_validation_that_it_allows():
+    best = [goals.Goal("mnist", "", 0.99, "", **limits).best for limits in ({}, {"parameters": 900}, {"vote": True})]
+    found = {"lenet5": [0.98, 0.99], "hdr_cnn": [0.985], "vote": [0.995]}
+    measured = [made_up(f"{network}.mnist", accuracies) for network, accuracies in found.items()]
+    measured.append(made_up("resco_mini.mnist", [0.999], recipe={"name": "paper"}))
+    assert [find(measured) and find(measured).model for find in best] == ["lenet5.mnist", None, "vote.mnist"]
 
 
 def test_the_kept_frame_is_that_of_the_records(board, tmp_path):

@@ -108,12 +108,15 @@ def test_every_recipe_survives_json_and_every_pair_has_its_dataset():
         Recipe.from_dict({"name": "x", "epoch_count": 3})
 
 
-# What is left out takes minutes (made for accelerators, of the same layers, or around a network of Keras' own), is
-# fitted, not trained by steps, or consists of others.
-KNOWN = registry.architectures().values()
-PORTABLE = [
-    known.name for known in KNOWN if not (known.for_accelerators or known.backbone or known.fit or known.members)
-]
+# One network a file: a family is of the same layers. What is left out takes minutes (made for accelerators, of the same
+# layers, or around a network of Keras' own), is fitted, not trained by steps, or consists of others.
+PORTABLE = sorted(
+    {
+        known.build.__module__: known.name
+        for known in registry.architectures().values()
+        if not (known.for_accelerators or known.backbone or known.fit or known.members)
+    }.values()
+)
 BACKEND_PROBE = """
 import json, sys
 import numpy as np

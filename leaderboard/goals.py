@@ -1,0 +1,49 @@
+"""What the zoo's own networks are to reach at every size, and which row serves that: `goals.json`, one entry a goal."""
+
+import functools
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from leaderboard.results import Result
+from zoo import registry
+from zoo.files import read_json
+
+GOALS = Path(__file__).with_name("goals.json")
+
+
+@dataclass(frozen=True)
+class Goal:
+    """One goal, of the mean accuracy over seeds on the test set."""
+
+    dataset: str
+    what: str  # in words
+    goal: float  # fraction
+    known: str  # the best that is known from elsewhere, percent, in words
+    parameters: int | None = None  # at most so many
+    vote: bool = False  # several networks together, else one
+
+    def best(self, results: Iterable[Result]) -> Result | None:
+        """Return the row of the zoo that serves the goal, the best on validation by its shipped seed; None: none."""
+        known = registry.architectures()
+        fit = [
+            result
+            for result in results
+            if result.dataset == self.dataset
+            and result.submission is None
+            and result.recipe["name"] == "zoo"
+            and result.architecture in known
+            and bool(known[result.architecture].members) == self.vote
+            and (self.parameters is None or result.shipped("parameters") <= self.parameters)
+        ]
+        return max(fit, key=_validation, default=None)
+
+
+@functools.cache
+def goals() -> tuple[Goal, ...]:
+    """Return every goal."""
+    return tuple(Goal(**entry) for entry in read_json(GOALS))
+
+
+def _validation(result: Result) -> float:
+    return next(seed.validation_accuracy for seed in result.seeds if seed.seed == result.shipped_seed)
