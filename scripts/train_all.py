@@ -18,6 +18,7 @@ import shutil
 import sys
 from collections import Counter
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 import cli
@@ -140,7 +141,7 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
     with executor(arguments) as workers, TaskBars(tasks) as bars:
         if arguments.side_by_side:
             train_side_by_side(pairs, arguments.runs, bars)
-        for outcome in workers.run(tasks, bars.tell):
+        for outcome in chain.from_iterable(workers.run(wave, bars.tell) for wave in in_waves(tasks, jobs)):
             name, model = outcome.task.name, pair_of[outcome.task.name]
             bars.finish(name)
             missing[model] -= 1
@@ -155,6 +156,18 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
                     log.exception("%s failed", model)
                     failed[model] = str(error)
     return failed
+
+
+def in_waves(tasks: list[executors.Task], jobs: list[training.Job]) -> list[list[executors.Task]]:
+    """Return the tasks in lots, one after the other: votes after what may be their members, students after teachers.
+
+    Either finds what it needs among the runs; while another worker is still training that, it would train it too.
+    """
+    waves: list[list[executors.Task]] = [[], [], []]
+    for task, job in zip(tasks, jobs, strict=True):
+        voted = bool(registry.get(job.architecture).members)
+        waves[2 if job.recipe.distillation else int(voted)].append(task)
+    return [wave for wave in waves if wave]
 
 
 def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBars) -> None:

@@ -179,3 +179,18 @@ def test_what_cannot_be_trained_side_by_side_is_said():
     if keras.backend.backend() != "jax":
         with pytest.raises(zoo.ZooError, match="need KERAS_BACKEND=jax, not tensorflow"):
             side_by_side.check([job])
+
+
+def test_votes_wait_for_their_members_and_students_for_their_teachers(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    import train_all
+
+    from leaderboard.jobs import task_of
+
+    student = replace(RECIPE, name="taught", distillation=Distillation("vote", share=0.5))
+    jobs = [training.Job("lenet5", "optdigits", student, 0)]
+    jobs += [training.plan(network, "optdigits") for network in ("vote", "lenet5", "resco_mini")]
+    waves = train_all.in_waves([task_of(job, tmp_path) for job in jobs], jobs)
+    assert [[task.name.split(".")[0] for task in wave] for wave in waves] == [
+        ["lenet5", "resco_mini"], ["vote"], ["lenet5"]
+    ]  # fmt: skip
