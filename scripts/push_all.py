@@ -17,7 +17,7 @@ from pathlib import Path
 import cli
 
 from leaderboard import figures, reporting, results
-from zoo import cards, data, hub, originals, settings
+from zoo import cards, data, hub, originals, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
 
@@ -151,6 +151,7 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
         "model": result.model,
         "repo": repo,
         "title": result.title,
+        "notes": architecture.notes if (architecture := registry.architectures().get(result.architecture)) else "",
         "licence": LICENCE,
         "parameters": metadata["parameters"],
         "seed": metadata["seed"],

@@ -30,6 +30,7 @@ SCORES = {
 }
 FACTS = {
     "model": "lenet5.mnist", "repo": "me/lenet5.mnist", "title": "LeNet-5 (LeCun et al., 1998)",
+    "notes": "Two convolutions, then *three* layers.",
     "licence": "apache-2.0", "parameters": 61_706, "seed": 1, "labels": ["0", "1", "2"], "script": "latin",
     "input_shape": [28, 28, 1], "recipe": RESULT.recipe,
     "contract": {
@@ -79,17 +80,18 @@ def test_a_reader_finds_what_a_card_is_for():
         "98.93% to 99.29%", "| Accuracy | 99.12% | 98.74% ± 0.56 |", "mean of 3 seeds", "1 as 2: 8; 0 as 1: 7",
         "![Confusion](figures/confusion.png)", "0 is background and 255 full", "box of 20 x 20 pixels",
         "python scripts/train_all.py --only lenet5.mnist", "| label smoothing | 0.05 |", "Its writers are American.",
-        "1 is read as 2 more often than any other", "As its authors say.", 'load_model("hf://me/lenet5.mnist")',
+        "## The network\n\nTwo convolutions, then *three* layers.", "1 is read as 2 more often than any other", "As its authors say.", 'load_model("hf://me/lenet5.mnist")',
     ):  # fmt: skip
         assert told in text, told
 
 
 def test_a_card_of_one_seed_or_without_figures_says_no_more_than_is_known():
     scores = {**SCORES, "seeds": 1, "metrics": {"accuracy": {"mean": 0.9, "std": None, "shipped": 0.9}}}
-    text = cards.render({**FACTS, "figures": {}, "files": {}}, scores)
+    text = cards.render({**FACTS, "notes": "", "figures": {}, "files": {}}, scores)
     assert "±" not in text
     assert "![" not in text
     assert "Macro F1" not in text
+    assert "## The network" not in text
 
 
 def test_a_seal_breaks_when_anything_is_changed_but_line_ends():

@@ -2,6 +2,7 @@
 
 import functools
 import importlib
+import inspect
 import pkgutil
 import re
 from collections.abc import Callable, Mapping
@@ -27,6 +28,7 @@ class Architecture:
     name: str  # the function's name
     build: Callable[[tuple[int, int, int], int], "keras.Model"]
     title: str  # first line of the docstring: the network and its source
+    notes: str  # the rest of it, paragraphs of Markdown: how it is built, what was tried, what it reached
     datasets: tuple[str, ...]
     recipes: Mapping[str, Recipe]
     minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
@@ -105,12 +107,13 @@ def register(
         for key, recipe in recipes.items():
             if recipe.name != key:
                 raise ZooError(f"{build.__module__}.{name}: the recipe given as {key!r} is named {recipe.name!r}.")
-        title = build.__doc__.strip().splitlines()[0].rstrip(".")
+        title, _, notes = inspect.cleandoc(build.__doc__).partition("\n")
         recipes_of = MappingProxyType({"zoo": ZOO, **recipes})
         _ARCHITECTURES[name] = Architecture(
             name=name,
             build=build,
-            title=title,
+            title=title.rstrip("."),
+            notes=notes.strip(),
             datasets=datasets,
             recipes=recipes_of,
             minimum_size=minimum_size,

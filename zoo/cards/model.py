@@ -16,6 +16,7 @@ def render(facts: Mapping, scores: Mapping) -> str:
     Args:
         facts: what the model is. Plain JSON types:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
+            notes: Markdown, how the network is built and what it reached; "" where nothing is to be said;
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
             dataset: name, title, hub_id (None: it is on no Hub), source, terms (of use), limits (a list of sentences),
             scored (the split that scores are of, "test" or "validation");
@@ -34,6 +35,7 @@ def render(facts: Mapping, scores: Mapping) -> str:
     front = yaml.safe_dump(metadata(facts, scores), sort_keys=False, allow_unicode=True, width=120)
     sections = (
         _headline(facts, scores),
+        facts["notes"] and f"## The network\n\n{facts['notes']}\n",
         _scores(facts, scores),
         _classes(facts, scores),
         _confidence(facts, scores),
