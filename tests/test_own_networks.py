@@ -37,13 +37,16 @@ def test_a_folded_network_is_the_same_function_without_what_it_could_fold():
     y = layers.Conv2D(4, 1)(x)
     x = layers.Add()([y, layers.BatchNormalization()(y)])  # what it follows is read by others too: stays
     x = layers.BatchNormalization()(layers.Dense(7)(layers.Flatten()(x)))  # folds
-    model = with_random_weights(keras.Model(inputs, x))
-    copy = folded(model)
+    outer = keras.Input((12, 12, 3))
+    model = with_random_weights(keras.Model(outer, keras.layers.Softmax()(keras.Model(inputs, x, name="inner")(outer))))
+    whole = folded(model)
+    copy = whole.get_layer("inner")
     left = [layer for layer in copy.layers if isinstance(layer, layers.BatchNormalization)]
     assert len(left) == 2
     images = np.random.default_rng(1).normal(size=(4, 12, 12, 3)).astype(np.float32)
-    expected = np.array(model(images))
+    expected = np.array(model.get_layer("inner")(images))
     np.testing.assert_allclose(np.array(copy(images)), expected, rtol=1e-4, atol=1e-4 * np.abs(expected).max())
+    np.testing.assert_allclose(np.array(whole(images)), np.array(model(images)), atol=1e-3)
 
 
 def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
@@ -108,6 +111,8 @@ def small_zoo(monkeypatch):
 
 
 def test_a_vote_is_the_mean_of_networks_of_seeds_of_their_own(small_zoo, tmp_path):
+    with pytest.raises(zoo.ZooError, match="pair is not trained step by step"):
+        training.train(replace(training.plan("pair", "optdigits"), start="lenet5.mnist"), tmp_path)
     run = training.train(training.plan("pair", "optdigits", seed=1), tmp_path)
     assert [(member["model"], member["seed"]) for member in run.history["members"]] == [
         ("small.optdigits", 2), ("small.optdigits", 3)

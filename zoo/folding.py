@@ -14,7 +14,7 @@ def folded(model: "keras.Model") -> "keras.Model":
     """Return a copy of a functional model without those BatchNorms that directly follow a linear layer.
 
     A convolution, depthwise convolution or dense layer counts as linear if it has no activation and nothing but the
-    BatchNorm reads it. Every other layer and BatchNorm stays as it is.
+    BatchNorm reads it. Every other layer and BatchNorm stays as it is. Models inside the model are folded too.
     """
     layers = keras.layers
     before = {}  # BatchNorm's name -> the linear layer that it follows
@@ -28,6 +28,8 @@ def folded(model: "keras.Model") -> "keras.Model":
     sources = {source.name for source in before.values()}
 
     def copied(layer):
+        if isinstance(layer, keras.Model):
+            return folded(layer)
         config = layer.get_config()
         return layer.__class__.from_config({**config, "use_bias": True} if layer.name in sources else config)
 
@@ -36,7 +38,7 @@ def folded(model: "keras.Model") -> "keras.Model":
 
     copy = keras.models.clone_model(model, clone_function=copied, call_function=called)
     for layer in copy.layers:
-        if layer.weights and layer.name not in sources:
+        if layer.weights and layer.name not in sources and not isinstance(layer, keras.Model):
             layer.set_weights(model.get_layer(layer.name).get_weights())
     for name, source in before.items():
         copy.get_layer(source.name).set_weights(_merged(source, model.get_layer(name)))

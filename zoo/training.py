@@ -160,6 +160,8 @@ def conclude(job: Job, runs: Path, history: dict) -> Run:
 def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], dict]:
     """Return what trains the job and returns its history; what is wrong with its data is raised already."""
     architecture, folder = registry.get(job.architecture), job.folder(runs)
+    if job.start and (architecture.fit or architecture.members):
+        raise ZooError(f"{job.architecture} is not trained step by step, so it cannot start from published weights.")
     if architecture.fit:
         return lambda: fitted.run(job, lambda: build(job), folder, progress)
     if architecture.members:

@@ -1,7 +1,7 @@
 """Networks that vote: each is trained by itself, and the answer is the mean of their probabilities.
 
-An architecture is of these if it registers `members`. Which networks vote is thereby declared before any of them is
-trained: none is left out because it did badly. Their runs are those of `train_all.py`; what is finished is only read.
+An architecture is of these if it registers `members`. Which networks vote is thereby declared beforehand: none is left
+out because it did badly. Their runs are those of `train_all.py`; what is finished is only read.
 """
 
 import logging
