@@ -55,7 +55,7 @@ def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
     run = training.train(job, tmp_path / "runs")
     folder = export(run, tmp_path / "export")
     parameters = json.loads((folder / "metadata.json").read_text())["parameters"]
-    assert parameters == zoo.load_model(folder).count_params() == 678 < training.build(job).count_params()
+    assert parameters == zoo.load_model(folder).count_params() == 690 < training.build(job).count_params()
     trained = training.build(job)
     trained.load_weights(run.weights)
     images = data.load("optdigits", "test").images[:50]
@@ -65,6 +65,12 @@ def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
     )
     assert started.history["start"]["head"] == "kept"
     assert started.history["epochs"][0]["loss"] < run.history["epochs"][0]["loss"]
+
+
+def test_every_glyphnet_keeps_within_its_name():
+    for name, limit in {"700": 700, "2k": 2000, "5k": 5000, "10k": 10_000, "100k": 100_000}.items():
+        assert 0.85 * limit < folded(zoo.create_model(f"glyphnet_{name}")).count_params() <= limit
+    assert folded(zoo.create_model("glyphnet_100k", (32, 32, 1), 28)).count_params() <= 100_000
 
 
 def test_fused_batch_normalization_takes_the_same_steps():

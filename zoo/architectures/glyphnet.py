@@ -22,7 +22,7 @@ class Size:
 
 
 SIZES = {
-    "glyphnet_700": Size(8, ((8, 8), (12,)), 50),
+    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 40),
     "glyphnet_2k": Size(8, ((16, 16), (16, 24)), 40),
     "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30),
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25),
