@@ -58,14 +58,27 @@ def _block(x, channels: int):
     return layers.Activation("swish")(y)
 
 
+NOTES = """
+A convolution of 3 x 3, then stages of separable residual blocks (depthwise 3 x 3, pointwise, BatchNorm, swish), each
+stage at half the height and width of the one before; the mean over what is left of the image, and one layer. BatchNorm
+is folded when the network is published, and its parameters are counted so.
+
+What was tried, on validation alone, one seed and ten epochs of mnist each. The 2k: swish 99.00%, ReLU 98.50%; highest
+learning rate 2e-2 instead of 1e-2 99.02%; without label smoothing 98.96%. The 700: four narrow blocks 97.68%, three
+wider ones 97.04% and 96.04%.
+
+What it reached, by the recipe that stands here, is in the table of the README, each size beside its goal. What remains:
+more seeds, longer trainings of the smallest, teachers, and members above 100,000 parameters.
+"""
+
+
 def _register(name: str, size: Size) -> None:
     def build(input_shape, num_classes):
         return glyphnet(name, size, input_shape, num_classes)
 
     build.__name__ = name
-    build.__doc__ = (
-        f"GlyphNet {name.partition('_')[2]} (the zoo's own family; separable blocks after Howard et al., 2017)."
-    )
+    title = f"GlyphNet {name.partition('_')[2]} (the zoo's own family; separable blocks after Howard et al., 2017)."
+    build.__doc__ = f"{title}\n{NOTES}"
     register(folded=True, zoo=replace(ZOO, epochs=size.epochs, learning_rate=1e-2))(build)
 
 
