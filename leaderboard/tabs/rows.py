@@ -112,7 +112,8 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
         for _, row in claimed.iterrows()
     ]  # fmt: skip
     joined = Line(best[cost].tolist(), (100 * best["accuracy"]).tolist(), step=True)
-    return plot(x, y, [joined], marks, css="pareto")
+    said = "" if claimed.empty else '<p class="quiet">Hollow: claimed by others, not measured here.</p>'
+    return plot(x, y, [joined], marks, css="pareto") + said
 
 
 def legend() -> str:
