@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo import registry, samples, training
-from zoo.backend import keras
+from zoo.backend import keras, over_seeds
 from zoo.errors import ZooError
 from zoo.files import write_json
 from zoo.loop import Loop
@@ -124,26 +124,19 @@ def _program(loop: Loop):
     It goes through the batches, (seeds, batches, samples, ...), and returns the state and the sums (2, seeds) of loss
     and right answers over all samples.
     """
-    import jax
-
     model, optimizer = loop.model, loop.optimizer
     loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=loop.recipe.label_smoothing)
     learned, kept = len(model.trainable_variables), len(model.non_trainable_variables)
 
     def objective(weights, others, images, targets):
         answers, others, penalties = model.stateless_call(weights, others, images, training=True, return_losses=True)
-        return loss_of(targets, answers) + sum(penalties), (others, answers)
-
-    def step(state, batch):
-        images, targets = batch
-        weights, others, rest = state[:learned], state[learned : learned + kept], state[learned + kept :]
-        (loss, (others, answers)), slopes = jax.value_and_grad(objective, has_aux=True)(weights, others, *batch)
-        weights, rest = optimizer.stateless_apply(rest, slopes, weights)
         right = (answers.argmax(axis=-1) == targets.argmax(axis=-1)).sum()
-        return [*weights, *others, *rest], jax.numpy.stack([loss * len(images), right])
+        return loss_of(targets, answers) + sum(penalties), (others, right)
 
-    def epoch(state, images, targets):
-        state, sums = jax.lax.scan(step, state, (images, targets))
-        return state, sums.sum(axis=0)
+    def step(state, batch, with_slopes):
+        weights, others, rest = state[:learned], state[learned : learned + kept], state[learned + kept :]
+        (loss, (others, right)), slopes = with_slopes(objective)(weights, others, *batch)
+        weights, rest = optimizer.stateless_apply(rest, slopes, weights)
+        return [*weights, *others, *rest], keras.ops.stack([loss * len(batch[0]), right])
 
-    return jax.jit(jax.vmap(epoch, out_axes=(0, 1)), donate_argnums=0)
+    return over_seeds(step)

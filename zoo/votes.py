@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import data, registry
+from zoo import registry
 from zoo.backend import keras
 from zoo.files import replacing
 
@@ -60,6 +60,8 @@ def run(
         folder: of the run; `model.weights.h5` is written there.
         progress: told the share that is done.
     """
+    from zoo import data  # here, for architectures import this module, and listing them reads no images
+
     started = time.perf_counter()
     runs = members()
     places = [layer for layer in network.layers if isinstance(layer, keras.Model)]
