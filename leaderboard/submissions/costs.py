@@ -326,9 +326,11 @@ def attention(config: dict, shapes: list[Shape]) -> Cost:
     """MultiHeadAttention over sequences."""
     if len(shapes) not in (2, 3) or len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) != 2:
         raise Misfit("it takes query, value and perhaps key, each (steps, features)")
-    for name in ("output_shape", "attention_axes", "sliding_window"):
+    for name in ("output_shape", "sliding_window"):
         if config.get(name) is not None:
             raise Misfit(f"{name} should be null")
+    if config.get("attention_axes") not in (None, [1]):  # Keras writes the steps' axis once the layer is built
+        raise Misfit("attention_axes should be null or [1]")
     if config.get("use_gate"):
         raise Misfit("use_gate should be false")
     query, value = shapes[0], shapes[1]
