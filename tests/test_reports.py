@@ -182,4 +182,5 @@ def test_documents_stand_beside_what_was_measured():
     assert (resco.missed_by, resco.beyond) == (0.004, False)
     assert "1 of 3 seeds" in resco.lacks
     assert rows["alexnet.ahdd", "paper"].lacks == ["1 of 3 seeds", "3 of 50 epochs"]
-    assert set(documents.networks()) == {"ahcd_cnn", "hdr_cnn", "lenet5", "mnist_cnn", "resco_mini"}
+    assert {"ahcd_cnn", "hdr_cnn", "lenet5", "mnist_cnn", "resco_mini"} < set(documents.networks())
+    assert not {"alexnet", "mobilenet_v2", "rootsift_vlad"} & set(documents.networks())
