@@ -25,6 +25,7 @@ log = logging.getLogger("zoo.training")  # one training, one name in its log
 EVALUATION_PIXELS = 500 * 28 * 28  # of a batch: large enough to be fast, small enough for AlexNet in memory
 STATISTICS_BATCH = 500  # images
 LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights must not remember its beginning
+LONGEST_WARMUP = 0.2  # of all steps: in a training of few epochs the rate has to come down again
 STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on
 
 
@@ -172,7 +173,7 @@ class Loop:
     def _schedule(self):
         if not self.recipe.cosine:
             return self.recipe.learning_rate
-        warmup = round(self.recipe.warmup * self._steps)
+        warmup = round(min(self.recipe.warmup, LONGEST_WARMUP * self.recipe.epochs) * self._steps)
         return keras.optimizers.schedules.CosineDecay(
             initial_learning_rate=0.0 if warmup else self.recipe.learning_rate,
             decay_steps=max(1, self._steps * self.recipe.epochs - warmup),

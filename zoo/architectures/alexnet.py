@@ -24,7 +24,7 @@ SIDE = 227  # pixels: what the first convolution's stride of 4 is made for
         plateau=Plateau(factor=0.5, patience=5, floor=1e-5),
         validation_share=0.2,
     ),
-    zoo=replace(ZOO, epochs=12, optimizer="sgd", momentum=0.9, learning_rate=0.02),
+    zoo=replace(ZOO, epochs=12, optimizer="sgd", momentum=0.9, learning_rate=0.02, precision="mixed_bfloat16"),
 )
 def alexnet(input_shape, num_classes):
     """AlexNet (Krizhevsky et al., 2012; with batch normalisation, as in seed document 1).
