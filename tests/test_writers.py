@@ -1,14 +1,15 @@
 """Writers: ruled lines that go, descriptors that stay, and a network that is fitted, not trained."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
 import pytest
 
 from leaderboard import reporting
-from zoo import data, fitted, keypoints, rules, training, views
-from zoo.architectures import rootsift_vlad
+from zoo import data, fitted, keypoints, registry, rules, training, views, vlad
+from zoo.backend import keras
 from zoo.export import export
 from zoo.predictor import Predictor
 from zoo.tabs import read
@@ -57,6 +58,17 @@ def test_an_empty_page_has_no_rules_and_no_descriptors(blank):
     assert not VIEW.views(blank).any()
 
 
+def test_a_window_shows_what_its_descriptor_describes():
+    view = keypoints.Keypoints(most=50, window=24)
+    sheet = np.full((400, 400), 255, np.uint8)
+    cv2.circle(sheet, (200, 190), 12, 0, -1)
+    rows = view.views(sheet)[0, :, :, 0]
+    assert np.array_equal(rows[:, :128], keypoints.Keypoints(most=50).views(sheet)[0, :, :, 0])
+    pictures = rows[rows.any(axis=1), 128:].reshape(-1, 24, 24)
+    dots = [picture for picture in pictures if picture[11:13, 11:13].min() == 255 and picture[0].max() == 0]
+    assert dots  # the dot as a whole, in the middle, as ink
+
+
 def test_a_page_is_a_bag_of_upright_descriptors():
     sheet = page(2, 1)
     (whole,) = VIEW.views(sheet)
@@ -69,8 +81,8 @@ def test_a_page_is_a_bag_of_upright_descriptors():
     assert views.from_dict(real.to_dict()) == real
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory):
+@pytest.fixture(scope="module", params=["rootsift_vlad", "fused_vlad"])
+def run(tmp_path_factory, request):
     """A network fitted to one page of each of three writers, and its published folder."""
     with pytest.MonkeyPatch.context() as patch:
         labels = np.arange(3)
@@ -79,17 +91,20 @@ def run(tmp_path_factory):
         patch.setattr(data, "DATASETS", {**data.DATASETS, "pages70": spec})
         patch.setattr(data, "load", lambda name, which: split)
         patch.setitem(views.KINDS, "keypoints", SmallKeypoints)
-        patch.setattr(rootsift_vlad, "CENTRES", 8)
+        patch.setitem(views.VIEWS, "keypoints", SmallKeypoints)
+        patch.setitem(views.VIEWS, "keypoints_and_windows", partial(SmallKeypoints, window=12))
+        patch.setattr(vlad, "CENTRES", 8)
+        patch.setattr(vlad, "BOOKS", 1)
         patch.setattr(fitted, "HELD_OUT", 2)
         folder = tmp_path_factory.mktemp("runs")
-        run = training.train(training.plan("rootsift_vlad", "pages70"), folder)
+        run = training.train(training.plan(request.param, "pages70"), folder)
         yield run, export(run, folder / "export")
 
 
 def test_a_fitted_network_is_served_like_any_other(run):
     done, folder = run
     predictor = Predictor.load(folder)
-    assert predictor.view == VIEW
+    assert predictor.view == views.view_of(done.job.architecture, data.get("pages70"))
     answers = predictor([page(writer, seed, lines=3) for writer in range(3) for seed in (7, 8)])
     assert answers.argmax(axis=1).tolist() == [0, 0, 1, 1, 2, 2]
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
@@ -110,15 +125,15 @@ def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
     assert 0 < found["threshold"] <= 1
 
 
-def test_fitting_again_gives_the_same_weights(run, tmp_path):
-    model = training.build(run[0].job)
-    model.load_weights(run[0].weights)
-    images = np.stack([VIEW.views(page(writer, 0))[0] for writer in range(3)])
-    first = rootsift_vlad._outputs(model, images)
+def test_fitting_again_gives_the_same_answers(run):
+    done, folder = run
     pages = data.load("pages70", "train")
-    strips = np.concatenate([VIEW.strips(sheet) for sheet in pages.images])
-    rootsift_vlad.fit(model, strips, np.repeat(pages.labels, 4), seed=0)
-    np.testing.assert_allclose(rootsift_vlad._outputs(model, images), first, atol=1e-4)
+    view = views.view_of(done.job.architecture, data.get("pages70"))
+    strips = np.concatenate([view.strips(sheet) for sheet in pages.images])
+    keras.utils.set_random_seed(done.job.seed)
+    model = training.build(done.job)
+    registry.get(done.job.architecture).fit(model, strips, np.repeat(pages.labels, 4), done.job.seed)
+    np.testing.assert_allclose(vlad.outputs(model, strips), Predictor.load(folder).classify(strips), atol=1e-3)
 
 
 @pytest.mark.parametrize(("threshold", "said"), [(0.9, "none of these"), (0.5, "01")])

@@ -60,10 +60,18 @@ def litert_int8() -> list:
 def batches(images: np.ndarray, targets: np.ndarray, size: int):
     """Return what `fit` and `evaluate` take, in the given order.
 
+    For JAX all of it is put on the device at once, and batches are slices there: a small network would wait for each of
+    them to come from the host. Where several devices share a batch, it is Keras that gives each its part.
+
     For TensorFlow it is a pipeline that does not tune itself. The tuner that Keras switches on for plain arrays sleeps
     for ever longer and holds up the end of every epoch until it wakes: epochs took up to twice their time.
     """
-    if import_keras().backend.backend() != "tensorflow":
+    keras = import_keras()
+    if keras.backend.backend() != "tensorflow":
+        if keras.backend.backend() == "jax" and keras.distribution.distribution() is None:
+            import jax
+
+            images, targets = jax.device_put((images, targets))
         return {"x": images, "y": targets, "batch_size": size}
     import tensorflow
 

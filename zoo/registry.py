@@ -33,7 +33,7 @@ class Architecture:
     recipes: Mapping[str, Recipe]
     minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
     backbone: str | None  # the Keras application whose pretrained weights it may start from
-    view: str | None  # the kind of view that it has of a sample, see `views.KINDS`; None: the dataset's
+    view: str | None  # the kind of view that it has of a sample, see `views.VIEWS`; None: the dataset's
     fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None"  # computes weights that are not learned
     members: tuple[str, ...]  # architectures whose networks vote, each trained by itself; empty: it is one network
     folded: bool  # its BatchNorms are folded into the layers before them at export, see `zoo.folding`

@@ -5,8 +5,9 @@ validate and serve, and their probabilities are pooled by the mean (seed documen
 so, as the descriptors of its keypoints.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import cv2
@@ -125,6 +126,11 @@ class Patches:
 
 View = Patches | Keypoints
 KINDS: dict[str, type[View]] = {"patches": Patches, "keypoints": Keypoints}  # as a published folder names them
+WINDOW = 24  # pixels, about what a stroke and its neighbours need
+VIEWS: dict[str, Callable[[], View]] = {  # as an architecture names them
+    **KINDS,
+    "keypoints_and_windows": partial(Keypoints, window=WINDOW),
+}
 
 
 def from_dict(values: dict) -> View:
@@ -135,7 +141,7 @@ def from_dict(values: dict) -> View:
 def view_of(architecture: str, spec: "DatasetSpec") -> View | None:
     """Return how an architecture sees the samples of a dataset; None: whole."""
     kind = registry.get(architecture).view
-    return KINDS[kind]() if kind else spec.view
+    return VIEWS[kind]() if kind else spec.view
 
 
 def input_shape(architecture: str, spec: "DatasetSpec") -> tuple[int, int, int]:
