@@ -13,7 +13,7 @@ test: .venv/test          ## style and types, then every test, the browser's inc
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
 
 coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; twice as long as `make test`
 	$(BIN)/coverage erase

@@ -24,7 +24,10 @@ class Goal:
     vote: bool = False  # several networks together, else one
 
     def best(self, results: Iterable[Result]) -> Result | None:
-        """Return the row of the zoo that serves the goal, the best on validation by its shipped seed; None: none."""
+        """Return the row of the zoo that serves the goal; None: none.
+
+        It is the best on validation by its shipped seed, the smaller where two are equal.
+        """
         known = registry.architectures()
         fit = [
             result
@@ -36,7 +39,7 @@ class Goal:
             and bool(known[result.architecture].members) == self.vote
             and (self.parameters is None or result.shipped("parameters") <= self.parameters)
         ]
-        return max(fit, key=_validation, default=None)
+        return max(fit, key=_worth, default=None)
 
 
 @functools.cache
@@ -45,5 +48,6 @@ def goals() -> tuple[Goal, ...]:
     return tuple(Goal(**entry) for entry in read_json(GOALS))
 
 
-def _validation(result: Result) -> float:
-    return next(seed.validation_accuracy for seed in result.seeds if seed.seed == result.shipped_seed)
+def _worth(result: Result) -> tuple[float, float]:
+    shipped = next(seed for seed in result.seeds if seed.seed == result.shipped_seed)
+    return shipped.validation_accuracy, -result.shipped("parameters")

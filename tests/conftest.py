@@ -23,6 +23,8 @@ os.environ.update(
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     ZOO_USER_DATASETS=str(HUB_HOME / "datasets"),
 )
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: none needs more threads than one
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE", "ZOO_MODELS"):
     os.environ.pop(name, None)
 

@@ -1,5 +1,7 @@
 """Writers told apart by descriptors that a small network has learned, alone and beside those of RootSIFT."""
 
+import math
+
 import numpy as np
 
 from zoo import vlad
@@ -59,10 +61,11 @@ def descriptors(side: int) -> "keras.Model":
 
 
 def _parts(rows):
-    """Return the SIFT descriptors and the windows of rows, (N, rows, columns)."""
+    """Return the SIFT descriptors and the windows of rows, (N, rows, columns): the last square number of columns."""
     from zoo.keypoints import DESCRIPTOR as SIFT  # here, for it imports OpenCV, and listing architectures is light
 
-    return rows[..., :SIFT], rows[..., SIFT:]
+    pixels = math.isqrt(max(rows.shape[-1] - SIFT, 1)) ** 2
+    return rows[..., :-pixels], rows[..., -pixels:]
 
 
 def _register(name: str, title: str, with_sift: bool) -> None:
@@ -73,7 +76,7 @@ def _register(name: str, title: str, with_sift: bool) -> None:
         x = keras.layers.Reshape((input_shape[0], input_shape[1] * input_shape[2]))(x)
         sift, windows = _parts(x)
         pixels = windows.shape[-1]
-        found = descriptors(round(pixels**0.5))(ops.reshape(windows, (-1, pixels)))
+        found = descriptors(math.isqrt(pixels))(ops.reshape(windows, (-1, pixels)))
         found = ops.reshape(found, (-1, input_shape[0], DESCRIPTOR))
         learned = found * ops.cast(ops.sum(windows, axis=-1, keepdims=True) > 0, "float32")
         kinds = [root(sift), learned] if with_sift else [learned]
