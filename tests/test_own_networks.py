@@ -11,9 +11,9 @@ import pytest
 from conftest import ROOT
 
 import zoo
-from zoo import data, registry, samples, side_by_side, training, votes
+from zoo import data, registry, runtimes, samples, side_by_side, training, votes
 from zoo.backend import fused_batch_normalization, keras
-from zoo.export import export
+from zoo.export import export, export_onnx
 from zoo.folding import folded
 from zoo.predictor import Predictor
 from zoo.recipes import Distillation, Recipe
@@ -71,6 +71,15 @@ def test_every_glyphnet_keeps_within_its_name():
     for name, limit in {"700": 700, "2k": 2000, "5k": 5000, "10k": 10_000, "100k": 100_000}.items():
         assert 0.85 * limit < folded(zoo.create_model(f"glyphnet_{name}")).count_params() <= limit
     assert folded(zoo.create_model("glyphnet_100k", (32, 32, 1), 28)).count_params() <= 100_000
+
+
+@pytest.mark.parametrize("name", ["vit", "efficientnet"])  # of layers that no other network here has
+def test_onnx_answers_as_keras_does(name, tmp_path):
+    model = zoo.create_model(name)
+    export_onnx(model, tmp_path / "model.onnx")
+    images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
+    answers = runtimes.load(tmp_path / "model.onnx")(images)
+    np.testing.assert_allclose(answers, np.array(model(images)), atol=1e-5)
 
 
 def test_fused_batch_normalization_takes_the_same_steps():

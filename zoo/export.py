@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, registry, views
+from zoo import data, registry, runtimes, views
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -38,7 +38,7 @@ def export(run: Run, folder: Path) -> Path:
         `folder`.
 
     Raises:
-        ZooError: TensorFlow is not installed.
+        ZooError: TensorFlow is not installed, or what it wrote is no network that ONNX Runtime can run.
     """
     if keras.backend.backend() != "tensorflow":
         return _export_elsewhere(run, folder)
@@ -50,6 +50,7 @@ def export(run: Run, folder: Path) -> Path:
         keras.saving.save_model(model, staged, zipped=False)
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
         export_onnx(model, staged / ONNX)
+        runtimes.load(staged / ONNX)  # a network that cannot be run is not published
         write_json(staged / METADATA, {**read_json(staged / METADATA), **facts(run, model)})
         write_json(staged / PREPROCESSOR, preprocessor(run.job.architecture, run.job.dataset))
         write_json(staged / "history.json", run.history)
@@ -75,7 +76,7 @@ def export_onnx(model: "keras.Model", path: Path) -> None:
     levels = [logger.level for logger in converters]
     for logger in converters:
         logger.setLevel(logging.ERROR)  # they report every pass and every placeholder
-    _resize_to_exact_sizes()
+    _extend_the_converter()
     model(np.zeros((1, *model.input_shape[1:]), np.uint8))  # Keras exports what was called once
     with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # of the converter, about NumPy
@@ -85,18 +86,33 @@ def export_onnx(model: "keras.Model", path: Path) -> None:
 
 
 @functools.cache
-def _resize_to_exact_sizes() -> None:
-    """Let the converter give a resized image's size, not its scale: 28 pixels times 227 / 28 in float32 are 226."""
+def _extend_the_converter() -> None:
+    """Let the converter write what it lacks or writes inexactly."""
     from tf2onnx.handler import tf_op
     from tf2onnx.onnx_opset.nn import Resize
 
     @tf_op(["ResizeBilinear", "ResizeBicubic", "ResizeNearestNeighbor"])
-    class _Exact:
+    class _Resize:
+        """A resized image's size, not its scale: 28 pixels times 227 / 28 in float32 are 226."""
+
         @classmethod
         def version_11(cls, ctx, node, **kwargs):
             size = ctx.make_node("Identity", [node.input[1]])  # the converter turns constant sizes into scales
             ctx.replace_input(node, node.input[1], size.output[0], 1)
             Resize.version_11(ctx, node, **kwargs)
+
+    @tf_op("Erfc")
+    class _Erfc:
+        """1 - erf(x): what TensorFlow computes GELU of."""
+
+        @classmethod
+        def version_9(cls, ctx, node, **kwargs):
+            (x,), outputs = node.input, node.output
+            shape, dtype = ctx.get_shape(outputs[0]), ctx.get_dtype(outputs[0])
+            ctx.remove_node(node.name)
+            one = ctx.make_const(f"{node.name}/one", np.ones((), np.float32))
+            error = ctx.make_node("Erf", [x])
+            ctx.make_node("Sub", [one.output[0], error.output[0]], outputs=outputs, shapes=[shape], dtypes=[dtype])
 
 
 def facts(run: Run, model: "keras.Model") -> dict:

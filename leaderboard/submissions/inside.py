@@ -145,12 +145,7 @@ def _multiply_adds(path: Path) -> int:
     from leaderboard.metrics import multiply_adds
 
     try:
-        graph = multiply_adds.single_image_graph(path)
-        shapes = {
-            value.name: multiply_adds.dimensions(value) for value in (*graph.input, *graph.value_info, *graph.output)
-        }
-        shapes |= {tensor.name: list(tensor.dims) for tensor in graph.initializer}
-        return sum(multiply_adds.cost(node, shapes) for node in graph.node)
+        return multiply_adds.count(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise Unfit(f"The shapes in its graph do not fit each other: {' '.join(reason)[:200]}") from error
