@@ -33,19 +33,20 @@ def facts(tmp_path_factory):
     ]
     weights.append(numpy_helper.from_array(np.array([-1, 72]), "shape"))
     nodes = [
-        helper.make_node("Conv", ["images", "kernel"], ["maps"]),
+        helper.make_node("Cast", ["images"], ["values"], to=onnx.TensorProto.FLOAT),
+        helper.make_node("Conv", ["values", "kernel"], ["maps"]),
         helper.make_node("Reshape", ["maps", "shape"], ["flat"]),
         helper.make_node("MatMul", ["flat", "matrix"], ["out"]),
     ]
     floats = onnx.TensorProto.FLOAT
     graph = helper.make_graph(
         nodes, "g",
-        [helper.make_tensor_value_info("images", floats, ("n", 1, 8, 8))],
+        [helper.make_tensor_value_info("images", onnx.TensorProto.UINT8, ("n", 1, 8, 8))],
         [helper.make_tensor_value_info("out", floats, ("n", 4))],
         weights,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)]), path)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
     return {
         "weight_shapes": SHAPES,
         "onnx_path": str(path),
