@@ -102,6 +102,9 @@ The window that SIFT describes, 24 x 24 pixels of ink, goes through three convol
 tell the writer from one window alone (after Christlein et al., 2017, whose targets are clusters instead of writers).
 What they make of it takes the place of SIFT's descriptor, or stands beside it: three codebooks of either, their
 similarities added.
+
+What was tried, one seed: on held-out lines of the training pages both kinds together tell all 210 right, as RootSIFT
+alone does, and are no surer (loss 0.0015, RootSIFT 0.0011). What remains: the learned ones alone, and more seeds.
 """
 
 _register(
