@@ -148,7 +148,7 @@ def _multiply_adds(path: Path) -> int:
         return multiply_adds.count(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
-        raise Unfit(f"The shapes in its graph do not fit each other: {' '.join(reason)[:200]}") from error
+        raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
 
 
 def _session(path: Path):
