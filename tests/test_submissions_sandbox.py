@@ -114,7 +114,7 @@ def test_one_that_takes_too_long_is_stopped(measure):
 
 def test_shapes_that_do_not_fit_are_said(measure):
     add = helper.make_node("Add", ["x", "five"], ["y"])
-    with pytest.raises(Unfit, match="cannot be run on one image.*Incompatible dimensions"):
+    with pytest.raises(Unfit, match=r"cannot be run on one image.*Incompatible dimensions"):
         measure(onnx_file(nodes=[add], constants={"five": np.zeros((1, 5, 1, 1), np.float32)}))
 
 
