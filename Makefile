@@ -13,7 +13,8 @@ test: .venv/test          ## style and types, then every test, the browser's inc
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/browser --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest tests/browser  # pages are slow to mount where others want the processors too
 
 coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; twice as long as `make test`
 	$(BIN)/coverage erase
