@@ -27,7 +27,7 @@ STATISTICS_BATCH = 500  # images
 LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights must not remember its beginning
 LONGEST_WARMUP = 0.2  # of all steps: in a training of few epochs the rate has to come down again
 STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on, in the end
-PASSING_STATISTICS_SAMPLES = 2_000  # after every epoch: an eager pass over all of them takes as long as a third of one
+PASSING_STATISTICS_SAMPLES = 2_000  # after an epoch that is watched, not kept: 10,000 are all that a small set has
 
 
 @dataclass
