@@ -10,6 +10,7 @@ import zoo
 from zoo import data, formats, runtimes
 from zoo.backend import keras
 from zoo.export import export_onnx
+from zoo.halving import halve, pack_onnx, pack_weights
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 
@@ -30,7 +31,9 @@ def test_an_int8_file_says_its_accuracy_and_holds_it(model, tmp_path, name):
     assert (whole(test.images).argmax(axis=1) == test.labels).mean() <= said["accuracy"] + 0.01
     assert (served.name, served.labels, served.contract) == (whole.name, whole.labels, whole.contract)
     assert said["precision"] == "int8"
-    assert path.stat().st_size < 0.5 * (model / "model.onnx").stat().st_size
+    parameters = json.loads((model / "metadata.json").read_text())["parameters"]
+    (weights,) = [file for file in tmp_path.iterdir() if file.suffix != ".xml"]  # OpenVINO's lie beside its graph
+    assert weights.stat().st_size < 1.5 * parameters  # bytes
     assert {file.suffix for file in tmp_path.iterdir()} <= {*SUFFIXES.values(), ".bin"}
 
 
@@ -84,3 +87,34 @@ def test_an_image_is_resized_to_the_very_pixel(tmp_path):
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
     enlarged = runtimes.load(tmp_path / "model.onnx")(images)
     np.testing.assert_allclose(enlarged, np.array(model(images)), atol=1e-5)
+
+
+def test_large_weights_are_stored_in_half_and_answer_the_same(tmp_path):
+    inputs = keras.Input((28, 28, 1), dtype="uint8")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(inputs))
+    x = keras.layers.Dense(64, activation="relu", bias_initializer="glorot_normal", name="large")(x)
+    x = keras.layers.Dense(32, kernel_initializer=keras.initializers.Constant(1e5), name="beyond")(x)
+    model = keras.Model(inputs, keras.layers.Dense(10, bias_initializer="glorot_normal", name="small")(x))
+    before = [weight.numpy() for weight in model.weights]
+    halve(model)
+    large, bias, beyond, *small = [weight.numpy() for weight in model.weights]
+    np.testing.assert_allclose(large, before[0], rtol=2**-11, atol=2**-25)
+    for kept, was in zip((bias, beyond, *small), before[1:], strict=True):
+        np.testing.assert_array_equal(kept, was)
+
+    model.save_weights(weights := tmp_path / "model.weights.h5")
+    export_onnx(model, graph := tmp_path / "model.onnx")
+    sizes = [path.stat().st_size for path in (weights, graph)]
+    pack_weights(weights)
+    pack_onnx(graph)
+    saved = 2 * large.size  # bytes
+    for path, size in zip((weights, graph), sizes, strict=True):
+        assert size - saved - 3000 < path.stat().st_size < size - saved + 3000
+    images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
+    answers = np.array(model(images))
+    np.testing.assert_allclose(runtimes.load(graph)(images), answers, rtol=1e-5)
+    fresh = keras.models.clone_model(model)
+    fresh.load_weights(weights)
+    np.testing.assert_array_equal(np.array(fresh(images)), answers)
+    assert {weight.dtype for weight in fresh.weights} == {"float32"}
+    assert {path.name for path in tmp_path.iterdir()} == {"model.weights.h5", "model.onnx"}

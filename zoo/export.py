@@ -19,9 +19,11 @@ from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
 from zoo.folding import folded
+from zoo.halving import halve, pack_onnx, pack_weights
 from zoo.training import Run, build
 
 ONNX = "model.onnx"
+WEIGHTS = "model.weights.h5"
 PREPROCESSOR = "preprocessor_config.json"
 METADATA = "metadata.json"
 
@@ -30,7 +32,7 @@ def export(run: Run, folder: Path) -> Path:
     """Write a run's kept weights as a published folder, whole or not at all.
 
     It holds the unzipped Keras layout (`config.json`, `metadata.json`, `model.weights.h5`), `model.onnx`,
-    `preprocessor_config.json` and `history.json`.
+    `preprocessor_config.json` and `history.json`. Large weights are rounded to half precision and stored in it.
 
     ONNX is written by TensorFlow: under another backend this is done by a process of its own.
 
@@ -46,10 +48,13 @@ def export(run: Run, folder: Path) -> Path:
     model.load_weights(run.weights)
     if registry.get(run.job.architecture).folded:
         model = folded(model)
+    halve(model)
     with replacing(folder) as staged:
         keras.saving.save_model(model, staged, zipped=False)
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
+        pack_weights(staged / WEIGHTS)
         export_onnx(model, staged / ONNX)
+        pack_onnx(staged / ONNX)
         runtimes.load(staged / ONNX)  # a network that cannot be run is not published
         write_json(staged / METADATA, {**read_json(staged / METADATA), **facts(run, model)})
         write_json(staged / PREPROCESSOR, preprocessor(run.job.architecture, run.job.dataset))
