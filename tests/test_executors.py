@@ -212,10 +212,10 @@ try:
 except training.ZooError as error:
     print(error)
 """
-    settings = {"KERAS_BACKEND": "jax", "XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+    flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"
     done = subprocess.run(
         [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=300, cwd=ROOT,
-        env={**os.environ, **settings},
+        env={**os.environ, "KERAS_BACKEND": "jax", "XLA_FLAGS": flags},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "The recipe is for 3 devices and there are 2" in done.stdout

@@ -133,7 +133,7 @@ for name in NAMES:
     model = zoo.create_model(name, shape)
     model.set_weights([rng.uniform(0.01, 0.05, w.shape) * rng.choice([-1, 1], w.shape) if w.ndim > 1 else
                        np.full(w.shape, 0.5) for w in model.get_weights()])
-    outputs = np.array(keras.ops.convert_to_numpy(model(images))).tolist()
+    outputs = model.predict_on_batch(images).tolist()
     model.compile("adam", "categorical_crossentropy")
     before = model.get_weights()
     loss = float(model.train_on_batch(images, targets))

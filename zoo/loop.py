@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zoo.training")  # one training, one name in its log
 
-EVALUATION_PIXELS = 500 * 28 * 28  # of a batch: large enough to be fast, small enough for AlexNet in memory
-STATISTICS_BATCH = 500  # images
+EVALUATION_PIXELS = 500 * 32 * 32  # of a batch: large enough to be fast, small enough for AlexNet in memory
+STATISTICS_BATCH = 500  # images; fewer where they have more pixels than that, but never fewer than in training
 LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights must not remember its beginning
 LONGEST_WARMUP = 0.2  # of all steps: in a training of few epochs the rate has to come down again
 STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on, in the end
@@ -335,10 +335,11 @@ class Loop:
         images, _ = self.samples.epoch(rng, samples)
         momenta = [layer.momentum for layer in layers]
         states = [keras.ops.convert_to_numpy(v) for v in self._random_states()]
-        for n, start in enumerate(range(0, len(images), STATISTICS_BATCH)):
+        size = max(self.recipe.batch_size, min(STATISTICS_BATCH, EVALUATION_PIXELS // images[0].size))
+        for n, start in enumerate(range(0, len(images), size)):
             for layer in layers:
                 layer.momentum = n / (n + 1)  # the plain mean over the batches so far
-            self.model(images[start : start + STATISTICS_BATCH], training=True)
+            self.model(images[start : start + size], training=True)
         for layer, momentum in zip(layers, momenta, strict=True):
             layer.momentum = momentum
         for variable, state in zip(self._random_states(), states, strict=True):
