@@ -7,7 +7,8 @@ import pytest
 
 import zoo
 from leaderboard.evaluation import evaluate
-from zoo import backbones, data, registry, training, views
+from zoo import backbones, data, loop, registry, training, views
+from zoo.backend import keras
 from zoo.export import export
 from zoo.predictor import Predictor
 from zoo.recipes import FineTuning
@@ -95,6 +96,22 @@ def test_two_phases_train_the_head_then_the_end_of_the_backbone(pages, tmp_path,
     assert evaluation.corruptions == {}
     assert "robustness" not in evaluation.metrics
     assert predictions.images.shape[1:] == (60, 300)
+
+
+def test_no_batch_of_patches_is_larger_than_the_recipe_says(pages, tmp_path, monkeypatch):
+    """BatchNorm's statistics are re-estimated outside of the graph of training, where more memory is taken."""
+    monkeypatch.setattr(loop, "EVALUATION_PIXELS", 10 * 32 * 32)
+    computed, sizes = keras.layers.Dense.call, set()
+
+    def call(self, inputs, training=None):
+        sizes.add(inputs.shape[0])
+        return computed(self, inputs, training)
+
+    monkeypatch.setattr(keras.layers.Dense, "call", call)
+    job = training.plan("efficientnet", "pages70")
+    training.train(replace(job, recipe=replace(job.recipe, epochs=1, views=40, batch_size=4)), tmp_path)
+    assert sizes == {None, 10}  # None: while the graph is built
+    assert job.recipe.batch_size == data.get("pages70").batch_size == 32
 
 
 def test_backbone_weights_that_do_not_fit_are_told_before_any_epoch(pages, tmp_path, monkeypatch):
