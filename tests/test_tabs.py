@@ -224,3 +224,12 @@ def test_every_dataset_of_the_zoo_has_a_current_leak_report():
     page = datasets.page()
     assert page.count("Exact duplicates") == len(registry.GLYPH_SETS)
     assert "Stale" not in page
+
+
+def test_what_did_best_on_validation_is_asked_first():
+    def validation(record):
+        return next(seed.validation_accuracy for seed in record.seeds if seed.seed == record.shipped_seed)
+
+    rows = [record for record in results.read_all() if record.model in draw.glyph_models()]
+    best = [max((r for r in rows if r.dataset == dataset), key=validation).model for dataset in draw.FIRST_CHOICE]
+    assert draw.first_choice() == best

@@ -34,7 +34,7 @@ SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
 WELCOME = "The pad is empty. Draw a digit: the networks answer when you lift the pen."
 MOST_FIRST = 3  # models of `ZOO_MODELS` that are asked at once, without a choice
-FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose first model is asked until the visitor chooses
+FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose best model is asked until the visitor chooses
 
 
 @dataclass(frozen=True)
@@ -214,9 +214,10 @@ def predictor_of(name: str):
 
 
 def glyph_models() -> list[str]:
-    """The networks that read one glyph; those of pages are asked in the tab *Read*."""
+    """The networks that read one glyph, dataset by dataset; those of pages are asked in the tab *Read*."""
     folders = {name: hub.resolve(name) for name in zoo.list_models()}
-    return [name for name, folder in folders.items() if read_json(folder / "preprocessor_config.json")["contract"]]
+    names = [name for name, folder in folders.items() if read_json(folder / "preprocessor_config.json")["contract"]]
+    return sorted(names, key=lambda name: name.split(".")[::-1])
 
 
 def _explained(reading: Reading) -> Reading:
@@ -228,13 +229,17 @@ def _explained(reading: Reading) -> Reading:
 
 
 def first_choice() -> list[str]:
-    """The visitor's own models, else the first shipped one of each script's digits."""
+    """The visitor's own models, else the shipped one of each script's digits that did best on validation."""
     names = glyph_models()
     own = [name for name in names if not (PRETRAINED / name).is_dir()]
     if own:
         return own[:MOST_FIRST]
-    firsts = (next((name for name in names if name.endswith(f".{dataset}")), None) for dataset in FIRST_CHOICE)
-    return [name for name in firsts if name] or list(names[:1])
+    groups = ([name for name in names if name.endswith(f".{dataset}")] for dataset in FIRST_CHOICE)
+    return [max(group, key=_on_validation) for group in groups if group] or names[:1]
+
+
+def _on_validation(name: str) -> float:
+    return read_json(hub.resolve(name) / "history.json")["validation"]["accuracy"]
 
 
 # --- to the client -------------------------------------------------------------------------------
