@@ -98,7 +98,7 @@ def test_two_phases_train_the_head_then_the_end_of_the_backbone(pages, tmp_path,
     assert predictions.images.shape[1:] == (60, 300)
 
 
-def test_no_batch_of_patches_is_larger_than_the_recipe_says(pages, tmp_path, monkeypatch):
+def test_statistics_of_patches_are_taken_in_batches_that_fit(pages, tmp_path, monkeypatch):
     """BatchNorm's statistics are re-estimated outside of the graph of training, where more memory is taken."""
     monkeypatch.setattr(loop, "EVALUATION_PIXELS", 10 * 32 * 32)
     computed, sizes = keras.layers.Dense.call, set()

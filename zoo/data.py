@@ -179,7 +179,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             validation=0,  # one page a class: what is held out are strips of it, not rows
             view=views.Patches(),
             augmentation=Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2),
-            batch_size=32,  # a patch is of a hundred times a glyph's pixels: more do not fit into 24 GB of memory
+            batch_size=32,  # a patch is of a hundred times a glyph's pixels, and takes as much more memory
         ),
         DatasetSpec(
             name="optdigits",
