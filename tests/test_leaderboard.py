@@ -146,12 +146,12 @@ def test_the_front_shows_what_others_claim_where_its_cost_is_known():
     assert "mark claimed" not in rows.front(frame, "mnist", "multiply_adds")
 
 
-def test_a_goal_is_served_by_the_best_on_validation_that_it_allows():
+def test_a_goal_is_served_by_the_best_mean_on_validation_that_it_allows():
     best = [goals.Goal("mnist", "", 0.99, "", **limits).best for limits in ({}, {"parameters": 900}, {"vote": True})]
-    found = {"lenet5": [0.98, 0.99], "hdr_cnn": [0.985], "vote": [0.995]}
+    found = {"lenet5": [0.98, 0.99], "hdr_cnn": [0.988], "vote": [0.995]}
     measured = [made_up(f"{network}.mnist", accuracies) for network, accuracies in found.items()]
     measured.append(made_up("resco_mini.mnist", [0.999], recipe={"name": "paper"}))
-    assert [find(measured) and find(measured).model for find in best] == ["lenet5.mnist", None, "vote.mnist"]
+    assert [find(measured) and find(measured).model for find in best] == ["hdr_cnn.mnist", None, "vote.mnist"]
 
 
 def test_the_kept_frame_is_that_of_the_records(board, tmp_path):
