@@ -32,8 +32,9 @@ _register(
     ("resco_mini", "glyphnet_100k", "hdr_cnn"),
     "Vote of one ResCo-Mini, one GlyphNet 100k and one HDR CNN",
     """
-Networks of different make err on different samples. Its members were chosen on validation, where AHCD CNN would be a
-fourth: of ahcd's letters both read 97.84%, the three without it at less than half the parameters, and their best member
-97.69%.
+Networks of different make err on different samples. Its members were chosen on the validation of ahcd, by earlier
+trainings of the same: with AHCD CNN as a fourth it read no more of it, 97.84%, at over twice the parameters. As they
+are trained now, it reads 97.92% there and its best member 97.69%; of mnist 99.68% and 99.64%; of ahdd 99.38% and
+99.42%.
 """,
 )
