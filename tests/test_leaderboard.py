@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 import shutil
 
 import numpy as np
@@ -144,6 +145,15 @@ def test_the_front_shows_what_others_claim_where_its_cost_is_known():
     assert drawn.count("mark claimed") == 1
     assert "claimed 99.00%: a paper" in drawn
     assert "mark claimed" not in rows.front(frame, "mnist", "multiply_adds")
+
+
+def test_no_name_on_the_front_is_written_over_another():
+    found = {"lenet5": (0.98, 1000.0), "hdr_cnn": (0.9802, 1020.0), "mnist_cnn": (0.99, 9000.0)}
+    frame = table.frame([made_up(f"{network}.mnist", [accuracy]) for network, (accuracy, _) in found.items()])
+    frame["parameters"] = frame["model"].map({f"{network}.mnist": cost for network, (_, cost) in found.items()})
+    drawn = rows.front(frame, "mnist", "parameters")
+    assert drawn.count("mark front") == 3
+    assert re.findall(r'"label[^"]*">(\w+)<', drawn) == ["mnist_cnn", "hdr_cnn"]
 
 
 def test_a_goal_is_served_by_the_best_mean_on_validation_that_it_allows():

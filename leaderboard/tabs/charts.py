@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from leaderboard.tabs.markup import esc, link
 
+LABEL = 8.0, 8.0  # width and height of a mark's label, about, in percent of the area
+
 
 @dataclass(frozen=True)
 class Axis:
@@ -66,7 +68,7 @@ class Line:
 class Mark:
     """A point that can be hovered, focused and followed.
 
-    label: written beside it; empty: only shown in the hint.
+    label: written beside it, unless that of a higher mark stands there; empty: only shown in the hint.
     hint: lines shown on hover and focus, plain text, the first one strong.
     visit: what the link leads to; None: no link.
     """
@@ -84,13 +86,14 @@ def plot(x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = (
     across = "".join(f'<i style="left:{x.place(t):.2f}%"><b>{esc(x.write(t))}</b></i>' for t in x.ticks)
     up = "".join(f'<i style="bottom:{y.place(t):.2f}%"><b>{esc(y.write(t))}</b></i>' for t in y.ticks)
     drawn = "".join(_polyline(line, x, y) for line in lines)
+    points = "".join(_mark(mark, x, y) for mark in _labelled_apart(marks, x, y))
     titles = "".join(f'<li class="{line.css}">{esc(line.title)}</li>' for line in lines if line.title)
     return (
         f'<figure class="plot {css}"><figcaption>{esc(y.title)}</figcaption>'
         f'<div class="area"><div class="up" aria-hidden="true">{up}</div>'
         f'<div class="across" aria-hidden="true">{across}</div>'
         f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
-        f'<div class="marks">{"".join(_mark(mark, x, y) for mark in marks)}</div></div>'
+        f'<div class="marks">{points}</div></div>'
         f'<p class="below">{esc(x.title)}</p>{f"<ul>{titles}</ul>" if titles else ""}</figure>'
     )
 
@@ -102,6 +105,22 @@ def _polyline(line: Line, x: Axis, y: Axis) -> str:
         points = [p for pair in zip(points, [*corners, (100, points[-1][1])], strict=True) for p in pair]
     path = " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
     return f'<polyline class="{line.css}" points="{path}" vector-effect="non-scaling-stroke"/>'
+
+
+def _labelled_apart(marks: Sequence[Mark], x: Axis, y: Axis) -> list[Mark]:
+    """Return the marks without those labels that would be written over a higher mark's."""
+    taken: list[tuple[float, float]] = []
+    found = []
+    for mark in sorted(marks, key=lambda mark: -mark.y):
+        place = x.place(mark.x), y.place(mark.y)
+        if mark.label and any(
+            all(abs(a - b) < least for a, b, least in zip(place, other, LABEL, strict=True)) for other in taken
+        ):
+            mark = replace(mark, label="")
+        if mark.label:
+            taken.append(place)
+        found.append(mark)
+    return found
 
 
 def _mark(mark: Mark, x: Axis, y: Axis) -> str:
