@@ -4,37 +4,28 @@ from zoo import votes
 from zoo.recipes import Recipe
 from zoo.registry import register
 
-
-def _register(name: str, members: tuple[str, ...], title: str, notes: str) -> None:
-    def build(input_shape, num_classes):
-        return votes.build(members, name, input_shape, num_classes)
-
-    build.__name__ = name
-    build.__doc__ = f"{title} (the mean of their probabilities; Hansen and Salamon, 1990).\n\n{notes}{NOTES}"
-    register(members=members, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))(build)
+# Each member is trained by its own recipe, from a seed of its own.
+FAMILY = ("glyphnet_100k", "glyphnet_10k", "glyphnet_10k", "glyphnet_10k")
+MIXED = ("resco_mini", "glyphnet_100k", "hdr_cnn")
 
 
-NOTES = """
-Each member is trained by its own recipe, from a seed of its own. BatchNorm is folded when the vote is published.
-"""
+@register(members=FAMILY, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+def vote(input_shape, num_classes):
+    """Vote of one GlyphNet 100k and three 10k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-_register(
-    "vote",
-    ("glyphnet_100k", "glyphnet_10k", "glyphnet_10k", "glyphnet_10k"),
-    "Vote of one GlyphNet 100k and three 10k",
+    Its members were named before any of them had read a test set. On validation it reads mnist 0.02 points worse than
+    its largest member alone, ahdd 0.06 and ahcd 0.15 better. BatchNorm is folded when it is published.
     """
-Its members were named before any of them had read a test set. On validation it reads mnist 0.02 points worse
-than its largest member alone, ahdd 0.06 and ahcd 0.15 better.
-""",
-)
-_register(
-    "mixed_vote",
-    ("resco_mini", "glyphnet_100k", "hdr_cnn"),
-    "Vote of one ResCo-Mini, one GlyphNet 100k and one HDR CNN",
+    return votes.build(FAMILY, "vote", input_shape, num_classes)
+
+
+@register(members=MIXED, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+def mixed_vote(input_shape, num_classes):
+    """Vote of a ResCo-Mini, a GlyphNet 100k and an HDR CNN: the mean of their probabilities (Hansen and Salamon, 1990).
+
+    Its members were chosen on the validation of ahcd, by earlier trainings whose test scores were known by then. Of all
+    combinations of these three and AHCD CNN, three read the most, 97.84%, and this is the smallest of them. As they are
+    trained now, it reads 97.92% there and its best member 97.69%; of mnist 99.68% and 99.64%; of ahdd 99.38% and
+    99.42%. BatchNorm is folded when it is published.
     """
-Networks of different make err on different samples. Its members were chosen on the validation of ahcd, by earlier
-trainings of the same: with AHCD CNN as a fourth it read no more of it, 97.84%, at over twice the parameters. As they
-are trained now, it reads 97.92% there and its best member 97.69%; of mnist 99.68% and 99.64%; of ahdd 99.38% and
-99.42%.
-""",
-)
+    return votes.build(MIXED, "mixed_vote", input_shape, num_classes)
