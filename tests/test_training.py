@@ -72,6 +72,24 @@ def test_a_stopped_run_ends_where_an_undisturbed_one_ends(recipe, tmp_path):
     assert "goes on after epoch" in (resumed.folder / "training.log").read_text()
 
 
+def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, monkeypatch):
+    seen = []
+
+    def record(images, augmentation, rng):
+        seen.append(len(images))
+        return images
+
+    monkeypatch.setattr("zoo.samples.augment", record)
+    recipe = Recipe("plain", epochs=4, weight_average=0.9, keep="last", augmentation=Augmentation(rotation=10))
+    augmented = {}
+    for share in (0.0, 0.5, 1.0):
+        seen.clear()
+        job = training.Job("lenet5", "optdigits", replace(recipe, name=f"plain-{share}", plain=share), seed=0)
+        training.train(job, tmp_path)
+        augmented[share] = len(seen)
+    assert augmented == {0.0: 4, 0.5: 2, 1.0: 0}
+
+
 def test_averaging_the_weights_does_not_change_the_steps(tmp_path):
     recipe = Recipe("averaged", epochs=3, weight_average=0.99, keep="last", learning_rate=3e-3)
     losses = []

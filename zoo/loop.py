@@ -15,7 +15,7 @@ from zoo import backbones, data, registry, samples, transfer
 from zoo.backend import batches, devices, keras
 from zoo.errors import ZooError
 from zoo.files import replacing
-from zoo.recipes import Plateau, Recipe
+from zoo.recipes import Augmentation, Plateau, Recipe
 
 if TYPE_CHECKING:
     from zoo import training
@@ -200,13 +200,18 @@ class Loop:
         """The learning rate of the next step."""
         return float(keras.ops.convert_to_numpy(self.optimizer.learning_rate))
 
+    @property
+    def _augmentation(self) -> Augmentation | None:
+        """Of the epoch that is next, or that is at work."""
+        return self.recipe.augmentation_at(len(self.memory.epochs) - self.memory.phase_start)
+
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
         """Return the images and targets of the next epoch.
 
         They are drawn from (seed, epoch) alone, so that it is the same however often the run was stopped before it.
         """
         rng = np.random.default_rng([self.job.seed, len(self.memory.epochs)])
-        images, targets = self.samples.epoch(rng)
+        images, targets = self.samples.epoch(rng, self._augmentation)
         whole = self._whole(len(images))
         return images[:whole], targets[:whole]
 
@@ -332,7 +337,7 @@ class Loop:
         if not layers:
             return
         rng = np.random.default_rng([self.job.seed, len(self.memory.epochs), 1])
-        images, _ = self.samples.epoch(rng, samples)
+        images, _ = self.samples.epoch(rng, self._augmentation, samples)
         momenta = [layer.momentum for layer in layers]
         states = [keras.ops.convert_to_numpy(v) for v in self._random_states()]
         size = max(self.recipe.batch_size, min(STATISTICS_BATCH, EVALUATION_PIXELS // images[0].size))

@@ -72,6 +72,7 @@ class Recipe:
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
     augmentation: Augmentation | None = None  # None in a `zoo` recipe: the dataset's own
+    plain: float = 0.0  # last share of the epochs, which sees the samples as they are, without augmentation
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
     fine_tuning: FineTuning | None = None  # None: everything learns from the start
@@ -106,6 +107,11 @@ class Recipe:
         if second is not None:
             second = replace(second, epochs=max(1, round(second.epochs * epochs / self.epochs)))
         return replace(self, name=f"{self.name}-{epochs}epochs", epochs=epochs, fine_tuning=second)
+
+    def augmentation_at(self, epoch: int) -> Augmentation | None:
+        """Return how the samples of an epoch of this phase, 0 the first, are augmented; None: not at all."""
+        last = round(self.plain * self.epochs)
+        return None if last and epoch >= self.epochs - last else self.augmentation
 
     def phases(self) -> tuple["Recipe", ...]:
         """Return this recipe as trainings of one phase each, in their order."""

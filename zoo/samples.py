@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo import data, views
 from zoo.augmentation import augment
-from zoo.recipes import Recipe
+from zoo.recipes import Augmentation, Recipe
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,6 @@ class Glyphs:
 
     train: data.Split
     watched: data.Split  # the samples that early stopping watches
-    recipe: Recipe
     targets: np.ndarray  # float32 (N, classes): what the network is to answer to each training sample
 
     @property
@@ -25,12 +24,14 @@ class Glyphs:
         """Samples of an epoch."""
         return len(self.train)
 
-    def epoch(self, rng: np.random.Generator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def epoch(
+        self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, uint8 (N, H, W, C), and targets (N, classes) of an epoch, or only the first `most`."""
         order = rng.permutation(len(self.train))[:most]
         images = self.train.images[order]
-        if self.recipe.augmentation is not None:
-            images = augment(images, self.recipe.augmentation, rng)
+        if augmentation is not None:
+            images = augment(images, augmentation, rng)
         return images, self.targets[order]
 
     def watch(self) -> tuple[np.ndarray, np.ndarray]:
@@ -55,12 +56,14 @@ class Pages:
         """Samples of an epoch."""
         return self.recipe.views or 0
 
-    def epoch(self, rng: np.random.Generator, most: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    def epoch(
+        self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return patches, uint8 (N, side, side, 1), and targets (N, classes) of an epoch, or only the first `most`."""
         pages = np.arange(len(self.train))
         images, drawn = self.view.draw(self.strips, pages, min(self.count, most or self.count), rng)
-        if self.recipe.augmentation is not None:
-            images = augment(images, self.recipe.augmentation, rng, cv2.BORDER_REFLECT)
+        if augmentation is not None:
+            images = augment(images, augmentation, rng, cv2.BORDER_REFLECT)
         return images, self.targets[drawn]
 
     def watch(self) -> tuple[np.ndarray, np.ndarray]:
@@ -92,7 +95,7 @@ def of(dataset: str, recipe: Recipe, teach: Teach | None = None) -> "Glyphs | Pa
         answers = teach(train.images) ** (1 / recipe.distillation.temperature)
         answers /= answers.sum(axis=1, keepdims=True)
         targets += np.float32(recipe.distillation.share) * (answers - targets)
-    return Glyphs(train, watched, recipe, targets)
+    return Glyphs(train, watched, targets)
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -14,19 +14,22 @@ class Size:
     stem: of the convolution at full resolution.
     stages: of the separable blocks, stage by stage; every stage begins by halving height and width.
     epochs: of its recipe: the smaller, the longer it learns, and the less an epoch costs.
+    plain: last share of them without augmentation, which only costs a network that is too small to overfit.
     """
 
     stem: int
     stages: tuple[tuple[int, ...], ...]
     epochs: int
+    plain: float
 
 
 SIZES = {
-    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 40),
-    "glyphnet_2k": Size(8, ((16, 16), (16, 24)), 40),
-    "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30),
-    "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25),
-    "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12),
+    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 60, plain=0.5),
+    "glyphnet_2k": Size(8, ((16, 16), (16, 24)), 60, plain=0.5),
+    "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, plain=0.5),
+    "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.5),
+    "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.5),
+    "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12, plain=0.0),
 }
 
 
@@ -87,7 +90,7 @@ def _register(name: str, size: Size) -> None:
     build.__name__ = name
     title = f"GlyphNet {name.partition('_')[2]} (the zoo's own family; separable blocks after Howard et al., 2017)."
     build.__doc__ = f"{title}\n{NOTES}"
-    register(folded=True, zoo=replace(ZOO, epochs=size.epochs, learning_rate=1e-2))(build)
+    register(folded=True, zoo=replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain))(build)
 
 
 for _name, _size in SIZES.items():
