@@ -75,9 +75,9 @@ Augmentation costs what is too small to overfit. The 2k in sixteen epochs: 99.04
 strength, 99.10% where the last quarter of the epochs goes without it, 99.24% where the last half does, 99.18% where all
 do; one seed each. Five epochs more, without it, took finished networks, three seeds each, from 99.05% to 99.21% (2k)
 and from 97.99% to 98.30% (700); one of ahcd from 97.02% to 97.47% and one of ahdd from 99.34% to 99.46% (10k). The 100k
-of ahcd fell from 97.32% to 96.95%: it overfits, and keeps its augmentation to the end. A 5k whose last half went without
-read 99.40%, at 99.71% of the training images; the mean of three with augmentation throughout is 99.47%. So the larger a
-member, the smaller the share that goes without.
+of ahcd fell from 97.32% to 96.95%: it overfits, and keeps its augmentation to the end. A 5k whose last half went
+without read 99.40%, at 99.71% of its training images; the mean of three with augmentation throughout is 99.47%. So the
+larger a member, the smaller the share that goes without.
 
 In twice the epochs, one seed, the 100k reads the same 99.64% and the 5k 99.42% instead of 99.50%, which is within
 chance, at a slightly lower loss: nothing that pays for the time. Nor did a teacher in ten epochs of the 2k, the 100k,
