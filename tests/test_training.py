@@ -73,21 +73,23 @@ def test_a_stopped_run_ends_where_an_undisturbed_one_ends(recipe, tmp_path):
 
 
 def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, monkeypatch):
-    seen = []
+    drawn = []
 
     def record(images, augmentation, rng):
-        seen.append(len(images))
+        drawn.append(len(images))
         return images
 
     monkeypatch.setattr("zoo.samples.augment", record)
     recipe = Recipe("plain", epochs=4, weight_average=0.9, keep="last", augmentation=Augmentation(rotation=10))
     augmented = {}
     for share in (0.0, 0.5, 1.0):
-        seen.clear()
-        job = training.Job("lenet5", "optdigits", replace(recipe, name=f"plain-{share}", plain=share), seed=0)
+        drawn.clear()
+        job = training.Job("glyphnet_700", "optdigits", replace(recipe, name=f"plain-{share}", plain=share), seed=0)
         training.train(job, tmp_path)
-        augmented[share] = len(seen)
-    assert augmented == {0.0: 4, 0.5: 2, 1.0: 0}
+        augmented[share] = len(drawn)
+    # Of every augmented epoch the samples, and those of BatchNorm's statistics; at the end those of the last epoch.
+    assert augmented == {0.0: 4 * 2 + 1, 0.5: 2 * 2, 1.0: 0}
+    assert [replace(recipe, plain=0.5).augmentation_at(epoch) is None for epoch in range(4)] == [False] * 2 + [True] * 2
 
 
 def test_averaging_the_weights_does_not_change_the_steps(tmp_path):

@@ -1,4 +1,4 @@
-"""GlyphNet, the zoo's own family: one network at every size from 700 parameters up, trained by one recipe."""
+"""GlyphNet, the zoo's own family: a network at every size from 700 parameters up, by one recipe but for its length."""
 
 from dataclasses import dataclass, replace
 
