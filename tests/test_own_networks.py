@@ -68,7 +68,8 @@ def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
 
 
 def test_every_glyphnet_keeps_within_its_name():
-    for name, limit in {"700": 700, "2k": 2000, "5k": 5000, "10k": 10_000, "15k": 15_000, "100k": 100_000}.items():
+    limits = {"700": 700, "2k": 2000, "5k": 5000, "10k": 10_000, "15k": 15_000}
+    for name, limit in {**limits, "100k": 100_000, "300k": 300_000, "1m": 1_000_000}.items():
         assert 0.85 * limit < folded(zoo.create_model(f"glyphnet_{name}")).count_params() <= limit
     assert folded(zoo.create_model("glyphnet_100k", (32, 32, 1), 28)).count_params() <= 100_000
 
@@ -82,13 +83,15 @@ def test_onnx_answers_as_keras_does(name, tmp_path):
     np.testing.assert_allclose(answers, np.array(model(images)), atol=1e-5)
 
 
-def test_fused_batch_normalization_takes_the_same_steps():
+@pytest.mark.parametrize(("policy", "loose"), [("float32", 1), ("mixed_bfloat16", 100)])  # 8 bits of 24
+def test_fused_batch_normalization_takes_the_same_steps(policy, loose):
     rng = np.random.default_rng(0)
-    images, targets = rng.integers(0, 256, (32, 16, 16, 1), np.uint8), np.eye(10)[rng.integers(0, 10, 32)]
+    images, targets = rng.integers(0, 256, (32, 8, 8, 1), np.uint8), np.eye(10)[rng.integers(0, 10, 32)]
 
     def after_two_steps():
         keras.utils.set_random_seed(0)
-        model = zoo.create_model("glyphnet_5k", (16, 16, 1))
+        job = training.Job("glyphnet_5k", "optdigits", replace(RECIPE, precision=policy), seed=0)
+        model = training.build(job)
         model.compile(keras.optimizers.SGD(0.01), "categorical_crossentropy", jit_compile=False)
         losses = [float(model.train_on_batch(images, targets)) for _ in range(2)]
         return losses, model.get_weights()
@@ -99,9 +102,9 @@ def test_fused_batch_normalization_takes_the_same_steps():
         assert keras.layers.BatchNormalization.call is not composed
         fused_losses, fused_weights = after_two_steps()
     assert keras.layers.BatchNormalization.call is composed
-    np.testing.assert_allclose(fused_losses, losses, rtol=1e-4)
+    np.testing.assert_allclose(fused_losses, losses, rtol=1e-4 * loose)
     for one, other in zip(fused_weights, weights, strict=True):
-        np.testing.assert_allclose(one, other, atol=1e-3)
+        np.testing.assert_allclose(one, other, atol=1e-3 * loose)
 
 
 @pytest.fixture

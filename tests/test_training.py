@@ -14,7 +14,7 @@ from conftest import ROOT
 import zoo
 from leaderboard import results, table
 from zoo import data, training
-from zoo.augmentation import affine_maps, augment
+from zoo.augmentation import GRID, affine_maps, augment, sources
 from zoo.export import export
 from zoo.predictor import Predictor
 from zoo.recipes import Augmentation, Plateau, Recipe
@@ -196,6 +196,25 @@ def test_augmentation_moves_by_what_it_says():
     assert 2.7 < np.abs(maps[:, :, 2]).max() <= 2.8  # pixels
     angles = affine_maps(1000, (28, 28), Augmentation(rotation=10), rng)
     assert 9.8 < np.rad2deg(np.arcsin(angles[:, 1, 0])).max() <= 10
+
+
+def test_elastic_augmentation_bends_smoothly_by_what_it_says():
+    still = np.broadcast_to(np.eye(2, 3), (50, 2, 3))
+    nodes = np.random.default_rng(0).uniform(-0.1, 0.1, (50, 2, GRID, GRID)).astype(np.float32)
+    moved = sources(still, nodes, (28, 20)) - np.indices((20, 28))[::-1]  # pixels, x and y
+    corners = moved[:, :, [0, 0, -1, -1], [0, -1, 0, -1]]
+    expected = nodes[:, :, [0, 0, -1, -1], [0, -1, 0, -1]] * [[28], [20]]  # a fraction of the side
+    np.testing.assert_allclose(corners, expected, atol=1e-4)
+    assert np.abs(np.diff(moved)).max() < 28 * 0.2 / 2  # from one pixel to the next, far less than from node to node
+    images = np.random.default_rng(1).integers(0, 256, (6, 20, 28, 1), np.uint8)
+    unbent = augment(images, Augmentation(elastic=1e-9), np.random.default_rng(0))
+    np.testing.assert_allclose(unbent.astype(int), images, atol=1)
+
+
+def test_a_recipe_augments_beside_what_the_script_bears():
+    recipe = training.plan("glyphnet_300k", "ahdd").recipe
+    assert recipe.augmentation == replace(data.get("ahdd").augmentation, elastic=0.04)
+    assert training.plan("glyphnet_100k", "ahdd").recipe.augmentation == data.get("ahdd").augmentation
 
 
 def test_jax_trains_the_same_files_to_the_same_board(run_script, tmp_path):

@@ -100,12 +100,13 @@ def fused_batch_normalization() -> Iterator[None]:
     def call(self, inputs, training=None, mask=None):
         shape = inputs.shape
         fits = len(shape) == 4 and self.axis in (-1, 3) and shape[-1] % 8 == 0 and mask is None
-        plain = self.gamma is not None and self.beta is not None and self.compute_dtype == "float32"
+        plain = self.gamma is not None and self.beta is not None and self.compute_dtype in ("float32", "bfloat16")
         if not (training and self.trainable and fits and plain and not self.synchronized):
             return composed(self, inputs, training=training, mask=mask)
-        outputs, mean, variance = tensorflow.compat.v1.nn.fused_batch_norm(
-            inputs, self.gamma, self.beta, epsilon=self.epsilon, is_training=True
-        )
+        outputs, mean, variance, *_ = tensorflow.raw_ops.FusedBatchNormV3(  # statistics are float32 in either precision
+            x=inputs, scale=tensorflow.cast(self.gamma, "float32"), offset=tensorflow.cast(self.beta, "float32"),
+            mean=(), variance=(), epsilon=self.epsilon, is_training=True,
+        )  # fmt: skip
         count = tensorflow.cast(tensorflow.size(inputs) // shape[-1], variance.dtype)
         variance *= (count - 1) / count  # Keras keeps the biased one
         for average, value in ((self.moving_mean, mean), (self.moving_variance, variance)):

@@ -4,12 +4,12 @@
 for every network, but for what an architecture overrides.
 """
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random affine maps, drawn anew for every image and epoch.
+    """Random affine and elastic maps, drawn anew for every image and epoch.
 
     The background of a glyph fills what moves in, the mirror image of a page.
     """
@@ -19,6 +19,11 @@ class Augmentation:
     shear: float = 0.0  # tangent of the shear angle, uniform in +-shear
     shift: float = 0.0  # fraction of the side, x and y each uniform in +-shift
     contrast: float = 0.0  # fraction, distance from the image's mean times 1 +- contrast
+    elastic: float = 0.0  # fraction of the side, what a point of a coarse grid moves by, x and y each in +-elastic
+
+    def beside(self, other: "Augmentation | None") -> "Augmentation":
+        """Return what is as strong as both, each in its own way."""
+        return self if other is None else Augmentation(*map(max, astuple(self), astuple(other)))
 
 
 @dataclass(frozen=True)
@@ -71,7 +76,7 @@ class Recipe:
     label_smoothing: float = 0.0
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
-    augmentation: Augmentation | None = None  # None in a `zoo` recipe: the dataset's own
+    augmentation: Augmentation | None = None  # in a `zoo` recipe: beside the dataset's own
     plain: float = 0.0  # last share of the epochs, which sees the samples as they are, without augmentation
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from

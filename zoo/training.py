@@ -18,7 +18,7 @@ from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
 from zoo.folding import folded
 from zoo.loop import Loop
-from zoo.recipes import Recipe
+from zoo.recipes import Augmentation, Recipe
 
 log = logging.getLogger(__name__)
 
@@ -82,10 +82,10 @@ def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0,
     known = registry.get(architecture)
     chosen = known.recipe(recipe)
     learned = not (known.fit or known.members)
-    if learned and chosen.name == "zoo" and chosen.augmentation is None:
+    if learned and chosen.name == "zoo":
         chosen = replace(
             chosen,
-            augmentation=spec.augmentation,
+            augmentation=(spec.augmentation or Augmentation()).beside(chosen.augmentation),
             batch_size=min(chosen.batch_size, spec.batch_size),
             epochs=chosen.epochs * spec.passes,
         )

@@ -1,9 +1,9 @@
-"""GlyphNet, the zoo's own family: a network at every size from 700 parameters up, by one recipe but for its length."""
+"""GlyphNet, the zoo's own family: a network at every size from 700 parameters to a million."""
 
 from dataclasses import dataclass, replace
 
 from zoo.backend import keras
-from zoo.recipes import ZOO
+from zoo.recipes import ZOO, Augmentation
 from zoo.registry import register
 
 
@@ -15,12 +15,15 @@ class Size:
     stages: of the separable blocks, stage by stage; every stage begins by halving height and width.
     epochs: of its recipe: the smaller, the longer it learns, and the less an epoch costs.
     plain: last share of them without augmentation, which only costs a network that is too small to overfit.
+    full: whether blocks are full convolutions with ReLU, else separable ones with swish. Processors with matrix units
+        take little longer for full ones, in bfloat16; and so large a member bears images that are bent as well.
     """
 
     stem: int
     stages: tuple[tuple[int, ...], ...]
     epochs: int
     plain: float
+    full: bool = False
 
 
 SIZES = {
@@ -30,27 +33,39 @@ SIZES = {
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
     "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12, plain=0.0),
+    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 20, plain=0.0, full=True),
+    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 20, plain=0.0, full=True),
 }
 
 
 def glyphnet(name: str, size: Size, input_shape: tuple[int, int, int], num_classes: int):
-    """Build one member: a convolution, then stages of separable residual blocks, the mean over the image, a layer."""
+    """Build one member: a convolution, then stages of residual blocks, the mean over what is left, and one layer."""
     layers = keras.layers
     inputs = keras.Input(input_shape, dtype="uint8")
     x = layers.Rescaling(1 / 255)(inputs)
     x = layers.Conv2D(size.stem, 3, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization()(x)
-    x = layers.Activation("swish")(x)
+    x = layers.Activation("relu" if size.full else "swish")(x)
     for stage in size.stages:
         x = layers.MaxPooling2D(2)(x)
         for channels in stage:
-            x = _block(x, channels)
+            x = (_full if size.full else _separable)(x, channels)
     x = layers.GlobalAveragePooling2D()(x)
     outputs = layers.Dense(num_classes, activation="softmax")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
-def _block(x, channels: int):
+def _full(x, channels: int):
+    """Convolution 3 x 3, BatchNorm (He et al., 2016), around a shortcut where the channels allow."""
+    layers = keras.layers
+    y = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+    y = layers.BatchNormalization()(y)
+    if x.shape[-1] == channels:
+        y = layers.Add()([x, y])
+    return layers.Activation("relu")(y)
+
+
+def _separable(x, channels: int):
     """Depthwise 3 x 3, pointwise 1 x 1, BatchNorm (Howard et al., 2017), around a shortcut where the channels allow."""
     layers = keras.layers
     y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
@@ -101,7 +116,10 @@ def _register(name: str, size: Size) -> None:
     build.__name__ = name
     title = f"GlyphNet {name.partition('_')[2]} (the zoo's own family; separable blocks after Howard et al., 2017)."
     build.__doc__ = f"{title}\n{NOTES}"
-    register(folded=True, zoo=replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain))(build)
+    recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain)
+    if size.full:
+        recipe = replace(recipe, precision="mixed_bfloat16", augmentation=Augmentation(elastic=0.04))
+    register(folded=True, zoo=recipe)(build)
 
 
 for _name, _size in SIZES.items():

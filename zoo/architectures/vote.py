@@ -6,6 +6,7 @@ from zoo.registry import register
 
 # Each member is trained by its own recipe, from a seed of its own.
 FAMILY = ("glyphnet_100k", "glyphnet_10k", "glyphnet_10k", "glyphnet_10k")
+LARGE = ("glyphnet_300k",) * 5
 MIXED = ("resco_mini", "glyphnet_100k", "hdr_cnn")
 
 
@@ -17,6 +18,15 @@ def vote(input_shape, num_classes):
     its largest member alone, ahdd 0.08 and ahcd 0.37 better. BatchNorm is folded when it is published.
     """
     return votes.build(FAMILY, "vote", input_shape, num_classes)
+
+
+@register(members=LARGE, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+def large_vote(input_shape, num_classes):
+    """Vote of five GlyphNets 300k: the mean of their probabilities (Hansen and Salamon, 1990).
+
+    Its members were named before any of them had read a test set. BatchNorm is folded when it is published.
+    """
+    return votes.build(LARGE, "large_vote", input_shape, num_classes)
 
 
 @register(members=MIXED, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
