@@ -33,8 +33,8 @@ SIZES = {
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
     "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12, plain=0.0),
-    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 20, plain=0.2, full=True),
-    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 20, plain=0.2, full=True),
+    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, plain=0.25, full=True),
+    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 16, plain=0.25, full=True),
 }
 
 
