@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("zoo.training")  # one training, one name in its log
 
+Teach = Callable[[np.ndarray, np.ndarray], np.ndarray]  # images of an epoch and their targets -> targets to learn
 EVALUATION_PIXELS = 500 * 32 * 32  # of a batch: large enough to be fast, small enough for AlexNet in memory
 STATISTICS_BATCH = 500  # images; fewer where they have more pixels than that, but never fewer than in training
 LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights must not remember its beginning
@@ -62,8 +63,9 @@ class Loop:
         folder: Path,
         seen: "samples.Glyphs | samples.Pages",
         progress: Callable[[float], None],
+        teach: Teach | None = None,
     ):
-        self.job, self.folder, self.progress = job, folder, progress
+        self.job, self.folder, self.progress, self.teach = job, folder, progress, teach
         self.phases = job.recipe.phases()
         if job.recipe.batch_size % (job.recipe.devices or 1):
             raise ZooError(f"{job.recipe.devices} devices cannot share a batch of {job.recipe.batch_size} evenly.")
@@ -212,6 +214,8 @@ class Loop:
         """
         rng = np.random.default_rng([self.job.seed, len(self.memory.epochs)])
         images, targets = self.samples.epoch(rng, self._augmentation)
+        if self.teach is not None:
+            targets = self.teach(images, targets)
         whole = self._whole(len(images))
         return images[:whole], targets[:whole]
 

@@ -1,6 +1,5 @@
 """What a training sees of a dataset: the samples of an epoch, drawn anew, and those that validate, always the same."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -17,7 +16,7 @@ class Glyphs:
 
     train: data.Split
     watched: data.Split  # the samples that early stopping watches
-    targets: np.ndarray  # float32 (N, classes): what the network is to answer to each training sample
+    targets: np.ndarray  # float32 (N, classes): 1 at the label of each training sample
 
     @property
     def count(self) -> int:
@@ -75,11 +74,8 @@ class Pages:
         return self.watch()
 
 
-Teach = Callable[[np.ndarray], np.ndarray]  # training images -> a teacher's probabilities, float32 (N, classes)
-
-
-def of(dataset: str, recipe: Recipe, teach: Teach | None = None) -> "Glyphs | Pages":
-    """Return what a recipe sees of a dataset; `teach` is asked if the recipe distils."""
+def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
+    """Return what a recipe sees of a dataset."""
     spec = data.get(dataset)
     if spec.view is not None:
         pages = data.load(dataset, "train")
@@ -90,12 +86,7 @@ def of(dataset: str, recipe: Recipe, teach: Teach | None = None) -> "Glyphs | Pa
         rows = data.load(dataset, "train+validation")
         held_out = np.arange(len(rows)) >= round(len(rows) * (1 - recipe.validation_share))  # a document's own share
         train, watched = rows.take(~held_out), rows.take(held_out)
-    targets = one_hot(train.labels, len(spec.labels))
-    if recipe.distillation and teach:
-        answers = teach(train.images) ** (1 / recipe.distillation.temperature)
-        answers /= answers.sum(axis=1, keepdims=True)
-        targets += np.float32(recipe.distillation.share) * (answers - targets)
-    return Glyphs(train, watched, targets)
+    return Glyphs(train, watched, one_hot(train.labels, len(spec.labels)))
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -15,14 +15,13 @@ import numpy as np
 from zoo import data, environment, fitted, registry, samples, views, votes
 from zoo.backend import devices, fused_batch_normalization, keras, shared_among
 from zoo.errors import ZooError
-from zoo.files import read_json, replacing, write_json
+from zoo.files import read_json, write_json
 from zoo.folding import folded
-from zoo.loop import Loop
-from zoo.recipes import Augmentation, Recipe
+from zoo.loop import Loop, Teach
+from zoo.recipes import Augmentation, Distillation, Recipe
 
 log = logging.getLogger(__name__)
 
-ANSWERS = "answers.npy"  # of a teacher, to the images that train its students
 Progress = Callable[[float], None]  # told which share of the run's epochs is done, 0 to 1
 
 
@@ -166,8 +165,8 @@ def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], dict]:
         return lambda: fitted.run(job, lambda: build(job), folder, progress)
     if architecture.members:
         return lambda: votes.run(job, build(job), lambda: _members(job, runs, progress), folder, progress)
-    seen = samples.of(job.dataset, job.recipe, lambda images: _taught(job, runs, images))
-    return Loop(job, lambda: build(job), folder, seen, progress).run
+    teach = _teacher(job, job.recipe.distillation, runs) if job.recipe.distillation else None
+    return Loop(job, lambda: build(job), folder, samples.of(job.dataset, job.recipe), progress, teach).run
 
 
 def _members(job: Job, runs: Path, progress: Progress) -> list[Run]:
@@ -183,18 +182,23 @@ def _members(job: Job, runs: Path, progress: Progress) -> list[Run]:
     return found
 
 
-def _taught(job: Job, runs: Path, images: np.ndarray) -> np.ndarray:
-    """Return a teacher's answers to a job's training images; they are kept beside its run for its other students."""
-    assert job.recipe.distillation
-    teacher = train(plan(job.recipe.distillation.teacher, job.dataset), runs)
-    kept = teacher.folder / ANSWERS
-    if not kept.exists():
-        model = build(teacher.job, "float32")
-        model.load_weights(teacher.weights)
-        answers = model.predict(images, batch_size=votes.BATCH, verbose=0)
-        with replacing(kept) as staged, staged.open("wb") as file:
-            np.save(file, answers)
-    return np.load(kept)
+def _teacher(job: Job, distillation: Distillation, runs: Path) -> Teach:
+    """Train the teacher, or read what is finished, and return what has it answer the very images that a student sees.
+
+    That it sees them as they were drawn is what makes a teacher worth its time (Beyer et al., 2022, "Knowledge
+    distillation: a good teacher is patient and consistent").
+    """
+    run = train(plan(distillation.teacher, job.dataset), runs)
+    teacher = build(run.job)
+    teacher.load_weights(run.weights)
+    teacher = folded(teacher)  # the same answers in less time
+
+    def teach(images: np.ndarray, targets: np.ndarray) -> np.ndarray:
+        answers = teacher.predict(images, batch_size=votes.BATCH, verbose=0) ** (1 / distillation.temperature)
+        answers /= answers.sum(axis=1, keepdims=True)
+        return targets + np.float32(distillation.share) * (answers - targets)
+
+    return teach
 
 
 @contextlib.contextmanager
