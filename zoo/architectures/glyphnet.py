@@ -1,4 +1,4 @@
-"""GlyphNet, the zoo's own family: a network at every size from 700 parameters to a million."""
+"""GlyphNet, the zoo's own family: a network at every size from 700 parameters to 300,000."""
 
 from dataclasses import dataclass, replace
 
@@ -27,14 +27,13 @@ class Size:
 
 
 SIZES = {
-    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 60, plain=0.5),
+    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, plain=0.5),
     "glyphnet_2k": Size(8, ((16, 16), (16, 24)), 60, plain=0.5),
     "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, plain=0.25),
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
     "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12, plain=0.0),
     "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, plain=0.25, full=True),
-    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 16, plain=0.25, full=True),
 }
 
 
