@@ -185,8 +185,8 @@ def _members(job: Job, runs: Path, progress: Progress) -> list[Run]:
 def _teacher(job: Job, distillation: Distillation, runs: Path) -> Teach:
     """Train the teacher, or read what is finished, and return what has it answer the very images that a student sees.
 
-    That it sees them as they were drawn is what makes a teacher worth its time (Beyer et al., 2022, "Knowledge
-    distillation: a good teacher is patient and consistent").
+    They see the same, augmented as it is, as Beyer et al. advise (2022, "Knowledge distillation: a good teacher is
+    patient and consistent").
     """
     run = train(plan(distillation.teacher, job.dataset), runs)
     teacher = build(run.job)
