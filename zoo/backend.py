@@ -85,8 +85,8 @@ def fused_batch_normalization() -> Iterator[None]:
     """Let BatchNorm train in one pass over its input where that is faster: TensorFlow on a CPU.
 
     Keras composes it of some ten operations, which take more time than the convolutions between them; TensorFlow's
-    fused one makes ResCo-Mini train 1.3 times as fast, and 1.9 times in bfloat16. Channels should fill vectors of eight, else it is
-    slower.
+    fused one makes ResCo-Mini train 1.3 times as fast, and 1.9 times in bfloat16. Channels should fill vectors of
+    eight, else it is slower.
     """
     keras = import_keras()
     if keras.backend.backend() != "tensorflow" or "CPU" not in devices()[0].upper():
