@@ -1,4 +1,4 @@
-"""GlyphNet, the zoo's own family: a network at every size from 700 parameters to 300,000."""
+"""GlyphNet, the zoo's own family: a network at every size from 700 parameters to a million."""
 
 from dataclasses import dataclass, replace
 
@@ -17,6 +17,7 @@ class Size:
     plain: last share of them without augmentation, the larger the less a member can overfit.
     full: whether blocks are full convolutions with ReLU, else separable ones with swish. Processors with matrix units
         take no longer for full ones, in bfloat16; and so large a member bears images that are bent as well.
+    seeds: that it is trained from.
     """
 
     stem: int
@@ -24,6 +25,7 @@ class Size:
     epochs: int
     plain: float
     full: bool = False
+    seeds: int = 3
 
 
 SIZES = {
@@ -33,7 +35,8 @@ SIZES = {
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
     "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12, plain=0.0),
-    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, plain=0.25, full=True),
+    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, plain=0.25, full=True, seeds=5),
+    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 16, plain=0.25, full=True),
 }
 
 
@@ -126,7 +129,7 @@ def _register(name: str, size: Size) -> None:
     recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain)
     if size.full:
         recipe = replace(recipe, precision="mixed_bfloat16", augmentation=Augmentation(elastic=0.04))
-    register(folded=True, seeds=5 if size.full else 3, zoo=recipe)(build)  # their vote asks five
+    register(folded=True, seeds=size.seeds, zoo=recipe)(build)
 
 
 for _name, _size in SIZES.items():
