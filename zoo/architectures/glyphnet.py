@@ -47,35 +47,35 @@ def glyphnet(name: str, size: Size, input_shape: tuple[int, int, int], num_class
     x = layers.Rescaling(1 / 255)(inputs)
     x = layers.Conv2D(size.stem, 3, padding="same", use_bias=False)(x)
     x = layers.BatchNormalization()(x)
-    x = layers.Activation("relu" if size.full else "swish")(x)
+    x = _activated(x, size.full)
     for stage in size.stages:
         x = layers.MaxPooling2D(2)(x)
         for channels in stage:
-            x = (_full if size.full else _separable)(x, channels)
+            x = _block(x, channels, size.full)
     x = layers.GlobalAveragePooling2D()(x)
     outputs = layers.Dense(num_classes, activation="softmax")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
-def _full(x, channels: int):
-    """Convolution 3 x 3, BatchNorm (He et al., 2016), around a shortcut where the channels allow."""
+def _block(x, channels: int, full: bool):
+    """One convolution, BatchNorm, around a shortcut where the channels allow (He et al., 2016).
+
+    It is 3 x 3 if full, else a depthwise 3 x 3 and a pointwise 1 x 1 (Howard et al., 2017).
+    """
     layers = keras.layers
-    y = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+    if full:
+        y = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
+    else:
+        y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
+        y = layers.Conv2D(channels, 1, use_bias=False)(y)
     y = layers.BatchNormalization()(y)
     if x.shape[-1] == channels:
         y = layers.Add()([x, y])
-    return layers.Activation("relu")(y)
+    return _activated(y, full)
 
 
-def _separable(x, channels: int):
-    """Depthwise 3 x 3, pointwise 1 x 1, BatchNorm (Howard et al., 2017), around a shortcut where the channels allow."""
-    layers = keras.layers
-    y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
-    y = layers.Conv2D(channels, 1, use_bias=False)(y)
-    y = layers.BatchNormalization()(y)
-    if x.shape[-1] == channels:
-        y = layers.Add()([x, y])
-    return layers.Activation("swish")(y)
+def _activated(x, full: bool):
+    return keras.layers.Activation("relu" if full else "swish")(x)
 
 
 NOTES = """

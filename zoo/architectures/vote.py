@@ -7,6 +7,7 @@ from zoo.registry import register
 # Each member is trained by its own recipe, from a seed of its own.
 FAMILY = ("glyphnet_100k", "glyphnet_10k", "glyphnet_10k", "glyphnet_10k")
 LARGE = ("glyphnet_300k",) * 5
+GRAND = ("glyphnet_1m",) * 3 + LARGE
 MIXED = ("resco_mini", "glyphnet_100k", "hdr_cnn")
 
 
@@ -28,6 +29,15 @@ def large_vote(input_shape, num_classes):
     ahcd 97.54%; the mean of its members alone is 99.75%, 99.49% and 97.44%. BatchNorm is folded when it is published.
     """
     return votes.build(LARGE, "large_vote", input_shape, num_classes)
+
+
+@register(members=GRAND, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+def grand_vote(input_shape, num_classes):
+    """Vote of three GlyphNets 1m and five 300k: the mean of their probabilities (Hansen and Salamon, 1990).
+
+    Its members were named before any GlyphNet 1m had read a test set. BatchNorm is folded when it is published.
+    """
+    return votes.build(GRAND, "grand_vote", input_shape, num_classes)
 
 
 @register(members=MIXED, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
