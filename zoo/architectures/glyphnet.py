@@ -17,6 +17,7 @@ class Size:
     plain: last share of them without augmentation, the larger the less a member can overfit.
     full: whether blocks are full convolutions with ReLU, else separable ones with swish. Processors with matrix units
         take no longer for full ones, in bfloat16; and so large a member bears images that are bent as well.
+    attention: whether each block weighs its channels by what they are in the mean over the image.
     seeds: that it is trained from.
     """
 
@@ -25,12 +26,13 @@ class Size:
     epochs: int
     plain: float
     full: bool = False
+    attention: bool = False
     seeds: int = 3
 
 
 SIZES = {
     "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, plain=0.5),
-    "glyphnet_2k": Size(8, ((16, 16), (16, 24)), 60, plain=0.5),
+    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 60, plain=0.5, attention=True),
     "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, plain=0.25),
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
@@ -51,27 +53,38 @@ def glyphnet(name: str, size: Size, input_shape: tuple[int, int, int], num_class
     for stage in size.stages:
         x = layers.MaxPooling2D(2)(x)
         for channels in stage:
-            x = _block(x, channels, size.full)
+            x = _block(x, channels, size)
     x = layers.GlobalAveragePooling2D()(x)
     outputs = layers.Dense(num_classes, activation="softmax")(x)
     return keras.Model(inputs, outputs, name=name)
 
 
-def _block(x, channels: int, full: bool):
+def _block(x, channels: int, size: Size):
     """One convolution, BatchNorm, around a shortcut where the channels allow (He et al., 2016).
 
     It is 3 x 3 if full, else a depthwise 3 x 3 and a pointwise 1 x 1 (Howard et al., 2017).
     """
     layers = keras.layers
-    if full:
+    if size.full:
         y = layers.Conv2D(channels, 3, padding="same", use_bias=False)(x)
     else:
         y = layers.DepthwiseConv2D(3, padding="same", use_bias=False)(x)
         y = layers.Conv2D(channels, 1, use_bias=False)(y)
     y = layers.BatchNormalization()(y)
+    if size.attention:
+        y = _weighed(y)
     if x.shape[-1] == channels:
         y = layers.Add()([x, y])
-    return _activated(y, full)
+    return _activated(y, size.full)
+
+
+def _weighed(x):
+    """Weigh the channels by one convolution over their means: six parameters (Wang et al., 2020, "ECA-Net")."""
+    layers = keras.layers
+    channels = x.shape[-1]
+    means = layers.Reshape((channels, 1))(layers.GlobalAveragePooling2D()(x))
+    weights = layers.Conv1D(1, 5, padding="same", activation="sigmoid")(means)
+    return layers.Multiply()([x, layers.Reshape((1, 1, channels))(weights)])
 
 
 def _activated(x, full: bool):
