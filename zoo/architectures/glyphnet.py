@@ -94,14 +94,20 @@ def _activated(x, full: bool):
 NOTES = """
 A convolution of 3 x 3, then stages of residual blocks, each stage at half the height and width of the one before; the
 mean over what is left of the image, and one layer. Up to 100,000 parameters a block is separable (depthwise 3 x 3,
-pointwise, BatchNorm, swish), above that a full convolution (3 x 3, BatchNorm, ReLU), trained in bfloat16. BatchNorm is
-folded when the network is published, and its parameters are counted so.
+pointwise, BatchNorm, swish), above that a full convolution (3 x 3, BatchNorm, ReLU), trained in bfloat16. Blocks of the
+2k weigh their channels besides. BatchNorm is folded when the network is published, and its parameters are counted so.
 
 What was tried, on validation alone, one seed and ten epochs of mnist each. The 2k: swish 99.00%, ReLU 98.50%; highest
 learning rate 2e-2 instead of 1e-2 99.02%; without label smoothing 98.96%. The 700: four narrow blocks 97.72%, three
 wider ones 97.04% and 96.04%; the widths of the best that is published at this size, at one halving, 97.40%; one block
 of 13 channels used four times 96.30%; without augmentation and label smoothing 97.84%. In sixteen epochs, the 2k 99.24%
 and one of five narrower blocks 98.90%.
+
+Those 2k are of two stages, (16, 16) and (16, 24). In twelve epochs, the last half plain, one seed, losses besides, which
+vary less by chance than 5,000 answers: as they are 99.22%, loss 0.3350; with weighed channels 99.16%, 0.3227; of three
+stages 99.14%, 0.3270; of three, with weighed channels 99.16%, 0.3170, which is how it stands here. Of two again: swish
+after the depthwise convolution too 99.02%, 0.3348, with BatchNorm before it 99.12%, 0.3322; no activation after the
+shortcut 98.98%, 0.3452; depthwise 5 x 5, at 2,506 parameters, 99.26%, 0.3217.
 
 Augmentation costs what is too small to overfit. The 2k in sixteen epochs: 99.04% with it throughout, 99.12% at half its
 strength, 99.10% where the last quarter of the epochs goes without it, 99.24% where the last half does, 99.18% where all
