@@ -35,7 +35,9 @@ def large_vote(input_shape, num_classes):
 def grand_vote(input_shape, num_classes):
     """Vote of three GlyphNets 1m and five 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any GlyphNet 1m had read a test set. BatchNorm is folded when it is published.
+    Its members were named before any GlyphNet 1m had read a test set. On validation it reads mnist 99.80%, ahdd 99.50%
+    and ahcd 97.54%; the best mean of its members alone is 99.76%, 99.49% and 97.49%. BatchNorm is folded when it is
+    published.
     """
     return votes.build(GRAND, "grand_vote", input_shape, num_classes)
 
