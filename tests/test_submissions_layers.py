@@ -18,6 +18,7 @@ CASES = {  # layer -> its arguments, and the shapes that it is given
     "Permute": ({"dims": (2, 1)}, [(4, 3)]),
     "RepeatVector": ({"n": 3}, [(5,)]),
     "Dense": ({"units": 7}, [(4, 5)]),
+    "Conv1D": ({"filters": 6, "kernel_size": 3, "strides": 2, "groups": 2}, [(9, 4)]),
     "Conv2D": ({"filters": 6, "kernel_size": (3, 2), "strides": 2, "groups": 2}, [(9, 8, 4)]),
     "Conv2DTranspose": ({"filters": 5, "kernel_size": 3, "strides": 2, **SAME}, [(4, 5, 3)]),
     "DepthwiseConv2D": ({"kernel_size": 3, "depth_multiplier": 2}, [(7, 6, 3)]),

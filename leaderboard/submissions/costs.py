@@ -19,6 +19,7 @@ from leaderboard.submissions.settings import (
     pair,
     positive,
     sequence,
+    single,
 )
 
 
@@ -68,6 +69,15 @@ def conv2d(config: dict, shapes: list[Shape]) -> Cost:
     each = math.prod(kernel) * (channels // groups)
     out = (rows, columns, filters)
     return Cost(out, each * filters + bias(config, filters), each * math.prod(out))
+
+
+def conv1d(config: dict, shapes: list[Shape]) -> Cost:
+    """Conv1D, in groups: a Conv2D of one column."""
+    steps, features = sequence(shapes)
+    column = {side: [single(config, side), 1] for side in ("kernel_size", "strides", "dilation_rate") if side in config}
+    cost = conv2d({**config, **column}, [(steps, 1, features)])
+    rows, _, filters = cost.shape
+    return Cost((rows, filters), cost.parameters, cost.multiply_adds)
 
 
 def depthwise(config: dict, shapes: list[Shape]) -> Cost:

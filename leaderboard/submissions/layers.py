@@ -64,6 +64,7 @@ LAYERS: Mapping[str, Layer] = {
         ("RepeatVector", "n", costs.repeat),
         ("Dense", f"units activation use_bias {_weights('kernel', 'bias')} activity_regularizer quantization_config",
          costs.dense),
+        ("Conv1D", f"filters groups {_weights('kernel')} {_CONV}", costs.conv1d),
         ("Conv2D", f"filters groups {_weights('kernel')} {_CONV}", costs.conv2d),
         ("Conv2DTranspose", f"filters output_padding {_weights('kernel')} {_CONV}", costs.transposed),
         ("DepthwiseConv2D", f"depth_multiplier {_weights('depthwise')} {_CONV}", costs.depthwise),

@@ -27,6 +27,15 @@ def pair(config: dict, key: str) -> tuple[int, int]:
     return found[0], found[1]
 
 
+def single(config: dict, key: str) -> int:
+    """Return one whole number of at least 1, as it is or in a list."""
+    value = config.get(key)
+    found = [value] if type(value) is int else value
+    if not (isinstance(found, list) and len(found) == 1 and type(found[0]) is int and found[0] >= 1):
+        raise Misfit(f"{key} should be one whole number of at least 1, not {value!r}")
+    return found[0]
+
+
 def image(shapes: list[Shape]) -> tuple[int, int, int]:
     """Return the one input as height, width, channels."""
     (shape,) = only(shapes)
