@@ -188,8 +188,9 @@ def _words(layer: "keras.Layer") -> str:
     if "Conv" in kind:
         size = "×".join(map(str, layer.kernel_size))
         stride = f", stride {layer.strides[0]}" if max(layer.strides) > 1 else ""
-        filters = f", {layer.filters} filters" if hasattr(layer, "filters") else ", one filter a channel"
-        return f"{size} convolution{filters}{stride}{_activation(layer)}"
+        count = getattr(layer, "filters", None)  # a depthwise one has none
+        filters = "one filter a channel" if count is None else "one filter" if count == 1 else f"{count} filters"
+        return f"{size} convolution, {filters}{stride}{_activation(layer)}"
     if kind == "Dense":
         return f"dense, {layer.units} units{_activation(layer)}"
     if kind in ("MaxPooling2D", "AveragePooling2D"):
