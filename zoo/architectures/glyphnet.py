@@ -32,11 +32,11 @@ class Size:
 
 SIZES = {
     "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, plain=0.5),
-    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 60, plain=0.25, attention=True),
+    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 120, plain=0.125, attention=True),
     "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, plain=0.25),
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
-    "glyphnet_100k": Size(40, ((80, 80, 80), (160, 160, 160)), 12, plain=0.0),
+    "glyphnet_100k": Size(16, ((48, 48), (64, 64)), 16, plain=0.25, full=True),
     "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, plain=0.25, full=True, seeds=5),
     "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 16, plain=0.25, full=True),
 }

@@ -5,10 +5,10 @@ from zoo.recipes import Recipe
 from zoo.registry import register
 
 # Each member is trained by its own recipe, from a seed of its own.
-FAMILY = ("glyphnet_100k", "glyphnet_10k", "glyphnet_10k", "glyphnet_10k")
+FAMILY = ("glyphnet_100k",) * 3
 LARGE = ("glyphnet_300k",) * 5
 GRAND = ("glyphnet_1m",) * 3 + LARGE
-MIXED = ("resco_mini", "glyphnet_100k", "hdr_cnn")
+MIXED = ("resco_mini",) * 3 + LARGE
 
 
 @register(members=FAMILY, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
