@@ -32,7 +32,7 @@ class Size:
 
 SIZES = {
     "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, plain=0.5),
-    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 120, plain=0.125, attention=True),
+    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 60, plain=0.25, attention=True, seeds=5),
     "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, plain=0.25),
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
@@ -93,7 +93,7 @@ def _activated(x, full: bool):
 
 NOTES = """
 A convolution of 3 x 3, then stages of residual blocks, each stage at half the height and width of the one before; the
-mean over what is left of the image, and one layer. Up to 100,000 parameters a block is separable (depthwise 3 x 3,
+mean over what is left of the image, and one layer. Up to 15,000 parameters a block is separable (depthwise 3 x 3,
 pointwise, BatchNorm, swish), above that a full convolution (3 x 3, BatchNorm, ReLU), trained in bfloat16. Blocks of the
 2k weigh their channels besides. BatchNorm is folded when the network is published, and its parameters are counted so.
 
