@@ -8,7 +8,7 @@ from zoo.registry import register
 FAMILY = ("glyphnet_100k",) * 3
 LARGE = ("glyphnet_300k",) * 5
 GRAND = ("glyphnet_1m",) * 3 + LARGE
-MIXED = ("resco_mini",) * 3 + LARGE
+MIXED = ("resco_mini", "glyphnet_1m", "glyphnet_300k", "hdr_cnn", "ahcd_cnn")
 
 
 @register(members=FAMILY, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
