@@ -81,7 +81,7 @@ def beside_documents() -> str:
         else:
             low, high = row.result.accuracy_interval
             measured = f"{mean_of(row.result)} | {len(row.result.seeds)} | {100 * low:.2f} – {100 * high:.2f}"
-            verdict = "met" if not row.missed_by else f"missed by {100 * row.missed_by:.2f}"
+            verdict = verdict_on(row.missed_by or 0)
             verdict += ", beyond chance" if row.beyond else ""
         said = "; ".join(filter(None, [verdict, *row.lacks]))
         lines.append(f"| {name} | {stated} | `{row.recipe}` | {measured} | {100 * row.goal:.2f} | {said} |")
@@ -124,12 +124,18 @@ def beside_goals() -> str:
         result = goal.best(measured)
         said = "not trained yet | | | | "
         if result is not None:
-            short = goal.goal - result.mean("accuracy")
-            verdict = "met" if short <= 0 else f"missed by {100 * short:.2f}"
+            verdict = verdict_on(goal.goal - result.mean("accuracy"))
             said = f"{result.model} | {result.shipped('parameters'):,.0f} | {mean_of(result)} | {len(result.seeds)} "
             said += f"| {verdict}"
         lines.append(f"| {goal.dataset} | {goal.what} | {100 * goal.goal:.2f} | {goal.known} | {said} |")
     return "\n".join(lines) + "\n"
+
+
+def verdict_on(short: float) -> str:
+    """Return whether a goal is met, or by how many points it is missed; `short` is a fraction."""
+    points = round(100 * short, 4)  # finer than one image of any test set
+    decimals = 2 if points >= 0.005 else 4  # rather than a miss of 0.00
+    return "met" if points <= 0 else f"missed by {points:.{decimals}f}"
 
 
 def mean_of(result: results.Result) -> str:

@@ -15,7 +15,8 @@ MIXED = ("resco_mini", "glyphnet_1m", "glyphnet_300k", "hdr_cnn", "ahcd_cnn")
 def vote(input_shape, num_classes):
     """Vote of three GlyphNets 100k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any of them had read a test set. BatchNorm is folded when it is published.
+    Its members were named before any of them had read a test set. On validation it reads mnist 99.76%, ahdd 99.50% and
+    ahcd 97.69%; the mean of its members alone is 99.72%, 99.50% and 97.35%. BatchNorm is folded when it is published.
     """
     return votes.build(SMALL, "vote", input_shape, num_classes)
 
@@ -45,7 +46,8 @@ def grand_vote(input_shape, num_classes):
 def mixed_vote(input_shape, num_classes):
     """Vote of one network of each make that reads Arabic letters well: the mean of their probabilities.
 
-    After Hansen and Salamon, 1990. Its members were chosen on the validation of ahcd. BatchNorm is folded when it is
-    published.
+    After Hansen and Salamon, 1990. Its makes were chosen on the validation of ahcd, 1,344 images, among the combinations
+    of these five and the GlyphNet 100k; the 1m and the 300k are two of one family. It reads 98.14% there, and the best
+    mean of its members alone is 97.49%. BatchNorm is folded when it is published.
     """
     return votes.build(MIXED, "mixed_vote", input_shape, num_classes)
