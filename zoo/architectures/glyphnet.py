@@ -154,7 +154,7 @@ a pixel, turned and sheared has 11 to 14 errors of 5,000, instead of 12. As they
 | 300k | 99.75 (5) | 99.49 (5) | 97.44 (5) |
 | 1m | 99.76 (3) | 99.45 (3) | 97.49 (3) |
 
-So the recipe is what helps, and nothing is gained above 100,000 parameters.
+So the recipe is most of it: above 100,000 parameters mnist gains 0.04 at most, ahcd 0.1, and ahdd nothing.
 
 **Teachers** give nothing. The 2k of two stages, ten epochs, learning from the separable 100k's answers to the images as
 they are: 99.04 without it, 98.98 where they are half of a target, 98.94 where they are nine tenths and labels are not
