@@ -26,7 +26,7 @@ def test_bundled_digits_need_no_network(monkeypatch):
 
 
 @real_data
-@pytest.mark.parametrize("name", ["mnist", "ahdd", "ahcd", "pages70"])
+@pytest.mark.parametrize("name", [name for name in data.DATASETS if name != "optdigits"])
 def test_real_data_is_the_data_we_think_it_is(name):
     spec = data.DATASETS[name]
     for split in ("train+validation", "test"):
@@ -36,13 +36,34 @@ def test_real_data_is_the_data_we_think_it_is(name):
 
 
 @real_data
-@pytest.mark.parametrize(("name", "count"), [("mnist", 5000), ("ahdd", 5000), ("ahcd", 1344)])
-def test_validation_is_held_out_by_writer_where_known(name, count):
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("mnist", 4992), ("ahdd", 5000), ("ahcd", 1344), ("unipen_letters", 5118), ("unipen_digits", 906),
+     ("unipen_symbols", 778), ("omniglot_small", 484)],
+)  # fmt: skip
+def test_validation_is_held_out_by_writer(name, count):
     train, validation = data.load(name, "train"), data.load(name, "validation")
     assert len(validation) == count
     assert len(train) + count == len(data.load(name, "train+validation"))
-    if validation.groups is not None:
-        assert not set(train.groups) & set(validation.groups)
+    assert not set(train.groups) & set(validation.groups)
+    assert set(train.labels) == set(validation.labels)
+
+
+@real_data
+def test_the_writers_of_mnist_are_known_wherever_its_rows_are():
+    train, test = data.load("mnist", "train+validation"), data.load("mnist", "test")
+    assert [len(set(split.groups)) for split in (train, test)] == [539, 297]
+    assert not set(train.groups) & set(test.groups)
+    students = np.isin(train.groups, data.known_writers("mnist", "students"))
+    held_out = np.isin(train.groups, data.get("mnist").validation)
+    assert students[held_out].mean() == pytest.approx(students.mean(), abs=0.002)  # both populations in their shares
+
+
+def test_another_copy_of_mnist_validates_by_class_since_its_writers_are_unknown():
+    labels = np.repeat(np.arange(10), 100)
+    copy = data.Split(np.zeros((1000, 28, 28, 1), np.uint8), labels, None, "another")
+    held_out = data._validation_rows(data.get("mnist"), copy)
+    assert (np.bincount(labels[held_out]) == 10).all()
 
 
 @real_data

@@ -54,12 +54,18 @@ def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
     job = training.Job("glyphnet_700", "optdigits", recipe, seed=0)
     run = training.train(job, tmp_path / "runs")
     folder = export(run, tmp_path / "export")
-    parameters = json.loads((folder / "metadata.json").read_text())["parameters"]
-    assert parameters == zoo.load_model(folder).count_params() == 690 < training.build(job).count_params()
+    metadata = json.loads((folder / "metadata.json").read_text())
+    assert metadata["parameters"] == zoo.load_model(folder).count_params() == 690
+    assert metadata["parameters_as_trained"] == training.build(job).count_params() > 690
     trained = training.build(job)
     trained.load_weights(run.weights)
     images = data.load("optdigits", "test").images[:50]
-    np.testing.assert_allclose(Predictor.load(folder)(images), trained.predict(images, verbose=0), atol=1e-5)
+    calibrated = trained.predict(images, verbose=0) ** (1 / metadata["temperature"])
+    calibrated /= calibrated.sum(axis=1, keepdims=True)
+    predictor = Predictor.load(folder)
+    np.testing.assert_allclose(predictor(images), calibrated, atol=1e-4)
+    confidence = predictor(data.load("optdigits", "validation").images).max(axis=1)
+    assert (confidence < predictor.accepts).mean() == pytest.approx(0.01, abs=0.007)
     started = training.train(
         replace(job, recipe=replace(recipe, name="finetune", epochs=1), start=str(folder)), tmp_path / "runs"
     )

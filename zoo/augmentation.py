@@ -10,6 +10,7 @@ from scipy.interpolate import CubicSpline
 
 from zoo.recipes import Augmentation
 
+PART = 2000  # images that a thread takes at a time
 GRID = 4  # points a side that an elastic map moves; what lies between them follows smoothly
 
 
@@ -41,13 +42,63 @@ def augment(
             else:
                 image = cv2.remap(images[row], *moved[number], cv2.INTER_LINEAR, borderMode=border)
             if gains is not None:
-                image = cv2.convertScaleAbs(image, alpha=gains[row], beta=(1 - gains[row]) * image.mean())
+                image = scaled(image, gains[row], (1 - gains[row]) * image.mean())
             out[row] = image.reshape(images.shape[1:])
+        if augmentation.damage:
+            damage(out[rows.start : rows.stop], augmentation, np.random.default_rng(seeds[rows.start // PART]))
 
-    step = 2000  # OpenCV frees the interpreter lock while it warps
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        list(pool.map(warp, (range(i, min(i + step, len(images))) for i in range(0, len(images), step))))
+    seeds = rng.integers(0, 2**63, -(-len(images) // PART))  # one a part, whatever thread takes it
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV frees the interpreter lock while it warps
+        list(pool.map(warp, (range(i, min(i + PART, len(images))) for i in range(0, len(images), PART))))
     return out
+
+
+def damage(images: np.ndarray, bounds: Augmentation, rng: np.random.Generator) -> None:
+    """Damage a share of the images in place, each by the kinds that chance picks; see `Augmentation`.
+
+    Args:
+        images: uint8 (N, H, W, C).
+        bounds: the share and the strongest damage of each kind.
+        rng: decides which images, which kinds and how strong.
+    """
+    count, side = len(images), images.shape[1]
+    hit = (rng.random((4, count)) < 0.5) & (rng.random(count) < bounds.damaged)
+    grown = rng.uniform(-bounds.pen, bounds.pen, count) * side  # pixels
+    sigma = rng.uniform(0, bounds.blur, count) * side  # pixels
+    grain = rng.uniform(0, bounds.noise, count).astype(np.float32) * 255
+    lost = rng.uniform(0, bounds.fading, count)
+    grey = rng.uniform(0, 1 / 3, count) * lost * 255
+    for row in np.flatnonzero(hit.any(axis=0)):
+        image = images[row]
+        if hit[0, row] and grown[row]:
+            image = rewritten(image, grown[row])
+        if hit[1, row] and sigma[row]:
+            image = cv2.GaussianBlur(image, (0, 0), sigma[row])
+        if hit[2, row] and grain[row]:
+            spots = rng.standard_normal(images.shape[1:], np.float32) * grain[row]
+            image = np.clip(np.rint(spots + image.reshape(images.shape[1:])), 0, 255).astype(np.uint8)
+        if hit[3, row] and lost[row]:
+            image = scaled(image, 1 - lost[row], grey[row])
+        images[row] = image.reshape(images.shape[1:])
+
+
+def rewritten(image: np.ndarray, grown: float) -> np.ndarray:
+    """Return a uint8 image (H, W, 1) as a pen would have written it that is broader by `grown` pixels, or finer.
+
+    Strokes change by whole pixels on either side and by the mean of two images between them. What a finer pen would
+    lose keeps a third of its ink, so that no dot disappears.
+    """
+    whole, part = divmod(abs(grown) / 2, 1.0)  # pixels on either side
+    steps = []
+    for radius in (int(whole), int(whole) + 1):
+        disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
+        steps.append(cv2.dilate(image, disc) if grown > 0 else np.maximum(cv2.erode(image, disc), image[..., 0] // 3))
+    return cv2.addWeighted(steps[0], 1 - part, steps[1], part, 0)
+
+
+def scaled(image: np.ndarray, gain: float, offset: float) -> np.ndarray:
+    """Return `gain * image + offset` as uint8, rounded and held in 0 to 255."""
+    return cv2.addWeighted(image, gain, image, 0, offset)
 
 
 def affine_maps(count: int, shape: tuple[int, int], bounds: Augmentation, rng: np.random.Generator) -> np.ndarray:

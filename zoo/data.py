@@ -43,7 +43,8 @@ class DatasetSpec:
     source: str  # where it comes from, and who is to be cited
     repo: str | None = None  # on the Hub; None: the namespace's own mirror
     group: str | None = None  # the column that says who wrote a sample
-    validation: range | int = 5000  # groups held out of the training split, or its last n rows
+    validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
+    writers_file: bool = False  # whether zoo/writers/<name>.npz knows the groups of a repo that has no such column
     contract: ink.Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what this script bears without becoming another character
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
@@ -113,6 +114,32 @@ _DIGITS = tuple("0123456789")
 _ARABIC_DIGITS = tuple("٠١٢٣٤٥٦٧٨٩")
 _ARABIC_LETTERS = tuple("أبتثجحخدذرزسشصضطظعغفقكلمنهوي")
 
+# What a pen, a scanner or a camera may do to a glyph in training, see `Augmentation`.
+_DAMAGE: dict[str, float] = {"damaged": 0.6, "pen": 0.08, "blur": 0.08, "noise": 0.24, "fading": 0.7}
+# A dot of an Arabic letter is two or three pixels wide: 99 of 100 stay visible.
+_DOTS_SURVIVE: dict[str, float] = {**_DAMAGE, "pen": 0.065, "blur": 0.065}
+
+_CAPITALS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_SYMBOLS = tuple("!#$%&()*+/:;<=>?@[]^{|}~")
+_OMNIGLOT = {  # characters of each alphabet in the two small sets
+    "Balinese": 24, "Early_Aramaic": 22, "Greek": 24, "Japanese_(katakana)": 47, "Korean": 40, "Latin": 26,
+    "Sanskrit": 42, "Tagalog": 17,
+}  # fmt: skip
+
+# 25 of the 289 census employees and 21 of the 250 students, 4,992 samples. In the order of the SHA-256 of their
+# numbers, each population gives writers until it has its share of 5,000.
+_MNIST_VALIDATION = (
+    39, 49, 51, 55, 65, 105, 109, 125, 135, 146, 149, 152, 156, 178, 211, 216, 217, 225, 229, 231, 234, 235, 242, 245,
+    286, 2108, 2120, 2127, 2189, 2212, 2221, 2229, 2243, 2250, 2254, 2265, 2272, 2276, 2296, 2307, 2312, 2315, 2330,
+    2333, 2336, 2343,
+)  # fmt: skip
+
+_UNIPEN = (
+    "International Unipen Foundation, 1999, UNIPEN train_r01_v07; Guyon, Schomaker, Plamondon, Liberman and Janet, "
+    "1994, UNIPEN project of on-line data exchange and recognizer benchmarks"
+)
+_UNIPEN_VALIDATION = range(1, 36)  # the same hands in all three parts; numbers of test writers lie between them
+
 DATASETS: Mapping[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
@@ -128,8 +155,11 @@ DATASETS: Mapping[str, DatasetSpec] = {
             },
             source="LeCun, Cortes and Burges, 1998, the MNIST database of handwritten digits",
             repo="ylecun/mnist",
+            group="writer",
+            writers_file=True,
+            validation=_MNIST_VALIDATION,
             contract=ink.MNIST,
-            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08),
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
         ),
         DatasetSpec(
             name="ahdd",
@@ -145,7 +175,8 @@ DATASETS: Mapping[str, DatasetSpec] = {
             group="writer",
             validation=range(551, 601),  # 50 of the 600 training writers, 100 samples each
             contract=ink.AHDD,
-            augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.07),  # mild scale: zero is a dot
+            # Mild scale: zero is a dot.
+            augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.07, **_DAMAGE),
         ),
         DatasetSpec(
             name="ahcd",
@@ -161,7 +192,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             group="block",
             validation=range(54, 60),  # 6 of 60 blocks, 224 samples each
             contract=ink.AHCD,
-            augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.06),  # nothing that hides a dot
+            augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.06, **_DOTS_SURVIVE),
             batch_size=64,
             passes=3,
         ),
@@ -180,6 +211,76 @@ DATASETS: Mapping[str, DatasetSpec] = {
             view=views.Patches(),
             augmentation=Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2),
             batch_size=32,  # a patch is of a hundred times a glyph's pixels, and takes as much more memory
+        ),
+        DatasetSpec(
+            name="unipen_letters",
+            title="UNIPEN letters: A to Z, either case, written on tablets",
+            labels=_CAPITALS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "decd372bb0d0dcc8c55e63e9f5c7db4e28c00669eb389a695641f925f8f0baac",
+                "test": "cd5237d083ca7a1208b04dedfc27cf63e6c5c093208814398376087c011cc128",
+            },
+            source=_UNIPEN,
+            group="writer",
+            validation=_UNIPEN_VALIDATION,  # 29 of 237 writers, 5,118 samples
+            contract=ink.MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.15, shift=0.08, **_DAMAGE),
+        ),
+        DatasetSpec(
+            name="unipen_digits",
+            title="UNIPEN digits, written on tablets",
+            labels=_DIGITS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "81bc04a7b436b54a70947e46e47aecb6f0932ec938bc79e8543cb0884baa9dc9",
+                "test": "9d145c165b7d78f140a6089c6a02e24617282bf01b150e18960de6d86f71a710",
+            },
+            source=_UNIPEN,
+            group="writer",
+            validation=_UNIPEN_VALIDATION,  # 906 samples
+            contract=ink.MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            batch_size=64,
+            passes=3,
+        ),
+        DatasetSpec(
+            name="unipen_symbols",
+            title="UNIPEN symbols: punctuation, written on tablets",
+            labels=_SYMBOLS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "e77219ca3c850e922ec2172f8edd540af06e96e563ce27d0a9bdbf56cb7ff6f6",
+                "test": "663718f96aedd46841ff5df80c7d7659c08682b2888ffa3eb98c718771a329aa",
+            },
+            source=_UNIPEN,
+            group="writer",
+            validation=_UNIPEN_VALIDATION,  # 778 samples
+            contract=ink.MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            batch_size=64,
+            passes=3,
+        ),
+        DatasetSpec(
+            name="omniglot_small",
+            title="Omniglot, small sets: 242 characters of eight alphabets",
+            labels=tuple(f"{name}-character{n:02d}" for name, count in _OMNIGLOT.items() for n in range(1, count + 1)),
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "752524410ef8775a32361065da8cd16df80c61bff3e2f295bcc002be42492524",
+                "test": "e4612ca07489aa35f566da411846b255fc61e1933963576737f580d1c23a83cf",
+            },
+            source="Lake, Salakhutdinov and Tenenbaum, 2015, Human-level concept learning; small sets 1 and 2",
+            group="writer",
+            validation=range(14, 16),  # 2 of the 15 drawers in each alphabet's training split
+            contract=ink.MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            batch_size=32,
+            passes=3,
         ),
         DatasetSpec(
             name="optdigits",
@@ -339,10 +440,12 @@ def _location(spec: DatasetSpec) -> str:
 def _load_source(name: str, split: str, location: str) -> Split:
     spec = get(name)
     images, labels, groups = repos.read(spec, split, location) if location else _read_bundled(split)
+    found = fingerprint(images, labels)
+    if groups is None and spec.writers_file and found == spec.fingerprints[split]:
+        groups = known_writers(name, split)  # of exactly these rows in exactly this order
     for array in (images, labels, groups):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False  # shared by every caller
-    found = fingerprint(images, labels)
     if found != spec.fingerprints[split]:
         warnings.warn(
             f"{location or name}: split {split!r} is not the {name} that the records were measured on "
@@ -354,11 +457,29 @@ def _load_source(name: str, split: str, location: str) -> Split:
 
 def _validation_rows(spec: DatasetSpec, source: Split) -> np.ndarray:
     """Return a boolean mask (N,) of the training rows that are held out: the same ones every time."""
-    if isinstance(spec.validation, range):
-        if source.groups is None:
-            raise DataError(f"{spec.name} has no column {spec.group!r}, by which validation is held out.")
-        return np.isin(source.groups, spec.validation)
+    if not isinstance(spec.validation, int):
+        if source.groups is not None:
+            return np.isin(source.groups, list(spec.validation))
+        if spec.writers_file:  # another copy of the data: nobody knows who wrote its rows
+            return heldout.validation(source.labels, None)
+        raise DataError(f"{spec.name} has no column {spec.group!r}, by which validation is held out.")
     return np.arange(len(source)) >= len(source) - spec.validation
+
+
+def known_writers(name: str, what: str) -> np.ndarray:
+    """Return what `zoo/writers` knows of a dataset whose repo does not say who wrote its samples.
+
+    For mnist: who wrote each row, as QMNIST found out (Yadav and Bottou, 2019, "Cold case: the lost MNIST digits").
+
+    Args:
+        name: of the dataset.
+        what: "train" or "test", the writer of each row of that split; or a population, the writers who belong to it.
+
+    Returns:
+        int32 (N,).
+    """
+    with np.load(Path(__file__).parent / "writers" / f"{name}.npz") as known:
+        return known[what].astype(np.int32)
 
 
 def _read_bundled(split: str) -> tuple[np.ndarray, np.ndarray, None]:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, registry, runtimes, views
+from zoo import data, runtimes, views
 from zoo.backend import keras
+from zoo.calibration import calibrate
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
 from zoo.folding import folded
@@ -26,13 +27,15 @@ ONNX = "model.onnx"
 WEIGHTS = "model.weights.h5"
 PREPROCESSOR = "preprocessor_config.json"
 METADATA = "metadata.json"
+REJECTED = 0.01  # share of the validation samples that are rejected as unknown
 
 
 def export(run: Run, folder: Path) -> Path:
     """Write a run's kept weights as a published folder, whole or not at all.
 
     It holds the unzipped Keras layout (`config.json`, `metadata.json`, `model.weights.h5`), `model.onnx`,
-    `preprocessor_config.json` and `history.json`. Large weights are rounded to half precision and stored in it.
+    `preprocessor_config.json` and `history.json`. BatchNorm is folded into the layers before it, the temperature that
+    suits the validation samples into the last layer, and large weights are rounded to half precision and stored in it.
 
     ONNX is written by TensorFlow: under another backend this is done by a process of its own.
 
@@ -46,9 +49,9 @@ def export(run: Run, folder: Path) -> Path:
         return _export_elsewhere(run, folder)
     model = build(run.job, "float32")  # whatever it was trained in: the weights are, and every runtime has it
     model.load_weights(run.weights)
-    if registry.get(run.job.architecture).folded:
-        model = folded(model)
-    halve(model)
+    as_trained = model.count_params()
+    model = folded(model)
+    fitted, accepts = _calibrated(model, run)
     with replacing(folder) as staged:
         keras.saving.save_model(model, staged, zipped=False)
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
@@ -56,10 +59,28 @@ def export(run: Run, folder: Path) -> Path:
         export_onnx(model, staged / ONNX)
         pack_onnx(staged / ONNX)
         runtimes.load(staged / ONNX)  # a network that cannot be run is not published
-        write_json(staged / METADATA, {**read_json(staged / METADATA), **facts(run, model)})
-        write_json(staged / PREPROCESSOR, preprocessor(run.job.architecture, run.job.dataset))
+        known = {**read_json(staged / METADATA), **facts(run, model), "parameters_as_trained": as_trained, **fitted}
+        write_json(staged / METADATA, known)
+        write_json(staged / PREPROCESSOR, {**preprocessor(run.job.architecture, run.job.dataset), **accepts})
         write_json(staged / "history.json", run.history)
     return folder
+
+
+def _calibrated(model: "keras.Model", run: Run) -> tuple[dict, dict]:
+    """Calibrate a network of glyphs and round its weights, in place.
+
+    Returns:
+        What `metadata.json` says of it, and what `preprocessor_config.json` does: the probability of the likeliest
+        class that all but `REJECTED` of the validation samples reach.
+    """
+    if data.get(run.job.dataset).view is not None:  # an answer to a page is pooled from answers to its patches
+        halve(model)
+        return {}, {}
+    split = data.load(run.job.dataset, "validation")
+    found = calibrate(model, split.images, split.labels)
+    halve(model)
+    confidence = model.predict(split.images, batch_size=500, verbose=0).max(axis=1)
+    return {"temperature": found}, {"accepts": float(np.quantile(confidence, REJECTED))}
 
 
 def _export_elsewhere(run: Run, folder: Path) -> Path:

@@ -1,8 +1,8 @@
 """BatchNorm folded into the layer before it: the same function of an image, with fewer weights and operations.
 
 At inference BatchNorm is a scale and a shift a channel (Ioffe and Szegedy, 2015), which a linear layer before it can do
-as well (Jacob et al., 2018, "Quantization and training of neural networks", section 3.2). A network that registers
-`folded=True` is exported so, and its parameters are counted so.
+as well (Jacob et al., 2018, "Quantization and training of neural networks", section 3.2). Every network is exported so,
+and its parameters are counted so.
 """
 
 import numpy as np

@@ -5,7 +5,7 @@ counted from one are recognised and put right; what was done is said in words, f
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -33,9 +33,32 @@ class Original:
     upright: int | None = None  # a class that is a vertical stroke: taller than wide, unless the copy is transposed
     runs: Runs | None = None
     group_is: str = ""  # what the group column says
+    columns: Mapping[str, str] = field(default_factory=dict)  # what further columns say
 
 
 _CITE = "The authors state no licence that is known to us; cite them, and ask them before any commercial use."
+_UNIPEN_TERMS = (
+    "CC BY 4.0, as the repository that publishes the release states. The `CDROM-README` of 1999 in the same release "
+    "contradicts it: it allows research, forbids distribution for commercial purposes, and asks that writers and "
+    "donors not be named. So writers are numbers here. Clear this up before any commercial use."
+)
+
+
+def _unipen(*limits: str, **columns: str) -> "Original":
+    """Return what the three parts of UNIPEN have in common."""
+    return Original(
+        licence="cc-by-4.0",
+        terms=_UNIPEN_TERMS,
+        group_is="who wrote it: a number, the same in the three parts of UNIPEN",
+        columns=columns,
+        limits=(
+            "Drawn from pen strokes and placed as in MNIST: box of 20 pixels, mass at (14, 14), pen of 2.25 pixels.",
+            "Split by writer; the release has no official split. Some labels are wrong, and some shapes are ambiguous.",
+            *limits,
+        ),
+    )
+
+
 ORIGINALS: Mapping[str, Original] = {
     "mnist": Original(
         licence="unknown",
@@ -66,6 +89,21 @@ ORIGINALS: Mapping[str, Original] = {
             "The classes are writers, 01 to 70; one page each to learn from, two strips each to test.",
             "About half of a writer's two test strips share a line.",
             "Writer 18's training page looks like another hand than both test strips.",
+        ),
+    ),
+    "unipen_letters": _unipen(
+        "Upper and lower case are one class: size and place on the line are lost.", char="the character as labelled"
+    ),
+    "unipen_digits": _unipen("Crossed sevens and zeros and ones with a long upstroke are common."),
+    "unipen_symbols": _unipen("Some symbols can pass for a letter or digit: ( ) / | ~ ^ $ & [ ] { } < >."),
+    "omniglot_small": Original(
+        licence="mit",
+        terms="MIT, copyright 2015 Brenden Lake.",
+        group_is="who drew it: 1 to 20, counted in each alphabet by itself",
+        columns={"alphabet": "the alphabet of the character"},
+        limits=(
+            "Drawn with a mouse; 105 x 105 bitmaps fitted to a box of 20 pixels in 28 x 28.",
+            "Split by drawer, 1 to 15 and 16 to 20, which is not the official split for one-shot learning.",
         ),
     ),
     "optdigits": Original(

@@ -30,6 +30,8 @@ class Predictor:
         runtime: what computes it.
         threshold: the least probability of the likeliest class at which it had better be believed, chosen on validation
             samples (see `zoo.reports.choose_threshold`); None where none was chosen.
+        accepts: the least probability of the likeliest class at which an image is taken for one of the classes at all:
+            99% of the validation samples reach it; None where it was not measured.
     """
 
     name: str
@@ -41,6 +43,7 @@ class Predictor:
     contract_fields: dict | None  # None: pages are taken as they are
     view_fields: dict | None = None  # None: an image is seen whole
     threshold: float | None = None
+    accepts: float | None = None
 
     @classmethod
     def load(cls, path: Path, runtime: str | None = None) -> "Predictor":
@@ -71,6 +74,7 @@ class Predictor:
                 contract_fields=preprocessor["contract"],
                 view_fields=None if preprocessor["view"] == "glyph" else preprocessor["view"],
                 threshold=preprocessor.get("threshold"),
+                accepts=preprocessor.get("accepts"),
             )
         except (OSError, KeyError, json.JSONDecodeError) as error:
             raise ZooError(f"{path} is not a published model that can be served: {error!r}.") from error

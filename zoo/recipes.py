@@ -9,9 +9,11 @@ from dataclasses import asdict, astuple, dataclass, replace
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random affine and elastic maps, drawn anew for every image and epoch.
+    """Random maps and damage, drawn again for every image and epoch.
 
-    The background of a glyph fills what moves in, the mirror image of a page.
+    The background of a glyph fills what moves in, the mirror image of a page. A share of the images, `damaged`, is also
+    damaged: each kind below `damaged` hits such an image with probability 1/2, in the order of the fields. No other
+    kind of damage is trained on: what `leaderboard.unseen_damage` measures stays unseen.
     """
 
     rotation: float = 0.0  # degrees, uniform in +-rotation
@@ -20,6 +22,16 @@ class Augmentation:
     shift: float = 0.0  # fraction of the side, x and y each uniform in +-shift
     contrast: float = 0.0  # fraction, distance from the image's mean times 1 +- contrast
     elastic: float = 0.0  # fraction of the side, what a point of a coarse grid moves by, x and y each in +-elastic
+    damaged: float = 0.0  # share of the images that are damaged too
+    pen: float = 0.0  # fraction of the side, what strokes gain or lose in width, in +-pen; a third of the ink stays
+    blur: float = 0.0  # fraction of the side, standard deviation of a Gaussian, in 0 to blur
+    noise: float = 0.0  # fraction of full ink, standard deviation of Gaussian noise, in 0 to noise
+    fading: float = 0.0  # share of the contrast that is lost, in 0 to fading; paper turns gray by up to a third of it
+
+    @property
+    def damage(self) -> bool:
+        """Whether any image is damaged."""
+        return self.damaged > 0 and max(self.pen, self.blur, self.noise, self.fading) > 0
 
     def beside(self, other: "Augmentation | None") -> "Augmentation":
         """Return what is as strong as both, each in its own way."""
@@ -78,6 +90,7 @@ class Recipe:
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
     augmentation: Augmentation | None = None  # in a `zoo` recipe: beside the dataset's own
     plain: float = 0.0  # last share of the epochs, which sees the samples as they are, without augmentation
+    outliers: float = 0.0  # images of no class in an epoch, as a share of its samples, see `zoo.outliers`
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
     fine_tuning: FineTuning | None = None  # None: everything learns from the start
@@ -127,7 +140,8 @@ class Recipe:
         return self, replace(self, **changed)
 
 
-# One modern default: cosine to zero, averaged weights, mild label smoothing, augmentation that knows the script.
+# One modern default: cosine to zero, averaged weights, mild label smoothing, augmentation that knows the script, images
+# of no class.
 ZOO = Recipe(
     name="zoo",
     epochs=30,
@@ -137,4 +151,5 @@ ZOO = Recipe(
     label_smoothing=0.05,
     weight_average=0.999,
     keep="last",
+    outliers=0.1,
 )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
+LETTERS = "unipen_letters"  # what some are trained on as well
 _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
@@ -36,7 +37,6 @@ class Architecture:
     view: str | None  # the kind of view that it has of a sample, see `views.VIEWS`; None: the dataset's
     fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None"  # computes weights that are not learned
     members: tuple[str, ...]  # architectures whose networks vote, each trained by itself; empty: it is one network
-    folded: bool  # its BatchNorms are folded into the layers before them at export, see `zoo.folding`
     for_accelerators: bool  # a training takes hours without one: it is queued last
     seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
 
@@ -84,7 +84,6 @@ def register(
     view: str | None = None,
     fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None" = None,
     members: tuple[str, ...] = (),
-    folded: bool = False,
     for_accelerators: bool = False,
     seeds: int = 3,
     **recipes: Recipe,
@@ -121,7 +120,6 @@ def register(
             view=view,
             fit=fit,
             members=members,
-            folded=folded,
             for_accelerators=for_accelerators,
             seeds=seeds,
         )

@@ -7,6 +7,7 @@ import numpy as np
 
 from zoo import data, views
 from zoo.augmentation import augment
+from zoo.outliers import outliers
 from zoo.recipes import Augmentation, Recipe
 
 
@@ -17,21 +18,31 @@ class Glyphs:
     train: data.Split
     watched: data.Split  # the samples that early stopping watches
     targets: np.ndarray  # float32 (N, classes): 1 at the label of each training sample
+    outliers: int = 0  # images of no class in an epoch; every class is as likely as another in their targets
+
+    @property
+    def known(self) -> int:
+        """Samples of an epoch that are of a class."""
+        return len(self.train)
 
     @property
     def count(self) -> int:
-        """Samples of an epoch."""
-        return len(self.train)
+        """Images of an epoch, outliers included."""
+        return self.known + self.outliers
 
     def epoch(
         self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, uint8 (N, H, W, C), and targets (N, classes) of an epoch, or only the first `most`."""
-        order = rng.permutation(len(self.train))[:most]
-        images = self.train.images[order]
+        order = rng.permutation(self.count)[:most]
+        known = order < len(self.train)
+        images = np.empty((len(order), *self.train.images.shape[1:]), np.uint8)
+        targets = np.full((len(order), self.targets.shape[1]), 1 / self.targets.shape[1], np.float32)
+        images[known], targets[known] = self.train.images[order[known]], self.targets[order[known]]
+        images[~known] = outliers(self.train.images, self.train.labels, int((~known).sum()), rng)
         if augmentation is not None:
             images = augment(images, augmentation, rng)
-        return images, self.targets[order]
+        return images, targets
 
     def watch(self) -> tuple[np.ndarray, np.ndarray]:
         """Return images and labels that are watched after every epoch."""
@@ -54,6 +65,11 @@ class Pages:
     def count(self) -> int:
         """Samples of an epoch."""
         return self.recipe.views or 0
+
+    @property
+    def known(self) -> int:
+        """Samples of an epoch that are of a class: all of them."""
+        return self.count
 
     def epoch(
         self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
@@ -86,7 +102,7 @@ def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
         rows = data.load(dataset, "train+validation")
         held_out = np.arange(len(rows)) >= round(len(rows) * (1 - recipe.validation_share))  # a document's own share
         train, watched = rows.take(~held_out), rows.take(held_out)
-    return Glyphs(train, watched, one_hot(train.labels, len(spec.labels)))
+    return Glyphs(train, watched, one_hot(train.labels, len(spec.labels)), round(recipe.outliers * len(train)))
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:

@@ -92,7 +92,7 @@ def _epoch(loops: list[Loop], program) -> None:
     size = loops[0].recipe.batch_size
     whole = images.shape[1] - images.shape[1] % size
     state = [np.stack(values) for values in zip(*(_values(loop) for loop in loops), strict=True)]
-    totals = np.zeros((2, len(loops)))
+    totals = np.zeros((3, len(loops)))
     for part in (slice(0, whole), slice(whole, None)):  # the last batch is smaller: a program of its own
         count = images[:, part].shape[1]
         if count:
@@ -101,7 +101,7 @@ def _epoch(loops: list[Loop], program) -> None:
             xs = images[:, part].reshape(*shape, *images.shape[2:])
             state, sums = program(state, xs, targets[:, part].reshape(*shape, -1))
             totals += np.asarray(sums)
-    loss, accuracy = totals / images.shape[1]
+    loss, accuracy = totals[0] / images.shape[1], totals[1] / totals[2]
     for number, loop in enumerate(loops):
         for variable, value in zip(_variables(loop), state, strict=True):
             variable.assign(value[number])
@@ -121,8 +121,8 @@ def _values(loop: Loop) -> list[np.ndarray]:
 def _program(loop: Loop):
     """Return the program over (state, images, targets), all with a leading axis of seeds; `loop` stands for them all.
 
-    It goes through the batches, (seeds, batches, samples, ...), and returns the state and the sums (2, seeds) of loss
-    and right answers over all samples.
+    It goes through the batches, (seeds, batches, samples, ...), and returns the state and the sums (3, seeds) of loss,
+    right answers and samples of a class over all samples.
     """
     model, optimizer = loop.model, loop.optimizer
     loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=loop.recipe.label_smoothing)
@@ -130,13 +130,14 @@ def _program(loop: Loop):
 
     def objective(weights, others, images, targets):
         answers, others, penalties = model.stateless_call(weights, others, images, training=True, return_losses=True)
-        right = (answers.argmax(axis=-1) == targets.argmax(axis=-1)).sum()
-        return loss_of(targets, answers) + sum(penalties), (others, right)
+        known = targets.max(axis=-1) > 1.001 / targets.shape[-1]  # outliers have no right answer
+        right = ((answers.argmax(axis=-1) == targets.argmax(axis=-1)) & known).sum()
+        return loss_of(targets, answers) + sum(penalties), (others, right, known.sum())
 
     def step(state, batch, with_slopes):
         weights, others, rest = state[:learned], state[learned : learned + kept], state[learned + kept :]
-        (loss, (others, right)), slopes = with_slopes(objective)(weights, others, *batch)
+        (loss, (others, right, known)), slopes = with_slopes(objective)(weights, others, *batch)
         weights, rest = optimizer.stateless_apply(rest, slopes, weights)
-        return [*weights, *others, *rest], keras.ops.stack([loss * len(batch[0]), right])
+        return [*weights, *others, *rest], keras.ops.stack([loss * len(batch[0]), right, known])
 
     return over_seeds(step)

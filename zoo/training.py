@@ -121,7 +121,7 @@ def build(job: Job, precision: str | None = None) -> "keras.Model":
         keras.config.set_dtype_policy(policy)
     model.layers[-1].dtype_policy = "float32"  # a softmax in eight bits of mantissa would not sum to one
     # What was published without BatchNorm goes on without it: the statistics that it had are gone.
-    return folded(model) if job.start and registry.get(job.architecture).folded else model
+    return folded(model) if job.start else model
 
 
 def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:

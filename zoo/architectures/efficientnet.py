@@ -15,7 +15,6 @@ LAST_SIDE = 7  # pixels, about: height and width at the end
 
 @register(
     datasets=(*GLYPH_SETS, "pages70"),
-    folded=True,
     zoo=replace(ZOO, epochs=8, views=2000),
 )
 def efficientnet(input_shape, num_classes):

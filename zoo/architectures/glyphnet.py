@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 from zoo.backend import keras
 from zoo.recipes import ZOO, Augmentation
-from zoo.registry import register
+from zoo.registry import GLYPH_SETS, LETTERS, register
 
 
 @dataclass(frozen=True)
@@ -177,7 +177,7 @@ def _register(name: str, size: Size) -> None:
     recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain)
     if size.full:
         recipe = replace(recipe, precision="mixed_bfloat16", augmentation=Augmentation(elastic=0.04))
-    register(folded=True, seeds=size.seeds, zoo=recipe)(build)
+    register(datasets=(*GLYPH_SETS, LETTERS), seeds=size.seeds, zoo=recipe)(build)
 
 
 for _name, _size in SIZES.items():

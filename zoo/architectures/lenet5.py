@@ -2,10 +2,11 @@
 
 from zoo.backend import keras
 from zoo.recipes import Plateau, Recipe
-from zoo.registry import register
+from zoo.registry import GLYPH_SETS, LETTERS, register
 
 
 @register(
+    datasets=(*GLYPH_SETS, LETTERS),
     seeds=5,
     paper=Recipe(
         name="paper",

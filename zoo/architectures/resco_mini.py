@@ -4,10 +4,11 @@ from dataclasses import replace
 
 from zoo.backend import keras
 from zoo.recipes import ZOO, Plateau, Recipe
-from zoo.registry import register
+from zoo.registry import GLYPH_SETS, LETTERS, register
 
 
 @register(
+    datasets=(*GLYPH_SETS, LETTERS),
     paper=Recipe(
         name="paper",
         epochs=50,

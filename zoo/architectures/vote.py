@@ -11,7 +11,7 @@ GRAND = ("glyphnet_1m",) * 3 + LARGE
 MIXED = ("resco_mini", "glyphnet_1m", "glyphnet_300k", "hdr_cnn", "ahcd_cnn")
 
 
-@register(members=SMALL, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+@register(members=SMALL, seeds=1, zoo=Recipe("zoo", epochs=1))
 def vote(input_shape, num_classes):
     """Vote of three GlyphNets 100k: the mean of their probabilities (Hansen and Salamon, 1990).
 
@@ -21,7 +21,7 @@ def vote(input_shape, num_classes):
     return votes.build(SMALL, "vote", input_shape, num_classes)
 
 
-@register(members=LARGE, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+@register(members=LARGE, seeds=1, zoo=Recipe("zoo", epochs=1))
 def large_vote(input_shape, num_classes):
     """Vote of five GlyphNets 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
@@ -31,7 +31,7 @@ def large_vote(input_shape, num_classes):
     return votes.build(LARGE, "large_vote", input_shape, num_classes)
 
 
-@register(members=GRAND, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+@register(members=GRAND, seeds=1, zoo=Recipe("zoo", epochs=1))
 def grand_vote(input_shape, num_classes):
     """Vote of three GlyphNets 1m and five 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
@@ -42,7 +42,7 @@ def grand_vote(input_shape, num_classes):
     return votes.build(GRAND, "grand_vote", input_shape, num_classes)
 
 
-@register(members=MIXED, folded=True, seeds=1, zoo=Recipe("zoo", epochs=1))
+@register(members=MIXED, seeds=1, zoo=Recipe("zoo", epochs=1))
 def mixed_vote(input_shape, num_classes):
     """Vote of one network of each make that reads Arabic letters well: the mean of their probabilities.
 

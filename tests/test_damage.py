@@ -1,0 +1,111 @@
+"""What training does to images, against plain NumPy: damage, contrast, and images of no class."""
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+from conftest import real_data
+
+from zoo import data, samples
+from zoo.augmentation import augment, rewritten, scaled
+from zoo.loop import _accuracy
+from zoo.recipes import Augmentation, Recipe
+
+
+def reference_damage(image, kind, amount):
+    """Return what one kind of damage does to an image (H, W), pixel by pixel, in plain NumPy."""
+    image, side = image.astype(float), len(image)
+    if kind == "blur":
+        radius = 8
+        weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / (amount * side)) ** 2)
+        weights /= weights.sum()
+        padded = np.pad(image, radius, mode="reflect")
+        rows = sum(w * padded[n : n + side] for n, w in enumerate(weights))
+        return sum(w * rows[:, n : n + side] for n, w in enumerate(weights))
+    grown = []
+    for radius in (0, 1, 2):  # strokes grow by whole pixels on either side, or by the mean of two such images
+        reach = [(y, x) for y in range(-radius, radius + 1) for x in range(-radius, radius + 1) if inside(y, x, radius)]
+        padded = np.pad(image, radius, constant_values=0 if amount > 0 else 255)
+        moved = [padded[radius + y : radius + y + side, radius + x : radius + x + side] for y, x in reach]
+        grown.append(np.max(moved, 0) if amount > 0 else np.maximum(np.min(moved, 0), image // 3))
+    whole, part = divmod(abs(amount) * side / 2, 1)
+    return grown[int(whole)] * (1 - part) + grown[int(whole) + 1] * part
+
+
+def inside(y, x, radius):
+    """Return whether a pixel is in OpenCV's disc of that radius."""
+    return bool(cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1,) * 2)[y + radius, x + radius])
+
+
+@pytest.mark.parametrize("amount", [0.05, -0.05, 0.08, -0.08])
+def test_a_pen_grows_and_shrinks_as_plain_numpy_says(amount):
+    for image in data.load("optdigits", "test").images[:20]:
+        large = cv2.resize(image, (28, 28), interpolation=cv2.INTER_CUBIC)
+        expected = reference_damage(large, "pen", amount)
+        np.testing.assert_allclose(rewritten(large[..., None], amount * 28), expected, atol=1)
+
+
+def test_contrast_fading_and_blur_are_what_plain_numpy_says():
+    images = np.random.default_rng(0).integers(0, 256, (30, 12, 12, 1), np.uint8)
+    for gain, offset in ((0.4, 26.0), (1.7, -90.0), (1.2, 60.5)):
+        expected = np.clip(np.rint(gain * images[0, ..., 0].astype(float) + offset), 0, 255)
+        np.testing.assert_allclose(scaled(images[0], gain, offset), expected, atol=1)
+    augmented = augment(images, Augmentation(contrast=0.5), np.random.default_rng(1))
+    for image, before in zip(augmented[..., 0].astype(float), images[..., 0].astype(float), strict=True):
+        mean, inner = before.mean(), (image > 0) & (image < 255)
+        gains = (image[inner] - mean) / (before[inner] - mean)
+        gain = np.median(gains)
+        assert 0.48 <= gain <= 1.52
+        np.testing.assert_allclose(image, np.clip(gain * (before - mean) + mean, 0, 255), atol=2)  # dark stays dark
+    blurred = cv2.GaussianBlur(images[1], (0, 0), 0.08 * 12)
+    np.testing.assert_allclose(blurred, reference_damage(images[1, ..., 0], "blur", 0.08), atol=1.5)
+
+
+def test_damage_hits_its_share_and_keeps_its_bounds():
+    flat = np.full((4000, 12, 12, 1), 100, np.uint8)
+    bounds = {"pen": 0.1, "blur": 0.1, "noise": 0.2, "fading": 0.7}
+    for kind, value in bounds.items():
+        done = augment(flat, Augmentation(damaged=0.6, **{kind: value}), np.random.default_rng(0)).astype(int)
+        changed = (done != flat).any(axis=(1, 2, 3)).mean()
+        assert changed == pytest.approx(0 if kind in ("pen", "blur") else 0.3, abs=0.03), kind  # half of the share
+    noise = augment(flat, Augmentation(damaged=1, noise=0.2), np.random.default_rng(0)).astype(int)
+    assert 0.18 * 255 < noise.std(axis=(1, 2, 3)).max() < 0.23 * 255
+    faded = augment(flat, Augmentation(damaged=1, fading=0.7), np.random.default_rng(0)).astype(int)
+    assert 30 <= faded.min() <= 32
+    assert augment(flat, Augmentation(damaged=0.6), np.random.default_rng(0)).std() == 0
+
+
+@real_data
+def test_the_dots_of_arabic_letters_survive():
+    letters = data.load("ahcd", "train")
+    dotted = letters.images[letters.labels == 1][:300]  # a beh: the dot lies below the stroke
+    bounds = replace(data.get("ahcd").augmentation, rotation=0, scale=0, shear=0, shift=0, damaged=1, noise=0)
+    done = augment(dotted, bounds, np.random.default_rng(0)).astype(int)
+    seen = []
+    for before, after in zip(dotted[..., 0], done[..., 0], strict=True):
+        count, parts, stats, _ = cv2.connectedComponentsWithStats((before > 100).astype(np.uint8))
+        if count == 3:
+            dot = parts == 1 + stats[1:, cv2.CC_STAT_AREA].argmin()
+            seen.append(after[dot].max() - np.median(after) > 10)  # gray levels
+    assert len(seen) > 200
+    assert np.mean(seen) > 0.99
+
+
+def test_outliers_are_of_no_class_and_count_for_no_accuracy():
+    spec = data.get("optdigits")
+    recipe = Recipe("known", epochs=1, outliers=0.25, learning_rate=0.0)
+    seen = samples.of("optdigits", recipe)
+    images, targets = seen.epoch(np.random.default_rng(0), None)
+    of_none = (targets == np.float32(0.1)).all(axis=1)
+    assert (len(images), of_none.sum(), seen.known) == (seen.count, round(0.25 * 1294), 1294)
+    assert images[of_none].any(axis=(1, 2, 3)).all()
+    accuracy = _accuracy()
+    answers = np.where(of_none[:, None], np.eye(10)[0], targets)  # all that can be right is
+    accuracy.update_state(targets, answers)
+    assert float(accuracy.result()) == 1
+    known = {image.tobytes() for image in data.load(spec.name, "train").images}
+    assert sorted(image.tobytes() for image in images[~of_none]) == sorted(
+        image.tobytes() for image in seen.train.images
+    )
+    assert not known & {image.tobytes() for image in images[of_none]}
