@@ -24,7 +24,7 @@ from pathlib import Path
 import cli
 from bars import TaskBars
 
-from leaderboard import recording, reporting, results, snapshot
+from leaderboard import recording, report_store, results, snapshot
 from leaderboard.claims import claims
 from leaderboard.jobs import TRAINED, task_of
 from leaderboard.jobs import costs as run_costs
@@ -226,7 +226,7 @@ def publish(runs: list[training.Run], arguments: argparse.Namespace) -> None:
     """Export and measure every seed and write the row's record and report; ship the chosen one if that is asked for."""
     result = recording.record(runs, arguments.records)
     chosen = recording.shipped(runs).folder / "export"
-    reporting.keep(result, chosen, arguments.records)
+    report_store.keep(result, chosen, arguments.records)
     if arguments.ship:
         with replacing(PRETRAINED / result.model) as staged:
             shutil.copytree(chosen, staged)

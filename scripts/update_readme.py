@@ -10,7 +10,7 @@ from functools import partial
 
 import cli
 
-from leaderboard import documents, goals, results, snapshot, table
+from leaderboard import goals, reproductions, results, snapshot, table
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 
@@ -71,8 +71,8 @@ def beside_documents() -> str:
         "| system | document % | recipe | mean % ± sd | n | 95% interval | goal % | |",
         "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
     ]
-    for row in documents.rows(results.read_all()):
-        first = row.recipe == documents.RECIPES[0]
+    for row in reproductions.rows(results.read_all()):
+        first = row.recipe == reproductions.RECIPES[0]
         name = f"{row.claim.network} on {row.claim.dataset}" if first else ""
         stated = f"{100 * row.claim.accuracy:.2f}" if first else ""
         if row.result is None:
@@ -92,8 +92,8 @@ def across_datasets() -> str:
     """Return the small networks on every set of glyphs as a Markdown table; the best of a set is bold."""
     measured = results.read_all()
     found = {
-        (network, dataset): documents.find(measured, network, dataset)
-        for network in documents.networks()
+        (network, dataset): reproductions.find(measured, network, dataset)
+        for network in reproductions.networks()
         for dataset in GLYPH_SETS
     }
     best = {
@@ -101,7 +101,7 @@ def across_datasets() -> str:
         for dataset in GLYPH_SETS
     }
     lines = [f"| network | {' | '.join(GLYPH_SETS)} |", "| --- |" + " ---: |" * len(GLYPH_SETS)]
-    for network in documents.networks():
+    for network in reproductions.networks():
         cells = []
         if not any(found[network, dataset] for dataset in GLYPH_SETS):
             continue

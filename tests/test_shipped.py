@@ -7,7 +7,7 @@ import pytest
 from conftest import real_data
 
 import zoo
-from leaderboard import checking, reporting, results
+from leaderboard import checking, report_store, results
 from leaderboard.evaluation import evaluate
 from zoo import data
 from zoo.hub import resolve
@@ -40,7 +40,7 @@ def test_weights_are_few_and_small():
 
 def test_every_shipped_model_has_its_report():
     for model in zoo.list_models():
-        report = reporting.read(RECORDS[model])
+        report = report_store.read(RECORDS[model])
         assert report is not None, f"run python scripts/report.py {model}"
         assert zoo.load_predictor(model).threshold == report.threshold is not None
     assert sum(path.stat().st_size for path in results.RECORDS.glob("*/*.report.npz")) < 3e6  # the Space carries them

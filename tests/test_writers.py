@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from leaderboard import reporting
+from leaderboard import report_store
 from zoo import data, fitted, keypoints, registry, rules, training, views, vlad
 from zoo.backend import keras
 from zoo.export import export
@@ -119,7 +119,7 @@ def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
     assert len(sure) == 12
     assert right.tolist() == [True] * 6 + [False] * 6
     assert sure[right].mean() > sure[~right].mean()
-    example, found = reporting._validated(Predictor.load(folder), done.history)
+    example, found = report_store._validated(Predictor.load(folder), done.history)
     assert example is None
     assert found["samples"] == 12
     assert 0 < found["threshold"] <= 1

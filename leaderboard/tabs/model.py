@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import reporting, results, table
+from leaderboard import report_store, results, table
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.tabs import report
@@ -62,7 +62,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     result = results.read(results.path_of(model, row["dataset"], folder))
     if isinstance(result, Broken):
         return message(f"This record is broken. {result.reason}")
-    predictions, kept = results.predictions(result, folder), reporting.read(result, folder)
+    predictions, kept = results.predictions(result, folder), report_store.read(result, folder)
     return (
         f'<article class="page" data-address="{esc(address(model=model))}">{_head(result, row)}'
         f"<section>{facts((table.BY_NAME[key].title, written(key, row[key]) or '–') for key in KEY)}</section>"
@@ -184,7 +184,7 @@ def _confusions(result: Result) -> str:
     return f'<ul class="amounts short">{bars}</ul>' if bars else '<p class="quiet">No mistakes.</p>'
 
 
-def _read(result: Result, predictions: Predictions | None, kept: reporting.Report | None) -> str:
+def _read(result: Result, predictions: Predictions | None, kept: report_store.Report | None) -> str:
     """Return samples that are read right, where they are kept, and those that were the hardest."""
     if predictions is None:
         return ""

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from leaderboard import reporting
+from leaderboard import report_store
 from leaderboard.predictions import Predictions
-from leaderboard.reporting import Report
+from leaderboard.report_store import Report
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import esc, picture
 from zoo.reports.inside import Pictures, mosaic
@@ -46,7 +46,7 @@ def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:
 
 
 def _dont_know(answers: Predictions, report: Report | None) -> str:
-    known = reporting.dont_know(answers, report)
+    known = report_store.dont_know(answers, report)
     if known is None:
         return '<p class="quiet">No threshold was chosen for it.</p>'
     lines, marks = [], []
