@@ -216,7 +216,7 @@ def measure_samples(size: int, folder: Path) -> dict[str, float]:
 
 def make_submissions(size: int, folder: Path) -> None:
     """Write submissions of 100 users that wait."""
-    from leaderboard.submissions.receipt import Submission
+    from leaderboard.submissions.lifecycle import Submission
 
     for n in range(size):
         one = Submission(

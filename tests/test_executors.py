@@ -225,17 +225,17 @@ def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
     from test_submissions import send
 
     from leaderboard import results
-    from leaderboard.submissions import receipt, shift
+    from leaderboard.submissions import lifecycle, worker_task
     from leaderboard.submissions.store import LocalStore
 
     place, records, cache = tmp_path / "store", tmp_path / "records", tmp_path / "cache"
     sent = [send(LocalStore(place), name=f"net{n}", seed=n) for n in range(2)]
-    tasks = [shift.task_of(n, str(place), records, cache) for n in (1, 2)]
+    tasks = [worker_task.task_of(n, str(place), records, cache) for n in (1, 2)]
     outcomes = list(on_ray.run(tasks))
     assert [outcome.problem for outcome in outcomes] == [None, None]
     ended = [LocalStore(place).get(one.id) for one in sent]
-    assert [(one.status, one.attempts) for one in ended] == [(receipt.FINISHED, 1)] * 2
+    assert [(one.status, one.attempts) for one in ended] == [(lifecycle.FINISHED, 1)] * 2
     assert sum(outcome.value for outcome in outcomes) == 2
     assert {result.model for result in results.read_all(records)} == {"bob__net0.optdigits", "bob__net1.optdigits"}
     with pytest.raises(TypeError, match="no option pace"):
-        shift.task_of(1, str(place), records, cache, pace=2)
+        worker_task.task_of(1, str(place), records, cache, pace=2)

@@ -9,8 +9,8 @@ from conftest import ROOT
 from hostile import HOSTILE
 from networks import keras_file, onnx_file, perceptron, weights
 
-from leaderboard.submissions import desk, validation
-from leaderboard.submissions.desk import Offer
+from leaderboard.submissions import intake, validation
+from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.store import LocalStore
 
 
@@ -73,14 +73,14 @@ def test_names_of_markup_formulas_and_paths_are_refused(tmp_path, name):
     store = LocalStore(tmp_path / "store")
     offer = Offer(name, ("optdigits",), "mit", "optdigits")
     with pytest.raises(ValueError, match=r"The name is .*small letters"):
-        desk.submit(store, "bob", offer, ("m.onnx", onnx_file()))
+        intake.submit(store, "bob", offer, ("m.onnx", onnx_file()))
     assert store.all() == []
 
 
 @pytest.mark.parametrize("user", ["", " ", "../x", "a/b", "<b>", "x" * 60, ".hidden", "a\0b"])
 def test_users_that_are_none_are_refused(tmp_path, user):
     with pytest.raises(ValueError, match="Say who you are"):
-        desk.submit(LocalStore(tmp_path), user, Offer("net", ("optdigits",), "mit", "x"), ("m.onnx", onnx_file()))
+        intake.submit(LocalStore(tmp_path), user, Offer("net", ("optdigits",), "mit", "x"), ("m.onnx", onnx_file()))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_users_that_are_none_are_refused(tmp_path, user):
 )  # fmt: skip
 def test_what_is_said_of_it_is_checked(changes, code):
     said = {"name": "net", "datasets": ("mnist",), "licence": "mit", "declaration": "mnist", **changes}
-    offer, problems = desk.checked_offer(Offer(**said))
+    offer, problems = intake.checked_offer(Offer(**said))
     assert [problem.code for problem in problems] == [code]
     assert offer.paper in ("", said.get("paper"))
 

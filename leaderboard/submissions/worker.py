@@ -20,9 +20,9 @@ from pathlib import Path
 
 from leaderboard import checking, results, snapshot
 from leaderboard.predictions import Predictions
-from leaderboard.submissions import budget, receipt, sandbox
+from leaderboard.submissions import budget, lifecycle, sandbox
 from leaderboard.submissions import store as stores
-from leaderboard.submissions.receipt import FINISHED, WITHDRAWN, Lost, NotNow, Submission
+from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Lost, NotNow, Submission
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
 from leaderboard.submissions.store import Store
 from leaderboard.submissions.validation import ARCHITECTURE, KERAS
@@ -110,10 +110,12 @@ class Worker:
     def claim(self) -> Submission | None:
         """Return the oldest submission that may be taken, taken; None if there is none."""
         for waiting in self.store.all():
-            if not receipt.claimable(waiting, stores.now()):
+            if not lifecycle.claimable(waiting, stores.now()):
                 continue
             with contextlib.suppress(NotNow):
-                taken = self.store.change(waiting.id, lambda s: receipt.claimed(s, self.name, stores.now(), self.lease))
+                taken = self.store.change(
+                    waiting.id, lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease)
+                )
                 if taken.open:
                     return taken
         return None
@@ -136,16 +138,16 @@ class Worker:
                     )
                     submission = self.store.change(
                         submission.id,
-                        partial(receipt.measured, worker=self.name, dataset=dataset, result=found),
+                        partial(lifecycle.measured, worker=self.name, dataset=dataset, result=found),
                     )
-                self.store.change(submission.id, lambda s: receipt.finished(s, self.name, stores.now()))
+                self.store.change(submission.id, lambda s: lifecycle.finished(s, self.name, stores.now()))
             except Unfit as error:
                 reason = str(error)
                 with contextlib.suppress(Lost):
-                    self.store.change(submission.id, lambda s: receipt.failed(s, self.name, stores.now(), reason))
+                    self.store.change(submission.id, lambda s: lifecycle.failed(s, self.name, stores.now(), reason))
             except (Cancelled, Unsafe) as error:
                 with contextlib.suppress(Lost):  # withdrawn or taken over: nothing to put back
-                    self.store.change(submission.id, lambda s: receipt.released(s, self.name, stores.now()))
+                    self.store.change(submission.id, lambda s: lifecycle.released(s, self.name, stores.now()))
                 if isinstance(error, Unsafe):
                     raise
             except Lost as error:
@@ -156,7 +158,7 @@ class Worker:
                 log.exception("%s", submission.id)
                 reason = f"The worker made a mistake ({type(error).__name__}); it can be tried again."
                 with contextlib.suppress(Lost):
-                    self.store.change(submission.id, lambda s: receipt.failed(s, self.name, stores.now(), reason))
+                    self.store.change(submission.id, lambda s: lifecycle.failed(s, self.name, stores.now(), reason))
 
     @contextlib.contextmanager
     def _heartbeat(self, wanted: str) -> Iterator[tuple[Callable[[str, float], None], threading.Event]]:
@@ -167,7 +169,7 @@ class Worker:
             state[0] = stage, progress
 
         def renewed(now: tuple[str, float], submission: Submission) -> Submission:
-            return receipt.renewed(submission, self.name, stores.now(), self.lease, *now)
+            return lifecycle.renewed(submission, self.name, stores.now(), self.lease, *now)
 
         def beat() -> None:
             last: tuple[str, float] | None = None
@@ -219,7 +221,7 @@ def measured(
     worker: Worker, submission: Submission, dataset: str, tell: Callable[[str, float], None], cancelled
 ) -> dict:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
-    from leaderboard.submissions import inputs, rows
+    from leaderboard.submissions import inputs, scoring
 
     trained = submission.track == ARCHITECTURE
     seeds = range(worker.seeds) if trained else range(1)
@@ -237,13 +239,13 @@ def measured(
         job = job_of(submission.kind, dataset, images, seed, worker.epochs, repo)
         with worker.box(submission.kind) as box:
             outcome = box.run(job, content, partial(share_of, stage, number), cancelled, worker.need_isolation)
-        found.append(rows.score(seed, outcome, images))
+        found.append(scoring.score(seed, outcome, images))
     tell(f"scoring on {dataset}", 1.0)
-    result, predictions = rows.row(submission, dataset, found, images)
+    result, predictions = scoring.row(submission, dataset, found, images)
     shipped = next(one for one in found if one.seed == result.shipped_seed)
-    kept = rows.folder(submission, result)
+    kept = scoring.folder(submission, result)
     with tempfile.TemporaryDirectory() as scratch:
-        files = rows.files(result, predictions, shipped.outcome.model, Path(scratch))
+        files = scoring.files(result, predictions, shipped.outcome.model, Path(scratch))
     worker.store.keep_results(kept, files)
     return {
         "model": result.model,
@@ -274,7 +276,7 @@ def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = 
 
 def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
     """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
-    from leaderboard.submissions import inputs, rows
+    from leaderboard.submissions import inputs, scoring
 
     found = submission.results.get(dataset)
     if found is None:
@@ -284,7 +286,7 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
     model = worker.store.result(found["folder"], f"{dataset}.onnx")
     with worker.box("onnx") as box:
         outcome = box.run(job_of("onnx", dataset, images), model, need_isolation=worker.need_isolation)
-    now = rows.score(recorded.shipped_seed, outcome, images)
+    now = scoring.score(recorded.shipped_seed, outcome, images)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "predictions.npz"
         path.write_bytes(worker.store.result(found["folder"], f"{dataset}.npz"))

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 
 from leaderboard.submissions import budget, keras_config, layers, validation
-from leaderboard.submissions.desk import DAY, LIMITS, Place
+from leaderboard.submissions.intake import DAY, LIMITS, Place
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.problems import Problem
-from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
 from leaderboard.tabs.markup import address, esc, facts, message
 
 WORDS = {

@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from leaderboard.submissions import archive, budget, documents, receipt, validation
+from leaderboard.submissions import archive, budget, documents, lifecycle, validation
 from leaderboard.submissions import store as stores
+from leaderboard.submissions.lifecycle import FAILED, RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.problems import Problem, short
-from leaderboard.submissions.receipt import FAILED, RUNNING, WITHDRAWN, Submission
 from zoo import data
 from zoo.errors import UnknownName, ZooError
 
@@ -92,9 +92,9 @@ def submit(
     if file is None:
         source, filename = filename, "model" + (".keras" if content[:2] == b"PK" else ".onnx")
     checked = validation.check(content, filename, offer.datasets)
-    submission = receipt.received(
+    submission = lifecycle.received(
         Submission(
-            id=receipt.new_id(),
+            id=lifecycle.new_id(),
             user=user,
             name=offer.name,
             track=checked.track,
@@ -122,7 +122,7 @@ def submit(
                 return other
         check_limits(earlier, user, limits, now)
         for other in earlier:
-            if other.user != user and receipt.slug(other.user) == receipt.slug(user) and other.name == offer.name:
+            if other.user != user and lifecycle.slug(other.user) == lifecycle.slug(user) and other.name == offer.name:
                 raise ZooError(f"{offer.name} is taken by {other.user}, whose name is like yours: choose another.")
         return None
 
@@ -236,13 +236,13 @@ def _keras_version(metadata: bytes) -> dict:
 
 def withdraw(store: stores.Store, wanted: str, user: str) -> Submission:
     """Take a submission back, for its sender."""
-    return store.change(wanted, lambda s: receipt.withdrawn(_own(s, user), stores.now()))
+    return store.change(wanted, lambda s: lifecycle.withdrawn(_own(s, user), stores.now()))
 
 
 def retry(store: stores.Store, wanted: str, user: str, limits: Limits = LIMITS) -> Submission:
     """Let a failed submission be tried again, for its sender."""
     check_limits([s for s in store.all() if s.open], user, limits, stores.now())
-    return store.change(wanted, lambda s: receipt.retried(_own(s, user), stores.now()))
+    return store.change(wanted, lambda s: lifecycle.retried(_own(s, user), stores.now()))
 
 
 def _own(submission: Submission, user: str) -> Submission:

@@ -24,7 +24,7 @@ def task_of(number: int, store: str | None, records: Path, cache: Path, watch: b
     if wrong := set(options) - set(OPTIONS):
         raise TypeError(f"a worker has no option {', '.join(sorted(wrong))}")
     arguments = {"store": store, "records": str(records.resolve()), "cache": str(cache.resolve()), "watch": watch}
-    return Task(f"worker {number}", "leaderboard.submissions.shift:work", {**arguments, "options": options})
+    return Task(f"worker {number}", "leaderboard.submissions.worker_task:work", {**arguments, "options": options})
 
 
 def work(arguments: dict, progress: Callable[[float], None], rest: float = 1.0) -> int:

@@ -15,7 +15,7 @@ from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
 from leaderboard.submissions import budget
 from leaderboard.submissions.inputs import Inputs
-from leaderboard.submissions.receipt import Submission
+from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.sandbox import Outcome
 from leaderboard.submissions.validation import ARCHITECTURE
 from zoo import data, environment
