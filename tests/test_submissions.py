@@ -10,7 +10,7 @@ import pytest
 from networks import METADATA, archive, keras_file, members, onnx_file, perceptron
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import intake, lifecycle, store, validation, worker
+from leaderboard.submissions import checks, intake, lifecycle, store, worker
 from leaderboard.submissions.intake import Limits, Offer
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.sandbox import Unfit
@@ -78,7 +78,7 @@ def test_ten_megabytes_are_checked_in_time():
     data = onnx_file(shape=(40, 40, 1), classes=size)
     assert len(data) > 10e6
     started = time.process_time()
-    validation.check(data, "m.onnx", ("optdigits",))
+    checks.check(data, "m.onnx", ("optdigits",))
     assert time.process_time() - started < 1  # of the processor; 0.2 s where nothing else runs
 
 

@@ -18,7 +18,7 @@ from hub_server import Account, Fault
 from networks import archive, keras_file, members, onnx_file
 from test_submissions import QUICK, TOKEN, finish_all, send
 
-from leaderboard.submissions import inputs, intake, validation
+from leaderboard.submissions import checks, inputs, intake
 from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
 from leaderboard.submissions.sandbox import Box, Resources, Unfit
@@ -225,7 +225,7 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
             data = archive({**good, "model.weights.h5": mutated(good["model.weights.h5"], rng)})
         else:
             data = mutated(config, rng)
-        checked = validation.check(data, ("m.onnx", "m.keras", "m.json")[n % 3], ("optdigits",))
+        checked = checks.check(data, ("m.onnx", "m.keras", "m.json")[n % 3], ("optdigits",))
         assert (checked.content is None) == bool(checked.problems)
         taken += checked.content is not None
         if which == 0 and checked.content and data != valid:

@@ -15,7 +15,7 @@ from conftest import ROOT
 from networks import node, onnx_file
 from onnx import helper
 
-from leaderboard.submissions import confinement, inputs, sandbox, validation, worker
+from leaderboard.submissions import checks, confinement, inputs, sandbox, worker
 from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit
 
 ISOLATED = sys.platform.startswith("linux")
@@ -72,7 +72,7 @@ def measure(images):
     folders, processes = [], []
 
     def run(data: bytes, resources=sandbox.MEASURING, **options):
-        assert validation.check(data, "m.onnx", ("optdigits",)).problems == ()
+        assert checks.check(data, "m.onnx", ("optdigits",)).problems == ()
         with Box("onnx", resources, (images.path.parent,)) as box:
             folders.append(box.folder)
             processes.append(box.process.pid)

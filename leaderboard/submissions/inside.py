@@ -111,7 +111,7 @@ def _converted(job: dict, folder: Path) -> dict:
 def _trained(job: dict, folder: Path) -> dict:
     """Train a clean configuration from scratch, as every network of the board is, and export it."""
     os.environ["ZOO_DATASETS"] = job["datasets"]
-    from leaderboard.submissions import keras_config
+    from leaderboard.submissions.checks import keras_config
     from zoo import registry, training
     from zoo.backend import keras
     from zoo.export import export

@@ -6,10 +6,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from leaderboard.submissions import archive, budget, documents, lifecycle, validation
+from leaderboard.submissions import budget, checks, lifecycle
 from leaderboard.submissions import store as stores
+from leaderboard.submissions.checks import keras_archive, untrusted_json
+from leaderboard.submissions.checks.problems import Problem, short
 from leaderboard.submissions.lifecycle import FAILED, RUNNING, WITHDRAWN, Submission
-from leaderboard.submissions.problems import Problem, short
 from zoo import data
 from zoo.errors import UnknownName, ZooError
 
@@ -91,7 +92,7 @@ def submit(
     source = source if file is None else "upload"
     if file is None:
         source, filename = filename, "model" + (".keras" if content[:2] == b"PK" else ".onnx")
-    checked = validation.check(content, filename, offer.datasets)
+    checked = checks.check(content, filename, offer.datasets)
     submission = lifecycle.received(
         Submission(
             id=lifecycle.new_id(),
@@ -219,15 +220,15 @@ def _from_hub(source: str) -> tuple[str, bytes]:
     if not match:
         raise ZooError(f"{short(source)} is no repo on the Hub: expected hf://user/repo or hf://user/repo@revision.")
     repo, revision = match.groups()
-    commit, files = stores.fetch_model(repo, revision, validation.MOST_BYTES)
+    commit, files = stores.fetch_model(repo, revision, checks.MOST_BYTES)
     if len(files) > 1:
         metadata = json.dumps(_keras_version(files["metadata.json"])).encode()
-        return f"hf://{repo}@{commit}", archive.pack({**files, "metadata.json": metadata})
+        return f"hf://{repo}@{commit}", keras_archive.pack({**files, "metadata.json": metadata})
     return f"hf://{repo}@{commit}", next(iter(files.values()))
 
 
 def _keras_version(metadata: bytes) -> dict:
-    found = documents.read(metadata, "metadata.json")
+    found = untrusted_json.read(metadata, "metadata.json")
     return {"keras_version": found.get("keras_version") if isinstance(found, dict) else None}
 
 
@@ -256,7 +257,7 @@ SANDBOX_SECONDS = 15.0  # start of a sandbox, conversion and measuring, on two c
 
 def seconds_of(submission: Submission) -> float:
     """Return about how long a submission takes a worker."""
-    if submission.track == validation.WEIGHTS:
+    if submission.track == checks.WEIGHTS:
         return SANDBOX_SECONDS * len(submission.datasets)
     return sum(budget.training_seconds(submission.multiply_adds or 0, name) for name in submission.datasets)
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 
-from leaderboard.submissions.problems import Problem
+from leaderboard.submissions.checks.problems import Problem
 from zoo.errors import ZooError
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"

@@ -26,9 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard.submissions import inside, onnx_graph
+from leaderboard.submissions import inside
+from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.confinement import Resources
-from leaderboard.submissions.problems import Refused
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)

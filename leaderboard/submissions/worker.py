@@ -22,10 +22,10 @@ from leaderboard import checking, results, snapshot
 from leaderboard.predictions import Predictions
 from leaderboard.submissions import budget, lifecycle, sandbox
 from leaderboard.submissions import store as stores
+from leaderboard.submissions.checks import ARCHITECTURE, KERAS
 from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Lost, NotNow, Submission
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
 from leaderboard.submissions.store import Store
-from leaderboard.submissions.validation import ARCHITECTURE, KERAS
 from zoo import data
 from zoo.errors import ZooError
 

@@ -7,9 +7,9 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from leaderboard.submissions import layers
-from leaderboard.submissions.problems import Refused, short
-from leaderboard.submissions.settings import Shape
+from leaderboard.submissions.checks import allowed_layers
+from leaderboard.submissions.checks.layer_settings import Shape
+from leaderboard.submissions.checks.problems import Refused, short
 
 LARGEST = 8_000_000  # values of one layer's output, for one image: AlexNet's largest has 0.3 million
 KNOWN_MODULES = {"keras.layers", "keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"}
@@ -83,9 +83,9 @@ def plain(value: object, where: str) -> object:
 
 
 PARTS = {
-    "initializer": ("keras.initializers", layers.INITIALIZERS),
-    "regularizer": ("keras.regularizers", layers.REGULARIZERS),
-    "constraint": ("keras.constraints", layers.CONSTRAINTS),
+    "initializer": ("keras.initializers", allowed_layers.INITIALIZERS),
+    "regularizer": ("keras.regularizers", allowed_layers.REGULARIZERS),
+    "constraint": ("keras.constraints", allowed_layers.CONSTRAINTS),
 }
 
 

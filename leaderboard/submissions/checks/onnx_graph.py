@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard.submissions.problems import Refused, short
+from leaderboard.submissions.checks.problems import Refused, short
 
 DOMAINS = ("", "ai.onnx")
 IMPORTED = (*DOMAINS, "ai.onnx.ml")  # tf2onnx names the last in every file, and uses it in none

@@ -1,6 +1,6 @@
 """A Keras model's configuration, read as data: what it may hold, what it costs, and a clean copy of it.
 
-Nothing is looked up by a name that the file gives: classes are compared with `layers.LAYERS`, and what is built later,
+Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`, and what is built later,
 in the sandbox, is the clean copy, written from values that were checked one by one. So a setting that nobody thought of
 is not carried along.
 """
@@ -8,12 +8,12 @@ is not carried along.
 import math
 from dataclasses import dataclass, field
 
-from leaderboard.submissions import keras_parts as parts
-from leaderboard.submissions import layers
-from leaderboard.submissions.costs import Cost
-from leaderboard.submissions.keras_parts import Tensor
-from leaderboard.submissions.problems import Refused, short
-from leaderboard.submissions.settings import Shape
+from leaderboard.submissions.checks import allowed_layers
+from leaderboard.submissions.checks import keras_parts as parts
+from leaderboard.submissions.checks.keras_parts import Tensor
+from leaderboard.submissions.checks.layer_costs import Cost
+from leaderboard.submissions.checks.layer_settings import Shape
+from leaderboard.submissions.checks.problems import Refused, short
 
 MOST_LAYERS = 400
 DEEPEST = 4  # models within models
@@ -225,14 +225,14 @@ class _Walk:
                 raise Refused("shape", f"{where} takes {takes} and is given {shapes}.", "Mend the shapes.")
             self.parameters = before if reused else self.parameters
             return clean, tensor
-        if name not in layers.LAYERS:
-            known = ", ".join(sorted(layers.LAYERS))
+        if name not in allowed_layers.LAYERS:
+            known = ", ".join(sorted(allowed_layers.LAYERS))
             raise Refused("layer", f"{where} is a {short(name)}, which is not on the list.", f"Use one of {known}.")
         settings = entry.get("config")
         if not isinstance(settings, dict):
             raise Refused("config", f"{where} has no settings.", "Send the file as Keras wrote it.")
         clean = self._settings(name, settings, where)
-        cost = layers.cost(name, clean, shapes, where)
+        cost = allowed_layers.cost(name, clean, shapes, where)
         self._charge(cost, reused, where)
         self.counts[name] = self.counts.get(name, 0) + 1
         soft = clean.get("activation") == "softmax" if name in ("Dense", "Activation") else name == "Softmax"
@@ -242,21 +242,21 @@ class _Walk:
         return module, Tensor(cost.shape, soft or kept)
 
     def _settings(self, name: str, settings: dict, where: str) -> dict:
-        allowed = layers.LAYERS[name].settings
+        allowed = allowed_layers.LAYERS[name].settings
         clean = {"name": parts.name_of(settings.get("name"), where), "trainable": True}
         for key, value in settings.items():
             if key == "dtype":
                 clean["dtype"] = parts.dtype_of(value, where)
-            elif key in layers.COMMON:
+            elif key in allowed_layers.COMMON:
                 continue
             elif key not in allowed:
                 raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Take it out.")
             elif (kind := key.rpartition("_")[2]) in parts.PARTS:
                 clean[key] = parts.part(value, kind, f"{where}, {key}")
             elif key.endswith("activation"):
-                if value is not None and (not isinstance(value, str) or value not in layers.ACTIVATIONS):
+                if value is not None and (not isinstance(value, str) or value not in allowed_layers.ACTIVATIONS):
                     what = f"{where} has the activation {short(value)}."
-                    raise Refused("activation", what, f"Use one of {', '.join(sorted(layers.ACTIVATIONS))}.")
+                    raise Refused("activation", what, f"Use one of {', '.join(sorted(allowed_layers.ACTIVATIONS))}.")
                 clean[key] = value
             else:
                 clean[key] = parts.plain(value, f"{where}, {key}")

@@ -7,7 +7,7 @@ import stat
 import zipfile
 import zlib
 
-from leaderboard.submissions.problems import Refused, short
+from leaderboard.submissions.checks.problems import Refused, short
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 MOST_MEMBERS = 16

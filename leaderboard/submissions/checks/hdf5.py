@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard.submissions.problems import Refused, short
+from leaderboard.submissions.checks.problems import Refused, short
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 2**64 - 1

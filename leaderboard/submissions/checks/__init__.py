@@ -14,8 +14,9 @@ from pathlib import PurePosixPath
 
 import numpy as np
 
-from leaderboard.submissions import archive, budget, documents, hdf5, keras_config, onnx_graph
-from leaderboard.submissions.problems import Problem, Refused, short
+from leaderboard.submissions import budget
+from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, onnx_graph, untrusted_json
+from leaderboard.submissions.checks.problems import Problem, Refused, short
 from zoo import data as datasets
 
 MOST_BYTES = 50_000_000  # of a file
@@ -129,12 +130,12 @@ def _unknown(data: bytes, filename: str) -> Refused:
 
 
 def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
-    members = archive.read(data)
-    metadata = documents.read(members["metadata.json"], "metadata.json")
+    members = keras_archive.read(data)
+    metadata = untrusted_json.read(members["metadata.json"], "metadata.json")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version.startswith("3."):
         raise Refused("keras2", f"The archive is of Keras {short(version)}.", "Save it again with Keras 3.")
-    report = keras_config.read(documents.read(members["config.json"], "config.json"))
+    report = keras_config.read(untrusted_json.read(members["config.json"], "config.json"))
     _all_of(
         *_fits(report.input_shape, report.output.shape, wanted),
         lambda: _check_probabilities(report),
@@ -145,11 +146,11 @@ def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
         "config.json": json.dumps(report.config).encode(),
         "model.weights.h5": members["model.weights.h5"],
     }
-    return _taken(checked, archive.pack(clean), report.parameters, report.multiply_adds, _notes(report))
+    return _taken(checked, keras_archive.pack(clean), report.parameters, report.multiply_adds, _notes(report))
 
 
 def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
-    document = documents.read(data, "The configuration")
+    document = untrusted_json.read(data, "The configuration")
     if isinstance(document, dict) and isinstance(document.get("model_config"), dict):
         document = document["model_config"]
     report = keras_config.read(document)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leaderboard.submissions.settings import (
+from leaderboard.submissions.checks.layer_settings import (
     Misfit,
     Shape,
     axes,

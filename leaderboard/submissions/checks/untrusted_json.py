@@ -4,7 +4,7 @@ import json
 import math
 import re
 
-from leaderboard.submissions.problems import Refused, short
+from leaderboard.submissions.checks.problems import Refused, short
 
 MOST_BYTES = 1_000_000
 DEEPEST = 40  # levels of nesting; a model within a model within a model has 25
