@@ -18,10 +18,10 @@ from hub_server import Account, Fault
 from networks import archive, keras_file, members, onnx_file
 from test_submissions import QUICK, TOKEN, finish_all, send
 
-from leaderboard.submissions import checks, inputs, intake
+from leaderboard.submissions import checks, intake
 from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
-from leaderboard.submissions.sandbox import Box, Resources, Unfit
+from leaderboard.submissions.sandbox import Box, Resources, Unfit, inputs
 from leaderboard.submissions.store import HubStore, LocalStore
 from leaderboard.submissions.worker import job_of
 from zoo.errors import ZooError

@@ -15,8 +15,8 @@ from conftest import ROOT
 from networks import node, onnx_file
 from onnx import helper
 
-from leaderboard.submissions import checks, confinement, inputs, sandbox, worker
-from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit
+from leaderboard.submissions import checks, sandbox, worker
+from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs
 
 ISOLATED = sys.platform.startswith("linux")
 ATTACKS = {

@@ -15,9 +15,9 @@ from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
 from leaderboard.submissions import budget
 from leaderboard.submissions.checks import ARCHITECTURE
-from leaderboard.submissions.inputs import Inputs
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.sandbox import Outcome
+from leaderboard.submissions.sandbox.inputs import Inputs
 from zoo import data, environment
 
 AS_SENT = {"name": "submitted"}  # the recipe of weights that were trained elsewhere

@@ -221,7 +221,8 @@ def measured(
     worker: Worker, submission: Submission, dataset: str, tell: Callable[[str, float], None], cancelled
 ) -> dict:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
-    from leaderboard.submissions import inputs, scoring
+    from leaderboard.submissions import scoring
+    from leaderboard.submissions.sandbox import inputs
 
     trained = submission.track == ARCHITECTURE
     seeds = range(worker.seeds) if trained else range(1)
@@ -276,7 +277,8 @@ def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = 
 
 def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
     """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
-    from leaderboard.submissions import inputs, scoring
+    from leaderboard.submissions import scoring
+    from leaderboard.submissions.sandbox import inputs
 
     found = submission.results.get(dataset)
     if found is None:

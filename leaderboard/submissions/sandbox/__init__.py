@@ -26,10 +26,10 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard.submissions import inside
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.checks.problems import Refused
-from leaderboard.submissions.confinement import Resources
+from leaderboard.submissions.sandbox import child
+from leaderboard.submissions.sandbox.confinement import Resources
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Box:
     @property
     def ready(self) -> bool:
         """Whether it is warm."""
-        return (self.folder / inside.READY).exists()
+        return (self.folder / child.READY).exists()
 
     def close(self) -> None:
         """End the process with everything it may have started, and remove its folder."""
@@ -232,7 +232,7 @@ class Box:
     def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
         """Wait until it is warm, and return what the kernel granted: "network", "files", "processes"."""
         self._watch(time.monotonic() + self.resources.wall, cancelled, lambda: self.ready)
-        found = self._json(inside.READY)
+        found = self._json(child.READY)
         names = ("network", "files", "processes")
         return {name: str(found.get(name, "none"))[:40] for name in names}
 
@@ -249,18 +249,18 @@ class Box:
 
     def _progress(self) -> float:
         try:
-            share = float(self._take(inside.PROGRESS, 20))
+            share = float(self._take(child.PROGRESS, 20))
         except (OSError, Unfit, ValueError):
             return 0.0
         return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
 
     def _outcome(self, job: dict, isolation: dict[str, str]) -> Outcome:
-        found = self._json(inside.OUTCOME)
+        found = self._json(child.OUTCOME)
         if "reason" in found:
             raise Unfit(" ".join(str(found["reason"])[:500].split()))
         count, classes = job["count"], job["classes"]
         try:
-            data, model = self._take(inside.ANSWERS, count * classes * 4), self._take(inside.MODEL, LARGEST_MODEL)
+            data, model = self._take(child.ANSWERS, count * classes * 4), self._take(child.MODEL, LARGEST_MODEL)
         except OSError:
             raise Unfit("It left no answers.") from None
         if len(data) != count * classes * 4:

@@ -16,7 +16,7 @@ import sys
 import threading
 from pathlib import Path
 
-from leaderboard.submissions import confinement
+from leaderboard.submissions.sandbox import confinement
 
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
