@@ -27,7 +27,7 @@ import numpy as np
 from bench import Row, print_table, timed
 
 from leaderboard import metrics, results, snapshot, table
-from leaderboard.tabs import rows as page
+from leaderboard.tabs import table_html as page
 
 NETWORKS, DATASETS, SAMPLES, SEEDS = 500, 20, 10_000, 3
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")

@@ -11,7 +11,7 @@ from records import made_up
 
 import zoo
 from leaderboard import report_store, reproductions, results, snapshot
-from leaderboard.tabs import model
+from leaderboard.tabs import model_page
 from zoo import ZooError, data, reports
 from zoo.backend import keras
 
@@ -145,7 +145,7 @@ def test_bad_input_is_one_sentence(published, run_script, tmp_path):
 
 
 def test_a_page_shows_the_report(published):
-    page = model.page(MODEL, snapshot.build(published / "records"), published / "records")
+    page = model_page.page(MODEL, snapshot.build(published / "records"), published / "records")
     for title in ("Read right", "How sure it is", "don’t know", "Gap between", "Layers", "Learned filters", "Feature"):
         assert title in page, title
     pictures = re.findall(r"<img [^>]*>", page)
@@ -163,7 +163,7 @@ def test_a_report_of_other_weights_is_none(published, tmp_path):
     path.write_text(path.read_text().replace(result.revision, "0" * 64))
     (result,) = results.read_all(folder)
     assert report_store.read(result, folder) is None
-    assert "Its report is not written yet" in model.page(MODEL, snapshot.build(folder), folder)
+    assert "Its report is not written yet" in model_page.page(MODEL, snapshot.build(folder), folder)
 
 
 def test_documents_stand_beside_what_was_measured():

@@ -24,9 +24,9 @@ from leaderboard.submissions import intake, worker
 from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING
 from leaderboard.submissions.store import HubStore, open_store
-from leaderboard.tabs import identity, receipts
+from leaderboard.tabs import receipts, sign_in
+from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
-from leaderboard.tabs.places import QUIET, Places
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
@@ -111,7 +111,7 @@ def tab() -> Places:
 
     def send(values: dict, request: gr.Request):
         try:
-            who = identity.sender(request, values[user])
+            who = sign_in.sender(request, values[user])
             offer = Offer(
                 name=values[form.name] or "",
                 datasets=tuple(values[form.datasets]),
@@ -128,7 +128,7 @@ def tab() -> Places:
     def act(action: Callable) -> Callable:
         def do(id: str, user: str, request: gr.Request):
             try:
-                action(store, id, identity.sender(request, user))
+                action(store, id, sign_in.sender(request, user))
             except ZooError as error:
                 gr.Warning(str(error))
             return read(id)
@@ -163,11 +163,11 @@ def tab() -> Places:
 
 def _who() -> gr.Textbox:
     """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
-    if identity.can_sign_in():
+    if sign_in.can_sign_in():
         gr.LoginButton(elem_id="submit-login", scale=0)
     return gr.Textbox(
         label="Your name", max_length=40, elem_id="submit-user", scale=0, min_width=220,
-        visible=not identity.on_space(),
+        visible=not sign_in.on_space(),
     )  # fmt: skip
 
 
@@ -292,7 +292,7 @@ def _endpoints(store) -> None:
             raise gr.Error("A file is one that was uploaded to this Space; this is not.", print_exception=False)
         with _in_words():
             offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-            submission = intake.submit(store, identity.sender(request, user), offer, _read(file), source)
+            submission = intake.submit(store, sign_in.sender(request, user), offer, _read(file), source)
             return intake.as_json(submission, intake.queue(store))
 
     def submission_status(id: str) -> dict:
@@ -309,12 +309,12 @@ def _endpoints(store) -> None:
     def withdraw(id: str, user: str = "", request: gr.Request = None) -> dict:
         """Take a submission of yours back: it is not measured, and leaves the board if it was."""
         with _in_words():
-            return intake.as_json(intake.withdraw(store, id, identity.sender(request, user)))
+            return intake.as_json(intake.withdraw(store, id, sign_in.sender(request, user)))
 
     def retry(id: str, user: str = "", request: gr.Request = None) -> dict:
         """Let a failed submission of yours be tried again."""
         with _in_words():
-            return intake.as_json(intake.retry(store, id, identity.sender(request, user)))
+            return intake.as_json(intake.retry(store, id, sign_in.sender(request, user)))
 
     for endpoint in (submit, submission_status, submissions, withdraw, retry):
         gr.api(endpoint, api_name=endpoint.__name__, api_description=inspect.getdoc(endpoint))

@@ -9,7 +9,7 @@ import pandas as pd
 from leaderboard import report_store, results, table
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
-from leaderboard.tabs import report
+from leaderboard.tabs import report_page
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import address, badge, esc, facts, grid, link, message, name, picture, written
 from zoo import data
@@ -67,8 +67,8 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
         f'<article class="page" data-address="{esc(address(model=model))}">{_head(result, row)}'
         f"<section>{facts((table.BY_NAME[key].title, written(key, row[key]) or '–') for key in KEY)}</section>"
         f"{_use(result)}{_classes(result)}{_read(result, predictions, kept)}"
-        f"{report.confidence(predictions, kept)}{_corruptions(result)}"
-        f"{report.training(kept, result.model)}{report.inside(kept)}{_provenance(result)}</article>"
+        f"{report_page.confidence(predictions, kept)}{_corruptions(result)}"
+        f"{report_page.training(kept, result.model)}{report_page.inside(kept)}{_provenance(result)}</article>"
     )
 
 
