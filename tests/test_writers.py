@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from leaderboard import report_store
-from zoo import data, fitted, keypoints, registry, rules, training, views, vlad
+from zoo import data, fitted, keypoints, registry, rules, training, views
+from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.export import export
 from zoo.predictor import Predictor
@@ -93,8 +94,8 @@ def run(tmp_path_factory, request):
         patch.setitem(views.KINDS, "keypoints", SmallKeypoints)
         patch.setitem(views.VIEWS, "keypoints", SmallKeypoints)
         patch.setitem(views.VIEWS, "keypoints_and_windows", partial(SmallKeypoints, window=12))
-        patch.setattr(vlad, "CENTRES", 8)
-        patch.setattr(vlad, "BOOKS", 1)
+        patch.setattr(_vlad, "CENTRES", 8)
+        patch.setattr(_vlad, "BOOKS", 1)
         patch.setattr(fitted, "HELD_OUT", 2)
         folder = tmp_path_factory.mktemp("runs")
         run = training.train(training.plan(request.param, "pages70"), folder)
@@ -133,7 +134,7 @@ def test_fitting_again_gives_the_same_answers(run):
     keras.utils.set_random_seed(done.job.seed)
     model = training.build(done.job)
     registry.get(done.job.architecture).fit(model, strips, np.repeat(pages.labels, 4), done.job.seed)
-    np.testing.assert_allclose(vlad.outputs(model, strips), Predictor.load(folder).classify(strips), atol=1e-3)
+    np.testing.assert_allclose(_vlad.outputs(model, strips), Predictor.load(folder).classify(strips), atol=1e-3)
 
 
 @pytest.mark.parametrize(("threshold", "said"), [(0.9, "none of these"), (0.5, "01")])
