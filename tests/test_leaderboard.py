@@ -70,8 +70,8 @@ def test_a_broken_record_is_named_and_the_others_stay(tmp_path, damage, sentence
         assert isinstance(broken, results.Broken)
         assert expected in broken.reason
         rows = snapshot.load(tmp_path).set_index("model")
-        assert table_html.loc["lenet5.mnist", "status"] == table.BROKEN
-        assert table_html.loc["hdr_cnn.mnist", "rank"] == 1
+        assert rows.loc["lenet5.mnist", "status"] == table.BROKEN
+        assert rows.loc["hdr_cnn.mnist", "rank"] == 1
 
 
 def test_a_row_is_stale_when_data_or_a_metric_changed(monkeypatch):
@@ -96,17 +96,17 @@ def test_ranks_are_shared_by_what_the_test_cannot_tell_apart(board):
 
 def test_efficiency_is_ranked_above_the_floor_only():
     rows = table.frame([made_up("a.mnist", [0.99]), made_up("guess.mnist", [0.1])]).set_index("model")
-    assert table_html.loc["a.mnist", "efficiency_rank"] == 1
-    assert np.isnan(table_html.loc["guess.mnist", "efficiency_rank"])
+    assert rows.loc["a.mnist", "efficiency_rank"] == 1
+    assert np.isnan(rows.loc["guess.mnist", "efficiency_rank"])
     assert table.frame([]).empty
 
 
 def test_claims_stand_beside_what_is_measured():
     stated = [claims.Claim("lenet5", "mnist", 0.999, 5, "a paper"), claims.Claim("other", "mnist", 0.9, None, "x")]
     rows = table.frame([made_up("lenet5.mnist", [0.98])], claims=stated).set_index("model")
-    assert table_html.index.tolist() == ["lenet5.mnist", "other.mnist"]
-    assert table_html.loc["other.mnist", "status"] == table.CLAIMED
-    assert np.isnan(table_html.loc["other.mnist", "rank"])
+    assert rows.index.tolist() == ["lenet5.mnist", "other.mnist"]
+    assert rows.loc["other.mnist", "status"] == table.CLAIMED
+    assert np.isnan(rows.loc["other.mnist", "rank"])
     assert claims.claim_of("lenet5", "ahdd")["accuracy"] == 0.9876
 
 
@@ -187,8 +187,8 @@ def test_downloads_hold_the_same_rows(board, tmp_path):
     paths = downloads.write(frame, tmp_path)
     for read, kind in ((pd.read_csv, "csv"), (pd.read_json, "json"), (pd.read_parquet, "parquet")):
         rows = read(paths[kind])
-        assert table_html["model"].tolist() == frame["model"].tolist()
-        np.testing.assert_allclose(table_html["accuracy"].astype(float), frame["accuracy"], equal_nan=True)
+        assert rows["model"].tolist() == frame["model"].tolist()
+        np.testing.assert_allclose(rows["accuracy"].astype(float), frame["accuracy"], equal_nan=True)
     assert downloads.as_json(frame)[0].keys() == set(frame.columns)
 
 

@@ -1,8 +1,8 @@
 """A Keras model's configuration, read as data: what it may hold, what it costs, and a clean copy of it.
 
-Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`, and what is built later,
-in the sandbox, is the clean copy, written from values that were checked one by one. So a setting that nobody thought of
-is not carried along.
+Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`, and what is
+built later, in the sandbox, is the clean copy, written from values that were checked one by one. So a setting that
+nobody thought of is not carried along.
 """
 
 import math
