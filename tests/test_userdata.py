@@ -10,7 +10,8 @@ import pytest
 from sklearn.datasets import load_digits
 
 import zoo
-from zoo import data, fitting, heldout, ink, pictures, userdata
+from zoo import data, fitting, ink, pictures, userdata
+from zoo.data import held_out
 
 DIGITS = load_digits()
 IMAGES = np.round(DIGITS.images * (255 / 16)).astype(np.uint8)  # light on dark, 8 x 8
@@ -168,14 +169,14 @@ def test_parquet_and_repos_are_read_and_writers_are_never_on_both_sides(tmp_path
 def test_every_sample_is_held_out_once_and_every_class_in_its_share():
     rng = np.random.default_rng(0)
     labels = rng.choice(4, 400, p=[0.7, 0.2, 0.07, 0.03])
-    parts = heldout.folds(labels, None, 5)
+    parts = held_out.folds(labels, None, 5)
     for label in range(4):
         counts = np.bincount(parts[labels == label], minlength=5)
         assert counts.max() - counts.min() <= 1
-    mask = heldout.validation(labels, None)
-    assert np.array_equal(mask, heldout.validation(labels, None))
-    assert heldout.missing(labels, mask) is None
-    order = heldout.spread(labels, None)
+    mask = held_out.validation(labels, None)
+    assert np.array_equal(mask, held_out.validation(labels, None))
+    assert held_out.missing(labels, mask) is None
+    order = held_out.spread(labels, None)
     for tail in (0.1, 0.2, 0.5):  # whatever share a document holds out
         last = labels[order][-int(tail * 400) :]
         assert np.bincount(last, minlength=4) == pytest.approx(tail * np.bincount(labels), abs=1.5)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, heldout, training
+from zoo import data, training
+from zoo.data import held_out
 from zoo.errors import DataError
 from zoo.files import read_json, write_json
 
@@ -24,11 +25,11 @@ def jobs(job: training.Job, count: int) -> list[training.Job]:
     spec, source = data.get(job.dataset), data.load(job.dataset, "train+validation")
     if spec.image_shape is None:
         raise DataError(f"{spec.name} has one page a class, which cannot be divided into folds.")
-    parts = heldout.folds(source.labels, source.groups, count)
+    parts = held_out.folds(source.labels, source.groups, count)
     for number in range(count):
         held_out = parts == number
         rest, groups = source.labels[~held_out], None if source.groups is None else source.groups[~held_out]
-        lacks = heldout.missing(source.labels, held_out) or heldout.missing(rest, heldout.validation(rest, groups))
+        lacks = held_out.missing(source.labels, held_out) or held_out.missing(rest, held_out.validation(rest, groups))
         if lacks:
             raise DataError(
                 f"The class {spec.labels[lacks[0]]!r} has too few samples for {count} folds: in fold {number + 1} "

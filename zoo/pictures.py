@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.parquet import unreadable
 from zoo.errors import DataError
-from zoo.repos import unreadable
 
 SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 SPLIT_NAMES = {

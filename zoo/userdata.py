@@ -7,7 +7,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zoo import data, fitting, heldout, ink
+from zoo import data, fitting, ink
+from zoo.data import held_out
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.pictures import Source
@@ -133,8 +134,8 @@ def _training_rows(source: Source, images: dict[str, np.ndarray]) -> tuple[data.
     if "validation" in source.splits:
         parts = [(images[s], source.splits[s].labels, codes.get(s)) for s in ("train", "validation")]
     else:
-        held_out = heldout.validation(train.labels, codes.get("train"))
-        if lacks := heldout.missing(train.labels, held_out):
+        held_out = held_out.validation(train.labels, codes.get("train"))
+        if lacks := held_out.missing(train.labels, held_out):
             number, side = lacks
             where = "the writers who validate" if side == "held out" else "the writers who are left to train on"
             raise DataError(
@@ -147,7 +148,7 @@ def _training_rows(source: Source, images: dict[str, np.ndarray]) -> tuple[data.
         ]
     ordered = []
     for pictures, labels, groups in parts:
-        order = heldout.spread(labels, groups)
+        order = held_out.spread(labels, groups)
         ordered.append((pictures[order], labels[order], None if groups is None else groups[order]))
     (a, la, ga), (b, lb, gb) = ordered
     groups = None if ga is None else np.concatenate([ga, gb])

@@ -18,7 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from zoo import heldout, ink, repos, views
+from zoo import ink, views
+from zoo.data import held_out, parquet
 from zoo.errors import DataError, UnknownName
 from zoo.files import read_json
 from zoo.recipes import Augmentation
@@ -268,7 +269,7 @@ def stream(name: str, split: str = "test", batch: int = 2000) -> Iterator[Split]
     if split not in ("train", "test"):
         raise UnknownName("source split", split, ("train", "test"))
     if location := _location(spec):
-        for images, labels, groups in repos.stream(spec, split, location, batch):
+        for images, labels, groups in parquet.stream(spec, split, location, batch):
             yield Split(images, labels, groups, "")
         return
     whole = _load_source(name, split, location)
@@ -286,13 +287,13 @@ def _load_fold(spec: DatasetSpec, split: str) -> Split:
         raise DataError(f"{spec.name}: folds are numbered from 1 to how many there are, and there are at least two.")
     if spec.image_shape is None:
         raise DataError(f"{base} has one page a class, which cannot be divided into folds.")
-    tests = heldout.folds(source.labels, source.groups, count) == number - 1
+    tests = held_out.folds(source.labels, source.groups, count) == number - 1
     if split == "test":
         return source.take(tests)
     rest = source.take(~tests)
     if split == "train+validation":
         return rest
-    held_out = heldout.validation(rest.labels, rest.groups)
+    held_out = held_out.validation(rest.labels, rest.groups)
     return rest.take(held_out if split == "validation" else ~held_out)
 
 
@@ -303,7 +304,7 @@ def filenames(name: str, split: str) -> list[str]:
     """
     spec = get(name)
     if location := _location(spec):
-        table = repos.read_table(spec, split, location)
+        table = parquet.read_table(spec, split, location)
         if "filename" in table.column_names:
             return table["filename"].to_pylist()
     return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
@@ -338,7 +339,7 @@ def _location(spec: DatasetSpec) -> str:
 @functools.lru_cache(maxsize=4)  # train and validation share one decoding; 60,000 images take 47 MB
 def _load_source(name: str, split: str, location: str) -> Split:
     spec = get(name)
-    images, labels, groups = repos.read(spec, split, location) if location else _read_bundled(split)
+    images, labels, groups = parquet.read(spec, split, location) if location else _read_bundled(split)
     for array in (images, labels, groups):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False  # shared by every caller
