@@ -24,8 +24,9 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo
-from zoo import data, formats, hub
+from zoo import data, hub
 from zoo.environment import processor
+from zoo.export import formats
 from zoo.files import write_json
 from zoo.predictor import BATCH
 

@@ -27,7 +27,7 @@ class Runtime(Protocol):
     """A loaded network; may be shared by threads."""
 
     input_shape: tuple[int, int, int]  # height, width, channels
-    said: dict  # what the file says of itself; {} for a file that `zoo.formats` did not write
+    said: dict  # what the file says of itself; {} for a file that `zoo.export.formats` did not write
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C)."""
