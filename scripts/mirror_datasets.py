@@ -3,7 +3,7 @@
     python scripts/mirror_datasets.py mnist=~/Downloads/mnist ahdd=~/Downloads/AHDD --dry-run
     python scripts/mirror_datasets.py optdigits               # comes with scikit-learn
 
-Folders may hold zips, CSVs, idx files, bitmaps, a Matlab file or a dataset repo; `zoo.originals` says which. The repos
+Folders may hold zips, CSVs, idx files, bitmaps, a Matlab file or a dataset repo; `zoo.ingest.originals` says which. The repos
 are written to runs/datasets (use it as ZOO_DATASETS) and pushed to <ZOO_NAMESPACE>/<name>.
 """
 
@@ -14,9 +14,10 @@ from pathlib import Path
 import cli
 import cv2
 
-from zoo import cards, data, hub, originals, settings
+from zoo import cards, data, hub, settings
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing
+from zoo.ingest import originals
 
 OWNED = ("data/*", cards.CARD, "eval.yaml")
 

@@ -17,9 +17,10 @@ from pathlib import Path
 import cli
 
 from leaderboard import figures, report_store, results
-from zoo import cards, data, hub, originals, registry, settings
+from zoo import cards, data, hub, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
+from zoo.ingest import originals
 
 LICENCE = "apache-2.0"
 

@@ -21,9 +21,10 @@ import datasets
 from bars import Bars
 
 from leaderboard import recording
-from zoo import backend, crossvalidation, data, fitting, ink, pictures, registry, samples, training, transfer, userdata
+from zoo import backend, crossvalidation, data, ink, registry, samples, training, transfer
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
+from zoo.ingest import labelled_folders, normalise, user_data
 
 log = logging.getLogger("zoo.train")
 
@@ -70,7 +71,7 @@ def parse() -> argparse.Namespace:
         "--seeds", type=int, default=1, help="trainings; the best on validation is published (default: 1)"
     )
     parser.add_argument("--folds", type=int, help="cross-validate in so many folds first, by writer where known")
-    parser.add_argument("--fit", choices=fitting.FITS, default="ink", help="find each glyph, or take whole frames")
+    parser.add_argument("--fit", choices=normalise.FITS, default="ink", help="find each glyph, or take whole frames")
     parser.add_argument("--size", type=int, help="pixels a side of the network's input (default: as --from, else 28)")
     parser.add_argument("--group", help="column that says who wrote a picture; none: do not ask (default: writer, …)")
     parser.add_argument(
@@ -101,15 +102,15 @@ def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer
     where = arguments.data
     if where in data.names() and not Path(where).exists():
         return where
-    name = arguments.name or userdata.name_for(where)
-    userdata.check_name(name)
+    name = arguments.name or user_data.name_for(where)
+    user_data.check_name(name)
     seen, least = contract(arguments, start), registry.get(architecture).minimum_size
     if min(seen.height, seen.width) < least:
         raise ZooError(f"{architecture} needs images of at least {least} x {least} pixels: choose --size {least}.")
-    prepared = userdata.prepare(pictures.read(where, arguments.group), name, seen, arguments.fit)
+    prepared = user_data.prepare(labelled_folders.read(where, arguments.group), name, seen, arguments.fit)
     if start:
         start.build()  # weights that do not fit are told before anything is written
-    folder = userdata.keep(prepared)
+    folder = user_data.keep(prepared)
     print(*prepared.notes, f"They are the dataset {name} now, in {folder}.", sep="\n", flush=True)
     return name
 
@@ -117,7 +118,7 @@ def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer
 def contract(arguments: argparse.Namespace, start: transfer.Start | None) -> ink.Contract:
     """Return what the network is to see: what the published model sees, else what MNIST looks like."""
     if start is None:
-        return fitting.contract_for(arguments.size or ink.MNIST.height, arguments.size or ink.MNIST.width)
+        return normalise.contract_for(arguments.size or ink.MNIST.height, arguments.size or ink.MNIST.width)
     if arguments.size not in (None, start.contract.height):
         raise ZooError(
             f"{start.model} takes {start.contract.height} x {start.contract.width} pixels: leave out --size."

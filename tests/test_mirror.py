@@ -18,7 +18,8 @@ from conftest import HUB_HOME, ROOT, real_data
 from hub_server import Account
 
 import zoo
-from zoo import data, originals
+from zoo import data
+from zoo.ingest import originals
 
 TOKEN = "hf_NobodyMayEverReadThisToken"
 

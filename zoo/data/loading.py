@@ -2,7 +2,7 @@
 
 Every dataset is a Hugging Face dataset repo, read with `datasets` from the folder that `ZOO_DATASETS` names, else from
 the Hub; `optdigits` comes with scikit-learn and needs neither. Adding a dataset is one entry of `DATASETS`. What a user
-brings (`zoo.userdata`) has its entry beside its data; and `<dataset>_fold2of5` is any dataset with another part held
+brings (`zoo.ingest.user_data`) has its entry beside its data; and `<dataset>_fold2of5` is any dataset with another part held
 out, for cross-validation.
 """
 

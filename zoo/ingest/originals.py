@@ -1,6 +1,6 @@
 """The datasets as their authors hand them out -> splits of ours, whatever form and state a download is in.
 
-`zoo.forms` reads the files. Header rows, copies with light paper, copies with rows and columns exchanged, and labels
+`zoo.ingest.file_formats` reads the files. Header rows, copies with light paper, copies with rows and columns exchanged, and labels
 counted from one are recognised and put right; what was done is said in words, for the dataset's card.
 """
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from zoo import data
 from zoo.errors import DataError
-from zoo.forms import FORMS, SPLITS, Samples, files_below
+from zoo.ingest.file_formats import FORMS, SPLITS, Samples, files_below
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from zoo import data, fitting, ink
+from zoo import data, ink
 from zoo.data import held_out
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
-from zoo.pictures import Source
+from zoo.ingest import normalise
+from zoo.ingest.labelled_folders import Source
 from zoo.recipes import Augmentation
 from zoo.settings import user_datasets
 
@@ -43,7 +44,7 @@ def prepare(source: Source, name: str, contract: ink.Contract, fit: str = "ink")
     """
     check_name(name)
     _check_classes(source)
-    images, contract, notes = fitting.fit(source.splits, contract, fit)
+    images, contract, notes = normalise.fit(source.splits, contract, fit)
     train, held_out = _training_rows(source, images)
     splits = {"train": train}
     if "test" in source.splits:

@@ -17,7 +17,7 @@ import numpy as np
 
 from zoo import ink
 from zoo.errors import DataError
-from zoo.pictures import Pictures
+from zoo.ingest.labelled_folders import Pictures
 
 FITS = ("ink", "resize")
 AGREED = 0.8  # share of the pictures whose border says the same of the paper, for all to be read so

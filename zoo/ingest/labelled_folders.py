@@ -1,6 +1,6 @@
 """Labelled pictures wherever a user has them: a folder of class folders, parquet files, a dataset repo.
 
-Here they are only found and named; what is made of them is the work of `zoo.userdata`.
+Here they are only found and named; what is made of them is the work of `zoo.ingest.user_data`.
 """
 
 import re
