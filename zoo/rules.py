@@ -7,7 +7,7 @@ crosses it is kept: ink that goes on above or below is taller than the rule is t
 import cv2
 import numpy as np
 
-from zoo.paper import FAINTEST
+from zoo.ink.paper import FAINTEST
 
 RUN = 40  # pixels in a row that only a rule, hardly a pen, leaves inked
 STEEPEST = 0.02  # slope of a page that lay askew on the scanner

@@ -17,8 +17,8 @@ import cv2
 import numpy as np
 
 from zoo.errors import Blank, InkError, ZooError
-from zoo.paper import find_ink
-from zoo.photos import pixels
+from zoo.ink.decoding import pixels
+from zoo.ink.paper import find_ink
 
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand

@@ -120,7 +120,7 @@ def _check_size(width: int, height: int) -> None:
 
 def _sketchpad(parts: dict) -> np.ndarray:
     """The picture in a Sketchpad's dictionary: the composite if it has ink, else the layers."""
-    from zoo.paper import find_ink
+    from zoo.ink.paper import find_ink
 
     unknown = set(parts) - {"background", "layers", "composite", "id"}
     layers = parts.get("layers") or []
