@@ -7,9 +7,10 @@ import pytest
 
 import zoo
 from leaderboard.evaluation import evaluate
-from zoo import backbones, data, loop, registry, training, views
+from zoo import backbones, data, loop, registry, training
 from zoo.backend import keras
 from zoo.export import export
+from zoo.pages import views
 from zoo.predictor import Predictor
 from zoo.recipes import FineTuning
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from leaderboard import report_store
-from zoo import data, fitted, keypoints, registry, rules, training, views
+from zoo import data, fitted, registry, training
 from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.export import export
+from zoo.pages import keypoints, ruled_lines, views
 from zoo.predictor import Predictor
 from zoo.tabs import read
 
@@ -45,17 +46,17 @@ def page(writer: int, seed: int, lines: int = 6, ruled: bool = True) -> np.ndarr
 
 def test_ruled_lines_go_and_what_crosses_them_stays():
     with_lines, without = page(1, 0), page(1, 0, ruled=False)
-    found = rules.find_rules(255 - with_lines)
+    found = ruled_lines.find_rules(255 - with_lines)
     assert len(found) == 6
     assert sorted(float(np.polyval(rule, 210)) for rule in found) == pytest.approx(np.arange(25, 180, 30), abs=1.5)
-    ink, cleaned = without == 0, rules.without_rules(with_lines) == 0
+    ink, cleaned = without == 0, ruled_lines.without_rules(with_lines) == 0
     assert (ink & cleaned).sum() > 0.97 * ink.sum()
     assert (cleaned & ~ink).sum() < 0.03 * ink.sum()
 
 
 @pytest.mark.parametrize("blank", [np.full((50, 80), 255, np.uint8), np.zeros((50, 80), np.uint8)])
 def test_an_empty_page_has_no_rules_and_no_descriptors(blank):
-    assert (rules.without_rules(blank) == 255).all()
+    assert (ruled_lines.without_rules(blank) == 255).all()
     assert not VIEW.views(blank).any()
 
 

@@ -14,8 +14,8 @@ import numpy as np
 from zoo import data, registry
 from zoo.backend import keras
 from zoo.files import replacing
-from zoo.keypoints import Keypoints
-from zoo.views import view_of
+from zoo.pages.keypoints import Keypoints
+from zoo.pages.views import view_of
 
 log = logging.getLogger(__name__)
 

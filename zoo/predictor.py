@@ -87,7 +87,7 @@ class Predictor:
         """How a page becomes inputs and their answers one, a `views.View`; None for glyphs, which are seen whole."""
         if self.view_fields is None:
             return None
-        from zoo import views
+        from zoo.pages import views
 
         return views.from_dict(self.view_fields)
 

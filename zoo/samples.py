@@ -5,8 +5,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from zoo import data, views
+from zoo import data
 from zoo.augmentation import augment
+from zoo.pages import views
 from zoo.recipes import Augmentation, Recipe
 
 

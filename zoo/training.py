@@ -12,12 +12,13 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, environment, fitted, registry, samples, views, votes
+from zoo import data, environment, fitted, registry, samples, votes
 from zoo.backend import devices, fused_batch_normalization, keras, shared_among
 from zoo.errors import ZooError
 from zoo.files import read_json, write_json
 from zoo.folding import folded
 from zoo.loop import Loop, Teach
+from zoo.pages import views
 from zoo.recipes import Augmentation, Distillation, Recipe
 
 log = logging.getLogger(__name__)

@@ -62,7 +62,9 @@ def descriptors(side: int) -> "keras.Model":
 
 def _parts(rows):
     """Return the SIFT descriptors and the windows of rows, (N, rows, columns): the last square number of columns."""
-    from zoo.keypoints import DESCRIPTOR as SIFT  # here, for it imports OpenCV, and listing architectures is light
+    from zoo.pages.keypoints import (
+        DESCRIPTOR as SIFT,  # here, for it imports OpenCV, and listing architectures is light
+    )
 
     pixels = math.isqrt(max(rows.shape[-1] - SIFT, 1)) ** 2
     return rows[..., :-pixels], rows[..., -pixels:]

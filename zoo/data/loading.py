@@ -18,10 +18,11 @@ from typing import Any
 
 import numpy as np
 
-from zoo import ink, views
+from zoo import ink
 from zoo.data import held_out, parquet
 from zoo.errors import DataError, UnknownName
 from zoo.files import read_json
+from zoo.pages import views
 from zoo.recipes import Augmentation
 from zoo.settings import namespace, user_datasets
 

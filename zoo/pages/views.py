@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo import registry
 from zoo.errors import DataError
-from zoo.keypoints import Keypoints
+from zoo.pages.keypoints import Keypoints
 
 if TYPE_CHECKING:
     from zoo.data import DatasetSpec

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 import cv2
 import numpy as np
 
-from zoo.rules import without_rules
+from zoo.pages.ruled_lines import without_rules
 
 DESCRIPTOR = 128  # numbers in 0..255
 SPAN = 6  # times a keypoint's size: what its descriptor describes, four by four fields of three sigma each
