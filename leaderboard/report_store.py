@@ -20,7 +20,7 @@ from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 VERSION = 1  # counts up when what is kept changes
 PREPROCESSOR = "preprocessor_config.json"

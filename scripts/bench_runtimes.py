@@ -28,7 +28,7 @@ from zoo import data, hub
 from zoo.environment import processor
 from zoo.export import formats
 from zoo.files import write_json
-from zoo.predictor import BATCH
+from zoo.serving.predictor import BATCH
 
 SINGLE = 100  # images one at a time, a round
 KERAS_SINGLE = 5

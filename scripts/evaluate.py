@@ -22,7 +22,7 @@ from leaderboard.predictions import Predictions
 from zoo import data, hub
 from zoo.errors import ZooError
 from zoo.files import replacing
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 
 def main() -> int:

@@ -11,12 +11,13 @@ import pytest
 from conftest import ROOT
 
 import zoo
-from zoo import data, registry, runtimes, side_by_side, training, votes
+from zoo import data, registry, side_by_side, training, votes
 from zoo.backend import batches, fused_batch_normalization, keras
 from zoo.export import export, export_onnx
 from zoo.folding import folded
-from zoo.predictor import Predictor
 from zoo.recipes import Augmentation, Distillation, Recipe
+from zoo.serving import runtimes
+from zoo.serving.predictor import Predictor
 
 RECIPE = Recipe("zoo", epochs=2, batch_size=32, learning_rate=3e-3)
 

@@ -20,8 +20,9 @@ from space import serve
 from strokes import ARABIC_SEVEN, DOT, FOUR, SEVEN, THREE
 
 import zoo
-from zoo import explain, ink
+from zoo import ink
 from zoo.ink import decoding, segmentation
+from zoo.serving import explain
 from zoo.tabs import read
 
 

@@ -16,8 +16,8 @@ from leaderboard import results, table
 from zoo import data, training
 from zoo.augmentation import GRID, affine_maps, augment, sources
 from zoo.export import export
-from zoo.predictor import Predictor
 from zoo.recipes import Augmentation, Plateau, Recipe
+from zoo.serving.predictor import Predictor
 
 PAIR = "mnist_cnn.optdigits"
 

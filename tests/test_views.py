@@ -11,8 +11,8 @@ from zoo import backbones, data, loop, registry, training
 from zoo.backend import keras
 from zoo.export import export
 from zoo.pages import views
-from zoo.predictor import Predictor
 from zoo.recipes import FineTuning
+from zoo.serving.predictor import Predictor
 
 VIEW = views.Patches(side=32, step=8, held_out_patches=2, even=3, random=4)
 

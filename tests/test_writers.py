@@ -13,7 +13,7 @@ from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.export import export
 from zoo.pages import keypoints, ruled_lines, views
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 from zoo.tabs import read
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)

@@ -16,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, runtimes
+from zoo import data
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
-from zoo.predictor import BATCH
+from zoo.serving import runtimes
+from zoo.serving.predictor import BATCH
 
 CALIBRATION = 512  # training images, evenly spread; more move no accuracy here by more than 0.02 points
 CALIBRATION_BATCH = 32

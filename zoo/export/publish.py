@@ -14,13 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, registry, runtimes
+from zoo import data, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
 from zoo.files import read_json, replacing, write_json
 from zoo.folding import folded
 from zoo.pages import views
+from zoo.serving import runtimes
 from zoo.training import Run, build
 
 ONNX = "model.onnx"

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import runtimes
 from zoo.errors import ZooError
 from zoo.registry import ModelName
+from zoo.serving import runtimes
 
 BATCH = 256  # glyphs a call of the runtime
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory

@@ -1,6 +1,6 @@
 """What runs a network's file: ONNX Runtime, OpenVINO or LiteRT, each behind the same call.
 
-`zoo.predictor` serves on ONNX Runtime; OpenVINO is its option for large batches; LiteRT runs what `scripts/export.py`
+`zoo.serving.predictor` serves on ONNX Runtime; OpenVINO is its option for large batches; LiteRT runs what `scripts/export.py`
 writes for a phone, so that its accuracy is measured on the file itself. None of them imports Keras or TensorFlow; the
 two that need not be installed are imported when they are asked for.
 """

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
 STEP = 2  # pixels between patches
