@@ -16,8 +16,9 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 
 import cli
 
-from zoo import registry, side_by_side, training
+from zoo import registry, training
 from zoo.backend import devices
+from zoo.training import many_seeds
 
 
 def main() -> int:
@@ -32,10 +33,10 @@ def main() -> int:
     pair = registry.ModelName.parse(arguments.pair)
     job = training.plan(pair.architecture, pair.dataset, pair.recipe, epochs=arguments.epochs)
     jobs = [replace(job, seed=seed) for seed in range(arguments.seeds)]
-    side_by_side.check(jobs)
+    many_seeds.check(jobs)
     with tempfile.TemporaryDirectory() as scratch:
         alone = _epoch_seconds([training.train(jobs[0], Path(scratch) / "alone")])
-        together = _epoch_seconds(side_by_side.train(jobs, Path(scratch) / "together")[-1:])
+        together = _epoch_seconds(many_seeds.train(jobs, Path(scratch) / "together")[-1:])
     gain = arguments.seeds * alone / together
     print(
         f"{arguments.pair} on {devices()[0]}: an epoch of one seed {alone:.2f} s, of {arguments.seeds} {together:.2f} s"

@@ -21,10 +21,11 @@ import datasets
 from bars import Bars
 
 from leaderboard import recording
-from zoo import backend, crossvalidation, data, ink, registry, samples, training, transfer
+from zoo import backend, data, ink, registry, training
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.ingest import labelled_folders, normalise, user_data
+from zoo.training import cross_validation, samples, transfer
 
 log = logging.getLogger("zoo.train")
 
@@ -44,7 +45,7 @@ def main() -> None:
     with Bars(total=len(jobs) + (arguments.folds or 0)) as bars:
         folds = None
         if arguments.folds:
-            folds = crossvalidation.run(jobs[0], arguments.folds, arguments.runs, bars.start)
+            folds = cross_validation.run(jobs[0], arguments.folds, arguments.runs, bars.start)
             bars.finish(arguments.folds)
         runs = [training.train(job, arguments.runs, bars.start(f"{job.model} seed {job.seed}")) for job in jobs]
         bars.start(f"{jobs[0].model} export and evaluation")
@@ -153,7 +154,7 @@ def check(job: training.Job, arguments: argparse.Namespace) -> None:
         for number in sorted(set(range(len(spec.labels))) - set(rows.labels.tolist())):
             raise DataError(f"The class {spec.labels[number]!r} has no sample {what} by the recipe {job.recipe.name}.")
     if arguments.folds:
-        crossvalidation.jobs(job, arguments.folds)
+        cross_validation.jobs(job, arguments.folds)
     if job.start:
         transfer.start(training.build(job), job.architecture, job.dataset, job.start)
 
@@ -164,7 +165,7 @@ def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace
     if folds:
         for score, name in ((folds["accuracy"], "accuracy"), (folds["macro_f1"], "macro F1")):
             print(f"{name}, {len(folds['folds'])} folds: {100 * score['mean']:.2f} ± {100 * score['sd']:.2f} %")
-        print(f"Held out by {folds['held_out_by']}; each fold: {crossvalidation.path_of(folds, arguments.runs)}")
+        print(f"Held out by {folds['held_out_by']}; each fold: {cross_validation.path_of(folds, arguments.runs)}")
     low, high = result.accuracy_interval
     what = "test" if spec.scored == "test" else "VALIDATION (there is no test split)"
     print(

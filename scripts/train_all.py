@@ -28,11 +28,12 @@ from leaderboard import recording, report_store, results, snapshot
 from leaderboard.claims import claims
 from leaderboard.jobs import TRAINED, task_of
 from leaderboard.jobs import costs as run_costs
-from zoo import backend, data, environment, executors, registry, side_by_side, training
+from zoo import backend, data, environment, executors, registry, training
 from zoo.errors import ZooError
 from zoo.files import replacing
 from zoo.hub.cloud import RUNS, CloudJob
 from zoo.settings import PRETRAINED, namespace
+from zoo.training import many_seeds
 
 log = logging.getLogger("zoo.train_all")
 
@@ -45,7 +46,7 @@ def main() -> int:
         return submit(pairs, arguments)
     if arguments.side_by_side:
         for jobs in pairs:
-            side_by_side.check(jobs)
+            many_seeds.check(jobs)
     if arguments.deterministic:
         backend.make_deterministic()
     for dataset in sorted({jobs[0].dataset for jobs in pairs}):
@@ -180,7 +181,7 @@ def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBa
                 bars.tell(name, TRAINED * share)
 
         try:
-            side_by_side.train(jobs, runs, tell)
+            many_seeds.train(jobs, runs, tell)
         except Exception:
             log.exception("%s: its seeds failed side by side and are trained one after the other", jobs[0].model)
 

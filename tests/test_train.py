@@ -18,9 +18,10 @@ from space import serve
 
 import zoo
 from leaderboard import results
-from zoo import data, training, transfer
+from zoo import data, training
 from zoo.files import read_json, write_json
 from zoo.recipes import Recipe
+from zoo.training import transfer
 
 DIGITS = load_digits()
 

@@ -7,12 +7,13 @@ import pytest
 
 import zoo
 from leaderboard.evaluation import evaluate
-from zoo import backbones, data, loop, registry, training
+from zoo import data, registry, training
 from zoo.backend import keras
 from zoo.export import export
 from zoo.pages import views
 from zoo.recipes import FineTuning
 from zoo.serving.predictor import Predictor
+from zoo.training import backbones, loop
 
 VIEW = views.Patches(side=32, step=8, held_out_patches=2, even=3, random=4)
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 
 from leaderboard import report_store
-from zoo import data, fitted, registry, training
+from zoo import data, registry, training
 from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.export import export
 from zoo.pages import keypoints, ruled_lines, views
 from zoo.serving.predictor import Predictor
 from zoo.tabs import read
+from zoo.training import closed_form
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 WORDS = ("quick", "brown", "foxes", "jump", "over", "lazy", "dogs", "while", "zebras", "pack", "my", "box", "with")
@@ -97,7 +98,7 @@ def run(tmp_path_factory, request):
         patch.setitem(views.VIEWS, "keypoints_and_windows", partial(SmallKeypoints, window=12))
         patch.setattr(_vlad, "CENTRES", 8)
         patch.setattr(_vlad, "BOOKS", 1)
-        patch.setattr(fitted, "HELD_OUT", 2)
+        patch.setattr(closed_form, "HELD_OUT", 2)
         folder = tmp_path_factory.mktemp("runs")
         run = training.train(training.plan(request.param, "pages70"), folder)
         yield run, export(run, folder / "export")

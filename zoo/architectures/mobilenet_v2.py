@@ -1,9 +1,9 @@
 """MobileNetV2 under a new head: transfer learning on patches of pages."""
 
-from zoo import backbones
 from zoo.backend import keras
 from zoo.recipes import Augmentation, FineTuning, Plateau, Recipe
 from zoo.registry import register
+from zoo.training import backbones
 
 
 @register(

@@ -19,10 +19,10 @@ from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
 from zoo.files import read_json, replacing, write_json
-from zoo.folding import folded
 from zoo.pages import views
 from zoo.serving import runtimes
 from zoo.training import Run, build
+from zoo.training.batch_norm_folding import folded
 
 ONNX = "model.onnx"
 WEIGHTS = "model.weights.h5"

@@ -12,14 +12,15 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, environment, fitted, registry, samples, votes
+from zoo import data, environment, registry
 from zoo.backend import devices, fused_batch_normalization, keras, shared_among
 from zoo.errors import ZooError
 from zoo.files import read_json, write_json
-from zoo.folding import folded
-from zoo.loop import Loop, Teach
 from zoo.pages import views
 from zoo.recipes import Augmentation, Distillation, Recipe
+from zoo.training import closed_form, ensembles, samples
+from zoo.training.batch_norm_folding import folded
+from zoo.training.loop import Loop, Teach
 
 log = logging.getLogger(__name__)
 
@@ -163,16 +164,16 @@ def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], dict]:
     if job.start and (architecture.fit or architecture.members):
         raise ZooError(f"{job.architecture} is not trained step by step, so it cannot start from published weights.")
     if architecture.fit:
-        return lambda: fitted.run(job, lambda: build(job), folder, progress)
+        return lambda: closed_form.run(job, lambda: build(job), folder, progress)
     if architecture.members:
-        return lambda: votes.run(job, build(job), lambda: _members(job, runs, progress), folder, progress)
+        return lambda: ensembles.run(job, build(job), lambda: _members(job, runs, progress), folder, progress)
     teach = _teacher(job, job.recipe.distillation, runs) if job.recipe.distillation else None
     return Loop(job, lambda: build(job), folder, samples.of(job.dataset, job.recipe), progress, teach).run
 
 
 def _members(job: Job, runs: Path, progress: Progress) -> list[Run]:
     """Train the members of a vote, or read what is finished."""
-    seats = votes.seats(registry.get(job.architecture).members, job.seed)
+    seats = ensembles.seats(registry.get(job.architecture).members, job.seed)
     found = []
     for number, (member, seed) in enumerate(seats):
 
@@ -195,7 +196,7 @@ def _teacher(job: Job, distillation: Distillation, runs: Path) -> Teach:
     teacher = folded(teacher)  # the same answers in less time
 
     def teach(images: np.ndarray, targets: np.ndarray) -> np.ndarray:
-        answers = teacher.predict(images, batch_size=votes.BATCH, verbose=0) ** (1 / distillation.temperature)
+        answers = teacher.predict(images, batch_size=ensembles.BATCH, verbose=0) ** (1 / distillation.temperature)
         answers /= answers.sum(axis=1, keepdims=True)
         return targets + np.float32(distillation.share) * (answers - targets)
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo import registry, samples, training
+from zoo import registry, training
 from zoo.backend import keras, over_seeds
 from zoo.errors import ZooError
 from zoo.files import write_json
-from zoo.loop import Loop
+from zoo.training import samples
+from zoo.training.loop import Loop
 
 if TYPE_CHECKING:
     from zoo.training import Job, Run

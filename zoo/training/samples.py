@@ -6,9 +6,9 @@ import cv2
 import numpy as np
 
 from zoo import data
-from zoo.augmentation import augment
 from zoo.pages import views
 from zoo.recipes import Augmentation, Recipe
+from zoo.training.augmentation import augment
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from zoo import data, hub, ink, registry
 from zoo.errors import ZooError
 from zoo.files import read_json
-from zoo.folding import folded
 from zoo.recipes import Recipe
+from zoo.training.batch_norm_folding import folded
 
 if TYPE_CHECKING:
     import keras

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo import backbones, data, registry, samples, transfer
+from zoo import data, registry
 from zoo.backend import batches, devices, keras
 from zoo.errors import ZooError
 from zoo.files import replacing
 from zoo.recipes import Augmentation, Plateau, Recipe
+from zoo.training import backbones, samples, transfer
 
 if TYPE_CHECKING:
     from zoo import training
