@@ -27,6 +27,7 @@ from rich.table import Table
 
 import zoo
 from zoo import data
+from zoo.data import loading
 from zoo.environment import processor
 
 
@@ -104,7 +105,7 @@ def dataset() -> list[Row]:
         return []
 
     def load() -> None:
-        data._load_source.cache_clear()
+        loading._load_source.cache_clear()
         data.load("mnist", "train+validation")
 
     load()  # the first time, `datasets` writes its cache

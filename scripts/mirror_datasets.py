@@ -3,8 +3,8 @@
     python scripts/mirror_datasets.py mnist=~/Downloads/mnist ahdd=~/Downloads/AHDD --dry-run
     python scripts/mirror_datasets.py optdigits               # comes with scikit-learn
 
-Folders may hold zips, CSVs, idx files, bitmaps, a Matlab file or a dataset repo; `zoo.ingest.originals` says which. The repos
-are written to runs/datasets (use it as ZOO_DATASETS) and pushed to <ZOO_NAMESPACE>/<name>.
+Folders may hold zips, CSVs, idx files, bitmaps, a Matlab file or a dataset repo; `zoo.ingest.originals` says which. The
+repos are written to runs/datasets (use it as ZOO_DATASETS) and pushed to <ZOO_NAMESPACE>/<name>.
 """
 
 import argparse

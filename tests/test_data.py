@@ -9,6 +9,7 @@ from conftest import real_data
 
 import zoo
 from zoo import data
+from zoo.data import loading
 
 
 def png(value: int = 0, side: int = 8) -> bytes:
@@ -48,7 +49,7 @@ def test_validation_is_held_out_by_writer_where_known(name, count):
 @real_data
 def test_mnist_becomes_arrays_in_a_second():
     data.load("mnist")
-    data._load_source.cache_clear()
+    loading._load_source.cache_clear()
     started = time.process_time()
     data.load("mnist")
     # Processor time, for the machine may be busy with other things: 2 s on two cores are the bar's 1 s on the clock,

@@ -22,6 +22,7 @@ from strokes import ARABIC_SEVEN, DOT, FOUR, SEVEN, THREE
 import zoo
 from zoo import ink
 from zoo.ink import decoding, segmentation
+from zoo.ink.paper import find_ink
 from zoo.serving import explain
 from zoo.tabs import read
 
@@ -57,11 +58,11 @@ def test_a_number_with_a_dot_for_zero_runs_left_to_right():
 
 
 def test_letters_are_ordered_right_to_left_and_keep_their_dots():
-    found = segmentation.find_glyphs(ink.find_ink(decoding.pixels(written([[THREE, SEVEN]]))), right_to_left=True)
+    found = segmentation.find_glyphs(find_ink(decoding.pixels(written([[THREE, SEVEN]]))), right_to_left=True)
     assert found[0].x > found[1].x
     page = written([[SEVEN]])
     cv2.circle(page, (170, 50), 9, (40, 40, 90), -1)  # a dot above
-    assert len(segmentation.find_glyphs(ink.find_ink(decoding.pixels(page)))) == 1
+    assert len(segmentation.find_glyphs(find_ink(decoding.pixels(page)))) == 1
 
 
 def test_what_a_network_is_not_sure_of_is_said():

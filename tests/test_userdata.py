@@ -151,8 +151,8 @@ def test_parquet_and_repos_are_read_and_writers_are_never_on_both_sides(tmp_path
         made = prepared(where)
         assert made.spec.labels == tuple(f"digit {n}" for n in range(10))
         train = made.splits["train"]
-        held_out = train.groups[-made.spec.validation :]
-        assert not set(held_out) & set(train.groups[: -made.spec.validation])
+        validates = train.groups[-made.spec.validation :]
+        assert not set(validates) & set(train.groups[: -made.spec.validation])
         assert np.array_equal(np.sort(np.unique(train.groups)), np.arange(10))
     assert prepared(file, group="none").spec.group is None
     user_data.keep(prepared(file))

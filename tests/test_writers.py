@@ -16,6 +16,7 @@ from zoo.pages import keypoints, ruled_lines, views
 from zoo.serving.predictor import Predictor
 from zoo.tabs import read
 from zoo.training import closed_form
+from zoo.training.job import view_of
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 WORDS = ("quick", "brown", "foxes", "jump", "over", "lazy", "dogs", "while", "zebras", "pack", "my", "box", "with")
@@ -107,7 +108,7 @@ def run(tmp_path_factory, request):
 def test_a_fitted_network_is_served_like_any_other(run):
     done, folder = run
     predictor = Predictor.load(folder)
-    assert predictor.view == views.view_of(done.job.architecture, data.get("pages70"))
+    assert predictor.view == view_of(done.job.architecture, data.get("pages70"))
     answers = predictor([page(writer, seed, lines=3) for writer in range(3) for seed in (7, 8)])
     assert answers.argmax(axis=1).tolist() == [0, 0, 1, 1, 2, 2]
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
@@ -131,7 +132,7 @@ def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
 def test_fitting_again_gives_the_same_answers(run):
     done, folder = run
     pages = data.load("pages70", "train")
-    view = views.view_of(done.job.architecture, data.get("pages70"))
+    view = view_of(done.job.architecture, data.get("pages70"))
     strips = np.concatenate([view.strips(sheet) for sheet in pages.images])
     keras.utils.set_random_seed(done.job.seed)
     model = training.build(done.job)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
+BACKBONE = "backbone"  # what an architecture names the layer that is its pretrained backbone
 _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
@@ -36,9 +37,7 @@ class Architecture:
     view: str | None  # the kind of view that it has of a sample, see `views.VIEWS`; None: the dataset's
     fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None"  # computes weights that are not learned
     members: tuple[str, ...]  # architectures whose networks vote, each trained by itself; empty: it is one network
-    folded: (
-        bool  # its BatchNorms are folded into the layers before them at export, see `zoo.training.batch_norm_folding`
-    )
+    folded: bool  # BatchNorm is folded into the layers before it at export, `zoo.training.batch_norm_folding`
     for_accelerators: bool  # a training takes hours without one: it is queued last
     seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
 
@@ -96,8 +95,9 @@ def register(
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
     uint8 images to float32 probabilities. A second function of the same name raises ZooError.
 
-    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see `zoo.training.closed_form`;
-    that of `members` is put together from networks that are trained by themselves, see `zoo.training.ensembles`.
+    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see
+    `zoo.training.closed_form`; that of `members` is put together from networks that are trained by themselves, see
+    `zoo.training.ensembles`.
     """
 
     def decorate(build):

@@ -12,7 +12,7 @@ import numpy as np
 from zoo.errors import DataError
 
 if TYPE_CHECKING:
-    from zoo.data import DatasetSpec
+    from zoo.data.spec import DatasetSpec
 
 
 def read(spec: "DatasetSpec", split: str, location: str):

@@ -19,10 +19,9 @@ from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
 from zoo.files import read_json, replacing, write_json
-from zoo.pages import views
 from zoo.serving import runtimes
-from zoo.training import Run, build
 from zoo.training.batch_norm_folding import folded
+from zoo.training.job import Run, build, view_of
 
 ONNX = "model.onnx"
 WEIGHTS = "model.weights.h5"
@@ -67,9 +66,9 @@ def export(run: Run, folder: Path) -> Path:
 def _export_elsewhere(run: Run, folder: Path) -> Path:
     if not find_spec("tensorflow"):
         raise ZooError("Export needs TensorFlow: run the same command where it is installed, nothing is trained again.")
-    call = "import sys; from pathlib import Path; from zoo.export import Run, export; "
+    call = "import sys; from pathlib import Path; from zoo.export import export; from zoo.training import Run; "
     call += "export(Run.read(Path(sys.argv[1])), Path(sys.argv[2]))"
-    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parent.parent)}
+    environment = {**os.environ, "KERAS_BACKEND": "tensorflow", "PYTHONPATH": str(Path(__file__).parents[2])}
     command = [sys.executable, "-c", call, str(run.folder.resolve()), str(folder.resolve())]
     done = subprocess.run(command, env=environment, capture_output=True, text=True)
     if done.returncode:
@@ -138,7 +137,7 @@ def facts(run: Run, model: "keras.Model") -> dict:
 def preprocessor(architecture: str, dataset: str) -> dict:
     """Return what turns a picture into the model's input and its output into labels."""
     spec = data.get(dataset)
-    view = views.view_of(architecture, spec)
+    view = view_of(architecture, spec)
     return {
         "contract": spec.contract and spec.contract.to_dict(),
         "labels": list(spec.labels),

@@ -18,6 +18,7 @@ import numpy as np
 from zoo import ink
 from zoo.errors import DataError
 from zoo.ingest.labelled_folders import Pictures
+from zoo.ink.decoding import pixels
 
 FITS = ("ink", "resize")
 AGREED = 0.8  # share of the pictures whose border says the same of the paper, for all to be read so
@@ -199,7 +200,7 @@ def _resized(pictures: Pictures, contract: ink.Contract, light: bool | None) -> 
 
 def _framed(picture: np.ndarray, light: bool) -> np.ndarray:
     """Return a picture with a margin of its paper, so that even a tight cut shows `ink` which side is paper."""
-    picture, grey = ink.pixels(picture)[..., :3], _grey(ink.pixels(picture))
+    picture, grey = pixels(picture)[..., :3], _grey(pixels(picture))
     level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     paper = grey > level if light else grey <= level
     seen = paper & _border(grey)

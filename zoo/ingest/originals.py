@@ -1,7 +1,7 @@
 """The datasets as their authors hand them out -> splits of ours, whatever form and state a download is in.
 
-`zoo.ingest.file_formats` reads the files. Header rows, copies with light paper, copies with rows and columns exchanged, and labels
-counted from one are recognised and put right; what was done is said in words, for the dataset's card.
+`zoo.ingest.file_formats` reads the files. Header rows, copies with light paper, copies with rows and columns exchanged,
+and labels counted from one are recognized and corrected; the dataset's card reports what was done.
 """
 
 from collections.abc import Mapping

@@ -45,7 +45,7 @@ def prepare(source: Source, name: str, contract: ink.Contract, fit: str = "ink")
     check_name(name)
     _check_classes(source)
     images, contract, notes = normalise.fit(source.splits, contract, fit)
-    train, held_out = _training_rows(source, images)
+    train, validation = _training_rows(source, images)
     splits = {"train": train}
     if "test" in source.splits:
         test = source.splits["test"]
@@ -61,7 +61,7 @@ def prepare(source: Source, name: str, contract: ink.Contract, fit: str = "ink")
         source=f"https://huggingface.co/datasets/{source.repo}" if source.repo else "its owner's own pictures",
         repo=source.repo,
         group="writer" if source.group else None,
-        validation=held_out,
+        validation=validation,
         contract=contract,
         augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.06),  # mild: the script is not known
         batch_size=16 if count < 5_000 else 64 if count < 20_000 else 128,
@@ -135,8 +135,8 @@ def _training_rows(source: Source, images: dict[str, np.ndarray]) -> tuple[data.
     if "validation" in source.splits:
         parts = [(images[s], source.splits[s].labels, codes.get(s)) for s in ("train", "validation")]
     else:
-        held_out = held_out.validation(train.labels, codes.get("train"))
-        if lacks := held_out.missing(train.labels, held_out):
+        validates = held_out.validation(train.labels, codes.get("train"))
+        if lacks := held_out.missing(train.labels, validates):
             number, side = lacks
             where = "the writers who validate" if side == "held out" else "the writers who are left to train on"
             raise DataError(
@@ -145,7 +145,7 @@ def _training_rows(source: Source, images: dict[str, np.ndarray]) -> tuple[data.
             )
         parts = [
             (images["train"][rows], train.labels[rows], None if not codes else codes["train"][rows])
-            for rows in (~held_out, held_out)
+            for rows in (~validates, validates)
         ]
     ordered = []
     for pictures, labels, groups in parts:

@@ -1,8 +1,8 @@
 """What runs a network's file: ONNX Runtime, OpenVINO or LiteRT, each behind the same call.
 
-`zoo.serving.predictor` serves on ONNX Runtime; OpenVINO is its option for large batches; LiteRT runs what `scripts/export.py`
-writes for a phone, so that its accuracy is measured on the file itself. None of them imports Keras or TensorFlow; the
-two that need not be installed are imported when they are asked for.
+`zoo.serving.predictor` serves on ONNX Runtime; OpenVINO is its option for large batches; LiteRT runs what
+`scripts/export.py` writes for a phone, so that its accuracy is measured on the file itself. None of them imports Keras
+or TensorFlow; the two that need not be installed are imported when they are asked for.
 """
 
 import importlib

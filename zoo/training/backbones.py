@@ -1,33 +1,29 @@
 """Pretrained backbones: where their weights come from, and which of their layers learn.
 
 An architecture has a backbone if it registers the Keras application that it is, and gives that layer the name
-`backbones.LAYER`.
+`registry.BACKBONE`.
 """
 
 import hashlib
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo.backend import keras
 from zoo.errors import ZooError
+from zoo.registry import BACKBONE, Architecture
 
-if TYPE_CHECKING:
-    from zoo.registry import Architecture
-
-LAYER = "backbone"  # the layer's name in every model that has one
 FOLDER = "ZOO_WEIGHTS"  # names a folder with `<architecture>_imagenet_no_top.weights.h5`, for where nothing downloads
 
 
 def of(model: "keras.Model") -> "keras.Model":
     """Return a model's backbone; ZooError if it has none."""
-    found = next((layer for layer in model.layers if layer.name == LAYER), None)
+    found = next((layer for layer in model.layers if layer.name == BACKBONE), None)
     if found is None:
-        raise ZooError(f"{model.name} has no layer named {LAYER!r}, so there is no backbone to fine-tune.")
+        raise ZooError(f"{model.name} has no layer named {BACKBONE!r}, so there is no backbone to fine-tune.")
     return found
 
 
-def load(model: "keras.Model", architecture: "Architecture", source: str) -> dict[str, str]:
+def load(model: "keras.Model", architecture: Architecture, source: str) -> dict[str, str]:
     """Put pretrained weights into a model's backbone.
 
     Args:
@@ -57,7 +53,7 @@ def load(model: "keras.Model", architecture: "Architecture", source: str) -> dic
     return {"source": path.name, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
 
 
-def _download(backbone: "keras.Model", architecture: "Architecture") -> dict[str, str]:
+def _download(backbone: "keras.Model", architecture: Architecture) -> dict[str, str]:
     build = getattr(keras.applications, str(architecture.backbone))
     try:
         pretrained = build(input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet")

@@ -15,7 +15,7 @@ from zoo import data, registry
 from zoo.backend import keras
 from zoo.files import replacing
 from zoo.pages.keypoints import Keypoints
-from zoo.pages.views import view_of
+from zoo.training.job import view_of
 
 log = logging.getLogger(__name__)
 

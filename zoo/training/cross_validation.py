@@ -27,9 +27,9 @@ def jobs(job: training.Job, count: int) -> list[training.Job]:
         raise DataError(f"{spec.name} has one page a class, which cannot be divided into folds.")
     parts = held_out.folds(source.labels, source.groups, count)
     for number in range(count):
-        held_out = parts == number
-        rest, groups = source.labels[~held_out], None if source.groups is None else source.groups[~held_out]
-        lacks = held_out.missing(source.labels, held_out) or held_out.missing(rest, held_out.validation(rest, groups))
+        tested = parts == number
+        rest, groups = source.labels[~tested], None if source.groups is None else source.groups[~tested]
+        lacks = held_out.missing(source.labels, tested) or held_out.missing(rest, held_out.validation(rest, groups))
         if lacks:
             raise DataError(
                 f"The class {spec.labels[lacks[0]]!r} has too few samples for {count} folds: in fold {number + 1} "

@@ -9,29 +9,15 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from zoo import registry
+from zoo import data
 from zoo.backend import keras
 from zoo.files import replacing
-
-if TYPE_CHECKING:
-    from zoo.training import Job, Run
+from zoo.training.job import Job, Run
 
 log = logging.getLogger(__name__)
 
 BATCH = 256  # images of a call
-
-
-def build(members: Sequence[str], name: str, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
-    """Return a network of fresh members side by side, its output the mean of theirs."""
-    inputs = keras.Input(input_shape, dtype="uint8")
-    answers = []
-    for number, member in enumerate(members):
-        network = registry.create_model(member, input_shape, num_classes)
-        network.name = f"{member}_{number}"
-        answers.append(network(inputs))
-    return keras.Model(inputs, keras.layers.Average(dtype="float32")(answers), name=name)
 
 
 def seats(members: Sequence[str], seed: int) -> list[tuple[str, int]]:
@@ -45,9 +31,9 @@ def seats(members: Sequence[str], seed: int) -> list[tuple[str, int]]:
 
 
 def run(
-    job: "Job",
+    job: Job,
     network: "keras.Model",
-    members: "Callable[[], list[Run]]",
+    members: Callable[[], list[Run]],
     folder: Path,
     progress: Callable[[float], None],
 ) -> dict:
@@ -60,8 +46,6 @@ def run(
         folder: of the run; `model.weights.h5` is written there.
         progress: told the share that is done.
     """
-    from zoo import data  # here, for architectures import this module, and listing them reads no images
-
     started = time.perf_counter()
     runs = members()
     places = [layer for layer in network.layers if isinstance(layer, keras.Model)]

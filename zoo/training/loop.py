@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,9 +16,7 @@ from zoo.errors import ZooError
 from zoo.files import replacing
 from zoo.recipes import Augmentation, Plateau, Recipe
 from zoo.training import backbones, samples, transfer
-
-if TYPE_CHECKING:
-    from zoo import training
+from zoo.training.job import Job
 
 log = logging.getLogger("zoo.training")  # one training, one name in its log
 
@@ -59,7 +56,7 @@ class Loop:
 
     def __init__(
         self,
-        job: "training.Job",
+        job: Job,
         build: "Callable[[], keras.Model]",
         folder: Path,
         seen: "samples.Glyphs | samples.Pages",

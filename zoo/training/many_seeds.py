@@ -7,22 +7,20 @@ would draw by itself, and goes through the same steps: its run is an ordinary on
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo import registry, training
+from zoo import registry
 from zoo.backend import keras, over_seeds
 from zoo.errors import ZooError
 from zoo.files import write_json
 from zoo.training import samples
+from zoo.training.job import Job, Run, build, read_run
 from zoo.training.loop import Loop
-
-if TYPE_CHECKING:
-    from zoo.training import Job, Run
+from zoo.training.run import conclude
 
 
-def train(jobs: "Sequence[Job]", runs: Path, progress: Callable[[float], None] = lambda share: None) -> "list[Run]":
+def train(jobs: Sequence[Job], runs: Path, progress: Callable[[float], None] = lambda share: None) -> list[Run]:
     """Train jobs that differ in nothing but their seeds, or go on where they were stopped; finished ones are only read.
 
     Args:
@@ -38,7 +36,7 @@ def train(jobs: "Sequence[Job]", runs: Path, progress: Callable[[float], None] =
         DataError: the dataset is missing or broken.
     """
     check(jobs)
-    waiting = [job for job in jobs if training.read_run(job, runs) is None]
+    waiting = [job for job in jobs if read_run(job, runs) is None]
     loops = [_loop(job, runs) for job in waiting]
     program = _program(loops[0]) if loops else None
     while loops:
@@ -49,11 +47,11 @@ def train(jobs: "Sequence[Job]", runs: Path, progress: Callable[[float], None] =
         _epoch(behind, program)
         progress((least + 1) / behind[0].recipe.epochs)
     for job, loop in zip(waiting, loops, strict=True):
-        training.conclude(job, runs, loop.end())
-    return [training.Run.read(job.folder(runs)) for job in jobs]
+        conclude(job, runs, loop.end())
+    return [Run.read(job.folder(runs)) for job in jobs]
 
 
-def check(jobs: "Sequence[Job]") -> None:
+def check(jobs: Sequence[Job]) -> None:
     """Raise ZooError where jobs cannot be trained side by side, before anything is computed."""
     if keras.backend.backend() != "jax":
         raise ZooError(f"Seeds side by side need KERAS_BACKEND=jax, not {keras.backend.backend()}.")
@@ -76,11 +74,9 @@ def check(jobs: "Sequence[Job]") -> None:
         )
 
 
-def _loop(job: "Job", runs: Path) -> Loop:
+def _loop(job: Job, runs: Path) -> Loop:
     folder = job.folder(runs)
-    loop = Loop(
-        job, lambda: training.build(job), folder, samples.of(job.dataset, job.recipe), progress=lambda share: None
-    )
+    loop = Loop(job, lambda: build(job), folder, samples.of(job.dataset, job.recipe), progress=lambda share: None)
     write_json(folder / "config.json", job.to_dict())
     return loop
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from zoo import data
-from zoo.pages import views
+from zoo.pages.patches import Patches
 from zoo.recipes import Augmentation, Recipe
 from zoo.training.augmentation import augment
 
@@ -47,7 +47,7 @@ class Glyphs:
 class Pages:
     """Pages seen in patches: an epoch is so many of them, drawn at random from the training strips."""
 
-    def __init__(self, train: data.Split, view: views.Patches, recipe: Recipe, targets: np.ndarray):
+    def __init__(self, train: data.Split, view: Patches, recipe: Recipe, targets: np.ndarray):
         self.train, self.view, self.recipe, self.targets = train, view, recipe, targets
         self.strips = view.training_strips(train.images)
 

@@ -34,7 +34,7 @@ from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OWN_CODE = (ROOT / "zoo", ROOT / "leaderboard")
 LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); from leaderboard.submissions import inside; inside.main()"
 MEASURING = Resources()
