@@ -18,7 +18,7 @@ from rich.table import Table
 
 import zoo
 from zoo import data, ink
-from zoo.renderings import RENDERINGS
+from zoo.ink.renderings import RENDERINGS
 
 MOST_LOST = 0.01  # of accuracy
 

@@ -16,7 +16,7 @@ from strokes import DOT, FOUR, SEVEN, THREE
 
 import zoo
 from zoo import data, ink
-from zoo.renderings import RENDERINGS
+from zoo.ink.renderings import RENDERINGS
 
 register_heif_opener()  # to write such files
 CONTRACTS = {"mnist": ink.MNIST, "ahdd": ink.AHDD, "ahcd": ink.AHCD, "optdigits": ink.OPTDIGITS}

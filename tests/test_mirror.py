@@ -204,7 +204,7 @@ def test_a_mirror_is_pushed_and_read_back_by_its_id(hub, monkeypatch, run_script
     ]  # fmt: skip
 
     code = (
-        "import datasets; from zoo import data\nfrom zoo.data import loading\n"
+        "import datasets; from zoo import data; from zoo.data import loading\n"
         "by_id = datasets.load_dataset('me/optdigits', split='test')\n"
         "print(by_id.features['label'].names, by_id[0]['image'].size, len(by_id))\n"
         "loaded = loading._load_source('optdigits', 'test', 'me/optdigits')\n"
