@@ -18,7 +18,7 @@ from pathlib import Path
 
 import cli
 import datasets
-from bars import Bars
+from progress import Bars
 
 from leaderboard import recording
 from zoo import backend, data, ink, registry, training
@@ -177,7 +177,7 @@ def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace
     )
     print(f"It is in {there}. Try it:")
     print(f"  ZOO_MODELS={models} python spaces_app.py")
-    print(f"  ZOO_MODELS={models} python scripts/evaluate.py {result.model}")
+    print(f"  ZOO_MODELS={models} python scripts/measure.py {result.model}")
     print(f"  python scripts/push_all.py --models {models} --records {models}/records --only {result.model}")
 
 

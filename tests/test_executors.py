@@ -14,6 +14,8 @@ from conftest import ROOT
 from hub_server import Account
 
 import zoo
+from leaderboard import results
+from scripts.bench import executors_simulated as simulation
 from zoo import executors
 from zoo.executors.tasks import Problem, Queue, Task
 
@@ -109,13 +111,8 @@ def test_a_killed_worker_loses_only_what_it_was_at(tmp_path, on_ray):
     assert (ended.problem, outcomes["victim"].value) == (None, 1)
 
 
-def test_the_longest_first_keeps_a_hundred_workers_busy(monkeypatch):
+def test_the_longest_first_keeps_a_hundred_workers_busy():
     """A thousand jobs on recorded durations, ten workers lost: above nine tenths of the time is in jobs."""
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import simulate_executors as simulation
-
-    from leaderboard import results
-
     jobs = simulation.draw(simulation.durations(results.RECORDS), 1000, seed=0)
     account = simulation.simulate(jobs, 100, lost=10)
     assert account.utilisation > 0.9

@@ -11,6 +11,7 @@ import pytest
 from conftest import ROOT
 
 import zoo
+from leaderboard.jobs import task_of, waves
 from zoo import data, registry, training
 from zoo.backend import batches, fused_batch_normalization, keras
 from zoo.export import export, export_onnx
@@ -213,16 +214,11 @@ def test_what_cannot_be_trained_side_by_side_is_said():
             many_seeds.check([job])
 
 
-def test_votes_wait_for_their_members_and_students_for_their_teachers(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import train_all
-
-    from leaderboard.jobs import task_of
-
+def test_votes_wait_for_their_members_and_students_for_their_teachers(tmp_path):
     student = replace(RECIPE, name="taught", distillation=Distillation("vote", share=0.5))
     jobs = [training.Job("lenet5", "optdigits", student, 0)]
     jobs += [training.plan(network, "optdigits") for network in ("vote", "lenet5", "resco_mini")]
-    waves = train_all.in_waves([task_of(job, tmp_path) for job in jobs], jobs)
-    assert [[task.name.split(".")[0] for task in wave] for wave in waves] == [
+    found = waves([task_of(job, tmp_path) for job in jobs], jobs)
+    assert [[task.name.split(".")[0] for task in wave] for wave in found] == [
         ["lenet5", "resco_mini"], ["vote"], ["lenet5"]
     ]  # fmt: skip

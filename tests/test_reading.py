@@ -109,7 +109,7 @@ def test_a_phone_photo_is_decoded_small():
     started = time.process_time()
     small = decoding.pixels(io.BytesIO(file))
     assert max(small.shape) == decoding.SIDE
-    assert time.process_time() - started < 5  # seconds of the processor; scripts/bench_space.py holds it to 0.3
+    assert time.process_time() - started < 5  # seconds of the processor; scripts/bench/space.py holds it to 0.3
 
 
 def test_occlusion_finds_the_ink_that_matters():

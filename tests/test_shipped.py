@@ -52,7 +52,7 @@ OF_PAGES = [model for model in zoo.list_models() if RECORDS[model].dataset == "p
 @real_data
 @pytest.mark.parametrize("model", OF_PAGES)
 def test_every_tenth_page_is_read_as_recorded(model):
-    """A page takes 70 patches and a second: all of them are measured by `scripts/evaluate.py --check`."""
+    """A page takes 70 patches and a second: all of them are measured by `scripts/measure.py --check`."""
     rows = slice(None, None, 10)
     pages = data.load("pages70", "test").images[rows]
     read = zoo.load_predictor(model)(pages).argmax(axis=1)

@@ -169,7 +169,7 @@ def test_the_table_shows_what_is_asked_for(frame):
 def test_every_model_has_a_page(frame, name):
     page = model_page.page(name, frame[1], frame[0])
     said = {
-        "lenet5.mnist": "python scripts/evaluate.py lenet5.mnist --check",
+        "lenet5.mnist": "python scripts/measure.py lenet5.mnist --check",
         "old.ahdd": "Stale: measured on another version of ahdd",
         "half.mnist": "This record is broken. half.mnist.json is not a record",
         "two-layer ensemble.mnist": "99.91% are claimed by arXiv",

@@ -106,7 +106,7 @@ def _use(result: Result) -> str:
         return _sent(result)
     load = f'from zoo import load_model, load_predictor\n\nmodel = load_model("{result.model}")  # Keras\n'
     load += f'predictor = load_predictor("{result.model}")  # ONNX Runtime'
-    again = f"python scripts/evaluate.py {result.model} --check"
+    again = f"python scripts/measure.py {result.model} --check"
     return (
         f'<div class="pair"><section><h3>Load it</h3><pre>{esc(load)}</pre></section>'
         f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
@@ -243,8 +243,8 @@ def _provenance(result: Result) -> str:
                            f"{environment.get('commit')}") if environment.get("processor") else "elsewhere"),
         ("Versions", esc(versions) or "–"),
         ("Speed", f"{esc(speed['hardware'])}; {speed['images']} single images and {speed['batches']} batches, load "
-                  f"{speed['load']}, {_when(speed['date'])}; again: <code>python scripts/measure_speed.py</code>"
-                  if speed else "not measured yet: <code>python scripts/measure_speed.py</code>"),
+                  f"{speed['load']}, {_when(speed['date'])}; again: <code>python -m scripts.chores.measure_speed</code>"
+                  if speed else "not measured yet: <code>python -m scripts.chores.measure_speed</code>"),
         ("Licence", esc(result.licence)),
     ]  # fmt: skip
     seeds = grid(

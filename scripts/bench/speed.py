@@ -1,7 +1,7 @@
 """Measure what docs/speed.md claims, and print it beside Keras `predict` measured in the same run.
 
-    python scripts/bench.py                     every row
-    python scripts/bench.py --model lenet5.ahdd  with another model
+    python -m scripts.bench.speed                     every row
+    python -m scripts.bench.speed --model lenet5.ahdd  with another model
 
 Times are medians; every fresh process starts Python too. Exit status 1 if a bar is missed.
 """
@@ -19,13 +19,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-import cli
 import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
 
 import zoo
+from scripts import cli
 from zoo import data
 from zoo.data import loading
 from zoo.environment import processor

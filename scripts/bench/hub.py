@@ -1,7 +1,7 @@
 """Measure what the Hub costs, against a server on loopback: nothing is sent anywhere else.
 
-    python scripts/bench_hub.py                          every shipped model
-    python scripts/bench_hub.py --models runs/… --records …
+    python -m scripts.bench.hub                          every shipped model
+    python -m scripts.bench.hub --models runs/… --records …
 
 Loads are medians over fresh processes; pushes are of all models, once. Exit status 1 if a bar is missed.
 """
@@ -15,9 +15,10 @@ import tempfile
 import time
 from pathlib import Path
 
-import cli
 from rich.console import Console
 from rich.table import Table
+
+from scripts import cli
 
 sys.path.insert(0, str(cli.ROOT / "tests"))
 from hub_server import Account, Hub
@@ -58,7 +59,14 @@ def main() -> int:
 
 def pushes(hub: Hub, arguments: argparse.Namespace, home: Path, environment: dict) -> list[tuple]:
     """Push everything twice, each time by the script in a fresh process, cards and figures included."""
-    command = [sys.executable, cli.ROOT / "scripts" / "push_all.py", "--namespace", "me", "--staging", home / "staging"]
+    command: list[str | Path] = [
+        sys.executable,
+        cli.ROOT / "scripts" / "push_all.py",
+        "--namespace",
+        "me",
+        "--staging",
+        home / "staging",
+    ]
     command += ["--models", arguments.models, "--records", arguments.records]
     seconds = []
     for _ in range(2):

@@ -1,8 +1,8 @@
 """Compare the runtimes that can serve the shipped networks, float and int8, beside Keras `predict`, in one run.
 
-    python scripts/bench_runtimes.py                              every shipped network (needs its datasets)
-    python scripts/bench_runtimes.py --models lenet5.mnist --rounds 3
-    python scripts/bench_runtimes.py --json figures.json          the figures as a file too
+    python -m scripts.bench.runtimes                              every shipped network (needs its datasets)
+    python -m scripts.bench.runtimes --models lenet5.mnist --rounds 3
+    python -m scripts.bench.runtimes --json figures.json          the figures as a file too
 
 Runtimes take turns in every round, so that they share the machine's moods; the load is printed beside the figures.
 Exit status 1 if a bar is missed.
@@ -18,12 +18,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import cli
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import zoo
+from scripts import cli
 from zoo import data, hub
 from zoo.environment import processor
 from zoo.export import formats

@@ -1,7 +1,7 @@
 """Load the running Space on loopback, and the photos of a phone, and hold both to their bars.
 
-    python scripts/bench_space.py                             32 clients for 30 s, 5,000 requests, 12-megapixel photos
-    python scripts/bench_space.py --seconds 5 --requests 500
+    python -m scripts.bench.space                             32 clients for 30 s, 5,000 requests, 12-megapixel photos
+    python -m scripts.bench.space --seconds 5 --requests 500
 
 The clients run on the same machine as the Space: they share its cores. Exit status 1 if a bar is missed.
 """
@@ -24,12 +24,13 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-import cli
 import httpx
 import numpy as np
 import psutil
 from rich.console import Console
 from rich.table import Table
+
+from scripts import cli
 
 SKETCH = {"strokes": [[[320, 240], [500, 230], [680, 220], [600, 400], [530, 580], [460, 800]]], "size": 1000}  # a 7
 SLOWEST = 150  # ms, 95% of `/predict` under load

@@ -1,6 +1,6 @@
 """Measure what training seeds side by side gains over one after the other, in one run: epochs a second of both.
 
-    KERAS_BACKEND=jax python scripts/bench_seeds.py --pair lenet5.mnist --seeds 8 --epochs 2
+    KERAS_BACKEND=jax python -m scripts.bench.seeds --pair lenet5.mnist --seeds 8 --epochs 2
 
 The first epoch of either is left out: it holds the compilation.
 """
@@ -14,8 +14,7 @@ from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
 
-import cli
-
+from scripts import cli
 from zoo import registry, training
 from zoo.backend import devices
 from zoo.training import many_seeds

@@ -1,7 +1,7 @@
 """Simulate many jobs on many workers, as the executors schedule them, on durations that were recorded.
 
-    python scripts/simulate_executors.py                              1,000 jobs on 100 workers
-    python scripts/simulate_executors.py --jobs 200 --workers 16 --lost 5
+    python -m scripts.bench.executors_simulated                              1,000 jobs on 100 workers
+    python -m scripts.bench.executors_simulated --jobs 200 --workers 16 --lost 5
 
 Nothing is trained: a job takes as long as the training of one recorded seed did, drawn anew for every job. The queue is
 the executors' own. Status 1 where less than 90% of the workers' time goes into jobs that come to their end.
@@ -14,11 +14,11 @@ import random
 from dataclasses import dataclass
 from pathlib import Path
 
-import cli
 from rich.console import Console
 from rich.table import Table
 
 from leaderboard import results
+from scripts import cli
 from zoo.errors import ZooError
 from zoo.executors.tasks import Problem, Queue, Task
 

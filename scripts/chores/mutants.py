@@ -1,7 +1,7 @@
 """Mutation testing: change one place of a module after the other, and see whether a test fails each time.
 
-    python scripts/mutate.py leaderboard/statistics.py -- tests/test_statistics.py
-    python scripts/mutate.py leaderboard/submissions/{validation,archive}.py -- tests/test_submissions_hostile.py
+    python -m scripts.chores.mutants leaderboard/statistics.py -- tests/test_statistics.py
+    python -m scripts.chores.mutants leaderboard/submissions/checks/*.py -- tests/test_submissions_hostile.py
 
 Comparisons, arithmetic, conditions, numbers, `any` and `all`, `min` and `max` are exchanged for their neighbours;
 statements that raise, return, call or leave a loop are taken out. Texts stay as they are. The tests are imported and
@@ -24,7 +24,7 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 SWAPS = {
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.In: ast.NotIn, ast.NotIn: ast.In, ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.And: ast.Or, ast.Or: ast.And,

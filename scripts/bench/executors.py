@@ -1,6 +1,6 @@
 """Measure small trainings on Ray's workers of this machine against one process, in one run.
 
-    python scripts/bench_executors.py              24 jobs, 2 workers
+    python -m scripts.bench.executors              24 jobs, 2 workers
 
 A job is LeNet-5 on optdigits from its data to its scores: trained, exported and evaluated. Each side is a fresh
 process, with all that starts in it. Exit status 1 where Ray is not 1.6 times as fast.
@@ -14,9 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
-import cli
-
 from leaderboard.jobs import task_of
+from scripts import cli
 from zoo import executors, training
 from zoo.environment import processor
 
@@ -47,7 +46,7 @@ def main() -> int:
 def side_by_itself(side: str, arguments: argparse.Namespace) -> float:
     """Return the seconds that a fresh process takes for all jobs."""
     with tempfile.TemporaryDirectory() as runs:
-        command = [sys.executable, __file__, "--side", side, "--runs", runs]
+        command = [sys.executable, "-m", "scripts.bench.executors", "--side", side, "--runs", runs]
         for option in ("jobs", "workers", "epochs"):
             command += [f"--{option}", str(getattr(arguments, option))]
         started = time.perf_counter()

@@ -1,6 +1,6 @@
 """Measure the speed of every recorded model in one run on this machine, and write it into the records.
 
-    python scripts/measure_speed.py
+    python -m scripts.chores.measure_speed
 
 Leave the machine alone meanwhile: it takes seconds, and the load that it found is written down beside the figures.
 """
@@ -8,9 +8,8 @@ Leave the machine alone meanwhile: it takes seconds, and the load that it found 
 import argparse
 from pathlib import Path
 
-import cli
-
 from leaderboard import recording, results, snapshot
+from scripts import cli
 
 
 def main() -> int:

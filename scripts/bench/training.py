@@ -2,7 +2,7 @@
 
 The four are timed in turns in one run.
 
-python scripts/bench_training.py resco_mini glyphnet_10k hdr_cnn
+python -m scripts.bench.training resco_mini glyphnet_10k hdr_cnn
 """
 
 import argparse
@@ -11,10 +11,10 @@ import itertools
 import statistics
 import time
 
-import cli
 import numpy as np
 
 import zoo
+from scripts import cli
 from zoo.backend import batches, fused_batch_normalization, keras
 
 PRECISIONS = "float32", "mixed_bfloat16"

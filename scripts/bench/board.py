@@ -1,6 +1,6 @@
 """Measure the board with 10,000 made-up rows over 20 datasets: the frame, a filter and a sort, the page in a browser.
 
-    python scripts/bench_board.py
+    python -m scripts.bench.board
 
 Times are medians. Exit status 1 if a bar is missed. CHROMIUM names the browser, where it is not on the path.
 """
@@ -20,14 +20,15 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-import cli
 import numpy as np
-from bench import Row, print_table, timed
 
 from leaderboard import metrics, results, snapshot, table
 from leaderboard.tabs import table_html as page
+from scripts import cli
+from scripts.bench.speed import Row, print_table, timed
 
 NETWORKS, DATASETS, SAMPLES, SEEDS = 500, 20, 10_000, 3
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -46,7 +47,7 @@ def main() -> int:
     made, right = made_up()
     frames = [timed(lambda: table.frame(made, right.get_row)) for _ in range(5)]
     frame = table.frame(made, right.get_row)
-    asked = [max(timed(lambda query=query: page.render(frame, query)) for query in QUERIES) for _ in range(9)]
+    asked = [max(timed(partial(page.render, frame, query)) for query in QUERIES) for _ in range(9)]
     fronts = [timed(lambda: page.front(frame, "data07", "latency")) for _ in range(9)]
     with tempfile.TemporaryDirectory() as folder:
         write(made, frame, Path(folder))

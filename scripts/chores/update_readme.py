@@ -1,16 +1,15 @@
 """Write the tables of README.md, and keep the board's frame (`records/board.jsonl`), from the records.
 
-python scripts/update_readme.py           write it
-python scripts/update_readme.py --check   exit with 1 if it is out of date
+python -m scripts.chores.update_readme           write it
+python -m scripts.chores.update_readme --check   exit with 1 if it is out of date
 """
 
 import argparse
 import re
 from functools import partial
 
-import cli
-
 from leaderboard import goals, reproductions, results, snapshot, table
+from scripts import cli
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 

@@ -1,15 +1,14 @@
 """Compare every dataset's test set with its training set, and write `leaderboard/leaks/<dataset>.json`.
 
-python scripts/find_leaks.py               the glyph datasets (a minute each on two cores)
-python scripts/find_leaks.py --only ahcd
+python -m scripts.chores.find_leaks               the glyph datasets (a minute each on two cores)
+python -m scripts.chores.find_leaks --only ahcd
 """
 
 import argparse
 from pathlib import Path
 
-import cli
-
 from leaderboard import leaks
+from scripts import cli
 from zoo import data, registry
 from zoo.files import write_json
 

@@ -1,7 +1,7 @@
 """Train mnist to 99.0% test accuracy, mean over seeds, in as few seconds as we can.
 
-    python scripts/speedrun.py                  20 seeds on all 60,000 samples, each read against the test set once
-    python scripts/speedrun.py --validation     on the training samples alone, read against the validation samples
+    python -m scripts.bench.speedrun                 20 seeds on all 60,000 samples, each measured on the test set once
+    python -m scripts.bench.speedrun --validation    on the training samples alone, measured on the validation samples
 
 Everything was chosen with --validation. The clock runs from the first to the last step of a training; reading the data
 and compiling, which are done once for all seeds, are reported apart. Nothing is pretrained, and nothing of one seed's
@@ -12,10 +12,10 @@ import argparse
 import statistics
 import time
 
-import cli
 import numpy as np
 from scipy import stats
 
+from scripts import cli
 from zoo import data, environment
 from zoo.backend import batches, devices, keras
 

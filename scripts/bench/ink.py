@@ -1,8 +1,8 @@
 """Measure what reading from pictures costs: test glyphs rendered as people photograph them, through the whole path.
 
-    python scripts/bench_ink.py                      2,000 samples of every dataset that has a shipped network
-    python scripts/bench_ink.py --samples 10000      the whole test sets
-    python scripts/bench_ink.py --models ./runs/…/export
+    python -m scripts.bench.ink                      2,000 samples of every dataset that has a shipped network
+    python -m scripts.bench.ink --samples 10000      the whole test sets
+    python -m scripts.bench.ink --models ./runs/…/export
 
 Every rendering may cost at most one point of accuracy, as a mean over the networks of its dataset. Exit status 1 if one
 costs more.
@@ -11,12 +11,12 @@ costs more.
 import argparse
 import time
 
-import cli
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 import zoo
+from scripts import cli
 from zoo import data, ink
 from zoo.ink.renderings import RENDERINGS
 

@@ -1,10 +1,10 @@
 """Measure a published model on the test set of its dataset; say whether its row on the board still holds.
 
-python scripts/evaluate.py lenet5.mnist           print its scores
-python scripts/evaluate.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
-python scripts/evaluate.py ./runs/…/export        a folder that is not shipped
-python scripts/evaluate.py mobilenet_v2.pages70 --csv result.csv   what it said of every file
-python scripts/evaluate.py ./model --stream       part by part: for a test set that does not fit into memory
+python scripts/measure.py lenet5.mnist           print its scores
+python scripts/measure.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
+python scripts/measure.py ./runs/…/export        a folder that is not shipped
+python scripts/measure.py mobilenet_v2.pages70 --csv result.csv   what it said of every file
+python scripts/measure.py ./model --stream       part by part: for a test set that does not fit into memory
 """
 
 import argparse

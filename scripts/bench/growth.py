@@ -1,8 +1,8 @@
 """Measure how cost grows: records, models, architectures, samples and submissions, each in a fresh process.
 
-    python scripts/bench_growth.py                  all of it, some minutes
-    python scripts/bench_growth.py --only records   one part
-    python scripts/bench_growth.py --small          the first two sizes of each
+    python -m scripts.bench.growth                  all of it, some minutes
+    python -m scripts.bench.growth --only records   one part
+    python -m scripts.bench.growth --small          the first two sizes of each
 
 Everything is made up in a temporary folder; seconds are the processor's. Exit status 1 if a bar is missed: importing
 and listing under 0.3 s, samples read at constant memory, a step of a worker that does not grow with the queue.
@@ -20,11 +20,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-import cli
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from scripts import cli
 from zoo.environment import processor
 from zoo.files import write_json
 
@@ -65,7 +65,7 @@ def measured(name: str, size: int) -> dict[str, float]:
     """Make a size of a part in a temporary folder and measure it in a fresh process: what took how long, and MB."""
     with tempfile.TemporaryDirectory() as folder:
         PARTS[name][0](size, Path(folder))
-        command = [sys.executable, __file__, "--part", name, str(size), folder]
+        command = [sys.executable, "-m", "scripts.bench.growth", "--part", name, str(size), folder]
         done = subprocess.run(command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(cli.ROOT)})
     if done.returncode:
         raise RuntimeError(f"{name} of {size} failed: {done.stderr.strip()[-2000:]}")
