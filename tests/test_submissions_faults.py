@@ -21,7 +21,7 @@ from test_submissions import QUICK, TOKEN, finish_all, send
 from leaderboard.submissions import checks, intake
 from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
-from leaderboard.submissions.sandbox import Box, Resources, Unfit, inputs
+from leaderboard.submissions.sandbox import Box, Resources, Unfit, inputs, protocol
 from leaderboard.submissions.store import HubStore, LocalStore
 from leaderboard.submissions.worker import job_of
 from zoo.errors import ZooError
@@ -237,9 +237,10 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
     monkeypatch.undo()
     images = inputs.prepare("optdigits", tmp_path)
     for data in odd[:2]:  # those that pass are the sandbox's to bear
-        with Box("onnx", Resources(wall=120.0), (tmp_path,)) as box:
+        with Box("onnx", Resources(wall=120.0)) as box:
             with contextlib.suppress(Unfit):
-                assert box.run(job_of("onnx", "optdigits", images), data).answers.shape == (images.count, 10)
+                answers = protocol.measure(box, job_of("onnx", "optdigits"), data, images).answers
+                assert answers.shape == (images.count, 10)
             folder = box.folder
         assert not folder.exists()
     assert [path.suffix for path in tmp_path.iterdir()] == [".u8"]

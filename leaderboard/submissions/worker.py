@@ -31,6 +31,7 @@ from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
 
+TRAINING_SAMPLES = "training"  # a folder of the cache
 LEASE = 120.0  # seconds that a silent worker keeps a submission
 Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], dict]
 
@@ -207,8 +208,10 @@ class Worker:
         return self._new_box(kind, sandbox.TRAINING if training else sandbox.MEASURING)
 
     def _new_box(self, kind: str, resources: sandbox.Resources) -> Box:
-        self.cache.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
-        return Box(kind, resources, (self.cache.resolve(),))
+        """Start a sandbox; only one that trains reads anything of a dataset, and of that the training samples alone."""
+        samples = self.cache / TRAINING_SAMPLES
+        samples.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
+        return Box(kind, resources, (samples.resolve(),) if kind == "json" else ())
 
     def _warm_up(self) -> None:
         if self.keep_warm and not (self._warm and self._warm.alive):
@@ -222,14 +225,14 @@ def measured(
 ) -> dict:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
     from leaderboard.submissions import scoring
-    from leaderboard.submissions.sandbox import inputs
+    from leaderboard.submissions.sandbox import inputs, protocol
 
     trained = submission.track == ARCHITECTURE
     seeds = range(worker.seeds) if trained else range(1)
     content = worker.store.content(submission)
     tell("reading the data", 0.0)
     images = inputs.prepare(dataset, worker.cache)
-    repo = inputs.training_repo(dataset, worker.cache) if trained else None
+    repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
     found = []
 
     def share_of(stage: str, number: int, share: float) -> None:
@@ -237,9 +240,10 @@ def measured(
 
     for number, seed in enumerate(seeds):
         stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
-        job = job_of(submission.kind, dataset, images, seed, worker.epochs, repo)
+        job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
         with worker.box(submission.kind) as box:
-            outcome = box.run(job, content, partial(share_of, stage, number), cancelled, worker.need_isolation)
+            tell_share = partial(share_of, stage, number)
+            outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
         found.append(scoring.score(seed, outcome, images))
     tell(f"scoring on {dataset}", 1.0)
     result, predictions = scoring.row(submission, dataset, found, images)
@@ -258,27 +262,20 @@ def measured(
     }
 
 
-def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> dict:
-    """Return a job for `sandbox.Box.run`."""
-    spec = data.get(dataset)
-    return {
+def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> dict:
+    """Return a job for `protocol.measure`; only a job that trains names the dataset."""
+    job = {
         "kind": kind,
-        "dataset": dataset,
-        "shape": list(spec.image_shape or ()),
-        "classes": len(spec.labels),
-        "inputs": str(images.path),
-        "count": images.count,
-        "seed": seed,
-        "epochs": epochs,
-        "datasets": None if repo is None else str(repo),
+        "classes": len(data.get(dataset).labels),
         "share": 0.9 if kind == "json" else 0.3,  # of the progress, that comes before the first answer
     }
+    return job if repo is None else {**job, "dataset": dataset, "seed": seed, "epochs": epochs, "datasets": str(repo)}
 
 
 def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
     """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
     from leaderboard.submissions import scoring
-    from leaderboard.submissions.sandbox import inputs
+    from leaderboard.submissions.sandbox import inputs, protocol
 
     found = submission.results.get(dataset)
     if found is None:
@@ -287,7 +284,7 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
     images = inputs.prepare(dataset, worker.cache)
     model = worker.store.result(found["folder"], f"{dataset}.onnx")
     with worker.box("onnx") as box:
-        outcome = box.run(job_of("onnx", dataset, images), model, need_isolation=worker.need_isolation)
+        outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
     now = scoring.score(recorded.shipped_seed, outcome, images)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "predictions.npz"

@@ -36,7 +36,7 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[3]
 OWN_CODE = (ROOT / "zoo", ROOT / "leaderboard")
-LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); from leaderboard.submissions import inside; inside.main()"
+LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); import leaderboard.submissions.sandbox.child as c; c.main()"
 MEASURING = Resources()
 TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
@@ -62,7 +62,7 @@ class Cancelled(Exception):
 class Outcome:
     """What came back of a measurement.
 
-    answers: float32 (count, classes), probabilities of every input.
+    answers: float32 (asked, classes), probabilities, in the order in which images were asked.
     model: the ONNX file that gave them.
     multiply_adds: of one image.
     parameters: as Keras counts them, or as the ONNX file holds them.
@@ -144,6 +144,7 @@ class Box:
         self,
         job: dict,
         content: bytes,
+        images: np.ndarray,
         progress: Callable[[float], None] = lambda share: None,
         cancelled: Callable[[], bool] = lambda: False,
         need_isolation: bool = True,
@@ -153,6 +154,7 @@ class Box:
         Args:
             job: see `job_of`.
             content: the submission's clean content.
+            images: uint8 (asked, H, W, 1), in the order in which they are asked; `job["sizes"]` parts them into calls.
             progress: told which share is done, 0 to 1.
             cancelled: asked over and over whether to stop.
             need_isolation: refuse to go on where the kernel does not keep the network away.
@@ -164,7 +166,8 @@ class Box:
         """
         deadline = time.monotonic() + self.resources.wall
         (self.folder / "model.sent").write_bytes(content)
-        (self.folder / "job.json").write_text(json.dumps(job))
+        images.tofile(self.folder / child.IMAGES)
+        (self.folder / "job.json").write_text(json.dumps({**job, "shape": images.shape[1:]}))
         isolation = self.isolation(cancelled)
         if need_isolation:
             check_isolation(isolation)
@@ -177,7 +180,7 @@ class Box:
             return False
 
         self._watch(deadline, cancelled, done)
-        return self._outcome(job, isolation)
+        return self._outcome(job, len(images), content, isolation)
 
     def _watch(self, deadline: float, cancelled: Callable[[], bool], done: Callable[[], bool]) -> None:
         """Wait until the process ends or `done` says so; Unfit if it uses more than it may."""
@@ -254,18 +257,20 @@ class Box:
             return 0.0
         return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
 
-    def _outcome(self, job: dict, isolation: dict[str, str]) -> Outcome:
+    def _outcome(self, job: dict, asked: int, content: bytes, isolation: dict[str, str]) -> Outcome:
+        """Return what the child left, checked: answers to all that was asked, and the model that gave them."""
         found = self._json(child.OUTCOME)
         if "reason" in found:
             raise Unfit(" ".join(str(found["reason"])[:500].split()))
-        count, classes = job["count"], job["classes"]
+        classes = job["classes"]
         try:
-            data, model = self._take(child.ANSWERS, count * classes * 4), self._take(child.MODEL, LARGEST_MODEL)
+            data = self._take(child.ANSWERS, asked * classes * 4)
+            model = content if job["kind"] == "onnx" else self._take(child.MODEL, LARGEST_MODEL)
         except OSError:
             raise Unfit("It left no answers.") from None
-        if len(data) != count * classes * 4:
+        if len(data) != asked * classes * 4:
             raise Unfit("It did not answer every image.")
-        answers = np.frombuffer(data, np.float32).reshape(count, classes)
+        answers = np.frombuffer(data, np.float32).reshape(asked, classes)
         check_probabilities(answers)
         try:
             report = onnx_graph.read(model)

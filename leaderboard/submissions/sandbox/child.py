@@ -2,9 +2,10 @@
 
 A job and its answer are files in the folder that is this process' own:
 
-    job.json, model.<kind>   what to do, on what
+    job.json, model.<kind>   what to do
+    images.u8                on which images, uint8 (asked, H, W, 1): in a secret order, without labels
     progress                 a number from 0 to 1, as it goes on
-    model.onnx, answers.f32  what was measured, and what it said of every input: float32 (count, classes)
+    model.onnx, answers.f32  what was measured, and its answers: float32 (asked, classes)
     outcome.json             facts of the measurement, or the reason why there is none; written last
 """
 
@@ -14,13 +15,15 @@ import json
 import os
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from leaderboard.submissions.sandbox import confinement
 
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
+IMAGES = "images.u8"
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
-BATCH = 256  # images a call of the runtime, as models are served
+CALLS = 64  # of the runtime, that one thread makes in one go
 COMPARED = 64  # images that this is checked on
 
 
@@ -100,7 +103,7 @@ def _converted(job: dict, folder: Path) -> dict:
     (folder / "model.sent").rename(archive)
     model = keras.saving.load_model(archive, compile=False, safe_mode=True)
     export_onnx(model, folder / MODEL)
-    images = _inputs(job)[:COMPARED]
+    images = _images(job, folder)[:COMPARED]
     session = _session(folder / MODEL)
     ours, theirs = session.run(None, {session.get_inputs()[0].name: images})[0], np.asarray(model(images))
     if not np.allclose(ours, theirs, atol=AGREEMENT):
@@ -152,38 +155,46 @@ def _multiply_adds(path: Path) -> int:
 
 
 def _session(path: Path):
+    """Return the network, run by one thread for each call."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # errors
-    # Waiting threads sleep, as where models are served: on a busy machine they would take the cores from each other.
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.intra_op_num_threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 0
+    options.intra_op_num_threads = 1
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _inputs(job: dict):
-    """Return the images as uint8 (count, height, width, channels), not read until they are used."""
+def _images(job: dict, folder: Path):
+    """Return the images as uint8 (asked, height, width, channels), not read until they are used."""
     import numpy as np
 
-    return np.memmap(job["inputs"], np.uint8, "r", shape=(job["count"], *job["shape"]))
+    return np.memmap(folder / IMAGES, np.uint8, "r").reshape(-1, *job["shape"])
 
 
 def _answer(job: dict, folder: Path) -> None:
-    """Write what the model says of every input."""
+    """Ask the model as `job["sizes"]` says, on all cores, and write its answers."""
     import numpy as np
 
-    session, images = _session(folder / MODEL), _inputs(job)
+    session, images = _session(folder / MODEL), _images(job, folder)
     feed = session.get_inputs()[0].name
-    with (folder / ANSWERS).open("wb") as file:
-        for start in range(0, len(images), BATCH):
-            batch = np.ascontiguousarray(images[start : start + BATCH])
-            answers = session.run(None, {feed: batch})[0]
-            if answers.dtype != np.float32 or answers.shape != (len(batch), job["classes"]):
-                raise Unfit(f"It answers {len(batch)} images with {answers.dtype} {answers.shape}.")
-            file.write(np.ascontiguousarray(answers).tobytes())
-            if not start // BATCH % 20:
-                _tell(folder, job["share"] + (1 - job["share"]) * start / len(images))
+    ends = np.cumsum(job["sizes"])
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def answers(first: int) -> bytes:
+        """Return the answers to a few calls, from the call with this number on."""
+        found = []
+        for size, end in zip(job["sizes"][first : first + CALLS], ends[first : first + CALLS], strict=True):
+            said = session.run(None, {feed: np.ascontiguousarray(images[end - size : end])})[0]
+            if said.dtype != np.float32 or said.shape != (size, job["classes"]):
+                raise Unfit(f"It answers {size} images with {said.dtype} {said.shape}.")
+            found.append(said.tobytes())
+        return b"".join(found)
+
+    with (folder / ANSWERS).open("wb") as file, ThreadPoolExecutor(threads) as pool:
+        for number, found in enumerate(pool.map(answers, range(0, len(ends), CALLS))):
+            file.write(found)
+            if not number % 20:
+                _tell(folder, job["share"] + (1 - job["share"]) * number * CALLS / len(ends))
 
 
 _RUNTIME = ("numpy", "onnxruntime", "leaderboard.metrics.multiply_adds")

@@ -29,6 +29,11 @@ class Inputs:
     test: data.Split
     validation: data.Split
 
+    @property
+    def images(self) -> np.ndarray:
+        """All images, uint8 (count, H, W, 1), read from the disk when they are used."""
+        return np.memmap(self.path, np.uint8, "r", shape=(self.count, *self.test.images.shape[1:]))
+
     def parts(self, answers: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
         """Part float32 (count, classes) into answers on the test set, under every corruption, and on validation."""
         size = len(self.test)
