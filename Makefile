@@ -1,7 +1,7 @@
 # The only commands that a newcomer types.
 PYTHON ?= python3
 BIN := .venv/bin
-CHECKS := $(addprefix leaderboard/submissions/,validation.py archive.py documents.py)
+CHECKS := $(addprefix leaderboard/submissions/checks/,__init__.py keras_archive.py untrusted_json.py)
 
 demo: .venv/demo          ## serve the Space on http://localhost:7860, with a worker for submissions
 	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
@@ -23,8 +23,8 @@ coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; t
 	$(BIN)/coverage report --fail-under 90
 
 mutants: .venv/test       ## whether a test fails when statistics or the checks of submissions are changed
-	$(BIN)/python scripts/mutate.py leaderboard/statistics.py -- tests/test_statistics.py
-	$(BIN)/python scripts/mutate.py $(CHECKS) -- tests/test_submissions_hostile.py tests/test_submissions_bounds.py
+	$(BIN)/python -m scripts.chores.mutants leaderboard/statistics.py -- tests/test_statistics.py
+	$(BIN)/python -m scripts.chores.mutants $(CHECKS) -- tests/test_submissions_hostile.py tests/test_submissions_bounds.py
 
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
 	$(BIN)/python scripts/train_all.py
@@ -33,15 +33,15 @@ docs: .venv/test          ## build the documentation into site/; a warning is an
 	$(BIN)/zensical build --strict
 
 bench: .venv/test         ## measure what docs/speed.md claims
-	$(BIN)/python scripts/bench.py
-	$(BIN)/python scripts/bench_runtimes.py
-	$(BIN)/python scripts/bench_space.py
-	$(BIN)/python scripts/bench_ink.py
-	$(BIN)/python scripts/bench_board.py
-	$(BIN)/python scripts/bench_hub.py
-	$(BIN)/python scripts/bench_growth.py
-	$(BIN)/python scripts/simulate_executors.py
-	$(BIN)/python scripts/bench_executors.py
+	$(BIN)/python -m scripts.bench.speed
+	$(BIN)/python -m scripts.bench.runtimes
+	$(BIN)/python -m scripts.bench.space
+	$(BIN)/python -m scripts.bench.ink
+	$(BIN)/python -m scripts.bench.board
+	$(BIN)/python -m scripts.bench.hub
+	$(BIN)/python -m scripts.bench.growth
+	$(BIN)/python -m scripts.bench.executors_simulated
+	$(BIN)/python -m scripts.bench.executors
 
 .venv/demo: requirements.txt
 	$(PYTHON) -m venv .venv

@@ -3,7 +3,7 @@
 import gradio as gr
 
 from leaderboard.tabs import board, models, submit
-from leaderboard.tabs.places import Places, connect
+from leaderboard.tabs.deep_links import Places, connect
 from zoo.tabs import draw, language, read, theme
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>

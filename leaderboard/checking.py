@@ -8,7 +8,7 @@ from leaderboard.evaluation import Evaluation
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from zoo.errors import ZooError
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 # Another processor adds in another order, so a sample on the fence may fall to the other side.
 TOLERANCE = 1e-3  # of a score, and of the samples

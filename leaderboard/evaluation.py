@@ -12,7 +12,7 @@ from leaderboard.corruptions import corrupted
 from leaderboard.predictions import Predictions
 from zoo import data, environment, registry
 from zoo.files import read_json
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 SPEED = ("latency", "throughput")  # measured by `leaderboard.speed`: all models in one run, not one by one
 

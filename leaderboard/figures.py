@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard import reporting, results
+from leaderboard import report_store, results
 from leaderboard.predictions import Predictions
-from leaderboard.reporting import Report
+from leaderboard.report_store import Report
 from leaderboard.results import Result
 from zoo import data, reports
 from zoo.errors import ZooError
@@ -31,7 +31,7 @@ class Figure:
 def of_row(result: Result, answers: Predictions | None, report: Report | None) -> Iterator[Figure]:
     """Yield every figure that there is of a row."""
     name, matrix = result.model, result.confusion
-    labels, split = [str(entry["label"]) for entry in result.per_class], reporting.scored(result)
+    labels, split = [str(entry["label"]) for entry in result.per_class], report_store.scored(result)
     yield Figure(
         "confusion.png",
         f"Confusion matrix of the {split} set: rows are the true classes, colour shows the mistakes",
@@ -57,7 +57,7 @@ def of_row(result: Result, answers: Predictions | None, report: Report | None) -
 
 
 def _of_answers(result: Result, answers: Predictions, report: Report | None, labels: list[str]) -> Iterator[Figure]:
-    name, split, known = result.model, reporting.scored(result), reporting.dont_know(answers, report)
+    name, split, known = result.model, report_store.scored(result), report_store.dont_know(answers, report)
     sure, right = answers.confidence.astype(np.float64), answers.right
     threshold = None if known is None else known["threshold"]
     key = [name, result.revision, threshold]
@@ -78,7 +78,7 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
 
     def pictures(rows: np.ndarray, images: np.ndarray, title: str):
         read, true, confidence = answers.predicted[rows], answers.labels[rows], sure[rows]
-        return reports.samples(images, true, read, confidence, labels, title, ink=reporting.ink(result))
+        return reports.samples(images, true, read, confidence, labels, title, ink=report_store.ink(result))
 
     wrong = np.flatnonzero(~right[answers.hardest])[:MISTAKES]
     if len(wrong):
@@ -137,7 +137,7 @@ def _of_report(result: Result, report: Report) -> Iterator[Figure]:
 
 def draw(result: Result, folder: Path, records: Path | None = None) -> dict[Path, str]:
     """Draw a row's figures into `folder` where they are missing or old; return path -> caption."""
-    answers, report = results.predictions(result, records), reporting.read(result, records)
+    answers, report = results.predictions(result, records), report_store.read(result, records)
     return {
         reports.draw(folder / figure.name, [figure.name, *figure.key], figure.make): figure.caption
         for figure in of_row(result, answers, report)
@@ -150,12 +150,12 @@ def write(result: Result, folder: Path, records: Path | None = None) -> list[Pat
     Raises:
         ZooError: its answers to the test set are not stored.
     """
-    answers, report = results.predictions(result, records), reporting.read(result, records)
+    answers, report = results.predictions(result, records), report_store.read(result, records)
     if answers is None:
         raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
-    texts = {"final_report.json": reporting.final_report(result, answers, report)}
+    texts = {"final_report.json": report_store.final_report(result, answers, report)}
     if report is not None:
-        texts["training_summary.json"] = reporting.training_summary(result, report)
+        texts["training_summary.json"] = report_store.training_summary(result, report)
     for name, value in texts.items():
         write_json(folder / name, value)
     return [*draw(result, folder / "figures", records), *(folder / name for name in texts)]

@@ -1,12 +1,15 @@
 """A training with its export and evaluation as a task for `zoo.executors`, and how long it may take."""
 
+import shutil
 import statistics
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from leaderboard import recording, results
-from zoo import backend, data, training
+from leaderboard import recording, report_store, results
+from zoo import backend, data, registry, training
 from zoo.executors import Task
+from zoo.files import replacing
+from zoo.settings import PRETRAINED
 
 TRAINED = 0.9  # share of a task that is training; the rest is export and evaluation
 GUESS = 2e9  # parameters x samples a second, where no pair of the architecture was ever timed
@@ -28,6 +31,34 @@ def work(arguments: dict, progress: Callable[[float], None]) -> dict:
     recording.evaluated(run)
     progress(1.0)
     return {"folder": str(run.folder), "validation": run.history["validation"]}
+
+
+def waves(tasks: list[Task], jobs: list[training.Job]) -> list[list[Task]]:
+    """Return the tasks in groups to run one after another: ensembles after their members, students after teachers.
+
+    Each finds what it needs among the finished runs. While another worker still trains that, it would train it too.
+    """
+    found: list[list[Task]] = [[], [], []]
+    for task, job in zip(tasks, jobs, strict=True):
+        combined = bool(registry.get(job.architecture).members)
+        found[2 if job.recipe.distillation else int(combined)].append(task)
+    return [wave for wave in found if wave]
+
+
+def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: bool = False) -> None:
+    """Export and measure every seed of a pair; write its record and report.
+
+    Args:
+        runs: the finished trainings of one pair.
+        records: folder of the records.
+        ship: also put the chosen network into `zoo/pretrained`.
+    """
+    result = recording.record(runs, records)
+    chosen = recording.shipped(runs).folder / "export"
+    report_store.keep(result, chosen, records)
+    if ship:
+        with replacing(PRETRAINED / result.model) as staged:
+            shutil.copytree(chosen, staged)
 
 
 def costs(jobs: Iterable[training.Job], recorded: Iterable[results.Result]) -> list[float]:

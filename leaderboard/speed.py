@@ -13,7 +13,7 @@ import numpy as np
 
 from leaderboard import metrics
 from zoo import environment
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 ROUNDS = 7
 SINGLE = 50  # images one at a time, a round and model

@@ -8,7 +8,7 @@ import numpy as np
 from leaderboard.evaluation import confusion_matrix
 from leaderboard.metrics.expected_calibration_error import BINS
 from zoo import data
-from zoo.predictor import Predictor
+from zoo.serving.predictor import Predictor
 
 PART = 2000  # samples
 

@@ -148,7 +148,7 @@ def _crossed(image: np.ndarray, rng: np.random.Generator, turns: int, dotted: bo
     side = len(image)
     along = np.linspace(0, side - 1, turns + 2)
     ends = rng.uniform(0.2, 0.8, 2) * side
-    across = np.linspace(*ends, turns + 2)
+    across = np.linspace(ends[0], ends[1], turns + 2)
     across[1:-1] += np.where(np.arange(turns) % 2, 1, -1) * side / 10
     points = np.stack([along, across] if rng.random() < 0.5 else [across, along], axis=1)
     out, pen = image.copy(), max(1, round(side / 28))

@@ -22,8 +22,9 @@ import cli
 import numpy as np
 from rich.console import Console
 
-from leaderboard.submissions import budget, keras_config
-from leaderboard.submissions.problems import Refused
+from leaderboard.submissions import budget
+from leaderboard.submissions.checks import keras_config
+from leaderboard.submissions.checks.problems import Refused
 from zoo import data, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
@@ -143,7 +144,7 @@ def export(architecture: registry.Architecture) -> str:
     """Its ONNX file passes the checks of a submission, and agrees with Keras."""
     import onnxruntime
 
-    from leaderboard.submissions import onnx_graph
+    from leaderboard.submissions.checks import onnx_graph
     from zoo.export import export_onnx
 
     spec, shape = _glyphs(architecture)

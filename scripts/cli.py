@@ -1,6 +1,7 @@
 """What every script shares: the repository on the path, a log on the terminal, and one sentence for a mistake.
 
-Import it first: it lets a script run from a fresh clone that was not installed.
+Import it first: it lets a script run from a clone that was not installed. Benchmarks and chores run as modules, for
+example `python -m scripts.bench.board`.
 """
 
 import logging
@@ -9,9 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-# The repository comes first and this folder last: its `evaluate.py` must not hide the package of that name.
-SCRIPTS = ROOT / "scripts"
-sys.path[:] = [str(ROOT), *(path for path in sys.path if Path(path or ".").resolve() != SCRIPTS), str(SCRIPTS)]
+sys.path.insert(0, str(ROOT))
 
 
 def run(main: Callable[[], int | None]) -> None:

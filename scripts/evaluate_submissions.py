@@ -23,8 +23,8 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from leaderboard import results
-from leaderboard.submissions import budget, desk, sandbox, shift
-from leaderboard.submissions.receipt import Submission
+from leaderboard.submissions import budget, intake, sandbox, worker_task
+from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.store import SCHEME, open_store
 from leaderboard.submissions.worker import Worker, measured_again
 from zoo import executors
@@ -54,7 +54,7 @@ def main() -> int:
     arguments = parser.parse_args()
     store = open_store(arguments.store)
     if arguments.show:
-        show(desk.queue(store))
+        show(intake.queue(store))
         return 0
     console = Console(stderr=True)
     cli.show_log(RichHandler(console=console, show_path=False))
@@ -100,7 +100,7 @@ def on_ray(arguments: argparse.Namespace, console: Console) -> int:
     if place and not place.startswith(SCHEME):
         place = str(Path(place).resolve())
     tasks = [
-        shift.task_of(number + 1, place, arguments.records, arguments.cache, arguments.watch, **options)
+        worker_task.task_of(number + 1, place, arguments.records, arguments.cache, arguments.watch, **options)
         for number in range(arguments.workers)
     ]
     failed = 0
@@ -129,7 +129,7 @@ def again(worker: Worker, submission: Submission) -> int:
     return 0 if agree else 1
 
 
-def show(places: list[desk.Place]) -> None:
+def show(places: list[intake.Place]) -> None:
     """Print the queue."""
     table = Table(title=f"{len(places)} submissions wait or run")
     for title in ("id", "name", "by", "track", "datasets", "status", "done in about"):

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import cli
 
-from zoo import formats, hub
+from zoo import hub
+from zoo.export import formats
 
 
 def main() -> None:

@@ -3,8 +3,8 @@
     python scripts/mirror_datasets.py mnist=~/Downloads/mnist ahdd=~/Downloads/AHDD --dry-run
     python scripts/mirror_datasets.py optdigits               # comes with scikit-learn
 
-Folders may hold zips, CSVs, idx files, bitmaps, a Matlab file or a dataset repo; `zoo.originals` says which. The repos
-are written to runs/datasets (use it as ZOO_DATASETS) and pushed to <ZOO_NAMESPACE>/<name>.
+Folders may hold zips, CSVs, idx files, bitmaps, a Matlab file or a dataset repo; `zoo.ingest.originals` says which. The
+repos are written to runs/datasets (use it as ZOO_DATASETS) and pushed to <ZOO_NAMESPACE>/<name>.
 """
 
 import argparse
@@ -14,9 +14,10 @@ from pathlib import Path
 import cli
 import cv2
 
-from zoo import cards, data, hub, originals, settings
+from zoo import cards, data, hub, settings
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing
+from zoo.ingest import originals
 
 OWNED = ("data/*", cards.CARD, "eval.yaml")
 
@@ -104,7 +105,7 @@ def facts_of(mirror: originals.Mirror, repo: str) -> dict:
     size = "its own size" if spec.image_shape is None else f"{spec.image_shape[0]} x {spec.image_shape[1]} pixels"
     ink = "dark ink on light paper" if spec.image_shape is None else "0 is background and 255 full ink"
     columns = {"image": f"grey PNG, {size}; {ink}", "label": f"one of {len(spec.labels)}: {' '.join(spec.labels)}"}
-    known = {spec.group: original.group_is, "filename": "the original's name", **original.columns}
+    known: dict[str | None, str] = {spec.group: original.group_is, "filename": "the original's name", **original.columns}
     columns |= {key: known[key] for key in next(iter(mirror.splits.values())).columns}
     return {
         "repo": repo,

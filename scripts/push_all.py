@@ -16,10 +16,11 @@ from pathlib import Path
 
 import cli
 
-from leaderboard import figures, reporting, results
-from zoo import cards, data, hub, originals, registry, settings
+from leaderboard import figures, report_store, results
+from zoo import cards, data, hub, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
+from zoo.ingest import originals
 
 LICENCE = "apache-2.0"
 
@@ -121,7 +122,7 @@ def stage(
         )
     files = {name: folder / name for name in (*hub.MODEL_FILES, "history.json") if (folder / name).exists()}
     try:
-        report = reporting.keep(result, folder, kept)
+        report = report_store.keep(result, folder, kept)
     except ZooError as error:
         logging.getLogger("zoo").warning("%s: its card has no report beyond its record: %s", result.model, error)
         report = None
@@ -132,7 +133,7 @@ def stage(
     if (folds := folder / "folds.json").exists():
         scores["folds"] = read_json(folds)
     if report is not None and (answers := results.predictions(result, kept)) is not None:
-        scores["dont_know"] = reporting.dont_know(answers, report)
+        scores["dont_know"] = report_store.dont_know(answers, report)
     texts = {cards.CARD: cards.render(facts, scores), **cards.eval_results(facts, scores)}
     for name, text in texts.items():
         with replacing(staging / name) as staged:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cli
 
-from leaderboard import figures, recording, reporting, results
+from leaderboard import figures, recording, report_store, results
 from zoo.errors import UnknownName, ZooError
 
 
@@ -57,9 +57,9 @@ def told(result: results.Result, arguments: argparse.Namespace) -> str:
     """Write one report; return a line about it."""
     published = recording.published(result, arguments.runs)
     if published is not None:
-        reporting.keep(result, published, arguments.records)
+        report_store.keep(result, published, arguments.records)
     written = figures.write(result, arguments.out / result.model, arguments.records)
-    known = reporting.read(result, arguments.records) is not None
+    known = report_store.read(result, arguments.records) is not None
     missing = "" if known else "; nothing of its inside and its training, for its weights are not here"
     return f"{arguments.out / result.model}: {len(written)} files{missing}"
 

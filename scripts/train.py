@@ -18,12 +18,14 @@ from pathlib import Path
 
 import cli
 import datasets
-from bars import Bars
+from progress import Bars
 
 from leaderboard import recording
-from zoo import backend, crossvalidation, data, fitting, ink, pictures, registry, samples, training, transfer, userdata
+from zoo import backend, data, ink, registry, training
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
+from zoo.ingest import labelled_folders, normalise, user_data
+from zoo.training import cross_validation, samples, transfer
 
 log = logging.getLogger("zoo.train")
 
@@ -43,7 +45,7 @@ def main() -> None:
     with Bars(total=len(jobs) + (arguments.folds or 0)) as bars:
         folds = None
         if arguments.folds:
-            folds = crossvalidation.run(jobs[0], arguments.folds, arguments.runs, bars.start)
+            folds = cross_validation.run(jobs[0], arguments.folds, arguments.runs, bars.start)
             bars.finish(arguments.folds)
         runs = [training.train(job, arguments.runs, bars.start(f"{job.model} seed {job.seed}")) for job in jobs]
         bars.start(f"{jobs[0].model} export and evaluation")
@@ -70,7 +72,7 @@ def parse() -> argparse.Namespace:
         "--seeds", type=int, default=1, help="trainings; the best on validation is published (default: 1)"
     )
     parser.add_argument("--folds", type=int, help="cross-validate in so many folds first, by writer where known")
-    parser.add_argument("--fit", choices=fitting.FITS, default="ink", help="find each glyph, or take whole frames")
+    parser.add_argument("--fit", choices=normalise.FITS, default="ink", help="find each glyph, or take whole frames")
     parser.add_argument("--size", type=int, help="pixels a side of the network's input (default: as --from, else 28)")
     parser.add_argument("--group", help="column that says who wrote a picture; none: do not ask (default: writer, …)")
     parser.add_argument(
@@ -101,15 +103,15 @@ def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer
     where = arguments.data
     if where in data.names() and not Path(where).exists():
         return where
-    name = arguments.name or userdata.name_for(where)
-    userdata.check_name(name)
+    name = arguments.name or user_data.name_for(where)
+    user_data.check_name(name)
     seen, least = contract(arguments, start), registry.get(architecture).minimum_size
     if min(seen.height, seen.width) < least:
         raise ZooError(f"{architecture} needs images of at least {least} x {least} pixels: choose --size {least}.")
-    prepared = userdata.prepare(pictures.read(where, arguments.group), name, seen, arguments.fit)
+    prepared = user_data.prepare(labelled_folders.read(where, arguments.group), name, seen, arguments.fit)
     if start:
         start.build()  # weights that do not fit are told before anything is written
-    folder = userdata.keep(prepared)
+    folder = user_data.keep(prepared)
     print(*prepared.notes, f"They are the dataset {name} now, in {folder}.", sep="\n", flush=True)
     return name
 
@@ -117,7 +119,7 @@ def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer
 def contract(arguments: argparse.Namespace, start: transfer.Start | None) -> ink.Contract:
     """Return what the network is to see: what the published model sees, else what MNIST looks like."""
     if start is None:
-        return fitting.contract_for(arguments.size or ink.MNIST.height, arguments.size or ink.MNIST.width)
+        return normalise.contract_for(arguments.size or ink.MNIST.height, arguments.size or ink.MNIST.width)
     if arguments.size not in (None, start.contract.height):
         raise ZooError(
             f"{start.model} takes {start.contract.height} x {start.contract.width} pixels: leave out --size."
@@ -152,7 +154,7 @@ def check(job: training.Job, arguments: argparse.Namespace) -> None:
         for number in sorted(set(range(len(spec.labels))) - set(rows.labels.tolist())):
             raise DataError(f"The class {spec.labels[number]!r} has no sample {what} by the recipe {job.recipe.name}.")
     if arguments.folds:
-        crossvalidation.jobs(job, arguments.folds)
+        cross_validation.jobs(job, arguments.folds)
     if job.start:
         transfer.start(training.build(job), job.architecture, job.dataset, job.start)
 
@@ -163,7 +165,7 @@ def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace
     if folds:
         for score, name in ((folds["accuracy"], "accuracy"), (folds["macro_f1"], "macro F1")):
             print(f"{name}, {len(folds['folds'])} folds: {100 * score['mean']:.2f} ± {100 * score['sd']:.2f} %")
-        print(f"Held out by {folds['held_out_by']}; each fold: {crossvalidation.path_of(folds, arguments.runs)}")
+        print(f"Held out by {folds['held_out_by']}; each fold: {cross_validation.path_of(folds, arguments.runs)}")
     low, high = result.accuracy_interval
     what = "test" if spec.scored == "test" else "VALIDATION (there is no test split)"
     print(
@@ -175,7 +177,7 @@ def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace
     )
     print(f"It is in {there}. Try it:")
     print(f"  ZOO_MODELS={models} python spaces_app.py")
-    print(f"  ZOO_MODELS={models} python scripts/evaluate.py {result.model}")
+    print(f"  ZOO_MODELS={models} python scripts/measure.py {result.model}")
     print(f"  python scripts/push_all.py --models {models} --records {models}/records --only {result.model}")
 
 

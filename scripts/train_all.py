@@ -14,7 +14,6 @@ records or the board's kept table are missing, it writes them anew from the fini
 
 import argparse
 import logging
-import shutil
 import sys
 from collections import Counter
 from dataclasses import replace
@@ -22,17 +21,17 @@ from itertools import chain
 from pathlib import Path
 
 import cli
-from bars import TaskBars
+from progress import TaskBars
 
-from leaderboard import recording, reporting, results, snapshot
+from leaderboard import recording, results, snapshot
 from leaderboard.claims import claims
-from leaderboard.jobs import TRAINED, task_of
+from leaderboard.jobs import TRAINED, publish, task_of, waves
 from leaderboard.jobs import costs as run_costs
-from zoo import backend, data, environment, executors, registry, side_by_side, training
+from zoo import backend, data, environment, executors, registry, training
 from zoo.errors import ZooError
-from zoo.files import replacing
 from zoo.hub.cloud import RUNS, CloudJob
-from zoo.settings import PRETRAINED, namespace
+from zoo.settings import namespace
+from zoo.training import many_seeds
 
 log = logging.getLogger("zoo.train_all")
 
@@ -45,7 +44,7 @@ def main() -> int:
         return submit(pairs, arguments)
     if arguments.side_by_side:
         for jobs in pairs:
-            side_by_side.check(jobs)
+            many_seeds.check(jobs)
     if arguments.deterministic:
         backend.make_deterministic()
     for dataset in sorted({jobs[0].dataset for jobs in pairs}):
@@ -141,7 +140,7 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
     with executor(arguments) as workers, TaskBars(tasks) as bars:
         if arguments.side_by_side:
             train_side_by_side(pairs, arguments.runs, bars)
-        for outcome in chain.from_iterable(workers.run(wave, bars.tell) for wave in in_waves(tasks, jobs)):
+        for outcome in chain.from_iterable(workers.run(wave, bars.tell) for wave in waves(tasks, jobs)):
             name, model = outcome.task.name, pair_of[outcome.task.name]
             bars.finish(name)
             missing[model] -= 1
@@ -151,23 +150,12 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
                 log.info("%s succeeded at attempt %d", name, len(outcome.attempts))
             if missing[model] == 0 and not any(pair_of[other] == model for other in failed if other in pair_of):
                 try:
-                    publish([training.Run.read(job.folder(arguments.runs)) for job in waiting[model]], arguments)
+                    runs = [training.Run.read(job.folder(arguments.runs)) for job in waiting[model]]
+                    publish(runs, arguments.records, arguments.ship)
                 except Exception as error:
                     log.exception("%s failed", model)
                     failed[model] = str(error)
     return failed
-
-
-def in_waves(tasks: list[executors.Task], jobs: list[training.Job]) -> list[list[executors.Task]]:
-    """Return the tasks in lots, one after the other: votes after what may be their members, students after teachers.
-
-    Either finds what it needs among the runs; while another worker is still training that, it would train it too.
-    """
-    waves: list[list[executors.Task]] = [[], [], []]
-    for task, job in zip(tasks, jobs, strict=True):
-        voted = bool(registry.get(job.architecture).members)
-        waves[2 if job.recipe.distillation else int(voted)].append(task)
-    return [wave for wave in waves if wave]
 
 
 def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBars) -> None:
@@ -180,7 +168,7 @@ def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBa
                 bars.tell(name, TRAINED * share)
 
         try:
-            side_by_side.train(jobs, runs, tell)
+            many_seeds.train(jobs, runs, tell)
         except Exception:
             log.exception("%s: its seeds failed side by side and are trained one after the other", jobs[0].model)
 
@@ -220,16 +208,6 @@ def executor(arguments: argparse.Namespace) -> executors.Executor:
         attempts=arguments.attempts or (3 if arguments.executor == "ray" else 1),
         shared=arguments.runs,
     )
-
-
-def publish(runs: list[training.Run], arguments: argparse.Namespace) -> None:
-    """Export and measure every seed and write the row's record and report; ship the chosen one if that is asked for."""
-    result = recording.record(runs, arguments.records)
-    chosen = recording.shipped(runs).folder / "export"
-    reporting.keep(result, chosen, arguments.records)
-    if arguments.ship:
-        with replacing(PRETRAINED / result.model) as staged:
-            shutil.copytree(chosen, staged)
 
 
 if __name__ == "__main__":

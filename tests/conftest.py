@@ -5,7 +5,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from argparse import Namespace
 from pathlib import Path
 
 import pytest
@@ -60,16 +59,14 @@ def token(hub, monkeypatch):
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
     """Train and publish a tiny network: `models/<model>`, the published folder, and `records`, beside each other."""
-    sys.path.insert(0, str(ROOT / "scripts"))
-    import train_all
-
+    from leaderboard import jobs
     from zoo import training
     from zoo.recipes import Recipe
 
     root = tmp_path_factory.mktemp("published")
     recipe = Recipe("zoo", epochs=3, batch_size=32, learning_rate=3e-3)
     runs = [training.train(training.Job("mnist_cnn", "optdigits", recipe, seed), root / "runs") for seed in (0, 1)]
-    train_all.publish(runs, Namespace(records=root / "records", ship=False))
+    jobs.publish(runs, root / "records")
     best = max(runs, key=lambda run: run.history["validation"]["accuracy"])
     shutil.copytree(best.folder / "export", root / "models" / "mnist_cnn.optdigits")
     return root
@@ -77,15 +74,17 @@ def published(tmp_path_factory):
 
 @pytest.fixture
 def run_script(tmp_path):
-    """Return a function that runs `python scripts/<arguments>` to its end in an empty folder's company."""
+    """Return a function that runs a script ("train.py") or a module ("chores.mutants") in an empty folder."""
 
     def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        name = arguments[0]
+        target = [ROOT / "scripts" / name] if name.endswith(".py") else ["-m", f"scripts.{name}"]
         return subprocess.run(
-            [sys.executable, ROOT / "scripts" / arguments[0], *arguments[1:]],
+            [sys.executable, *target, *arguments[1:]],
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "200", **environment},
+            env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), **environment},
             timeout=300,
         )
 

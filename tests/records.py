@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard import metrics, reporting, results, snapshot
+from leaderboard import metrics, report_store, results, snapshot
 from leaderboard.evaluation import confusion_matrix, per_class
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import wilson_interval
@@ -52,7 +52,7 @@ def made_up(model: str, accuracies: list[float], wrong: int = 10, **changes) -> 
     return results.Result(**{**values, **changes})
 
 
-def write_report(result: results.Result, folder: Path) -> reporting.Report:
+def write_report(result: results.Result, folder: Path) -> report_store.Report:
     """Write a made-up report beside a record: two epochs, two layers, one picture of every kind."""
     rng = np.random.default_rng(0)
     rows = [
@@ -68,7 +68,7 @@ def write_report(result: results.Result, folder: Path) -> reporting.Report:
         {"loss": 0.3, "accuracy": 0.9, "validation_loss": 0.2, "validation_accuracy": 0.95},
     ]
     facts = {
-        "version": reporting.VERSION,
+        "version": report_store.VERSION,
         "revision": result.revision,
         "training": {"epochs": epochs, "kept_epoch": 2, "samples": {"train": 900, "validation": 100}},
         "dont_know": {
@@ -77,8 +77,8 @@ def write_report(result: results.Result, folder: Path) -> reporting.Report:
         },
     }  # fmt: skip
     inside = reports.Inside(rows, (filters,), (maps,), images[0])
-    report = reporting.Report(facts, inside, np.array([0, 1], np.int32), images)
-    report.save(reporting.path_of(result, folder))
+    report = report_store.Report(facts, inside, np.array([0, 1], np.int32), images)
+    report.save(report_store.path_of(result, folder))
     return report
 
 

@@ -40,7 +40,7 @@ def test_arrows_that_may_not_exist(path):
     ("code", "forbidden"),
     [
         ("import zoo; zoo.list_models(); zoo.list_architectures()", "keras tensorflow datasets gradio onnxruntime cv2"),
-        ("import zoo.predictor", "keras tensorflow datasets gradio cv2"),
+        ("import zoo.serving.predictor", "keras tensorflow datasets gradio cv2"),
         ("import spaces_app", "keras tensorflow datasets evaluate sklearn scipy"),
     ],
 )

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 from conftest import real_data
 
-from zoo import data, samples
-from zoo.augmentation import augment, rewritten, scaled
-from zoo.loop import _accuracy
+from zoo import data
 from zoo.recipes import Augmentation, Recipe
+from zoo.training import samples
+from zoo.training.augmentation import augment, rewritten, scaled
+from zoo.training.loop import _accuracy
 
 
 def reference_damage(image, kind, amount):

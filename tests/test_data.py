@@ -9,6 +9,7 @@ from conftest import real_data
 
 import zoo
 from zoo import data
+from zoo.data import loading
 
 
 def png(value: int = 0, side: int = 8) -> bytes:
@@ -62,14 +63,14 @@ def test_the_writers_of_mnist_are_known_wherever_its_rows_are():
 def test_another_copy_of_mnist_validates_by_class_since_its_writers_are_unknown():
     labels = np.repeat(np.arange(10), 100)
     copy = data.Split(np.zeros((1000, 28, 28, 1), np.uint8), labels, None, "another")
-    held_out = data._validation_rows(data.get("mnist"), copy)
+    held_out = loading._validation_rows(data.get("mnist"), copy)
     assert (np.bincount(labels[held_out]) == 10).all()
 
 
 @real_data
 def test_mnist_becomes_arrays_in_a_second():
     data.load("mnist")
-    data._load_source.cache_clear()
+    loading._load_source.cache_clear()
     started = time.process_time()
     data.load("mnist")
     # Processor time, for the machine may be busy with other things: 2 s on two cores are the bar's 1 s on the clock,

@@ -183,10 +183,10 @@ def test_a_row_can_be_measured_again(recorded):
 def test_evaluate_script_checks_a_row(recorded, run_script):
     folder, _, result = recorded
     published, records = recording.published(result, folder / "runs"), folder / "records"
-    done = run_script("evaluate.py", str(published), "--check", "--records", str(records))
+    done = run_script("measure.py", str(published), "--check", "--records", str(records))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "agrees" in done.stdout
-    streamed = run_script("evaluate.py", str(published), "--stream")
+    streamed = run_script("measure.py", str(published), "--stream")
     assert streamed.returncode == 0, streamed.stdout + streamed.stderr
     assert f"{result.shipped('accuracy'):.6g}" in streamed.stdout
 

@@ -14,6 +14,8 @@ from conftest import ROOT
 from hub_server import Account
 
 import zoo
+from leaderboard import results
+from scripts.bench import executors_simulated as simulation
 from zoo import executors
 from zoo.executors.tasks import Problem, Queue, Task
 
@@ -109,13 +111,8 @@ def test_a_killed_worker_loses_only_what_it_was_at(tmp_path, on_ray):
     assert (ended.problem, outcomes["victim"].value) == (None, 1)
 
 
-def test_the_longest_first_keeps_a_hundred_workers_busy(monkeypatch):
+def test_the_longest_first_keeps_a_hundred_workers_busy():
     """A thousand jobs on recorded durations, ten workers lost: above nine tenths of the time is in jobs."""
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import simulate_executors as simulation
-
-    from leaderboard import results
-
     jobs = simulation.draw(simulation.durations(results.RECORDS), 1000, seed=0)
     account = simulation.simulate(jobs, 100, lost=10)
     assert account.utilisation > 0.9
@@ -225,17 +222,17 @@ def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
     from test_submissions import send
 
     from leaderboard import results
-    from leaderboard.submissions import receipt, shift
+    from leaderboard.submissions import lifecycle, worker_task
     from leaderboard.submissions.store import LocalStore
 
     place, records, cache = tmp_path / "store", tmp_path / "records", tmp_path / "cache"
     sent = [send(LocalStore(place), name=f"net{n}", seed=n) for n in range(2)]
-    tasks = [shift.task_of(n, str(place), records, cache) for n in (1, 2)]
+    tasks = [worker_task.task_of(n, str(place), records, cache) for n in (1, 2)]
     outcomes = list(on_ray.run(tasks))
     assert [outcome.problem for outcome in outcomes] == [None, None]
     ended = [LocalStore(place).get(one.id) for one in sent]
-    assert [(one.status, one.attempts) for one in ended] == [(receipt.FINISHED, 1)] * 2
+    assert [(one.status, one.attempts) for one in ended] == [(lifecycle.FINISHED, 1)] * 2
     assert sum(outcome.value for outcome in outcomes) == 2
     assert {result.model for result in results.read_all(records)} == {"bob__net0.optdigits", "bob__net1.optdigits"}
     with pytest.raises(TypeError, match="no option pace"):
-        shift.task_of(1, str(place), records, cache, pace=2)
+        worker_task.task_of(1, str(place), records, cache, pace=2)

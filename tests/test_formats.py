@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 
 import zoo
-from zoo import data, formats, runtimes
+from zoo import data
 from zoo.backend import keras
-from zoo.export import export_onnx
-from zoo.halving import halve, pack_onnx, pack_weights
+from zoo.export import export_onnx, formats
+from zoo.export.half_precision import halve, pack_onnx, pack_weights
+from zoo.serving import runtimes
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 

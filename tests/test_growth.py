@@ -2,24 +2,15 @@
 
 import numpy as np
 import pytest
-from conftest import ROOT
 
 from leaderboard import metrics, streaming
 from leaderboard.submissions.store import LocalStore
+from scripts.bench import growth
 from zoo import data
 
 
-@pytest.fixture
-def growth(monkeypatch):
-    """The script, importable."""
-    monkeypatch.syspath_prepend(ROOT / "scripts")
-    import bench_growth
-
-    return bench_growth
-
-
 @pytest.mark.parametrize("part", ["records", "architectures", "models", "samples", "submissions"])
-def test_every_part_is_measured(growth, part):
+def test_every_part_is_measured(part):
     size = 2000 if part == "samples" else 10
     found = growth.measured(part, size)
     assert found["MB"] > 10
@@ -51,7 +42,7 @@ def test_a_split_in_parts_is_the_split():
     np.testing.assert_array_equal(np.concatenate([part.labels for part in parts]), whole.labels)
 
 
-def test_a_store_sees_what_another_process_changes(growth, tmp_path):
+def test_a_store_sees_what_another_process_changes(tmp_path):
     """Folders that rest are not read again: what happens in them since is seen all the same."""
     import os
     import time

@@ -16,7 +16,7 @@ from strokes import DOT, FOUR, SEVEN, THREE
 
 import zoo
 from zoo import data, ink
-from zoo.renderings import RENDERINGS
+from zoo.ink.renderings import RENDERINGS
 
 register_heif_opener()  # to write such files
 CONTRACTS = {"mnist": ink.MNIST, "ahdd": ink.AHDD, "ahcd": ink.AHCD, "optdigits": ink.OPTDIGITS}
@@ -257,7 +257,7 @@ def test_a_photographed_glyph_is_read_like_the_scan(name, rendering):
     images, labels, predictors, plain = sample(name)
     photos = [RENDERINGS[rendering](image) for image in images]
     seen = np.stack([ink.from_picture(photo, CONTRACTS[name]) for photo in photos])
-    # scripts/bench_ink.py holds the whole test set to one point; of 80 samples, one or two may fall otherwise.
+    # scripts/bench/ink.py holds the whole test set to one point; of 80 samples, one or two may fall otherwise.
     assert read_right(predictors, seen, labels) >= plain - 0.025
 
 

@@ -13,7 +13,7 @@ from records import SAMPLES, answers, made_up, write_board
 
 from leaderboard import claims, downloads, goals, results, snapshot, table
 from leaderboard.claims import Claim
-from leaderboard.tabs import rows
+from leaderboard.tabs import table_html
 
 
 @pytest.fixture(scope="module")
@@ -141,17 +141,17 @@ def test_the_front_holds_what_nothing_beats():
 def test_the_front_shows_what_others_claim_where_its_cost_is_known():
     stated = [Claim("tiny", "mnist", 0.99, 697, "a paper"), Claim("large", "mnist", 0.999, None, "another")]
     frame = table.frame([made_up("lenet5.mnist", [0.98])], claims=stated)
-    drawn = rows.front(frame, "mnist", "parameters")
+    drawn = table_html.front(frame, "mnist", "parameters")
     assert drawn.count("mark claimed") == 1
     assert "claimed 99.00%: a paper" in drawn
-    assert "mark claimed" not in rows.front(frame, "mnist", "multiply_adds")
+    assert "mark claimed" not in table_html.front(frame, "mnist", "multiply_adds")
 
 
 def test_no_name_on_the_front_is_written_over_another():
     found = {"lenet5": (0.98, 1000.0), "hdr_cnn": (0.9802, 1020.0), "mnist_cnn": (0.99, 9000.0)}
     frame = table.frame([made_up(f"{network}.mnist", [accuracy]) for network, (accuracy, _) in found.items()])
     frame["parameters"] = frame["model"].map({f"{network}.mnist": cost for network, (_, cost) in found.items()})
-    drawn = rows.front(frame, "mnist", "parameters")
+    drawn = table_html.front(frame, "mnist", "parameters")
     assert drawn.count("mark front") == 3
     assert re.findall(r'"label[^"]*">(\w+)<', drawn) == ["mnist_cnn", "hdr_cnn"]
 
@@ -193,7 +193,7 @@ def test_downloads_hold_the_same_rows(board, tmp_path):
 
 
 def test_the_readme_and_the_kept_frame_show_the_records(run_script):
-    assert run_script("update_readme.py", "--check").returncode == 0, "run python scripts/update_readme.py"
+    assert run_script("chores.update_readme", "--check").returncode == 0, "run python -m scripts.chores.update_readme"
 
 
 def test_every_claim_has_a_source():

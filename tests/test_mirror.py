@@ -18,7 +18,8 @@ from conftest import HUB_HOME, ROOT, real_data
 from hub_server import Account
 
 import zoo
-from zoo import data, originals
+from zoo import data
+from zoo.ingest import originals
 
 TOKEN = "hf_NobodyMayEverReadThisToken"
 
@@ -203,10 +204,10 @@ def test_a_mirror_is_pushed_and_read_back_by_its_id(hub, monkeypatch, run_script
     ]  # fmt: skip
 
     code = (
-        "import datasets; from zoo import data\n"
+        "import datasets; from zoo import data; from zoo.data import loading\n"
         "by_id = datasets.load_dataset('me/optdigits', split='test')\n"
         "print(by_id.features['label'].names, by_id[0]['image'].size, len(by_id))\n"
-        "loaded = data._load_source('optdigits', 'test', 'me/optdigits')\n"
+        "loaded = loading._load_source('optdigits', 'test', 'me/optdigits')\n"
         "print(loaded.fingerprint == data.DATASETS['optdigits'].fingerprints['test'])"
     )
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_DATASETS_CACHE": str(tmp_path / "cache")}

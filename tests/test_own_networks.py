@@ -11,12 +11,15 @@ import pytest
 from conftest import ROOT
 
 import zoo
-from zoo import data, registry, runtimes, side_by_side, training, votes
+from leaderboard.jobs import task_of, waves
+from zoo import data, registry, training
 from zoo.backend import batches, fused_batch_normalization, keras
 from zoo.export import export, export_onnx
-from zoo.folding import folded
-from zoo.predictor import Predictor
 from zoo.recipes import Augmentation, Distillation, Recipe
+from zoo.serving import runtimes
+from zoo.serving.predictor import Predictor
+from zoo.training import ensembles, many_seeds
+from zoo.training.batch_norm_folding import folded
 
 RECIPE = Recipe("zoo", epochs=2, batch_size=32, learning_rate=3e-3)
 
@@ -125,7 +128,7 @@ def small_zoo(monkeypatch):
 
     def pair(input_shape, num_classes):
         """Two of them."""
-        return votes.build(("small", "small"), "pair", input_shape, num_classes)
+        return ensembles.build(("small", "small"), "pair", input_shape, num_classes)
 
     monkeypatch.setattr(registry, "_ARCHITECTURES", {})
     registry.register(zoo=RECIPE)(small)
@@ -156,7 +159,7 @@ def test_a_vote_is_the_mean_of_networks_of_seeds_of_their_own(small_zoo, tmp_pat
 def test_a_teacher_is_trained_first_and_answers_the_images_that_its_student_sees(small_zoo, tmp_path, monkeypatch):
     lessons = []
     monkeypatch.setattr(
-        "zoo.loop.batches",
+        "zoo.training.loop.batches",
         lambda images, targets, size: lessons.append((images, targets)) or batches(images, targets, size),
     )
     distillation = Distillation("pair", share=0.5, temperature=2)
@@ -214,19 +217,14 @@ def test_what_cannot_be_trained_side_by_side_is_said():
     job = training.plan("lenet5", "optdigits")
     if keras.backend.backend() != "jax":
         with pytest.raises(zoo.ZooError, match="need KERAS_BACKEND=jax, not tensorflow"):
-            side_by_side.check([job])
+            many_seeds.check([job])
 
 
-def test_votes_wait_for_their_members_and_students_for_their_teachers(monkeypatch, tmp_path):
-    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
-    import train_all
-
-    from leaderboard.jobs import task_of
-
+def test_votes_wait_for_their_members_and_students_for_their_teachers(tmp_path):
     student = replace(RECIPE, name="taught", distillation=Distillation("vote", share=0.5))
     jobs = [training.Job("lenet5", "optdigits", student, 0)]
     jobs += [training.plan(network, "optdigits") for network in ("vote", "lenet5", "resco_mini")]
-    waves = train_all.in_waves([task_of(job, tmp_path) for job in jobs], jobs)
-    assert [[task.name.split(".")[0] for task in wave] for wave in waves] == [
+    found = waves([task_of(job, tmp_path) for job in jobs], jobs)
+    assert [[task.name.split(".")[0] for task in wave] for wave in found] == [
         ["lenet5", "resco_mini"], ["vote"], ["lenet5"]
     ]  # fmt: skip

@@ -20,7 +20,10 @@ from space import serve
 from strokes import ARABIC_SEVEN, DOT, FOUR, SEVEN, THREE
 
 import zoo
-from zoo import explain, glyphs, ink, photos
+from zoo import ink
+from zoo.ink import decoding, segmentation
+from zoo.ink.paper import find_ink
+from zoo.serving import explain
 from zoo.tabs import read
 
 
@@ -55,11 +58,11 @@ def test_a_number_with_a_dot_for_zero_runs_left_to_right():
 
 
 def test_letters_are_ordered_right_to_left_and_keep_their_dots():
-    found = glyphs.find_glyphs(ink.find_ink(photos.pixels(written([[THREE, SEVEN]]))), right_to_left=True)
+    found = segmentation.find_glyphs(find_ink(decoding.pixels(written([[THREE, SEVEN]]))), right_to_left=True)
     assert found[0].x > found[1].x
     page = written([[SEVEN]])
     cv2.circle(page, (170, 50), 9, (40, 40, 90), -1)  # a dot above
-    assert len(glyphs.find_glyphs(ink.find_ink(photos.pixels(page)))) == 1
+    assert len(segmentation.find_glyphs(find_ink(decoding.pixels(page)))) == 1
 
 
 def test_what_a_network_is_not_sure_of_is_said():
@@ -104,9 +107,9 @@ def test_a_phone_photo_is_decoded_small():
     page = cv2.resize(written([[THREE]]), (4000, 3000))
     file = saved(page, quality=85)
     started = time.process_time()
-    small = photos.pixels(io.BytesIO(file))
-    assert max(small.shape) == photos.SIDE
-    assert time.process_time() - started < 5  # seconds of the processor; scripts/bench_space.py holds it to 0.3
+    small = decoding.pixels(io.BytesIO(file))
+    assert max(small.shape) == decoding.SIDE
+    assert time.process_time() - started < 5  # seconds of the processor; scripts/bench/space.py holds it to 0.3
 
 
 def test_occlusion_finds_the_ink_that_matters():

@@ -10,8 +10,8 @@ from PIL import Image
 from records import made_up
 
 import zoo
-from leaderboard import documents, reporting, results, snapshot
-from leaderboard.tabs import model
+from leaderboard import report_store, reproductions, results, snapshot
+from leaderboard.tabs import model_page
 from zoo import ZooError, data, reports
 from zoo.backend import keras
 
@@ -145,25 +145,25 @@ def test_bad_input_is_one_sentence(published, run_script, tmp_path):
 
 
 def test_a_page_shows_the_report(published):
-    page = model.page(MODEL, snapshot.build(published / "records"), published / "records")
+    page = model_page.page(MODEL, snapshot.build(published / "records"), published / "records")
     for title in ("Read right", "How sure it is", "don’t know", "Gap between", "Layers", "Learned filters", "Feature"):
         assert title in page, title
     pictures = re.findall(r"<img [^>]*>", page)
     assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
     assert "3×3 convolution, 32 filters, ReLU" in page
-    size = reporting.path_of(results.read_all(published / "records")[0], published / "records").stat().st_size
+    size = report_store.path_of(results.read_all(published / "records")[0], published / "records").stat().st_size
     assert size < 150_000  # twenty of them are to stay below 3 MB
 
 
 def test_a_report_of_other_weights_is_none(published, tmp_path):
     folder = shutil.copytree(published / "records", tmp_path / "records")
     (result,) = results.read_all(folder)
-    assert reporting.read(result, folder) is not None
+    assert report_store.read(result, folder) is not None
     path = results.path_of(MODEL, "optdigits", folder)
     path.write_text(path.read_text().replace(result.revision, "0" * 64))
     (result,) = results.read_all(folder)
-    assert reporting.read(result, folder) is None
-    assert "Its report is not written yet" in model.page(MODEL, snapshot.build(folder), folder)
+    assert report_store.read(result, folder) is None
+    assert "Its report is not written yet" in model_page.page(MODEL, snapshot.build(folder), folder)
 
 
 def test_documents_stand_beside_what_was_measured():
@@ -173,7 +173,7 @@ def test_documents_stand_beside_what_was_measured():
         made_up("resco_mini.ahdd", [0.99], recipe={"name": "zoo", "epochs": 8}, accuracy_interval=[0.98, 0.993]),
         made_up("alexnet.ahdd", [0.98], recipe=short),
     ]
-    rows = {(row.claim.model, row.recipe): row for row in documents.rows(measured)}
+    rows = {(row.claim.model, row.recipe): row for row in reproductions.rows(measured)}
     assert len(rows) == 14
     ours, theirs = rows["lenet5.ahdd", "zoo"], rows["lenet5.ahdd", "paper"]
     assert (ours.missed_by, ours.beyond, ours.lacks) == (0, True, [])
@@ -182,5 +182,5 @@ def test_documents_stand_beside_what_was_measured():
     assert (resco.missed_by, resco.beyond) == (0.004, False)
     assert "1 of 3 seeds" in resco.lacks
     assert rows["alexnet.ahdd", "paper"].lacks == ["1 of 3 seeds", "3 of 50 epochs"]
-    assert {"ahcd_cnn", "hdr_cnn", "lenet5", "mnist_cnn", "resco_mini"} < set(documents.networks())
-    assert not {"alexnet", "mobilenet_v2", "rootsift_vlad"} & set(documents.networks())
+    assert {"ahcd_cnn", "hdr_cnn", "lenet5", "mnist_cnn", "resco_mini"} < set(reproductions.networks())
+    assert not {"alexnet", "mobilenet_v2", "rootsift_vlad"} & set(reproductions.networks())

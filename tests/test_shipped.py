@@ -7,7 +7,7 @@ import pytest
 from conftest import real_data
 
 import zoo
-from leaderboard import checking, reporting, results
+from leaderboard import checking, report_store, results
 from leaderboard.evaluation import evaluate
 from zoo import data
 from zoo.hub import resolve
@@ -40,7 +40,7 @@ def test_weights_are_few_and_small():
 
 def test_every_shipped_model_has_its_report():
     for model in zoo.list_models():
-        report = reporting.read(RECORDS[model])
+        report = report_store.read(RECORDS[model])
         assert report is not None, f"run python scripts/report.py {model}"
         assert zoo.load_predictor(model).threshold == report.threshold is not None
     assert sum(path.stat().st_size for path in results.RECORDS.glob("*/*.report.npz")) < 3e6  # the Space carries them
@@ -52,7 +52,7 @@ OF_PAGES = [model for model in zoo.list_models() if RECORDS[model].dataset == "p
 @real_data
 @pytest.mark.parametrize("model", OF_PAGES)
 def test_every_tenth_page_is_read_as_recorded(model):
-    """A page takes 70 patches and a second: all of them are measured by `scripts/evaluate.py --check`."""
+    """A page takes 70 patches and a second: all of them are measured by `scripts/measure.py --check`."""
     rows = slice(None, None, 10)
     pages = data.load("pages70", "test").images[rows]
     read = zoo.load_predictor(model)(pages).argmax(axis=1)

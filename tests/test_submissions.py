@@ -10,9 +10,9 @@ import pytest
 from networks import METADATA, archive, keras_file, members, onnx_file, perceptron
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import desk, receipt, store, validation, worker
-from leaderboard.submissions.desk import Limits, Offer
-from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
+from leaderboard.submissions import checks, intake, lifecycle, store, worker
+from leaderboard.submissions.intake import Limits, Offer
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import LocalStore, NoSuchSubmission, StoreFailed
 from leaderboard.submissions.worker import Worker
@@ -26,7 +26,7 @@ QUICK = Backoff(attempts=40, first=0.01, longest=0.1)
 
 def send(place, user="bob", name="net", seed=0, datasets=("optdigits",), limits=MANY, **said):
     offer = Offer(name, datasets, "mit", "optdigits, its training rows", claimed={"optdigits": 0.9}, **said)
-    return desk.submit(place, user, offer, ("m.onnx", onnx_file(seed=seed)), limits=limits)
+    return intake.submit(place, user, offer, ("m.onnx", onnx_file(seed=seed)), limits=limits)
 
 
 @pytest.fixture
@@ -62,11 +62,11 @@ def test_a_receipt_comes_at_once_and_can_be_read(local):
     started = time.process_time()
     sent = send(local)
     assert time.process_time() - started < 1  # of the processor: a busy machine is no fault of the desk's
-    assert receipt.ID.fullmatch(sent.id)
+    assert lifecycle.ID.fullmatch(sent.id)
     assert (sent.status, sent.track, sent.parameters) == (PENDING, "weights", 640)
     assert local.get(sent.id) == sent
     assert local.content(sent) == onnx_file()
-    assert desk.as_json(sent, desk.queue(local))["ahead"] == 0
+    assert intake.as_json(sent, intake.queue(local))["ahead"] == 0
     with pytest.raises(NoSuchSubmission):
         local.get("20200101-00000000")
     with pytest.raises(NoSuchSubmission):
@@ -78,7 +78,7 @@ def test_ten_megabytes_are_checked_in_time():
     data = onnx_file(shape=(40, 40, 1), classes=size)
     assert len(data) > 10e6
     started = time.process_time()
-    validation.check(data, "m.onnx", ("optdigits",))
+    checks.check(data, "m.onnx", ("optdigits",))
     assert time.process_time() - started < 1  # of the processor; 0.2 s where nothing else runs
 
 
@@ -89,19 +89,19 @@ def test_the_same_content_gets_the_same_receipt(local):
     assert send(local, datasets=("mnist",)).id != first.id  # other datasets: refused, and a receipt of its own
     otherwise = archive(dict(reversed(members(metadata={**METADATA, "date_saved": "later"}).items())))
     offer = Offer("k2", ("optdigits",), "mit", "x")
-    a, b = (desk.submit(local, "bob", offer, ("m.keras", data), limits=MANY) for data in (keras_file(), otherwise))
+    a, b = (intake.submit(local, "bob", offer, ("m.keras", data), limits=MANY) for data in (keras_file(), otherwise))
     assert a.id == b.id  # packed otherwise, the same network
 
 
 def test_a_refused_one_has_a_receipt_too_and_its_file_is_not_kept(local):
     offer = Offer("net", ("optdigits",), "mine", "")
-    sent = desk.submit(local, "bob", offer, ("m.keras", keras_file(perceptron((28, 28, 1)))))
+    sent = intake.submit(local, "bob", offer, ("m.keras", keras_file(perceptron((28, 28, 1)))))
     assert sent.status == FAILED
     assert [p["code"] for p in sent.problems] == ["licence", "declaration", "input-shape", "weights"]
     assert local.get(sent.id).reason.startswith("The licence is 'mine'.")
     assert not list(local.root.glob("requests/files/*"))
     with pytest.raises(NotNow, match="send it anew"):
-        desk.retry(local, sent.id, "bob")
+        intake.retry(local, sent.id, "bob")
 
 
 def test_limits_hold_for_one_and_for_all(local):
@@ -123,15 +123,15 @@ def test_limits_hold_for_one_and_for_all(local):
 def test_only_the_sender_withdraws_and_retries(local):
     sent = send(local, name="unfit")
     with pytest.raises(ZooError, match="only its sender"):
-        desk.withdraw(local, sent.id, "ann")
+        intake.withdraw(local, sent.id, "ann")
     finish_all(local)
     assert (local.get(sent.id).status, local.get(sent.id).reason) == (FAILED, "It cannot be measured.")
     with pytest.raises(ZooError, match="only its sender"):
-        desk.retry(local, sent.id, "ann")
-    assert desk.retry(local, sent.id, "bob").status == PENDING
-    assert desk.withdraw(local, sent.id, "bob").status == WITHDRAWN
+        intake.retry(local, sent.id, "ann")
+    assert intake.retry(local, sent.id, "bob").status == PENDING
+    assert intake.withdraw(local, sent.id, "bob").status == WITHDRAWN
     with pytest.raises(NotNow):
-        desk.withdraw(local, sent.id, "bob")
+        intake.withdraw(local, sent.id, "bob")
     assert [step["status"] for step in local.get(sent.id).history] == [PENDING, RUNNING, FAILED, PENDING, WITHDRAWN]
     assert send(local, name="unfit").id != sent.id  # what was withdrawn may be sent again
 
@@ -139,7 +139,7 @@ def test_only_the_sender_withdraws_and_retries(local):
 def test_the_queue_tells_how_long_it_takes(local):
     for seed in range(3):
         send(local, seed=seed)
-    places = desk.queue(local)
+    places = intake.queue(local)
     assert [place.ahead for place in places] == [0, 1, 2]
     waits = [place.wait for place in places]
     assert waits == sorted(waits)
@@ -157,12 +157,12 @@ def test_a_name_that_only_looks_like_anothers_is_taken(local):
 
 def test_a_lease_that_runs_out_is_taken_over_and_counts_attempts(local):
     sent = send(local)
-    for attempt in range(receipt.MOST_ATTEMPTS):
-        taken = local.change(sent.id, lambda s, a=attempt: receipt.claimed(s, f"w{a}", 1000.0 + a, 0.5))
+    for attempt in range(lifecycle.MOST_ATTEMPTS):
+        taken = local.change(sent.id, lambda s, a=attempt: lifecycle.claimed(s, f"w{a}", 1000.0 + a, 0.5))
         assert taken.attempts == attempt + 1
-    with pytest.raises(receipt.Lost):
-        local.change(sent.id, lambda s: receipt.finished(s, "w0", 1003.0))
-    given_up = local.change(sent.id, lambda s: receipt.claimed(s, "w9", 2000.0, 0.5))
+    with pytest.raises(lifecycle.Lost):
+        local.change(sent.id, lambda s: lifecycle.finished(s, "w0", 1003.0))
+    given_up = local.change(sent.id, lambda s: lifecycle.claimed(s, "w9", 2000.0, 0.5))
     assert given_up.status == FAILED
     assert "3 workers died" in given_up.reason
 
@@ -173,7 +173,7 @@ def test_a_claim_has_one_winner(local):
 
     def take(n):
         try:
-            return local.change(sent.id, lambda s: receipt.claimed(s, f"w{n}", now, 60)).worker
+            return local.change(sent.id, lambda s: lifecycle.claimed(s, f"w{n}", now, 60)).worker
         except NotNow:
             return None
 
@@ -198,7 +198,7 @@ def test_a_withdrawn_one_is_let_go_while_it_is_measured(local):
     thread = threading.Thread(target=lambda: one.see_through(one.claim(), threading.Event()))
     thread.start()
     assert begun.wait(240)
-    desk.withdraw(local, sent.id, "bob")
+    intake.withdraw(local, sent.id, "bob")
     thread.join(60)
     assert not thread.is_alive()
     assert local.get(sent.id).status == WITHDRAWN
@@ -223,7 +223,7 @@ def test_a_mistake_of_the_worker_loses_nothing(local):
     one = Worker(local, measure=broken)
     one.see_through(one.claim(), threading.Event())
     assert "made a mistake (KeyError)" in local.get(sent.id).reason
-    assert desk.retry(local, sent.id, "bob").status == PENDING
+    assert intake.retry(local, sent.id, "bob").status == PENDING
 
 
 def test_a_full_disk_is_said_and_nothing_is_half_written(local, monkeypatch):
@@ -238,7 +238,7 @@ def test_a_full_disk_is_said_and_nothing_is_half_written(local, monkeypatch):
     with pytest.raises(StoreFailed, match="No space left on device"):
         send(local, seed=1)
     with pytest.raises(StoreFailed):
-        local.change(local.all()[0].id, lambda s: receipt.claimed(s, "w", 0.0, 9))
+        local.change(local.all()[0].id, lambda s: lifecycle.claimed(s, "w", 0.0, 9))
     monkeypatch.undo()
     assert sorted(path for path in local.root.rglob("*") if path.is_file()) == before
     assert local.all()[0].status == PENDING
@@ -268,8 +268,8 @@ def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, t
     one.step()
     row = results.read(results.path_of("bob__net.optdigits", "optdigits", records))
     assert row.submission["id"] == again.id
-    desk.withdraw(local, again.id, "bob")
-    desk.withdraw(local, sent.id, "bob")
+    intake.withdraw(local, again.id, "bob")
+    intake.withdraw(local, sent.id, "bob")
     assert not one.step() or not one.step()
     assert not results.path_of("bob__net.optdigits", "optdigits", records).exists()
     assert snapshot.is_current(records)

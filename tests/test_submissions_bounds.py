@@ -9,15 +9,16 @@ import numpy as np
 import pytest
 from networks import METADATA, archive, image, keras_file, layer, members, model, onnx_file, perceptron, weights
 
-from leaderboard.submissions import archive as archives
-from leaderboard.submissions import budget, documents, hdf5, validation
-from leaderboard.submissions.problems import Refused
+from leaderboard.submissions import budget, checks
+from leaderboard.submissions.checks import hdf5, untrusted_json
+from leaderboard.submissions.checks import keras_archive as archives
+from leaderboard.submissions.checks.problems import Refused
 
 ONE = ("optdigits",)
 
 
 def codes(data: bytes, name: str = "model", wanted: tuple[str, ...] = ONE) -> list[str]:
-    return [problem.code for problem in validation.check(data, name, wanted).problems]
+    return [problem.code for problem in checks.check(data, name, wanted).problems]
 
 
 def as_json(value) -> bytes:
@@ -40,19 +41,22 @@ def as_json(value) -> bytes:
 )
 def test_what_json_may_say(document, code):
     if code is None:
-        assert documents.read(as_json(document), "It") == document
+        assert untrusted_json.read(as_json(document), "It") == document
         return
     with pytest.raises(Refused) as refused:
-        documents.read(as_json(document), "It")
+        untrusted_json.read(as_json(document), "It")
     assert refused.value.problem.code == code
 
 
 def test_how_large_and_deep_json_may_be(monkeypatch):
-    nested = b"[" * documents.DEEPEST + b"]" * documents.DEEPEST
-    documents.read(nested + b" " * (documents.MOST_BYTES - len(nested)), "It")
-    documents.read(b"[" + b",".join([b"[{}]"] * 100) + b"]", "It")  # what is closed is not deeper
+    nested = b"[" * untrusted_json.DEEPEST + b"]" * untrusted_json.DEEPEST
+    untrusted_json.read(nested + b" " * (untrusted_json.MOST_BYTES - len(nested)), "It")
+    untrusted_json.read(b"[" + b",".join([b"[{}]"] * 100) + b"]", "It")  # what is closed is not deeper
     for data, sentence in (
-        (nested + b" " * (documents.MOST_BYTES - len(nested) + 1), "It has 1,000,001 bytes; the most is 1,000,000"),
+        (
+            nested + b" " * (untrusted_json.MOST_BYTES - len(nested) + 1),
+            "It has 1,000,001 bytes; the most is 1,000,000",
+        ),
         (b"[" + nested + b"]", "It is nested 41 levels deep; the most is 40"),
         (b"[[]," + nested + b"]", "It is nested 41 levels deep; the most is 40"),
         (b'{"a": 1, "b": 2, "b": 3}', "It has the key 'b' twice"),
@@ -60,11 +64,11 @@ def test_how_large_and_deep_json_may_be(monkeypatch):
         (b"", "It is not JSON"),
     ):
         with pytest.raises(Refused, match=sentence):
-            documents.read(data, "It")
-    monkeypatch.setattr(documents, "MOST_VALUES", 5)
-    documents.read(b'{"a": [1, 2]}', "It")  # the object, its key, the list and two numbers
+            untrusted_json.read(data, "It")
+    monkeypatch.setattr(untrusted_json, "MOST_VALUES", 5)
+    untrusted_json.read(b'{"a": [1, 2]}', "It")  # the object, its key, the list and two numbers
     with pytest.raises(Refused, match="more than 5 values"):
-        documents.read(b'{"a": [1, 2, 3]}', "It")
+        untrusted_json.read(b'{"a": [1, 2, 3]}', "It")
 
 
 # The archive
@@ -102,7 +106,7 @@ def test_how_much_an_archive_may_hold(monkeypatch):
 def test_every_missing_member_is_named():
     whole = members()
     for name in whole:
-        (problem,) = validation.check(archive({k: v for k, v in whole.items() if k != name}), "m", ONE).problems
+        (problem,) = checks.check(archive({k: v for k, v in whole.items() if k != name}), "m", ONE).problems
         assert (problem.code, problem.what) == ("zip-members", f"The archive lacks {name}.")
 
 
@@ -146,19 +150,19 @@ def test_a_member_of_another_size_than_it_says():
     ],
 )
 def test_bytes_decide_what_a_file_is(data, name, code):
-    checked = validation.check(data, name, ONE)
+    checked = checks.check(data, name, ONE)
     assert [problem.code for problem in checked.problems] == [code]
     assert checked.digest == hashlib.sha256(data).hexdigest()
     assert (checked.content, checked.parameters, checked.multiply_adds) == (None, None, None)
 
 
 def test_how_large_a_file_may_be(monkeypatch):
-    assert (validation.MOST_BYTES, archives.MOST_BYTES, archives.FREE) == (50_000_000, 300_000_000, 1_000_000)
-    assert (archives.MOST_MEMBERS, archives.MOST_EXPANSION, documents.MOST_VALUES) == (16, 100, 200_000)
+    assert (checks.MOST_BYTES, archives.MOST_BYTES, archives.FREE) == (50_000_000, 300_000_000, 1_000_000)
+    assert (archives.MOST_MEMBERS, archives.MOST_EXPANSION, untrusted_json.MOST_VALUES) == (16, 100, 200_000)
     data = onnx_file()
-    monkeypatch.setattr(validation, "MOST_BYTES", len(data))
+    monkeypatch.setattr(checks, "MOST_BYTES", len(data))
     assert codes(data) == []
-    monkeypatch.setattr(validation, "MOST_BYTES", len(data) - 1)
+    monkeypatch.setattr(checks, "MOST_BYTES", len(data) - 1)
     assert codes(data) == ["too-large"]
 
 
@@ -172,16 +176,16 @@ def test_archives_are_of_keras_3(version):
 
 
 def test_equal_models_have_equal_digests_however_they_were_packed():
-    checked = validation.check(keras_file(), "m.keras", ONE)
+    checked = checks.check(keras_file(), "m.keras", ONE)
     other = archive(members(metadata={**METADATA, "date_saved": "2001-01-01@00:00:00"}), zipfile.ZIP_DEFLATED)
-    again = validation.check(other, "another name", ONE)
+    again = checks.check(other, "another name", ONE)
     assert (again.digest, again.content) == (checked.digest, checked.content)
     assert checked.digest == hashlib.sha256(checked.content).hexdigest() != hashlib.sha256(keras_file()).hexdigest()
     assert archives.read(checked.content)["model.weights.h5"] == weights()
     assert json.loads(archives.read(checked.content)["config.json"])["config"]["layers"][-1]["config"]["units"] == 10
     assert (checked.kind, checked.track, checked.parameters, checked.multiply_adds) == ("keras", "weights", 650, 640)
     assert checked.notes == ()
-    onnx = validation.check(onnx_file(), "m.onnx", ONE)
+    onnx = checks.check(onnx_file(), "m.onnx", ONE)
     assert (onnx.content, onnx.track, onnx.multiply_adds) == (onnx_file(), "weights", None)
 
 
@@ -196,7 +200,7 @@ def test_what_an_optimizer_and_a_seed_left_is_no_weight():
     def one_too_many(file) -> None:
         file["layers/other/vars/0"] = np.zeros(1, np.float32)
 
-    (problem,) = validation.check(keras_file(h5=weights(change=one_too_many)), "m", ONE).problems
+    (problem,) = checks.check(keras_file(h5=weights(change=one_too_many)), "m", ONE).problems
     assert problem.what.startswith("The configuration has 650 parameters, the weights 651")
 
 
@@ -204,17 +208,17 @@ def test_raw_pixels_are_remarked_on():
     bare = model(
         image(), layer("Flatten", "flat", "image"), layer("Dense", "dense", "flat", units=10, activation="softmax")
     )
-    assert len(validation.check(as_json(bare), "m.json", ONE).notes) == 1
-    assert validation.check(as_json(perceptron()), "m.json", ONE).notes == ()
+    assert len(checks.check(as_json(bare), "m.json", ONE).notes) == 1
+    assert checks.check(as_json(perceptron()), "m.json", ONE).notes == ()
 
 
 def test_a_configuration_is_fitted_to_every_dataset():
     for document in (perceptron(), {"model_config": perceptron()}):
-        checked = validation.check(as_json(document), "m.json", ("optdigits", "ahcd", "mnist"))
+        checked = checks.check(as_json(document), "m.json", ("optdigits", "ahcd", "mnist"))
         assert (checked.problems, checked.kind, checked.track) == ((), "json", "architecture")
         assert checked.multiply_adds == 32 * 32 * 28  # of the largest, on ahcd
         assert checked.parameters == (32 * 32 + 1) * 28
-    nowhere = validation.check(as_json(perceptron()), "m.json", ())
+    nowhere = checks.check(as_json(perceptron()), "m.json", ())
     assert (nowhere.parameters, nowhere.multiply_adds) == (650, 640)
     no_weights = model(image(), layer("Flatten", "flat", "image"), layer("Softmax", "end", "flat"))
     assert codes(as_json(no_weights), wanted=()) == ["empty"]
@@ -223,7 +227,7 @@ def test_a_configuration_is_fitted_to_every_dataset():
     assert codes(as_json(of_every_pixel)) == ["output"]
     wide = perceptron((28, 28, 1), extra=[layer("Conv2D", "wide", filters=1, kernel_size=[9, 9], padding="valid")])
     assert codes(as_json(wide), wanted=("mnist",)) == []
-    (problem,) = validation.check(as_json(wide), "m.json", ("mnist", "optdigits")).problems
+    (problem,) = checks.check(as_json(wide), "m.json", ("mnist", "optdigits")).problems
     assert problem.what.startswith("Fitted to optdigits (images of (8, 8, 1), 10 classes): ")
     assert problem.fix == "Or send it without optdigits."
 
@@ -233,6 +237,6 @@ def test_the_budget_is_what_may_be_spent(monkeypatch):
     monkeypatch.setattr(budget, "training_seconds", lambda multiply_adds, dataset: most)
     assert codes(as_json(perceptron())) == []
     monkeypatch.setattr(budget, "training_seconds", lambda multiply_adds, dataset: 4 * most)
-    (problem,) = validation.check(as_json(perceptron()), "m.json", ONE).problems
+    (problem,) = checks.check(as_json(perceptron()), "m.json", ONE).problems
     assert (problem.code, problem.what) == ("budget", "Its 3 trainings on optdigits would take about 12 hours.")
     assert problem.fix == "The most is 3: make it smaller."

@@ -18,10 +18,10 @@ from hub_server import Account, Fault
 from networks import archive, keras_file, members, onnx_file
 from test_submissions import QUICK, TOKEN, finish_all, send
 
-from leaderboard.submissions import desk, inputs, validation
-from leaderboard.submissions.desk import Offer
-from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, WITHDRAWN
-from leaderboard.submissions.sandbox import Box, Resources, Unfit
+from leaderboard.submissions import checks, intake
+from leaderboard.submissions.intake import Offer
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
+from leaderboard.submissions.sandbox import Box, Resources, Unfit, inputs, protocol
 from leaderboard.submissions.store import HubStore, LocalStore
 from leaderboard.submissions.worker import job_of
 from zoo.errors import ZooError
@@ -132,7 +132,7 @@ def test_the_hub_has_the_layout_of_the_boards(remote, hub):
     assert send(remote, "ann") == sent
     remote.keep_results("bob__net/abc", {"optdigits.json": b"{}", "optdigits.onnx": onnx_file()})
     assert remote.result("bob__net/abc", "optdigits.onnx") == onnx_file()
-    assert desk.withdraw(remote, sent.id, "bob").status == WITHDRAWN
+    assert intake.withdraw(remote, sent.id, "bob").status == WITHDRAWN
     assert [step["status"] for step in HubStore("me", QUICK).get(sent.id).history] == [PENDING, WITHDRAWN]
 
 
@@ -165,20 +165,20 @@ def test_a_repo_of_the_hub_is_pinned_and_kept(remote, hub, tmp_path):
     HfApi().upload_file(path_or_fileobj=onnx_file(), path_in_repo="model.onnx", repo_id="me/model")
     commit = hub.repo("me/model").head
     offer = Offer("net", ("optdigits",), "mit", "optdigits")
-    sent = desk.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/model")
+    sent = intake.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/model")
     assert sent.source == f"hf://me/model@{commit}"
     assert (sent.status, sent.kind) == (PENDING, "onnx")
     HfApi().create_repo("me/layout")
     for name, content in members().items():
         HfApi().upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="me/layout")
-    sent = desk.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/layout")
+    sent = intake.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/layout")
     assert (sent.status, sent.kind, sent.parameters) == (PENDING, "keras", 650)
     for source, sentence in (
         ("hf://me/nowhere", "no repo"), ("https://evil.example", "no repo on the Hub"),
         ("hf://../..", "cannot be a repo's name"), ("hf://me/requests@main", "no repo"),
     ):  # fmt: skip
         with pytest.raises(ZooError, match=sentence):
-            desk.submit(LocalStore(tmp_path / "s"), "bob", offer, source=source)
+            intake.submit(LocalStore(tmp_path / "s"), "bob", offer, source=source)
 
 
 # Fuzzing
@@ -225,7 +225,7 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
             data = archive({**good, "model.weights.h5": mutated(good["model.weights.h5"], rng)})
         else:
             data = mutated(config, rng)
-        checked = validation.check(data, ("m.onnx", "m.keras", "m.json")[n % 3], ("optdigits",))
+        checked = checks.check(data, ("m.onnx", "m.keras", "m.json")[n % 3], ("optdigits",))
         assert (checked.content is None) == bool(checked.problems)
         taken += checked.content is not None
         if which == 0 and checked.content and data != valid:
@@ -237,9 +237,10 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
     monkeypatch.undo()
     images = inputs.prepare("optdigits", tmp_path)
     for data in odd[:2]:  # those that pass are the sandbox's to bear
-        with Box("onnx", Resources(wall=120.0), (tmp_path,)) as box:
+        with Box("onnx", Resources(wall=120.0)) as box:
             with contextlib.suppress(Unfit):
-                assert box.run(job_of("onnx", "optdigits", images), data).answers.shape == (images.count, 10)
+                answers = protocol.measure(box, job_of("onnx", "optdigits"), data, images).answers
+                assert answers.shape == (images.count, 10)
             folder = box.folder
         assert not folder.exists()
     assert [path.suffix for path in tmp_path.iterdir()] == [".u8"]

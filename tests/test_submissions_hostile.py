@@ -9,8 +9,8 @@ from conftest import ROOT
 from hostile import HOSTILE
 from networks import keras_file, onnx_file, perceptron, weights
 
-from leaderboard.submissions import desk, validation
-from leaderboard.submissions.desk import Offer
+from leaderboard.submissions import checks, intake
+from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.store import LocalStore
 
 
@@ -18,7 +18,7 @@ from leaderboard.submissions.store import LocalStore
 def test_it_is_refused_for_its_own_reason(name):
     data, code = HOSTILE[name]
     dataset = "mnist" if "days" in name else "optdigits"
-    checked = validation.check(data, "model.onnx" if code == "onnx" else "model", (dataset,))
+    checked = checks.check(data, "model.onnx" if code == "onnx" else "model", (dataset,))
     assert code in [problem.code for problem in checked.problems], [str(p) for p in checked.problems]
     assert checked.content is None
     for problem in checked.problems:
@@ -55,13 +55,13 @@ def test_nothing_is_loaded_to_see_that(tmp_path):
     ],
 )
 def test_another_format_is_refused_with_the_lines_that_convert_it(filename, data, line):
-    (problem,) = validation.check(data, filename, ("optdigits",)).problems
+    (problem,) = checks.check(data, filename, ("optdigits",)).problems
     assert line in problem.fix
 
 
 def test_every_problem_is_told_at_once():
     data = keras_file(perceptron((28, 28, 1), 7, "linear"), weights())
-    codes = [problem.code for problem in validation.check(data, "m.keras", ("optdigits",)).problems]
+    codes = [problem.code for problem in checks.check(data, "m.keras", ("optdigits",)).problems]
     assert codes == ["input-shape", "classes", "probabilities", "weights"]
 
 
@@ -73,14 +73,14 @@ def test_names_of_markup_formulas_and_paths_are_refused(tmp_path, name):
     store = LocalStore(tmp_path / "store")
     offer = Offer(name, ("optdigits",), "mit", "optdigits")
     with pytest.raises(ValueError, match=r"The name is .*small letters"):
-        desk.submit(store, "bob", offer, ("m.onnx", onnx_file()))
+        intake.submit(store, "bob", offer, ("m.onnx", onnx_file()))
     assert store.all() == []
 
 
 @pytest.mark.parametrize("user", ["", " ", "../x", "a/b", "<b>", "x" * 60, ".hidden", "a\0b"])
 def test_users_that_are_none_are_refused(tmp_path, user):
     with pytest.raises(ValueError, match="Say who you are"):
-        desk.submit(LocalStore(tmp_path), user, Offer("net", ("optdigits",), "mit", "x"), ("m.onnx", onnx_file()))
+        intake.submit(LocalStore(tmp_path), user, Offer("net", ("optdigits",), "mit", "x"), ("m.onnx", onnx_file()))
 
 
 @pytest.mark.parametrize(
@@ -104,13 +104,13 @@ def test_users_that_are_none_are_refused(tmp_path, user):
 )  # fmt: skip
 def test_what_is_said_of_it_is_checked(changes, code):
     said = {"name": "net", "datasets": ("mnist",), "licence": "mit", "declaration": "mnist", **changes}
-    offer, problems = desk.checked_offer(Offer(**said))
+    offer, problems = intake.checked_offer(Offer(**said))
     assert [problem.code for problem in problems] == [code]
     assert offer.paper in ("", said.get("paper"))
 
 
 def test_good_files_are_taken():
     for data, kind in ((keras_file(), "keras"), (onnx_file(), "onnx"), (json.dumps(perceptron()).encode(), "json")):
-        checked = validation.check(data, "model", ("optdigits",))
+        checked = checks.check(data, "model", ("optdigits",))
         assert checked.problems == ()
         assert (checked.kind, checked.parameters) == (kind, 650 if kind != "onnx" else 640)

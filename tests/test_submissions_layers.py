@@ -6,7 +6,7 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from leaderboard.submissions import keras_config, layers
+from leaderboard.submissions.checks import allowed_layers, keras_config
 from zoo import registry
 from zoo.backend import keras
 
@@ -64,7 +64,7 @@ CASES = {  # layer -> its arguments, and the shapes that it is given
 
 
 def test_every_layer_has_a_case():
-    assert CASES.keys() == layers.LAYERS.keys()
+    assert CASES.keys() == allowed_layers.LAYERS.keys()
 
 
 @pytest.mark.parametrize("name", CASES)
@@ -72,10 +72,10 @@ def test_a_layer_is_as_keras_has_it(name):
     arguments, shapes = CASES[name]
     layer = getattr(keras.layers, name)(**arguments)
     config = json.loads(json.dumps(keras.saving.serialize_keras_object(layer)))["config"]
-    assert config.keys() - layers.COMMON <= layers.LAYERS[name].settings
+    assert config.keys() - allowed_layers.COMMON <= allowed_layers.LAYERS[name].settings
     inputs = [keras.Input(shape) for shape in shapes]
     output = layer(*inputs) if name == "MultiHeadAttention" else layer(inputs if len(inputs) > 1 else inputs[0])
-    cost = layers.cost(name, config, shapes, name)
+    cost = allowed_layers.cost(name, config, shapes, name)
     assert cost.shape == output.shape[1:]
     assert cost.parameters == layer.count_params()
 

@@ -15,8 +15,8 @@ from conftest import ROOT
 from networks import node, onnx_file
 from onnx import helper
 
-from leaderboard.submissions import confinement, inputs, sandbox, validation, worker
-from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit
+from leaderboard.submissions import checks, sandbox, worker
+from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, protocol
 
 ISOLATED = sys.platform.startswith("linux")
 ATTACKS = {
@@ -40,7 +40,7 @@ ATTACKS = {
 }
 LAUNCH = (
     "import sys; sys.path.insert(0, sys.argv[2])\n"
-    "from pathlib import Path; from leaderboard.submissions import confinement\n"
+    "from pathlib import Path; from leaderboard.submissions.sandbox import confinement\n"
     "r = confinement.Resources(memory=2 * 10**9, cpu=2, file=10**8, files=64)\n"
     "print(confinement.confine(Path.cwd(), [Path(sys.argv[2]) / 'leaderboard'], r), flush=True)\n"
     "exec(sys.argv[1]); print('DONE')"
@@ -72,11 +72,11 @@ def measure(images):
     folders, processes = [], []
 
     def run(data: bytes, resources=sandbox.MEASURING, **options):
-        assert validation.check(data, "m.onnx", ("optdigits",)).problems == ()
-        with Box("onnx", resources, (images.path.parent,)) as box:
+        assert checks.check(data, "m.onnx", ("optdigits",)).problems == ()
+        with Box("onnx", resources) as box:
             folders.append(box.folder)
             processes.append(box.process.pid)
-            return box.run(worker.job_of("onnx", "optdigits", images), data, **options)
+            return protocol.measure(box, worker.job_of("onnx", "optdigits"), data, images, **options)
 
     yield run
     assert not any(folder.exists() for folder in folders)
@@ -158,29 +158,26 @@ def test_it_dies_with_its_parent(tmp_path):
         ({"reason": ["x" * 10_000]}, "xxx"),
     ],
 )
-def test_what_comes_back_is_checked(images, outcome, sentence):
-    job = worker.job_of("onnx", "optdigits", images)
+def test_what_comes_back_is_checked(outcome, sentence):
     with Box("onnx") as box:
-        answers = np.full((images.count, 10), 0.1, np.float32)
-        (box.folder / "answers.f32").write_bytes(answers.tobytes())
-        (box.folder / "model.onnx").write_bytes(onnx_file())
+        (box.folder / "answers.f32").write_bytes(np.full((7, 10), 0.1, np.float32).tobytes())
         (box.folder / "outcome.json").write_text(json.dumps(outcome))
         with pytest.raises(Unfit, match=sentence) as error:
-            box._outcome(job, {})
+            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
         assert len(str(error.value)) < 600
 
 
-def test_links_and_pipes_in_the_folder_are_not_followed(images, tmp_path):
+def test_links_and_pipes_in_the_folder_are_not_followed(tmp_path):
     secret = tmp_path / "secret"
     secret.write_text("{}")
     with Box("onnx") as box:
         os.symlink(secret, box.folder / "outcome.json")
         with pytest.raises(Unfit):
-            box._outcome(worker.job_of("onnx", "optdigits", images), {})
+            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
         (box.folder / "outcome.json").unlink()
         os.mkfifo(box.folder / "outcome.json")
         with pytest.raises(Unfit):
-            box._outcome(worker.job_of("onnx", "optdigits", images), {})
+            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
 
 
 def test_without_isolation_nothing_of_a_strangers_is_measured(measure, monkeypatch):

@@ -22,7 +22,7 @@ from test_submissions import send
 
 import leaderboard
 from leaderboard.submissions.store import LocalStore
-from leaderboard.tabs import identity, receipts, submit
+from leaderboard.tabs import receipts, sign_in, submit
 from leaderboard.tabs.board import Live
 from zoo.errors import ZooError
 
@@ -107,20 +107,20 @@ def request(session=None, **headers):
 
 
 def test_on_a_space_the_sender_is_who_is_signed_in(monkeypatch, hub):
-    assert identity.sender(request(), "bob") == "bob"
+    assert sign_in.sender(request(), "bob") == "bob"
     monkeypatch.setenv("SYSTEM", "spaces")
     monkeypatch.setenv("SPACE_ID", "me/handwriting-zoo")
     info = {"userinfo": {"preferred_username": "ann"}, "expires_at": time.time() + 60}
-    assert identity.sender(request({"oauth_info": info}), "bob") == "ann"
+    assert sign_in.sender(request({"oauth_info": info}), "bob") == "ann"
     old = {**info, "expires_at": time.time() - 60}
     for nobody in (request(), request({"oauth_info": old}), None, request(authorization="Basic x")):
         with pytest.raises(ZooError, match="Sign in with Hugging Face"):
-            identity.sender(nobody, "bob")
+            sign_in.sender(nobody, "bob")
     hub.tokens["hf_OfAnn"] = Account("ann", "read")
     for header in ("authorization", "x-hf-authorization"):
-        assert identity.sender(request(**{header: "Bearer hf_OfAnn"}), "bob") == "ann"
+        assert sign_in.sender(request(**{header: "Bearer hf_OfAnn"}), "bob") == "ann"
     with pytest.raises(ZooError, match="does not accept the token") as error:
-        identity.sender(request(authorization="Bearer hf_OfNobody"), "bob")
+        sign_in.sender(request(authorization="Bearer hf_OfNobody"), "bob")
     assert "OfNobody" not in str(error.value)
 
 

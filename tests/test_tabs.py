@@ -17,7 +17,7 @@ from strokes import ARABIC_SEVEN, DOT, SEVEN, THREE, sketch
 
 import zoo
 from leaderboard import results, snapshot, table
-from leaderboard.tabs import compare, datasets, model, rows
+from leaderboard.tabs import compare, datasets, model_page, table_html
 from zoo import registry
 from zoo.tabs import draw
 
@@ -151,7 +151,7 @@ def frame(tmp_path_factory):
 
 
 def test_the_table_shows_what_is_asked_for(frame):
-    page = rows.render(frame[1], table.Query(dataset="mnist"), ["parameters"], limit=2)
+    page = table_html.render(frame[1], table.Query(dataset="mnist"), ["parameters"], limit=2)
     assert re.findall(r'data-column="model"><a href="[^"]*model=([\w.]+)"', page) == [
         "hdr_cnn.mnist",
         "mnist_cnn.mnist",
@@ -160,16 +160,16 @@ def test_the_table_shows_what_is_asked_for(frame):
     assert page.count("<small>=</small>1") == 2  # they share the first rank
     assert 'data-column="accuracy"' not in page
     assert "Show 100 more" in page
-    assert "No row is like that" in rows.render(frame[1], table.Query(search="nothing"))
+    assert "No row is like that" in table_html.render(frame[1], table.Query(search="nothing"))
 
 
 @pytest.mark.parametrize(
     "name", ["lenet5.mnist", "old.ahdd", "half.mnist", "two-layer ensemble.mnist", "no.such", None]
 )
 def test_every_model_has_a_page(frame, name):
-    page = model.page(name, frame[1], frame[0])
+    page = model_page.page(name, frame[1], frame[0])
     said = {
-        "lenet5.mnist": "python scripts/evaluate.py lenet5.mnist --check",
+        "lenet5.mnist": "python scripts/measure.py lenet5.mnist --check",
         "old.ahdd": "Stale: measured on another version of ahdd",
         "half.mnist": "This record is broken. half.mnist.json is not a record",
         "two-layer ensemble.mnist": "99.91% are claimed by arXiv",
@@ -184,11 +184,11 @@ def test_a_page_shows_what_it_was_before_and_its_curves(tmp_path):
         results.write(made_up("lenet5.mnist", [accuracy], date=date), answers(10), tmp_path)
     write_report(made_up("lenet5.mnist", [0.95]), tmp_path)
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# A card\n![a picture](x.png)\nSome text.\n")
-    page = model.page("lenet5.mnist", snapshot.build(tmp_path), tmp_path)
+    page = model_page.page("lenet5.mnist", snapshot.build(tmp_path), tmp_path)
     assert page.count('<polyline class="accent"') == 4  # validation, the gap, "don't know", and the row over time
     assert "90.00%</strong><br>2026-11-01" in page
-    assert model.card(tmp_path).strip() == "# A card\nSome text."
-    assert model.card(None) == ""
+    assert model_page.card(tmp_path).strip() == "# A card\nSome text."
+    assert model_page.card(None) == ""
 
 
 def test_what_records_say_is_escaped(frame, tmp_path):
@@ -197,9 +197,9 @@ def test_what_records_say_is_escaped(frame, tmp_path):
     results.write(made_up("lenet5.mnist", [0.9], title=bad, licence=bad, selection=bad), answers(10), folder)
     found = snapshot.build(folder)
     pages = (
-        model.page("lenet5.mnist", found, folder),
-        model.page(bad, found, folder),
-        rows.render(found, table.Query(), rows.CHOOSABLE),
+        model_page.page("lenet5.mnist", found, folder),
+        model_page.page(bad, found, folder),
+        table_html.render(found, table.Query(), table_html.CHOOSABLE),
     )
     assert not any("<script" in page for page in pages)
 

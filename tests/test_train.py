@@ -18,9 +18,10 @@ from space import serve
 
 import zoo
 from leaderboard import results
-from zoo import data, training, transfer
+from zoo import data, training
 from zoo.files import read_json, write_json
 from zoo.recipes import Recipe
+from zoo.training import transfer
 
 DIGITS = load_digits()
 
@@ -93,7 +94,7 @@ def test_it_is_measured_carded_and_pushed(tuned, known, place, run_script, hub, 
     monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
     environment = {"ZOO_USER_DATASETS": str(place / "datasets")}
     records = place / "models" / "records"
-    done = run_script("evaluate.py", str(tuned), "--check", "--records", str(records), **environment)
+    done = run_script("measure.py", str(tuned), "--check", "--records", str(records), **environment)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "The record agrees" in done.stdout
     staging = place / "staging"

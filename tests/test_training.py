@@ -14,10 +14,10 @@ from conftest import ROOT
 import zoo
 from leaderboard import results, table
 from zoo import data, training
-from zoo.augmentation import GRID, affine_maps, augment, sources
 from zoo.export import export
-from zoo.predictor import Predictor
 from zoo.recipes import Augmentation, Plateau, Recipe
+from zoo.serving.predictor import Predictor
+from zoo.training.augmentation import GRID, affine_maps, augment, sources
 
 PAIR = "mnist_cnn.optdigits"
 
@@ -79,7 +79,7 @@ def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, mon
         drawn.append(len(images))
         return images
 
-    monkeypatch.setattr("zoo.samples.augment", record)
+    monkeypatch.setattr("zoo.training.samples.augment", record)
     recipe = Recipe("plain", epochs=4, weight_average=0.9, keep="last", augmentation=Augmentation(rotation=10))
     augmented = {}
     for share in (0.0, 0.5, 1.0):

@@ -10,7 +10,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 import zoo
-from zoo import data, fitting, heldout, ink, pictures, userdata
+from zoo import data, ink
+from zoo.data import held_out
+from zoo.ingest import labelled_folders, normalise, user_data
 
 DIGITS = load_digits()
 IMAGES = np.round(DIGITS.images * (255 / 16)).astype(np.uint8)  # light on dark, 8 x 8
@@ -39,14 +41,14 @@ def write(root, rows, look=lambda image: image):
 
 
 def prepared(where, contract=ink.MNIST, group=None, **options):
-    return userdata.prepare(pictures.read(str(where), group), "mine", contract, **options)
+    return user_data.prepare(labelled_folders.read(str(where), group), "mine", contract, **options)
 
 
 def test_a_folder_becomes_a_dataset_of_the_zoo(folder, kept):
     (folder / "3" / ".DS_Store").write_bytes(b"x")
     (folder / "3" / "notes.txt").write_text("x")
     made = prepared(folder)
-    assert userdata.keep(made) == kept / "mine"
+    assert user_data.keep(made) == kept / "mine"
     spec = data.get("mine")
     assert (spec, spec.labels, spec.image_shape, spec.scored) == (
         made.spec,
@@ -66,10 +68,10 @@ def test_a_folder_becomes_a_dataset_of_the_zoo(folder, kept):
     assert "8 x 8 pixels (200 grey): each glyph found and placed in 28 x 28" in said
     with pytest.raises(zoo.DataError, match="mine has no test split"):
         data.load("mine", "test")
-    assert userdata.keep(prepared(folder)) == kept / "mine"  # the same again is the same
+    assert user_data.keep(prepared(folder)) == kept / "mine"  # the same again is the same
     shutil.copy(folder / "3" / "0003.png", folder / "3" / "again.png")
     with pytest.raises(zoo.ZooError, match="mine is already the name of other data"):
-        userdata.keep(prepared(folder))
+        user_data.keep(prepared(folder))
     assert data.get("mine") == spec
 
 
@@ -113,8 +115,8 @@ def test_tight_cuts_do_not_turn_ink_into_paper(tmp_path):
 def test_whole_frames_are_resized_and_their_contract_is_measured(tmp_path):
     split = data.load("optdigits", "train+validation")
     placed = np.stack([ink.from_picture(image[..., 0], ink.AHDD) for image in split.images[:100]])
-    assert fitting.measured(placed, ink.MNIST).box_height == pytest.approx(20, abs=1)
-    assert fitting.measured(placed, ink.MNIST).centre_x == pytest.approx(13, abs=0.5)
+    assert normalise.measured(placed, ink.MNIST).box_height == pytest.approx(20, abs=1)
+    assert normalise.measured(placed, ink.MNIST).centre_x == pytest.approx(13, abs=0.5)
     root = tmp_path / "frames"
     for row, image in enumerate(placed):
         path = root / str(split.labels[row]) / f"{row}.png"
@@ -149,11 +151,11 @@ def test_parquet_and_repos_are_read_and_writers_are_never_on_both_sides(tmp_path
         made = prepared(where)
         assert made.spec.labels == tuple(f"digit {n}" for n in range(10))
         train = made.splits["train"]
-        held_out = train.groups[-made.spec.validation :]
-        assert not set(held_out) & set(train.groups[: -made.spec.validation])
+        validates = train.groups[-made.spec.validation :]
+        assert not set(validates) & set(train.groups[: -made.spec.validation])
         assert np.array_equal(np.sort(np.unique(train.groups)), np.arange(10))
     assert prepared(file, group="none").spec.group is None
-    userdata.keep(prepared(file))
+    user_data.keep(prepared(file))
     tests = []
     for number in range(1, 6):
         name = data.fold("mine", number, 5)
@@ -168,18 +170,18 @@ def test_parquet_and_repos_are_read_and_writers_are_never_on_both_sides(tmp_path
 def test_every_sample_is_held_out_once_and_every_class_in_its_share():
     rng = np.random.default_rng(0)
     labels = rng.choice(4, 400, p=[0.7, 0.2, 0.07, 0.03])
-    parts = heldout.folds(labels, None, 5)
+    parts = held_out.folds(labels, None, 5)
     for label in range(4):
         counts = np.bincount(parts[labels == label], minlength=5)
         assert counts.max() - counts.min() <= 1
-    mask = heldout.validation(labels, None)
-    assert np.array_equal(mask, heldout.validation(labels, None))
-    assert heldout.missing(labels, mask) is None
-    order = heldout.spread(labels, None)
+    mask = held_out.validation(labels, None)
+    assert np.array_equal(mask, held_out.validation(labels, None))
+    assert held_out.missing(labels, mask) is None
+    order = held_out.spread(labels, None)
     for tail in (0.1, 0.2, 0.5):  # whatever share a document holds out
         last = labels[order][-int(tail * 400) :]
         assert np.bincount(last, minlength=4) == pytest.approx(tail * np.bincount(labels), abs=1.5)
-    assert pictures.sorted_labels(["10", "b", "9", "a2", "a10"]) == ("9", "10", "a2", "a10", "b")
+    assert labelled_folders.sorted_labels(["10", "b", "9", "a2", "a10"]) == ("9", "10", "a2", "a10", "b")
 
 
 def spoil(folder, how):
@@ -247,7 +249,7 @@ def spoil(folder, how):
 def test_a_bad_folder_is_named_and_nothing_is_left(folder, kept, how, sentence):
     spoil(folder, how)
     with pytest.raises(zoo.DataError, match=sentence):
-        userdata.keep(prepared(folder))
+        user_data.keep(prepared(folder))
     assert not kept.exists()
 
 
@@ -295,13 +297,13 @@ def test_labels_beyond_the_list_are_named(tmp_path):
 )
 def test_what_is_not_there_is_said(where, sentence):
     with pytest.raises(zoo.DataError, match=sentence):
-        pictures.read(where)
+        labelled_folders.read(where)
 
 
 def test_names_that_cannot_be(folder):
-    assert userdata.name_for("./My Letters 2") == "my_letters_2"
-    assert userdata.name_for("me/letters") == "letters"
-    assert userdata.name_for("./2024") == "data_2024"
+    assert user_data.name_for("./My Letters 2") == "my_letters_2"
+    assert user_data.name_for("me/letters") == "letters"
+    assert user_data.name_for("./2024") == "data_2024"
     for name, sentence in (
         ("mnist", "zoo's own"),
         ("a_fold1of2", "zoo's own"),
@@ -309,14 +311,14 @@ def test_names_that_cannot_be(folder):
         ("Ä", "cannot be"),
     ):
         with pytest.raises(zoo.ZooError, match=sentence):
-            userdata.prepare(pictures.read(str(folder)), name, ink.MNIST)
+            user_data.prepare(labelled_folders.read(str(folder)), name, ink.MNIST)
     for name in ("../../etc", "mine_fold7of5", "nothing_fold1of5"):
         with pytest.raises(zoo.ZooError):
             data.load(name)
 
 
 def test_a_broken_entry_is_named(folder, kept):
-    userdata.keep(prepared(folder))
+    user_data.keep(prepared(folder))
     entry = json.loads((kept / "mine" / data.ENTRY).read_text())
     (kept / "mine" / data.ENTRY).write_text(json.dumps(entry | {"colour": "blue"}))
     with pytest.raises(zoo.DataError, match=r"dataset\.json is not the entry of a dataset: .*colour"):

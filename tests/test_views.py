@@ -7,13 +7,15 @@ import pytest
 
 import zoo
 from leaderboard.evaluation import evaluate
-from zoo import backbones, data, loop, registry, training, views
+from zoo import data, registry, training
 from zoo.backend import keras
 from zoo.export import export
-from zoo.predictor import Predictor
+from zoo.pages.patches import Patches
 from zoo.recipes import FineTuning
+from zoo.serving.predictor import Predictor
+from zoo.training import backbones, loop
 
-VIEW = views.Patches(side=32, step=8, held_out_patches=2, even=3, random=4)
+VIEW = Patches(side=32, step=8, held_out_patches=2, even=3, random=4)
 
 
 def page(seed: int, width: int = 90, height: int = 64) -> np.ndarray:

@@ -7,12 +7,16 @@ import cv2
 import numpy as np
 import pytest
 
-from leaderboard import reporting
-from zoo import data, fitted, keypoints, registry, rules, training, views, vlad
+from leaderboard import report_store
+from zoo import data, registry, training
+from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.export import export
-from zoo.predictor import Predictor
+from zoo.pages import keypoints, ruled_lines, views
+from zoo.serving.predictor import Predictor
 from zoo.tabs import read
+from zoo.training import closed_form
+from zoo.training.job import view_of
 
 FONTS = (cv2.FONT_HERSHEY_SIMPLEX, cv2.FONT_HERSHEY_COMPLEX, cv2.FONT_HERSHEY_SCRIPT_COMPLEX)
 WORDS = ("quick", "brown", "foxes", "jump", "over", "lazy", "dogs", "while", "zebras", "pack", "my", "box", "with")
@@ -44,17 +48,17 @@ def page(writer: int, seed: int, lines: int = 6, ruled: bool = True) -> np.ndarr
 
 def test_ruled_lines_go_and_what_crosses_them_stays():
     with_lines, without = page(1, 0), page(1, 0, ruled=False)
-    found = rules.find_rules(255 - with_lines)
+    found = ruled_lines.find_rules(255 - with_lines)
     assert len(found) == 6
     assert sorted(float(np.polyval(rule, 210)) for rule in found) == pytest.approx(np.arange(25, 180, 30), abs=1.5)
-    ink, cleaned = without == 0, rules.without_rules(with_lines) == 0
+    ink, cleaned = without == 0, ruled_lines.without_rules(with_lines) == 0
     assert (ink & cleaned).sum() > 0.97 * ink.sum()
     assert (cleaned & ~ink).sum() < 0.03 * ink.sum()
 
 
 @pytest.mark.parametrize("blank", [np.full((50, 80), 255, np.uint8), np.zeros((50, 80), np.uint8)])
 def test_an_empty_page_has_no_rules_and_no_descriptors(blank):
-    assert (rules.without_rules(blank) == 255).all()
+    assert (ruled_lines.without_rules(blank) == 255).all()
     assert not VIEW.views(blank).any()
 
 
@@ -93,9 +97,9 @@ def run(tmp_path_factory, request):
         patch.setitem(views.KINDS, "keypoints", SmallKeypoints)
         patch.setitem(views.VIEWS, "keypoints", SmallKeypoints)
         patch.setitem(views.VIEWS, "keypoints_and_windows", partial(SmallKeypoints, window=12))
-        patch.setattr(vlad, "CENTRES", 8)
-        patch.setattr(vlad, "BOOKS", 1)
-        patch.setattr(fitted, "HELD_OUT", 2)
+        patch.setattr(_vlad, "CENTRES", 8)
+        patch.setattr(_vlad, "BOOKS", 1)
+        patch.setattr(closed_form, "HELD_OUT", 2)
         folder = tmp_path_factory.mktemp("runs")
         run = training.train(training.plan(request.param, "pages70"), folder)
         yield run, export(run, folder / "export")
@@ -104,7 +108,7 @@ def run(tmp_path_factory, request):
 def test_a_fitted_network_is_served_like_any_other(run):
     done, folder = run
     predictor = Predictor.load(folder)
-    assert predictor.view == views.view_of(done.job.architecture, data.get("pages70"))
+    assert predictor.view == view_of(done.job.architecture, data.get("pages70"))
     answers = predictor([page(writer, seed, lines=3) for writer in range(3) for seed in (7, 8)])
     assert answers.argmax(axis=1).tolist() == [0, 0, 1, 1, 2, 2]
     np.testing.assert_allclose(answers.sum(axis=1), 1, atol=1e-5)
@@ -119,7 +123,7 @@ def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
     assert len(sure) == 12
     assert right.tolist() == [True] * 6 + [False] * 6
     assert sure[right].mean() > sure[~right].mean()
-    example, found = reporting._validated(Predictor.load(folder), done.history)
+    example, found = report_store._validated(Predictor.load(folder), done.history)
     assert example is None
     assert found["samples"] == 12
     assert 0 < found["threshold"] <= 1
@@ -128,12 +132,12 @@ def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
 def test_fitting_again_gives_the_same_answers(run):
     done, folder = run
     pages = data.load("pages70", "train")
-    view = views.view_of(done.job.architecture, data.get("pages70"))
+    view = view_of(done.job.architecture, data.get("pages70"))
     strips = np.concatenate([view.strips(sheet) for sheet in pages.images])
     keras.utils.set_random_seed(done.job.seed)
     model = training.build(done.job)
     registry.get(done.job.architecture).fit(model, strips, np.repeat(pages.labels, 4), done.job.seed)
-    np.testing.assert_allclose(vlad.outputs(model, strips), Predictor.load(folder).classify(strips), atol=1e-3)
+    np.testing.assert_allclose(_vlad.outputs(model, strips), Predictor.load(folder).classify(strips), atol=1e-3)
 
 
 @pytest.mark.parametrize(("threshold", "said"), [(0.9, "none of these"), (0.5, "01")])

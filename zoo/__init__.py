@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     import keras
 
-    from zoo.predictor import Predictor
+    from zoo.serving.predictor import Predictor
 
 __version__ = "0.1.0"
 __all__ = [
@@ -78,7 +78,7 @@ def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor
     from pathlib import Path
 
     from zoo import hub
-    from zoo.predictor import OF_FILES, Predictor
+    from zoo.serving.predictor import OF_FILES, Predictor
 
     exported = Path(name).suffix in OF_FILES
     return Predictor.load(Path(name) if exported else hub.resolve(name), runtime)

@@ -90,7 +90,7 @@ class Recipe:
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
     augmentation: Augmentation | None = None  # in a `zoo` recipe: beside the dataset's own
     plain: float = 0.0  # last share of the epochs, which sees the samples as they are, without augmentation
-    outliers: float = 0.0  # images of no class in an epoch, as a share of its samples, see `zoo.outliers`
+    outliers: float = 0.0  # images of no class in an epoch, as a share of its samples, see `zoo.training.outliers`
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
     fine_tuning: FineTuning | None = None  # None: everything learns from the start

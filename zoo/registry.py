@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
 LETTERS = "unipen_letters"  # what some are trained on as well
+BACKBONE = "backbone"  # what an architecture names the layer that is its pretrained backbone
 _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
@@ -93,8 +94,9 @@ def register(
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
     uint8 images to float32 probabilities. A second function of the same name raises ZooError.
 
-    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see `zoo.fitted`;
-    that of `members` is put together from networks that are trained by themselves, see `zoo.votes`.
+    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see
+    `zoo.training.closed_form`; that of `members` is put together from networks that are trained by themselves, see
+    `zoo.training.ensembles`.
     """
 
     def decorate(build):

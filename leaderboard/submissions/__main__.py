@@ -13,7 +13,7 @@ import threading
 import time
 from pathlib import Path
 
-from leaderboard.submissions import confinement
+from leaderboard.submissions.sandbox import confinement
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from leaderboard.submissions.receipt import ID, Submission, Transition
+from leaderboard.submissions.lifecycle import ID, Submission, Transition
 from zoo import hub
 from zoo.errors import ZooError
 from zoo.files import replacing

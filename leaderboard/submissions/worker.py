@@ -20,17 +20,18 @@ from pathlib import Path
 
 from leaderboard import checking, results, snapshot
 from leaderboard.predictions import Predictions
-from leaderboard.submissions import budget, receipt, sandbox
+from leaderboard.submissions import budget, lifecycle, sandbox
 from leaderboard.submissions import store as stores
-from leaderboard.submissions.receipt import FINISHED, WITHDRAWN, Lost, NotNow, Submission
+from leaderboard.submissions.checks import ARCHITECTURE, KERAS
+from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Lost, NotNow, Submission
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
 from leaderboard.submissions.store import Store
-from leaderboard.submissions.validation import ARCHITECTURE, KERAS
 from zoo import data
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
 
+TRAINING_SAMPLES = "training"  # a folder of the cache
 LEASE = 120.0  # seconds that a silent worker keeps a submission
 Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], dict]
 
@@ -110,10 +111,12 @@ class Worker:
     def claim(self) -> Submission | None:
         """Return the oldest submission that may be taken, taken; None if there is none."""
         for waiting in self.store.all():
-            if not receipt.claimable(waiting, stores.now()):
+            if not lifecycle.claimable(waiting, stores.now()):
                 continue
             with contextlib.suppress(NotNow):
-                taken = self.store.change(waiting.id, lambda s: receipt.claimed(s, self.name, stores.now(), self.lease))
+                taken = self.store.change(
+                    waiting.id, lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease)
+                )
                 if taken.open:
                     return taken
         return None
@@ -136,16 +139,16 @@ class Worker:
                     )
                     submission = self.store.change(
                         submission.id,
-                        partial(receipt.measured, worker=self.name, dataset=dataset, result=found),
+                        partial(lifecycle.measured, worker=self.name, dataset=dataset, result=found),
                     )
-                self.store.change(submission.id, lambda s: receipt.finished(s, self.name, stores.now()))
+                self.store.change(submission.id, lambda s: lifecycle.finished(s, self.name, stores.now()))
             except Unfit as error:
                 reason = str(error)
                 with contextlib.suppress(Lost):
-                    self.store.change(submission.id, lambda s: receipt.failed(s, self.name, stores.now(), reason))
+                    self.store.change(submission.id, lambda s: lifecycle.failed(s, self.name, stores.now(), reason))
             except (Cancelled, Unsafe) as error:
                 with contextlib.suppress(Lost):  # withdrawn or taken over: nothing to put back
-                    self.store.change(submission.id, lambda s: receipt.released(s, self.name, stores.now()))
+                    self.store.change(submission.id, lambda s: lifecycle.released(s, self.name, stores.now()))
                 if isinstance(error, Unsafe):
                     raise
             except Lost as error:
@@ -156,7 +159,7 @@ class Worker:
                 log.exception("%s", submission.id)
                 reason = f"The worker made a mistake ({type(error).__name__}); it can be tried again."
                 with contextlib.suppress(Lost):
-                    self.store.change(submission.id, lambda s: receipt.failed(s, self.name, stores.now(), reason))
+                    self.store.change(submission.id, lambda s: lifecycle.failed(s, self.name, stores.now(), reason))
 
     @contextlib.contextmanager
     def _heartbeat(self, wanted: str) -> Iterator[tuple[Callable[[str, float], None], threading.Event]]:
@@ -167,7 +170,7 @@ class Worker:
             state[0] = stage, progress
 
         def renewed(now: tuple[str, float], submission: Submission) -> Submission:
-            return receipt.renewed(submission, self.name, stores.now(), self.lease, *now)
+            return lifecycle.renewed(submission, self.name, stores.now(), self.lease, *now)
 
         def beat() -> None:
             last: tuple[str, float] | None = None
@@ -205,8 +208,10 @@ class Worker:
         return self._new_box(kind, sandbox.TRAINING if training else sandbox.MEASURING)
 
     def _new_box(self, kind: str, resources: sandbox.Resources) -> Box:
-        self.cache.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
-        return Box(kind, resources, (self.cache.resolve(),))
+        """Start a sandbox; only one that trains reads anything of a dataset, and of that the training samples alone."""
+        samples = self.cache / TRAINING_SAMPLES
+        samples.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
+        return Box(kind, resources, (samples.resolve(),) if kind == "json" else ())
 
     def _warm_up(self) -> None:
         if self.keep_warm and not (self._warm and self._warm.alive):
@@ -219,14 +224,15 @@ def measured(
     worker: Worker, submission: Submission, dataset: str, tell: Callable[[str, float], None], cancelled
 ) -> dict:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
-    from leaderboard.submissions import inputs, rows
+    from leaderboard.submissions import scoring
+    from leaderboard.submissions.sandbox import inputs, protocol
 
     trained = submission.track == ARCHITECTURE
     seeds = range(worker.seeds) if trained else range(1)
     content = worker.store.content(submission)
     tell("reading the data", 0.0)
     images = inputs.prepare(dataset, worker.cache)
-    repo = inputs.training_repo(dataset, worker.cache) if trained else None
+    repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
     found = []
 
     def share_of(stage: str, number: int, share: float) -> None:
@@ -234,16 +240,17 @@ def measured(
 
     for number, seed in enumerate(seeds):
         stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
-        job = job_of(submission.kind, dataset, images, seed, worker.epochs, repo)
+        job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
         with worker.box(submission.kind) as box:
-            outcome = box.run(job, content, partial(share_of, stage, number), cancelled, worker.need_isolation)
-        found.append(rows.score(seed, outcome, images))
+            tell_share = partial(share_of, stage, number)
+            outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
+        found.append(scoring.score(seed, outcome, images))
     tell(f"scoring on {dataset}", 1.0)
-    result, predictions = rows.row(submission, dataset, found, images)
+    result, predictions = scoring.row(submission, dataset, found, images)
     shipped = next(one for one in found if one.seed == result.shipped_seed)
-    kept = rows.folder(submission, result)
+    kept = scoring.folder(submission, result)
     with tempfile.TemporaryDirectory() as scratch:
-        files = rows.files(result, predictions, shipped.outcome.model, Path(scratch))
+        files = scoring.files(result, predictions, shipped.outcome.model, Path(scratch))
     worker.store.keep_results(kept, files)
     return {
         "model": result.model,
@@ -255,26 +262,20 @@ def measured(
     }
 
 
-def job_of(kind: str, dataset: str, images, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> dict:
-    """Return a job for `sandbox.Box.run`."""
-    spec = data.get(dataset)
-    return {
+def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> dict:
+    """Return a job for `protocol.measure`; only a job that trains names the dataset."""
+    job = {
         "kind": kind,
-        "dataset": dataset,
-        "shape": list(spec.image_shape or ()),
-        "classes": len(spec.labels),
-        "inputs": str(images.path),
-        "count": images.count,
-        "seed": seed,
-        "epochs": epochs,
-        "datasets": None if repo is None else str(repo),
+        "classes": len(data.get(dataset).labels),
         "share": 0.9 if kind == "json" else 0.3,  # of the progress, that comes before the first answer
     }
+    return job if repo is None else {**job, "dataset": dataset, "seed": seed, "epochs": epochs, "datasets": str(repo)}
 
 
 def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
     """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
-    from leaderboard.submissions import inputs, rows
+    from leaderboard.submissions import scoring
+    from leaderboard.submissions.sandbox import inputs, protocol
 
     found = submission.results.get(dataset)
     if found is None:
@@ -283,8 +284,8 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
     images = inputs.prepare(dataset, worker.cache)
     model = worker.store.result(found["folder"], f"{dataset}.onnx")
     with worker.box("onnx") as box:
-        outcome = box.run(job_of("onnx", dataset, images), model, need_isolation=worker.need_isolation)
-    now = rows.score(recorded.shipped_seed, outcome, images)
+        outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
+    now = scoring.score(recorded.shipped_seed, outcome, images)
     with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "predictions.npz"
         path.write_bytes(worker.store.result(found["folder"], f"{dataset}.npz"))

@@ -14,9 +14,9 @@ import pandas as pd
 
 import zoo
 from leaderboard import downloads, table
-from leaderboard.tabs import compare, datasets, rows
-from leaderboard.tabs.live import Live
-from leaderboard.tabs.places import QUIET, Places, page_of_links
+from leaderboard.tabs import compare, datasets, table_html
+from leaderboard.tabs.board_frame import Live
+from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
@@ -81,17 +81,17 @@ def _ranking(frame: Live) -> tuple:
             for name in ("status", "recipe", "licence")
         )
         columns = gr.CheckboxGroup(
-            [(table.BY_NAME[name].title, name) for name in rows.CHOOSABLE],
-            value=[name for name in rows.SHOWN if name in rows.CHOOSABLE],
+            [(table.BY_NAME[name].title, name) for name in table_html.CHOOSABLE],
+            value=[name for name in table_html.SHOWN if name in table_html.CHOOSABLE],
             label="Columns",
             elem_id="board-columns",
         )
     order = gr.State({"sort": "rank", "descending": False, "limit": 100})
-    board = page_of_links(rows.render(frame(), table.Query(dataset=first)), "board-table")
-    costs = [(title, name) for name, title in rows.COSTS.items()]
+    board = page_of_links(table_html.render(frame(), table.Query(dataset=first)), "board-table")
+    costs = [(title, name) for name, title in table_html.COSTS.items()]
     cost = gr.Radio(costs, value="parameters", label="Accuracy over", elem_id="board-cost")
-    front = page_of_links(rows.front(frame(), first, "parameters"), "board-front")
-    gr.HTML(rows.legend(), apply_default_css=False)
+    front = page_of_links(table_html.front(frame(), first, "parameters"), "board-front")
+    gr.HTML(table_html.legend(), apply_default_css=False)
     with gr.Row(elem_id="board-downloads"):
         files = {
             kind: gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
@@ -113,10 +113,10 @@ def _ranking(frame: Live) -> tuple:
         )
         limit = chosen[order]["limit"]
         if query.dataset is None:
-            page = rows.overall(frame()) + rows.render(frame(), query, ["dataset", *chosen[columns]], limit)
+            page = table_html.overall(frame()) + table_html.render(frame(), query, ["dataset", *chosen[columns]], limit)
             return {board: page, front: gr.HTML(visible=False), cost: gr.Radio(visible=False)}
-        drawn = rows.front(table.select(frame(), query), query.dataset, chosen[cost])
-        page = rows.render(frame(), query, chosen[columns], limit)
+        drawn = table_html.front(table.select(frame(), query), query.dataset, chosen[cost])
+        page = table_html.render(frame(), query, chosen[columns], limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: dict, event: gr.EventData) -> dict:
@@ -139,8 +139,8 @@ def _ranking(frame: Live) -> tuple:
         paths = downloads.write(frame(), Path(downloads.own_folder().name))
         return {
             dataset: gr.update(choices=_datasets(frame())),
-            board: rows.render(frame(), table.Query(dataset=first)),
-            front: rows.front(frame(), first, "parameters"),
+            board: table_html.render(frame(), table.Query(dataset=first)),
+            front: table_html.front(frame(), first, "parameters"),
             **{files[kind]: gr.update(value=path) for kind, path in paths.items()},
         }
 

@@ -10,7 +10,7 @@ from leaderboard.results import Broken
 from leaderboard.statistics import ALPHA, McNemar, mcnemar
 from leaderboard.table import BY_NAME
 from leaderboard.tabs.markup import address, esc, grid, message, model_link, name, written
-from leaderboard.tabs.model import samples
+from leaderboard.tabs.model_page import samples
 
 FACTS = ("accuracy", "errors", "macro_f1", "top2_accuracy", "robustness", "expected_calibration_error",
          "negative_log_likelihood", "parameters", "multiply_adds", "file_size", "latency", "throughput",

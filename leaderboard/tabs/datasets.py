@@ -16,7 +16,7 @@ def page(folder: Path = LEAKS) -> str:
     """Return the report of every dataset that has one, as HTML."""
     reports = [read_json(path) for path in sorted(folder.glob("*.json"))]
     if not reports:
-        return '<p class="quiet">No report yet: python scripts/find_leaks.py writes them.</p>'
+        return '<p class="quiet">No report yet: python -m scripts.chores.find_leaks writes them.</p>'
     return f'<article class="page"><p>{WHY}</p>{"".join(map(_report, reports))}</article>'
 
 

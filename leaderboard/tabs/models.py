@@ -5,9 +5,9 @@ from collections.abc import Mapping
 import gradio as gr
 
 import zoo
-from leaderboard.tabs import model
-from leaderboard.tabs.live import Live
-from leaderboard.tabs.places import QUIET, Places, page_of_links
+from leaderboard.tabs import model_page
+from leaderboard.tabs.board_frame import Live
+from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 from zoo.settings import PRETRAINED
 
 
@@ -15,16 +15,16 @@ def tab() -> Places:
     """Build the tab inside a `gr.Blocks` from the records as they are now."""
     frame = Live()
     choice = gr.Dropdown(frame.recorded(), value=None, label="Model", elem_id="models-choice")
-    page = page_of_links(model.index(frame()), "models-page")
+    page = page_of_links(model_page.index(frame()), "models-page")
     with gr.Accordion("Its card", open=False, visible=False) as card:
         text = gr.Markdown()
 
     def show(name: str | None) -> dict:
         if name is None:
-            return {page: model.index(frame()), card: gr.Accordion(visible=False), text: ""}
+            return {page: model_page.index(frame()), card: gr.Accordion(visible=False), text: ""}
         published = PRETRAINED / name if name in zoo.list_models() else None
-        said = model.card(published)
-        return {page: model.page(name, frame()), card: gr.Accordion(visible=bool(said)), text: said}
+        said = model_page.card(published)
+        return {page: model_page.page(name, frame()), card: gr.Accordion(visible=bool(said)), text: said}
 
     def place(parts: Mapping[str, str]) -> dict:
         name = parts.get("model")
@@ -37,6 +37,6 @@ def tab() -> Places:
     choice.input(show, choice, [page, card, text], **QUIET)
 
     def fresh() -> dict:
-        return {choice: gr.update(choices=frame.recorded()), page: model.index(frame())}
+        return {choice: gr.update(choices=frame.recorded()), page: model_page.index(frame())}
 
     return Places("models", holds, place, [choice, page, card, text], [page], frame.since_start(fresh))

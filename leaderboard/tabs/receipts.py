@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
-from leaderboard.submissions import budget, keras_config, layers, validation
-from leaderboard.submissions.desk import DAY, LIMITS, Place
-from leaderboard.submissions.problems import Problem
-from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions import budget, checks
+from leaderboard.submissions.checks import allowed_layers, keras_config
+from leaderboard.submissions.checks.problems import Problem
+from leaderboard.submissions.intake import DAY, LIMITS, Place
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
 from leaderboard.tabs.markup import address, esc, facts, message
 
 WORDS = {
@@ -163,7 +164,7 @@ def _row(s: Submission, last: str) -> str:
 
 def rules() -> str:
     """Return what can be sent, and what happens to it."""
-    mb = validation.MOST_BYTES / 1e6
+    mb = checks.MOST_BYTES / 1e6
     pairs = [
         ("Weights", "A .keras file of Keras 3 or an .onnx file: measured as it is, in a minute. Raw pixels go in "
          "(uint8, 0 to 255, height × width × 1), one probability a class comes out."),
@@ -174,7 +175,7 @@ def rules() -> str:
         ("Limits", f"{mb:.0f} MB, {keras_config.MOST_PARAMETERS / 1e6:.0f} million parameters, "
          f"{keras_config.MOST_MULTIPLY_ADDS / 1e9:.0f} billion multiply-adds an image; {LIMITS.open_each} at a time "
          f"and {LIMITS.daily_each} within {DAY // 3600} hours from one sender."),
-        ("Layers", ", ".join(sorted(layers.LAYERS))),
+        ("Layers", ", ".join(sorted(allowed_layers.LAYERS))),
     ]  # fmt: skip
     entries = "".join(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>" for key, value in pairs)
     title = "What can be sent, and what happens to it"

@@ -20,13 +20,13 @@ import gradio as gr
 from gradio_client.utils import is_file_obj_with_meta
 
 from leaderboard import results
-from leaderboard.submissions import desk, worker
-from leaderboard.submissions.desk import Offer
-from leaderboard.submissions.receipt import FAILED, FINISHED, PENDING, RUNNING
+from leaderboard.submissions import intake, worker
+from leaderboard.submissions.intake import Offer
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING
 from leaderboard.submissions.store import HubStore, open_store
-from leaderboard.tabs import identity, receipts
+from leaderboard.tabs import receipts, sign_in
+from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
-from leaderboard.tabs.places import QUIET, Places
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
@@ -95,7 +95,7 @@ def tab() -> Places:
             return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
         try:
             submission = store.get((id or "").strip())
-            where = next((p for p in desk.queue(store) if p.submission.id == submission.id), None)
+            where = next((p for p in intake.queue(store) if p.submission.id == submission.id), None)
         except ZooError as error:
             return {page: receipts.missing(str(error)), timer: gr.Timer(active=False)}
         s = submission
@@ -111,7 +111,7 @@ def tab() -> Places:
 
     def send(values: dict, request: gr.Request):
         try:
-            who = identity.sender(request, values[user])
+            who = sign_in.sender(request, values[user])
             offer = Offer(
                 name=values[form.name] or "",
                 datasets=tuple(values[form.datasets]),
@@ -120,7 +120,7 @@ def tab() -> Places:
                 paper=values[form.paper] or "",
                 claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
             )
-            submission = desk.submit(store, who, offer, _read(values[form.file]), (values[form.source] or "").strip())
+            submission = intake.submit(store, who, offer, _read(values[form.file]), (values[form.source] or "").strip())
         except ZooError as error:
             return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
         return {form.answer: gr.HTML("", visible=False), **show(submission.id)}
@@ -128,7 +128,7 @@ def tab() -> Places:
     def act(action: Callable) -> Callable:
         def do(id: str, user: str, request: gr.Request):
             try:
-                action(store, id, identity.sender(request, user))
+                action(store, id, sign_in.sender(request, user))
             except ZooError as error:
                 gr.Warning(str(error))
             return read(id)
@@ -139,7 +139,7 @@ def tab() -> Places:
         try:
             done = [s for s in store.all() if not s.open]
             recent = sorted(done, key=lambda s: s.history[-1]["at"], reverse=True)[:RECENT]
-            return receipts.queue(desk.queue(store), recent)
+            return receipts.queue(intake.queue(store), recent)
         except ZooError as error:
             return receipts.missing(str(error))
 
@@ -153,8 +153,8 @@ def tab() -> Places:
     pages = [page, timer, again, back]
     form.send.click(send, form.inputs, [form.answer, *targets], **QUIET)
     wanted.submit(read, wanted, pages, **QUIET)
-    again.click(act(desk.retry), [wanted, user], pages, **QUIET)
-    back.click(act(desk.withdraw), [wanted, user], pages, **QUIET)
+    again.click(act(intake.retry), [wanted, user], pages, **QUIET)
+    back.click(act(intake.withdraw), [wanted, user], pages, **QUIET)
     timer.tick(read, wanted, pages, **QUIET)
     views.select(list_queue, None, queue, **QUIET)
     _endpoints(store)
@@ -163,11 +163,11 @@ def tab() -> Places:
 
 def _who() -> gr.Textbox:
     """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
-    if identity.can_sign_in():
+    if sign_in.can_sign_in():
         gr.LoginButton(elem_id="submit-login", scale=0)
     return gr.Textbox(
         label="Your name", max_length=40, elem_id="submit-user", scale=0, min_width=220,
-        visible=not identity.on_space(),
+        visible=not sign_in.on_space(),
     )  # fmt: skip
 
 
@@ -204,14 +204,14 @@ def _form(user: gr.Textbox) -> Form:
             source = gr.Textbox(
                 label="or a repo on the Hub", placeholder="hf://user/repo@revision", elem_id="submit-source"
             )
-            datasets = gr.CheckboxGroup(desk.choices(), label="Datasets", elem_id="submit-datasets")
+            datasets = gr.CheckboxGroup(intake.choices(), label="Datasets", elem_id="submit-datasets")
         with gr.Column(scale=6, min_width=280):
             with gr.Row():
                 name = gr.Textbox(label="Its name", placeholder="my_net", max_length=40, elem_id="submit-name")
-                licence = gr.Dropdown(list(desk.LICENCES), value=None, label="Licence", elem_id="submit-licence")
+                licence = gr.Dropdown(list(intake.LICENCES), value=None, label="Licence", elem_id="submit-licence")
             declaration = gr.Textbox(
                 label="What it was trained on", placeholder="mnist, its training set only; no test image was seen",
-                max_length=desk.LONGEST_DECLARATION, lines=2, elem_id="submit-declaration",
+                max_length=intake.LONGEST_DECLARATION, lines=2, elem_id="submit-declaration",
             )  # fmt: skip
             with gr.Row():
                 claimed = gr.Textbox(
@@ -292,29 +292,29 @@ def _endpoints(store) -> None:
             raise gr.Error("A file is one that was uploaded to this Space; this is not.", print_exception=False)
         with _in_words():
             offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-            submission = desk.submit(store, identity.sender(request, user), offer, _read(file), source)
-            return desk.as_json(submission, desk.queue(store))
+            submission = intake.submit(store, sign_in.sender(request, user), offer, _read(file), source)
+            return intake.as_json(submission, intake.queue(store))
 
     def submission_status(id: str) -> dict:
         """Return the receipt of a submission as it is now: "status", "stage", "progress", "results", "history", …."""
         with _in_words():
-            return desk.as_json(store.get(id), desk.queue(store))
+            return intake.as_json(store.get(id), intake.queue(store))
 
     def submissions(user: str = "") -> list:
         """Return receipts, the newest first; with a user, those of that one."""
         with _in_words():
-            places = desk.queue(store)
-            return [desk.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
+            places = intake.queue(store)
+            return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
     def withdraw(id: str, user: str = "", request: gr.Request = None) -> dict:
         """Take a submission of yours back: it is not measured, and leaves the board if it was."""
         with _in_words():
-            return desk.as_json(desk.withdraw(store, id, identity.sender(request, user)))
+            return intake.as_json(intake.withdraw(store, id, sign_in.sender(request, user)))
 
     def retry(id: str, user: str = "", request: gr.Request = None) -> dict:
         """Let a failed submission of yours be tried again."""
         with _in_words():
-            return desk.as_json(desk.retry(store, id, identity.sender(request, user)))
+            return intake.as_json(intake.retry(store, id, sign_in.sender(request, user)))
 
     for endpoint in (submit, submission_status, submissions, withdraw, retry):
         gr.api(endpoint, api_name=endpoint.__name__, api_description=inspect.getdoc(endpoint))

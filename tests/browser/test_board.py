@@ -75,7 +75,7 @@ def test_a_point_of_the_front_leads_to_its_model(board):
     mark.click()
     board.wait_for_selector(f'.page h2:has-text("{name}")')
     assert f"model={name}" in board.url
-    board.get_by_text(f"python scripts/evaluate.py {name} --check").wait_for()
+    board.get_by_text(f"python scripts/measure.py {name} --check").wait_for()
     assert board.locator("#models-page .samples img").count() == 24
     assert board.locator("#models-page .confusion tbody tr").count() == 10
 

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from zoo import vlad
+from zoo.architectures import _vlad
 from zoo.architectures.rootsift_vlad import root
 from zoo.backend import batches, keras
 from zoo.recipes import Recipe
@@ -44,7 +44,7 @@ def fit(model: "keras.Model", images: np.ndarray, labels: np.ndarray, seed: int)
     for _ in range(EPOCHS):
         order = rng.permutation(len(windows))
         head.fit(**batches(windows[order].astype(np.float32), writers[order], BATCH), shuffle=False, verbose=0)
-    vlad.fit(model, images, labels, seed)
+    _vlad.fit(model, images, labels, seed)
 
 
 def descriptors(side: int) -> "keras.Model":
@@ -62,7 +62,9 @@ def descriptors(side: int) -> "keras.Model":
 
 def _parts(rows):
     """Return the SIFT descriptors and the windows of rows, (N, rows, columns): the last square number of columns."""
-    from zoo.keypoints import DESCRIPTOR as SIFT  # here, for it imports OpenCV, and listing architectures is light
+    from zoo.pages.keypoints import (
+        DESCRIPTOR as SIFT,  # here, for it imports OpenCV, and listing architectures is light
+    )
 
     pixels = math.isqrt(max(rows.shape[-1] - SIFT, 1)) ** 2
     return rows[..., :-pixels], rows[..., -pixels:]
@@ -80,8 +82,8 @@ def _register(name: str, title: str, with_sift: bool) -> None:
         found = ops.reshape(found, (-1, input_shape[0], DESCRIPTOR))
         learned = found * ops.cast(ops.sum(windows, axis=-1, keepdims=True) > 0, "float32")
         kinds = [root(sift), learned] if with_sift else [learned]
-        rows = [kind for kind in kinds for _ in range(vlad.BOOKS)]
-        similarities = [vlad.similarities(kind, book, num_classes) for book, kind in enumerate(rows)]
+        rows = [kind for kind in kinds for _ in range(_vlad.BOOKS)]
+        similarities = [_vlad.similarities(kind, book, num_classes) for book, kind in enumerate(rows)]
         outputs = keras.layers.Softmax()(keras.layers.Add()(similarities))
         return keras.Model(inputs, outputs, name=name)
 
@@ -89,7 +91,7 @@ def _register(name: str, title: str, with_sift: bool) -> None:
     build.__doc__ = f"{title}\n{NOTES}"
     register(
         datasets=("pages70",),
-        minimum_size=vlad.NEAREST,
+        minimum_size=_vlad.NEAREST,
         view="keypoints_and_windows",
         fit=fit,
         seeds=3,

@@ -1,9 +1,8 @@
 """MobileNetV2 under a new head: transfer learning on patches of pages."""
 
-from zoo import backbones
 from zoo.backend import keras
 from zoo.recipes import Augmentation, FineTuning, Plateau, Recipe
-from zoo.registry import register
+from zoo.registry import BACKBONE, register
 
 
 @register(
@@ -49,7 +48,7 @@ def mobilenet_v2(input_shape, num_classes):
     if input_shape[-1] == 1:
         x = layers.Concatenate()([x, x, x])
     shape = (*input_shape[:2], 3)
-    backbone = keras.applications.MobileNetV2(shape, include_top=False, weights=None, name=backbones.LAYER)
+    backbone = keras.applications.MobileNetV2(shape, include_top=False, weights=None, name=BACKBONE)
     x = layers.GlobalAveragePooling2D()(backbone(x))
     x = layers.Dropout(0.5)(x)
     outputs = layers.Dense(num_classes, activation="softmax")(x)

@@ -1,6 +1,6 @@
 """Writers told apart by what their strokes look like close up: local descriptors, aggregated and compared."""
 
-from zoo import vlad
+from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.recipes import Recipe
 from zoo.registry import register
@@ -8,9 +8,9 @@ from zoo.registry import register
 
 @register(
     datasets=("pages70",),
-    minimum_size=vlad.NEAREST,
+    minimum_size=_vlad.NEAREST,
     view="keypoints",
-    fit=vlad.fit,
+    fit=_vlad.fit,
     seeds=3,
     zoo=Recipe(name="zoo", epochs=1),
 )
@@ -30,7 +30,7 @@ def rootsift_vlad(input_shape, num_classes):
     inputs = keras.Input(input_shape, dtype="uint8")
     x = keras.layers.Reshape((input_shape[0], input_shape[1] * input_shape[2]))(keras.layers.Rescaling(1.0)(inputs))
     rooted = root(x)
-    similarities = [vlad.similarities(rooted, book, num_classes) for book in range(vlad.BOOKS)]
+    similarities = [_vlad.similarities(rooted, book, num_classes) for book in range(_vlad.BOOKS)]
     outputs = keras.layers.Softmax()(keras.layers.Add()(similarities))
     return keras.Model(inputs, outputs, name="rootsift_vlad")
 

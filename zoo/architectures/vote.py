@@ -1,6 +1,6 @@
 """The zoo's votes: networks that are trained by themselves and asked together."""
 
-from zoo import votes
+from zoo.architectures import _ensemble
 from zoo.recipes import Recipe
 from zoo.registry import register
 
@@ -18,7 +18,7 @@ def vote(input_shape, num_classes):
     Its members were named before any of them had read a test set. On validation it reads mnist 99.76%, ahdd 99.50% and
     ahcd 97.69%; the mean of its members alone is 99.72%, 99.50% and 97.35%. BatchNorm is folded when it is published.
     """
-    return votes.build(SMALL, "vote", input_shape, num_classes)
+    return _ensemble.build(SMALL, "vote", input_shape, num_classes)
 
 
 @register(members=LARGE, seeds=1, zoo=Recipe("zoo", epochs=1))
@@ -28,7 +28,7 @@ def large_vote(input_shape, num_classes):
     Its members were named before any of them had read a test set. On validation it reads mnist 99.76%, ahdd 99.48% and
     ahcd 97.54%; the mean of its members alone is 99.75%, 99.49% and 97.44%. BatchNorm is folded when it is published.
     """
-    return votes.build(LARGE, "large_vote", input_shape, num_classes)
+    return _ensemble.build(LARGE, "large_vote", input_shape, num_classes)
 
 
 @register(members=GRAND, seeds=1, zoo=Recipe("zoo", epochs=1))
@@ -39,7 +39,7 @@ def grand_vote(input_shape, num_classes):
     and ahcd 97.54%; the best mean of its members alone is 99.76%, 99.49% and 97.49%. BatchNorm is folded when it is
     published.
     """
-    return votes.build(GRAND, "grand_vote", input_shape, num_classes)
+    return _ensemble.build(GRAND, "grand_vote", input_shape, num_classes)
 
 
 @register(members=MIXED, seeds=1, zoo=Recipe("zoo", epochs=1))
@@ -51,4 +51,4 @@ def mixed_vote(input_shape, num_classes):
     family. It reads 98.14% there, which flatters what was chosen there, and its best member 97.54%. BatchNorm is folded
     when it is published.
     """
-    return votes.build(MIXED, "mixed_vote", input_shape, num_classes)
+    return _ensemble.build(MIXED, "mixed_vote", input_shape, num_classes)

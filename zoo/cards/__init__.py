@@ -1,7 +1,7 @@
 """Facts and scores -> the text of a card; pure, no I/O. Every card is sealed, so that a person's edit is seen."""
 
-from zoo.cards.dataset import eval_yaml, render_dataset
-from zoo.cards.model import eval_results, metadata, render, worst_pairs
+from zoo.cards.dataset_card import eval_yaml, render_dataset
+from zoo.cards.model_card import eval_results, metadata, render, worst_pairs
 from zoo.cards.seal import is_sealed, sealed
 from zoo.cards.wording import METRICS, dataset_link, in_line
 

@@ -19,7 +19,7 @@ from typing import Any
 
 from zoo.errors import ZooError
 from zoo.executors.tasks import Outcome, Problem, Queue, Task
-from zoo.runtimes import threads
+from zoo.serving.runtimes import threads
 
 log = logging.getLogger(__name__)
 

@@ -26,7 +26,7 @@ import zoo
 from zoo import hub, ink
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json
-from zoo.photos import pixels
+from zoo.ink.decoding import pixels
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
 

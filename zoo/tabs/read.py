@@ -17,10 +17,11 @@ import gradio as gr
 import numpy as np
 
 import zoo
-from zoo import glyphs, ink
+from zoo import ink
 from zoo.errors import InkError, ZooError
-from zoo.paper import find_ink
-from zoo.photos import FILES, pixels
+from zoo.ink import segmentation
+from zoo.ink.decoding import FILES, pixels
+from zoo.ink.paper import find_ink
 from zoo.tabs import draw
 
 SURE = 0.6  # probability below which "?" stands for "don't know", of a network that brings no threshold of its own
@@ -47,7 +48,7 @@ class Page:
 
     name: str
     picture: np.ndarray
-    glyphs: list[glyphs.Glyph]
+    glyphs: list[segmentation.Glyph]
     labels: list[str]
     guesses: list[str]
     confidences: list[float]
@@ -195,12 +196,12 @@ def read_page(picture: object, model: str, name: str = "") -> Page:
 
     Raises:
         UnknownName: no such model is shipped.
-        InkError: not a picture, nothing on it, or more glyphs than `glyphs.MOST`.
+        InkError: not a picture, nothing on it, or more glyphs than `segmentation.MOST`.
     """
     predictor = draw.predictor_of(model)
     right_to_left = predictor.script == "arabic" and not any(label.isdigit() for label in predictor.labels)
     picture = pixels(picture)
-    found = glyphs.find_glyphs(find_ink(picture), right_to_left)
+    found = segmentation.find_glyphs(find_ink(picture), right_to_left)
     probabilities = predictor(np.stack([ink.from_ink(glyph.ink, predictor.contract) for glyph in found]))
     guesses = [predictor.labels[index] for index in probabilities.argmax(axis=1)]
     confidences = [float(p) for p in probabilities.max(axis=1)]

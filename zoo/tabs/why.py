@@ -3,9 +3,9 @@
 import cv2
 import numpy as np
 
-from zoo import explain
 from zoo.hub import resolve
-from zoo.predictor import Predictor
+from zoo.serving import explain
+from zoo.serving.predictor import Predictor
 
 MAPS = 12  # filters of a layer that are shown: those that answer most
 ZOOM = 4  # pixels of the map a pixel of the image

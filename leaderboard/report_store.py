@@ -1,0 +1,280 @@
+"""The report of a row: what the record alone does not know is computed once, kept beside it, and drawn from there.
+
+`<model>.report.npz` holds the light part: when to say "don't know" (chosen on validation), the epochs, the layers,
+filters, maps of an example, some samples that are read right. Pages and figures are made from it, from the record and
+from the stored answers alone, without Keras and without a dataset.
+"""
+
+import json
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import zoo
+from leaderboard import results
+from leaderboard.predictions import Predictions, pictures
+from leaderboard.results import Result
+from zoo import cards, data, reports
+from zoo.errors import ZooError
+from zoo.files import read_json, replacing, write_json
+from zoo.serving.predictor import Predictor
+
+VERSION = 1  # counts up when what is kept changes
+PREPROCESSOR = "preprocessor_config.json"
+RIGHT, MOST_RIGHT = 24, 35  # samples kept that are read right: so many, or one a class, but not more
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What is kept of one row beside its record and its answers.
+
+    facts: plain JSON types. version, revision (of the model.onnx that it is about); training: epochs (loss, accuracy,
+        validation_loss, validation_accuracy, learning_rate, seconds of each), kept_epoch, samples, training_seconds;
+        dont_know: cost, threshold, samples, coverage, accuracy, curve, all on validation, None where none was chosen.
+    inside: see `zoo.reports.Inside`.
+    right: int32 (R,), test samples that are read right, one of every class in turn.
+    right_images: uint8 (R, H, W), those samples.
+    """
+
+    facts: dict
+    inside: reports.Inside
+    right: np.ndarray
+    right_images: np.ndarray
+
+    @property
+    def threshold(self) -> float | None:
+        """The least confidence at which it answers; None where none was chosen."""
+        return (self.facts["dont_know"] or {}).get("threshold")
+
+    def save(self, path: Path) -> None:
+        """Write an npz file, whole or not at all."""
+        kinds = {"filters": self.inside.filters, "maps": self.inside.maps}
+        layers = {f"{kind}-{n}": layer for kind, found in kinds.items() for n, layer in enumerate(found)}
+        titles = {key: [layer.title, layer.columns] for key, layer in layers.items()}
+        text = json.dumps({"facts": self.facts, "rows": self.inside.rows, "pictures": titles}, ensure_ascii=False)
+        arrays: dict[str, Any] = {key: layer.images for key, layer in layers.items()}
+        arrays |= {"right": self.right, "right_images": self.right_images}
+        if self.inside.example is not None:
+            arrays["example"] = self.inside.example
+        with replacing(path) as staged, staged.open("wb") as file:
+            np.savez_compressed(file, text=np.frombuffer(text.encode(), np.uint8), **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "Report":
+        """Read an npz file; ZooError if it is missing or broken."""
+        try:
+            with np.load(path, allow_pickle=False) as saved:
+                text = json.loads(saved["text"].tobytes().decode())
+                layers: dict[str, list] = {"filters": [], "maps": []}
+                for key, (title, columns) in text["pictures"].items():
+                    layers[key.partition("-")[0]].append(reports.Pictures(title, saved[key], columns))
+                example = saved["example"] if "example" in saved.files else None
+                inside = reports.Inside(text["rows"], tuple(layers["filters"]), tuple(layers["maps"]), example)
+                return cls(text["facts"], inside, saved["right"], saved["right_images"])
+        except (OSError, ValueError, KeyError, EOFError) as error:
+            raise ZooError(f"{path.name} holds no report: {error!r}.") from error
+
+
+def path_of(result: Result, folder: Path | None = None) -> Path:
+    """Return where a row's report is kept."""
+    return results.path_of(result.model, result.dataset, folder).with_suffix(".report.npz")
+
+
+def read(result: Result, folder: Path | None = None) -> Report | None:
+    """Return what is kept of a row's report; None where there is none, or only that of other weights."""
+    path = path_of(result, folder)
+    if not path.exists():
+        return None
+    try:
+        report = Report.load(path)
+    except ZooError as error:
+        log.warning("%s: %s", result.model, error)
+        return None
+    current = (report.facts.get("version"), report.facts.get("revision")) == (VERSION, result.revision)
+    return report if current else None
+
+
+def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
+    """Return a row's report, computed and kept if it is missing or of other weights.
+
+    The threshold also goes into the published folder's preprocessor_config.json, where `Predictor.threshold` reads it.
+
+    Args:
+        result: the record.
+        published: the folder that it was measured on.
+        folder: of the records.
+
+    Raises:
+        ZooError: the folder holds other weights than the record's, or the answers to the test set are not stored.
+        DataError: the dataset is missing or broken.
+    """
+    report = read(result, folder)
+    if report is None:
+        report = _made(result, published, folder)
+        report.save(path_of(result, folder))
+    config = read_json(published / PREPROCESSOR)
+    if config.get("threshold") != report.threshold:
+        write_json(published / PREPROCESSOR, {**config, "threshold": report.threshold})
+    return report
+
+
+def _made(result: Result, published: Path, folder: Path | None) -> Report:
+    answers = results.predictions(result, folder)
+    if answers is None:
+        raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
+    predictor = Predictor.load(published)
+    history = read_json(published / "history.json")
+    example, dont_know = _validated(predictor, history)
+    right, images = _right(result, answers)
+    inside = reports.look(zoo.load_model(published), example)
+    epochs = [{name: float(f"{value:.5g}") for name, value in epoch.items()} for epoch in history["epochs"]]
+    training = {key: history[key] for key in ("kept_epoch", "samples", "training_seconds")} | {"epochs": epochs}
+    facts = {"version": VERSION, "revision": result.revision, "training": training, "dont_know": dont_know}
+    return Report(facts, inside, right, images)
+
+
+def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, dict]:
+    """Return an example that is read right, uint8 (H, W, C), and what "don't know" comes to, both on validation.
+
+    A network that was fitted to all strips has no example; its history says how sure it was of those held out.
+    """
+    view = predictor.view
+    if (held_out := history.get("held_out")) is not None:
+        confidence, right = _as_stored(np.array(held_out["confidence"], np.float32)), np.array(held_out["right"])
+        return None, _dont_know(confidence, right)
+    if view is None:
+        split = data.load(predictor.dataset, "validation")
+        images, labels = split.images, split.labels
+        probabilities = predictor(images)
+    else:  # an answer to every held-out strip, as one to a page is pooled from its patches
+        pages = data.load(predictor.dataset, "train")
+        patches, labels = view.validation(pages.images, pages.labels)
+        each = view.held_out_patches
+        answers = predictor.classify(patches).reshape(-1, each, len(predictor.labels))
+        images, labels, probabilities = patches[::each], labels[::each], np.stack([view.pool(a) for a in answers])
+    right = probabilities.argmax(axis=1) == labels
+    sure = _as_stored(probabilities.max(axis=1))
+    # Of the middle class, so that it is no zero: in Arabic that is a dot.
+    wanted = np.flatnonzero(right & (labels == len(predictor.labels) // 2))
+    return images[wanted[0] if len(wanted) else 0], _dont_know(sure, right)
+
+
+def _dont_know(sure: np.ndarray, right: np.ndarray) -> dict:
+    """Return the threshold that suits these answers, and what it comes to on them."""
+    threshold = reports.choose_threshold(sure, right)
+    return {
+        "cost": reports.COST,
+        "threshold": threshold,
+        "samples": len(right),
+        **reports.coverage(sure, right, threshold),
+        "curve": reports.coverage_curve(sure, right),
+    }
+
+
+def _as_stored(confidence: np.ndarray) -> np.ndarray:
+    """Round to the half precision in which answers to the test set are stored, so that one threshold fits both."""
+    return confidence.astype(np.float16).astype(np.float32)
+
+
+def _right(result: Result, answers: Predictions) -> tuple[np.ndarray, np.ndarray]:
+    """Return test samples that are read right, the first of every class in turn, and their pictures."""
+    classes = len(result.per_class)
+    each = max(1, RIGHT // classes)
+    by_class = [np.flatnonzero(answers.right & (answers.labels == label))[:each] for label in range(classes)]
+    turns = (rows[turn] for turn in range(each) for rows in by_class if turn < len(rows))
+    chosen = np.fromiter(turns, np.int32)[:MOST_RIGHT]
+    return chosen, pictures(data.load(result.dataset, data.get(result.dataset).scored).images, chosen)
+
+
+def scored(result: Result) -> str:
+    """Return the split that a row was measured on: "test", but for a user's dataset that has none."""
+    try:
+        return data.get(result.dataset).scored
+    except ZooError:  # somebody else's, which is not here
+        return "test"
+
+
+def ink(result: Result) -> int:
+    """Return the value of full ink in a row's pictures: 255 in glyphs, 0 in pages."""
+    return 0 if result.dataset in data.DATASETS and data.get(result.dataset).view is not None else 255
+
+
+def final_report(result: Result, answers: Predictions, report: Report | None) -> dict:
+    """Return what was measured on the split that `scored` names, as plain JSON types; fractions in [0, 1]."""
+    labels = [entry["label"] for entry in result.per_class]
+    pairs = cards.worst_pairs(result.confusion, labels, len(labels))
+    sure, right = answers.confidence.astype(np.float64), answers.right
+    return {
+        "model": result.model,
+        "title": result.title,
+        "dataset": result.dataset,
+        "split": scored(result),
+        "dataset_fingerprint": result.dataset_fingerprint,
+        "revision": result.revision,
+        "parameters": int(result.shipped("parameters")),
+        "seed": result.shipped_seed,
+        "samples": result.samples,
+        "errors": result.errors,
+        "metrics": {
+            name: {"shipped": result.shipped(name), "mean": result.mean(name), "std": result.spread(name)}
+            for name in result.means
+        },
+        "seeds": len(result.seeds),
+        "accuracy_interval": result.accuracy_interval,
+        "macro_f1_interval": result.macro_f1_interval,
+        "documented": result.claimed,
+        # Within a class, accuracy and recall are one number.
+        "per_class": [{**entry, "accuracy": entry["recall"]} for entry in result.per_class],
+        "confusion": result.confusion,
+        "top_confusions": [{"true": true, "read": read, "count": count} for true, read, count in pairs],
+        "confidence": {
+            "when_right": float(sure[right].mean()) if right.any() else None,
+            "when_wrong": float(sure[~right].mean()) if not right.all() else None,
+        },
+        "dont_know": dont_know(answers, report),
+        "corruptions": result.corruptions,
+        "date": result.date,
+        "environment": result.evaluation_environment,
+    }
+
+
+def dont_know(answers: Predictions, report: Report | None) -> dict | None:
+    """Return the threshold that was chosen on validation, and what it comes to there and on the test set."""
+    if report is None or report.threshold is None:
+        return None
+    chosen = dict(report.facts["dont_know"])
+    sure = answers.confidence.astype(np.float32)
+    test = {
+        "samples": len(sure),
+        **reports.coverage(sure, answers.right, report.threshold),
+        "curve": reports.coverage_curve(sure, answers.right),
+    }
+    return {"cost": chosen.pop("cost"), "threshold": chosen.pop("threshold"), "validation": chosen, "test": test}
+
+
+def training_summary(result: Result, report: Report) -> dict:
+    """Return how the shipped seed was trained, as plain JSON types; accuracies in [0, 1], times in seconds."""
+    training = report.facts["training"]
+    kept = training["epochs"][training["kept_epoch"] - 1]
+    return {
+        "model": result.model,
+        "recipe": result.recipe,
+        "seed": result.shipped_seed,
+        "selection": result.selection,
+        "samples": training["samples"],
+        "epochs": len(training["epochs"]),
+        "kept_epoch": training["kept_epoch"],
+        "training_seconds": training["training_seconds"],
+        "kept": {**kept, "gap": kept["accuracy"] - kept["validation_accuracy"]},
+        "seeds": [
+            {"seed": seed.seed, "epochs": seed.epochs, "validation_accuracy": seed.validation_accuracy,
+             "test_accuracy": seed.metrics["accuracy"]}
+            for seed in result.seeds
+        ],
+        "environment": result.environment,
+        "history": training["epochs"],
+    }  # fmt: skip

@@ -1,0 +1,242 @@
+"""What was sent -> what it is, or what is wrong with it; nothing is loaded, looked up or run.
+
+checked = validation.check(data, "model.keras", ("mnist",))
+checked.problems    # what has to change, each with what to do; empty: it can be measured
+checked.content     # clean bytes, for the sandbox; the same for equal models, however they were packed
+"""
+
+import functools
+import hashlib
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from leaderboard.submissions import budget
+from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, onnx_graph, untrusted_json
+from leaderboard.submissions.checks.problems import Problem, Refused, short
+from zoo import data as datasets
+
+MOST_BYTES = 50_000_000  # of a file
+WEIGHTS, ARCHITECTURE = "weights", "architecture"
+KERAS, ONNX, CONFIG = "keras", "onnx", "json"  # also how the stored file ends
+TRACKS = {KERAS: WEIGHTS, ONNX: WEIGHTS, CONFIG: ARCHITECTURE}
+CONVERT = "model = keras.models.load_model({name}); model.save('model.keras')"
+CONVERT_SAVED_MODEL = "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx --opset 18"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """What static checks say of a file.
+
+    kind: KERAS, ONNX or CONFIG.
+    content: bytes to be stored and given to the sandbox; None where it is refused.
+    digest: SHA-256 of what was sent, and of the clean content where that is known: equal models have equal ones.
+    parameters, multiply_adds: of one image; multiply-adds of ONNX are counted in the sandbox.
+    problems: what has to change.
+    notes: what the sender might like to know.
+    """
+
+    kind: str
+    digest: str
+    content: bytes | None = None
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    problems: tuple[Problem, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def track(self) -> str:
+        """WEIGHTS: measured as it is; ARCHITECTURE: trained from scratch."""
+        return TRACKS[self.kind]
+
+
+def check(data: bytes, filename: str, wanted: Sequence[str]) -> Checked:
+    """Return what static checks say of a file that is to be measured on these datasets.
+
+    Args:
+        data: its bytes.
+        filename: only its ending is looked at, and only for a better sentence: bytes decide.
+        wanted: names of datasets.
+    """
+    kind = _kind(data, filename)
+    checked = Checked(kind or ONNX, hashlib.sha256(data).hexdigest())
+    try:
+        if not data:
+            raise Refused("empty", "The file is empty.", "Send it again.")
+        if len(data) > MOST_BYTES:
+            what = f"The file has {len(data) / 1e6:.1f} MB; the most is {MOST_BYTES / 1e6:.0f} MB."
+            raise Refused("too-large", what, "This board is for small networks: make it smaller.")
+        if kind is None:
+            raise _unknown(data, filename)
+        return _CHECKS[kind](data, checked, tuple(wanted))
+    except Refused as error:
+        return replace(checked, problems=(error.problem,))
+    except _Several as several:
+        return replace(checked, problems=several.problems)
+
+
+class _Several(Exception):
+    """More than one thing is wrong."""
+
+    def __init__(self, problems: tuple[Problem, ...]):
+        super().__init__(problems)
+        self.problems = problems
+
+
+def _all_of(*checks: Callable[[], None]) -> None:
+    """Run every check, and tell everything that they find."""
+    problems = []
+    for check_one in checks:
+        try:
+            check_one()
+        except Refused as error:
+            problems.append(error.problem)
+    if problems:
+        raise _Several(tuple(problems))
+
+
+def _kind(data: bytes, filename: str) -> str | None:
+    """Return what the bytes are; None if they are nothing that is taken."""
+    if data[:2] == b"PK":
+        return KERAS
+    if data.lstrip()[:1] == b"{":
+        return CONFIG
+    suffix = PurePosixPath(filename.lower()).suffix
+    return (
+        ONNX
+        if suffix not in (".h5", ".hdf5", ".pb", ".keras", ".json", ".pt", ".pth", ".pkl") and data[:1] == b"\x08"
+        else None
+    )
+
+
+def _unknown(data: bytes, filename: str) -> Refused:
+    """Return why a file of another kind is not taken, with the lines that turn it into one that is."""
+    suffix = PurePosixPath(filename.lower()).suffix
+    if data[:8] == hdf5.SIGNATURE or suffix in (".h5", ".hdf5"):
+        convert = CONVERT.format(name=repr(PurePosixPath(filename).name[:80]))
+        what = "This is a legacy HDF5 model, which is not opened here: reading one has been a way to run code."
+        return Refused("legacy-h5", what, f"On your own machine: `import keras` and `{convert}`.")
+    if suffix in (".pb", ".pbtxt") or data[:1] == b"\x12":
+        what = "This looks like a TensorFlow SavedModel, which holds a program and is not opened here."
+        return Refused("saved-model", what, f"On your own machine: `pip install tf2onnx` and `{CONVERT_SAVED_MODEL}`.")
+    if suffix in (".pt", ".pth", ".pkl", ".pickle", ".joblib") or data[:1] == b"\x80":
+        what = "This is a pickle, which runs code when it is read."
+        return Refused("pickle", what, "Send `torch.onnx.export(model, example, 'model.onnx')` instead.")
+    what = f"{short(PurePosixPath(filename).name)} is neither a .keras file, nor ONNX, nor a configuration in JSON."
+    return Refused("unknown", what, "Send one of these.")
+
+
+def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
+    members = keras_archive.read(data)
+    metadata = untrusted_json.read(members["metadata.json"], "metadata.json")
+    version = metadata.get("keras_version") if isinstance(metadata, dict) else None
+    if not isinstance(version, str) or not version.startswith("3."):
+        raise Refused("keras2", f"The archive is of Keras {short(version)}.", "Save it again with Keras 3.")
+    report = keras_config.read(untrusted_json.read(members["config.json"], "config.json"))
+    _all_of(
+        *_fits(report.input_shape, report.output.shape, wanted),
+        lambda: _check_probabilities(report),
+        lambda: _check_weights(members["model.weights.h5"], report.parameters),
+    )
+    clean = {
+        "metadata.json": json.dumps({"keras_version": "3", "date_saved": ""}).encode(),
+        "config.json": json.dumps(report.config).encode(),
+        "model.weights.h5": members["model.weights.h5"],
+    }
+    return _taken(checked, keras_archive.pack(clean), report.parameters, report.multiply_adds, _notes(report))
+
+
+def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
+    document = untrusted_json.read(data, "The configuration")
+    if isinstance(document, dict) and isinstance(document.get("model_config"), dict):
+        document = document["model_config"]
+    report = keras_config.read(document)
+    _check_probabilities(report)
+    costs = []
+    for name in wanted:
+        spec = datasets.get(name)
+        try:
+            fitted = keras_config.read(keras_config.retarget(report.config, spec.image_shape or (), len(spec.labels)))
+        except Refused as error:
+            if (report.input_shape, report.output.shape) != (spec.image_shape, (len(spec.labels),)):
+                what = f"Fitted to {name} (images of {spec.image_shape}, {len(spec.labels)} classes): {error}"
+                raise Refused(error.problem.code, what, f"Or send it without {name}.") from None
+            raise
+        if fitted.output.shape != (len(spec.labels),):
+            what = f"Fitted to {name}, the model gives {fitted.output.shape}, not one value a class."
+            raise Refused("output", what, "End it with Dense(classes, activation='softmax').")
+        if (needed := budget.training_seconds(fitted.multiply_adds, name)) > budget.SEEDS * budget.BUDGET:
+            what = f"Its {budget.SEEDS} trainings on {name} would take about {needed / 3600:.0f} hours."
+            raise Refused("budget", what, f"The most is {budget.SEEDS * budget.BUDGET / 3600:.0f}: make it smaller.")
+        costs.append((fitted.parameters, fitted.multiply_adds))
+    parameters, multiply_adds = max(costs, key=lambda pair: pair[1], default=(report.parameters, report.multiply_adds))
+    return _taken(checked, json.dumps(report.config).encode(), parameters, multiply_adds, _notes(report))
+
+
+def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
+    report = onnx_graph.read(data)
+    _all_of(*_fits(report.input_shape, (report.classes,), wanted))
+    return _taken(checked, data, report.parameters, None, ())
+
+
+_CHECKS = {KERAS: _keras, CONFIG: _config, ONNX: _onnx}
+
+
+def _taken(checked: Checked, content: bytes, parameters: int, multiply_adds: int | None, notes: tuple) -> Checked:
+    if parameters == 0:
+        raise Refused("empty", "The model has no weights, so there is nothing to measure.", "Send a network.")
+    digest = hashlib.sha256(content).hexdigest()
+    return replace(
+        checked, digest=digest, content=content, parameters=parameters, multiply_adds=multiply_adds, notes=notes
+    )
+
+
+def _fits(input_shape: tuple[int, ...], output: tuple[int, ...], wanted: tuple[str, ...]) -> list[Callable[[], None]]:
+    """Return a check of the input and one of the output for every dataset."""
+
+    def takes(name: str) -> None:
+        spec = datasets.get(name)
+        if tuple(input_shape) != spec.image_shape:
+            what = f"The model takes images of {tuple(input_shape)}; those of {name} are {spec.image_shape}."
+            raise Refused("input-shape", what, f"Choose another dataset, or fit the model to {name}.")
+
+    def gives(name: str) -> None:
+        classes = len(datasets.get(name).labels)
+        if tuple(output) != (classes,):
+            what = f"The model gives {tuple(output)}; {name} has {classes} classes."
+            raise Refused("classes", what, f"Choose another dataset, or fit the model to {name}.")
+
+    return [functools.partial(one, name) for name in wanted for one in (takes, gives)]
+
+
+def _check_probabilities(report: keras_config.Report) -> None:
+    if not report.output.probabilities:
+        what = "The model does not end in a softmax, so what it gives are no probabilities."
+        raise Refused("probabilities", what, "End it with Dense(classes, activation='softmax') or a Softmax layer.")
+
+
+def _check_weights(data: bytes, parameters: int) -> None:
+    """Refuse weights that are not numbers, or not those of the configuration."""
+    weights = [
+        weight
+        for weight in hdf5.read(data)
+        if not weight.path.startswith("/optimizer/") and "seed_generator" not in weight.path
+    ]
+    if any(weight.dtype.kind == "f" and not np.isfinite(weight.values(data)).all() for weight in weights):
+        raise Refused("nan", "The weights hold NaN or infinity.", "Train the network again, more gently.")
+    found = sum(weight.values(data).size for weight in weights if weight.dtype.kind == "f")
+    if found != parameters:
+        what = f"The configuration has {parameters:,} parameters, the weights {found:,}: they do not belong together."
+        raise Refused("weights", what, "Save it again with `model.save('model.keras')`.")
+
+
+def _notes(report: keras_config.Report) -> tuple[str, ...]:
+    if report.scaled:
+        return ()
+    return (
+        "It gets raw pixels, 0 to 255, and has no layer that scales them: if it was trained on x / 255, let it begin "
+        "with keras.layers.Rescaling(1 / 255).",
+    )

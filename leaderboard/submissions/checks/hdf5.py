@@ -1,0 +1,207 @@
+"""Weights in HDF5, read as bytes: only the plain layout that Keras writes, and nothing of what HDF5 can do besides.
+
+HDF5 has external links, external storage, virtual datasets, filters and shared messages, and its library has had bugs
+in the reading of each. None of it occurs in the files of Keras, which are symbol-table groups of contiguous datasets
+(superblock version 0). So that is what this reader knows, and everything else is refused by name, before the library
+sees the file. Source: the HDF5 file format specification, version 1.1 to 3.0 (The HDF Group).
+"""
+
+import math
+import struct
+from dataclasses import dataclass
+
+import numpy as np
+
+from leaderboard.submissions.checks.problems import Refused, short
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+UNDEFINED = 2**64 - 1
+MOST_OBJECTS = 4000
+DEEPEST = 30  # groups within groups
+AGAIN = "Save it again with Keras 3: `model.save('model.keras')`."
+FEATURES = {  # header messages that Keras does not write
+    0x02: ("hdf5-link", "a group of the newer kind, which can hold links to other files"),
+    0x06: ("hdf5-link", "a link message, as links to other files are"),
+    0x07: ("hdf5-external", "a dataset that lies in another file"),
+    0x0A: ("hdf5-link", "a group of the newer kind, which can hold links to other files"),
+    0x0B: ("hdf5-filter", "a compressed dataset"),
+    0x0F: ("hdf5-shared", "shared messages"),
+}
+HARMLESS = {0x00, 0x04, 0x05, 0x0C, 0x0D, 0x12, 0x13, 0x15, 0x16, 0x0E}  # padding, fill values, attributes, dates
+
+
+@dataclass(frozen=True)
+class Weight:
+    """One dataset: where it is in the file, and what it is."""
+
+    path: str
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    offset: int  # bytes
+
+    def values(self, data: bytes) -> np.ndarray:
+        """Return its values, a view of the file's bytes."""
+        return np.frombuffer(data, self.dtype, math.prod(self.shape), self.offset).reshape(self.shape)
+
+
+def read(data: bytes) -> list[Weight]:
+    """Return every dataset of a file; Refused if it is anything but what Keras writes."""
+    try:
+        return _Reader(data).weights()
+    except Refused:
+        raise
+    except (struct.error, IndexError, ValueError, OverflowError):
+        raise Refused("hdf5", "The weights are not a whole HDF5 file.", AGAIN) from None
+
+
+class _Reader:
+    def __init__(self, data: bytes):
+        self.data = data
+        self.seen: set[int] = set()
+        self.found: list[Weight] = []
+        self.bytes = 0
+
+    def weights(self) -> list[Weight]:
+        data = self.data
+        if data[:8] != SIGNATURE:
+            raise Refused("hdf5", "The weights are not an HDF5 file.", AGAIN)
+        if data[8] != 0 or data[13] != 8 or data[14] != 8:
+            raise Refused("hdf5-version", f"The weights are HDF5 of version {data[8]} of its layout, not 0.", AGAIN)
+        base, _, end, driver = struct.unpack_from("<4Q", data, 24)
+        if base != 0 or driver != UNDEFINED:
+            raise Refused("hdf5-external", "The weights are spread over several files.", AGAIN)
+        if end > len(data):
+            raise Refused("hdf5", "The weights end in the middle.", AGAIN)
+        self._object(struct.unpack_from("<Q", data, 64)[0], "", 0)
+        return self.found
+
+    def _take(self, offset: int, size: int) -> bytes:
+        if offset < 0 or size < 0 or offset + size > len(self.data):
+            raise Refused("hdf5", "A part of the weights lies outside their file.", AGAIN)
+        return self.data[offset : offset + size]
+
+    def _visit(self, address: int) -> None:
+        if address in self.seen:
+            raise Refused("hdf5-loop", "A part of the weights is linked to twice.", AGAIN)
+        self.seen.add(address)
+        if len(self.seen) > MOST_OBJECTS:
+            raise Refused("hdf5-size", f"The weights have more than {MOST_OBJECTS} parts.", "Send a smaller model.")
+
+    def _object(self, address: int, path: str, depth: int) -> None:
+        """Read a group or a dataset by its header."""
+        if depth > DEEPEST:
+            raise Refused("hdf5-size", "The weights are nested too deep.", AGAIN)
+        self._visit(address)
+        messages = self._messages(address)
+        for kind in messages:
+            if kind in FEATURES:
+                code, what = FEATURES[kind]
+                raise Refused(code, f"The weights hold {what} ({short(path or '/')}).", AGAIN)
+            if kind not in HARMLESS and kind not in (0x01, 0x03, 0x08, 0x11):
+                raise Refused("hdf5", f"The weights hold a message of the kind {kind}.", AGAIN)
+        if 0x11 in messages:
+            tree, heap = struct.unpack_from("<2Q", messages[0x11][0], 0)
+            self._tree(tree, self._heap(heap), path, depth)
+        elif {0x01, 0x03, 0x08} <= messages.keys():
+            self._dataset(messages, path)
+        else:
+            raise Refused("hdf5", f"{short(path)} in the weights is neither a group nor a dataset.", AGAIN)
+
+    def _messages(self, address: int) -> dict[int, list[bytes]]:
+        head = self._take(address, 16)
+        version, count, size = head[0], *struct.unpack_from("<H4xI", head, 2)
+        if version != 1:
+            raise Refused("hdf5-version", "The weights have object headers of the newer kind.", AGAIN)
+        found: dict[int, list[bytes]] = {}
+        blocks, read = [(address + 16, size)], 0
+        while blocks and read < count:
+            start, length = blocks.pop(0)
+            block, place = self._take(start, length), 0
+            while place + 8 <= len(block) and read < count:
+                kind, size, flags = struct.unpack_from("<HHB", block, place)
+                body = block[place + 8 : place + 8 + size]
+                if len(body) < size:
+                    raise Refused("hdf5", "A message of the weights is cut off.", AGAIN)
+                if flags & 0x02:
+                    raise Refused("hdf5-shared", "The weights hold shared messages.", AGAIN)
+                if kind == 0x10:
+                    target = struct.unpack_from("<2Q", body, 0)
+                    self._visit(target[0])
+                    blocks.append(target)
+                else:
+                    found.setdefault(kind, []).append(body)
+                place, read = place + 8 + size, read + 1
+        return found
+
+    def _heap(self, address: int) -> bytes:
+        head = self._take(address, 32)
+        if head[:4] != b"HEAP" or head[4] != 0:
+            raise Refused("hdf5", "The names in the weights cannot be read.", AGAIN)
+        size, _, start = struct.unpack_from("<3Q", head, 8)
+        return self._take(start, size)
+
+    def _tree(self, address: int, names: bytes, path: str, depth: int) -> None:
+        self._visit(address)
+        head = self._take(address, 24)
+        kind, level, used = struct.unpack_from("<BBH", head, 4)
+        if head[:4] != b"TREE" or kind != 0 or level > 4:
+            raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
+        children = struct.unpack(f"<{2 * used}Q", self._take(address + 32 - 8, 16 * used))[1::2]
+        for child in children:
+            if level:
+                self._tree(child, names, path, depth)
+            else:
+                self._node(child, names, path, depth)
+
+    def _node(self, address: int, names: bytes, path: str, depth: int) -> None:
+        self._visit(address)
+        head = self._take(address, 8)
+        (count,) = struct.unpack_from("<H", head, 6)
+        if head[:4] != b"SNOD":
+            raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
+        entries = self._take(address + 8, 40 * count)
+        for start in range(0, len(entries), 40):
+            name_at, header, cached = struct.unpack_from("<QQI", entries, start)
+            name = names[name_at : names.index(b"\0", name_at)].decode("utf-8")
+            inside = f"{path}/{name}"
+            if cached == 2:
+                raise Refused("hdf5-link", f"{short(inside)} in the weights is a symbolic link.", AGAIN)
+            if cached not in (0, 1):
+                raise Refused("hdf5", f"{short(inside)} in the weights is of an unknown kind.", AGAIN)
+            self._object(header, inside, depth + 1)
+
+    def _dataset(self, messages: dict[int, list[bytes]], path: str) -> None:
+        shape, dtype = _shape(messages[0x01][0]), _dtype(messages[0x03][0], path)
+        layout = messages[0x08][0]
+        if layout[0] == 4 or (layout[0] == 3 and layout[1] == 3):
+            raise Refused("hdf5-virtual", f"{short(path)} in the weights is virtual: it lies in other files.", AGAIN)
+        if layout[0] != 3 or layout[1] not in (0, 1):
+            raise Refused("hdf5-filter", f"{short(path)} in the weights is stored in pieces.", AGAIN)
+        size = math.prod(shape) * dtype.itemsize
+        if layout[1] == 1:
+            offset, stored = struct.unpack_from("<2Q", layout, 2)
+        else:
+            raise Refused("hdf5-filter", f"{short(path)} in the weights is stored within its header.", AGAIN)
+        if offset == UNDEFINED and size == 0:
+            offset = 0
+        self.bytes += size
+        if stored < size or self.bytes > len(self.data):
+            what = f"{short(path)} in the weights says that it has {size:,} bytes, more than there are."
+            raise Refused("hdf5-size", what, AGAIN)
+        self._take(offset, size)
+        self.found.append(Weight(path, shape, dtype, offset))
+
+
+def _shape(message: bytes) -> tuple[int, ...]:
+    version, rank = message[0], message[1]
+    if version not in (1, 2) or rank > 8:
+        raise Refused("hdf5", "A shape in the weights cannot be read.", AGAIN)
+    return struct.unpack_from(f"<{rank}Q", message, 8 if version == 1 else 4)
+
+
+def _dtype(message: bytes, path: str) -> np.dtype:
+    kind, order, size = message[0] & 0x0F, message[1] & 0x01, struct.unpack_from("<I", message, 4)[0]
+    names = {(1, 2): "<f2", (1, 4): "<f4", (1, 8): "<f8", (0, 1): "u1", (0, 2): "<u2", (0, 4): "<u4", (0, 8): "<u8"}
+    if (kind, size) not in names or order:
+        raise Refused("hdf5-type", f"{short(path)} in the weights holds no plain numbers.", AGAIN)
+    return np.dtype(names[kind, size])

@@ -1,0 +1,281 @@
+"""A Keras model's configuration, read as data: what it may hold, what it costs, and a clean copy of it.
+
+Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`, and what is
+built later, in the sandbox, is the clean copy, written from values that were checked one by one. So a setting that
+nobody thought of is not carried along.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from leaderboard.submissions.checks import allowed_layers
+from leaderboard.submissions.checks import keras_parts as parts
+from leaderboard.submissions.checks.keras_parts import Tensor
+from leaderboard.submissions.checks.layer_costs import Cost
+from leaderboard.submissions.checks.layer_settings import Shape
+from leaderboard.submissions.checks.problems import Refused, short
+
+MOST_LAYERS = 400
+DEEPEST = 4  # models within models
+MOST_PARAMETERS = 60_000_000  # AlexNet has 58 million
+MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
+MODELS = ("Functional", "Sequential")
+
+
+@dataclass
+class Report:
+    """What is known of a model from its configuration alone.
+
+    config: the clean copy, for `keras.saving.deserialize_keras_object`.
+    input_shape: height, width, channels.
+    output: what comes out.
+    parameters, multiply_adds: as Keras and the board count them.
+    layers: how many there are, by class.
+    """
+
+    config: dict
+    input_shape: Shape
+    output: Tensor
+    parameters: int = 0
+    multiply_adds: int = 0
+    layers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def scaled(self) -> bool:
+        """Whether anything in it brings raw pixels to the size of one."""
+        return bool(self.layers.keys() & {"Rescaling", "BatchNormalization", "LayerNormalization"})
+
+
+def read(document: object) -> Report:
+    """Return what a serialized model is; Refused names the first thing that it may not be."""
+    if not isinstance(document, dict):
+        raise Refused("config", "This is not the configuration of a Keras model.", "Send what `model.to_json()` gives.")
+    if "class_name" in document and "module" not in document:
+        what = "This configuration is of Keras 2: its layers name no module."
+        raise Refused(
+            "keras2", what, "Load it with Keras 3 on your own machine, and send what `model.to_json()` gives."
+        )
+    parts.no_unsafe_keys(document)
+    walk = _Walk()
+    name = parts.class_of(document, "The model")
+    if name not in MODELS:
+        raise Refused("class", f"The model is a {short(name)}.", "Send a Functional or a Sequential model.")
+    config, (shape, dtype, output) = walk.model(document, depth=1, shapes=None)
+    if dtype != "uint8":
+        config = from_bytes(config, shape)
+    return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts)
+
+
+def from_bytes(config: dict, shape: Shape) -> dict:
+    """Return a clean configuration that takes uint8: a Rescaling by 1 behind the input makes float32 of it."""
+    inner = config["config"]
+    name = "pixels"
+    while any(layer["config"]["name"] == name for layer in inner["layers"]):
+        name += "_"
+    rescaling = {
+        "module": "keras.layers",
+        "class_name": "Rescaling",
+        "config": {"name": name, "trainable": True, "scale": 1.0, "offset": 0.0},
+        "registered_name": None,
+    }
+    start = next(layer for layer in inner["layers"] if layer["class_name"] == "InputLayer")
+    taking = {**start, "config": {**start["config"], "dtype": "uint8"}}
+    if config["class_name"] == "Sequential":
+        return {**config, "config": {**inner, "layers": [taking, rescaling, *inner["layers"][1:]]}}
+
+    def fed(item):
+        if isinstance(item, list):
+            return [fed(part) for part in item]
+        history = [name, *item["config"]["keras_history"][1:]]
+        own = item["config"]["keras_history"][0] == start["name"]
+        return {**item, "config": {**item["config"], "keras_history": history}} if own else item
+
+    others = [
+        {**layer, "inbound_nodes": [{**node, "args": fed(node["args"])} for node in layer["inbound_nodes"]]}
+        for layer in inner["layers"]
+        if layer is not start
+    ]
+    node = {"args": [parts.tensor((start["name"], 0), shape)], "kwargs": {}}
+    layer_list = [taking, {**rescaling, "name": name, "inbound_nodes": [node]}, *others]
+    return {**config, "config": {**inner, "layers": layer_list}}
+
+
+def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
+    """Return a clean configuration for images of another size and another number of classes.
+
+    The input layer takes `input_shape`, and the last Dense layer gets `classes` units.
+    """
+    layer_list = [dict(layer) for layer in config["config"]["layers"]]
+    first = next(n for n, layer in enumerate(layer_list) if layer["class_name"] == "InputLayer")
+    layer_list[first]["config"] = {**layer_list[first]["config"], "batch_shape": [None, *input_shape]}
+    last = max((n for n, layer in enumerate(layer_list) if layer["class_name"] == "Dense"), default=None)
+    if last is None:
+        what = "The last layer with weights is no Dense layer, so it cannot be fitted to another number of classes."
+        raise Refused("retarget", what, "End the model with Dense(classes, activation='softmax').")
+    layer_list[last]["config"] = {**layer_list[last]["config"], "units": classes}
+    return {**config, "config": {**config["config"], "layers": layer_list}}
+
+
+class _Walk:
+    """One pass over a model: sums what it costs and writes the clean copy."""
+
+    def __init__(self):
+        self.parameters = self.multiply_adds = 0
+        self.counts: dict[str, int] = {}
+
+    def model(self, item: dict, depth: int, shapes: list[Shape] | None) -> tuple[dict, tuple[Shape, str, Tensor]]:
+        """Return a clean Functional or Sequential model and its input shape, input type and output."""
+        if depth > DEEPEST:
+            raise Refused("nested", f"Models are nested more than {DEEPEST} deep.", "Flatten them.")
+        name, inner = item["class_name"], item.get("config")
+        if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list) or not inner["layers"]:
+            raise Refused("config", f"The {name} model has no layers.", "Send what `model.to_json()` gives.")
+        walked = self._sequential(inner, depth, shapes) if name == "Sequential" else self._functional(inner, depth)
+        config, signature = walked
+        config["name"], config["trainable"] = parts.name_of(inner.get("name"), "The model"), True
+        module = "keras" if name == "Sequential" else "keras.src.models.functional"
+        return {"module": module, "class_name": name, "config": config, "registered_name": None}, signature
+
+    def _sequential(self, inner: dict, depth: int, shapes: list[Shape] | None) -> tuple:
+        entries, clean = inner["layers"], []
+        self._count_layers(entries)
+        first = entries[0] if isinstance(entries[0], dict) else {}
+        start = parts.input_layer(first, "The first layer") if first.get("class_name") == "InputLayer" else None
+        if start is None and not shapes:
+            what = "The Sequential model does not say what it takes: its first layer is no Input."
+            raise Refused("input", what, "Begin it with keras.Input((height, width, channels), dtype='uint8').")
+        input_shape, dtype = (start[1], start[2]) if start else ((shapes or [()])[0], "float32")
+        if start:
+            clean.append(start[0])
+            if shapes is not None and shapes != [input_shape]:
+                raise Refused("shape", f"A model for {input_shape} is given {shapes[0]}.", "Mend the shapes.")
+        tensor, names = Tensor(input_shape, False), set()
+        for number, entry in enumerate(entries[len(clean) :], start=len(clean)):
+            layer, tensor = self._layer(entry, [tensor], depth, f"Layer {number + 1}")
+            if layer["config"]["name"] in names:
+                raise Refused("name", f"Two layers are named {short(layer['config']['name'])}.", "Rename one.")
+            names.add(layer["config"]["name"])
+            clean.append(layer)
+        return {"layers": clean}, (input_shape, dtype, tensor)
+
+    def _functional(self, inner: dict, depth: int) -> tuple:
+        entries = inner["layers"]
+        self._count_layers(entries)
+        by_name, clean, outputs = {}, {}, {}
+        for number, entry in enumerate(entries):
+            name = parts.name_of(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
+            if name in by_name:
+                raise Refused("name", f"Two layers are named {short(name)}.", "Rename one.")
+            by_name[name] = entry
+        (first,) = parts.ends(inner.get("input_layers"), "input")
+        (last,) = parts.ends(inner.get("output_layers"), "output")
+        input_shape = dtype = None
+        waiting = []
+        for name, entry in by_name.items():
+            nodes = entry.get("inbound_nodes")
+            if not isinstance(nodes, list) or len(nodes) > MOST_LAYERS:
+                raise Refused("config", f"Layer {short(name)} is not connected.", "Send what Keras wrote.")
+            if entry.get("class_name") == "InputLayer":
+                start, shape, kind = parts.input_layer(entry, f"Layer {short(name)}")
+                clean[name] = {**start, "name": name, "inbound_nodes": []}
+                outputs[name, 0] = Tensor(shape, False)
+                if name == first[0]:
+                    input_shape, dtype = shape, kind
+                else:
+                    raise Refused("input", "The model has more than one input.", "It should take one image.")
+            else:
+                waiting += [(name, index, node) for index, node in enumerate(nodes)]
+        if input_shape is None:
+            raise Refused("input", "The model has no input layer.", "Begin it with keras.Input(…).")
+        while waiting:
+            ready = [w for w in waiting if all(source in outputs for source in parts.sources(w[2], w[0]))]
+            ready = [w for w in ready if w[1] == 0 or (w[0], w[1] - 1) in outputs]
+            if not ready:
+                what = f"Layer {short(waiting[0][0])} is fed by itself or by a layer that is not there."
+                raise Refused("graph", what, "Send the file as Keras wrote it.")
+            for name, index, node in ready:
+                fed = [outputs[source] for source in parts.sources(node, name)]
+                reused = index > 0  # its weights count once
+                layer, tensor = self._layer(by_name[name], fed, depth, f"Layer {short(name)}", reused)
+                outputs[name, index] = tensor
+                if not reused:
+                    clean[name] = {**layer, "name": name, "inbound_nodes": []}
+                clean[name]["inbound_nodes"].append(parts.node_of(node, fed, name))
+            done = set(outputs)
+            waiting = [w for w in waiting if (w[0], w[1]) not in done]
+        if last not in outputs:
+            raise Refused("output", "The model's output is no layer of it.", "Send the file as Keras wrote it.")
+        config = {
+            "layers": [clean[name] for name in by_name if name in clean],
+            "input_layers": [*first, 0],
+            "output_layers": [*last, 0],
+        }
+        return config, (input_shape, dtype, outputs[last])
+
+    def _layer(
+        self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool = False
+    ) -> tuple[dict, Tensor]:
+        """Return a clean layer and its output."""
+        name = parts.class_of(entry, where)
+        shapes = [tensor.shape for tensor in fed]
+        if name in MODELS:
+            before = self.parameters
+            clean, (takes, _, tensor) = self.model(entry, depth + 1, shapes)
+            if shapes != [takes]:
+                raise Refused("shape", f"{where} takes {takes} and is given {shapes}.", "Mend the shapes.")
+            self.parameters = before if reused else self.parameters
+            return clean, tensor
+        if name not in allowed_layers.LAYERS:
+            known = ", ".join(sorted(allowed_layers.LAYERS))
+            raise Refused("layer", f"{where} is a {short(name)}, which is not on the list.", f"Use one of {known}.")
+        settings = entry.get("config")
+        if not isinstance(settings, dict):
+            raise Refused("config", f"{where} has no settings.", "Send the file as Keras wrote it.")
+        clean = self._settings(name, settings, where)
+        cost = allowed_layers.cost(name, clean, shapes, where)
+        self._charge(cost, reused, where)
+        self.counts[name] = self.counts.get(name, 0) + 1
+        soft = clean.get("activation") == "softmax" if name in ("Dense", "Activation") else name == "Softmax"
+        soft = soft and clean.get("axis", -1) == -1
+        kept = name in ("Flatten", "Reshape", "Average", "Dropout") and all(tensor.probabilities for tensor in fed)
+        module = {"module": "keras.layers", "class_name": name, "config": clean, "registered_name": None}
+        return module, Tensor(cost.shape, soft or kept)
+
+    def _settings(self, name: str, settings: dict, where: str) -> dict:
+        allowed = allowed_layers.LAYERS[name].settings
+        clean = {"name": parts.name_of(settings.get("name"), where), "trainable": True}
+        for key, value in settings.items():
+            if key == "dtype":
+                clean["dtype"] = parts.dtype_of(value, where)
+            elif key in allowed_layers.COMMON:
+                continue
+            elif key not in allowed:
+                raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Take it out.")
+            elif (kind := key.rpartition("_")[2]) in parts.PARTS:
+                clean[key] = parts.part(value, kind, f"{where}, {key}")
+            elif key.endswith("activation"):
+                if value is not None and (not isinstance(value, str) or value not in allowed_layers.ACTIVATIONS):
+                    what = f"{where} has the activation {short(value)}."
+                    raise Refused("activation", what, f"Use one of {', '.join(sorted(allowed_layers.ACTIVATIONS))}.")
+                clean[key] = value
+            else:
+                clean[key] = parts.plain(value, f"{where}, {key}")
+        return clean
+
+    def _charge(self, cost: Cost, reused: bool, where: str) -> None:
+        if math.prod(cost.shape) > parts.LARGEST:
+            what = f"{where} makes {math.prod(cost.shape):,} values of one image; the most is {parts.LARGEST:,}."
+            raise Refused("too-large", what, "Make it smaller.")
+        self.parameters += 0 if reused else cost.parameters
+        self.multiply_adds += cost.multiply_adds
+        if self.parameters > MOST_PARAMETERS:
+            what = f"The model has more than {MOST_PARAMETERS:,} parameters."
+            raise Refused("too-large", what, "This board is for small networks: make it smaller.")
+        if self.multiply_adds > MOST_MULTIPLY_ADDS:
+            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds an image."
+            raise Refused("too-large", what, "This board is for small networks: make it smaller.")
+
+    def _count_layers(self, entries: list) -> None:
+        self.counts["all"] = self.counts.get("all", 0) + len(entries)
+        if self.counts["all"] > MOST_LAYERS:
+            raise Refused("too-large", f"The model has more than {MOST_LAYERS} layers.", "Send a smaller one.")

@@ -1,0 +1,332 @@
+"""A process for one measurement: started with nothing, watched, and gone with all that it made.
+
+    with Box("keras") as box:                # starts, confines itself and warms up
+        outcome = box.run(job, content)      # only checked values come back
+
+The child has an empty environment, no network, a folder of its own, and limits on memory, processor time, wall time,
+files and processes (`confinement`). The parent reads back one small JSON of known fields, one array of known size, and
+an ONNX file that goes through the same static checks as one that was sent.
+"""
+
+import contextlib
+import json
+import logging
+import math
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks.problems import Refused
+from leaderboard.submissions.sandbox import child
+from leaderboard.submissions.sandbox.confinement import Resources
+from zoo.errors import ZooError
+
+log = logging.getLogger(__name__)
+
+ROOT = Path(__file__).parents[3]
+OWN_CODE = (ROOT / "zoo", ROOT / "leaderboard")
+LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); import leaderboard.submissions.sandbox.child as c; c.main()"
+MEASURING = Resources()
+TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
+LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
+MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
+POLL = 0.05  # seconds
+FOLDER = "submission-"  # then the process that watches over it
+SUM_TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
+
+
+class Unfit(ZooError):
+    """A submission that cannot be measured: the sentence is for its sender."""
+
+
+class Unsafe(ZooError):
+    """This machine does not isolate a sandbox well enough."""
+
+
+class Cancelled(Exception):
+    """The measurement was stopped from outside."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came back of a measurement.
+
+    answers: float32 (asked, classes), probabilities, in the order in which images were asked.
+    model: the ONNX file that gave them.
+    multiply_adds: of one image.
+    parameters: as Keras counts them, or as the ONNX file holds them.
+    training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
+    isolation: what the kernel granted, see `confinement.confine`.
+    """
+
+    answers: np.ndarray
+    model: bytes
+    multiply_adds: int
+    parameters: int
+    training: dict | None
+    isolation: dict[str, str]
+
+
+class Box:
+    """One sandboxed process, good for one job; a context manager."""
+
+    def __init__(self, kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()):
+        self.resources = resources
+        sweep()
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
+        (self.folder / "tmp").mkdir()
+        settings = {
+            "readable": [str(path) for path in (*OWN_CODE, *readable)],
+            "resources": asdict(resources),
+            "warm": [kind],
+        }
+        # -I: no variable, no folder and no user's packages are heeded; -B: no bytecode is written.
+        command = [sys.executable, "-I", "-B", "-c", LAUNCH, str(ROOT), json.dumps(settings)]
+        with (self.folder / "log").open("wb") as log_file:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, cwd=self.folder,
+                env=self._environment(), start_new_session=True,
+            )  # fmt: skip
+        assert self.process.stdin is not None
+        self.stdin = self.process.stdin
+
+    def _environment(self) -> dict[str, str]:
+        """Return the few variables that the child needs; none of this process' goes along."""
+        return {
+            "HOME": str(self.folder / "tmp"),
+            "TMPDIR": str(self.folder / "tmp"),
+            "LANG": "C.UTF-8",
+            "KERAS_BACKEND": "tensorflow",
+            "TF_CPP_MIN_LOG_LEVEL": "3",
+            "HF_HUB_OFFLINE": "1",
+            "HF_HOME": str(self.folder / "tmp"),
+            "JOBLIB_MULTIPROCESSING": "0",
+        }
+
+    def __enter__(self) -> "Box":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.close()
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process is there and waits for its job."""
+        return self.process.poll() is None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it is warm."""
+        return (self.folder / child.READY).exists()
+
+    def close(self) -> None:
+        """End the process with everything it may have started, and remove its folder."""
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+        with contextlib.suppress(OSError):
+            self.stdin.close()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def run(
+        self,
+        job: dict,
+        content: bytes,
+        images: np.ndarray,
+        progress: Callable[[float], None] = lambda share: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        need_isolation: bool = True,
+    ) -> Outcome:
+        """Do one job and return what came of it.
+
+        Args:
+            job: see `job_of`.
+            content: the submission's clean content.
+            images: uint8 (asked, H, W, 1), in the order in which they are asked; `job["sizes"]` parts them into calls.
+            progress: told which share is done, 0 to 1.
+            cancelled: asked over and over whether to stop.
+            need_isolation: refuse to go on where the kernel does not keep the network away.
+
+        Raises:
+            Unfit: it cannot be measured, in a sentence for its sender.
+            Unsafe: the sandbox has a network, and must not.
+            Cancelled: `cancelled` said so.
+        """
+        deadline = time.monotonic() + self.resources.wall
+        (self.folder / "model.sent").write_bytes(content)
+        images.tofile(self.folder / child.IMAGES)
+        (self.folder / "job.json").write_text(json.dumps({**job, "shape": images.shape[1:]}))
+        isolation = self.isolation(cancelled)
+        if need_isolation:
+            check_isolation(isolation)
+        with contextlib.suppress(BrokenPipeError):
+            self.stdin.write(b"\n")
+            self.stdin.flush()
+
+        def done() -> bool:
+            progress(self._progress())
+            return False
+
+        self._watch(deadline, cancelled, done)
+        return self._outcome(job, len(images), content, isolation)
+
+    def _watch(self, deadline: float, cancelled: Callable[[], bool], done: Callable[[], bool]) -> None:
+        """Wait until the process ends or `done` says so; Unfit if it uses more than it may."""
+        looked = 0.0
+        while self.process.poll() is None and not done():
+            if cancelled():
+                raise Cancelled
+            if time.monotonic() > deadline:
+                raise Unfit(f"It was stopped after {self.resources.wall:,.0f} s, the most that a measurement may take.")
+            if time.monotonic() > looked + 1:
+                looked = time.monotonic()
+                if self._folder_size() > self.resources.folder:
+                    raise Unfit(f"It was stopped because it wrote more than {self.resources.folder / 1e9:.1f} GB.")
+            time.sleep(POLL)
+
+    def _folder_size(self) -> int:
+        total = 0
+        for parent, _, names in os.walk(self.folder):
+            for name in names:
+                with contextlib.suppress(OSError):
+                    total += os.lstat(os.path.join(parent, name)).st_blocks * 512
+        return total
+
+    # What is read back
+
+    def _take(self, name: str, most: int) -> bytes:
+        """Return a plain file of the child's folder; OSError if there is none, Unfit if it is something else."""
+        handle = os.open(self.folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        with os.fdopen(handle, "rb") as file:
+            found = os.fstat(handle)
+            if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+                raise Unfit("It left something else than an answer.")
+            return file.read(most)
+
+    def _ended(self) -> str:
+        """Say how the process ended without an answer."""
+        status, limits = self.process.poll(), self.resources
+        if status == -signal.SIGXCPU or (status == -signal.SIGKILL and self._progress() < 1):
+            return f"It was stopped after {limits.cpu:,} s of processor time, or for its use of memory."
+        if status == -signal.SIGXFSZ:
+            return f"It was stopped because it wrote a file of more than {limits.file / 1e6:.0f} MB."
+        with contextlib.suppress(OSError):
+            tail = (self.folder / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:]
+            log.warning("A sandbox ended with status %s: %s", status, " | ".join(tail))
+        if status is not None and status < 0:
+            name = signal.Signals(-status).name
+            return (
+                f"Its process was ended by {name}, as when it needs more than {limits.memory / 1e9:.0f} GB of memory."
+            )
+        return f"Its process ended with status {status} and without an answer."
+
+    def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
+        """Wait until it is warm, and return what the kernel granted: "network", "files", "processes"."""
+        self._watch(time.monotonic() + self.resources.wall, cancelled, lambda: self.ready)
+        found = self._json(child.READY)
+        names = ("network", "files", "processes")
+        return {name: str(found.get(name, "none"))[:40] for name in names}
+
+    def _json(self, name: str) -> dict:
+        try:
+            value = json.loads(self._take(name, 20_000))
+        except OSError:
+            raise Unfit(self._ended()) from None
+        except (ValueError, RecursionError):
+            raise Unfit("It left something else than an answer.") from None
+        if not isinstance(value, dict):
+            raise Unfit("It left something else than an answer.")
+        return value
+
+    def _progress(self) -> float:
+        try:
+            share = float(self._take(child.PROGRESS, 20))
+        except (OSError, Unfit, ValueError):
+            return 0.0
+        return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
+
+    def _outcome(self, job: dict, asked: int, content: bytes, isolation: dict[str, str]) -> Outcome:
+        """Return what the child left, checked: answers to all that was asked, and the model that gave them."""
+        found = self._json(child.OUTCOME)
+        if "reason" in found:
+            raise Unfit(" ".join(str(found["reason"])[:500].split()))
+        classes = job["classes"]
+        try:
+            data = self._take(child.ANSWERS, asked * classes * 4)
+            model = content if job["kind"] == "onnx" else self._take(child.MODEL, LARGEST_MODEL)
+        except OSError:
+            raise Unfit("It left no answers.") from None
+        if len(data) != asked * classes * 4:
+            raise Unfit("It did not answer every image.")
+        answers = np.frombuffer(data, np.float32).reshape(asked, classes)
+        check_probabilities(answers)
+        try:
+            report = onnx_graph.read(model)
+        except Refused as error:
+            raise Unfit(f"As ONNX it would not be taken: {error}") from error
+        multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
+        parameters = report.parameters
+        if job["kind"] != "onnx":
+            parameters = int(_number(found, "parameters", 1, 10**9))
+        training = None
+        if job["kind"] == "json":
+            training = {
+                "epochs": _number(found, "epochs", 1, 10_000),
+                "validation_accuracy": _fraction(found, "validation_accuracy"),
+                "training_seconds": _number(found, "training_seconds", 0, 10**6),
+            }
+        return Outcome(answers, model, int(multiply_adds), parameters, training, isolation)
+
+
+def sweep() -> None:
+    """Remove the folders of sandboxes whose watching process was killed: they died with it."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
+        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
+        try:
+            os.kill(int(owner), 0)
+        except ProcessLookupError:
+            shutil.rmtree(folder, ignore_errors=True)
+        except (OSError, ValueError, OverflowError):  # another user's, or nothing of ours
+            continue
+
+
+def check_isolation(isolation: dict[str, str]) -> None:
+    """Raise Unsafe where a sandbox has a network."""
+    if isolation["network"] == "none":
+        raise Unsafe(
+            "This machine cannot keep a sandbox off the network (neither namespaces nor seccomp), so nothing of a "
+            "stranger's is measured here. Use another machine, or --without-isolation for files that you trust."
+        )
+
+
+def _number(found: dict, key: str, least: float, most: float) -> float:
+    value = found.get(key)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
+        raise Unfit(f"Its {key.replace('_', '-')} are {str(value)[:40]}, which cannot be: from {least} to {most:,}.")
+    return value
+
+
+def _fraction(found: dict, key: str) -> float:
+    return float(_number(found, key, 0, 1))
+
+
+def check_probabilities(answers: np.ndarray) -> None:
+    """Raise Unfit unless every row of float32 (N, classes) is a distribution."""
+    if not np.isfinite(answers).all():
+        raise Unfit("Some of its answers are not numbers (NaN or infinity).")
+    if answers.min(initial=0) < -SUM_TOLERANCE or answers.max(initial=0) > 1 + SUM_TOLERANCE:
+        raise Unfit("Its answers are no probabilities: some are below 0 or above 1. End it with a softmax.")
+    if not np.allclose(answers.sum(axis=1, dtype=np.float64), 1, atol=SUM_TOLERANCE):
+        raise Unfit("Its answers are no probabilities: they do not sum to 1. End it with a softmax.")

@@ -1,0 +1,202 @@
+"""What runs in the sandbox: `sandbox.Box` starts `main`, which confines itself, waits for a job and does it.
+
+A job and its answer are files in the folder that is this process' own:
+
+    job.json, model.<kind>   what to do
+    images.u8                on which images, uint8 (asked, H, W, 1): in a secret order, without labels
+    progress                 a number from 0 to 1, as it goes on
+    model.onnx, answers.f32  what was measured, and its answers: float32 (asked, classes)
+    outcome.json             facts of the measurement, or the reason why there is none; written last
+"""
+
+import contextlib
+import importlib
+import json
+import os
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from leaderboard.submissions.sandbox import confinement
+
+MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
+IMAGES = "images.u8"
+AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
+CALLS = 64  # of the runtime, that one thread makes in one go
+COMPARED = 64  # images that this is checked on
+
+
+class Unfit(Exception):
+    """A submission that cannot be measured; the message is for its sender."""
+
+
+def main() -> None:
+    """Confine this process, warm up, wait for the word, do the job."""
+    settings = json.loads(sys.argv[1])
+    folder = Path.cwd()
+    readable = [Path(path) for path in settings["readable"]]
+    granted = confinement.confine(folder, readable, confinement.Resources(**settings["resources"]))
+    for kind in settings["warm"]:
+        for module in WARM[kind]:
+            importlib.import_module(module)
+    _write(folder / READY, granted)
+    if not sys.stdin.buffer.readline():
+        os._exit(1)  # whoever started this is gone
+    threading.Thread(target=_die_with_parent, daemon=True).start()
+    try:
+        outcome = do(json.loads((folder / "job.json").read_text()), folder)
+    except Unfit as error:
+        outcome = {"reason": str(error)}
+    except MemoryError:
+        outcome = {"reason": "It needs more memory than a measurement may use."}
+    except Exception as error:  # whatever a stranger's network makes of the libraries is an answer to its sender
+        outcome = {"reason": f"It cannot be run: {type(error).__name__}: {error}"[:400]}
+    _write(folder / OUTCOME, outcome)
+    sys.stdout.flush()
+    os._exit(0)  # no destructor of any library has a say
+
+
+def _die_with_parent() -> None:
+    sys.stdin.buffer.read()
+    os._exit(1)
+
+
+def _write(path: Path, value) -> None:
+    staged = path.with_name(f".{path.name}")
+    staged.write_text(json.dumps(value))
+    staged.rename(path)
+
+
+def do(job: dict, folder: Path) -> dict:
+    """Do a job and return its outcome."""
+    steps = {"onnx": _given, "keras": _converted, "json": _trained}
+    facts = steps[job["kind"]](job, folder)
+    _tell(folder, job["share"])
+    facts["multiply_adds"] = _multiply_adds(folder / MODEL)
+    _answer(job, folder)
+    return facts
+
+
+def _tell(folder: Path, share: float) -> None:
+    staged = folder / ".progress"
+    staged.write_text(f"{share:.4f}")
+    staged.rename(folder / PROGRESS)
+
+
+# Making model.onnx
+
+
+def _given(job: dict, folder: Path) -> dict:
+    (folder / "model.sent").rename(folder / MODEL)
+    return {}
+
+
+def _converted(job: dict, folder: Path) -> dict:
+    """Load a clean Keras archive and export it."""
+    import numpy as np
+
+    from zoo.backend import keras
+    from zoo.export import export_onnx
+
+    archive = folder / "model.keras"
+    (folder / "model.sent").rename(archive)
+    model = keras.saving.load_model(archive, compile=False, safe_mode=True)
+    export_onnx(model, folder / MODEL)
+    images = _images(job, folder)[:COMPARED]
+    session = _session(folder / MODEL)
+    ours, theirs = session.run(None, {session.get_inputs()[0].name: images})[0], np.asarray(model(images))
+    if not np.allclose(ours, theirs, atol=AGREEMENT):
+        raise Unfit("Keras and the ONNX file that was made of it do not agree, so there is no one model to measure.")
+    return {"parameters": int(model.count_params())}
+
+
+def _trained(job: dict, folder: Path) -> dict:
+    """Train a clean configuration from scratch, as every network of the board is, and export it."""
+    os.environ["ZOO_DATASETS"] = job["datasets"]
+    from leaderboard.submissions.checks import keras_config
+    from zoo import registry, training
+    from zoo.backend import keras
+    from zoo.export import export
+
+    config = json.loads((folder / "model.sent").read_text())
+
+    def submitted(input_shape, num_classes):
+        """A submitted architecture."""
+        return keras.saving.deserialize_keras_object(keras_config.retarget(config, input_shape, num_classes))
+
+    registry.register()(submitted)
+    plan = training.plan("submitted", job["dataset"], seed=job["seed"], epochs=job["epochs"])
+    with contextlib.redirect_stdout(sys.stderr):
+        run = training.train(plan, folder / "runs", lambda share: _tell(folder, job["share"] * share))
+        exported = export(run, folder / "export")
+    (exported / MODEL).rename(folder / MODEL)
+    history = run.history
+    return {
+        "parameters": json.loads((exported / "metadata.json").read_text())["parameters"],
+        "epochs": len(history["epochs"]),
+        "validation_accuracy": history["validation"]["accuracy"],
+        "training_seconds": history["training_seconds"],
+        "training_fingerprint": history["fingerprint"],
+    }
+
+
+# Measuring it
+
+
+def _multiply_adds(path: Path) -> int:
+    from leaderboard.metrics import multiply_adds
+
+    try:
+        return multiply_adds.count(path)
+    except Exception as error:
+        reason = str(error).strip().splitlines()[:1]
+        raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
+
+
+def _session(path: Path):
+    """Return the network, run by one thread for each call."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # errors
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def _images(job: dict, folder: Path):
+    """Return the images as uint8 (asked, height, width, channels), not read until they are used."""
+    import numpy as np
+
+    return np.memmap(folder / IMAGES, np.uint8, "r").reshape(-1, *job["shape"])
+
+
+def _answer(job: dict, folder: Path) -> None:
+    """Ask the model as `job["sizes"]` says, on all cores, and write its answers."""
+    import numpy as np
+
+    session, images = _session(folder / MODEL), _images(job, folder)
+    feed = session.get_inputs()[0].name
+    ends = np.cumsum(job["sizes"])
+    threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def answers(first: int) -> bytes:
+        """Return the answers to a few calls, from the call with this number on."""
+        found = []
+        for size, end in zip(job["sizes"][first : first + CALLS], ends[first : first + CALLS], strict=True):
+            said = session.run(None, {feed: np.ascontiguousarray(images[end - size : end])})[0]
+            if said.dtype != np.float32 or said.shape != (size, job["classes"]):
+                raise Unfit(f"It answers {size} images with {said.dtype} {said.shape}.")
+            found.append(said.tobytes())
+        return b"".join(found)
+
+    with (folder / ANSWERS).open("wb") as file, ThreadPoolExecutor(threads) as pool:
+        for number, found in enumerate(pool.map(answers, range(0, len(ends), CALLS))):
+            file.write(found)
+            if not number % 20:
+                _tell(folder, job["share"] + (1 - job["share"]) * number * CALLS / len(ends))
+
+
+_RUNTIME = ("numpy", "onnxruntime", "leaderboard.metrics.multiply_adds")
+_FRAMEWORK = ("tensorflow", "keras", "tf2onnx", "zoo.export")
+WARM = {"onnx": _RUNTIME, "keras": _RUNTIME + _FRAMEWORK, "json": _RUNTIME + _FRAMEWORK}  # imported before the job

@@ -1,0 +1,121 @@
+"""What came back of the sandbox -> a row of the board, verified, with the sender's claim beside it."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from leaderboard import metrics
+from leaderboard.evaluation import confusion_matrix, per_class
+from leaderboard.predictions import Predictions
+from leaderboard.results import Result, SeedResult
+from leaderboard.statistics import macro_f1_interval, wilson_interval
+from leaderboard.submissions import budget
+from leaderboard.submissions.checks import ARCHITECTURE
+from leaderboard.submissions.lifecycle import Submission
+from leaderboard.submissions.sandbox import Outcome
+from leaderboard.submissions.sandbox.inputs import Inputs
+from zoo import data, environment
+
+AS_SENT = {"name": "submitted"}  # the recipe of weights that were trained elsewhere
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One seed's outcome, scored."""
+
+    seed: int
+    outcome: Outcome
+    scores: dict[str, float]
+    validation_accuracy: float
+
+
+def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
+    """Compute every metric of an outcome, on this side of the sandbox: the labels never went in."""
+    answers, under, on_validation = inputs.parts(outcome.answers)
+    facts = {
+        "corrupted": {name: found.argmax(axis=1) for name, found in under.items()},
+        "weight_shapes": [(outcome.parameters,)],
+    }
+    if outcome.training:
+        facts["training_seconds"] = outcome.training["training_seconds"]
+    scores = metrics.compute(answers, inputs.test.labels, **facts)
+    scores |= {"file_size": len(outcome.model), "multiply_adds": outcome.multiply_adds}
+    accuracy = float((on_validation.argmax(axis=1) == inputs.validation.labels).mean())
+    return Measured(seed, outcome, scores, accuracy)
+
+
+def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inputs) -> tuple[Result, Predictions]:
+    """Return the board's row of a submission on one dataset, and what is kept of its answers."""
+    shipped = max(found, key=lambda measured: measured.validation_accuracy)
+    answers, under, _ = inputs.parts(shipped.outcome.answers)
+    labels, spec = inputs.test.labels, data.get(dataset)
+    confusion = confusion_matrix(labels, answers.argmax(axis=1), len(spec.labels))
+    trained = submission.track == ARCHITECTURE
+    described = environment.describe()
+    claimed = submission.claimed.get(dataset)
+    result = Result(
+        model=submission.row(dataset),
+        architecture=submission.row(dataset).rpartition(".")[0],
+        title=f"Sent by {submission.user}, {'trained here from its configuration' if trained else 'measured as it is'}",
+        licence=submission.licence,
+        dataset=dataset,
+        dataset_fingerprint=inputs.test.fingerprint,
+        training_fingerprint=inputs.validation.fingerprint if trained else "",
+        metric_versions={name: metrics.versions()[name] for name in shipped.scores},
+        recipe=budget.recipe(dataset).to_dict() if trained else dict(AS_SENT),
+        selection="highest validation accuracy" if trained else "the sender's",
+        shipped_seed=shipped.seed,
+        revision=revision(shipped),
+        seeds=[
+            SeedResult(
+                seed=measured.seed,
+                validation_accuracy=measured.validation_accuracy,
+                epochs=measured.outcome.training["epochs"] if measured.outcome.training else 0,
+                metrics=measured.scores,
+            )
+            for measured in found
+        ],
+        accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),
+        macro_f1_interval=list(macro_f1_interval(confusion)),
+        corruptions={name: float((said.argmax(axis=1) == labels).mean()) for name, said in under.items()},
+        per_class=per_class(confusion, spec.labels),
+        confusion=confusion.tolist(),
+        environment={**described, "devices": ["cpu"]} if trained else {},
+        evaluation_environment={**described, "isolation": shipped.outcome.isolation},
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        claimed=None if claimed is None else {"accuracy": claimed, "source": f"its sender, {submission.user}"},
+        submission=credits_of(submission),
+    )
+    return result, Predictions.of(answers, labels, inputs.test.images)
+
+
+def revision(measured: Measured) -> str:
+    """Return the SHA-256 of the ONNX file that was measured."""
+    return hashlib.sha256(measured.outcome.model).hexdigest()
+
+
+def credits_of(submission: Submission) -> dict[str, str]:
+    """Return what a row says of who sent it."""
+    keys = ("id", "user", "track", "paper", "declaration", "source", "digest")
+    return {key: getattr(submission, key) for key in keys}
+
+
+def files(result: Result, predictions: Predictions, model: bytes, scratch: Path) -> dict[str, bytes]:
+    """Return the files of a measurement as the store keeps them."""
+    path = scratch / "predictions.npz"
+    predictions.save(path)
+    record = json.dumps(asdict(result), indent=1, ensure_ascii=False) + "\n"
+    return {
+        f"{result.dataset}.json": record.encode(),
+        f"{result.dataset}.npz": path.read_bytes(),
+        f"{result.dataset}.onnx": model,
+    }
+
+
+def folder(submission: Submission, result: Result) -> str:
+    """Return where a measurement is kept, as boards on the Hub have it."""
+    return f"{submission.user}__{submission.name}/{result.revision[:40]}"

@@ -1,0 +1,53 @@
+"""A worker of submissions as a task for `zoo.executors`: so many of them work where trainings do.
+
+One that dies is begun again elsewhere; what it held goes back into the queue when its lease runs out.
+"""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from leaderboard.submissions.sandbox import check_isolation
+from leaderboard.submissions.store import open_store
+from leaderboard.submissions.worker import Worker
+from zoo.executors import Task
+
+log = logging.getLogger(__name__)
+
+OPTIONS = ("need_isolation", "keep_warm", "epochs", "seeds", "lease")  # of a `Worker`, that may be given
+
+
+def task_of(number: int, store: str | None, records: Path, cache: Path, watch: bool = False, **options) -> Task:
+    """Return the task of one worker: it ends when nothing waits or runs, or never with `watch`."""
+    if wrong := set(options) - set(OPTIONS):
+        raise TypeError(f"a worker has no option {', '.join(sorted(wrong))}")
+    arguments = {"store": store, "records": str(records.resolve()), "cache": str(cache.resolve()), "watch": watch}
+    return Task(f"worker {number}", "leaderboard.submissions.worker_task:work", {**arguments, "options": options})
+
+
+def work(arguments: dict, progress: Callable[[float], None], rest: float = 1.0) -> int:
+    """Work as long as there is something to do; return how many submissions were seen through."""
+    store = open_store(arguments["store"])
+    worker = Worker(store, Path(arguments["records"]), Path(arguments["cache"]), **arguments["options"])
+    if worker.need_isolation:
+        with worker.box("onnx") as box:
+            check_isolation(box.isolation())
+    if arguments["watch"]:
+        worker.watch(threading.Event())
+    done = 0
+    try:
+        while True:
+            if submission := worker.claim():
+                log.info("%s takes %s", worker.name, submission.id)
+                worker.see_through(submission, threading.Event())
+                done += 1
+            elif any(submission.open for submission in store.all()):
+                time.sleep(rest)  # another's, who may be lost: then it is ours when the lease is over
+            else:
+                break
+        worker.publish()
+    finally:
+        worker.close()
+    return done

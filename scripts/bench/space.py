@@ -1,0 +1,199 @@
+"""Load the running Space on loopback, and the photos of a phone, and hold both to their bars.
+
+    python -m scripts.bench.space                             32 clients for 30 s, 5,000 requests, 12-megapixel photos
+    python -m scripts.bench.space --seconds 5 --requests 500
+
+The clients run on the same machine as the Space: they share its cores. Exit status 1 if a bar is missed.
+"""
+
+import argparse
+import io
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import numpy as np
+import psutil
+from rich.console import Console
+from rich.table import Table
+
+from scripts import cli
+
+SKETCH = {"strokes": [[[320, 240], [500, 230], [680, 220], [600, 400], [530, 580], [460, 800]]], "size": 1000}  # a 7
+SLOWEST = 150  # ms, 95% of `/predict` under load
+GROWTH = 0.10  # of resident memory over the requests
+PHOTO = 300  # ms, 12 megapixels
+
+
+def main() -> int:
+    """Print the table; 1 if a bar is missed."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--clients", type=int, default=32, help="at the same time (default: 32)")
+    parser.add_argument("--seconds", type=float, default=30, help="how long (default: 30)")
+    parser.add_argument("--requests", type=int, default=5000, help="over which memory is watched (default: 5000)")
+    arguments = parser.parse_args()
+    table = Table(title=f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
+    for title in ("what", "measured", "bar", ""):
+        table.add_column(title, justify="left" if title == "what" else "right")
+    missed = 0
+    with tempfile.TemporaryDirectory() as scratch, serve(Path(scratch)) as (url, process):
+        for what, measured, unit, bar in (
+            *load(url, process, arguments.clients, arguments.seconds, arguments.requests),
+            *uploads(url, Path(scratch)),
+            *photos(),
+        ):
+            missed += measured > bar
+            table.add_row(what, f"{measured:.3g} {unit}", f"<= {bar:g} {unit}", "met" if measured <= bar else "MISSED")
+    Console(width=110).print(table)
+    return 1 if missed else 0
+
+
+@contextmanager
+def serve(folder: Path):
+    """Start the Space on a free port with its temporary files in `folder`; yield its address and process."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
+    command = [sys.executable, str(cli.ROOT / "spaces_app.py")]
+    process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
+    url = f"http://127.0.0.1:{port}"
+    try:
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=10).close()
+                break
+            except (urllib.error.URLError, ConnectionError):
+                if process.poll() is not None:
+                    raise RuntimeError(f"spaces_app.py ended with status {process.returncode}") from None
+                time.sleep(0.05)
+        yield url, psutil.Process(process.pid)
+    finally:
+        process.terminate()
+        process.wait()
+
+
+class Client:
+    """What a browser or `gradio_client` is to the Space: one session, one connection, call after call."""
+
+    def __init__(self, url: str):
+        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60)
+        listed = self.http.get(f"{url}/config").json()["dependencies"]
+        self.numbers = {one["api_name"]: one["id"] for one in listed}
+        self.session = uuid.uuid4().hex
+
+    def ask(self, endpoint: str, *data) -> dict:
+        """Call an endpoint and return its answer; RuntimeError with what the Space says is wrong."""
+        body = {"data": data, "fn_index": self.numbers[endpoint], "session_hash": self.session}
+        self.http.post("/queue/join", json=body).raise_for_status()
+        with self.http.stream("GET", "/queue/data", params={"session_hash": self.session}) as events:
+            for line in events.iter_lines():
+                said = json.loads(line.removeprefix("data:") or "{}")
+                if said.get("msg") == "process_completed":
+                    if not said["success"]:
+                        raise RuntimeError(said["output"].get("error"))
+                    return said["output"]["data"][0]
+        raise RuntimeError("the Space closed the stream without an answer")
+
+
+def load(url: str, process: psutil.Process, clients: int, seconds: float, requests: int):
+    """Drive `/predict` by many clients at once; then count on, and watch the memory."""
+    times, errors, lock = [], [], threading.Lock()
+
+    waiting = [Client(url) for _ in range(clients)]
+
+    def drive_one(client: Client, until) -> None:
+        while until():
+            started = time.perf_counter()
+            try:
+                (said,) = client.ask("predict", SKETCH, None, ["lenet5.mnist"])["predictions"]
+                wrong = None if said["label"] == "7" else f"read as {said['label']}"
+            except Exception as error:  # whatever a client may meet is an error of the Space
+                wrong = repr(error)
+            with lock:
+                times.append(1000 * (time.perf_counter() - started))
+                if wrong:
+                    errors.append(wrong)
+
+    def drive(until) -> None:
+        with ThreadPoolExecutor(clients) as pool:
+            list(pool.map(drive_one, waiting, [until] * clients))
+
+    warm = iter(range(requests // 3))  # allocators and Gradio's own lists (the last 2,000 events) fill up first
+    drive(lambda: next(warm, None) is not None)
+    times.clear()
+    before, end = process.memory_info().rss, time.perf_counter() + seconds
+    drive(lambda: time.perf_counter() < end)
+    under_load = list(times)
+    left = iter(range(max(0, requests - len(times))))
+    drive(lambda: next(left, None) is not None)
+    growth = process.memory_info().rss / before - 1
+    if errors:
+        print("first error:", errors[0], file=sys.stderr)
+    rate = len(under_load) / seconds
+    return (
+        (f"{clients} clients for {seconds:g} s, {rate:.0f} requests/s: errors", len(errors), "", 0),
+        ("/predict under load, median", statistics.median(under_load), "ms", SLOWEST),
+        ("/predict under load, 95%", float(np.percentile(under_load, 95)), "ms", SLOWEST),
+        (f"memory over {len(times):,} requests, growth from {before / 1e6:.0f} MB", 100 * growth, "%", 100 * GROWTH),
+    )
+
+
+def uploads(url: str, folder: Path):
+    """Send what a Space must refuse; what it keeps of it on the disk."""
+    import base64
+
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.new("L", (9_000, 9_000)).save(file, "PNG")  # 81 megapixels in 80 kB
+    bomb = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+    accepted = 0
+    for endpoint, data in (("predict", (None, bomb, None)), ("read", (bomb, None))):
+        try:
+            Client(url).ask(endpoint, *data)
+            accepted += 1
+        except RuntimeError:
+            continue
+    kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and "png" in path.suffix)
+    return ("decompression bombs that were opened", accepted, "", 0), ("left on the disk", kept / 1e6, "MB", 0)
+
+
+def photos():
+    """Decode a photo of 12 megapixels and bring it to a network's input, for every format of a phone."""
+    from PIL import Image, ImageDraw
+    from pillow_heif import register_heif_opener
+
+    from zoo import ink
+
+    register_heif_opener()
+    rng = np.random.default_rng(0)
+    grain = rng.normal(210, 3, (3000, 4000)).clip(0, 255).astype(np.uint8)
+    photo = Image.fromarray(grain).convert("RGB")
+    ImageDraw.Draw(photo).line([(1500, 700), (2600, 680), (1900, 2400)], (40, 50, 120), 90, "curve")
+    for form, options in (("JPEG", {"quality": 88}), ("HEIF", {}), ("WEBP", {"quality": 85}), ("PNG", {})):
+        file = io.BytesIO()
+        photo.save(file, form, **options)
+        times = []
+        for _ in range(5):
+            started = time.perf_counter()
+            ink.from_picture(io.BytesIO(file.getvalue()), ink.MNIST)
+            times.append(1000 * (time.perf_counter() - started))
+        yield f"12 megapixels, {form}, {len(file.getvalue()) / 1e6:.1f} MB", statistics.median(times), "ms", PHOTO
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,95 @@
+"""Measure a published model on the test set of its dataset; say whether its row on the board still holds.
+
+python scripts/measure.py lenet5.mnist           print its scores
+python scripts/measure.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
+python scripts/measure.py ./runs/…/export        a folder that is not shipped
+python scripts/measure.py mobilenet_v2.pages70 --csv result.csv   what it said of every file
+python scripts/measure.py ./model --stream       part by part: for a test set that does not fit into memory
+"""
+
+import argparse
+from pathlib import Path
+
+import cli
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from leaderboard import checking, results, streaming
+from leaderboard.evaluation import evaluate
+from leaderboard.predictions import Predictions
+from zoo import data, hub
+from zoo.errors import ZooError
+from zoo.files import replacing
+from zoo.serving.predictor import Predictor
+
+
+def main() -> int:
+    """Print the scores; with --check, 1 if the record says otherwise."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
+    parser.add_argument("--check", action="store_true", help="compare with the record")
+    parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
+    parser.add_argument("--stream", action="store_true", help="hold one part of the test set at a time")
+    parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
+    arguments = parser.parse_args()
+    if arguments.stream and (arguments.check or arguments.csv):
+        parser.error("--stream keeps no answers, which --check and --csv need: leave one of them out.")
+    folder = hub.resolve(arguments.model)
+    if arguments.stream:
+        return stream(Predictor.load(folder))
+    spec = data.get(Predictor.load(folder).dataset)
+    if spec.scored != "test":
+        print(f"{spec.name} has no test split: these are the scores of the samples that the model was chosen on.")
+    result = checking.record_of(folder, arguments.records) if arguments.check else None
+    evaluation, predictions = evaluate(folder)
+    if arguments.csv:
+        write_answers(arguments.csv, spec, predictions)
+    if result is None:
+        show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in evaluation.metrics.items()])
+        return 0
+    check = checking.compare(result, results.predictions(result, arguments.records), evaluation, predictions)
+    show(
+        ("metric", "recorded", "measured", ""),
+        [(c.name, f"{c.recorded:.6g}", f"{c.measured:.6g}", "" if c.agrees else "DIFFERS") for c in check.scores],
+    )
+    print(check.sentence)
+    return 0 if check.agrees else 1
+
+
+def stream(predictor: Predictor) -> int:
+    """Print the scores that need no more than one part of the test set at a time."""
+    sums = streaming.tally(predictor, data.stream(predictor.dataset, "test"))
+    print(f"{predictor.name} on {sums.samples:,} samples of {predictor.dataset}:")
+    show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in sums.scores().items()])
+    return 0
+
+
+def write_answers(path: Path, spec: data.DatasetSpec, predictions: Predictions) -> None:
+    """Write a CSV file of filename, actual and predicted, a line a sample."""
+    labels = np.array(spec.labels)
+    if spec.scored != "test":
+        raise ZooError(f"{spec.name} has no test split, so --csv has no files to list.")
+    answers = {
+        "filename": data.filenames(spec.name, "test"),
+        "actual": labels[predictions.labels],
+        "predicted": labels[predictions.predicted],
+    }
+    with replacing(path) as staged:
+        pd.DataFrame(answers).to_csv(staged, index=False)
+    print(f"{len(predictions.labels):,} answers are in {path}.")
+
+
+def show(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    """Print a table."""
+    table = Table()
+    for title in titles:
+        table.add_column(title, justify="left" if title == titles[0] else "right")
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    cli.run(main)

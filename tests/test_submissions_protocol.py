@@ -1,0 +1,175 @@
+"""The measuring protocol, attacked with networks that read more than the one image they are asked about."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from networks import node, onnx_file
+from onnx import TensorProto, helper
+
+from leaderboard.submissions import checks, worker
+from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
+from leaderboard.submissions.sandbox.protocol import ALONE, IN_A_BATCH, Questions
+
+AXES = {"axes": np.array([1, 2, 3]), "eps": np.float32(1e-3), "zero": np.int64(0), "one": np.int64(1)}
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    return inputs.prepare("optdigits", tmp_path_factory.mktemp("inputs"))
+
+
+def measured(data: bytes, images) -> np.ndarray:
+    """Return the counted answers of an ONNX file, float32 (count, 10)."""
+    with Box("onnx") as box:
+        return protocol.measure(box, worker.job_of("onnx", "optdigits"), data, images).answers
+
+
+def offset(*nodes, **constants) -> bytes:
+    """Return a network that adds "o", made by the nodes, to its pixels."""
+    return onnx_file(nodes=[*nodes, node("Add", ["x", "o"], "y", "add")], constants={**AXES, **constants})
+
+
+def by_cumsum() -> bytes:
+    """A network that counts the images before the one it is asked about."""
+    ones = [node("Mul", ["x", "nought"], "noughts", "m"), node("Exp", "noughts", "ones", "e")]
+    place = node("CumSum", ["ones", "zero"], "place", "c")
+    return offset(*ones, place, node("Mul", ["place", "five"], "o", "s"), nought=np.float32(0), five=np.float32(0.05))
+
+
+def by_range() -> bytes:
+    """The same, by numbering the batch."""
+    nodes = [
+        node("Shape", "x", "sides", "s"), node("Gather", ["sides", "zero"], "n", "g"),
+        node("Range", ["zero", "n", "one"], "places", "r"), node("Cast", "places", "float", "f", to=TensorProto.FLOAT),
+        node("Reshape", ["float", "column"], "o", "c"),
+    ]  # fmt: skip
+    return offset(*nodes, column=np.array([-1, 1, 1, 1]))
+
+
+def by_mean() -> bytes:
+    """A network that subtracts the mean image of the batch, as BatchNorm does in training."""
+    return offset(node("ReduceMean", ["x", "batch"], "mean", "r"), node("Neg", "mean", "o", "n"), batch=np.array([0]))
+
+
+def by_batch_norm() -> bytes:
+    """BatchNorm in training mode: the runtime also updates its statistics with every call."""
+    scale = dict.fromkeys(("gain", "shift", "mean", "var"), np.zeros(8, np.float32)) | {"gain": np.ones(8, np.float32)}
+    norm = helper.make_node(
+        "BatchNormalization", ["x", "gain", "shift", "mean", "var"], ["y", "m", "v"], name="norm", training_mode=1
+    )
+    return onnx_file(nodes=[norm], constants=scale)
+
+
+def by_neighbor() -> bytes:
+    """A network that reads the images of the batch in another order: each answers for its neighbor."""
+    nodes = [node("Slice", ["x", "from", "to", "first", "back"], "y", "s")]
+    ends = {"from": np.array([-1]), "to": np.array([-(2**31)]), "first": np.array([0]), "back": np.array([-1])}
+    return onnx_file(nodes=nodes, constants=ends)
+
+
+@pytest.mark.parametrize("attack", [by_cumsum, by_range, by_mean, by_neighbor])
+def test_networks_that_read_the_batch_are_refused(attack, images):
+    with pytest.raises(Unfit, match="depend on other images of the batch"):
+        measured(attack(), images)
+
+
+def by_noise() -> bytes:
+    return offset(node("RandomNormalLike", "x", "o", "r", scale=1.0))
+
+
+def by_seeded_noise() -> bytes:
+    """The runtime advances a seeded generator with every call, so it counts the calls."""
+    return offset(node("RandomNormalLike", "x", "o", "r", scale=1.0, seed=1.0))
+
+
+@pytest.mark.parametrize("attack", [by_noise, by_seeded_noise, by_batch_norm])
+def test_networks_that_answer_at_random_or_remember_are_refused(attack, images, monkeypatch):
+    """The static checks refuse random operators, so the list is opened for this test."""
+    monkeypatch.setattr(onnx_graph, "OPERATORS", onnx_graph.OPERATORS | {"RandomNormalLike"})
+    with pytest.raises(Unfit, match="depend on randomness"):
+        measured(attack(), images)
+
+
+def test_a_network_whose_answers_drift_is_refused():
+    """No ONNX operator knows the time; this is what one would do whose answers change slowly."""
+    questions = Questions.draw(2000)
+    drift = np.linspace(0, 0.9, len(questions.images), dtype=np.float32)
+    with pytest.raises(Unfit, match="depend on time"):
+        questions.settled(np.stack([drift, 1 - drift], axis=1))
+
+
+def test_honest_networks_pass_and_their_answers_return_in_the_order_of_the_set(images):
+    import onnxruntime
+
+    data = onnx_file()
+    session = onnxruntime.InferenceSession(data)
+    expected = session.run(None, {"image": np.ascontiguousarray(images.images)})[0]
+    np.testing.assert_allclose(measured(data, images), expected, atol=1e-5)
+
+
+@pytest.fixture(scope="module")
+def lenet5() -> Path:
+    return Path(__file__).parents[1] / "zoo" / "pretrained" / "lenet5.mnist" / "model.onnx"
+
+
+@pytest.mark.parametrize("form", ["float", "static", "dynamic"])
+def test_honest_rounding_is_no_dependence(form, lenet5, tmp_path):
+    """LeNet-5 in float32 and in both int8 forms of ONNX Runtime, on digits: batched answers differ, but little."""
+    import onnxruntime
+    from onnxruntime import quantization
+
+    from zoo import data
+
+    digits = data.load("mnist", "test").images[:3000]
+
+    class Samples(quantization.CalibrationDataReader):
+        batches = iter([digits[:200]])
+
+        def get_next(self):
+            batch = next(self.batches, None)
+            return None if batch is None else {feed: batch}
+
+    feed, path = onnxruntime.InferenceSession(lenet5).get_inputs()[0].name, tmp_path / "int8.onnx"
+    if form == "static":
+        quantization.quantize_static(lenet5, path, Samples())
+    elif form == "dynamic":
+        quantization.quant_pre_process(lenet5, tmp_path / "folded.onnx", skip_symbolic_shape=True)
+        quantization.quantize_dynamic(tmp_path / "folded.onnx", path)
+    session = onnxruntime.InferenceSession(lenet5 if form == "float" else path)
+    questions, answers, end = Questions.draw(len(digits)), [], 0
+    for size in questions.sizes:
+        answers.append(session.run(None, {feed: digits[questions.images[end : end + size]]})[0])
+        end += size
+    counted = questions.settled(np.concatenate(answers))
+    assert (counted.argmax(axis=1) == data.load("mnist", "test").labels[:3000]).mean() > 0.9
+
+
+def test_questions_hide_order_and_company():
+    one, other = Questions.draw(5000), Questions.draw(5000)
+    assert not np.array_equal(one.images, other.images)
+    for drawn in (one, other):
+        assert sorted(drawn.images[drawn.purposes == ALONE]) == list(range(5000))
+        assert drawn.sizes.sum() == len(drawn.images)
+        places = np.repeat(drawn.sizes, drawn.sizes)  # the size of the call in which each image is asked
+        assert (places[drawn.purposes == ALONE] == 1).all()
+        assert (places[drawn.purposes == IN_A_BATCH] > 1).all()
+        asked_again = np.unique(drawn.images[drawn.purposes == IN_A_BATCH])
+        assert len(asked_again) >= protocol.AGAIN
+
+
+def test_nothing_of_the_dataset_reaches_the_sandbox(images):
+    job = worker.job_of("onnx", "optdigits")
+    assert set(job) == {"kind", "classes", "share"}
+    with Box("onnx") as box:
+        protocol.measure(box, job, onnx_file(), images)
+        seen = [path.read_bytes() for path in box.folder.iterdir() if path.is_file()]
+        sent = np.fromfile(box.folder / "images.u8", np.uint8).reshape(-1, 8, 8, 1)
+    assert not any(b"optdigits" in content for content in seen)
+    assert (sent[: images.count] != images.images).any(axis=(1, 2, 3)).mean() > 0.9
+
+
+def test_random_operators_are_refused_before_anything_runs():
+    (problem,) = checks.check(by_noise(), "m.onnx", ("optdigits",)).problems
+    assert problem.code == "onnx-operator"

@@ -1,0 +1,17 @@
+"""Networks side by side in one: the answer is the mean of their probabilities (Hansen and Salamon, 1990)."""
+
+from collections.abc import Sequence
+
+from zoo import registry
+from zoo.backend import keras
+
+
+def build(members: Sequence[str], name: str, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+    """Return a network of fresh members side by side, its output the mean of theirs."""
+    inputs = keras.Input(input_shape, dtype="uint8")
+    answers = []
+    for number, member in enumerate(members):
+        network = registry.create_model(member, input_shape, num_classes)
+        network.name = f"{member}_{number}"
+        answers.append(network(inputs))
+    return keras.Model(inputs, keras.layers.Average(dtype="float32")(answers), name=name)

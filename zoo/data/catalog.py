@@ -1,0 +1,199 @@
+"""The datasets of the zoo. Adding one is adding an entry to `DATASETS`."""
+
+from collections.abc import Mapping
+
+from zoo.data.spec import DatasetSpec
+from zoo.ink.contract import AHCD, AHDD, MNIST, OPTDIGITS
+from zoo.pages.patches import Patches
+from zoo.recipes import Augmentation
+
+_DIGITS = tuple("0123456789")
+_ARABIC_DIGITS = tuple("٠١٢٣٤٥٦٧٨٩")
+_ARABIC_LETTERS = tuple("أبتثجحخدذرزسشصضطظعغفقكلمنهوي")
+
+# What a pen, a scanner or a camera may do to a glyph in training, see `Augmentation`.
+_DAMAGE: dict[str, float] = {"damaged": 0.6, "pen": 0.08, "blur": 0.08, "noise": 0.24, "fading": 0.7}
+# A dot of an Arabic letter is two or three pixels wide: 99 of 100 stay visible.
+_DOTS_SURVIVE: dict[str, float] = {**_DAMAGE, "pen": 0.065, "blur": 0.065}
+
+_CAPITALS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+_SYMBOLS = tuple("!#$%&()*+/:;<=>?@[]^{|}~")
+_OMNIGLOT = {  # characters of each alphabet in the two small sets
+    "Balinese": 24, "Early_Aramaic": 22, "Greek": 24, "Japanese_(katakana)": 47, "Korean": 40, "Latin": 26,
+    "Sanskrit": 42, "Tagalog": 17,
+}  # fmt: skip
+
+# 25 of the 289 census employees and 21 of the 250 students, 4,992 samples. In the order of the SHA-256 of their
+# numbers, each population gives writers until it has its share of 5,000.
+_MNIST_VALIDATION = (
+    39, 49, 51, 55, 65, 105, 109, 125, 135, 146, 149, 152, 156, 178, 211, 216, 217, 225, 229, 231, 234, 235, 242, 245,
+    286, 2108, 2120, 2127, 2189, 2212, 2221, 2229, 2243, 2250, 2254, 2265, 2272, 2276, 2296, 2307, 2312, 2315, 2330,
+    2333, 2336, 2343,
+)  # fmt: skip
+
+_UNIPEN = (
+    "International Unipen Foundation, 1999, UNIPEN train_r01_v07; Guyon, Schomaker, Plamondon, Liberman and Janet, "
+    "1994, UNIPEN project of on-line data exchange and recognizer benchmarks"
+)
+_UNIPEN_VALIDATION = range(1, 36)  # the same hands in all three parts; numbers of test writers lie between them
+
+DATASETS: Mapping[str, DatasetSpec] = {
+    spec.name: spec
+    for spec in (
+        DatasetSpec(
+            name="mnist",
+            title="MNIST: handwritten digits",
+            labels=_DIGITS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "3f074c293944a59f39fd5c9df2c5a5c3d51dd07eae26eaec1a8cd80727532538",
+                "test": "226d568e56fefdff4d870175fd86df4f7769cdc495dfa2d21bc91ff721b9266f",
+            },
+            source="LeCun, Cortes and Burges, 1998, the MNIST database of handwritten digits",
+            repo="ylecun/mnist",
+            group="writer",
+            writers_file=True,
+            validation=_MNIST_VALIDATION,
+            contract=MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+        ),
+        DatasetSpec(
+            name="ahdd",
+            title="AHDD (MADBase): handwritten Arabic-Indic digits",
+            labels=_ARABIC_DIGITS,
+            script="arabic",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "a4ff2cfd54d3be2ef9f1109dda285baa709d67736df04808909c2121ada1c3b1",
+                "test": "c6a0b87c4d774b17eaf690e5960cfd650348ef261bbce07de84e89078b232a9b",
+            },
+            source="Abdelazeem and El-Sherif, 2008, the Arabic digits databases ADBase and MADBase",
+            group="writer",
+            validation=range(551, 601),  # 50 of the 600 training writers, 100 samples each
+            contract=AHDD,
+            # Mild scale: zero is a dot.
+            augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.07, **_DAMAGE),
+        ),
+        DatasetSpec(
+            name="ahcd",
+            title="AHCD: handwritten Arabic letters",
+            labels=_ARABIC_LETTERS,
+            script="arabic",
+            image_shape=(32, 32, 1),
+            fingerprints={
+                "train": "eefc58087da7a02bac6514339ef92c457883dce13a059a16e50834d6b3ccb928",
+                "test": "2783c6b669d694d91e1e849263b654ac60d2dfbc4eec6356a6fa50f454b86b7d",
+            },
+            source="El-Sawy, Loey and El-Bakry, 2017, Arabic handwritten characters recognition using CNN",
+            group="block",
+            validation=range(54, 60),  # 6 of 60 blocks, 224 samples each
+            contract=AHCD,
+            augmentation=Augmentation(rotation=12, scale=0.1, shear=0.15, shift=0.06, **_DOTS_SURVIVE),
+            batch_size=64,
+            passes=3,
+        ),
+        DatasetSpec(
+            name="pages70",
+            title="Pages of handwriting by 70 writers",
+            labels=tuple(f"{n:02d}" for n in range(1, 71)),
+            script="latin",
+            image_shape=None,
+            fingerprints={
+                "train": "6e4bc2c6e17def91cda33fb2afe58daae60d81d6ea0197ba9394b0155ae6e968",
+                "test": "b5f522c908583ef0cde84f356f2221b227d2929cf8290fdb45ecd28e1066e1c4",
+            },
+            source="a public set of English pages, one a writer, with two strips a writer for testing",
+            validation=0,  # one page a class: what is held out are strips of it, not rows
+            view=Patches(),
+            augmentation=Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2),
+            batch_size=32,  # a patch is of a hundred times a glyph's pixels, and takes as much more memory
+        ),
+        DatasetSpec(
+            name="unipen_letters",
+            title="UNIPEN letters: A to Z, either case, written on tablets",
+            labels=_CAPITALS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "decd372bb0d0dcc8c55e63e9f5c7db4e28c00669eb389a695641f925f8f0baac",
+                "test": "cd5237d083ca7a1208b04dedfc27cf63e6c5c093208814398376087c011cc128",
+            },
+            source=_UNIPEN,
+            group="writer",
+            validation=_UNIPEN_VALIDATION,  # 29 of 237 writers, 5,118 samples
+            contract=MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.15, shift=0.08, **_DAMAGE),
+        ),
+        DatasetSpec(
+            name="unipen_digits",
+            title="UNIPEN digits, written on tablets",
+            labels=_DIGITS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "81bc04a7b436b54a70947e46e47aecb6f0932ec938bc79e8543cb0884baa9dc9",
+                "test": "9d145c165b7d78f140a6089c6a02e24617282bf01b150e18960de6d86f71a710",
+            },
+            source=_UNIPEN,
+            group="writer",
+            validation=_UNIPEN_VALIDATION,  # 906 samples
+            contract=MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            batch_size=64,
+            passes=3,
+        ),
+        DatasetSpec(
+            name="unipen_symbols",
+            title="UNIPEN symbols: punctuation, written on tablets",
+            labels=_SYMBOLS,
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "e77219ca3c850e922ec2172f8edd540af06e96e563ce27d0a9bdbf56cb7ff6f6",
+                "test": "663718f96aedd46841ff5df80c7d7659c08682b2888ffa3eb98c718771a329aa",
+            },
+            source=_UNIPEN,
+            group="writer",
+            validation=_UNIPEN_VALIDATION,  # 778 samples
+            contract=MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            batch_size=64,
+            passes=3,
+        ),
+        DatasetSpec(
+            name="omniglot_small",
+            title="Omniglot, small sets: 242 characters of eight alphabets",
+            labels=tuple(f"{name}-character{n:02d}" for name, count in _OMNIGLOT.items() for n in range(1, count + 1)),
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "752524410ef8775a32361065da8cd16df80c61bff3e2f295bcc002be42492524",
+                "test": "e4612ca07489aa35f566da411846b255fc61e1933963576737f580d1c23a83cf",
+            },
+            source="Lake, Salakhutdinov and Tenenbaum, 2015, Human-level concept learning; small sets 1 and 2",
+            group="writer",
+            validation=range(14, 16),  # 2 of the 15 drawers in each alphabet's training split
+            contract=MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            batch_size=32,
+            passes=3,
+        ),
+        DatasetSpec(
+            name="optdigits",
+            title="Optical recognition of handwritten digits, 8 x 8",
+            labels=_DIGITS,
+            script="latin",
+            image_shape=(8, 8, 1),
+            fingerprints={
+                "train": "4c0d233a70da7d5de308e22e2b0fbc628e31b60a271c84e2d22599958e6a4bf6",
+                "test": "8fcbfd35ea8359cfe13c560e0cabdadad51dd988a8b84eab68a03eb7dac1e272",
+            },
+            source="Alpaydin and Kaynak, 1998, UCI repository; the 1,797 digits that scikit-learn bundles",
+            validation=143,  # 10% of the training rows
+            contract=OPTDIGITS,
+            augmentation=Augmentation(),  # eight pixels bear no warp: measured, it only blurs
+            batch_size=16,
+        ),
+    )
+}

@@ -1,0 +1,201 @@
+"""Reading a dataset: from `ZOO_DATASETS`, the Hub, scikit-learn or a user's own folder, as arrays, and checked.
+
+Every dataset is a Hugging Face dataset repo, read with `datasets` from the folder that `ZOO_DATASETS` names, else from
+the Hub; `optdigits` comes with scikit-learn and needs neither. The entry of a user's dataset (`zoo.ingest.user_data`)
+lies next to its data. `<dataset>_fold2of5` is any dataset with another part held out, for cross-validation.
+"""
+
+import functools
+import os
+import re
+import warnings
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data import held_out, parquet
+from zoo.data.catalog import DATASETS
+from zoo.data.spec import DatasetSpec, Split, fingerprint
+from zoo.errors import DataError, UnknownName
+from zoo.files import read_json
+from zoo.settings import user_datasets
+
+SPLITS = ("train", "validation", "test")
+ENTRY = "dataset.json"  # a user's dataset: its `DatasetSpec`, next to its data
+NAME = re.compile(r"[a-z]\w*", re.ASCII)
+_FOLD = re.compile(r"(\w+)_fold(\d+)of(\d+)", re.ASCII)
+_OPTDIGITS_TEST = 360  # last rows of scikit-learn's 1,797, by other writers than the first
+
+
+def get(name: str) -> DatasetSpec:
+    """Return a dataset's entry; UnknownName lists the nearest."""
+    if name in DATASETS:
+        return DATASETS[name]
+    if match := _FOLD.fullmatch(name):
+        base, number, count = match[1], int(match[2]), int(match[3])
+        return replace(get(base), name=name, fold=(base, number, count))
+    entry = user_datasets() / name / ENTRY
+    if not NAME.fullmatch(name) or not entry.is_file():
+        raise UnknownName("dataset", name, names())
+    try:
+        return DatasetSpec.from_dict(read_json(entry))
+    except (OSError, ValueError, TypeError) as error:
+        raise DataError(f"{entry} is not the entry of a dataset: {error!r}.") from error
+
+
+def names() -> tuple[str, ...]:
+    """Return the names of all datasets: the zoo's, then the users'."""
+    return (*DATASETS, *sorted(path.parent.name for path in user_datasets().glob(f"*/{ENTRY}")))
+
+
+def fold(name: str, number: int, count: int) -> str:
+    """Return the name of a dataset of which part `number`, from 1, of `count` is the test split."""
+    return f"{name}_fold{number}of{count}"
+
+
+def load(name: str, split: str = "train") -> Split:
+    """Return one split of a dataset as arrays.
+
+    Args:
+        name: a key of `DATASETS`, a user's dataset, or a fold of one of those.
+        split: "train" (without the validation samples), "validation", "test", or "train+validation".
+
+    Raises:
+        UnknownName: no such dataset or split.
+        DataError: it is not there, or a row of it is broken; names the file and the row.
+    """
+    spec = get(name)
+    if split not in (*SPLITS, "train+validation"):
+        raise UnknownName("split", split, (*SPLITS, "train+validation"))
+    if spec.fold:
+        return _load_fold(spec, split)
+    if split == "test" and spec.scored != "test":
+        raise DataError(f"{name} has no test split: its scores are those of its validation samples.")
+    source = _load_source(name, "test" if split == "test" else "train", _location(spec))
+    if split in ("test", "train+validation"):
+        return source
+    validates = _validation_rows(spec, source)
+    return source.take(validates if split == "validation" else ~validates)
+
+
+def stream(name: str, split: str = "test", batch: int = 2000) -> Iterator[Split]:
+    """Yield a source split in parts of `batch` samples, each with an empty fingerprint: one part at a time is held.
+
+    Args:
+        name: a key of `DATASETS` or a user's dataset.
+        split: "train" (with the validation samples) or "test".
+        batch: samples a part, at least 1; the last part may have fewer.
+
+    Raises:
+        UnknownName, DataError: as `load`.
+    """
+    spec = get(name)
+    if split not in ("train", "test"):
+        raise UnknownName("source split", split, ("train", "test"))
+    if location := _location(spec):
+        for images, labels, groups in parquet.stream(spec, split, location, batch):
+            yield Split(images, labels, groups, "")
+        return
+    whole = _load_source(name, split, location)
+    for start in range(0, len(whole), batch):
+        rows = slice(start, start + batch)
+        yield Split(whole.images[rows], whole.labels[rows], None, "")
+
+
+def _load_fold(spec: DatasetSpec, split: str) -> Split:
+    """Return a split of a fold: one part of the base's training rows tests, a share of the others validates."""
+    assert spec.fold is not None
+    base, number, count = spec.fold
+    source = load(base, "train+validation")
+    if not 1 <= number <= count or count < 2:
+        raise DataError(f"{spec.name}: folds are numbered from 1 to how many there are, and there are at least two.")
+    if spec.image_shape is None:
+        raise DataError(f"{base} has one page a class, which cannot be divided into folds.")
+    tests = held_out.folds(source.labels, source.groups, count) == number - 1
+    if split == "test":
+        return source.take(tests)
+    rest = source.take(~tests)
+    if split == "train+validation":
+        return rest
+    validates = held_out.validation(rest.labels, rest.groups)
+    return rest.take(validates if split == "validation" else ~validates)
+
+
+def filenames(name: str, split: str) -> list[str]:
+    """Return what the files of a source split ("train" or "test") are called, row by row.
+
+    Where the dataset does not keep their names, they are called by their split and row.
+    """
+    spec = get(name)
+    if location := _location(spec):
+        table = parquet.read_table(spec, split, location)
+        if "filename" in table.column_names:
+            return table["filename"].to_pylist()
+    return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
+
+
+def _location(spec: DatasetSpec) -> str:
+    """Return the folder or the Hub id to read from, or "" for the bundled copy."""
+    if spec.name not in DATASETS:
+        return str((user_datasets() / spec.name).resolve())
+    root = os.environ.get("ZOO_DATASETS")
+    if root and (Path(root) / spec.name).is_dir():
+        return str((Path(root) / spec.name).resolve())
+    return "" if spec.name == "optdigits" else spec.hub_id
+
+
+@functools.lru_cache(maxsize=4)  # train and validation share one decoding; 60,000 images take 47 MB
+def _load_source(name: str, split: str, location: str) -> Split:
+    spec = get(name)
+    images, labels, groups = parquet.read(spec, split, location) if location else _read_bundled(split)
+    found = fingerprint(images, labels)
+    if groups is None and spec.writers_file and found == spec.fingerprints[split]:
+        groups = known_writers(name, split)  # of exactly these rows in exactly this order
+    for array in (images, labels, groups):
+        if isinstance(array, np.ndarray):
+            array.flags.writeable = False  # shared by every caller
+    if found != spec.fingerprints[split]:
+        warnings.warn(
+            f"{location or name}: split {split!r} is not the {name} that the records were measured on "
+            f"(fingerprint {found[:12]}…, expected {spec.fingerprints[split][:12]}…); scores will not compare.",
+            stacklevel=3,
+        )
+    return Split(images, labels, groups, found)
+
+
+def _validation_rows(spec: DatasetSpec, source: Split) -> np.ndarray:
+    """Return a boolean mask (N,) of the training rows that are held out: the same ones every time."""
+    if not isinstance(spec.validation, int):
+        if source.groups is not None:
+            return np.isin(source.groups, list(spec.validation))
+        if spec.writers_file:  # another copy of the data: nobody knows who wrote its rows
+            return held_out.validation(source.labels, None)
+        raise DataError(f"{spec.name} has no column {spec.group!r}, by which validation is held out.")
+    return np.arange(len(source)) >= len(source) - spec.validation
+
+
+def known_writers(name: str, what: str) -> np.ndarray:
+    """Return what `zoo/data/writers` knows of a dataset whose repo does not say who wrote its samples.
+
+    For mnist: who wrote each row, as QMNIST found out (Yadav and Bottou, 2019, "Cold case: the lost MNIST digits").
+
+    Args:
+        name: of the dataset.
+        what: "train" or "test", the writer of each row of that split; or a population, the writers who belong to it.
+
+    Returns:
+        int32 (N,).
+    """
+    with np.load(Path(__file__).parent / "writers" / f"{name}.npz") as known:
+        return known[what].astype(np.int32)
+
+
+def _read_bundled(split: str) -> tuple[np.ndarray, np.ndarray, None]:
+    from sklearn.datasets import load_digits
+
+    digits = load_digits()
+    images = np.round(digits.images * (255 / 16)).astype(np.uint8)[..., None]  # 0..16 -> 0..255
+    rows = slice(-_OPTDIGITS_TEST, None) if split == "test" else slice(None, -_OPTDIGITS_TEST)
+    return images[rows].copy(), digits.target[rows].astype(np.int64), None

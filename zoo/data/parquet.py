@@ -1,0 +1,150 @@
+"""Dataset repos, local or on the Hub -> arrays: one split read with `datasets`, every picture decoded and checked."""
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+
+from zoo.errors import DataError
+
+if TYPE_CHECKING:
+    from zoo.data.spec import DatasetSpec
+
+
+def read(spec: "DatasetSpec", split: str, location: str):
+    """Read and decode one split of a dataset repo.
+
+    Args:
+        spec: the dataset's entry.
+        split: "train" or "test", as the repo has it.
+        location: the repo's folder, or its id on the Hub.
+
+    Returns:
+        images, labels and groups as `data.Split` has them.
+
+    Raises:
+        DataError: it cannot be read, lacks a column, or a row of it is broken; names the file and the row.
+    """
+    return _arrays(spec, read_table(spec, split, location), functools.partial(_row_name, location, split))
+
+
+def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
+    """Yield a split's images, labels and groups in parts of `batch` rows, as `read` returns them all at once.
+
+    Nothing else of it is held in memory, nor kept in the cache of `datasets`.
+    """
+    first = 0
+    try:
+        for table in _tables(split, location, batch):
+            if {"image", "label"} <= set(table.column_names):
+                name = functools.partial(lambda before, row: _row_name(location, split, before + row), first)
+                yield _arrays(spec, table, name)
+                first += len(table)
+            else:
+                raise DataError(f"{location}, split {split!r}, lacks the column image or label.")
+    except unreadable() as error:
+        if isinstance(error, DataError):
+            raise
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}).") from error
+
+
+def _tables(split: str, location: str, batch: int):
+    """Yield a split as Arrow tables of `batch` rows, images still encoded."""
+    import datasets
+    import pyarrow.parquet
+
+    if not Path(location).is_dir():
+        rows = datasets.load_dataset(location, split=split, streaming=True)
+        yield from rows.with_format("arrow").iter(batch_size=batch)
+        return
+    files = sorted(Path(location).glob(f"**/{split}-*.parquet"))
+    if not files:
+        raise FileNotFoundError(f"there is no {split}-*.parquet")
+    for path in files:  # unbuffered: else Arrow keeps what it read of a file until it is through with it
+        with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
+            for part in file.iter_batches(batch):
+                yield pyarrow.Table.from_batches([part])
+
+
+def _arrays(spec: "DatasetSpec", table, row_name):
+    """Return images, labels and groups of an Arrow table; DataError names a row that is broken."""
+    labels = table["label"].to_numpy().astype(np.int64)
+    wrong = np.flatnonzero((labels < 0) | (labels >= len(spec.labels)))
+    if len(wrong):
+        raise DataError(
+            f"{row_name(wrong[0])}: label {labels[wrong[0]]} is not one of the {len(spec.labels)} classes of "
+            f"{spec.name} (0 to {len(spec.labels) - 1}); {len(wrong)} of {len(labels)} rows are wrong."
+        )
+    encoded = table["image"].combine_chunks().field("bytes").to_pylist()
+    images = _decode(encoded, spec.image_shape, row_name)
+    groups = table[spec.group].to_numpy().astype(np.int32) if spec.group in table.column_names else None
+    return images, labels, groups
+
+
+def read_table(spec: "DatasetSpec", split: str, location: str):
+    """Return the split as an Arrow table with the columns `image` and `label`, images still encoded."""
+    import datasets
+
+    try:
+        table = datasets.load_dataset(location, split=split).data.table
+    except unreadable() as error:
+        reason = str(error).strip().splitlines()[0]
+        if Path(location).is_dir():
+            hint = f"expected parquet files data/{split}-*.parquet with columns image and label"
+        else:
+            hint = "set ZOO_DATASETS to a folder that holds it, or go online"
+        raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}); {hint}.") from error
+    missing = {"image", "label"} - set(table.column_names)
+    if missing:
+        raise DataError(f"{location}, split {split!r}, lacks the column {' and '.join(sorted(missing))}.")
+    return table
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """Return what `datasets` raises where a repo is missing, unreachable or broken."""
+    import datasets
+    import pyarrow
+
+    return OSError, ValueError, datasets.exceptions.DatasetsError, pyarrow.ArrowException
+
+
+def _decode(encoded: list[bytes | None], shape: tuple[int, int, int] | None, row_name):
+    """Decode PNGs to grey: into one array (N, H, W, 1) of the given shape, or each to its own size."""
+    pages: list = [None] * len(encoded)
+    images = None if shape is None else np.empty((len(encoded), *shape), np.uint8)
+
+    def decode_rows(rows: range) -> None:
+        for row in rows:
+            data = np.frombuffer(encoded[row] or b"\0", np.uint8)
+            image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
+            if image is None:
+                raise DataError(f"{row_name(row)}: the image cannot be decoded ({len(data)} bytes).")
+            if shape is not None and image.shape != shape[:2]:
+                raise DataError(f"{row_name(row)}: the image is {image.shape[:2]}, expected {shape[:2]} pixels.")
+            if images is None:
+                pages[row] = image[..., None]
+            else:
+                images[row, :, :, 0] = image
+
+    step = 2000  # OpenCV frees the interpreter lock while it decodes
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        list(pool.map(decode_rows, (range(i, min(i + step, len(encoded))) for i in range(0, len(encoded), step))))
+    return tuple(pages) if images is None else images
+
+
+def _row_name(location: str, split: str, row: int) -> str:
+    """Say which row of which file the given row of a split is."""
+    import pyarrow.parquet
+
+    first = 0
+    for file in sorted(Path(location).glob(f"**/{split}-*.parquet")):
+        count = pyarrow.parquet.read_metadata(file).num_rows
+        if row < first + count:
+            return f"{file}, row {row - first}"
+        first += count
+    return f"{location}, split {split!r}, row {row}"

@@ -1,0 +1,109 @@
+"""What a dataset is: its entry (`DatasetSpec`), a split of it as arrays (`Split`), and its fingerprint."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from zoo.ink.contract import Contract
+from zoo.pages.patches import Patches
+from zoo.recipes import Augmentation
+from zoo.settings import namespace
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What is known of a dataset without reading it."""
+
+    name: str
+    title: str
+    labels: tuple[str, ...]  # what the classes are called, in the order of their numbers
+    script: str  # "latin" or "arabic"
+    image_shape: tuple[int, int, int] | None  # height, width, channels; None: pages of varied size
+    fingerprints: Mapping[str, str]  # of the source splits, see `fingerprint`
+    source: str  # where it comes from, and who is to be cited
+    repo: str | None = None  # on the Hub; None: the namespace's own mirror
+    group: str | None = None  # the column that says who wrote a sample
+    validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
+    writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
+    contract: Contract | None = None  # how ink becomes an image of this dataset; None: pages
+    augmentation: Augmentation | None = None  # what leaves a character of this script the same one
+    batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
+    view: Patches | None = None  # what most networks see of a sample; None: the whole image
+    passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
+    fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
+
+    @property
+    def hub_id(self) -> str:
+        """The dataset's repo on the Hub."""
+        return self.repo or f"{namespace()}/{self.name}"
+
+    @property
+    def scored(self) -> str:
+        """The split that scores are measured on: "test", or "validation" where there is no test split."""
+        return "test" if self.fold or "test" in self.fingerprints else "validation"
+
+    @property
+    def scored_fingerprint(self) -> str:
+        """The fingerprint of the source split that scores are measured on."""
+        return self.fingerprints["train" if self.fold or self.scored == "validation" else "test"]
+
+    def to_dict(self) -> dict:
+        """Return plain JSON types; `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict) -> "DatasetSpec":
+        """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
+        nested: dict[str, Callable] = {
+            "contract": Contract.from_dict,
+            "augmentation": lambda fields: Augmentation(**fields),
+        }
+        read: dict[str, Callable] = {"labels": tuple, "image_shape": tuple, **nested}
+        return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
+
+
+@dataclass(frozen=True)
+class Split:
+    """Samples as arrays, in the order of their rows.
+
+    images: uint8 (N, H, W, 1), 0 is background and 255 full ink; pages: a tuple of uint8 (H, W, 1), dark on light.
+    labels: int64 (N,), index into the dataset's labels.
+    groups: int32 (N,), the writer or block of each sample; None where it is unknown.
+    fingerprint: SHA-256 of the whole source split (train for validation too).
+    """
+
+    images: Any
+    labels: np.ndarray
+    groups: np.ndarray | None
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> "Split":
+        """Return the samples where the boolean mask `rows` is true."""
+        if isinstance(self.images, tuple):
+            images = tuple(image for image, kept in zip(self.images, rows, strict=True) if kept)
+        else:
+            images = self.images[rows]
+        groups = None if self.groups is None else self.groups[rows]
+        return Split(images, self.labels[rows], groups, self.fingerprint)
+
+
+def fingerprint(images, labels: np.ndarray) -> str:
+    """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label.
+
+    A label is one byte, or two (little-endian) where there is one above 255.
+    """
+    digest = hashlib.sha256()
+    labels = labels.astype("<u2" if labels.max(initial=0) > 255 else "u1")[:, None].view(np.uint8)
+    if isinstance(images, np.ndarray):
+        digest.update(np.concatenate([images.reshape(len(images), -1), labels], axis=1))
+    else:
+        for image, label in zip(images, labels, strict=True):
+            digest.update(np.ascontiguousarray(image))
+            digest.update(label)
+    return digest.hexdigest()

@@ -1,0 +1,210 @@
+"""A published model as one file for another runtime: ONNX, OpenVINO or LiteRT, in float or int8.
+
+Each file says in its metadata what it is and what it scores: the accuracy on the full test set, measured on that very
+file. int8 is post-training quantisation (Jacob et al., 2018): weights to int8 per channel, activations to 8 bits
+between the extremes that calibration images reach.
+"""
+
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from zoo import data
+from zoo.errors import UnknownName, ZooError
+from zoo.files import read_json, replacing
+from zoo.serving import runtimes
+from zoo.serving.predictor import BATCH
+
+CALIBRATION = 512  # training images, evenly spread; more move no accuracy here by more than 0.02 points
+CALIBRATION_BATCH = 32
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a published folder becomes a file of one format.
+
+    suffix: of the file.
+    runtime: what runs it, a key of `runtimes.RUNTIMES`.
+    write: (published folder, target, calibration images or None for float) -> None.
+    stamp: (file, text) -> None, puts the text into the file's metadata.
+    """
+
+    suffix: str
+    runtime: str
+    write: Callable[[Path, Path, np.ndarray | None], None]
+    stamp: Callable[[Path, str], None]
+
+
+def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
+    """Write a published folder as a file of another format, whole or not at all.
+
+    Args:
+        folder: the published folder.
+        target: the file to write; OpenVINO's weights come beside it with the suffix .bin.
+        name: a key of `FORMATS`.
+        int8: quantise, calibrated on training images.
+
+    Returns:
+        What the file says of itself; "accuracy" is a fraction, of the full test set.
+
+    Raises:
+        UnknownName: no such format.
+        ZooError: the suffix of `target` is another, a package is missing, or the dataset cannot be read.
+    """
+    if name not in FORMATS:
+        raise UnknownName("format", name, FORMATS)
+    form = FORMATS[name]
+    if target.suffix != form.suffix:
+        raise ZooError(f"A file of format {name} ends in {form.suffix}; {target.name} does not, so name it anew.")
+    preprocessor, metadata = read_json(folder / "preprocessor_config.json"), read_json(folder / "metadata.json")
+    dataset = preprocessor["dataset"]
+    images = _spread(data.load(dataset, "train").images, CALIBRATION) if int8 else None
+    with tempfile.TemporaryDirectory() as scratch:
+        made = Path(scratch) / f"model{form.suffix}"
+        form.write(folder, made, images)
+        said = {
+            **metadata,
+            **measure(runtimes.load(made, form.runtime), dataset),
+            "format": name,
+            "precision": "int8" if int8 else "float32",
+            "calibration_samples": 0 if images is None else len(images),
+            "preprocessor": preprocessor,
+        }
+        form.stamp(made, json.dumps(said, ensure_ascii=False))
+        for part in sorted(Path(scratch).glob("model.*")):  # .bin comes before the .xml that needs it
+            with replacing(target.with_suffix(part.suffix)) as staged:
+                shutil.copyfile(part, staged)
+    return said
+
+
+def measure(runtime: runtimes.Runtime, dataset: str) -> dict:
+    """Return {"accuracy", "test_samples", "test_fingerprint"} of a loaded network on the full test set."""
+    test = data.load(dataset, "test")
+    starts = range(0, len(test), BATCH)
+    right = sum(
+        int((runtime(test.images[i : i + BATCH]).argmax(axis=1) == test.labels[i : i + BATCH]).sum()) for i in starts
+    )
+    return {"accuracy": right / len(test), "test_samples": len(test), "test_fingerprint": test.fingerprint}
+
+
+def _spread(images: np.ndarray, count: int) -> np.ndarray:
+    return images[:: max(1, len(images) // count)][:count]
+
+
+# --- ONNX ----------------------------------------------------------------------------------------
+
+
+def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
+    """Fold BatchNorm into the convolutions; with images, quantise to QDQ (quantise and dequantise nodes)."""
+    from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(CalibrationDataReader):
+        def __init__(self, feed: str, images: np.ndarray):
+            starts = range(0, len(images), CALIBRATION_BATCH)
+            self.feeds = iter([{feed: images[i : i + CALIBRATION_BATCH]} for i in starts])
+
+        def get_next(self):
+            return next(self.feeds, None)
+
+    import onnx
+
+    with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        folded = Path(scratch) / "folded.onnx"
+        quant_pre_process(folder / "model.onnx", folded, skip_symbolic_shape=True)
+        if images is None:
+            shutil.copyfile(folded, target)
+        else:
+            feed = onnx.load(folded).graph.input[0].name
+            layers = ["Conv", "MatMul", "Gemm", "Add", "Relu", "MaxPool", "AveragePool"]
+            quantize_static(
+                folded, target, Reader(feed, images), per_channel=True, op_types_to_quantize=layers,
+                activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
+            )  # fmt: skip
+
+
+def _stamp_onnx(path: Path, text: str) -> None:
+    import onnx
+
+    model = onnx.load(path)
+    model.metadata_props.add(key=runtimes.METADATA_KEY, value=text)
+    onnx.save(model, path)
+
+
+# --- OpenVINO ------------------------------------------------------------------------------------
+
+
+def _write_openvino(folder: Path, target: Path, images: np.ndarray | None) -> None:
+    """From ONNX: its int8 form is the same QDQ graph."""
+    openvino = runtimes.installed("openvino")
+    source = target.with_name("source.onnx")
+    _write_onnx(folder, source, images)
+    openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=False)
+
+
+def _stamp_openvino(path: Path, text: str) -> None:
+    openvino = runtimes.installed("openvino")
+    model = openvino.Core().read_model(path)
+    model.set_rt_info(text, runtimes.METADATA_KEY)
+    stamped = path.with_name("stamped.xml")  # the model still reads its weights from beside `path`
+    openvino.save_model(model, stamped, compress_to_fp16=False)
+    for suffix in (".xml", ".bin"):
+        stamped.with_suffix(suffix).replace(path.with_suffix(suffix))
+
+
+# --- LiteRT --------------------------------------------------------------------------------------
+
+
+def _write_litert(folder: Path, target: Path, images: np.ndarray | None) -> None:
+    """From the Keras weights, by Keras' own exporter."""
+    from zoo import backend
+
+    model = backend.keras.saving.load_model(folder)
+    options = {}
+    if images is not None:
+        options = {
+            "optimizations": backend.litert_int8(),
+            "representative_dataset": lambda: ([x[None]] for x in images),
+        }
+    with _quiet():
+        model.export(target, format="litert", verbose=False, **options)
+
+
+def _stamp_litert(path: Path, text: str) -> None:
+    import flatbuffers
+
+    schema = runtimes.installed("ai_edge_litert.schema_py_generated")
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()))
+    entry, buffer = schema.MetadataT(), schema.BufferT()
+    buffer.data = np.frombuffer(text.encode(), np.uint8)
+    entry.name, entry.buffer = runtimes.METADATA_KEY, len(model.buffers)
+    model.buffers.append(buffer)
+    model.metadata = [*(model.metadata or []), entry]
+    builder = flatbuffers.Builder(len(text))
+    builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
+    path.write_bytes(builder.Output())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Converters report every pass on the log; what goes wrong is raised."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
+
+
+FORMATS = {
+    "onnx": Format(".onnx", "onnxruntime", _write_onnx, _stamp_onnx),
+    "openvino": Format(".xml", "openvino", _write_openvino, _stamp_openvino),
+    "litert": Format(".tflite", "litert", _write_litert, _stamp_litert),
+}

@@ -1,0 +1,284 @@
+"""Labelled pictures wherever a user has them: a folder of class folders, parquet files, a dataset repo.
+
+Here they are only found and named; what is made of them is the work of `zoo.ingest.user_data`.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.parquet import unreadable
+from zoo.errors import DataError
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+SPLIT_NAMES = {
+    "train": "train", "training": "train",
+    "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+GROUPS = ("writer", "group", "block")  # columns that say which samples belong together
+METADATA = "metadata.csv"  # beside class folders, as `datasets` has it: file_name, and a column of `GROUPS`
+NO_GROUP = "none"
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """One split: pictures still encoded, in the order of their files or rows.
+
+    labels: int64 (N,), index into the source's labels.
+    groups: who wrote each, N names; None where it is unknown.
+    """
+
+    labels: np.ndarray
+    groups: Sequence[str] | None
+    encoded: Callable[[int], bytes]  # the file of a picture
+    place: Callable[[int], str]  # where a picture is, for people
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Source:
+    """All that was found: splits by name, "train" among them."""
+
+    labels: tuple[str, ...]
+    splits: dict[str, Pictures]
+    group: str | None  # the column that `groups` came from
+    repo: str | None = None  # on the Hub
+    notes: tuple[str, ...] = ()  # what a user should know of the reading
+
+
+def read(where: str, group: str | None = None) -> Source:
+    """Find the pictures of a source.
+
+    Args:
+        where: a folder of class folders, or of train/, validation/ and test/ that hold class folders; a parquet file,
+            a folder of them or a dataset repo; or the id of a dataset on the Hub ("owner/name").
+        group: the column that says who wrote a sample, "none" for not to ask; None: the first of `GROUPS` there is.
+
+    Raises:
+        DataError: there is nothing like that; names the culprit.
+    """
+    path = Path(where).expanduser()
+    if path.is_file():
+        if path.suffix != ".parquet":
+            raise DataError(f"{where} is a file: expected a folder of class folders, a parquet file or a dataset repo.")
+        return _read_repo("parquet", group, where, data_files={"train": str(path)})
+    if path.is_dir():
+        if any(_visible(file, path) for file in path.rglob("*.parquet")):
+            return _read_repo(str(path), group, where)
+        return _read_folders(path, group)
+    repo = where.removeprefix("hf://").removeprefix("datasets/")
+    if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo, re.ASCII) or where.startswith((".", "/", "~")):
+        raise DataError(
+            f"There is no {where}: expected a folder, a parquet file or owner/name of a dataset on the Hub."
+        )
+    return _read_repo(repo, group, where, repo=repo)
+
+
+# Folders
+
+
+def _read_folders(root: Path, group: str | None) -> Source:
+    folders = _folders(root)
+    if not folders:
+        held = "pictures" if any(_is_picture(file) for file in root.iterdir()) else "nothing to read"
+        raise DataError(f"{root} has no class folders in it but {held}: expected one folder of pictures a class.")
+    roots = {"train": root}
+    if {"train", "training"} & {f.name.lower() for f in folders} and all(
+        f.name.lower() in SPLIT_NAMES for f in folders
+    ):
+        roots = {}
+        for folder in folders:
+            split = SPLIT_NAMES[folder.name.lower()]
+            if split in roots:
+                raise DataError(f"{roots[split]} and {folder} are both the {split} split: leave one of them.")
+            roots[split] = folder
+    labels = sorted_labels(folder.name for folder in _folders(roots["train"]))
+    splits, ignored, column = {}, [], None
+    for split, folder in roots.items():
+        files, numbers = [], []
+        for class_folder in _folders(folder):
+            if class_folder.name not in labels:
+                known = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
+                raise DataError(f"{class_folder}: {class_folder.name!r} is not one of the training classes ({known}).")
+            found = [file for file in sorted(class_folder.rglob("*")) if file.is_file() and _visible(file, root)]
+            there = [file for file in found if _is_picture(file)]
+            ignored += [file for file in found if not _is_picture(file)]
+            if not there and split == "train":
+                raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
+            files += there
+            numbers += [labels.index(class_folder.name)] * len(there)
+        if not files:
+            raise DataError(f"{folder} has no pictures in it: expected one folder of pictures a class.")
+        groups, column = _groups_of_files(files, folder, root, group)
+        splits[split] = Pictures(
+            np.array(numbers, np.int64), groups, partial(_read_file, files), [str(file) for file in files].__getitem__
+        )
+    notes = (
+        (f"{len(ignored)} files are no pictures by their names and are left out: {ignored[0]}, …",) if ignored else ()
+    )
+    return Source(labels, splits, column, notes=notes)
+
+
+def _folders(root: Path) -> list[Path]:
+    return sorted(path for path in root.iterdir() if path.is_dir() and _visible(path, root))
+
+
+def _visible(path: Path, root: Path) -> bool:
+    return not any(part.startswith((".", "__")) for part in path.relative_to(root).parts)
+
+
+def _is_picture(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES
+
+
+def _read_file(files: list[Path], row: int) -> bytes:
+    try:
+        return files[row].read_bytes()
+    except OSError as error:
+        raise DataError(f"{files[row]} cannot be read: {error.strerror}.") from error
+
+
+def _groups_of_files(files: list[Path], folder: Path, root: Path, group: str | None):
+    """Return who wrote each file and the column that says so, from metadata.csv; (None, None) where there is none."""
+    path = next((base / METADATA for base in (folder, root) if (base / METADATA).is_file()), None)
+    if path is None:
+        if group not in (None, NO_GROUP):
+            raise DataError(f"{folder} has no {METADATA}, in which a column {group!r} could say who wrote a picture.")
+        return None, None
+    import pandas
+
+    try:
+        table = pandas.read_csv(path, dtype=str)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a table that can be read: {error}.") from error
+    column = _group_column(list(table.columns), group, str(path))
+    if column is None:
+        return None, None
+    if "file_name" not in table:
+        raise DataError(f"{path} lacks the column file_name, beside {column}.")
+    writers = dict(zip(table["file_name"], table[column], strict=True))
+    names = [writers.get(file.relative_to(path.parent).as_posix()) for file in files]
+    for file, name in zip(files, names, strict=True):
+        if not isinstance(name, str):
+            raise DataError(f"{path} does not say the {column} of {file.relative_to(path.parent).as_posix()}.")
+    return names, column
+
+
+# Parquet and dataset repos
+
+
+def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments) -> Source:
+    import datasets
+
+    try:
+        found = datasets.load_dataset(location, **arguments)
+    except unreadable() as error:
+        raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error
+    by_split = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
+    if "train" not in by_split:
+        raise DataError(f"{where} has no train split: it has {', '.join(found)}.")
+    first = by_split["train"]
+    image = _column(first, ("image", "img", "picture"), datasets.Image, "of pictures", where)
+    label = _column(first, ("label", "labels", "class", "character"), datasets.ClassLabel, "of labels", where)
+    column = _group_column(first.column_names, group, where)
+    labels = _label_names(by_split, label, where)
+    splits = {}
+    for split, rows in by_split.items():
+        lacking = {image, label, *([column] if column else [])} - set(rows.column_names)
+        if lacking:
+            raise DataError(f"{where}, split {split!r}, lacks the column {' and '.join(sorted(lacking))}.")
+        if isinstance(rows.features[image], datasets.Image):
+            rows = rows.cast_column(image, datasets.Image(decode=False))
+        place = partial(_row_place, where, split)
+        groups = None if column is None else [str(value) for value in rows[column]]
+        splits[split] = Pictures(
+            _label_numbers(rows, label, labels, place), groups, _bytes_of(rows, image, place), place
+        )
+    ignored = sorted(set(found) - {name for name in found if name in SPLIT_NAMES})
+    notes = (f"The splits {', '.join(ignored)} are left out.",) if ignored else ()
+    return Source(labels, splits, column, repo, notes)
+
+
+def _column(rows, names: Iterable[str], kind: type, what: str, where: str) -> str:
+    """Return the column of that name, else the only one of that kind."""
+    for name in names:
+        if name in rows.column_names:
+            return name
+    of_kind = [name for name, feature in rows.features.items() if isinstance(feature, kind)]
+    if len(of_kind) == 1:
+        return of_kind[0]
+    expected = " or ".join(names)
+    raise DataError(f"{where} has no column {what}: expected {expected}, there is {', '.join(rows.column_names)}.")
+
+
+def _group_column(columns: Sequence[str], group: str | None, where: str) -> str | None:
+    if group == NO_GROUP:
+        return None
+    if group is not None and group not in columns:
+        raise DataError(f"{where} has no column {group!r} that says who wrote a sample: it has {', '.join(columns)}.")
+    return group or next((name for name in GROUPS if name in columns), None)
+
+
+def _label_names(by_split: dict, label: str, where: str) -> tuple[str, ...]:
+    import datasets
+
+    feature = by_split["train"].features[label]
+    if isinstance(feature, datasets.ClassLabel):
+        return tuple(feature.names)
+    values = set(by_split["train"][label])
+    if not all(isinstance(value, (int, str)) for value in values):
+        raise DataError(f"{where}: the column {label} holds {feature}, expected classes: whole numbers or names.")
+    return sorted_labels(map(str, values))
+
+
+def _label_numbers(rows, label: str, labels: tuple[str, ...], place: Callable[[int], str]) -> np.ndarray:
+    import datasets
+
+    values = list(rows[label])
+    if isinstance(rows.features[label], datasets.ClassLabel):
+        names = tuple(rows.features[label].names)
+        if names != labels:
+            raise DataError(f"{place(0)}: its classes are {', '.join(names)}, those of train {', '.join(labels)}.")
+        known: dict = {number: number for number in range(len(names))}
+    else:
+        values = [str(value) for value in values]
+        known = {name: number for number, name in enumerate(labels)}
+    for row, value in enumerate(values):
+        if value not in known:
+            raise DataError(f"{place(row)}: the label {value!r} is not in the list of {len(labels)} labels.")
+    return np.array([known[value] for value in values], np.int64)
+
+
+def _bytes_of(rows, image: str, place: Callable[[int], str]) -> Callable[[int], bytes]:
+    column = rows.data.table[image].combine_chunks()
+
+    def encoded(row: int) -> bytes:
+        value = column[row].as_py()
+        if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
+            return _read_file([Path(value["path"])], 0)
+        value = value.get("bytes") if isinstance(value, dict) else value
+        if not isinstance(value, bytes):
+            raise DataError(f"{place(row)}: there is no picture, but {type(value).__name__}.")
+        return value
+
+    return encoded
+
+
+def _row_place(where: str, split: str, row: int) -> str:
+    return f"{where}, split {split!r}, row {row}"
+
+
+def sorted_labels(names: Iterable[str]) -> tuple[str, ...]:
+    """Return class names in the order that people expect: numbers by their value, before words."""
+
+    def key(name: str) -> list[tuple]:
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+
+    return tuple(sorted(set(names), key=key))

@@ -1,0 +1,88 @@
+"""Ruled paper: where its lines run, and the page without them.
+
+A rule is nearly straight, nearly level, thinner than a stroke of the pen is long, and runs on where nobody writes. What
+crosses it is kept: ink that goes on above or below is taller than the rule is thick.
+"""
+
+import cv2
+import numpy as np
+
+from zoo.ink.paper import FAINTEST
+
+RUN = 40  # pixels in a row that only a rule, hardly a pen, leaves inked
+STEEPEST = 0.02  # slope of a page that lay askew on the scanner
+LEAST_LENGTH = 0.25  # of the page's width that a rule is seen on
+BAND = 7  # pixels: height over which a rule's length is summed, for it bends
+APART = 25  # pixels between two rules, at least
+THICKEST = 4  # pixels of a rule; ink that is taller crosses it
+REACH = 2  # pixels above and below a rule's middle where it is looked for
+SPECK = 8  # pixels: what is left of a rule in pieces smaller than this is dirt
+
+
+def without_rules(page: np.ndarray) -> np.ndarray:
+    """Return a page in black and white, its ruled lines gone.
+
+    Args:
+        page: uint8 (H, W), dark ink on light paper.
+
+    Returns:
+        uint8 (H, W): 0 is ink and 255 is paper.
+    """
+    if np.ptp(page) < FAINTEST:
+        return np.full_like(page, 255)
+    _, ink = cv2.threshold(page, 0, 255, cv2.THRESH_BINARY_INV + cv2.THRESH_OTSU)
+    crossing = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((THICKEST + 1, 1), np.uint8))
+    columns = np.arange(ink.shape[1])
+    for rule in find_rules(ink):
+        middle = np.polyval(rule, columns)
+        for offset in range(-REACH, REACH + 1):
+            rows = np.round(middle + offset).astype(int).clip(0, len(ink) - 1)
+            ink[rows, columns] &= crossing[rows, columns]
+    _, pieces, facts, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
+    ink[(facts[:, cv2.CC_STAT_AREA] < SPECK)[pieces]] = 0
+    return 255 - ink
+
+
+def find_rules(ink: np.ndarray) -> list[np.ndarray]:
+    """Return the ruled lines of a page, the longest first.
+
+    Args:
+        ink: uint8 (H, W), 255 is ink and 0 is paper.
+
+    Returns:
+        For each the coefficients of its row over the column, as `numpy.polyval` takes them.
+    """
+    height, width = ink.shape
+    rows, columns = np.nonzero(cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, RUN), np.uint8)))
+    if not len(rows):
+        return []
+    margin = int(STEEPEST * width) + 1
+
+    def levelled(slope: float) -> np.ndarray:
+        return rows - slope * (columns - width / 2) + margin
+
+    def lengths(slope: float) -> np.ndarray:
+        return np.bincount(levelled(slope).round().astype(int), minlength=height + 2 * margin)
+
+    slopes = np.linspace(-STEEPEST, STEEPEST, 41)
+    slope = slopes[np.argmax([(lengths(slope).astype(float) ** 2).sum() for slope in slopes])]
+    level, length = levelled(slope), np.convolve(lengths(slope), np.ones(BAND), "same")
+    rules = []
+    while length.max() >= LEAST_LENGTH * width:
+        place = int(length.argmax())
+        length[max(0, place - APART) : place + APART + 1] = 0
+        rule = _fitted(rows, columns, np.abs(level - place) < BAND, width)
+        if rule is not None:
+            rules.append(rule)
+    return rules
+
+
+def _fitted(rows: np.ndarray, columns: np.ndarray, near: np.ndarray, width: int) -> np.ndarray | None:
+    """Return a line through the inked pixels that are near, bent where there is enough to see it."""
+    rule = None
+    for _ in range(3):  # each time those that are near to what was fitted
+        if near.sum() < RUN:
+            return rule
+        rule = np.polyfit(columns[near], rows[near], 2 if near.sum() > LEAST_LENGTH * width else 1)
+        near = np.abs(rows - np.polyval(rule, columns)) < BAND / 2
+    return rule

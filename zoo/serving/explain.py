@@ -1,0 +1,91 @@
+"""Why a network says what it says, asked of the served model itself: no gradient, no Keras.
+
+`saliency` covers the image with a small patch of paper, place by place, and notes how the answer changes (occlusion,
+Zeiler and Fergus, 2014). `feature_maps` reads what the convolutions of model.onnx give for an image.
+"""
+
+import functools
+from pathlib import Path
+
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.serving.predictor import Predictor
+
+HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
+STEP = 2  # pixels between patches
+BLOT = 0.25  # weight of ink over paper, which alters more than a gap does
+
+
+def saliency(predictor: Predictor, image: np.ndarray, label: int | None = None) -> np.ndarray:
+    """Return how much each pixel speaks for a class.
+
+    Args:
+        predictor: of the network.
+        image: uint8 (H, W, 1).
+        label: index of the class; the likeliest without one.
+
+    Returns:
+        float32 (H, W): the mean loss of log-odds, in nats, over the patches that cover a pixel. Above 0 where the
+        answer rests on it, whether on its ink or on its being empty; below 0 where it speaks against the answer.
+    """
+    height, width = image.shape[:2]
+    places = [(y, x) for y in range(0, height, STEP) for x in range(0, width, STEP)]
+    windows = [np.s_[max(0, y - HALF) : y + HALF + 1, max(0, x - HALF) : x + HALF + 1] for y, x in places]
+    # Paper over ink, and ink over paper: each hides what is there.
+    inked = [image[window].mean() > 0.05 * 255 for window in windows]
+    covered = image[None].repeat(len(places), axis=0)
+    for one, window, ink in zip(covered, windows, inked, strict=True):
+        one[window] = 0 if ink else 255
+    probabilities = predictor(np.concatenate([image[None], covered]))
+    label = int(probabilities[0].argmax()) if label is None else label
+    odds = _log_odds(probabilities[:, label])
+    lost = (odds[0] - odds[1:]) * np.where(inked, 1, BLOT)
+    total, times = np.zeros((height, width)), np.zeros((height, width))
+    for value, window in zip(lost, windows, strict=True):
+        total[window] += value
+        times[window] += 1
+    return (total / times).astype(np.float32)
+
+
+def _log_odds(p: np.ndarray) -> np.ndarray:
+    p = p.astype(np.float64).clip(1e-7, 1 - 1e-7)
+    return np.log(p / (1 - p))
+
+
+def feature_maps(folder: Path, image: np.ndarray) -> list[np.ndarray]:
+    """Return what each convolution of a published folder gives for an image, from first to last.
+
+    Args:
+        folder: with model.onnx.
+        image: uint8 (H, W, 1).
+
+    Returns:
+        A list of float32 (height, width, filters).
+
+    Raises:
+        ZooError: the folder's model.onnx cannot be read.
+    """
+    session, names = _probed(folder)
+    feed = session.get_inputs()[0].name
+    return [maps[0].transpose(1, 2, 0) for maps in session.run(names, {feed: image[None]})]
+
+
+@functools.lru_cache(maxsize=16)
+def _probed(folder: Path):
+    """A session that also gives out what its convolutions give, and their names."""
+    import onnx
+    import onnxruntime
+
+    path = folder / "model.onnx"
+    try:
+        model = onnx.load(path)
+        names = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = 1  # one image: a second thread costs more than it brings
+        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # the two packages share no class of error
+        raise ZooError(f"{path} cannot be looked into: {error}.") from error
+    return session, names

@@ -1,0 +1,141 @@
+"""A published model as it is served: without Keras or TensorFlow."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.registry import ModelName
+from zoo.serving import runtimes
+
+BATCH = 256  # glyphs a call of the runtime
+LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
+OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
+
+
+@dataclass(frozen=True)
+class Predictor:
+    """Raw uint8 glyphs or pages in, class probabilities out; may be shared by threads.
+
+    Attributes:
+        name: the model's, for example "lenet5.mnist".
+        labels: what its classes are called, in the order of its output.
+        script: "latin" or "arabic".
+        dataset: what it was trained on.
+        parameters: as Keras' `count_params()` counts them.
+        runtime: what computes it.
+        threshold: the least probability of the likeliest class at which it had better be believed, chosen on validation
+            samples (see `zoo.reports.choose_threshold`); None where none was chosen.
+        accepts: the least probability of the likeliest class at which an image is taken for one of the classes at all:
+            99% of the validation samples reach it; None where it was not measured.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    script: str
+    dataset: str
+    parameters: int
+    runtime: runtimes.Runtime
+    contract_fields: dict | None  # None: pages are taken as they are
+    view_fields: dict | None = None  # None: an image is seen whole
+    threshold: float | None = None
+    accepts: float | None = None
+
+    @classmethod
+    def load(cls, path: Path, runtime: str | None = None) -> "Predictor":
+        """Open a published folder, or one file that `scripts/export.py` wrote.
+
+        Args:
+            path: the folder or the file.
+            runtime: of a folder, "onnxruntime" (the default) or "openvino"; a file says itself what runs it.
+
+        Raises:
+            ZooError: a file is missing or broken, or the runtime is not installed.
+        """
+        try:
+            if path.is_dir():
+                opened = runtimes.load(path / "model.onnx", runtime or "onnxruntime")
+                preprocessor = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8"))
+                metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+            else:
+                opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
+                metadata, preprocessor = opened.said, opened.said["preprocessor"]
+            return cls(
+                name=str(ModelName(metadata["architecture"], metadata["dataset"], metadata["recipe"])),
+                labels=tuple(preprocessor["labels"]),
+                script=preprocessor["script"],
+                dataset=preprocessor["dataset"],
+                parameters=metadata["parameters"],
+                runtime=opened,
+                contract_fields=preprocessor["contract"],
+                view_fields=None if preprocessor["view"] == "glyph" else preprocessor["view"],
+                threshold=preprocessor.get("threshold"),
+                accepts=preprocessor.get("accepts"),
+            )
+        except (OSError, KeyError, json.JSONDecodeError) as error:
+            raise ZooError(f"{path} is not a published model that can be served: {error!r}.") from error
+
+    @cached_property
+    def contract(self):
+        """How ink becomes this model's input, an `ink.Contract`."""
+        from zoo import ink  # OpenCV is needed for pictures, not for arrays
+
+        return ink.Contract.from_dict(self.contract_fields)
+
+    @cached_property
+    def view(self):
+        """How a page becomes inputs and their answers one, a `views.View`; None for glyphs, which are seen whole."""
+        if self.view_fields is None:
+            return None
+        from zoo.pages import views
+
+        return views.from_dict(self.view_fields)
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """Height, width and channels of what the network sees."""
+        return self.runtime.input_shape
+
+    def __call__(self, images: "np.ndarray | Sequence[np.ndarray]") -> np.ndarray:
+        """Return the probabilities of the classes.
+
+        Args:
+            images: glyphs, uint8 (N, H, W, C), 0 is background and 255 full ink; for a model of pages N pages of any
+                size, uint8 (H, W) or (H, W, 1), dark ink on light paper.
+
+        Returns:
+            float32 (N, len(labels)), rows sum to 1.
+
+        Raises:
+            ZooError: another shape or dtype.
+        """
+        if self.view is None:
+            return self.classify(np.asarray(images))
+        if wrong := [page for page in images if page.dtype != np.uint8 or page.shape[2:] not in ((), (1,))]:
+            raise ZooError(f"{self.name} takes pages as uint8 (H, W), not {wrong[0].dtype} {wrong[0].shape}.")
+        answers = [self.view.pool(self.classify(self.view.views(page))) for page in images]
+        return np.stack(answers) if answers else np.empty((0, len(self.labels)), np.float32)
+
+    @property
+    def batch(self) -> int:
+        """Images a call of the runtime: more are no faster and need more memory, large ones the more."""
+        height, width, _ = self.input_shape
+        most = BATCH if self.parameters < LARGE else BATCH // 16
+        return max(1, most * 32 * 32 // max(height * width, 32 * 32))
+
+    def classify(self, images: np.ndarray) -> np.ndarray:
+        """Return the probabilities of what the network itself sees, float32 (N, len(labels)).
+
+        Args:
+            images: uint8 (N, *input_shape).
+        """
+        images = np.asarray(images)
+        if images.dtype != np.uint8 or images.shape[1:] != self.runtime.input_shape:
+            shape = ", ".join(map(str, self.runtime.input_shape))
+            raise ZooError(f"{self.name} takes uint8 (N, {shape}), not {images.dtype} {images.shape}.")
+        outputs = [self.runtime(images[start : start + self.batch]) for start in range(0, len(images), self.batch)]
+        return np.concatenate(outputs) if outputs else np.empty((0, len(self.labels)), np.float32)

@@ -1,0 +1,153 @@
+"""What runs a network's file: ONNX Runtime, OpenVINO or LiteRT, each behind the same call.
+
+`zoo.serving.predictor` serves on ONNX Runtime; OpenVINO is its option for large batches; LiteRT runs what
+`scripts/export.py` writes for a phone, so that its accuracy is measured on the file itself. None of them imports Keras
+or TensorFlow; the two that need not be installed are imported when they are asked for.
+"""
+
+import importlib
+import json
+import os
+import queue
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Protocol
+
+import numpy as np
+import onnxruntime
+
+from zoo.errors import UnknownName, ZooError
+
+METADATA_KEY = "handwriting_zoo"  # under which an exported file says what it is, as JSON
+
+
+class Runtime(Protocol):
+    """A loaded network; may be shared by threads."""
+
+    input_shape: tuple[int, int, int]  # height, width, channels
+    said: dict  # what the file says of itself; {} for a file that `zoo.export.formats` did not write
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C)."""
+
+
+def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
+    """Open a network's file.
+
+    Args:
+        path: model.onnx (ONNX Runtime or OpenVINO), model.xml (OpenVINO) or model.tflite (LiteRT).
+        runtime: a key of `RUNTIMES`.
+
+    Raises:
+        UnknownName: no such runtime.
+        ZooError: the runtime is not installed, or the file is not what it reads.
+    """
+    if runtime not in RUNTIMES:
+        raise UnknownName("runtime", runtime, RUNTIMES)
+    if not path.is_file():
+        raise ZooError(f"There is no file {path}.")
+    open_file = RUNTIMES[runtime]
+    try:
+        return open_file(path)
+    except ZooError:
+        raise
+    except Exception as error:  # the three share no class of error
+        reason = str(error).strip().splitlines()[0]
+        raise ZooError(f"{path} is not a network that {runtime} can run: {reason}") from error
+
+
+def threads() -> int:
+    """Return how many processors this process may use; `OMP_NUM_THREADS` makes it fewer, as for other libraries."""
+    there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return min(there, int(asked)) if asked.isdigit() and int(asked) else there
+
+
+class _OnnxRuntime:
+    def __init__(self, path: Path):
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = threads()
+        # Waiting threads sleep: a served model is idle most of the time, and several share the cores.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        source = self._session.get_inputs()[0]
+        self._feed, self.input_shape = source.name, tuple(source.shape[1:])
+        self.said = json.loads(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}"))
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        return self._session.run(None, {self._feed: images})[0]
+
+
+class _OpenVino:
+    """Compiles for this processor when it is loaded; where that has bfloat16, it computes in it."""
+
+    def __init__(self, path: Path):
+        openvino = installed("openvino")
+        core = openvino.Core()
+        model = core.read_model(path)
+        self.said = json.loads(model.get_rt_info(METADATA_KEY).value) if model.has_rt_info(METADATA_KEY) else {}
+        self.input_shape = tuple(side.get_length() for side in list(model.input(0).partial_shape)[1:])
+        hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads()}
+        self._model = core.compile_model(model, "CPU", hints)
+        self._idle: queue.SimpleQueue = queue.SimpleQueue()  # a request serves one call at a time
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        try:
+            request = self._idle.get_nowait()
+        except queue.Empty:
+            request = self._model.create_infer_request()
+        result = request.infer({0: images}, share_inputs=True)[0].copy()
+        self._idle.put(request)
+        return result
+
+
+class _LiteRT:
+    def __init__(self, path: Path):
+        interpreter = installed("ai_edge_litert.interpreter")
+        self._interpreter = interpreter.Interpreter(str(path), num_threads=threads())
+        self._input = self._interpreter.get_input_details()[0]
+        self._output = self._interpreter.get_output_details()[0]["index"]
+        height, width, channels = map(int, self._input["shape"][1:])
+        self.input_shape = height, width, channels
+        self._batch: int | None = None
+        self._lock = threading.Lock()
+        self.said = json.loads(litert_metadata(path.read_bytes()) or "{}")
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        with self._lock:
+            if len(images) != self._batch:
+                self._interpreter.resize_tensor_input(self._input["index"], images.shape)
+                self._interpreter.allocate_tensors()
+                self._batch = len(images)
+            self._interpreter.set_tensor(self._input["index"], images)
+            self._interpreter.invoke()
+            return self._interpreter.get_tensor(self._output)
+
+
+def litert_metadata(file: bytes) -> str | None:
+    """Return what a .tflite file says under `METADATA_KEY`."""
+    schema = installed("ai_edge_litert.schema_py_generated")
+    model = schema.Model.GetRootAs(file)
+    for entry in map(model.Metadata, range(model.MetadataLength())):
+        if entry.Name() == METADATA_KEY.encode():
+            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes().decode()
+    return None
+
+
+def installed(module: str) -> ModuleType:
+    """Import a runtime's module; ZooError says how to install it."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        package = module.partition(".")[0].replace("_", "-")
+        raise ZooError(f"{package} is not installed: pip install {package}.") from None
+
+
+RUNTIMES: Mapping[str, Callable[[Path], Runtime]] = {
+    "onnxruntime": _OnnxRuntime,
+    "openvino": _OpenVino,
+    "litert": _LiteRT,
+}

@@ -1,0 +1,111 @@
+"""What a training sees of a dataset: the samples of an epoch, drawn anew, and those that validate, always the same."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from zoo import data
+from zoo.pages.patches import Patches
+from zoo.recipes import Augmentation, Recipe
+from zoo.training.augmentation import augment
+from zoo.training.outliers import outliers
+
+
+@dataclass(frozen=True)
+class Glyphs:
+    """Whole images: an epoch is all of them, in random order."""
+
+    train: data.Split
+    watched: data.Split  # the samples that early stopping watches
+    targets: np.ndarray  # float32 (N, classes): 1 at the label of each training sample
+    outliers: int = 0  # images of no class in an epoch; every class is as likely as another in their targets
+
+    @property
+    def known(self) -> int:
+        """Samples of an epoch that are of a class."""
+        return len(self.train)
+
+    @property
+    def count(self) -> int:
+        """Images of an epoch, outliers included."""
+        return self.known + self.outliers
+
+    def epoch(
+        self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the images, uint8 (N, H, W, C), and targets (N, classes) of an epoch, or only the first `most`."""
+        order = rng.permutation(self.count)[:most]
+        known = order < len(self.train)
+        images = np.empty((len(order), *self.train.images.shape[1:]), np.uint8)
+        targets = np.full((len(order), self.targets.shape[1]), 1 / self.targets.shape[1], np.float32)
+        images[known], targets[known] = self.train.images[order[known]], self.targets[order[known]]
+        images[~known] = outliers(self.train.images, self.train.labels, int((~known).sum()), rng)
+        if augmentation is not None:
+            images = augment(images, augmentation, rng)
+        return images, targets
+
+    def watch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return images and labels that are watched after every epoch."""
+        return self.watched.images, self.watched.labels
+
+    def validation(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the dataset's own validation samples, whatever share a document watches: so that recipes compare."""
+        own = data.load(dataset, "validation")
+        return own.images, own.labels
+
+
+class Pages:
+    """Pages seen in patches: an epoch is so many of them, drawn at random from the training strips."""
+
+    def __init__(self, train: data.Split, view: Patches, recipe: Recipe, targets: np.ndarray):
+        self.train, self.view, self.recipe, self.targets = train, view, recipe, targets
+        self.strips = view.training_strips(train.images)
+
+    @property
+    def count(self) -> int:
+        """Samples of an epoch."""
+        return self.recipe.views or 0
+
+    @property
+    def known(self) -> int:
+        """Samples of an epoch that are of a class: all of them."""
+        return self.count
+
+    def epoch(
+        self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return patches, uint8 (N, side, side, 1), and targets (N, classes) of an epoch, or only the first `most`."""
+        pages = np.arange(len(self.train))
+        images, drawn = self.view.draw(self.strips, pages, min(self.count, most or self.count), rng)
+        if augmentation is not None:
+            images = augment(images, augmentation, rng, cv2.BORDER_REFLECT)
+        return images, self.targets[drawn]
+
+    def watch(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return patches of the held-out strips and their labels."""
+        return self.view.validation(self.train.images, self.train.labels)
+
+    def validation(self, dataset: str) -> tuple[np.ndarray, np.ndarray]:
+        """Return the same patches: they are the dataset's own."""
+        return self.watch()
+
+
+def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
+    """Return what a recipe sees of a dataset."""
+    spec = data.get(dataset)
+    if spec.view is not None:
+        pages = data.load(dataset, "train")
+        return Pages(pages, spec.view, recipe, one_hot(pages.labels, len(spec.labels)))
+    if recipe.validation_share is None:
+        train, watched = data.load(dataset, "train"), data.load(dataset, "validation")
+    else:
+        rows = data.load(dataset, "train+validation")
+        held_out = np.arange(len(rows)) >= round(len(rows) * (1 - recipe.validation_share))  # a document's own share
+        train, watched = rows.take(~held_out), rows.take(held_out)
+    return Glyphs(train, watched, one_hot(train.labels, len(spec.labels)), round(recipe.outliers * len(train)))
+
+
+def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return float32 (N, classes): 1 at each label."""
+    return np.eye(classes, dtype=np.float32)[labels]
