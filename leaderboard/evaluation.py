@@ -1,5 +1,6 @@
 """(published folder, dataset) -> probabilities, computed once by the runtime that serves -> every metric."""
 
+import functools
 import hashlib
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -7,10 +8,12 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard import metrics
+from leaderboard import metrics, unknown
 from leaderboard.corruptions import corrupted
 from leaderboard.predictions import Predictions
+from leaderboard.unseen_damage import damaged
 from zoo import data, environment, registry
+from zoo.errors import DataError
 from zoo.files import read_json
 from zoo.serving.predictor import Predictor
 
@@ -26,6 +29,8 @@ class Evaluation:
     metric_versions: dict[str, int]
     metrics: dict[str, float]  # every module of `leaderboard/metrics` but those of speed
     corruptions: dict[str, float]  # accuracy under each
+    unseen_damage: dict[str, float]  # accuracy under each kind that nothing was trained on
+    transfers: dict[str, float]  # accuracy on the test set of each other dataset
     per_class: list[dict]  # label, precision, recall, f1, support
     confusion: list[list[int]]  # rows are the true classes, columns the predicted
     environment: dict  # commit, versions and processor of the evaluation
@@ -41,18 +46,25 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
 
     Args:
         folder: the published folder.
-        under_corruption: measure the robustness of a glyph model too, which takes nine times as long; of one that is
+        under_corruption: measure the robustness of a glyph model too, which takes 24 times as long; of one that is
             made for accelerators it is not measured.
     """
     predictor = Predictor.load(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
     given = facts(folder)
-    under = {}
+    under, unseen = {}, {}
     if under_corruption and _has_robustness(folder):
         under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
-        given["corrupted"] = under
-    scores = metrics.compute(probabilities, test.labels, **given)
+        unseen = {name: predictor(images).argmax(axis=1) for name, images in damaged(test.images)}
+        given |= {"corrupted": under, "unseen": unseen}
+    if (strangers := unknown.for_testing(predictor.dataset)) is not None:
+        known = data.load(predictor.dataset, "validation").images
+        given["validation_confidence"] = predictor(known).max(axis=1)
+        given["unknown_confidence"] = predictor(strangers).max(axis=1)
+    others = {name: data.load(name, "test") for name in _transfers(predictor.dataset)}
+    given["transfers"] = {name: predictor(o.images).argmax(axis=1) == o.labels for name, o in others.items()}
+    scores = metrics.compute(probabilities, test.labels, **{key: value for key, value in given.items() if value != {}})
     confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(predictor.labels))
     evaluation = Evaluation(
         revision=revision(folder),
@@ -60,6 +72,8 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         metric_versions={name: metrics.versions()[name] for name in scores},
         metrics=scores,
         corruptions={name: float((predicted == test.labels).mean()) for name, predicted in under.items()},
+        unseen_damage={name: float((predicted == test.labels).mean()) for name, predicted in unseen.items()},
+        transfers={name: float(right.mean()) for name, right in given["transfers"].items()},
         per_class=per_class(confusion, predictor.labels),
         confusion=confusion.tolist(),
         environment=environment.describe(),
@@ -79,13 +93,31 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
     by_evaluation = set(metrics.versions()) - set(SPEED)
     if not _has_robustness(folder):
-        by_evaluation -= {"robustness"}
+        by_evaluation -= {"robustness", "unseen_robustness"}
+    if unknown.for_testing(dataset) is None:
+        by_evaluation -= {"unknown_accepted", "unknown_auroc"}
+    if not _transfers(dataset):
+        by_evaluation -= {"other_hands"}
     return (
         evaluation["revision"] == revision(folder)
         and evaluation["dataset_fingerprint"] == data.get(dataset).scored_fingerprint
         and evaluation["metric_versions"] == measured
         and by_evaluation <= set(measured)
     )
+
+
+@functools.cache
+def _transfers(dataset: str) -> tuple[str, ...]:
+    """Return the other datasets that a network of this one is measured on: those in its entry that are here."""
+    return tuple(name for name in data.get(dataset).transfers if _is_here(name))
+
+
+def _is_here(name: str) -> bool:
+    try:
+        data.load(name, "test")
+    except DataError:
+        return False
+    return True
 
 
 def _has_robustness(folder: Path) -> bool:

@@ -10,7 +10,7 @@ from leaderboard.claims import claim_of
 from leaderboard.evaluation import Evaluation, evaluate, is_current, revision
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import macro_f1_interval, wilson_interval
-from zoo import registry
+from zoo import data, registry
 from zoo.export import export
 from zoo.files import read_json, write_json
 from zoo.settings import PRETRAINED
@@ -50,6 +50,13 @@ def evaluated(run: Run) -> Evaluation:
     return evaluation
 
 
+def _selection(dataset: str) -> str:
+    """Return by what the shipped seed of a row is chosen."""
+    spec = data.get(dataset)
+    whole = "" if isinstance(spec.validation, int) else f" of whole {spec.group}s that nothing was trained on"
+    return f"highest accuracy on the validation samples{whole}"
+
+
 def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.Result:
     """Return the board's row for the seeds of one pair."""
     job, of_chosen = chosen.job, evaluations[runs.index(chosen)]
@@ -64,7 +71,7 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
         training_fingerprint=chosen.history["fingerprint"],
         metric_versions=of_chosen.metric_versions,
         recipe=job.recipe.to_dict(),
-        selection="highest validation accuracy",
+        selection=_selection(job.dataset),
         shipped_seed=job.seed,
         revision=of_chosen.revision,
         seeds=[
@@ -79,6 +86,8 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
         accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),
         macro_f1_interval=list(macro_f1_interval(confusion)),
         corruptions=of_chosen.corruptions,
+        unseen_damage=of_chosen.unseen_damage,
+        transfers=of_chosen.transfers,
         per_class=of_chosen.per_class,
         confusion=of_chosen.confusion,
         environment=chosen.environment,

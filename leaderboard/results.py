@@ -56,6 +56,8 @@ class Result:
     environment: dict  # commit, versions, processor, devices of the shipped seed's training
     evaluation_environment: dict  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
+    unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds that nothing was trained on
+    transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
     claimed: dict | None = None  # accuracy and source, as others stated them
     speed: dict | None = None  # see `leaderboard.speed`
     submission: dict | None = None  # who sent it and what is said of it, see `submissions.rows.credits_of`

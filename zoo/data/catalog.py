@@ -55,6 +55,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             group="writer",
             writers_file=True,
             validation=_MNIST_VALIDATION,
+            transfers=("unipen_digits",),
             contract=MNIST,
             augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
         ),

@@ -28,6 +28,7 @@ class DatasetSpec:
     group: str | None = None  # the column that says who wrote a sample
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
+    transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are read too
     contract: Contract | None = None  # how ink becomes an image of this dataset; None: pages
     augmentation: Augmentation | None = None  # what leaves a character of this script the same one
     batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps

@@ -1,0 +1,26 @@
+"""Other hands: mean accuracy on the test sets of other datasets with the same labels, each counting the same.
+
+Which they are is in the dataset's entry (`DatasetSpec.transfers`). Nothing of them was trained on or chosen on.
+"""
+
+import datasets
+import evaluate
+import numpy as np
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class OtherHands(evaluate.Metric):
+    """`compute(predictions=…, references=…, transfers={dataset: right (N,)})` -> {"other_hands": 0..1}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="Recht et al., 2019, Do ImageNet classifiers generalize to ImageNet?",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, transfers):
+        return {"other_hands": float(np.mean([np.mean(right) for right in transfers.values()]))}

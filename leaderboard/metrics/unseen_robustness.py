@@ -1,0 +1,28 @@
+"""Robustness to unseen damage: mean accuracy over the kinds of `leaderboard/unseen_damage.py`, each counting the same.
+
+No network of the zoo was trained on them. Its version goes up when a kind or its severity changes.
+"""
+
+import datasets
+import evaluate
+import numpy as np
+
+VERSION = 1  # a record that another version measured is stale
+
+
+class UnseenRobustness(evaluate.Metric):
+    """`compute(predictions=…, references=…, unseen={name: predicted (N,)})` -> {"unseen_robustness": 0..1}."""
+
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=__doc__,
+            citation="Mu and Gilmer, 2019, MNIST-C: a robustness benchmark for computer vision",
+            features=datasets.Features(
+                {"predictions": datasets.Sequence(datasets.Value("float32")), "references": datasets.Value("int64")}
+            ),
+        )
+
+    def _compute(self, predictions, references, unseen):
+        references = np.asarray(references)
+        found = [np.mean(np.asarray(predicted) == references) for predicted in unseen.values()]
+        return {"unseen_robustness": float(np.mean(found))}

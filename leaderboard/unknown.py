@@ -1,0 +1,60 @@
+"""Images that are none of the classes: characters that are neither digits nor letters of the networks' scripts.
+
+Methods are compared on those for choosing. Those for testing are read once by each published network. Nothing is
+trained on either.
+"""
+
+import functools
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from zoo import data
+from zoo.errors import DataError
+
+CHOOSING = ("Balinese", "Early_Aramaic", "Japanese_(katakana)", "Korean")  # alphabets of omniglot_small, all drawers
+TESTING = ("Sanskrit", "Tagalog")  # likewise
+SOURCES = ("omniglot_small", "unipen_symbols")
+LEAST = 20  # pixels: of a smaller image nobody could say that it is no digit
+SYMBOLS = "#%*+:;=?!@"  # of unipen_symbols/test, for testing: no hand makes a letter or digit of them
+
+
+def for_choosing(dataset: str) -> np.ndarray | None:
+    """Return images of no class of `dataset` to compare methods on; see `for_testing`."""
+    return _images(dataset, CHOOSING, "")
+
+
+def for_testing(dataset: str) -> np.ndarray | None:
+    """Return images of no class of `dataset` that nothing was chosen on.
+
+    Returns:
+        uint8 (N, H, W, 1), in the dataset's size. None for pages, for small images, for users' datasets, whose classes
+        nobody knows, and where omniglot_small or unipen_symbols is not here.
+    """
+    return _images(dataset, TESTING, SYMBOLS)
+
+
+@functools.lru_cache(maxsize=4)
+def _images(dataset: str, alphabets: Sequence[str], symbols: str) -> np.ndarray | None:
+    spec = data.DATASETS.get(dataset)
+    if spec is None or spec.name in SOURCES or spec.image_shape is None or spec.image_shape[0] < LEAST:
+        return None
+    height, width = spec.image_shape[:2]
+    try:
+        parts = [_of_classes("omniglot_small", split, alphabets) for split in ("train+validation", "test")]
+        if symbols:
+            parts.append(_of_classes("unipen_symbols", "test", tuple(symbols)))
+    except DataError:
+        return None
+    images = np.concatenate(parts)
+    if images.shape[1:3] == (height, width):
+        return images
+    return np.stack([cv2.resize(image, (width, height), interpolation=cv2.INTER_AREA) for image in images])[..., None]
+
+
+def _of_classes(name: str, split: str, chosen: Sequence[str]) -> np.ndarray:
+    """Return the images of a split whose label, or the alphabet in it, is one of the chosen."""
+    samples = data.load(name, split)
+    wanted = [label.partition("-character")[0] in chosen for label in data.get(name).labels]
+    return samples.images[np.array(wanted)[samples.labels]]
