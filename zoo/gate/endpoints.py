@@ -31,6 +31,7 @@ class Endpoint:
     description: its docstring.
     writes: whether it changes anything: then limits of sending apply, and on a Space the caller must be signed in.
     types: by argument, what a client sends.
+    files: the arguments that are uploads.
     signature: of the function, as a client calls it.
     """
 
@@ -41,7 +42,7 @@ class Endpoint:
         self.description = inspect.getdoc(function) or ""
         self.parameters = inspect.signature(function).parameters
         hints = typing.get_type_hints(function)
-        self._files = {name for name in self.parameters if Upload in (hints[name], *typing.get_args(hints[name]))}
+        self.files = {name for name in self.parameters if Upload in (hints[name], *typing.get_args(hints[name]))}
         self.types = {name: _for_clients(hints[name]) for name in self.parameters}
         self._adapters = {name: TypeAdapter(hint) for name, hint in self.types.items()}
         told = [one.replace(annotation=self.types[name]) for name, one in self.parameters.items()]
@@ -82,7 +83,7 @@ class Endpoint:
             if value is None and parameter.default is not parameter.empty:
                 continue
             self._check(name, value)
-            found[name] = uploads.UPLOADS.opened(value, caller()) if name in self._files else value
+            found[name] = uploads.UPLOADS.opened(value, caller()) if name in self.files else value
         return found
 
     def _check(self, name: str, value: object) -> None:
@@ -91,7 +92,7 @@ class Endpoint:
             self._adapters[name].validate_python(value, strict=True)
         except ValidationError:
             raise ZooError(f'"{name}" must be {expected}; got {_kind(value, expected)}.') from None
-        if name not in self._files:
+        if name not in self.files:
             for item, _ in walk(value):
                 if isinstance(item, str) and len(item) > LONGEST:
                     raise ZooError(f'"{name}" holds a text of {len(item):,} characters; at most {LONGEST:,} are read.')

@@ -75,6 +75,12 @@ class Uploads:
         if not owners & caller.marks:
             raise NotYours()
 
+    def hidden(self, path: str, caller: Caller) -> bool:
+        """Return whether a file was uploaded, and by others only."""
+        with self._lock:
+            owners = self._owners.get(path)
+        return owners is not None and not owners & caller.marks
+
     def opened(self, value: object, caller: Caller) -> Upload:
         """Return the file that a client means.
 

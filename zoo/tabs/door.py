@@ -7,9 +7,10 @@ from starlette.responses import JSONResponse
 
 from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate.uploads import UPLOADS
+from zoo.gate.uploads import UPLOADS, NotYours
 
 API = "/gradio_api"
+FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
 
 
 class Door:
@@ -34,8 +35,15 @@ class Door:
             await self._agents(scope, receive, send)
         elif path == f"{API}/upload":
             await self._app(scope, receive, _noting(send, gate.Caller.of(scope)))
+        elif UPLOADS.hidden(_file(path), gate.Caller.of(scope)):
+            await refused(NotYours(), 403)(scope, receive, send)
         else:
             await self._app(scope, receive, send)
+
+
+def _file(path: str) -> str:
+    """Return the path of the server's file that a route shows; empty for other routes."""
+    return next((path[len(start) :] for start in FILES if path.startswith(start)), "")
 
 
 def _noting(send: Callable, caller: gate.Caller) -> Callable:
