@@ -67,10 +67,11 @@ START = 30.0  # seconds within which the spawner must answer
 
 @dataclass(frozen=True)
 class Answer:
-    """What a child returned: a JSON object, and a file's bytes where the task makes one."""
+    """What a child returned: a JSON object, a file's bytes where the task makes one, and the memory that it used."""
 
     header: dict[str, Any]
     content: bytes | None
+    memory: int  # bytes, resident at most
 
 
 class Overrun(Exception):
@@ -92,7 +93,7 @@ def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SE
     if len(data) > checks.MOST_BYTES or not data:
         return checks.check(data, filename, wanted)  # decided by the size alone
     try:
-        answer = _run({"task": "check", "filename": filename[-200:], "wanted": list(wanted)}, data, limits)
+        answer = run({"task": "check", "filename": filename[-200:], "wanted": list(wanted)}, data, limits)
     except Refused as error:
         return checks.refused(data, filename, error)
     return checks.Checked.from_dict(answer.header, answer.content)
@@ -100,13 +101,13 @@ def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SE
 
 def read_onnx(data: bytes, limits: Limits = MEASURED) -> onnx_graph.Report:
     """Return what `onnx_graph.read` says of an ONNX file, from a process with limits; raise its Refused."""
-    answer = _run({"task": "onnx"}, data, limits)
+    answer = run({"task": "onnx"}, data, limits)
     if "problems" in answer.header:
         raise Refused.of([Problem(**one) for one in answer.header["problems"]])
     return onnx_graph.Report.from_dict(answer.header, answer.content or b"")
 
 
-def _run(request: dict, data: bytes, limits: Limits) -> Answer:
+def run(request: dict, data: bytes, limits: Limits) -> Answer:
     """Return what a child says; raise Refused with one sentence if it says nothing."""
     if not _TURNS.acquire(timeout=PATIENCE):
         raise ZooError("Many files are being checked at the moment. Try again in a minute.")
@@ -196,7 +197,8 @@ class Spawner:
                 raise ZooError("The checks of files have stopped. Try again.")
             made.seek(0)
             header = json.loads(found)
-            return Answer(header, made.read() if header.pop("content", False) else None)
+            memory = header.pop("memory")
+            return Answer(header, made.read() if header.pop("content", None) else None, memory)
 
 
 def _line(pipe: Any, deadline: float) -> bytes:

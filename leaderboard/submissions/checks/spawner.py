@@ -78,6 +78,7 @@ def _child(message: bytes, sent: int, made: int, answer: int) -> None:
         if sys.platform.startswith("linux"):
             confinement.seccomp()
         header = _answer(request, sent, made)
+        header["memory"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # bytes
         _write(answer, json.dumps(header).encode() + b"\n")
     finally:
         os._exit(0)
