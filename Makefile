@@ -7,7 +7,7 @@ demo: .venv/demo          ## serve the Space on http://localhost:7860, with a wo
 	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
 
 check: .venv/demo         ## say what is here, and what to do about what is not
-	$(BIN)/python -m zoo
+	$(BIN)/handwriting-zoo check
 
 test: .venv/test          ## style and types, then every test, the browser's included
 	$(BIN)/ruff check .
@@ -43,7 +43,7 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python -m scripts.bench.executors_simulated
 	$(BIN)/python -m scripts.bench.executors
 
-.venv/demo: requirements.txt
+.venv/demo: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@

@@ -5,6 +5,7 @@ import gradio as gr
 from leaderboard.tabs import board, models, submit
 from leaderboard.tabs.deep_links import Places, connect
 from zoo.tabs import draw, language, read, theme
+from zoo.tabs.space import Space
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
 <p>Small networks that read handwriting, side by side: draw for them, then see how they were measured.</p></header>"""
@@ -22,7 +23,7 @@ def asked(tab: str, choice: gr.CheckboxGroup | gr.Radio) -> Places:
     return Places(tab, lambda parts: parts.get("tab") == tab, place, [choice], [])
 
 
-with gr.Blocks(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
+with Space(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.HTML(MASTHEAD, apply_default_css=False)
     language.switch()
     with gr.Tabs(elem_id="tabs") as tabs:
@@ -47,7 +48,6 @@ if __name__ == "__main__":
         css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],
         max_file_size="52mb",
-        mcp_server=True,
         ssr_mode=False,
         state_session_capacity=200,  # visitors whose choices are remembered; each takes 0.25 MB
     )

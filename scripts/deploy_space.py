@@ -20,8 +20,9 @@ import cli
 import yaml
 from huggingface_hub import HfApi, SpaceHardware
 from huggingface_hub.utils import get_session, hf_raise_for_status
+from packaging.requirements import Requirement
 
-from zoo import cards, hub, settings
+from zoo import cards, environment, hub, settings
 from zoo.errors import ZooError
 from zoo.files import replacing
 
@@ -30,7 +31,6 @@ DEPLOYED = (
     "docs", "leaderboard", "zoo",
 )  # fmt: skip
 FIELDS = {"title", "sdk", "sdk_version", "python_version", "app_file"}  # that the README's front matter must have
-LEFT_OUT = "# Training, measuring and publishing"  # where the packages begin in requirements.txt that a Space lacks
 FAILED = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE", "PAUSED", "STOPPED"}
 PATIENCE = 15 * 60  # seconds for a Space to build and start
 POLL = 5  # seconds
@@ -109,14 +109,17 @@ def stage(staging: Path) -> dict[str, Path]:
     files = {path: cli.ROOT / path for path in listed.split("\0") if path and (cli.ROOT / path).is_file()}
     readme = (cli.ROOT / "README.md").read_text(encoding="utf-8")
     check_front_matter(readme, files)
-    requirements, line, _ = (cli.ROOT / "requirements.txt").read_text(encoding="utf-8").partition(LEFT_OUT)
-    if not line:
-        raise ZooError(f"requirements.txt has no line that begins with {LEFT_OUT!r}.")
-    for path, text in {cards.CARD: cards.sealed(readme), "requirements.txt": requirements.rstrip() + "\n"}.items():
+    packages = "".join(f"{one.name}{extras_of(one)}{one.specifier}\n" for one in environment.requirements("space"))
+    for path, text in {cards.CARD: cards.sealed(readme), "requirements.txt": packages}.items():
         with replacing(staging / path) as staged:
             staged.write_text(text, encoding="utf-8")
         files[path] = staging / path
     return files
+
+
+def extras_of(requirement: Requirement) -> str:
+    """Return the extras of a package as pip reads them: "[mcp,oauth]", or nothing."""
+    return f"[{','.join(sorted(requirement.extras))}]" if requirement.extras else ""
 
 
 def check_front_matter(readme: str, files: dict[str, Path]) -> None:

@@ -1,4 +1,4 @@
-"""`python -m zoo`: green where the demo runs, and a piece of advice for everything that is not there."""
+"""`handwriting-zoo check`: green where the demo runs, and a piece of advice for everything that is not there."""
 
 import json
 import os
@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 from conftest import ROOT
 from hub_server import Account
+from packaging.requirements import Requirement
 
-from zoo import __main__, selfcheck
+from zoo import __main__, environment, selfcheck
 
 HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "sklearn", "gradio"}
 
@@ -19,11 +20,12 @@ HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "sklearn", "gradio"}
 def test_a_machine_without_data_hub_and_browser_is_green_with_advice():
     """As after `make demo` on a fresh machine; nothing heavy is imported."""
     code = (
-        f"import sys; from zoo import __main__ as main; s = main.main(); print({HEAVY} & set(sys.modules)); sys.exit(s)"
+        "import sys; from zoo import __main__ as main; status = main.main(['check', '--json']);"
+        f"print({HEAVY} & set(sys.modules)); sys.exit(status)"
     )
     environment = {name: value for name, value in os.environ.items() if not name.startswith("ZOO_")}
     environment |= {"HF_HUB_OFFLINE": "1", "PATH": "/nowhere", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-c", code, "--json"]
+    command = [sys.executable, "-c", code]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120, cwd=ROOT)
     assert done.returncode == 0, done.stdout + done.stderr
     report, imported = done.stdout.rstrip().rsplit("\n", 1)
@@ -38,23 +40,41 @@ def test_a_machine_without_data_hub_and_browser_is_green_with_advice():
     assert imported == "set()"
 
 
-def test_what_breaks_the_demo_is_status_1(tmp_path, monkeypatch, capsys):
-    (tmp_path / "requirements.txt").write_text(
-        f"# What serves\nnumpy<1\nnonesuch~=1.0\n\n{selfcheck.TRAINING}\nneither~=2.0\n"
-    )
-    monkeypatch.setattr(selfcheck, "ROOT", tmp_path)
-    serving, training = selfcheck.packages()
-    assert serving.says == f"numpy is {np.__version__}, expected <1; nonesuch is not installed"
-    assert (serving.state, training.state) == ("problem", "note")
+def test_what_breaks_the_demo_is_status_1(monkeypatch, capsys):
+    asked = {"": ["numpy<1", "nonesuch~=1.0"], "space": ["gradio"], "train": ["neither~=2.0"]}
+    monkeypatch.setattr(environment, "requirements", lambda extra: [Requirement(line) for line in asked[extra]])
+    reading, space, training = selfcheck.packages()
+    assert reading.says == f"numpy is {np.__version__}, expected <1; nonesuch is not installed"
+    assert (reading.state, space.state, training.state) == ("problem", "ok", "note")
     monkeypatch.setattr(selfcheck, "SHIPPED", "lenet5.nonesuch")
     assert selfcheck.serving().state == "problem"
-    monkeypatch.setattr(selfcheck, "findings", lambda thorough: iter([serving, training]))
-    monkeypatch.setattr(sys, "argv", ["zoo"])
-    assert __main__.main() == 1
-    said = capsys.readouterr().out
-    assert "✗ packages that serve: numpy is" in said
-    assert "-> python -m pip install -r requirements.txt" in said
-    assert "The demo will not run: 1 to mend." in said
+    monkeypatch.setattr(selfcheck, "findings", lambda thorough: iter([reading, training]))
+    assert __main__.main(["check"]) == 1
+    printed = capsys.readouterr().out
+    assert "✗ packages that read pictures: numpy is" in printed
+    assert "-> python -m pip install -r requirements.txt" in printed
+    assert "The demo cannot run: 1 to fix." in printed
+
+
+@pytest.mark.parametrize(("arguments", "printed"), [(["models"], "lenet5.mnist"), (["info", "lenet5.mnist"], "61706")])
+def test_the_command_line_lists_and_describes_networks(capsys, arguments, printed):
+    assert __main__.main(arguments) == 0
+    assert printed in capsys.readouterr().out
+
+
+def test_the_command_line_answers_bad_input_with_a_sentence_and_status_2(capsys):
+    assert __main__.main(["info", "lenet5.mnits"]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    with pytest.raises(SystemExit) as ended:
+        __main__.main([])
+    assert ended.value.code == 2
+
+
+def test_every_part_of_the_project_asks_for_its_own_packages():
+    base, space, everything = ({one.name for one in environment.requirements(extra)} for extra in ("", "space", "all"))
+    assert "onnxruntime" in base < space < everything
+    assert not base & {"keras", "tensorflow", "gradio", "pandas"}
+    assert "tensorflow" not in space
 
 
 def test_folders_that_are_not_there_are_named(tmp_path, monkeypatch):

@@ -65,7 +65,7 @@ def test_a_receipt_comes_at_once_and_can_be_read(local):
     assert lifecycle.ID.fullmatch(sent.id)
     assert (sent.status, sent.track, sent.parameters) == (PENDING, "weights", 640)
     assert local.get(sent.id) == sent
-    assert local.content(sent) == onnx_file()
+    assert local.content(sent) == checks.check(onnx_file(), "m.onnx", ("optdigits",)).content
     assert intake.as_json(sent, intake.queue(local))["ahead"] == 0
     with pytest.raises(NoSuchSubmission):
         local.get("20200101-00000000")

@@ -37,9 +37,9 @@ def test_nothing_is_loaded_to_see_that(tmp_path):
         if len(data) < 1_000_000:
             (tmp_path / f"{number}").write_bytes(data)
     code = (
-        "import sys, pathlib; from leaderboard.submissions import validation\n"
+        "import sys, pathlib; from leaderboard.submissions import checks\n"
         "for path in pathlib.Path(sys.argv[1]).iterdir():\n"
-        "    validation.check(path.read_bytes(), 'model', ('optdigits',))\n"
+        "    checks.check(path.read_bytes(), 'model', ('optdigits',))\n"
         "print({'keras', 'tensorflow', 'h5py', 'onnxruntime', 'torch'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code, tmp_path], cwd=ROOT, capture_output=True, text=True, timeout=300)

@@ -8,7 +8,6 @@ import re
 import subprocess
 import time
 import urllib.request
-from types import SimpleNamespace
 
 import gradio_client
 import itsdangerous
@@ -24,6 +23,7 @@ import leaderboard
 from leaderboard.submissions.store import LocalStore
 from leaderboard.tabs import receipts, sign_in, submit
 from leaderboard.tabs.board import Live
+from zoo import gate
 from zoo.errors import ZooError
 
 SAID = {"name": "net", "datasets": ["optdigits"], "licence": "mit", "declaration": "optdigits", "user": "bob"}
@@ -63,7 +63,7 @@ def test_the_python_function_sends_a_file_and_gets_a_receipt(running, tmp_path):
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"file": {"path": str(ROOT / "README.md")}}, "one that was uploaded"),
+        ({"file": {"path": str(ROOT / "README.md")}}, "that was uploaded"),
         ({}, "Send either a file or a repo"),
         ({"source": "https://evil.example/x"}, "no repo on the Hub"),
         ({"user": "../bob", "source": "hf://a/b"}, "Say who you are"),
@@ -102,26 +102,50 @@ def test_the_lines_of_the_page_for_the_shell_work(running, tmp_path):
     assert store.get(answer["id"]).name == "my_net"
 
 
-def request(session=None, **headers):
-    return SimpleNamespace(request=SimpleNamespace(scope={"session": session or {}}), headers=headers)
+def caller(session=None, agent=False, client="203.0.113.7", **headers):
+    """Return the caller of an HTTP request."""
+    sent = [(key.replace("_", "-").encode(), value.encode()) for key, value in headers.items()]
+    return gate.Caller.of({"session": session or {}, "headers": sent, "client": (client, 1)}, agent)
+
+
+def sender(who, said="bob"):
+    with gate.entered(who):
+        return sign_in.sender(said)
 
 
 def test_on_a_space_the_sender_is_who_is_signed_in(monkeypatch, hub):
-    assert sign_in.sender(request(), "bob") == "bob"
+    assert sender(caller()) == "bob"
+    with pytest.raises(ZooError, match="Sign in"):
+        sender(caller(agent=True))  # an agent proves who it is anywhere
     monkeypatch.setenv("SYSTEM", "spaces")
     monkeypatch.setenv("SPACE_ID", "me/handwriting-zoo")
     info = {"userinfo": {"preferred_username": "ann"}, "expires_at": time.time() + 60}
-    assert sign_in.sender(request({"oauth_info": info}), "bob") == "ann"
-    old = {**info, "expires_at": time.time() - 60}
-    for nobody in (request(), request({"oauth_info": old}), None, request(authorization="Basic x")):
+    signed_in = {"oauth_info": info}
+    with pytest.raises(ZooError, match="Sign in"):
+        sender(caller(signed_in))  # without a secret of the Space's, its cookies are signed with a known key
+    monkeypatch.setenv("OAUTH_CLIENT_SECRET", "secret")
+    assert sender(caller(signed_in)) == "ann"
+    assert sender(caller(signed_in, sec_fetch_site="same-origin")) == "ann"
+    old = {"oauth_info": {**info, "expires_at": time.time() - 60}}
+    nobody = [caller(), caller(old), caller(authorization="Basic x"), caller(signed_in, agent=True),
+              caller(signed_in, sec_fetch_site="cross-site")]  # fmt: skip
+    for who in nobody:
         with pytest.raises(ZooError, match="Sign in with Hugging Face"):
-            sign_in.sender(nobody, "bob")
+            sender(who)
     hub.tokens["hf_OfAnn"] = Account("ann", "read")
-    for header in ("authorization", "x-hf-authorization"):
-        assert sign_in.sender(request(**{header: "Bearer hf_OfAnn"}), "bob") == "ann"
+    for header in ("authorization", "x_hf_authorization"):
+        assert sender(caller(**{header: "Bearer hf_OfAnn"})) == "ann"
     with pytest.raises(ZooError, match="does not accept the token") as error:
-        sign_in.sender(request(authorization="Bearer hf_OfNobody"), "bob")
+        sender(caller(authorization="Bearer hf_OfNobody"))
     assert "OfNobody" not in str(error.value)
+
+
+def test_the_address_is_the_last_that_the_proxies_saw(monkeypatch):
+    assert caller(x_forwarded_for="198.51.100.1").address == "203.0.113.7"  # off a Space anybody can send the header
+    monkeypatch.setenv("SYSTEM", "spaces")
+    monkeypatch.setenv("SPACE_ID", "me/handwriting-zoo")
+    assert caller(client="10.0.0.2", x_forwarded_for="9.9.9.9, 8.8.4.4, 10.0.0.7").address == "8.8.4.4"
+    assert caller(client="10.0.0.2", x_forwarded_for="made up, 10.0.0.7").address == "10.0.0.2"
 
 
 def test_claims_are_read_as_people_write_them():

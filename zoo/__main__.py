@@ -1,32 +1,114 @@
-"""Print the versions of everything, and whether it works here: `python -m zoo`."""
+"""The command line: `handwriting-zoo`, or `python -m zoo`."""
 
 import argparse
+import dataclasses
 import json
+import os
+import runpy
 import sys
-from dataclasses import asdict
+from collections.abc import Sequence
 
-from zoo import selfcheck
+import zoo
+from zoo.errors import ZooError
 
 MARKS = {"ok": "✓", "note": "·", "problem": "✗"}
 
 
-def main() -> int:
-    """Print versions and findings; 1 if there is a problem that breaks the demo."""
-    parser = argparse.ArgumentParser(prog="python -m zoo", description=__doc__)
-    parser.add_argument("--json", action="store_true", help="as one JSON object")
-    parser.add_argument("--thorough", action="store_true", help="also read all data and ask Keras for its devices")
-    arguments = parser.parse_args()
-    found, versions = list(selfcheck.findings(arguments.thorough)), selfcheck.versions()
-    if arguments.json:
-        print(json.dumps({"versions": versions, "findings": [asdict(one) for one in found]}, indent=2))
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Args:
+        arguments: as on the command line; None: those of this process.
+
+    Returns:
+        The exit status: 0, 1 if the command says so, 2 for bad input.
+    """
+    chosen = parser().parse_args(arguments)
+    try:
+        return chosen.run(chosen)
+    except ZooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; every command keeps its function as `run`."""
+    top = argparse.ArgumentParser(prog="handwriting-zoo", description="Small networks that read handwriting.")
+    top.add_argument("--version", action="version", version=f"%(prog)s {zoo.__version__}")
+    commands = top.add_subparsers(metavar="command", required=True)
+
+    def command(run, name: str, *, as_json: bool = True) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
+        added.set_defaults(run=run)
+        if as_json:
+            added.add_argument("--json", action="store_true", help="print JSON")
+        return added
+
+    command(models, "models")
+    command(info, "info").add_argument("model", help="a name that `models` lists, a folder, or a repo on the Hub")
+    checking = command(check, "check")
+    checking.add_argument("--thorough", action="store_true", help="also read all data and ask Keras for its devices")
+    serving = command(serve, "serve", as_json=False)
+    serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    serving.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    return top
+
+
+def models(chosen: argparse.Namespace) -> int:
+    """List the trained networks on this machine."""
+    names = zoo.list_models()
+    print(json.dumps(list(names)) if chosen.json else "\n".join(names))
+    return 0
+
+
+def info(chosen: argparse.Namespace) -> int:
+    """Describe one network: what it reads, how large it is, what it takes."""
+    predictor = zoo.load_predictor(chosen.model)
+    facts = {
+        "name": predictor.name,
+        "dataset": predictor.dataset,
+        "script": predictor.script,
+        "labels": list(predictor.labels),
+        "input": list(predictor.input_shape),
+        "parameters": predictor.parameters,
+        "threshold": predictor.threshold,
+    }
+    if chosen.json:
+        print(json.dumps(facts, ensure_ascii=False, indent=2))
+    else:
+        for key, value in facts.items():
+            shown = " ".join(map(str, value)) if isinstance(value, list) else value
+            print(f"{key:11}{shown}")
+    return 0
+
+
+def check(chosen: argparse.Namespace) -> int:
+    """Report versions, and what works on this machine; status 1 if the demo cannot run."""
+    from zoo import selfcheck
+
+    found, versions = list(selfcheck.findings(chosen.thorough)), selfcheck.versions()
+    if chosen.json:
+        print(json.dumps({"versions": versions, "findings": [dataclasses.asdict(one) for one in found]}, indent=2))
     else:
         print(*(f"{name} {version}" for name, version in versions.items()), sep="\n", end="\n\n")
         for one in found:
             print(f"{MARKS[one.state]} {one.subject}: {one.says}" + (f"\n    -> {one.advice}" if one.advice else ""))
         count = {state: sum(one.state == state for one in found) for state in MARKS}
-        verdict = f"The demo will not run: {count['problem']} to mend" if count["problem"] else "The demo runs here"
-        print(f"\n{verdict}. What can be had besides: {count['note']}.")
+        verdict = f"The demo cannot run: {count['problem']} to fix" if count["problem"] else "The demo can run"
+        print(f"\n{verdict}. Optional features that are not available: {count['note']}.")
     return int(any(one.state == "problem" for one in found))
+
+
+def serve(chosen: argparse.Namespace) -> int:
+    """Serve the Space on this machine."""
+    os.environ.update(GRADIO_SERVER_NAME=chosen.host, GRADIO_SERVER_PORT=str(chosen.port))
+    try:
+        runpy.run_module("spaces_app", run_name="__main__")
+    except ModuleNotFoundError as error:
+        raise ZooError(f"The Space needs {error.name}: pip install 'handwriting-zoo[space]'.") from error
+    return 0
 
 
 if __name__ == "__main__":

@@ -3,8 +3,14 @@
 import os
 import platform
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+PROJECT = "handwriting-zoo"
 
 PACKAGES = (
     "keras",
@@ -28,6 +34,33 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
+
+
+def requirements(*extras: str) -> "list[Requirement]":
+    """Return the packages that the project asks for, sorted by name.
+
+    Args:
+        extras: optional parts, as in `pip install handwriting-zoo[space]`; parts that they name count too.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: the project is not installed, only its folder is there.
+    """
+    from packaging.requirements import Requirement
+
+    asked = [Requirement(line) for line in requires(PROJECT) or ()]
+    wanted, known = ["", *extras], set[str]()
+    found: dict[str, Requirement] = {}
+    while wanted:
+        extra = wanted.pop()
+        known.add(extra)
+        for one in asked:
+            if one.marker is not None and not one.marker.evaluate({"extra": extra}):
+                continue
+            if one.name == PROJECT:
+                wanted += [other for other in one.extras if other not in known]
+            else:
+                found[one.name] = one
+    return [found[name] for name in sorted(found)]
 
 
 def commit() -> str | None:

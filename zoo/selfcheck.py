@@ -1,31 +1,32 @@
-"""What is here and what is not: every finding says what to do about it. `python -m zoo` prints them.
+"""What is installed and reachable here, and what is not: every finding says what to do about it.
 
-No framework is imported unless a thorough look is asked for, so that an answer takes a second or two.
+`handwriting-zoo check` prints the findings. No framework is imported unless a thorough look is asked for, so that an
+answer takes a second or two. Other packages add findings of their own by the entry point `handwriting_zoo.findings`: a
+function that yields them.
 """
 
 import importlib.util
-import json
 import os
 import shutil
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, entry_points, version
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zoo import environment, settings
 from zoo.errors import ZooError
 
-ROOT = Path(__file__).parent.parent
-TRAINING = "# Training, measuring and publishing"  # where the packages begin in requirements.txt that a demo can miss
+if TYPE_CHECKING:
+    from packaging.requirements import Requirement
+
+PLUGINS = "handwriting_zoo.findings"
 SHIPPED = "lenet5.mnist"
 SEVEN = [[[320, 240], [680, 220], [460, 800]]]  # a stroke on a pad of 1000 x 1000
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 State = Literal["ok", "note", "problem"]
-INSTALL = "python -m pip install -r requirements.txt"
+INSTALL = "python -m pip install -r requirements.txt, in a clone of the repository"
 
 
 @dataclass(frozen=True)
@@ -58,33 +59,32 @@ def findings(thorough: bool = False) -> Iterator[Finding]:
     yield from datasets(thorough)
     yield keras(thorough)
     yield hub()
-    yield sandbox()
+    for plugin in entry_points(group=PLUGINS):
+        yield from plugin.load()()
     yield browser()
 
 
 def packages() -> Iterator[Finding]:
-    """Compare what is installed with requirements.txt: what serves, and what trains."""
-    path = ROOT / "requirements.txt"
-    if not path.exists():  # installed without the repository
-        return
-    serve, _, train = path.read_text(encoding="utf-8").partition(TRAINING)
+    """Compare what is installed with what each part of the project asks for."""
     parts: tuple[tuple[str, str, State], ...] = (
-        ("packages that serve", serve, "problem"),
-        ("packages that train", train, "note"),
+        ("packages that read pictures", "", "problem"),
+        ("packages of the Space", "space", "problem"),
+        ("packages that train", "train", "note"),
     )
-    for subject, text, state in parts:
-        lines = [line.strip() for line in text.splitlines() if line[:1].isalpha()]
-        if wrong := [said for line in lines if (said := _lacks(line))]:
+    for subject, extra, state in parts:
+        try:
+            asked = environment.requirements(extra)
+        except PackageNotFoundError:
+            yield Finding("packages", "note", "the project is not installed, only its folder is here", INSTALL)
+            return
+        if wrong := [says for one in asked if (says := _lacks(one))]:
             yield Finding(subject, state, "; ".join(wrong), INSTALL)
         else:
-            yield Finding(subject, "ok", f"{len(lines)} as requirements.txt asks")
+            yield Finding(subject, "ok", f"all {len(asked)} are installed")
 
 
-def _lacks(line: str) -> str | None:
-    """Say what is wrong with the package that a line of requirements.txt asks for; None if it is there."""
-    from packaging.requirements import Requirement
-
-    wanted = Requirement(line)
+def _lacks(wanted: "Requirement") -> str | None:
+    """Say what is wrong with a package that is asked for; None if it is there."""
     try:
         found = version(wanted.name)
     except PackageNotFoundError:
@@ -116,7 +116,9 @@ def folders() -> Iterator[Finding]:
     for variable, value in named.items():
         for folder in filter(None, value.split(os.pathsep)):
             if not Path(folder).expanduser().is_dir():
-                yield Finding(variable, "note", f"names {folder}, which is no folder", f"mend or unset {variable}")
+                yield Finding(
+                    variable, "note", f"names {folder}, which is not a folder", f"correct or unset {variable}"
+                )
 
 
 def datasets(thorough: bool) -> Iterator[Finding]:
@@ -150,7 +152,7 @@ def _read(subject: str, name: str, where: str) -> Finding:
             warnings.simplefilter("always")
             counts = {split: len(data.load(name, split)) for split in ("train+validation", "test")}
     except ZooError as error:
-        return Finding(subject, "note", str(error), "fetch it again; scripts/mirror_datasets.py makes it anew")
+        return Finding(subject, "note", str(error), "fetch it again, or build it with scripts/mirror_datasets.py")
     if wrong := [str(one.message) for one in said if "fingerprint" in str(one.message)]:
         return Finding(subject, "note", wrong[0], "scores on it do not compare with the board's: fetch it again")
     rows = " + ".join(f"{count:,}" for count in counts.values())
@@ -190,19 +192,6 @@ def hub() -> Finding:
     if "ZOO_NAMESPACE" not in os.environ:
         return Finding("Hub", "note", f"reachable as {who}; {namespace}", f"to publish: export ZOO_NAMESPACE={who}")
     return Finding("Hub", "ok", f"reachable as {who}; {namespace}")
-
-
-def sandbox() -> Finding:
-    """Ask the board's own program whether a stranger's network could be measured here."""
-    subject, advice = "sandbox", "submissions are taken in, but need a worker on a machine with namespaces or seccomp"
-    command = [sys.executable, "-m", "leaderboard.submissions", "--isolation"]
-    try:
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
-        granted = json.loads(done.stdout)
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
-        return Finding(subject, "note", f"not available: {error}", advice)
-    says = ", ".join(f"{kind} {how}" for kind, how in granted.items())
-    return Finding(subject, "note", says, advice) if granted["network"] == "none" else Finding(subject, "ok", says)
 
 
 def browser() -> Finding:

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from leaderboard.submissions import budget, checks, lifecycle
 from leaderboard.submissions import store as stores
-from leaderboard.submissions.checks import keras_archive, untrusted_json
+from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
 from leaderboard.submissions.checks.problems import Problem, short
 from leaderboard.submissions.lifecycle import FAILED, RUNNING, WITHDRAWN, Submission
 from zoo import data
@@ -92,7 +92,7 @@ def submit(
     source = source if file is None else "upload"
     if file is None:
         source, filename = filename, "model" + (".keras" if content[:2] == b"PK" else ".onnx")
-    checked = checks.check(content, filename, offer.datasets)
+    checked = guard.check(content, filename, offer.datasets)
     submission = lifecycle.received(
         Submission(
             id=lifecycle.new_id(),

@@ -4,7 +4,6 @@
 this one; here they are only wired to what a visitor touches.
 """
 
-import inspect
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -17,6 +16,8 @@ from leaderboard import downloads, table
 from leaderboard.tabs import compare, datasets, table_html
 from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
+from zoo import gate
+from zoo.tabs.space import api
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
@@ -167,6 +168,7 @@ def _compare(frame: Live) -> tuple:
 def _endpoint(frame: Live) -> None:
     """Add the endpoint `/leaderboard`."""
 
+    @gate.endpoint
     def leaderboard(dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False) -> list:
         """Return rows of the board as JSON.
 
@@ -181,11 +183,11 @@ def _endpoint(frame: Live) -> None:
             in seconds, null where it is not known.
         """
         if sort not in table.BY_NAME:
-            raise gr.Error(str(zoo.UnknownName("column", sort, table.BY_NAME)), print_exception=False)
+            raise zoo.UnknownName("column", sort, table.BY_NAME)
         query = table.Query(dataset=dataset, search=search, sort=sort, descending=descending)
         return downloads.as_json(table.select(frame(), query))
 
-    gr.api(leaderboard, api_name="leaderboard", api_description=inspect.getdoc(leaderboard))
+    api(leaderboard)
 
 
 def _values(frame: pd.DataFrame, column: str) -> list[str]:

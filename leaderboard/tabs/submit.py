@@ -4,20 +4,17 @@ The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/w
 """
 
 import atexit
-import contextlib
-import inspect
 import logging
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
-from gradio_client.utils import is_file_obj_with_meta
 
 from leaderboard import results
 from leaderboard.submissions import intake, worker
@@ -27,7 +24,10 @@ from leaderboard.submissions.store import HubStore, open_store
 from leaderboard.tabs import receipts, sign_in
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
+from zoo import gate
 from zoo.errors import ZooError
+from zoo.gate import limits
+from zoo.tabs.space import api
 
 log = logging.getLogger(__name__)
 
@@ -109,9 +109,10 @@ def tab() -> Places:
     def show(id: str) -> dict:
         return {views: gr.Tabs(selected="receipt"), wanted: id, **read(id)}
 
-    def send(values: dict, request: gr.Request):
+    def send(values: dict):
         try:
-            who = sign_in.sender(request, values[user])
+            who = sign_in.sender(values[user])
+            limits.check_send(gate.caller())
             offer = Offer(
                 name=values[form.name] or "",
                 datasets=tuple(values[form.datasets]),
@@ -120,15 +121,18 @@ def tab() -> Places:
                 paper=values[form.paper] or "",
                 claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
             )
-            submission = intake.submit(store, who, offer, _read(values[form.file]), (values[form.source] or "").strip())
+            submission = intake.submit(
+                store, who, offer, _read(form.upload(values)), (values[form.source] or "").strip()
+            )
         except ZooError as error:
             return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
         return {form.answer: gr.HTML("", visible=False), **show(submission.id)}
 
     def act(action: Callable) -> Callable:
-        def do(id: str, user: str, request: gr.Request):
+        def do(id: str, user: str):
             try:
-                action(store, id, sign_in.sender(request, user))
+                limits.check_send(gate.caller())
+                action(store, id, sign_in.sender(user))
             except ZooError as error:
                 gr.Warning(str(error))
             return read(id)
@@ -193,6 +197,11 @@ class Form:
         return {self.file, self.source, self.name, self.datasets, self.licence, self.declaration, self.paper,
                 self.claimed, self.user}  # fmt: skip
 
+    def upload(self, values: dict) -> gate.Upload | None:
+        """Return the file that was chosen; the gate has checked that its sender uploaded it."""
+        path = values[self.file]
+        return gate.Upload(Path(path).name, Path(path)) if path else None
+
 
 def _form(user: gr.Textbox) -> Form:
     with gr.Row(elem_id="submit-form"):
@@ -247,29 +256,29 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
     return found
 
 
-def _read(file: str | dict | None) -> tuple[str, bytes] | None:
-    """Return name and bytes of an upload; Gradio has put it into its own folder."""
-    if not file:
+def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
+    """Return name and bytes of an upload; the name of one without is guessed from its first bytes."""
+    if file is None:
         return None
-    path = Path(file["path"] if isinstance(file, dict) else file)
-    name = file.get("orig_name") if isinstance(file, dict) else None
-    return name or path.name, path.read_bytes()
+    content = file.read()
+    kinds = ((b"PK", ".keras"), (b"{", ".json"), (b"", ".onnx"))
+    return file.name or "model" + next(kind for start, kind in kinds if content.startswith(start)), content
 
 
 def _endpoints(store) -> None:
-    """Add the endpoints; a mistake of the caller is an error of one sentence."""
+    """Add the endpoints."""
 
+    @gate.endpoint(writes=True)
     def submit(
         name: str,
         datasets: list[str],
         licence: str,
         declaration: str,
-        file: dict | None = None,
+        file: gate.Upload | None = None,
         source: str = "",
         paper: str = "",
         claimed: dict | None = None,
         user: str = "",
-        request: gr.Request = None,
     ) -> dict:
         """Submit a network to the leaderboard.
 
@@ -288,45 +297,33 @@ def _endpoints(store) -> None:
             The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and whatever
             was sent. The same content for the same datasets gets the receipt that it got before.
         """
-        if file is not None and not is_file_obj_with_meta(file):
-            raise gr.Error("A file is one that was uploaded to this Space; this is not.", print_exception=False)
-        with _in_words():
-            offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-            submission = intake.submit(store, sign_in.sender(request, user), offer, _read(file), source)
-            return intake.as_json(submission, intake.queue(store))
+        offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
+        submission = intake.submit(store, sign_in.sender(user), offer, _read(file), source)
+        return intake.as_json(submission, intake.queue(store))
 
+    @gate.endpoint
     def submission_status(id: str) -> dict:
         """Return the receipt of a submission as it is now: "status", "stage", "progress", "results", "history", …."""
-        with _in_words():
-            return intake.as_json(store.get(id), intake.queue(store))
+        return intake.as_json(store.get(id), intake.queue(store))
 
+    @gate.endpoint
     def submissions(user: str = "") -> list:
         """Return receipts, the newest first; with a user, those of that one."""
-        with _in_words():
-            places = intake.queue(store)
-            return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
+        places = intake.queue(store)
+        return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
-    def withdraw(id: str, user: str = "", request: gr.Request = None) -> dict:
+    @gate.endpoint(writes=True)
+    def withdraw(id: str, user: str = "") -> dict:
         """Take a submission of yours back: it is not measured, and leaves the board if it was."""
-        with _in_words():
-            return intake.as_json(intake.withdraw(store, id, sign_in.sender(request, user)))
+        return intake.as_json(intake.withdraw(store, id, sign_in.sender(user)))
 
-    def retry(id: str, user: str = "", request: gr.Request = None) -> dict:
+    @gate.endpoint(writes=True)
+    def retry(id: str, user: str = "") -> dict:
         """Let a failed submission of yours be tried again."""
-        with _in_words():
-            return intake.as_json(intake.retry(store, id, sign_in.sender(request, user)))
+        return intake.as_json(intake.retry(store, id, sign_in.sender(user)))
 
     for endpoint in (submit, submission_status, submissions, withdraw, retry):
-        gr.api(endpoint, api_name=endpoint.__name__, api_description=inspect.getdoc(endpoint))
-
-
-@contextlib.contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn a ZooError into an error that a client is told."""
-    try:
-        yield
-    except ZooError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+        api(endpoint)
 
 
 # What runs beside the Space

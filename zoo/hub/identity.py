@@ -1,7 +1,9 @@
 """Who somebody is on the Hub."""
 
+import hmac
+
 from zoo.errors import ZooError
-from zoo.hub.failures import as_zoo_error, reason_of
+from zoo.hub.failures import Backoff, as_zoo_error, attempted, reason_of
 
 
 def account(patience: float = 3.0) -> str | None:
@@ -28,3 +30,23 @@ def account(patience: float = 3.0) -> str | None:
     except (OfflineModeIsEnabled, httpx.TransportError) as error:
         raise ZooError(f"The Hub cannot be reached ({reason_of(error)}).") from error
     return answer.json()["name"] if known else None
+
+
+def user_of_token(token: str) -> str:
+    """Return whose token this is, as the Hub says; the token is used for that alone and not kept.
+
+    Raises:
+        ZooError: the Hub cannot be reached, or does not accept the token.
+    """
+    from huggingface_hub import HfApi
+
+    patience = Backoff(attempts=2, first=0.5, longest=1.0)
+    return attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)
+
+
+def is_own(token: str) -> bool:
+    """Return whether this is the token with which this process itself speaks to the Hub."""
+    from huggingface_hub import get_token
+
+    own = get_token()
+    return own is not None and hmac.compare_digest(own.encode(), token.encode())

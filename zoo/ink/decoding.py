@@ -14,6 +14,8 @@ from zoo.errors import Blank, InkError
 MAX_PIXELS = 50_000_000  # the largest common phone photo
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
 FILES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".heif", ".bmp", ".gif", ".tif", ".tiff")
+# What a file may be, by its content; nothing else is decoded. PostScript would be run by Ghostscript, not only read.
+FORMATS = ("PNG", "JPEG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
 
 
 def pixels(picture: object, side: int = SIDE) -> np.ndarray:
@@ -22,7 +24,7 @@ def pixels(picture: object, side: int = SIDE) -> np.ndarray:
     Args:
         picture: an array (grey, RGB or RGBA; uint8, uint16, bool, or float in [0, 1] or [0, 255]), a PIL image, a path,
             an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
-            missing or None). Files are PNG, JPEG, WebP, HEIC and whatever else Pillow reads; turned as EXIF says.
+            missing or None). Files are one of `FORMATS`, whatever their names say; turned as EXIF says.
         side: pixels of the longer side that are kept.
 
     Returns:
@@ -86,7 +88,7 @@ def _decode(picture, side: int) -> np.ndarray:
     from PIL import ImageOps
 
     try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(picture)
+        image = picture if isinstance(picture, Image.Image) else Image.open(picture, formats=FORMATS)
         _check_size(*image.size)
         if image.format == "JPEG":
             image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do

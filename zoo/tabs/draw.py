@@ -5,12 +5,9 @@
 """
 
 import base64
-import binascii
 import dataclasses
 import functools
 import html
-import inspect
-import io
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -20,15 +17,15 @@ from pathlib import Path
 import cv2
 import gradio as gr
 import numpy as np
-from gradio_client.utils import is_file_obj_with_meta
 
 import zoo
-from zoo import hub, ink
+from zoo import gate, hub, ink
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json
 from zoo.ink.decoding import pixels
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
+from zoo.tabs.space import api
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
@@ -92,7 +89,7 @@ def tab() -> gr.CheckboxGroup:
     pad.input(**asked)
     models.input(**asked)
     explain.input(**asked)
-    gr.api(predict, api_name="predict", api_description=inspect.getdoc(predict), concurrency_limit=ANSWERERS)
+    api(predict, ANSWERERS)
     return models
 
 
@@ -118,8 +115,9 @@ def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -
         return message(str(error))
 
 
+@gate.endpoint
 def predict(
-    sketch: dict | None = None, image: dict | str | None = None, models: list[str] | None = None
+    sketch: dict | None = None, image: gate.Upload | None = None, models: list[str] | None = None
 ) -> dict[str, list]:
     """Read one handwritten character with one or several networks.
 
@@ -136,13 +134,10 @@ def predict(
         "confidence" (its probability, 0 to 1), "probabilities" ({label: probability}) and "image" (what the network
         saw, a PNG as a data URI). An input that cannot be read is an error with one sentence that says why.
     """
-    try:
-        if (sketch is None) == (image is None):
-            raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
-        drawn = _strokes(sketch) if image is None else picture_of(image)
-        readings = read(drawn, first_choice() if models is None else models)
-    except ZooError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    if (sketch is None) == (image is None):
+        raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
+    drawn = _strokes(sketch) if image is None else pixels(image.open())
+    readings = read(drawn, first_choice() if models is None else models)
     return {"predictions": [_as_json(reading) for reading in readings]}
 
 
@@ -187,23 +182,6 @@ def _strokes(sketch: object) -> dict:
     if not isinstance(sketch, dict) or not {"strokes", "size"} <= set(sketch):
         raise ink.InkError('A sketch is {"strokes": [[[x, y], ...], ...], "size": side}; this is something else.')
     return {"strokes": sketch["strokes"], "size": sketch["size"], "pen": sketch.get("pen", ink.PEN)}
-
-
-def picture_of(image: object) -> np.ndarray:
-    """An uploaded file or a data URI as pixels; never a path that a client made up."""
-    # Gradio has checked that such a file lies in its own upload folder.
-    if isinstance(image, dict) and is_file_obj_with_meta(image):
-        return pixels(Path(image["path"]))
-    if isinstance(image, str) and image.startswith("data:image/"):
-        return pixels(_bytes(image))
-    raise ink.InkError('An image is an uploaded file or a text that starts with "data:image/"; this is neither.')
-
-
-def _bytes(data_uri: str) -> io.BytesIO:
-    try:
-        return io.BytesIO(base64.b64decode(data_uri.partition(";base64,")[2], validate=True))
-    except binascii.Error:
-        raise ink.InkError('An image as text is "data:image/png;base64," and base64; this is not base64.') from None
 
 
 @functools.lru_cache(maxsize=64)  # far more than are shipped

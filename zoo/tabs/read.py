@@ -5,7 +5,6 @@
 
 import base64
 import html
-import inspect
 import io
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -17,12 +16,13 @@ import gradio as gr
 import numpy as np
 
 import zoo
-from zoo import ink
+from zoo import gate, ink
 from zoo.errors import InkError, ZooError
 from zoo.ink import segmentation
 from zoo.ink.decoding import FILES, pixels
 from zoo.ink.paper import find_ink
 from zoo.tabs import draw
+from zoo.tabs.space import api
 
 SURE = 0.6  # probability below which "?" stands for "don't know", of a network that brings no threshold of its own
 PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
@@ -88,8 +88,8 @@ def tab() -> gr.Radio:
     for control in (files.upload, files.clear, model.input):
         control(respond, [files, model], trigger_mode="always_last", concurrency_limit=2, **quiet)
     camera.stream(respond_live, [camera, model], stream_every=0.4, time_limit=300, concurrency_limit=4, **quiet)
-    gr.api(read, api_name="read", api_description=inspect.getdoc(read), concurrency_limit=draw.ANSWERERS)
-    gr.api(models, api_name="models", api_description=inspect.getdoc(models))
+    api(read, draw.ANSWERERS)
+    api(models)
     return model
 
 
@@ -126,7 +126,8 @@ def answer(picture: object, model: str, name: str) -> str:
     return render_votes(vote(picture, model, name))
 
 
-def read(image: dict | str, model: str | None = None) -> dict:
+@gate.endpoint
+def read(image: gate.Upload, model: str | None = None) -> dict:
     """Read every handwritten digit or letter in a photo, in reading order.
 
     Args:
@@ -140,19 +141,16 @@ def read(image: dict | str, model: str | None = None) -> dict:
         finds no glyphs: "text" is its label, "?" where it knows the hand of none, and "votes" how many views of the
         page chose each.
     """
-    try:
-        name = model or draw.first_choice()[0]
-        if draw.predictor_of(name).view is not None:
-            found = vote(draw.picture_of(image), name)
-            return {
-                "model": name,
-                "text": found.label,
-                "glyphs": [],
-                "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
-            }
-        page = read_page(draw.picture_of(image), name, "image")
-    except ZooError as error:
-        raise gr.Error(str(error), print_exception=False) from None
+    name = model or draw.first_choice()[0]
+    if draw.predictor_of(name).view is not None:
+        found = vote(image.open(), name)
+        return {
+            "model": name,
+            "text": found.label,
+            "glyphs": [],
+            "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
+        }
+    page = read_page(image.open(), name, "image")
     return {
         "model": name,
         "text": "\n".join(page.lines),
@@ -171,6 +169,7 @@ def read(image: dict | str, model: str | None = None) -> dict:
     }
 
 
+@gate.endpoint
 def models() -> list[dict]:
     """List the networks that this Space serves.
 

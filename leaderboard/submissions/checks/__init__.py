@@ -1,22 +1,24 @@
-"""What was sent -> what it is, or what is wrong with it; nothing is loaded, looked up or run.
+"""Check a file that was sent, without loading, looking up or running anything.
 
-checked = validation.check(data, "model.keras", ("mnist",))
+checked = checks.check(data, "model.keras", ("mnist",))
 checked.problems    # what has to change, each with what to do; empty: it can be measured
 checked.content     # clean bytes, for the sandbox; the same for equal models, however they were packed
+
+A server calls `guard.check`, which does the same in a process with limits.
 """
 
 import functools
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 
 import numpy as np
 
 from leaderboard.submissions import budget
 from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, onnx_graph, untrusted_json
-from leaderboard.submissions.checks.problems import Problem, Refused, short
+from leaderboard.submissions.checks.problems import Findings, Problem, Refused, short
 from zoo import data as datasets
 
 MOST_BYTES = 50_000_000  # of a file
@@ -29,14 +31,14 @@ CONVERT_SAVED_MODEL = "python -m tf2onnx.convert --saved-model FOLDER --output m
 
 @dataclass(frozen=True)
 class Checked:
-    """What static checks say of a file.
+    """The result of the static checks of a file.
 
     kind: KERAS, ONNX or CONFIG.
-    content: bytes to be stored and given to the sandbox; None where it is refused.
+    content: bytes to be stored and measured, rebuilt from what was checked; None where it is refused.
     digest: SHA-256 of what was sent, and of the clean content where that is known: equal models have equal ones.
     parameters, multiply_adds: of one image; multiply-adds of ONNX are counted in the sandbox.
     problems: what has to change.
-    notes: what the sender might like to know.
+    notes: hints for the sender.
     """
 
     kind: str
@@ -52,17 +54,26 @@ class Checked:
         """WEIGHTS: measured as it is; ARCHITECTURE: trained from scratch."""
         return TRACKS[self.kind]
 
+    def to_dict(self) -> dict:
+        """Return plain JSON types, without the content."""
+        return {**asdict(self), "content": None}
+
+    @classmethod
+    def from_dict(cls, values: dict, content: bytes | None) -> "Checked":
+        """Return what `to_dict` wrote, with its content."""
+        problems = tuple(Problem(**problem) for problem in values["problems"])
+        return cls(**{**values, "content": content, "problems": problems, "notes": tuple(values["notes"])})
+
 
 def check(data: bytes, filename: str, wanted: Sequence[str]) -> Checked:
-    """Return what static checks say of a file that is to be measured on these datasets.
+    """Return the result of the static checks of a file that is to be measured on these datasets.
 
     Args:
-        data: its bytes.
+        data: the file's bytes.
         filename: only its ending is looked at, and only for a better sentence: bytes decide.
         wanted: names of datasets.
     """
     kind = _kind(data, filename)
-    checked = Checked(kind or ONNX, hashlib.sha256(data).hexdigest())
     try:
         if not data:
             raise Refused("empty", "The file is empty.", "Send it again.")
@@ -71,38 +82,31 @@ def check(data: bytes, filename: str, wanted: Sequence[str]) -> Checked:
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
         if kind is None:
             raise _unknown(data, filename)
-        return _CHECKS[kind](data, checked, tuple(wanted))
+        return _CHECKS[kind](data, Checked(kind, ""), tuple(wanted))
     except Refused as error:
-        return replace(checked, problems=(error.problem,))
-    except _Several as several:
-        return replace(checked, problems=several.problems)
+        return refused(data, filename, error)
 
 
-class _Several(Exception):
-    """More than one thing is wrong."""
-
-    def __init__(self, problems: tuple[Problem, ...]):
-        super().__init__(problems)
-        self.problems = problems
+def refused(data: bytes, filename: str, error: Refused) -> Checked:
+    """Return what is said of a file that is refused for this reason."""
+    kind = _kind(data, filename) or ONNX
+    return Checked(kind, hashlib.sha256(data).hexdigest(), problems=error.problems)
 
 
 def _all_of(*checks: Callable[[], None]) -> None:
-    """Run every check, and tell everything that they find."""
-    problems = []
+    """Run every check, then raise Refused with everything that they found."""
+    found = Findings()
     for check_one in checks:
-        try:
+        with found.next():
             check_one()
-        except Refused as error:
-            problems.append(error.problem)
-    if problems:
-        raise _Several(tuple(problems))
+    found.check()
 
 
 def _kind(data: bytes, filename: str) -> str | None:
     """Return what the bytes are; None if they are nothing that is taken."""
     if data[:2] == b"PK":
         return KERAS
-    if data.lstrip()[:1] == b"{":
+    if data[:1000].lstrip()[:1] == b"{":
         return CONFIG
     suffix = PurePosixPath(filename.lower()).suffix
     return (
@@ -179,7 +183,7 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
 def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
     report = onnx_graph.read(data)
     _all_of(*_fits(report.input_shape, (report.classes,), wanted))
-    return _taken(checked, data, report.parameters, None, ())
+    return _taken(checked, report.content, report.parameters, None, ())
 
 
 _CHECKS = {KERAS: _keras, CONFIG: _config, ONNX: _onnx}
@@ -226,7 +230,7 @@ def _check_weights(data: bytes, parameters: int) -> None:
         if not weight.path.startswith("/optimizer/") and "seed_generator" not in weight.path
     ]
     if any(weight.dtype.kind == "f" and not np.isfinite(weight.values(data)).all() for weight in weights):
-        raise Refused("nan", "The weights hold NaN or infinity.", "Train the network again, more gently.")
+        raise Refused("nan", "The weights hold NaN or infinity.", "Train with a lower learning rate.")
     found = sum(weight.values(data).size for weight in weights if weight.dtype.kind == "f")
     if found != parameters:
         what = f"The configuration has {parameters:,} parameters, the weights {found:,}: they do not belong together."

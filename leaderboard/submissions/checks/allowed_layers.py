@@ -1,4 +1,4 @@
-"""The Keras layers that a submission may use, and what each costs, worked out from its configuration alone.
+"""The Keras layers that a submission may use, and what each costs by its configuration alone.
 
 Nothing of Keras is imported: a layer is its table entry, which says which settings it may have and gives its output
 shape, parameters and multiply-adds. `tests/test_submissions_layers.py` holds every entry against Keras itself.
@@ -18,7 +18,7 @@ from leaderboard.submissions.checks.problems import Refused
 class Layer:
     """One allowed layer."""
 
-    settings: frozenset[str]  # keys of its configuration, beside those that every layer has
+    settings: frozenset[str]  # keys of its configuration, without those that every layer has
     cost: Callable[[dict, list[Shape]], Cost]
 
 
@@ -114,8 +114,8 @@ LAYERS: Mapping[str, Layer] = {
 
 
 def cost(name: str, config: dict, shapes: list[Shape], where: str) -> Cost:
-    """Return what a layer makes of inputs of these shapes; Refused if it cannot take them."""
+    """Return the output shape and costs of a layer for inputs of these shapes; raise Refused if it cannot take them."""
     try:
         return LAYERS[name].cost(config, shapes)
     except Misfit as error:
-        raise Refused("shape", f"{where} cannot be built: {error}.", "Mend it and send the model again.") from None
+        raise Refused("shape", f"{where} cannot be built: {error}.", "Change it and send the model again.") from None

@@ -1,9 +1,13 @@
-"""Weights in HDF5, read as bytes: only the plain layout that Keras writes, and nothing of what HDF5 can do besides.
+"""Read weights in HDF5 as bytes: the plain layout that Keras writes, and nothing else.
 
 HDF5 has external links, external storage, virtual datasets, filters and shared messages, and its library has had bugs
-in the reading of each. None of it occurs in the files of Keras, which are symbol-table groups of contiguous datasets
-(superblock version 0). So that is what this reader knows, and everything else is refused by name, before the library
-sees the file. Source: the HDF5 file format specification, version 1.1 to 3.0 (The HDF Group).
+in the reading of each. Keras uses none of them: its files are symbol-table groups of contiguous datasets (superblock
+version 0). This reader knows only those, and refuses everything else by name before the library sees the file.
+
+The time is linear in the size of the file. No two parts of a file from Keras overlap, so all parts together are never
+larger than the file: a file whose parts are larger in sum is refused as soon as that shows.
+
+Source: the HDF5 file format specification, versions 1.1 to 3.0 (The HDF Group).
 """
 
 import math
@@ -17,7 +21,9 @@ from leaderboard.submissions.checks.problems import Refused, short
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 2**64 - 1
 MOST_OBJECTS = 4000
+MOST_MESSAGES = 80_000  # of all object headers; Keras writes five a dataset
 DEEPEST = 30  # groups within groups
+LONGEST_NAME = 200  # bytes
 AGAIN = "Save it again with Keras 3: `model.save('model.keras')`."
 FEATURES = {  # header messages that Keras does not write
     0x02: ("hdf5-link", "a group of the newer kind, which can hold links to other files"),
@@ -40,12 +46,12 @@ class Weight:
     offset: int  # bytes
 
     def values(self, data: bytes) -> np.ndarray:
-        """Return its values, a view of the file's bytes."""
+        """Return the values, a view of the bytes of the file."""
         return np.frombuffer(data, self.dtype, math.prod(self.shape), self.offset).reshape(self.shape)
 
 
 def read(data: bytes) -> list[Weight]:
-    """Return every dataset of a file; Refused if it is anything but what Keras writes."""
+    """Return every dataset of a file; raise Refused if it is anything but what Keras writes."""
     try:
         return _Reader(data).weights()
     except Refused:
@@ -56,10 +62,11 @@ def read(data: bytes) -> list[Weight]:
 
 class _Reader:
     def __init__(self, data: bytes):
-        self.data = data
+        self.data = memoryview(data)  # slices are views: nothing is copied
         self.seen: set[int] = set()
         self.found: list[Weight] = []
-        self.bytes = 0
+        self.taken = 0  # bytes of all parts that were read
+        self.messages = 0
 
     def weights(self) -> list[Weight]:
         data = self.data
@@ -75,9 +82,12 @@ class _Reader:
         self._object(struct.unpack_from("<Q", data, 64)[0], "", 0)
         return self.found
 
-    def _take(self, offset: int, size: int) -> bytes:
+    def _take(self, offset: int, size: int) -> memoryview:
         if offset < 0 or size < 0 or offset + size > len(self.data):
             raise Refused("hdf5", "A part of the weights lies outside their file.", AGAIN)
+        self.taken += size
+        if self.taken > len(self.data):
+            raise Refused("hdf5-overlap", "Parts of the weights lie on top of each other.", AGAIN)
         return self.data[offset : offset + size]
 
     def _visit(self, address: int) -> None:
@@ -107,12 +117,15 @@ class _Reader:
         else:
             raise Refused("hdf5", f"{short(path)} in the weights is neither a group nor a dataset.", AGAIN)
 
-    def _messages(self, address: int) -> dict[int, list[bytes]]:
+    def _messages(self, address: int) -> dict[int, list[memoryview]]:
         head = self._take(address, 16)
         version, count, size = head[0], *struct.unpack_from("<H4xI", head, 2)
         if version != 1:
             raise Refused("hdf5-version", "The weights have object headers of the newer kind.", AGAIN)
-        found: dict[int, list[bytes]] = {}
+        self.messages += count
+        if self.messages > MOST_MESSAGES:
+            raise Refused("hdf5-size", f"The weights have more than {MOST_MESSAGES:,} messages.", AGAIN)
+        found: dict[int, list[memoryview]] = {}
         blocks, read = [(address + 16, size)], 0
         while blocks and read < count:
             start, length = blocks.pop(0)
@@ -133,27 +146,28 @@ class _Reader:
                 place, read = place + 8 + size, read + 1
         return found
 
-    def _heap(self, address: int) -> bytes:
+    def _heap(self, address: int) -> memoryview:
         head = self._take(address, 32)
         if head[:4] != b"HEAP" or head[4] != 0:
             raise Refused("hdf5", "The names in the weights cannot be read.", AGAIN)
         size, _, start = struct.unpack_from("<3Q", head, 8)
         return self._take(start, size)
 
-    def _tree(self, address: int, names: bytes, path: str, depth: int) -> None:
+    def _tree(self, address: int, names: memoryview, path: str, depth: int, below: int | None = None) -> None:
+        """Read a B-tree of symbol-table nodes; `below` is the level that its parent asks for."""
         self._visit(address)
         head = self._take(address, 24)
         kind, level, used = struct.unpack_from("<BBH", head, 4)
-        if head[:4] != b"TREE" or kind != 0 or level > 4:
+        if head[:4] != b"TREE" or kind != 0 or level > 4 or below not in (None, level):
             raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
-        children = struct.unpack(f"<{2 * used}Q", self._take(address + 32 - 8, 16 * used))[1::2]
+        children = struct.unpack(f"<{2 * used}Q", self._take(address + 24, 16 * used))[1::2]
         for child in children:
             if level:
-                self._tree(child, names, path, depth)
+                self._tree(child, names, path, depth, level - 1)
             else:
                 self._node(child, names, path, depth)
 
-    def _node(self, address: int, names: bytes, path: str, depth: int) -> None:
+    def _node(self, address: int, names: memoryview, path: str, depth: int) -> None:
         self._visit(address)
         head = self._take(address, 8)
         (count,) = struct.unpack_from("<H", head, 6)
@@ -162,19 +176,21 @@ class _Reader:
         entries = self._take(address + 8, 40 * count)
         for start in range(0, len(entries), 40):
             name_at, header, cached = struct.unpack_from("<QQI", entries, start)
-            name = names[name_at : names.index(b"\0", name_at)].decode("utf-8")
-            inside = f"{path}/{name}"
+            name, end, _ = bytes(names[name_at : name_at + LONGEST_NAME + 1]).partition(b"\0")
+            if not end:
+                raise Refused("hdf5", f"A name in the weights is longer than {LONGEST_NAME} bytes.", AGAIN)
+            inside = f"{path}/{name.decode()}"
             if cached == 2:
                 raise Refused("hdf5-link", f"{short(inside)} in the weights is a symbolic link.", AGAIN)
             if cached not in (0, 1):
                 raise Refused("hdf5", f"{short(inside)} in the weights is of an unknown kind.", AGAIN)
             self._object(header, inside, depth + 1)
 
-    def _dataset(self, messages: dict[int, list[bytes]], path: str) -> None:
+    def _dataset(self, messages: dict[int, list[memoryview]], path: str) -> None:
         shape, dtype = _shape(messages[0x01][0]), _dtype(messages[0x03][0], path)
         layout = messages[0x08][0]
         if layout[0] == 4 or (layout[0] == 3 and layout[1] == 3):
-            raise Refused("hdf5-virtual", f"{short(path)} in the weights is virtual: it lies in other files.", AGAIN)
+            raise Refused("hdf5-virtual", f"{short(path)} in the weights is virtual: it is in other files.", AGAIN)
         if layout[0] != 3 or layout[1] not in (0, 1):
             raise Refused("hdf5-filter", f"{short(path)} in the weights is stored in pieces.", AGAIN)
         size = math.prod(shape) * dtype.itemsize
@@ -184,22 +200,21 @@ class _Reader:
             raise Refused("hdf5-filter", f"{short(path)} in the weights is stored within its header.", AGAIN)
         if offset == UNDEFINED and size == 0:
             offset = 0
-        self.bytes += size
-        if stored < size or self.bytes > len(self.data):
+        if stored < size or size > len(self.data):
             what = f"{short(path)} in the weights says that it has {size:,} bytes, more than there are."
             raise Refused("hdf5-size", what, AGAIN)
         self._take(offset, size)
         self.found.append(Weight(path, shape, dtype, offset))
 
 
-def _shape(message: bytes) -> tuple[int, ...]:
+def _shape(message: memoryview) -> tuple[int, ...]:
     version, rank = message[0], message[1]
     if version not in (1, 2) or rank > 8:
         raise Refused("hdf5", "A shape in the weights cannot be read.", AGAIN)
     return struct.unpack_from(f"<{rank}Q", message, 8 if version == 1 else 4)
 
 
-def _dtype(message: bytes, path: str) -> np.dtype:
+def _dtype(message: memoryview, path: str) -> np.dtype:
     kind, order, size = message[0] & 0x0F, message[1] & 0x01, struct.unpack_from("<I", message, 4)[0]
     names = {(1, 2): "<f2", (1, 4): "<f4", (1, 8): "<f8", (0, 1): "u1", (0, 2): "<u2", (0, 4): "<u4", (0, 8): "<u8"}
     if (kind, size) not in names or order:

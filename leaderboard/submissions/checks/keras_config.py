@@ -1,19 +1,18 @@
-"""A Keras model's configuration, read as data: what it may hold, what it costs, and a clean copy of it.
+"""Check the configuration of a Keras model as data, work out what it costs, and write a clean copy of it.
 
-Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`, and what is
-built later, in the sandbox, is the clean copy, written from values that were checked one by one. So a setting that
-nobody thought of is not carried along.
+Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`. The sandbox
+builds the clean copy, which holds only values that were checked one by one, so an unknown setting never gets there.
 """
 
 import math
 from dataclasses import dataclass, field
 
-from leaderboard.submissions.checks import allowed_layers
+from leaderboard.submissions.checks import allowed_layers, keras_calls
 from leaderboard.submissions.checks import keras_parts as parts
 from leaderboard.submissions.checks.keras_parts import Tensor
 from leaderboard.submissions.checks.layer_costs import Cost
 from leaderboard.submissions.checks.layer_settings import Shape
-from leaderboard.submissions.checks.problems import Refused, short
+from leaderboard.submissions.checks.problems import Findings, Refused, short
 
 MOST_LAYERS = 400
 DEEPEST = 4  # models within models
@@ -28,9 +27,10 @@ class Report:
 
     config: the clean copy, for `keras.saving.deserialize_keras_object`.
     input_shape: height, width, channels.
-    output: what comes out.
+    output: its output; `parts.UNKNOWN` where a layer before it has a problem.
     parameters, multiply_adds: as Keras and the board count them.
     layers: how many there are, by class.
+    found: problems of its layers; the report holds only where there are none.
     """
 
     config: dict
@@ -39,15 +39,27 @@ class Report:
     parameters: int = 0
     multiply_adds: int = 0
     layers: dict[str, int] = field(default_factory=dict)
+    found: Findings = field(default_factory=Findings)
 
     @property
     def scaled(self) -> bool:
-        """Whether anything in it brings raw pixels to the size of one."""
+        """Whether a layer brings raw pixels to about one."""
         return bool(self.layers.keys() & {"Rescaling", "BatchNormalization", "LayerNormalization"})
 
 
 def read(document: object) -> Report:
-    """Return what a serialized model is; Refused names the first thing that it may not be."""
+    """Return what a serialized model is; raise Refused with every problem of its layers."""
+    report = read_on(document)
+    report.found.check()
+    return report
+
+
+def read_on(document: object) -> Report:
+    """Return what a serialized model is, with the problems of its layers in `found`, so that a caller can add others.
+
+    Raises:
+        Refused: its parts cannot be told from each other, so that nothing else can be said of it.
+    """
     if not isinstance(document, dict):
         raise Refused("config", "This is not the configuration of a Keras model.", "Send what `model.to_json()` gives.")
     if "class_name" in document and "module" not in document:
@@ -61,9 +73,9 @@ def read(document: object) -> Report:
     if name not in MODELS:
         raise Refused("class", f"The model is a {short(name)}.", "Send a Functional or a Sequential model.")
     config, (shape, dtype, output) = walk.model(document, depth=1, shapes=None)
-    if dtype != "uint8":
+    if dtype != "uint8" and output != parts.UNKNOWN:
         config = from_bytes(config, shape)
-    return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts)
+    return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts, walk.found)
 
 
 def from_bytes(config: dict, shape: Shape) -> dict:
@@ -117,11 +129,15 @@ def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
 
 
 class _Walk:
-    """One pass over a model: sums what it costs and writes the clean copy."""
+    """One pass over a model: adds up what it costs, writes the clean copy, and collects the problems of layers.
 
-    def __init__(self):
+    A layer with a problem has an unknown output, and so have the layers after it: of them only settings are checked.
+    """
+
+    def __init__(self) -> None:
         self.parameters = self.multiply_adds = 0
         self.counts: dict[str, int] = {}
+        self.found = Findings()
 
     def model(self, item: dict, depth: int, shapes: list[Shape] | None) -> tuple[dict, tuple[Shape, str, Tensor]]:
         """Return a clean Functional or Sequential model and its input shape, input type and output."""
@@ -147,11 +163,11 @@ class _Walk:
         input_shape, dtype = (start[1], start[2]) if start else ((shapes or [()])[0], "float32")
         if start:
             clean.append(start[0])
-            if shapes is not None and shapes != [input_shape]:
-                raise Refused("shape", f"A model for {input_shape} is given {shapes[0]}.", "Mend the shapes.")
         tensor, names = Tensor(input_shape, False), set()
         for number, entry in enumerate(entries[len(clean) :], start=len(clean)):
-            layer, tensor = self._layer(entry, [tensor], depth, f"Layer {number + 1}")
+            layer, tensor = self._tried(entry, [tensor], depth, f"Layer {number + 1}")
+            if layer is None:
+                continue
             if layer["config"]["name"] in names:
                 raise Refused("name", f"Two layers are named {short(layer['config']['name'])}.", "Rename one.")
             names.add(layer["config"]["name"])
@@ -161,50 +177,23 @@ class _Walk:
     def _functional(self, inner: dict, depth: int) -> tuple:
         entries = inner["layers"]
         self._count_layers(entries)
-        by_name, clean, outputs = {}, {}, {}
-        for number, entry in enumerate(entries):
-            name = parts.name_of(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
-            if name in by_name:
-                raise Refused("name", f"Two layers are named {short(name)}.", "Rename one.")
-            by_name[name] = entry
+        by_name = keras_calls.by_name(entries)
         (first,) = parts.ends(inner.get("input_layers"), "input")
         (last,) = parts.ends(inner.get("output_layers"), "output")
-        input_shape = dtype = None
-        waiting = []
-        for name, entry in by_name.items():
-            nodes = entry.get("inbound_nodes")
-            if not isinstance(nodes, list) or len(nodes) > MOST_LAYERS:
-                raise Refused("config", f"Layer {short(name)} is not connected.", "Send what Keras wrote.")
-            if entry.get("class_name") == "InputLayer":
-                start, shape, kind = parts.input_layer(entry, f"Layer {short(name)}")
-                clean[name] = {**start, "name": name, "inbound_nodes": []}
-                outputs[name, 0] = Tensor(shape, False)
-                if name == first[0]:
-                    input_shape, dtype = shape, kind
-                else:
-                    raise Refused("input", "The model has more than one input.", "It should take one image.")
-            else:
-                waiting += [(name, index, node) for index, node in enumerate(nodes)]
-        if input_shape is None:
-            raise Refused("input", "The model has no input layer.", "Begin it with keras.Input(…).")
-        while waiting:
-            ready = [w for w in waiting if all(source in outputs for source in parts.sources(w[2], w[0]))]
-            ready = [w for w in ready if w[1] == 0 or (w[0], w[1] - 1) in outputs]
-            if not ready:
-                what = f"Layer {short(waiting[0][0])} is fed by itself or by a layer that is not there."
-                raise Refused("graph", what, "Send the file as Keras wrote it.")
-            for name, index, node in ready:
-                fed = [outputs[source] for source in parts.sources(node, name)]
-                reused = index > 0  # its weights count once
-                layer, tensor = self._layer(by_name[name], fed, depth, f"Layer {short(name)}", reused)
-                outputs[name, index] = tensor
-                if not reused:
-                    clean[name] = {**layer, "name": name, "inbound_nodes": []}
-                clean[name]["inbound_nodes"].append(parts.node_of(node, fed, name))
-            done = set(outputs)
-            waiting = [w for w in waiting if (w[0], w[1]) not in done]
+        start, input_shape, dtype = self._input(by_name, first[0])
+        clean = {first[0]: {**start, "name": first[0], "inbound_nodes": []}}
+        outputs = {(first[0], 0): Tensor(input_shape, False)}
+        for call in keras_calls.ordered(by_name, first[0]):
+            fed, reused = [outputs[source] for source in call.sources], call.index > 0  # its weights count once
+            layer, output = self._tried(by_name[call.layer], fed, depth, f"Layer {short(call.layer)}", reused)
+            outputs[call.layer, call.index] = output
+            if layer is not None and not reused:
+                clean[call.layer] = {**layer, "name": call.layer, "inbound_nodes": []}
+            if call.layer in clean:
+                with self.found.next():
+                    clean[call.layer]["inbound_nodes"].append(parts.node_of(call.node, call.sources, fed, call.layer))
         if last not in outputs:
-            raise Refused("output", "The model's output is no layer of it.", "Send the file as Keras wrote it.")
+            raise Refused("output", "The model's output is not made by a layer.", "Send the file as Keras wrote it.")
         config = {
             "layers": [clean[name] for name in by_name if name in clean],
             "input_layers": [*first, 0],
@@ -212,33 +201,50 @@ class _Walk:
         }
         return config, (input_shape, dtype, outputs[last])
 
-    def _layer(
+    def _input(self, by_name: dict[str, dict], first: str) -> tuple[dict, Shape, str]:
+        """Return the clean input layer, its shape and its type."""
+        inputs = [name for name, entry in by_name.items() if entry.get("class_name") == "InputLayer"]
+        if first not in inputs:
+            raise Refused("input", "The model has no input layer.", "Begin it with keras.Input(…).")
+        if len(inputs) > 1:
+            raise Refused("input", "The model has more than one input.", "It should take one image.")
+        return parts.input_layer(by_name[first], f"Layer {short(first)}")
+
+    def _tried(
         self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool = False
-    ) -> tuple[dict, Tensor]:
+    ) -> tuple[dict | None, Tensor]:
+        """Return a clean layer and its output; None and an unknown output where it has a problem, which is kept."""
+        with self.found.next():
+            return self._layer(entry, fed, depth, where, reused)
+        return None, parts.UNKNOWN
+
+    def _layer(self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool) -> tuple[dict, Tensor]:
         """Return a clean layer and its output."""
         name = parts.class_of(entry, where)
         shapes = [tensor.shape for tensor in fed]
         if name in MODELS:
             before = self.parameters
             clean, (takes, _, tensor) = self.model(entry, depth + 1, shapes)
-            if shapes != [takes]:
-                raise Refused("shape", f"{where} takes {takes} and is given {shapes}.", "Mend the shapes.")
+            if parts.UNKNOWN not in fed and shapes != [takes]:
+                given = ", ".join(map(str, shapes))
+                raise Refused("shape", f"{where} takes {takes} and is given {given}.", "Make the shapes equal.")
             self.parameters = before if reused else self.parameters
             return clean, tensor
         if name not in allowed_layers.LAYERS:
-            known = ", ".join(sorted(allowed_layers.LAYERS))
-            raise Refused("layer", f"{where} is a {short(name)}, which is not on the list.", f"Use one of {known}.")
+            raise parts.unknown_layer(name, where)
         settings = entry.get("config")
         if not isinstance(settings, dict):
             raise Refused("config", f"{where} has no settings.", "Send the file as Keras wrote it.")
         clean = self._settings(name, settings, where)
+        module = {"module": "keras.layers", "class_name": name, "config": clean, "registered_name": None}
+        self.counts[name] = self.counts.get(name, 0) + 1
+        if parts.UNKNOWN in fed:
+            return module, parts.UNKNOWN
         cost = allowed_layers.cost(name, clean, shapes, where)
         self._charge(cost, reused, where)
-        self.counts[name] = self.counts.get(name, 0) + 1
         soft = clean.get("activation") == "softmax" if name in ("Dense", "Activation") else name == "Softmax"
         soft = soft and clean.get("axis", -1) == -1
         kept = name in ("Flatten", "Reshape", "Average", "Dropout") and all(tensor.probabilities for tensor in fed)
-        module = {"module": "keras.layers", "class_name": name, "config": clean, "registered_name": None}
         return module, Tensor(cost.shape, soft or kept)
 
     def _settings(self, name: str, settings: dict, where: str) -> dict:

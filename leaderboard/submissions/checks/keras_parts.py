@@ -1,10 +1,12 @@
-"""The pieces of a serialized Keras model: each is checked by itself and returned as a clean copy.
+"""Check the parts of a serialized Keras model one by one, and return a clean copy of each.
 
-Whatever is not known to be harmless is refused, with its own reason.
+Whatever is not known to be harmless is refused, with its own reason and the replacement where there is one.
 """
 
+import difflib
 import math
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.submissions.checks import allowed_layers
@@ -27,12 +29,42 @@ UNSAFE_KEYS = {"safe_mode", "custom_objects", "py_lambda", "closure", "call_endp
 ONLY_KERAS = "Build it from the layers that the Submit page lists."
 
 
-@dataclass
+OPERATIONS = "keras.src.ops.", "keras.ops"  # modules of what Python's operators and keras.ops become
+REPLACEMENTS = {  # an operation -> the layer that does the same
+    "TrueDivide": "keras.layers.Rescaling(1 / 255)",
+    "Divide": "keras.layers.Rescaling(1 / 255)",
+    "Multiply": "keras.layers.Multiply()([a, b]), or keras.layers.Rescaling(scale) for a constant",
+    "Add": "keras.layers.Add()([a, b]), or keras.layers.Rescaling(1, offset) for a constant",
+    "Subtract": "keras.layers.Subtract()([a, b]), or keras.layers.Rescaling(1, -offset) for a constant",
+    "Maximum": "keras.layers.Maximum()([a, b])",
+    "Minimum": "keras.layers.Minimum()([a, b])",
+    "Concatenate": "keras.layers.Concatenate()([a, b])",
+    "Reshape": "keras.layers.Reshape(shape)",
+    "Transpose": "keras.layers.Permute(dims)",
+    "Mean": "keras.layers.GlobalAveragePooling2D()",
+    "Max": "keras.layers.GlobalMaxPooling2D()",
+    "Matmul": "keras.layers.Dense(units) or keras.layers.MultiHeadAttention(…)",
+    "Cast": "keras.Input(shape, dtype='uint8') and keras.layers.Rescaling(1 / 255), which gives float32",
+    "Pad": "keras.layers.ZeroPadding2D(padding)",
+    "Softmax": "keras.layers.Softmax()",
+    "Relu": "keras.layers.ReLU()",
+    "Sigmoid": "keras.layers.Activation('sigmoid')",
+    "Tanh": "keras.layers.Activation('tanh')",
+    "Gelu": "keras.layers.Activation('gelu')",
+    "Silu": "keras.layers.Activation('silu')",
+}
+AUGMENTATION = re.compile(r"Random\w+|RandAugment|MixUp|CutMix|AugMix|AutoContrast|Equalization|Solarization")
+
+
+@dataclass(frozen=True)
 class Tensor:
     """A layer's output."""
 
     shape: Shape
     probabilities: bool  # whether a softmax, or a mean of such, made it
+
+
+UNKNOWN = Tensor((-1,), True)  # the output of a layer that has a problem
 
 
 def no_unsafe_keys(document: dict) -> None:
@@ -60,13 +92,27 @@ def class_of(item: object, where: str) -> str:
     if not isinstance(item, dict) or not isinstance(item.get("class_name"), str):
         raise Refused("config", f"{where} is not an object of Keras.", "Send the file as Keras wrote it.")
     name, module, registered = item["class_name"], item.get("module"), item.get("registered_name")
+    if isinstance(module, str) and module.startswith(OPERATIONS):
+        what = f"{where} is the operation {short(name)}, as an operator of Python or keras.ops makes it, and no layer."
+        raise Refused("operation", what, f"Use {REPLACEMENTS.get(name, 'layers of Keras')} instead.")
     if not isinstance(module, str) or module not in KNOWN_MODULES:
         what = f"{where} is a {short(name)} of the module {short(module)}."
-        raise Refused("module", what, f"Only classes of Keras itself are built here. {ONLY_KERAS}")
+        raise Refused("module", what, f"Only classes of keras.layers are built here. {ONLY_KERAS}")
     if registered not in (None, name):
         what = f"{where} is registered as {short(registered)}, a class of its author's own."
         raise Refused("registered", what, f"Custom objects cannot be sent. {ONLY_KERAS}")
     return name
+
+
+def unknown_layer(name: str, where: str) -> Refused:
+    """Return why a layer of Keras is not allowed, and what to use instead."""
+    if AUGMENTATION.fullmatch(name):
+        what = f"{where} is a {short(name)}: augmentation, which does nothing when the network is used."
+        fix = "Build the network without it and copy the weights: `bare.set_weights(model.get_weights())`."
+        return Refused("augmentation", what, fix)
+    near = difflib.get_close_matches(name[:60], allowed_layers.LAYERS, 1)
+    fix = f"Did you mean {near[0]}?" if near else "The Submit page lists the layers that are allowed."
+    return Refused("layer", f"{where} is a {short(name)}, which is not one of the allowed layers.", fix)
 
 
 def plain(value: object, where: str) -> object:
@@ -120,7 +166,8 @@ def dtype_of(value: object, where: str) -> str:
         inner = value.get("config")
         value = inner.get("name") if isinstance(inner, dict) else None
     if value not in ("float32", "uint8"):
-        raise Refused("dtype", f"{where} computes in {short(value)}.", "Use float32.")
+        fix = "Call `keras.config.set_dtype_policy('float32')`, build the network again and copy the weights."
+        raise Refused("dtype", f"{where} computes in {short(value)}, not in float32.", fix)
     return value
 
 
@@ -209,8 +256,8 @@ _KWARGS: Mapping[str, tuple] = {
 }
 
 
-def node_of(node: dict, fed: list[Tensor], name: str) -> dict:
-    """Return a clean call of a layer."""
+def node_of(node: dict, fed_by: Sequence[tuple[str, int]], fed: list[Tensor], name: str) -> dict:
+    """Return a clean call of a layer that is fed by these outputs of layers."""
     kwargs = node.get("kwargs") or {}
     for key, value in kwargs.items():
         if key in ("query", "value", "key"):
@@ -220,8 +267,7 @@ def node_of(node: dict, fed: list[Tensor], name: str) -> dict:
             raise Refused("call", what, "Layers may be called with outputs of layers only.")
     if any(not isinstance(item, (dict, list)) for item in node["args"]):
         raise Refused("call", f"Layer {short(name)} is called with a constant.", "Use a layer for it.")
-
-    clean = [tensor(source, t.shape) for source, t in zip(sources(node, name), fed, strict=True)]
+    clean = [tensor(source, output.shape) for source, output in zip(fed_by, fed, strict=True)]
     grouped = len(node["args"]) == 1 and isinstance(node["args"][0], list)
     return {"args": [clean] if grouped else clean, "kwargs": {}}
 

@@ -1,7 +1,6 @@
-"""What a layer makes of its inputs: shape, parameters and multiply-adds, worked out from its settings alone.
+"""The output shape, parameters and multiply-adds of a layer, by its settings and the shapes of its inputs.
 
-Every function takes a layer's settings and the shapes of its inputs, without the batch, and raises Misfit where they
-do not fit each other.
+Shapes are without the batch. Every function raises Misfit where settings and shapes do not fit each other.
 """
 
 import math
@@ -25,7 +24,7 @@ from leaderboard.submissions.checks.layer_settings import (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a layer makes of its inputs."""
+    """The output of a layer and what it costs."""
 
     shape: Shape
     parameters: int = 0  # as `count_params()` counts them
@@ -180,7 +179,9 @@ def permute(config: dict, shapes: list[Shape]) -> Cost:
     """Permute."""
     (shape,) = only(shapes)
     dims = config.get("dims")
-    if not isinstance(dims, list) or sorted(map(str, dims)) != sorted(str(n + 1) for n in range(len(shape))):
+    if not isinstance(dims, list) or not all(type(n) is int for n in dims):
+        raise Misfit(f"dims should be whole numbers, not {dims!r}")
+    if sorted(dims) != list(range(1, len(shape) + 1)):
         raise Misfit(f"dims should name every dimension of {shape} once, counted from 1, not {dims!r}")
     return Cost(tuple(shape[n - 1] for n in dims))
 
@@ -234,8 +235,8 @@ def layer_norm(config: dict, shapes: list[Shape]) -> Cost:
 def group_norm(config: dict, shapes: list[Shape]) -> Cost:
     """GroupNormalization."""
     (shape,) = only(shapes)
-    if config.get("axis", -1) not in (-1, len(shape)):
-        raise Misfit("axis should be the last")
+    if not shape or config.get("axis", -1) not in (-1, len(shape)):
+        raise Misfit("it takes at least one axis, and normalizes the last")
     groups = config.get("groups", 32)
     if type(groups) is not int or (groups != -1 and (groups < 1 or shape[-1] % groups)):
         raise Misfit(f"{shape[-1]} channels cannot be parted into {groups!r} groups")

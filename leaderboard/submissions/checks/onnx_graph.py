@@ -1,22 +1,34 @@
-"""An ONNX model, read as data: standard operators only, nothing from other files, nothing that loops or allocates.
+"""Check an ONNX model as data, and rebuild it from what was checked.
 
-The file is parsed as the protocol buffer that it is, which runs nothing; no shape is inferred and no graph optimised
-here: that is the sandbox's business.
+Allowed are standard operators with the attributes that the standard gives them, and constants in the file itself:
+nothing that loops, defines functions or allocates without limit. The file is parsed as a protocol buffer, which runs
+nothing; shapes are inferred and graphs optimized in the sandbox only.
+
+What is stored and measured is a new file: the nodes that the output depends on, each with its checked inputs, outputs
+and attributes, and one initializer for every constant that they use. Names, documentation, metadata and whatever else
+the sender's file held stay behind, so nothing can hide there, and equal networks are equal files.
 """
 
+import functools
+import importlib
 import math
-from dataclasses import dataclass
+import re
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
-import numpy as np
-
-from leaderboard.submissions.checks.problems import Refused, short
+from leaderboard.submissions.checks import onnx_parameters, onnx_tensors, wire_format
+from leaderboard.submissions.checks.onnx_signature import EXAMPLE, image_of, input_shape, output_classes
+from leaderboard.submissions.checks.problems import Findings, Refused, short
 
 DOMAINS = ("", "ai.onnx")
-IMPORTED = (*DOMAINS, "ai.onnx.ml")  # tf2onnx names the last in every file, and uses it in none
 OPSETS = range(8, 27)  # what ONNX Runtime 1.31 runs
 MOST_NODES = 5000
 MOST_PARAMETERS = 60_000_000
 LARGEST = 8_000_000  # values that a constant may ask an operator to make
+MOST_NUMBERS = 64  # of one attribute
+LARGEST_NUMBER = 2**40  # in an attribute
+MOST_ARGUMENTS = 4096  # inputs of one node
+TEXT = re.compile(r"[\w,.>() -]{0,100}", re.ASCII)  # attributes such as "SAME_UPPER" or "bij,bjk->bik"
 _OPERATORS = (
     "Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant Conv ConvTranspose "
     "Cos CumSum DepthToSpace Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor GRU Gather GatherElements "
@@ -36,10 +48,7 @@ REFUSED_OPERATORS = {
     "If": ("onnx-loop", "an If, which runs graphs of its own"),
 }
 SHAPED_BY = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Reshape": 1, "Pad": 1, "Range": 1, "Resize": 3}
-EXAMPLE = (
-    "In PyTorch, wrap it: `forward(self, x): return softmax(net(x.permute(0, 3, 1, 2).float() / 255), 1)`, and export "
-    "with a uint8 (1, height, width, 1) example and `dynamic_axes` for the batch."
-)
+AGAIN = "Export it again."
 
 
 @dataclass(frozen=True)
@@ -48,179 +57,292 @@ class Report:
 
     input_shape: height, width, channels.
     classes: length of the output.
-    parameters: numbers in its constants of floating point.
+    parameters: stored numbers, as `onnx_parameters` counts them.
     operators: how many nodes there are, by operator.
+    content: the rebuilt file.
     """
 
     input_shape: tuple[int, ...]
     classes: int
     parameters: int
     operators: dict[str, int]
+    content: bytes = field(repr=False)
+
+    def to_dict(self) -> dict:
+        """Return plain JSON types, without the content."""
+        return {**asdict(self), "content": None}
+
+    @classmethod
+    def from_dict(cls, values: dict, content: bytes) -> "Report":
+        """Return what `to_dict` wrote, with its content."""
+        return cls(**{**values, "input_shape": tuple(values["input_shape"]), "content": content})
 
 
 def read(data: bytes) -> Report:
-    """Return what an ONNX file is; Refused names the first thing that it may not be."""
+    """Return what an ONNX file is and a clean copy of it; raise Refused with everything that is wrong with it."""
+    model = _parse(data)
+    graph, found = model.graph, Findings()
+    with found.next():
+        _check_model(model)
+    for node in graph.node:
+        with found.next():
+            _check_operator(node)
+    shape: tuple[int, ...] = ()
+    classes = 0
+    with found.next():
+        shape = input_shape(graph)
+    with found.next():
+        classes = output_classes(graph)
+    found.check()
+    rebuilt = _Rebuilt(graph, _version(model))
+    constants = {tensor.name: tensor for tensor in rebuilt.graph.initializer}
+    parameters = onnx_parameters.count(rebuilt.graph.node, constants)
+    if parameters > MOST_PARAMETERS:
+        raise Refused("too-large", f"The model has {parameters:,} parameters.", "This board is for small networks.")
+    operators: dict[str, int] = {}
+    for node in graph.node:
+        operators[node.op_type] = operators.get(node.op_type, 0) + 1
+    return Report(shape, classes, parameters, operators, rebuilt.model.SerializeToString(deterministic=True))
+
+
+def warm_up() -> None:
+    """Import what `read` needs."""
+    importlib.import_module("onnx")
+
+
+def _parse(data: bytes) -> Any:
+    """Return the ModelProto of a file."""
     import onnx
     from google.protobuf.message import DecodeError
 
+    again = "Send the file as your framework exported it."
     try:
+        wire_format.scan(data, onnx.ModelProto.DESCRIPTOR)
         model = onnx.ModelProto.FromString(data)
+    except wire_format.BadWireFormat as error:
+        raise Refused("onnx", f"This is not an ONNX model: it {error}.", again) from None
     except (DecodeError, UnicodeDecodeError, ValueError, RecursionError):
-        raise Refused("onnx", "This is not an ONNX model.", "Send the file as your framework exported it.") from None
+        raise Refused("onnx", "This is not an ONNX model.", again) from None
     if not model.HasField("graph") or not model.graph.node:
-        raise Refused("onnx", "This is not an ONNX model: it has no graph.", "Send the file as it was exported.")
-    _check_model(model)
-    graph = model.graph
-    constants = _constants(graph)
-    operators: dict[str, int] = {}
-    for node in graph.node:
-        _check_node(node, constants)
-        operators[node.op_type] = operators.get(node.op_type, 0) + 1
-    parameters = sum(
-        math.prod(t.dims) for t in constants.values() if t.dims and t.data_type in _FLOATS
-    )  # scalars are not learned
-    if parameters > MOST_PARAMETERS:
-        raise Refused("too-large", f"The model has {parameters:,} parameters.", "This board is for small networks.")
-    return Report(_input(graph), _output(graph), parameters, operators)
+        raise Refused("onnx", "This is not an ONNX model: it has no graph.", again)
+    if len(model.graph.node) > MOST_NODES:
+        raise Refused("too-large", f"The graph has {len(model.graph.node):,} nodes.", f"The most is {MOST_NODES:,}.")
+    return model
 
 
-_FLOATS = (1, 10, 11, 16)  # TensorProto: float, float16, double, bfloat16
-_TYPES = {1: np.float32, 2: np.uint8, 3: np.int8, 5: np.int16, 6: np.int32, 7: np.int64, 9: np.bool_, 10: np.float16,
-          11: np.float64, 16: np.uint16, 12: np.uint32, 13: np.uint64, 4: np.uint16}  # fmt: skip
-
-
-def _check_model(model) -> None:
-    for opset in model.opset_import:
-        if opset.domain not in IMPORTED:
-            what = f"The model uses operators of the domain {short(opset.domain)}."
-            raise Refused("onnx-domain", what, "Export it with standard operators only.")
-        if opset.domain in DOMAINS and opset.version not in OPSETS:
-            what = f"The model is of operator set {opset.version}."
-            raise Refused("onnx-version", what, f"Export it with one of {OPSETS[0]} to {OPSETS[-1]}; 18 is a good one.")
-    if not model.opset_import:
-        raise Refused("onnx-version", "The model names no operator set.", "Export it again.")
+def _check_model(model: Any) -> None:
     if model.functions:
         raise Refused("onnx-function", "The model defines functions of its own.", "Export it with them inlined.")
     if model.training_info:
-        raise Refused("onnx-training", "The model carries a training graph.", "Export it for inference.")
+        raise Refused("onnx-training", "The model has a training graph.", "Export it for inference.")
     if model.graph.sparse_initializer:
         raise Refused("onnx-sparse", "The model has sparse constants.", "Export it with dense ones.")
-    if len(model.graph.node) > MOST_NODES:
-        raise Refused("too-large", f"The graph has {len(model.graph.node):,} nodes.", f"The most is {MOST_NODES:,}.")
+    version = _version(model)
+    if version not in OPSETS:
+        what = f"The model uses operator set {version}."
+        raise Refused("onnx-version", what, f"Export it with one of {OPSETS[0]} to {OPSETS[-1]}, for example 18.")
 
 
-def _constants(graph) -> dict:
-    """Return every constant by its name, each checked to be whole, here, and made of numbers."""
-    found = {}
-    for tensor in graph.initializer:
-        if tensor.name in found:
-            raise Refused("onnx-name", f"Two constants are named {short(tensor.name)}.", "Export it again.")
-        found[tensor.name] = tensor
-    for node in graph.node:
-        if node.op_type == "Constant":
-            for attribute in node.attribute:
-                if attribute.name == "value" and node.output:
-                    found[node.output[0]] = attribute.t
-    for name, tensor in found.items():
-        _check_tensor(tensor, name)
-    return found
+def _version(model: Any) -> int:
+    """Return the version of the standard operators; an import of others does no harm, as none of them is allowed."""
+    versions = {opset.version for opset in model.opset_import if opset.domain in DOMAINS}
+    if len(versions) != 1:
+        raise Refused("onnx-version", "The model does not name one version of the standard operators.", AGAIN)
+    return versions.pop()
 
 
-def _check_tensor(tensor, name: str) -> None:
-    if tensor.data_location or tensor.external_data:
-        what = f"The constant {short(name)} lies in another file."
-        raise Refused("onnx-external", what, "Export it into one file.")
-    if tensor.data_type not in _TYPES:
-        raise Refused("onnx-type", f"The constant {short(name)} is of a type that is not taken.", "Use float32.")
-    if any(n < 0 for n in tensor.dims):
-        raise Refused("onnx", f"The constant {short(name)} has a negative side.", "Export it again.")
-    size, width = math.prod(tensor.dims), np.dtype(_TYPES[tensor.data_type]).itemsize
-    held = len(tensor.raw_data) // width
-    if not tensor.raw_data:
-        fields = (tensor.float_data, tensor.int32_data, tensor.int64_data, tensor.double_data, tensor.uint64_data)
-        held = max(map(len, fields))
-    if held != size:
-        what = f"The constant {short(name)} says that it has {size:,} values, and has {held:,}."
-        raise Refused("onnx-size", what, "Export it again.")
-    values = _values(tensor)
-    if values is not None and values.dtype.kind == "f" and not np.isfinite(values).all():
-        raise Refused("nan", f"The constant {short(name)} holds NaN or infinity.", "Train it again, more gently.")
-
-
-def _values(tensor) -> np.ndarray | None:
-    """Return the values of a constant, flat; None for a type that NumPy has not."""
-    if tensor.data_type == 16:
-        return None
-    if tensor.raw_data:
-        return np.frombuffer(tensor.raw_data, _TYPES[tensor.data_type])
-    for values in (tensor.float_data, tensor.int64_data, tensor.int32_data, tensor.double_data, tensor.uint64_data):
-        if len(values):
-            return np.array(values)
-    return np.zeros(0)
-
-
-def _check_node(node, constants: dict) -> None:
+def _check_operator(node: Any) -> None:
     operator = node.op_type
     if node.domain not in DOMAINS:
-        what = f"The node {short(node.name)} is of the domain {short(node.domain)}."
-        raise Refused("onnx-domain", what, "Export it with standard operators only.")
+        what = f"The operator {short(operator)} is of the domain {short(node.domain)}."
+        raise Refused("onnx-domain", what, "Export with standard operators only.")
     if operator in REFUSED_OPERATORS:
         code, what = REFUSED_OPERATORS[operator]
         raise Refused(code, f"The graph has {what}.", "Export the network unrolled and without branches.")
     if operator not in OPERATORS:
-        raise Refused("onnx-operator", f"The operator {short(operator)} is not on the list.", "Build it from others.")
+        raise Refused("onnx-operator", f"The operator {short(operator)} is not allowed.", "Build it from others.")
     for attribute in node.attribute:
         if attribute.HasField("g") or attribute.graphs:
-            raise Refused("onnx-loop", f"The node {short(node.name)} carries a graph of its own.", "Unroll it.")
-        if attribute.HasField("sparse_tensor") or attribute.sparse_tensors or attribute.tensors:
-            raise Refused("onnx-sparse", f"The node {short(node.name)} carries odd constants.", "Use dense ones.")
-        if attribute.HasField("t") and operator != "Constant":
-            _check_tensor(attribute.t, node.name)
-        if attribute.ref_attr_name:
-            raise Refused("onnx-function", f"The node {short(node.name)} belongs to a function.", "Inline it.")
-        sizes = [attribute.i, *attribute.ints]
-        if any(abs(n) > 2**40 for n in sizes if attribute.name not in ("ends", "starts")):
-            raise Refused("onnx-size", f"The node {short(node.name)} asks for {max(sizes):,}.", "Make it smaller.")
-    place = SHAPED_BY.get(operator)
-    if place is not None and len(node.input) > place and node.input[place] in constants:
-        found = _values(constants[node.input[place]])
-        if found is None:
-            raise Refused("onnx-size", f"The node {short(node.name or operator)} asks for no whole numbers.", EXAMPLE)
-        values = [int(n) for n in found]
-        asked = sum(map(abs, values)) if operator == "Pad" else math.prod(n for n in values if n > 1)
-        if asked > LARGEST:
-            what = f"The node {short(node.name or operator)} makes {asked:,} values; the most is {LARGEST:,}."
-            raise Refused("too-large", what, "Make it smaller.")
+            raise Refused("onnx-loop", f"A node {operator} has a graph of its own.", "Unroll it.")
 
 
-def _dimensions(value) -> list[int | None]:
-    """Return the sides of an input or output, None where one is free."""
-    if value.type.WhichOneof("value") != "tensor_type":
-        raise Refused("onnx-type", f"{short(value.name)} is not a tensor.", EXAMPLE)
-    sides = value.type.tensor_type.shape.dim
-    return [side.dim_value if side.WhichOneof("value") == "dim_value" else None for side in sides]
+class _Rebuilt:
+    """A graph that is written from checked values.
+
+    Values (v1, …) and constants (w1, …) are numbered in the order of the nodes that make or first use them.
+    """
+
+    def __init__(self, graph: Any, version: int):
+        import onnx
+
+        self.version = version
+        opset = onnx.OperatorSetIdProto(domain="", version=version)
+        ir_version = max(onnx.helper.find_min_ir_version_for([opset]), 4)  # 4: initializers are no inputs
+        self.model = onnx.ModelProto(ir_version=ir_version, opset_import=[opset])
+        self.graph = self.model.graph
+        self.graph.name = "network"
+        image, constants = image_of(graph), self._constants(graph)
+        if image.name in constants:
+            raise Refused("onnx-name", f"Two values are named {short(image.name)}.", AGAIN)
+        self.tensors: dict[str, Any] = {}  # the clean constants that are used, by their old names
+        self.names = {"": "", image.name: "image"}  # old -> new
+        nodes = [node for node in graph.node if node.op_type != "Constant"]
+        self._check_flow(nodes, constants)
+        needed = _needed(nodes, graph.output[0].name)
+        found = Findings()
+        for node in needed:
+            with found.next():
+                self._node(node, constants)
+        found.check()
+        if image.name not in {name for node in needed for name in node.input}:
+            what = "The model's output does not depend on its input."
+            raise Refused("onnx-graph", what, "Export the whole network, from pixels to probabilities.")
+        self._ends(graph)
+
+    def _constants(self, graph: Any) -> dict[str, Any]:
+        """Return what every constant is made of, a TensorProto or an AttributeProto, by name."""
+        constants: dict[str, Any] = {}
+        found = [(tensor.name, tensor) for tensor in graph.initializer]
+        for node in graph.node:
+            if node.op_type == "Constant":
+                if len(node.output) != 1 or len(node.attribute) != 1 or node.input:
+                    raise Refused("onnx-constant", "A Constant node does not hold one value.", AGAIN)
+                found.append((node.output[0], node.attribute[0]))
+        for name, value in found:
+            if name in constants or not name:
+                raise Refused("onnx-name", f"Two constants are named {short(name)}.", AGAIN)
+            constants[name] = value
+        return constants
+
+    def _check_flow(self, nodes: list[Any], constants: dict[str, Any]) -> None:
+        """Refuse a graph where a name is made twice, or used before it is made."""
+        made = {*self.names, *constants}
+        for node in nodes:
+            if len(node.input) > MOST_ARGUMENTS or len(node.output) > MOST_ARGUMENTS:
+                raise Refused("too-large", f"A node {node.op_type} has more than {MOST_ARGUMENTS:,} inputs.", AGAIN)
+            for name in node.input:
+                if name not in made:
+                    what = f"A node {node.op_type} uses {short(name)}, which no node before it makes."
+                    raise Refused("onnx-graph", what, AGAIN)
+            for name in filter(None, node.output):
+                if name in made:
+                    raise Refused("onnx-name", f"Two values are named {short(name)}.", AGAIN)
+                made.add(name)
+
+    def _node(self, node: Any, constants: dict[str, Any]) -> None:
+        """Add a clean copy of a node, with the constants that it is the first to use."""
+        for name in filter(None, node.output):
+            self.names[name] = f"v{len(self.names)}"
+        for name in node.input:
+            if name in constants and name not in self.names:
+                self.names[name] = f"w{len(self.names)}"
+                is_tensor = hasattr(constants[name], "dims")
+                tensor = (onnx_tensors.clean if is_tensor else onnx_tensors.from_attribute)(constants[name], name)
+                tensor.name = self.names[name]
+                self.graph.initializer.append(tensor)  # a copy
+                self.tensors[name] = self.graph.initializer[-1]
+        place = SHAPED_BY.get(node.op_type)
+        if place is not None and len(node.input) > place and node.input[place] in self.tensors:
+            _check_size(node.op_type, self.tensors[node.input[place]])
+        self.graph.node.add(
+            op_type=node.op_type,
+            input=[self.names[name] for name in node.input],
+            output=[self.names[name] for name in node.output],
+            attribute=_attributes(node, self.version),
+        )
+
+    def _ends(self, graph: Any) -> None:
+        """Add the input and the output."""
+        import onnx
+
+        shape, classes = input_shape(graph), output_classes(graph)
+        if self.names.get(graph.output[0].name, "image") == "image" or graph.output[0].name in self.tensors:
+            raise Refused("output", "The model's output is made by no node.", "Export the whole network.")
+        end, tensor = self.names[graph.output[0].name], onnx.helper.make_tensor_value_info
+        for node in self.graph.node:
+            for names in (node.input, node.output):
+                for place, name in enumerate(names):
+                    if name == end:
+                        names[place] = "probabilities"
+        self.graph.input.append(tensor("image", onnx.TensorProto.UINT8, ["n", *shape]))
+        self.graph.output.append(tensor("probabilities", onnx.TensorProto.FLOAT, ["n", classes]))
 
 
-def _input(graph) -> tuple[int, ...]:
-    known = {tensor.name for tensor in graph.initializer}
-    inputs = [value for value in graph.input if value.name not in known]
-    if len(inputs) != 1:
-        raise Refused("input", f"The model has {len(inputs)} inputs.", "It should take one array of images.")
-    sides, kind = _dimensions(inputs[0]), inputs[0].type.tensor_type.elem_type
-    if kind != 2:
-        what = "The model does not take uint8: here a network gets raw pixels, 0 to 255, and scales them itself."
-        raise Refused("input-type", what, EXAMPLE)
-    if len(sides) != 4 or sides[0] is not None or not all(sides[1:]):
-        what = f"The model takes {short(sides)}, not (any number, height, width, channels)."
-        raise Refused("input", what, EXAMPLE)
-    return tuple(side for side in sides[1:] if side)
+def _needed(nodes: list[Any], output: str) -> list[Any]:
+    """Return the nodes that an output depends on, in their order."""
+    wanted, kept = {output}, []
+    for node in reversed(nodes):
+        if wanted & set(node.output):
+            wanted |= set(filter(None, node.input))
+            kept.append(node)
+    return kept[::-1]
 
 
-def _output(graph) -> int:
-    if len(graph.output) != 1:
-        raise Refused("output", f"The model has {len(graph.output)} outputs.", "It should give probabilities only.")
-    sides, kind = _dimensions(graph.output[0]), graph.output[0].type.tensor_type.elem_type
-    if kind != 1 or len(sides) != 2 or sides[0] is not None or not sides[1]:
-        what = f"The model gives {short(sides)}, not float32 (any number, classes)."
-        raise Refused("output", what, "Its output should be one probability a class, with a free batch.")
-    return sides[1]
+def _check_size(operator: str, tensor: Any) -> None:
+    """Refuse a constant that asks an operator for a huge result."""
+    values = onnx_tensors.whole_numbers(tensor) if operator != "Resize" else []
+    if operator == "Range" and values is None:
+        return  # of floats: its result is measured in the sandbox
+    if values is None or len(values) > 2 * onnx_tensors.MOST_SIDES:
+        raise Refused("onnx-size", f"A node {operator} is given no list of whole numbers for a shape.", EXAMPLE)
+    asked = sum(map(abs, values)) if operator == "Pad" else math.prod(n for n in values if n > 1)
+    if asked > LARGEST:
+        what = f"A node {operator} makes {asked:,} values; the most is {LARGEST:,}."
+        raise Refused("too-large", what, "Make it smaller.")
+
+
+@functools.cache
+def _known_attributes(operator: str, version: int) -> dict[str, int]:
+    """Return the attributes of an operator and their types, as the standard has them."""
+    import onnx.defs
+
+    try:
+        schema = onnx.defs.get_schema(operator, version, "")
+    except onnx.defs.SchemaError:
+        what = f"The operator {operator} is not in operator set {version}."
+        raise Refused("onnx-operator", what, "Export it with another operator set, for example 18.") from None
+    return {name: int(attribute.type.value) for name, attribute in schema.attributes.items()}
+
+
+FIELDS = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> where its value is
+VALUE = 4  # the type of an attribute that is a tensor
+
+
+def _attributes(node: Any, version: int) -> list[Any]:
+    """Return clean copies of the attributes of a node, in the order of their names."""
+    import onnx
+
+    known, clean, where = _known_attributes(node.op_type, version), {}, f"A node {node.op_type}"
+    for attribute in node.attribute:
+        name, kind = attribute.name, known.get(attribute.name)
+        if kind is None or name in clean or attribute.ref_attr_name or attribute.type not in (kind, 0):
+            what = f"{where} has the attribute {short(name)}, which the standard does not have, or has it twice."
+            raise Refused("onnx-attribute", what, AGAIN)
+        made = clean[name] = onnx.AttributeProto(name=name, type=kind)
+        if kind == VALUE:
+            made.t.CopyFrom(onnx_tensors.clean(attribute.t, name))
+            if math.prod(made.t.dims) > 1:
+                raise Refused("onnx-attribute", f"{where} has more than one value in {short(name)}.", AGAIN)
+            continue
+        if kind not in FIELDS:
+            raise Refused("onnx-attribute", f"{where} has the attribute {short(name)} of an odd type.", AGAIN)
+        value = getattr(attribute, FIELDS[kind])
+        if kind == 3 and not TEXT.fullmatch(value.decode("ascii", "replace")):
+            raise Refused("onnx-attribute", f"{where} has the text {short(value)} in {short(name)}.", AGAIN)
+        if kind in (6, 7):
+            if len(value) > MOST_NUMBERS:
+                raise Refused("onnx-size", f"{where} has {len(value):,} numbers in {short(name)}.", AGAIN)
+            getattr(made, FIELDS[kind]).extend(value)
+        else:
+            setattr(made, FIELDS[kind], value)
+        _check_numbers(where, name, [value] if kind in (1, 2) else list(value) if kind in (6, 7) else [])
+    return [clean[name] for name in sorted(clean)]
+
+
+def _check_numbers(where: str, name: str, numbers: list[Any]) -> None:
+    """Refuse NaN, and numbers that ask for more than any network needs; a slice may end at infinity."""
+    for number in numbers:
+        if number != number:
+            raise Refused("nan", f"{where} has NaN in {short(name)}.", AGAIN)
+        if isinstance(number, int) and abs(number) > LARGEST_NUMBER and name not in ("starts", "ends"):
+            raise Refused("onnx-size", f"{where} asks for {number:,} in {short(name)}.", "Make it smaller.")

@@ -1,8 +1,12 @@
 """What is wrong with a submission: every problem with what to do about it."""
 
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 
 from zoo.errors import ZooError
+
+MOST_PROBLEMS = 20  # of one file
 
 
 @dataclass(frozen=True)
@@ -22,15 +26,55 @@ class Problem:
 
 
 class Refused(ZooError):
-    """A file that is not taken, with the first thing that is wrong with it."""
+    """A file is refused; `problems` has everything that is known to be wrong with it."""
 
     def __init__(self, code: str, what: str, fix: str):
         super().__init__(f"{what} {fix}")
-        self.problem = Problem(code, what, fix)
+        self.problems: tuple[Problem, ...] = (Problem(code, what, fix),)
+
+    @classmethod
+    def of(cls, problems: Sequence[Problem]) -> "Refused":
+        """Return a refusal for several problems."""
+        refused = cls(problems[0].code, problems[0].what, problems[0].fix)
+        refused.problems = tuple(problems)
+        return refused
+
+    @property
+    def problem(self) -> Problem:
+        """The first problem."""
+        return self.problems[0]
+
+
+class Findings:
+    """Collects the problems of several checks, so that a sender gets all of them at once.
+
+    found = Findings()
+    with found.next():
+        ...  # may raise Refused
+    found.check()  # raises Refused with all problems, if there are any
+    """
+
+    def __init__(self) -> None:
+        self._problems: dict[Problem, None] = {}  # in order, each once
+
+    @contextlib.contextmanager
+    def next(self) -> Iterator[None]:
+        """Keep the problems of a block; raise them at once when there are too many."""
+        try:
+            yield
+        except Refused as error:
+            self._problems |= dict.fromkeys(error.problems)
+            if len(self._problems) >= MOST_PROBLEMS:
+                self.check()
+
+    def check(self) -> None:
+        """Raise Refused with every problem that was found."""
+        if problems := tuple(self._problems)[:MOST_PROBLEMS]:
+            raise Refused.of(problems)
 
 
 def short(value: object, most: int = 60) -> str:
-    """Return what a file said as a quotation that fits a sentence and holds nothing but printable text."""
+    """Return a value from a file as a short quotation of printable text."""
     text = value if isinstance(value, str) else repr(value)
     text = "".join(c if c.isprintable() else "�" for c in text[: most + 1])
     return f"'{text[:most]}…'" if len(text) > most else f"'{text}'"

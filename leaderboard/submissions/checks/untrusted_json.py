@@ -1,8 +1,9 @@
-"""JSON from strangers: read with a limit on everything that JSON leaves open."""
+"""Read JSON from strangers, with a limit on everything that JSON leaves open."""
 
 import json
 import math
 import re
+from collections import Counter
 
 from leaderboard.submissions.checks.problems import Refused, short
 
@@ -32,7 +33,7 @@ def read(data: bytes, name: str):
     except _Repeated as error:
         raise Refused("json-key", f"{name} has the key {short(error.args[0])} twice.", again) from None
     except _Constant as error:
-        raise Refused("json-number", f"{name} holds {error.args[0]}, which is no number of JSON.", again) from None
+        raise Refused("json-number", f"{name} holds {error.args[0]}, which is not a JSON number.", again) from None
     except (ValueError, RecursionError):
         raise Refused("json", f"{name} is not JSON.", again) from None
     _check(value, name)
@@ -50,8 +51,8 @@ class _Constant(ValueError):
 def _once(pairs: list) -> dict:
     found = dict(pairs)
     if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise _Repeated(next(key for key in keys if keys.count(key) > 1))
+        (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
+        raise _Repeated(key)
     return found
 
 
@@ -87,6 +88,6 @@ def _check(value, name: str) -> None:
             what = f"{name} holds a text of {len(item):,} characters; the longest is {LONGEST_TEXT}."
             raise Refused("json-text", what, "Only layers of Keras with plain settings can be sent.")
         elif isinstance(item, float) and not math.isfinite(item):
-            raise Refused("json-number", f"{name} holds a number that no computer can hold.", "Write it smaller.")
+            raise Refused("json-number", f"{name} holds a number that overflows a double.", "Write it smaller.")
         elif isinstance(item, int) and not isinstance(item, bool) and abs(item) > 2**53:
             raise Refused("json-number", f"{name} holds a whole number beyond 2^53.", "Write it smaller.")

@@ -60,6 +60,16 @@ def confine(folder: Path, readable: list[Path], resources: Resources) -> dict[st
     return granted
 
 
+def give_up_files(readable: list[Path]) -> None:
+    """Give up the network and every file but Python, the system's libraries and `readable`; starting processes stays.
+
+    For `spawner`, whose children then call `seccomp` each.
+    """
+    unshare_network()
+    _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    landlock(Path("/nonexistent"), readable)
+
+
 def limit(resources: Resources) -> None:
     """Set the rlimits, none of them beyond what was there."""
     for name, value in (

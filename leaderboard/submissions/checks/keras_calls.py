@@ -1,0 +1,78 @@
+"""The calls of layers in a functional Keras model, in an order in which each is fed by calls before it.
+
+The time is linear in the number of calls and of their inputs.
+"""
+
+from collections import deque
+from dataclasses import dataclass
+
+from leaderboard.submissions.checks import keras_parts as parts
+from leaderboard.submissions.checks.problems import Refused, short
+
+MOST_CALLS = 1000
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a layer: the layer's name, which call of it this is, what Keras wrote, and what feeds it."""
+
+    layer: str
+    index: int
+    node: dict
+    sources: tuple[tuple[str, int], ...]  # layer and call
+
+    @property
+    def needs(self) -> set[tuple[str, int]]:
+        """The calls that come before: those that feed it, and the one before it of the same layer."""
+        return {*self.sources, *([(self.layer, self.index - 1)] if self.index else [])}
+
+
+def by_name(entries: list) -> dict[str, dict]:
+    """Return the layers of a functional model by their names; raise Refused if two have the same."""
+    found: dict[str, dict] = {}
+    for number, entry in enumerate(entries):
+        name = parts.name_of(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
+        if name in found:
+            raise Refused("name", f"Two layers are named {short(name)}.", "Rename one.")
+        found[name] = entry
+    return found
+
+
+def ordered(layers: dict[str, dict], first: str) -> list[Call]:
+    """Return the calls of all layers but the input layer `first`, each after those that feed it.
+
+    Raises:
+        Refused: there are too many, or one is fed by itself or by a layer that is not there.
+    """
+    calls = {(call.layer, call.index): call for call in _calls(layers, first)}
+    missing = {key: len(call.needs) for key, call in calls.items()}
+    feeds: dict[tuple[str, int], list[tuple[str, int]]] = {}
+    for key, call in calls.items():
+        for source in call.needs:
+            feeds.setdefault(source, []).append(key)
+    ready, done = deque([(first, 0)]), []
+    while ready:
+        for key in feeds.get(ready.popleft(), ()):
+            missing[key] -= 1
+            if not missing[key]:
+                ready.append(key)
+                done.append(calls[key])
+    if len(done) < len(calls):
+        name = next(key[0] for key in calls if missing[key])
+        what = f"Layer {short(name)} is fed by itself or by a layer that is not there."
+        raise Refused("graph", what, "Send the file as Keras wrote it.")
+    return done
+
+
+def _calls(layers: dict[str, dict], first: str) -> list[Call]:
+    found: list[Call] = []
+    for name, entry in layers.items():
+        nodes = entry.get("inbound_nodes")
+        if not isinstance(nodes, list):
+            raise Refused("config", f"Layer {short(name)} is not connected.", "Send the file as Keras wrote it.")
+        if name == first:
+            continue
+        if len(found) + len(nodes) > MOST_CALLS:
+            raise Refused("too-large", f"Layers are called more than {MOST_CALLS:,} times.", "Send a smaller model.")
+        found += [Call(name, index, node, tuple(parts.sources(node, name))) for index, node in enumerate(nodes)]
+    return found

@@ -1,0 +1,168 @@
+"""The gate: who calls, which files they may name, how often, and that nothing gets around it."""
+
+import base64
+import json
+from concurrent.futures import ThreadPoolExecutor
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from conftest import HUB
+from gate_calls import API, agent, call, file, queue, upload
+from hub_server import Account
+from networks import onnx_file
+from space import serve
+
+from leaderboard.submissions.store import LocalStore
+
+OWN = "hf_TokenOfTheSpaceItself"
+ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo", "HF_TOKEN": OWN}
+SAID = {"name": "net", "datasets": ["optdigits"], "licence": "mit", "declaration": "optdigits", "user": "owner"}
+NETWORK = onnx_file()
+FOREIGN = "uploaded to this Space by its sender"
+ADDRESSES = {"X-Forwarded-For": "8.8.8.8"}, {"X-Forwarded-For": "9.9.9.9"}
+
+
+def data_uri(content: bytes) -> str:
+    """Return a file as text."""
+    return "data:application/octet-stream;base64," + base64.b64encode(content).decode()
+
+
+@pytest.fixture(scope="module")
+def on_hub(tmp_path_factory):
+    """A Space of the Hub that has a token of its own, and its store."""
+    store = LocalStore(tmp_path_factory.mktemp("store"))
+    with serve(ZOO_SUBMISSIONS=str(store.root), **ON_HUB) as space:
+        yield space.url, store
+
+
+@pytest.fixture
+def people(hub):
+    """Let the Hub know the owner of the Space and a visitor."""
+    hub.tokens.update({OWN: Account("owner"), "hf_OfAnn": Account("ann", "read")})
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """The Space's functions, by which a test finds all of them."""
+    import spaces_app
+
+    return spaces_app.demo
+
+
+# Who calls
+
+
+@pytest.mark.parametrize("headers", [{}, {"Authorization": f"Bearer {OWN}"}, {"x-gradio-user": "owner"}])
+def test_an_agent_is_not_who_the_space_is(on_hub, people, headers):
+    """Gradio's own MCP server calls with the Space's token; here only the caller's own counts, and that is not it."""
+    url, store = on_hub
+    sent = {**SAID, "source": "hf://no/where"}
+    for tool, arguments in (("submit", sent), ("withdraw", {"id": "20200101-00000000", "user": "owner"}),
+                            ("retry", {"id": "20200101-00000000", "user": "owner"})):  # fmt: skip
+        answer = agent(url, f"handwriting_zoo_{tool}", arguments, **headers)
+        assert not answer.fine
+        assert ("Sign in" if "Authorization" not in headers else "belongs to the Space") in answer.text
+    assert store.all() == []
+
+
+def test_an_agent_acts_as_whose_token_it_sends(on_hub, people):
+    url, store = on_hub
+    sent = agent(url, "handwriting_zoo_submit", {**SAID, "file": data_uri(NETWORK)}, Authorization="Bearer hf_OfAnn")
+    assert sent.fine, sent
+    receipt = json.loads(sent.text)
+    assert receipt["user"] == "ann"  # neither the Space's owner, nor who the arguments name
+    gone = agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"]}, Authorization="Bearer hf_OfNobody")
+    assert "does not accept the token" in gone.text
+    assert "Sign in" in agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"], "user": "ann"}).text
+    assert store.get(receipt["id"]).open
+
+
+def test_the_plain_endpoint_knows_its_caller_too(on_hub, people):
+    url = on_hub[0]
+    data = [*list(SAID.values())[:4], None, "hf://no/where", "", {}, "ann"]
+    assert "Sign in" in call(url, "submit", data).text
+    assert "belongs to the Space" in call(url, "submit", data, **{"x-hf-authorization": f"Bearer {OWN}"}).text
+    assert "no repo no/where" in call(url, "submit", data, Authorization="Bearer hf_OfAnn").text
+
+
+# Which files
+
+
+@pytest.fixture(scope="module")
+def foreign(on_hub, tmp_path_factory):
+    """Values that stand for files which the caller did not upload: of the server, of others, and of other servers."""
+    picture = np.full((64, 64), 255, np.uint8)
+    cv2.line(picture, (32, 10), (32, 50), 0, 6)
+    folder = tmp_path_factory.mktemp("server")
+    secret = folder / "secret.png"
+    cv2.imwrite(str(secret), picture)
+    theirs = upload(on_hub[0], "theirs.png", secret.read_bytes(), **ADDRESSES[1])
+    link = folder / "link.png"
+    link.symlink_to(secret)
+    paths = [str(secret), str(link), f"{theirs}/../theirs.png", theirs, "/proc/self/environ", "/etc/passwd", "file:///etc/passwd",
+             "../../etc/passwd", "/dev/zero", f"{HUB.url}/secret.png", ""]  # fmt: skip
+    values: list[object] = [file(path) for path in paths]
+    values += [
+        {"path": str(secret)},
+        {"path": None, "url": f"{HUB.url}/secret.png", "meta": {"_type": "gradio.FileData"}},
+    ]
+    values += [{**file(str(secret)), "url": "data:image/png;base64,AAAA", "is_stream": True}, [file(str(secret))]]
+    return values, [value["path"] for value in values if isinstance(value, dict) and value["path"]], theirs, secret
+
+
+def test_no_endpoint_or_tool_takes_a_file_that_its_caller_did_not_upload(on_hub, foreign, people, demo):
+    url, store = on_hub
+    values, paths, *_ = foreign
+    HUB.log.clear()
+    headers = {**ADDRESSES[0], "Authorization": "Bearer hf_OfAnn"}
+    tried = 0
+    for name, endpoint in demo.endpoints.items():
+        for argument in endpoint.files:
+            for value in (*values, *paths):
+                said = {**(SAID if name == "submit" else {}), argument: value}
+                data = [said.get(key) for key in endpoint.parameters]
+                answers = agent(url, f"handwriting_zoo_{name}", said, **headers), call(url, name, data, **headers)
+                for answer in answers:
+                    assert not answer.fine, (name, value)
+                    assert FOREIGN in answer.text or "must be an uploaded file" in answer.text, (name, value, answer)
+                    tried += 1
+    assert tried >= 3 * 2 * len(values)
+    assert not [request for request in HUB.log if "secret" in request.path]
+    assert store.all() == [one for one in store.all() if one.user == "ann" and one.name == "net"]
+
+
+def test_no_function_of_the_page_takes_such_a_file(on_hub, foreign, demo):
+    """Whatever a function expects: files are looked for in every value."""
+    values = foreign[0][0], foreign[0][-3]  # a path, and a URL without one
+    tried = [(number, value) for number, fn in demo.fns.items() if fn.inputs for value in values]
+
+    def refused(number: int, value: object) -> None:
+        answer = queue(on_hub[0], number, [value] * len(demo.fns[number].inputs), **ADDRESSES[0])
+        assert not answer.fine
+        assert FOREIGN in answer.text, (demo.fns[number].api_name, value, answer)
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(refused, *zip(*tried, strict=True)))
+
+
+def test_no_route_shows_such_a_file(on_hub, foreign):
+    _, paths, theirs, secret = foreign
+    for route in ("file=", "file/", "proxy=", "stream/"):
+        for path in paths:
+            got = httpx.get(f"{on_hub[0]}{API}/{route}{path}", headers=ADDRESSES[0])
+            assert got.status_code >= 400, (route, path)
+            assert secret.read_bytes() not in got.content
+    assert httpx.get(f"{on_hub[0]}{API}/file={theirs}", headers=ADDRESSES[1]).content == secret.read_bytes()
+
+
+def test_a_caller_has_their_own_uploads(on_hub, foreign):
+    path = upload(on_hub[0], "one.png", foreign[3].read_bytes(), **ADDRESSES[0])
+    for answer in (
+        call(on_hub[0], "predict", [None, file(path), ["lenet5.mnist"]], **ADDRESSES[0]),
+        agent(on_hub[0], "handwriting_zoo_read", {"image": file(path)}, **ADDRESSES[0]),
+        agent(on_hub[0], "handwriting_zoo_read", {"image": data_uri(foreign[3].read_bytes())}),
+    ):
+        assert answer.fine
+        assert '"1"' in answer.text, answer

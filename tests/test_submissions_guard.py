@@ -1,0 +1,134 @@
+"""Static checks in a process with limits: adversarial files are decided in bounded time and memory, beside a server."""
+
+import logging
+import sys
+import threading
+import time
+
+import adversarial
+import numpy as np
+import onnxruntime
+import pytest
+from networks import keras_file, onnx_file
+
+from leaderboard.submissions import checks
+from leaderboard.submissions.checks import guard
+from leaderboard.submissions.checks.guard import Limits
+from leaderboard.submissions.checks.problems import Refused
+
+ONE = ("optdigits",)
+FILES = len(adversarial.MAKERS)  # one of each kind; `make fuzz` checks 1,000
+MOST_MEMORY = 500_000_000  # bytes
+
+
+@pytest.mark.parametrize("data", [onnx_file(), keras_file(), onnx_file()[:-100], b'{"a": 1}', b"", b"<html>"])
+def test_a_child_says_what_the_checks_say(data):
+    assert guard.check(data, "model", ONE) == checks.check(data, "model", ONE)
+
+
+def test_an_onnx_file_of_a_sandbox_is_read_in_a_child():
+    report = guard.read_onnx(onnx_file())
+    assert (report.parameters, report.input_shape, report.classes) == (640, (8, 8, 1), 10)
+    assert guard.read_onnx(report.content) == report
+    with pytest.raises(Refused, match="not an ONNX model"):
+        guard.read_onnx(b"x")
+
+
+def test_adversarial_files_are_decided_in_time_and_memory(monkeypatch):
+    """A few dozen files of up to 1 MB, while predictions go on; the times of 50 MB are in docs/submissions.md."""
+    memory: list[int] = []
+    inner = guard.run
+
+    def run(*arguments):
+        answer = inner(*arguments)
+        memory.append(answer.memory)
+        return answer
+
+    monkeypatch.setattr(guard, "run", run)
+    session = onnxruntime.InferenceSession(onnx_file())
+    image = np.zeros((1, 8, 8, 1), np.uint8)
+    over, pauses = threading.Event(), []
+
+    def predict() -> None:
+        while not over.is_set():
+            started = time.perf_counter()
+            session.run(None, {"image": image})
+            time.sleep(0.002)
+            pauses.append(time.perf_counter() - started)
+
+    thread = threading.Thread(target=predict)
+    thread.start()
+    try:
+        for number in range(FILES):
+            name, data = adversarial.file(number, 1_000_000)
+            started = time.perf_counter()
+            checked = guard.check(data, "model", ONE)
+            assert time.perf_counter() - started < 2 * guard.SENT.wall, name
+            assert "incident" not in [problem.code for problem in checked.problems], name
+    finally:
+        over.set()
+        thread.join()
+    assert max(memory) < MOST_MEMORY
+    assert np.percentile(pauses, 95) < 0.1  # seconds; one frozen check would stop all predictions for as long
+
+
+@pytest.mark.parametrize(("limits", "words"), [
+    (Limits(wall=0.05), "more than 0 s"),
+    (Limits(memory=1_000_000), "1 MB of memory"),
+])  # fmt: skip
+def test_a_child_that_reaches_a_limit_is_one_sentence(limits, words):
+    name, data = "onnx", onnx_file(classes=40_000)
+    checked = guard.check(data, name, ONE, limits)
+    assert [problem.code for problem in checked.problems] == ["limits"]
+    assert words in checked.problems[0].what
+    assert checked.content is None
+    assert guard.check(onnx_file(), name, ONE).problems == ()  # the next one is checked
+
+
+def test_a_mistake_of_ours_is_an_incident_with_a_number(monkeypatch, caplog):
+    """A task that is not there stands for any exception in a check."""
+    real = guard.Spawner.run
+    monkeypatch.setattr(guard.Spawner, "run", lambda self, request, *rest: real(self, {**request, "task": "x"}, *rest))
+    with caplog.at_level(logging.ERROR):
+        (problem,) = guard.check(onnx_file(), "m.onnx", ONE).problems
+    assert problem.code == "incident"
+    number = problem.what.partition("(incident ")[2][:8]
+    assert number in caplog.text
+    assert "KeyError" in caplog.text
+
+
+def test_a_spawner_that_was_killed_is_started_again():
+    assert guard.check(onnx_file(), "m", ONE).problems == ()
+    spawner = guard._started()
+    spawner.process.kill()
+    spawner.process.wait()
+    assert guard.check(onnx_file(), "m", ONE).problems == ()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Landlock and seccomp are Linux's")
+def test_a_child_sees_no_file_of_the_user_and_no_network(tmp_path, monkeypatch):
+    """Probes run in the place of a task, in a spawner that has imported them."""
+    secret = tmp_path / "token"
+    secret.write_text("hf_secret")
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    code = (
+        "from leaderboard.submissions.checks import spawner\n"
+        "def probe(request, data):\n"
+        "    import os, socket\n"
+        "    found = {'token': 'HF_TOKEN' in os.environ}\n"
+        "    for name, action in (('file', lambda: open(request['path']).read()), ('socket', socket.socket), "
+        "('fork', os.fork)):\n"
+        "        try:\n"
+        "            action(); found[name] = 'done'\n"
+        "        except OSError as error:\n"
+        "            found[name] = 'refused'\n"
+        "    return found, None\n"
+        "spawner.TASKS['probe'] = probe\n"
+    )
+    monkeypatch.setattr(guard, "LAUNCH", guard.LAUNCH.replace("spawner.main()", f"exec({code!r}); spawner.main()"))
+    probed = guard.Spawner()
+    try:
+        found = probed.run({"task": "probe", "path": str(secret)}, b"x", Limits()).header
+    finally:
+        probed.close()
+    assert found == {"token": False, "file": "refused", "socket": "refused", "fork": "refused"}

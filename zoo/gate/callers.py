@@ -1,0 +1,134 @@
+"""Who calls: a user of the Hub, proved by a sign-in or a token, or somebody unknown; and from which address.
+
+Only what came with the call itself counts as proof. The server's own token never does.
+"""
+
+import contextlib
+import hashlib
+import ipaddress
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cached_property
+
+from zoo.errors import ZooError
+
+SIGN_IN = (
+    "Sign in with Hugging Face first. From a program, send a token of yours with the request: one without any "
+    "permission is enough, it only says who you are."
+)
+
+
+def on_space() -> bool:
+    """Return whether this is a Space of the Hub, where people sign in."""
+    return os.environ.get("SYSTEM") == "spaces" and bool(os.environ.get("SPACE_ID"))
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls.
+
+    address: of the network, for limits.
+    signed_in: the user of the session that the sign-in keeps in a signed cookie.
+    token: of the Hub, sent with this call.
+    agent: whether the call came through MCP.
+    """
+
+    address: str = "nowhere"
+    signed_in: str | None = None
+    token: str | None = None
+    agent: bool = False
+
+    @classmethod
+    def of(cls, scope: Mapping, agent: bool = False) -> "Caller":
+        """Return the caller of an HTTP request.
+
+        Args:
+            scope: of the request, as ASGI has it.
+            agent: whether it came through MCP, where no cookie counts.
+        """
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers") or ()}
+        return cls(_address(scope, headers), None if agent else _signed_in(scope, headers), _token(headers), agent)
+
+    @cached_property
+    def user(self) -> str | None:
+        """Who the caller proved to be; None for somebody unknown. The Hub is asked whose token it is.
+
+        Raises:
+            ZooError: the Hub does not accept the token, or cannot be reached.
+        """
+        if self.signed_in or self.token is None:
+            return self.signed_in
+        from zoo.hub import identity
+
+        if on_space() and identity.is_own(self.token):
+            raise ZooError("This token belongs to the Space itself, so it proves nothing: send another one of yours.")
+        return identity.user_of_token(self.token)
+
+    @property
+    def must_prove(self) -> bool:
+        """Whether writing takes a proved user: on a Space always, elsewhere through MCP."""
+        return on_space() or self.agent
+
+    @property
+    def marks(self) -> frozenset[str]:
+        """What two calls of one caller have in common, without asking the Hub."""
+        token = self.token and hashlib.sha256(self.token.encode()).hexdigest()
+        found = {"address": self.address, "user": self.signed_in, "token": token}
+        return frozenset(f"{kind} {value}" for kind, value in found.items() if value)
+
+
+def _address(scope: Mapping, headers: Mapping[str, str]) -> str:
+    """Return the address of the client.
+
+    Proxies append to `x-forwarded-for` whom they answer, so the last public address is true even where the client
+    wrote others in front of it. Off a Space, the header could be the client's own, so it does not count.
+    """
+    peer = (scope.get("client") or ("nowhere",))[0]
+    if not on_space():
+        return peer
+    for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
+        with contextlib.suppress(ValueError):
+            if ipaddress.ip_address(hop.strip()).is_global:
+                return hop.strip()
+    return peer
+
+
+def _signed_in(scope: Mapping, headers: Mapping[str, str]) -> str | None:
+    """Return the user of the session; a cookie that another site's page made the browser send does not count."""
+    if not (on_space() and os.environ.get("OAUTH_CLIENT_SECRET")):  # without it, the cookie is signed with a known key
+        return None
+    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
+        return None
+    info = (scope.get("session") or {}).get("oauth_info") or {}
+    if info.get("expires_at", 0) < time.time():
+        return None
+    return (info.get("userinfo") or {}).get("preferred_username")
+
+
+def _token(headers: Mapping[str, str]) -> str | None:
+    """Return the token that a client sent along; the Hub's proxy keeps `authorization` for itself."""
+    sent = headers.get("x-hf-authorization") or headers.get("authorization") or ""
+    scheme, _, token = sent.partition(" ")
+    return token.strip() if scheme.lower() == "bearer" and token.strip().startswith("hf_") else None
+
+
+_NOBODY = Caller()
+_CALLER: ContextVar[Caller] = ContextVar("caller", default=_NOBODY)
+
+
+def caller() -> Caller:
+    """Return the caller of what runs now."""
+    return _CALLER.get()
+
+
+@contextlib.contextmanager
+def entered(who: Caller) -> Iterator[Caller]:
+    """Run a block on behalf of a caller; threads that it starts through anyio or asyncio know it too."""
+    token = _CALLER.set(who)
+    try:
+        yield who
+    finally:
+        _CALLER.reset(token)

@@ -1,0 +1,234 @@
+"""Functions that strangers may call: declared arguments in, plain JSON out, one sentence for whatever goes wrong."""
+
+import functools
+import inspect
+import logging
+import secrets
+import traceback
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping
+
+from pydantic import TypeAdapter, ValidationError
+
+from zoo.errors import UnknownName, ZooError
+from zoo.gate import limits, uploads
+from zoo.gate.callers import SIGN_IN, caller
+from zoo.gate.uploads import Upload
+
+log = logging.getLogger(__name__)
+
+DEEPEST = 40  # lists within lists
+LONGEST = 10_000  # characters of a text that is no file
+MOST_ITEMS = 1_000_000
+FILE = dict | str  # what a client sends for an `Upload`
+
+
+class Endpoint:
+    """A function with declared arguments, behind the gate.
+
+    name: of the function.
+    description: its docstring.
+    writes: whether it changes anything: then limits of sending apply, and on a Space the caller must be signed in.
+    types: by argument, what a client sends.
+    files: the arguments that are uploads.
+    signature: of the function, as a client calls it.
+    """
+
+    def __init__(self, function: Callable, writes: bool = False):
+        self.function = function
+        self.writes = writes
+        self.name = function.__name__
+        self.description = inspect.getdoc(function) or ""
+        self.parameters = inspect.signature(function).parameters
+        hints = typing.get_type_hints(function)
+        self.files = {name for name in self.parameters if Upload in (hints[name], *typing.get_args(hints[name]))}
+        self.types = {name: _for_clients(hints[name]) for name in self.parameters}
+        self._adapters = {name: TypeAdapter(hint) for name, hint in self.types.items()}
+        told = [one.replace(annotation=self.types[name]) for name, one in self.parameters.items()]
+        self.signature = inspect.Signature(told, return_annotation=hints.get("return", inspect.Signature.empty))
+
+    def __call__(self, arguments: Mapping[str, object]) -> object:
+        """Check the arguments and the caller, then call the function.
+
+        Args:
+            arguments: by name, as JSON gave them.
+
+        Returns:
+            Plain JSON types.
+
+        Raises:
+            ZooError: whatever is wrong, in one sentence.
+        """
+        checked = self.checked(arguments)
+        if self.writes:
+            who = caller()
+            if who.must_prove and who.user is None:
+                raise ZooError(SIGN_IN)
+            limits.check_send(who)
+        return self.function(**checked)
+
+    def checked(self, arguments: Mapping[str, object]) -> dict[str, object]:
+        """Return the arguments, uploads opened; null stands for a value that was not sent.
+
+        Raises:
+            ZooError: one is missing, unknown, or of another type.
+        """
+        for name in arguments:
+            if name not in self.parameters:
+                raise UnknownName(f"argument of {self.name}", str(name)[:40], self.parameters)
+        found = {}
+        for name, parameter in self.parameters.items():
+            value = arguments.get(name)
+            if value is None and parameter.default is not parameter.empty:
+                continue
+            self._check(name, value)
+            found[name] = uploads.UPLOADS.opened(value, caller()) if name in self.files else value
+        return found
+
+    def _check(self, name: str, value: object) -> None:
+        expected = in_words(self.types[name])
+        try:
+            self._adapters[name].validate_python(value, strict=True)
+        except ValidationError:
+            raise ZooError(f'"{name}" must be {expected}; got {_kind(value, expected)}.') from None
+        if name not in self.files:
+            for item, _ in walk(value):
+                if isinstance(item, str) and len(item) > LONGEST:
+                    raise ZooError(f'"{name}" holds a text of {len(item):,} characters; at most {LONGEST:,} are read.')
+
+    @property
+    def schema(self) -> dict:
+        """The JSON schema of its arguments."""
+        described = _described(self.description)
+        return {
+            "type": "object",
+            "properties": {
+                name: {
+                    **adapter.json_schema(),
+                    **({"description": described[name]} if name in described else {}),
+                }
+                for name, adapter in self._adapters.items()
+            },
+            "required": [name for name, one in self.parameters.items() if one.default is one.empty],
+            "additionalProperties": False,
+        }
+
+
+def endpoint(function: Callable | None = None, *, writes: bool = False):
+    """Make a function an `Endpoint`: `@endpoint`, or `@endpoint(writes=True)`."""
+    return Endpoint(function, writes) if function else functools.partial(Endpoint, writes=writes)
+
+
+def sentence(error: BaseException) -> str:
+    """Return what a caller is told of an error.
+
+    An error that is no `ZooError` is a mistake of ours: it gets an incident number, under which the log has the trace.
+    The log has no values, so neither pictures nor names of people get there.
+    """
+    if isinstance(error, ZooError):
+        return str(error)
+    incident = secrets.token_hex(4)
+    steps = "".join(traceback.format_tb(error.__traceback__))
+    log.error("Incident %s: %s\n%s", incident, type(error).__name__, steps)
+    return f"This failed by a mistake of ours, not of yours. Please report it as incident {incident}."
+
+
+def walk(value: object) -> Iterator[tuple[object, int]]:
+    """Yield a JSON value and everything in it, with its depth.
+
+    Raises:
+        ZooError: too deep or too large for anything that is sent here, or text that is not Unicode.
+    """
+    left, count = [(value, 0)], 0
+    while left:
+        item, depth = left.pop()
+        count += 1
+        if depth > DEEPEST or count > MOST_ITEMS:
+            raise ZooError(f"This is nested deeper than {DEEPEST} levels, or holds more than {MOST_ITEMS:,} values.")
+        yield item, depth
+        if isinstance(item, str):
+            try:
+                item.encode()
+            except UnicodeEncodeError:
+                raise ZooError("A text holds half a character (a lone surrogate): send Unicode.") from None
+        elif isinstance(item, Mapping):
+            left += [(one, depth + 1) for pair in item.items() for one in pair]
+        elif isinstance(item, (list, tuple)):
+            left += [(one, depth + 1) for one in item]
+
+
+def check_values(values: object) -> None:
+    """Check what a client sent, whatever it is for: no file but the caller's own uploads may be named in it.
+
+    Raises:
+        ZooError: another file, a URL to fetch, or a value that is too deep or too large.
+    """
+    for item, _ in walk(values):
+        if not isinstance(item, Mapping):
+            continue
+        path, url = item.get("path"), item.get("url")
+        if isinstance(path, str) and path.startswith("data:"):
+            continue
+        if path is not None:
+            uploads.UPLOADS.check(path, caller())
+        elif isinstance(url, str) and not url.startswith("data:"):
+            raise uploads.NotYours()
+
+
+_WORDS: dict[object, str] = {
+    str: "text",
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    dict: "an object",
+    list: "a list",
+}
+
+
+def in_words(expected: object) -> str:
+    """Return a type in words, as a sentence names it."""
+    if expected == FILE:
+        return "an uploaded file or a data URI"
+    origin, inner = typing.get_origin(expected), typing.get_args(expected)
+    if origin in (typing.Union, types.UnionType):
+        if set(inner) >= {dict, str}:
+            return in_words(FILE)
+        return " or ".join(in_words(one) for one in inner if one is not type(None))
+    if origin is list:
+        return f"a list of {in_words(inner[0]).removeprefix('a ').removeprefix('an ')}"
+    return _WORDS.get(origin or expected, "something else")
+
+
+def _kind(value: object, expected: str) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, list) and expected.startswith("a list"):
+        return "a list with other things in it"
+    return _WORDS.get(type(value), "something else")
+
+
+def _for_clients(hint: object) -> typing.Any:
+    """Return what a client sends for a parameter: an `Upload` comes as JSON."""
+    inner = typing.get_args(hint)
+    if hint is Upload:
+        return FILE
+    if Upload in inner:
+        return FILE | None if type(None) in inner else FILE
+    return hint
+
+
+def _described(docstring: str) -> dict[str, str]:
+    """Return what the section "Args:" of a docstring says of each argument."""
+    _, _, section = docstring.partition("Args:\n")
+    found: dict[str, str] = {}
+    name = ""
+    for line in section.splitlines():
+        if not line.startswith("    "):
+            break
+        if not line.startswith("     "):
+            name, _, text = line.strip().partition(": ")
+            found[name] = text
+        else:
+            found[name] += " " + line.strip()
+    return found

@@ -1,0 +1,96 @@
+"""How often somebody may call, counted before any work is done."""
+
+import os
+import threading
+import time
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+from zoo.errors import ZooError
+from zoo.gate.callers import Caller
+
+MOST_KEYS = 50_000  # callers that are counted at a time
+
+
+class TooMany(ZooError):
+    """More calls than the limit allows."""
+
+
+@dataclass(frozen=True)
+class Rate:
+    """So many calls within a time; all of them may come at once, then they are allowed again one by one."""
+
+    most: int
+    seconds: float
+    what: str
+
+    @property
+    def each(self) -> float:
+        """Seconds until one more is allowed."""
+        return self.seconds / self.most
+
+
+class Limiter:
+    """Counts calls by key with one number a key (the generic cell rate algorithm); thread-safe."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._due: dict[Hashable, float] = {}  # when the key's calls so far will all have been allowed again
+        self._lock = threading.Lock()
+
+    def count(self, key: Hashable, rate: Rate) -> None:
+        """Count a call.
+
+        Raises:
+            TooMany: it is one too many; it is not counted.
+        """
+        now = self._clock()
+        with self._lock:
+            due = max(self._due.get((key, rate.what), now), now) + rate.each
+            if due - now > rate.seconds + 1e-9:
+                wait = due - now - rate.seconds
+                raise TooMany(
+                    f"Too many {rate.what}: at most {rate.most:,} within {said(rate.seconds)}. "
+                    f"Try again in {said(max(wait, 1))}."
+                )
+            self._due[key, rate.what] = due
+            if len(self._due) > MOST_KEYS:
+                self._due = {known: then for known, then in self._due.items() if then > now}
+
+
+def said(seconds: float) -> str:
+    """Return a time in words."""
+    for unit, size in (("hour", 3600), ("minute", 60), ("second", 1)):
+        if seconds >= size:
+            count = round(seconds / size)
+            return f"{count} {unit}{'s' * (count != 1)}"
+    return "a second"
+
+
+LIMITER = Limiter()
+
+
+def check_call(caller: Caller) -> None:
+    """Count a call from an address; `ZOO_CALLS_PER_MINUTE` sets how many there may be.
+
+    Raises:
+        TooMany: there are more.
+    """
+    most = int(os.environ.get("ZOO_CALLS_PER_MINUTE") or 1200)
+    LIMITER.count(caller.address, Rate(most, 60.0, "calls from your address"))
+
+
+def check_send(caller: Caller) -> None:
+    """Count something sent to be kept or tried again, by user where proved, else by address.
+
+    `ZOO_SENDS_PER_DAY` sets how many there may be.
+
+    Raises:
+        TooMany: there are more.
+    """
+    most = int(os.environ.get("ZOO_SENDS_PER_DAY") or 60)
+    proved = caller.must_prove and caller.user
+    if proved:
+        LIMITER.count(f"user {proved}", Rate(most, 24 * 3600.0, "submissions of yours"))
+    else:
+        LIMITER.count(caller.address, Rate(most, 24 * 3600.0, "submissions from your address"))

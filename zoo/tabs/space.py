@@ -1,0 +1,115 @@
+"""The way in for Gradio: `Space` is a `gr.Blocks` whose every function is called through the gate.
+
+with Space(title="…") as demo:
+    api(read)  # an `Endpoint`: by `/read`, and as an MCP tool
+demo.launch()
+"""
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import AsyncIterator, Mapping
+
+import gradio as gr
+from starlette.middleware import Middleware
+
+from zoo import gate
+from zoo.gate import limits
+from zoo.gate.callers import on_space
+from zoo.gate.endpoints import check_values
+from zoo.tabs.agents import Agents
+from zoo.tabs.door import Door
+
+
+def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
+    """Add an endpoint to the `Space` that is being built: by its name in the API, and as an MCP tool.
+
+    Args:
+        endpoint: a function behind the gate.
+        concurrency_limit: calls that run at the same time.
+    """
+    names = list(endpoint.parameters)
+
+    @functools.wraps(endpoint.function)
+    def call(*values):
+        return endpoint(dict(zip(names, values, strict=True)))
+
+    call.endpoint = endpoint  # type: ignore[attr-defined]
+    del call.__wrapped__  # Gradio reads types from its wrapper: what clients send, not what the function gets
+    call.__annotations__ = {name: one.annotation for name, one in endpoint.signature.parameters.items()}
+    call.__signature__ = endpoint.signature  # type: ignore[attr-defined]
+    gr.api(
+        call,
+        api_name=endpoint.name,
+        api_description=endpoint.description,
+        concurrency_limit=concurrency_limit,
+    )
+
+
+class Space(gr.Blocks):
+    """Blocks behind the gate: see `zoo.gate`. Nothing has to be done for that where a tab adds a function."""
+
+    def __exit__(self, *exception):
+        """Hide every function that is no endpoint: a page calls it, a program does not."""
+        for fn in self.fns.values():
+            if not hasattr(fn.fn, "endpoint"):
+                fn.api_visibility = "private"
+        super().__exit__(*exception)
+
+    @property
+    def endpoints(self) -> dict[str, gate.Endpoint]:
+        """The endpoints by name."""
+        return {str(fn.api_name): fn.fn.endpoint for fn in self.fns.values() if hasattr(fn.fn, "endpoint")}
+
+    @property
+    def tools(self) -> dict[str, gate.Endpoint]:
+        """The endpoints by the names of their MCP tools; on a Space of the Hub its own name stands in front."""
+        prefix = re.sub(r"\W", "_", os.environ["SPACE_ID"].rpartition("/")[2]) + "_" if on_space() else ""
+        return {prefix + name: one for name, one in self.endpoints.items()}
+
+    async def process_api(self, block_fn, inputs, state=None, request=None, **more):
+        """Call a function for a client, through the gate; Gradio comes here from every route, the queue included."""
+        try:
+            with gate.entered(_caller(request)) as caller:
+                limits.check_call(caller)
+                check_values(inputs)
+                _check_count(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs, more)
+                return await super().process_api(block_fn, inputs, state, request, **more)
+        except gr.Error:
+            raise
+        except Exception as error:
+            raise gr.Error(gate.sentence(error), print_exception=False) from None
+
+    def launch(self, *args, **options):
+        """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools."""
+        agents = Agents(self.tools, str(self.title))
+
+        @contextlib.asynccontextmanager
+        async def lifespan(app) -> AsyncIterator[None]:
+            async with agents.running():
+                yield
+
+        door = Middleware(Door, blocks=self, agents=agents)
+        self.mcp_server = True  # the page's API documentation names the tools
+        return super().launch(
+            *args, app_kwargs={"middleware": [door], "lifespan": lifespan}, mcp_server=False, **options
+        )
+
+
+def _caller(request: gr.Request | None) -> gate.Caller:
+    """Return who sent a request."""
+    scope: Mapping = getattr(getattr(request, "request", None), "scope", None) or {}
+    return gate.Caller.of(scope)
+
+
+def _check_count(block_fn, inputs: object, more: Mapping) -> None:
+    """Raise gr.Error where there are too few or too many values."""
+    if more.get("iterator") is not None:
+        return
+    wanted = len(block_fn.inputs)
+    if not isinstance(inputs, list) or len(inputs) != wanted:
+        endpoint = getattr(block_fn.fn, "endpoint", None)
+        names = f" ({', '.join(endpoint.parameters)})" if endpoint and wanted else ""
+        count = len(inputs) if isinstance(inputs, list) else "no list"
+        raise gr.Error(f'"data" must be a list of {wanted} values{names}; got {count}.', print_exception=False)
