@@ -48,6 +48,9 @@ def main() -> int:
         write_answers(arguments.csv, spec, predictions)
     if result is None:
         show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in evaluation.metrics.items()])
+        kinds = {**evaluation.corruptions, **evaluation.unseen_damage, **evaluation.transfers}
+        if kinds:
+            show(("under, or on", "accuracy"), [(name, f"{value:.4f}") for name, value in kinds.items()])
         return 0
     check = checking.compare(result, results.predictions(result, arguments.records), evaluation, predictions)
     show(
