@@ -105,8 +105,8 @@ def facts_of(mirror: originals.Mirror, repo: str) -> dict:
     size = "its own size" if spec.image_shape is None else f"{spec.image_shape[0]} x {spec.image_shape[1]} pixels"
     ink = "dark ink on light paper" if spec.image_shape is None else "0 is background and 255 full ink"
     columns = {"image": f"grey PNG, {size}; {ink}", "label": f"one of {len(spec.labels)}: {' '.join(spec.labels)}"}
-    known: dict[str | None, str] = {
-        spec.group: original.group_is,
+    known = {
+        spec.group or "": original.group_is,
         "filename": "the original's name",
         **original.columns,
     }
