@@ -63,8 +63,9 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         given["validation_confidence"] = predictor(known).max(axis=1)
         given["unknown_confidence"] = predictor(strangers).max(axis=1)
     others = {name: data.load(name, "test") for name in _transfers(predictor.dataset)}
-    given["transfers"] = {name: predictor(o.images).argmax(axis=1) == o.labels for name, o in others.items()}
-    scores = metrics.compute(probabilities, test.labels, **{key: value for key, value in given.items() if value != {}})
+    if transfers := {name: predictor(o.images).argmax(axis=1) == o.labels for name, o in others.items()}:
+        given["transfers"] = transfers
+    scores = metrics.compute(probabilities, test.labels, **given)
     confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(predictor.labels))
     evaluation = Evaluation(
         revision=revision(folder),
@@ -73,7 +74,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         metrics=scores,
         corruptions={name: float((predicted == test.labels).mean()) for name, predicted in under.items()},
         unseen_damage={name: float((predicted == test.labels).mean()) for name, predicted in unseen.items()},
-        transfers={name: float(right.mean()) for name, right in given["transfers"].items()},
+        transfers={name: float(right.mean()) for name, right in transfers.items()},
         per_class=per_class(confusion, predictor.labels),
         confusion=confusion.tolist(),
         environment=environment.describe(),
