@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails
 
 from zoo.errors import ZooError
 
@@ -38,15 +39,28 @@ def checked_json(
     try:
         if migrations and isinstance(values := json.loads(data), dict) and values.get("schema", 1) != version:
             data = json.dumps(_migrated(values, what, version or 1, migrations)).encode()
-        return _adapter(kind).validate_json(data, strict=True)
+        made: Kind = _adapter(kind).validate_json(data, strict=True)  # type: ignore[arg-type]
+        return made
     except ValidationError as error:
-        found = [f"{'.'.join(map(str, e['loc'])) or 'the file'}: {e['msg']}" for e in error.errors(include_url=False)]
+        found = [_problem(entry) for entry in error.errors(include_url=False)]
         more = f" (and {len(found) - MOST_PROBLEMS} more)" if len(found) > MOST_PROBLEMS else ""
         raise ZooError(f"This is no {what}: {'; '.join(found[:MOST_PROBLEMS])}{more}.") from None
     except ZooError:
         raise
-    except (ValueError, RecursionError) as error:
-        raise ZooError(f"This is no {what}: it is not JSON ({type(error).__name__}).") from None
+    except (ValueError, RecursionError):
+        raise ZooError(f"This is no {what}: it is not JSON.") from None
+
+
+def _problem(entry: ErrorDetails) -> str:
+    """Return one of Pydantic's errors in a few words."""
+    place = ".".join(map(str, entry["loc"]))
+    if entry["type"] == "missing":
+        return f"it lacks {place}"
+    if entry["type"] == "unexpected_keyword_argument":
+        return f"it has the unknown {place}"
+    if entry["type"] == "json_invalid":
+        return "it is not JSON"
+    return f"{place or 'it'}: {entry['msg'][:1].lower()}{entry['msg'][1:]}"
 
 
 @functools.cache

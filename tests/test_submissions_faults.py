@@ -130,8 +130,8 @@ def test_the_hub_has_the_layout_of_the_boards(remote, hub):
     assert remote.get(sent.id) == sent
     assert remote.content(sent) == onnx_file()
     assert send(remote, "ann") == sent
-    remote.keep_results("bob__net/abc", {"optdigits.json": b"{}", "optdigits.onnx": onnx_file()})
-    assert remote.result("bob__net/abc", "optdigits.onnx") == onnx_file()
+    remote.keep_results("bob~net/abc", {"optdigits.json": b"{}", "optdigits.onnx": onnx_file()})
+    assert remote.result("bob~net/abc", "optdigits.onnx") == onnx_file()
     assert intake.withdraw(remote, sent.id, "bob").status == WITHDRAWN
     assert [step["status"] for step in HubStore("me", QUICK).get(sent.id).history] == [PENDING, WITHDRAWN]
 

@@ -25,3 +25,8 @@ def model_folders() -> tuple[Path, ...]:
 def cache_folder() -> Path:
     """Return the folder for what can be made again (`XDG_CACHE_HOME`)."""
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handwriting-zoo"
+
+
+def sends_per_day() -> int:
+    """Return how many submissions and retries may come from one address within a day (`ZOO_SENDS_PER_DAY`)."""
+    return int(os.environ.get("ZOO_SENDS_PER_DAY") or 60)

@@ -1,4 +1,4 @@
-"""Models that are sent as a repo on the Hub, and whose a token is."""
+"""Models that are sent as a repo on the Hub."""
 
 from pathlib import Path
 
@@ -41,11 +41,3 @@ def fetch_model(repo: str, revision: str | None, most_bytes: int) -> tuple[str, 
         return {name: Path(path).read_bytes() for name, path in paths.items()}
 
     return commit, hub.attempted(fetch, at, patience)
-
-
-def user_of_token(token: str) -> str:
-    """Return whose token this is, as the Hub says; the token is used for that alone and not kept."""
-    from huggingface_hub import HfApi
-
-    patience = hub.Backoff(attempts=2, first=0.5, longest=1.0)
-    return hub.attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)

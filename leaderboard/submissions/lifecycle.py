@@ -4,9 +4,9 @@
                        -> FAILED -> PENDING   why, in a sentence; the sender may let it be tried again
     PENDING, RUNNING, FINISHED -> WITHDRAWN   by its sender
 
-A worker holds a submission by a lease that it renews: each renewal makes a new version. Other workers watch the version
-with a clock of their own that never goes back. Where it stays the same for longer than the lease, the holder is gone and
-the next worker takes over. No two machines have to agree on the time.
+A worker holds a submission by a lease that it renews: each renewal makes a new version. Other workers watch the
+version with a clock of their own that never goes back. Where it stays the same for longer than the lease, the holder is
+gone and the next worker takes over. No two machines have to agree on the time.
 """
 
 import re
@@ -178,7 +178,7 @@ def received(s: Submission, now: float) -> Submission:
     if s.refused:
         count = len(s.problems)
         reason = " ".join(str(Problem(**problem)) for problem in s.problems)
-        return _step(s, now, FAILED, f"refused: {count} problem{'s' * (count > 1)}", reason=reason)
+        return _step(s, now, FAILED, f"{count} problem{'s' * (count > 1)} found in the file or the form", reason=reason)
     return _step(s, now, PENDING, "received")
 
 

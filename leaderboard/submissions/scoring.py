@@ -118,4 +118,4 @@ def files(result: Result, predictions: Predictions, model: bytes, scratch: Path)
 
 def folder(submission: Submission, result: Result) -> str:
     """Return where a measurement is kept, as boards on the Hub have it."""
-    return f"{submission.user}__{submission.name}/{result.revision[:40]}"
+    return f"{submission.network}/{result.revision[:40]}"

@@ -6,21 +6,20 @@ The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/w
 import atexit
 import logging
 import os
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
 from leaderboard import results
-from leaderboard.submissions import intake, worker
+from leaderboard.submissions import intake, supervision
 from leaderboard.submissions.intake import Offer
-from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING
-from leaderboard.submissions.store import HubStore, open_store
+from leaderboard.submissions.publishing import publish
+from leaderboard.submissions.store import open_store
 from leaderboard.tabs import receipts, sign_in
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
@@ -34,7 +33,6 @@ log = logging.getLogger(__name__)
 STYLE = Path(__file__).with_name("submit.css")
 RECENT = 20  # submissions that are done, in the queue's view
 REFRESH = 2.0  # seconds between looks at a submission that is not done
-SYNC = 60.0  # seconds between looks at a store on the Hub
 # A view that was never open is built when its first value is there already, which is no change to be watched.
 ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) show(first.dataset.address);"
 LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox; its row stands on the
@@ -102,8 +100,8 @@ def tab() -> Places:
         return {
             page: receipts.receipt(s, where),
             timer: gr.Timer(active=s.open),
-            again: gr.Button(visible=s.status == FAILED and not s.refused),
-            back: gr.Button(visible=s.status in (PENDING, RUNNING, FINISHED)),
+            again: gr.Button(visible=s.retriable),
+            back: gr.Button(visible=s.withdrawable),
         }
 
     def show(id: str) -> dict:
@@ -143,7 +141,7 @@ def tab() -> Places:
         try:
             done = [s for s in store.all() if not s.open]
             recent = sorted(done, key=lambda s: s.history[-1]["at"], reverse=True)[:RECENT]
-            return receipts.queue(intake.queue(store), recent)
+            return receipts.queue(intake.queue(store), recent, store.broken())
         except ZooError as error:
             return receipts.missing(str(error))
 
@@ -251,6 +249,11 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
             found[name] = float(number.rstrip("%")) / 100
         except ValueError:
             name = ""
+        if 0 < found.get(name, 0) < 0.01 and not number.endswith("%"):
+            raise ZooError(
+                f"The claim {part[:40]!r} means {number}%. Write {100 * float(number):.6g} if you mean "
+                f"{100 * float(number):.6g}%, or {number}% if it is meant."
+            )
         if not name:
             raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
     return found
@@ -326,23 +329,17 @@ def _endpoints(store) -> None:
         api(endpoint)
 
 
-# What runs beside the Space
+# What runs next to the Space
 
 
 def attend() -> None:
     """Start what a Space needs besides its pages: as many workers as `ZOO_WORKERS` says, and rows from the Hub."""
-    store = open_store()
-    if isinstance(store, HubStore):
-        threading.Thread(target=_follow, args=[store], name="submissions", daemon=True).start()
+    store, stop = open_store(), threading.Event()
+    atexit.register(stop.set)
+    if store.publish_every is not None:
+        step = partial(publish, store, results.RECORDS)
+        follow = partial(supervision.keep_doing, lambda: step() and False, stop, store.publish_every)
+        threading.Thread(target=follow, name="submissions", daemon=True).start()
+    command = [sys.executable, "-m", "leaderboard.submissions"]
     for _ in range(int(os.environ.get("ZOO_WORKERS") or 0)):
-        process = subprocess.Popen([sys.executable, "-m", "leaderboard.submissions"])
-        atexit.register(process.terminate)
-
-
-def _follow(store: HubStore) -> None:
-    while True:
-        try:
-            worker.publish(store, results.RECORDS)
-        except ZooError as error:
-            log.warning("%s", error)
-        time.sleep(SYNC)
+        threading.Thread(target=supervision.keep_running, args=(command, stop), name="worker", daemon=True).start()

@@ -4,9 +4,9 @@
     requests/files/<sha256>.<kind>                  its content
     results/<network>/<revision>/<dataset>.*        what was measured: a record, predictions, the ONNX file
 
-`LocalStore` has them in a folder, `HubStore` in the datasets `requests` and `results` of a namespace. Every change of a
-submission is a pure transition, see `lifecycle`. It is applied to the newest state and written in one step, under a file
-lock or as a commit on top of the one that was read (compare-and-swap). So a claim has one winner.
+`LocalStore` has them in a folder, `HubStore` in the datasets `requests` and `results` of a namespace. Every change of
+a submission is a pure transition, see `lifecycle`. It is applied to the newest state and written in one step, under a
+file lock or as a commit on top of the one that was read (compare-and-swap). So a claim has one winner.
 
 A file that cannot be read is set aside: `Store.broken` says why, and everything else goes on.
 """
@@ -22,6 +22,7 @@ from leaderboard.submissions.store.base import (
     Store,
     StoreFailed,
     Unreadable,
+    describe,
     now,
 )
 from leaderboard.submissions.store.local import LocalStore
@@ -40,6 +41,7 @@ __all__ = [
     "Store",
     "StoreFailed",
     "Unreadable",
+    "describe",
     "now",
     "open_store",
 ]

@@ -54,7 +54,7 @@ class Broken:
     @classmethod
     def at(cls, path: str, error: Exception) -> "Broken":
         """Return what is known of a file at a path below `requests`, and of why it cannot be read."""
-        reason = str(error) if isinstance(error, ZooError) else f"It cannot be read ({describe(error)})."
+        reason = describe(error) if isinstance(error, ZooError) else f"It cannot be read ({describe(error)})."
         return cls(path, Path(path).stem.rpartition("_eval_request_")[2], reason)
 
 
@@ -79,6 +79,7 @@ class Store(ABC):
 
     progress_every: ClassVar[float]  # seconds between two marks of a worker's progress, at least
     announce_every: ClassVar[float]  # seconds between two signs of life of a worker
+    publish_every: ClassVar[float | None]  # seconds between a Space's looks for new rows; None: workers write its board
     _announced: float = -1e9
 
     @abstractmethod
@@ -190,6 +191,8 @@ def decode(data: bytes, path: str) -> Submission:
 
 def describe(error: Exception) -> str:
     """Return what an error says in a few words, without paths of this machine."""
+    if isinstance(error, ZooError):
+        return str(error)
     return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
 
 

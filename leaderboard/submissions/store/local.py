@@ -36,6 +36,7 @@ class LocalStore(Store):
 
     progress_every = 1.0
     announce_every = 10.0
+    publish_every = None
 
     def __init__(self, root: Path):
         self.root = root
@@ -49,8 +50,7 @@ class LocalStore(Store):
         try:
             with os.scandir(self.root / "requests") as folders:
                 for folder in folders:
-                    if folder.name != "files":
-                        found += self._of_user(folder)
+                    found += self._of_user(folder)
         except FileNotFoundError:
             pass
         except OSError as error:

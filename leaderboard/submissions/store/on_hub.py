@@ -1,7 +1,9 @@
 """Submissions in the datasets `requests` and `results` of a namespace on the Hub."""
 
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from leaderboard.submissions.lifecycle import Submission, Transition
 from leaderboard.submissions.store.base import (
@@ -11,6 +13,7 @@ from leaderboard.submissions.store.base import (
     Listing,
     NoSuchSubmission,
     Store,
+    StoreFailed,
     decode,
     encode,
     find,
@@ -22,6 +25,7 @@ from zoo import hub
 from zoo.errors import ZooError
 from zoo.settings import cache_folder
 
+Answer = TypeVar("Answer")
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
 SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
 
@@ -35,6 +39,7 @@ class HubStore(Store):
 
     progress_every = 40.0
     announce_every = 1800.0  # each is a commit
+    publish_every = 60.0
 
     def __init__(self, namespace: str, backoff: hub.Backoff | None = None):
         self.requests, self.results = f"{namespace}/requests", f"{namespace}/results"
@@ -120,8 +125,23 @@ class HubStore(Store):
             self._seen = time.monotonic(), seen
         return self._seen[1]
 
-    def _attempted(self, call):
-        return hub.attempted(call, self.requests, self.backoff)
+    def _attempted(self, call: Callable[[], Answer]) -> Answer:
+        """Return what a call returns, in several attempts; StoreFailed where the Hub keeps failing or refuses."""
+        own: list[ZooError] = []
+
+        def attempt() -> Answer:
+            try:
+                return call()
+            except ZooError as error:
+                own.append(error)
+                raise
+
+        try:
+            return hub.attempted(attempt, self.requests, self.backoff)
+        except ZooError as error:
+            if error in own:
+                raise
+            raise StoreFailed(str(error)) from error
 
     def _file(self, repo: str, path: str, what: str) -> bytes:
         """Return a file of the newest commit; Damaged if there is none."""
