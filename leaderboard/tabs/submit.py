@@ -18,8 +18,9 @@ import gradio as gr
 from leaderboard import results
 from leaderboard.submissions import intake, supervision
 from leaderboard.submissions.intake import Offer
+from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.publishing import publish
-from leaderboard.submissions.store import open_store
+from leaderboard.submissions.store import Store, open_store
 from leaderboard.tabs import receipts, sign_in
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
@@ -56,12 +57,13 @@ leaderboard.submission_status(receipt["id"], space="http://localhost:7860")
 SPACE=http://localhost:7860/gradio_api
 FILE=$(curl -s -F files=@model.onnx $SPACE/upload | tr -d '[]"')
 ID=$(curl -s $SPACE/call/submit -H 'Content-Type: application/json' -d '{"data": ["my_net", ["mnist"], "mit",
-  "mnist, training set only", {"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, "", "", {}, "me"]}' |
+  "mnist, training set only", {"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, "", "", {}, "me", ""]}' |
   cut -d '"' -f 4)
 curl -sN $SPACE/call/submit/$ID
 ```
 
-On a Space of the Hub, you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
+The receipt has a `secret`: with it the submission can be withdrawn or tried again. On a Space of the Hub there is none:
+you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
 hf_…"`: a token without any permission is enough."""
 
 
@@ -79,6 +81,10 @@ def tab() -> Places:
         with gr.Tab("Receipt", id="receipt"):
             with gr.Row(elem_id="receipt-tools"):
                 wanted = gr.Textbox(placeholder="Id of a submission", show_label=False, elem_id="receipt-id")
+                secret = gr.Textbox(
+                    placeholder="Its secret", show_label=False, elem_id="receipt-secret", max_length=100,
+                    visible=not sign_in.on_space(),
+                )  # fmt: skip
                 again = gr.Button("Try it again", size="sm", visible=False, elem_id="receipt-retry")
                 back = gr.Button("Withdraw", size="sm", visible=False, elem_id="receipt-withdraw")
             page = gr.HTML(
@@ -119,18 +125,22 @@ def tab() -> Places:
                 paper=values[form.paper] or "",
                 claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
             )
+            key = _secret(values[secret])
+            source = (values[form.source] or "").strip()
+            address = gate.caller().address
             submission = intake.submit(
-                store, who, offer, _read(form.upload(values)), (values[form.source] or "").strip()
+                store, who, offer, _read(form.upload(values)), source, address=address, secret=key
             )
         except ZooError as error:
             return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
-        return {form.answer: gr.HTML("", visible=False), **show(submission.id)}
+        known = {secret: key} if intake.may_change(submission, secret=key) else {}
+        return {form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
 
     def act(action: Callable) -> Callable:
-        def do(id: str, user: str):
+        def do(id: str, secret: str):
             try:
                 limits.check_send(gate.caller())
-                action(store, id, sign_in.sender(user))
+                action(store, id, sign_in.proved(), secret=(secret or "").strip())
             except ZooError as error:
                 gr.Warning(str(error))
             return read(id)
@@ -153,10 +163,10 @@ def tab() -> Places:
 
     targets = [views, wanted, page, timer, again, back]
     pages = [page, timer, again, back]
-    form.send.click(send, form.inputs, [form.answer, *targets], **QUIET)
+    form.send.click(send, {*form.inputs, secret}, [form.answer, secret, *targets], **QUIET)
     wanted.submit(read, wanted, pages, **QUIET)
-    again.click(act(intake.retry), [wanted, user], pages, **QUIET)
-    back.click(act(intake.withdraw), [wanted, user], pages, **QUIET)
+    again.click(act(_retry), [wanted, secret], pages, **QUIET)
+    back.click(act(intake.withdraw), [wanted, secret], pages, **QUIET)
     timer.tick(read, wanted, pages, **QUIET)
     views.select(list_queue, None, queue, **QUIET)
     _endpoints(store)
@@ -268,6 +278,15 @@ def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
     return file.name or "model" + next(kind for start, kind in kinds if content.startswith(start)), content
 
 
+def _secret(given: str | None) -> str:
+    """Return what lets the sender change a submission: nothing for a proved user, else what was given or is made."""
+    return "" if sign_in.proved() else (given or "").strip() or intake.new_secret()
+
+
+def _retry(store: Store, id: str, user: str, secret: str) -> Submission:
+    return intake.retry(store, id, user, secret=secret, address=gate.caller().address)
+
+
 def _endpoints(store) -> None:
     """Add the endpoints."""
 
@@ -282,6 +301,7 @@ def _endpoints(store) -> None:
         paper: str = "",
         claimed: dict | None = None,
         user: str = "",
+        secret: str = "",
     ) -> dict:
         """Submit a network to the leaderboard.
 
@@ -295,14 +315,18 @@ def _endpoints(store) -> None:
             paper: a link.
             claimed: the accuracy that you state, by dataset, between 0 and 1.
             user: who you are, where nobody can sign in.
+            secret: of an earlier submission of yours with the same name, where nobody can sign in.
 
         Returns:
             The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and whatever
-            was sent. The same content for the same datasets gets the receipt that it got before.
+            was sent. The same content for the same datasets gets the receipt that it got before. Where nobody can sign
+            in, a new receipt has a "secret": keep it, since only with it the submission can be withdrawn or retried.
         """
         offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-        submission = intake.submit(store, sign_in.sender(user), offer, _read(file), source)
-        return intake.as_json(submission, intake.queue(store))
+        key, address = _secret(secret), gate.caller().address
+        submission = intake.submit(store, sign_in.sender(user), offer, _read(file), source, address=address, secret=key)
+        known = {"secret": key} if intake.may_change(submission, secret=key) else {}
+        return intake.as_json(submission, intake.queue(store)) | known
 
     @gate.endpoint
     def submission_status(id: str) -> dict:
@@ -316,14 +340,24 @@ def _endpoints(store) -> None:
         return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
     @gate.endpoint(writes=True)
-    def withdraw(id: str, user: str = "") -> dict:
-        """Take a submission of yours back: it is not measured, and leaves the board if it was."""
-        return intake.as_json(intake.withdraw(store, id, sign_in.sender(user)))
+    def withdraw(id: str, secret: str = "") -> dict:
+        """Withdraw a submission of yours: it is not measured, and leaves the board if it was.
+
+        Args:
+            id: of the submission.
+            secret: of its receipt, where nobody can sign in.
+        """
+        return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
 
     @gate.endpoint(writes=True)
-    def retry(id: str, user: str = "") -> dict:
-        """Let a failed submission of yours be tried again."""
-        return intake.as_json(intake.retry(store, id, sign_in.sender(user)))
+    def retry(id: str, secret: str = "") -> dict:
+        """Let a failed submission of yours be tried again.
+
+        Args:
+            id: of the submission.
+            secret: of its receipt, where nobody can sign in.
+        """
+        return intake.as_json(_retry(store, id, sign_in.proved(), secret))
 
     for endpoint in (submit, submission_status, submissions, withdraw, retry):
         api(endpoint)
