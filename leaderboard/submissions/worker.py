@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -312,6 +312,7 @@ def measured(
     return {
         "model": result.model,
         "accuracy": result.mean("accuracy"),
+        "memorization": asdict(shipped.memorization),
         "parameters": int(result.mean("parameters")),
         "revision": result.revision,
         "folder": kept,

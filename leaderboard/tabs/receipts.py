@@ -1,9 +1,11 @@
 """Pages of submissions as HTML: a receipt, the queue, what can be sent. What senders wrote is escaped here."""
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from leaderboard.memorization import MemorizationGap
 from leaderboard.submissions import budget, checks
 from leaderboard.submissions.checks import allowed_layers, keras_config
 from leaderboard.submissions.checks.problems import Problem
@@ -110,8 +112,16 @@ def _results(s: Submission) -> str:
     head = "".join(f'<th scope="col">{title}</th>' for title in ("dataset", "measured %", "claimed %", ""))
     return (
         f'<section><table class="grid results"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></section>"
+        f"<tbody>{''.join(rows)}</tbody></table>{''.join(_memorization(s))}</section>"
     )
+
+
+def _memorization(s: Submission) -> Iterator[str]:
+    """Yield what was found of memorized test images, for every dataset that is measured."""
+    for dataset, found in s.results.items():
+        if "memorization" in found:
+            gap = MemorizationGap(**found["memorization"])
+            yield f'<p class="{"note" if gap.flagged else "quiet"}">{esc(dataset)}: {esc(gap.sentence)}</p>'
 
 
 def _facts(s: Submission) -> str:

@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -65,7 +65,9 @@ class Cancelled(Exception):
 class Outcome:
     """What came back of a measurement.
 
-    answers: float32 (asked, classes), probabilities, in the order in which images were asked.
+    answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
+        them into the order of its inputs.
+    again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them.
     multiply_adds: of one image.
     parameters: as Keras counts them, or as the ONNX file holds them.
@@ -79,6 +81,7 @@ class Outcome:
     parameters: int
     training: dict | None
     isolation: dict[str, str]
+    again: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 class Box:
