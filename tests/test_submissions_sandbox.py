@@ -17,6 +17,7 @@ from onnx import helper
 
 from leaderboard.submissions import checks, sandbox, worker
 from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, probes, protocol
+from zoo.errors import ZooError
 
 ISOLATED = sys.platform.startswith("linux")
 ATTACKS = {
@@ -270,3 +271,31 @@ def test_reasons_name_no_path_of_this_machine(tmp_path):
         (box.folder / "outcome.json").write_text(json.dumps({"reason": f"Load model from {box.folder}/m.onnx failed."}))
         with pytest.raises(Unfit, match=r"^Load model from m\.onnx failed\.$"):
             box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
+
+
+# The cache of images
+
+
+def test_cached_images_that_were_changed_are_written_again(tmp_path):
+    first = inputs.prepare("optdigits", tmp_path / "cache")
+    good = first.path.read_bytes()
+    for bad in (bytes(len(good)), good[:-1], b""):
+        first.path.write_bytes(bad)
+        assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
+    first.path.with_name(f"{first.path.name}.sha256").write_text("0")
+    assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
+
+
+def test_the_cache_is_for_this_user_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    assert inputs.private(folder).stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ZooError, match="is a link"):
+        inputs.private(tmp_path / "link")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ZooError, match="cannot be a cache"):
+        inputs.private(tmp_path / "file")
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    with pytest.raises(ZooError, match="another user"):
+        inputs.private(folder)

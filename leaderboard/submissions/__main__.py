@@ -1,29 +1,13 @@
-"""A worker next to a Space: `python -m leaderboard.submissions`; ends when whoever started it does.
+"""A worker next to a Space: `python -m leaderboard.submissions`; ends when whoever started it does."""
 
-With `--isolation` it only prints what the kernel grants a sandbox here, as JSON.
-"""
-
-import json
 import logging
 import sys
-import tempfile
 import threading
-from pathlib import Path
 
-from leaderboard.submissions.sandbox import confinement
 from zoo.errors import ZooError
 
 
 def main() -> None:
-    """Do what the command line says."""
-    if "--isolation" in sys.argv[1:]:
-        folder = Path(tempfile.gettempdir())
-        print(json.dumps(confinement.confine(folder, [], confinement.Resources())))
-    else:
-        work()
-
-
-def work() -> None:
     """Work until told to stop, or until the process that started this one is gone."""
     from leaderboard.submissions import supervision
     from leaderboard.submissions.store import open_store

@@ -28,7 +28,7 @@ from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Submission,
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
-from zoo import data
+from zoo import data, settings
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class Worker:
 
     store: Store
     records: Path = results.RECORDS
-    cache: Path = Path(tempfile.gettempdir()) / "zoo-inputs"
+    cache: Path = field(default_factory=lambda: settings.cache_folder() / "inputs")
     name: str = field(default_factory=default_name)
     lease: float = LEASE
     need_isolation: bool = True
@@ -266,9 +266,10 @@ class Worker:
 
     def _new_box(self, kind: str, resources: sandbox.Resources) -> Box:
         """Start a sandbox; only one that trains reads anything of a dataset, and of that the training samples alone."""
-        samples = self.cache / TRAINING_SAMPLES
-        samples.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
-        return Box(kind, resources, (samples.resolve(),) if kind == "json" else ())
+        from leaderboard.submissions.sandbox.inputs import private
+
+        samples = [private(self.cache / TRAINING_SAMPLES)] if kind == "json" else []  # only what is there can be read
+        return Box(kind, resources, tuple(samples))
 
     def _warm_up(self) -> None:
         if self.keep_warm and not (self._warm and self._warm.alive):
