@@ -193,7 +193,7 @@ def test_downloads_hold_the_same_rows(board, tmp_path):
 
 
 def test_the_readme_and_the_kept_frame_show_the_records(run_script):
-    assert run_script("chores.update_readme", "--check").returncode == 0, "run python -m scripts.chores.update_readme"
+    assert run_script("chores.update_tables", "--check").returncode == 0, "run python -m scripts.chores.update_tables"
 
 
 def test_every_claim_has_a_source():
