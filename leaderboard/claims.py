@@ -14,7 +14,7 @@ class Claim:
     """One published score.
 
     network: the zoo's architecture where it is one of ours, else what its source calls it.
-    goal: of a system of the seed documents, what our training by its recipe is to reach: what it states, or what its
+    goal: of one of the seven reproduced systems, what training by its recipe should reach: what it states, or what its
         published weights score on the test set here, where that is more.
     aim: what our own recipe is to reach; None: the goal.
     """

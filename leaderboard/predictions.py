@@ -2,12 +2,13 @@
 
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.files import replacing
+from zoo.files import read_arrays, replacing
 
 THUMBNAIL = (300, 60)  # pixels, width and height of a page's picture
 FEWEST, MOST = 24, 96  # pictures kept of the hardest samples: all mistakes if they fit
@@ -43,13 +44,22 @@ class Predictions:
         return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, kept_images)
 
     @classmethod
-    def load(cls, path: Path) -> "Predictions":
-        """Read an npz file; ZooError if it is missing or broken."""
+    def load(cls, file: Path | BinaryIO, name: str = "") -> "Predictions":
+        """Read an npz file; ZooError if it is missing or damaged, or its arrays do not belong together."""
+        name = name or (file.name if isinstance(file, Path) else "The file")
         try:
-            with np.load(path, allow_pickle=False) as saved:
-                return cls(**{field.name: saved[field.name] for field in fields(cls)})
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ZooError(f"{path.name} holds no predictions: {error!r}.") from error
+            found = cls(**read_arrays(file, [field.name for field in fields(cls)]))
+        except ZooError as error:
+            raise ZooError(f"{name} holds no predictions: {error}") from error
+        per_sample = (found.labels, found.predicted, found.confidence)
+        hardest = found.hardest
+        if len({array.shape for array in per_sample}) > 1 or found.labels.ndim != 1:
+            raise ZooError(f"{name} holds no predictions: its labels and answers are not of the same samples.")
+        if found.images.ndim != 3 or hardest.shape != found.images.shape[:1] or hardest.dtype.kind not in "iu":
+            raise ZooError(f"{name} holds no predictions: its pictures are not those of the hardest samples.")
+        if hardest.size and not 0 <= hardest.min() <= hardest.max() < len(found.labels):
+            raise ZooError(f"{name} holds no predictions: its hardest samples are not of the test set.")
+        return found
 
     def save(self, path: Path) -> None:
         """Write an npz file, whole or not at all."""

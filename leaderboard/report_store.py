@@ -19,7 +19,7 @@ from leaderboard.predictions import Predictions, pictures
 from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
-from zoo.files import read_json, replacing, write_json
+from zoo.files import read_arrays, read_json, replacing, write_json
 from zoo.serving.predictor import Predictor
 
 VERSION = 1  # counts up when what is kept changes
@@ -67,16 +67,15 @@ class Report:
     def load(cls, path: Path) -> "Report":
         """Read an npz file; ZooError if it is missing or broken."""
         try:
-            with np.load(path, allow_pickle=False) as saved:
-                text = json.loads(saved["text"].tobytes().decode())
-                layers: dict[str, list] = {"filters": [], "maps": []}
-                for key, (title, columns) in text["pictures"].items():
-                    layers[key.partition("-")[0]].append(reports.Pictures(title, saved[key], columns))
-                example = saved["example"] if "example" in saved.files else None
-                inside = reports.Inside(text["rows"], tuple(layers["filters"]), tuple(layers["maps"]), example)
-                return cls(text["facts"], inside, saved["right"], saved["right_images"])
-        except (OSError, ValueError, KeyError, EOFError) as error:
-            raise ZooError(f"{path.name} holds no report: {error!r}.") from error
+            saved = read_arrays(path)
+            text = json.loads(saved["text"].tobytes().decode())
+            layers: dict[str, list] = {"filters": [], "maps": []}
+            for key, (title, columns) in text["pictures"].items():
+                layers[key.partition("-")[0]].append(reports.Pictures(title, saved[key], columns))
+            inside = reports.Inside(text["rows"], tuple(layers["filters"]), tuple(layers["maps"]), saved.get("example"))
+            return cls(text["facts"], inside, saved["right"], saved["right_images"])
+        except (ValueError, TypeError, AttributeError, KeyError, ZooError) as error:
+            raise ZooError(f"{path.name} holds no report: {error}") from error
 
 
 def path_of(result: Result, folder: Path | None = None) -> Path:

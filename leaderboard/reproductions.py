@@ -1,4 +1,4 @@
-"""The systems of the seed documents: what each states beside what was measured here, by its recipe and by ours."""
+"""The seven reproduced systems: what each one states, and what was measured here by its recipe and by ours."""
 
 import re
 from collections.abc import Iterable, Iterator

@@ -1,6 +1,6 @@
 """Result <-> `records/<dataset>/<model>.json`: one file a row of the board, with all that its figures rest on.
 
-Beside it lies `<model>.npz`, what the shipped model said of every test sample.
+Next to it is `<model>.npz`, the answers of the shipped model to every test sample.
 """
 
 import functools
@@ -8,14 +8,18 @@ import logging
 import os
 import statistics
 from collections.abc import Iterator
-from dataclasses import MISSING, asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from leaderboard import metrics
 from leaderboard.predictions import Predictions
+from leaderboard.schemas import CLOSED, checked_json
 from zoo import data
 from zoo.errors import ZooError
-from zoo.files import read_json, write_json
+from zoo.files import write_json
 
 RECORDS = Path(os.environ.get("ZOO_RECORDS") or Path(__file__).parent / "records")
 log = logging.getLogger(__name__)
@@ -34,6 +38,8 @@ class SeedResult:
 @dataclass(frozen=True)
 class Result:
     """A row of the board; a closed schema of plain JSON types, fractions in [0, 1]."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
 
     model: str  # architecture.dataset, with the recipe where it is not `zoo`
     architecture: str
@@ -64,15 +70,16 @@ class Result:
     history: list[dict] = field(default_factory=list)  # what stood here before, oldest first; see `summary`
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Result":
-        """Rebuild a result; ZooError names the fields that are missing or unknown."""
-        known, found = {f.name for f in fields(cls)}, set(values)
-        needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
-        if not needed <= found <= known:
-            problems = [f"lacks {name}" for name in sorted(needed - found)]
-            problems += [f"has the unknown {name}" for name in sorted(found - known)]
-            raise ZooError(f"The record of {values.get('model', 'a model')} {', '.join(problems)}.")
-        result = cls(**{**values, "seeds": [SeedResult(**seed) for seed in values["seeds"]]})
+    def from_json(cls, data: bytes) -> "Result":
+        """Rebuild a result; ZooError says which fields are missing, unknown or of another type."""
+        result = checked_json(cls, data, "record")
+        labels, confusion = len(result.per_class), result.confusion
+        if len(confusion) != labels or any(len(row) != labels for row in confusion):
+            raise ZooError("This is no record: its confusion matrix does not have a row and a column for every class.")
+        if len(result.accuracy_interval) != 2 or len(result.macro_f1_interval) != 2:
+            raise ZooError("This is no record: an interval has two ends.")
+        if not result.seeds or any(seed.metrics.keys() != result.seeds[0].metrics.keys() for seed in result.seeds):
+            raise ZooError("This is no record: its seeds do not have the same metrics.")
         result.shipped("accuracy")  # a record without its shipped seed is no record
         return result
 
@@ -177,23 +184,33 @@ def read_all(folder: Path | None = None) -> list[Result]:
 def read(path: Path) -> Result | Broken:
     """Return one record, or what is wrong with it."""
     try:
-        result = Result.from_dict(read_json(path))
+        result = Result.from_json(path.read_bytes())
         if (result.model, result.dataset) != (path.stem, path.parent.name):
             raise ZooError(f"It says that it is {result.model} on {result.dataset}.")
         return result
-    except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
-        said = str(error) if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
-        return Broken(path.stem, path.parent.name, f"{path.name} is not a record. {said}")
+    except (OSError, ZooError) as error:
+        said = f"It cannot be read ({error.strerror})." if isinstance(error, OSError) else str(error)
+        return Broken(path.stem, path.parent.name, f"{path.name}: {said}")
 
 
 def predictions(result: Result, folder: Path | None = None) -> Predictions | None:
-    """Return what the shipped model said of every test sample; None where that is not kept or not readable."""
+    """Return the shipped model's answers to every test sample; None where they are not kept or cannot be read."""
     try:
-        found = Predictions.load(path_of(result.model, result.dataset, folder).with_suffix(".npz"))
+        return kept_predictions(result, folder)
     except ZooError as error:
         log.warning("%s: %s", result.model, error)
         return None
-    return found if len(found.labels) == result.samples else None
+
+
+def kept_predictions(result: Result, folder: Path | None = None) -> Predictions | None:
+    """Return the same; None where they are not kept, ZooError where they are damaged."""
+    path = path_of(result.model, result.dataset, folder).with_suffix(".npz")
+    if not path.exists():
+        return None
+    found = Predictions.load(path)
+    if len(found.labels) != result.samples:
+        raise ZooError(f"{path.name} answers {len(found.labels):,} test samples, the record is of {result.samples:,}.")
+    return found
 
 
 def _same_model(before: Result, now: Result) -> dict | None:

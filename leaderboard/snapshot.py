@@ -1,35 +1,50 @@
-"""The frame as it was last computed, kept beside the records: what the Space shows at once.
+"""The frame as it was last computed, kept next to the records: what the Space shows at once.
 
-`records/board.jsonl` has one row a line, and `datasets.load_dataset("leaderboard/records")` reads it.
+`records/board.jsonl` has one row a line, and `datasets.load_dataset("leaderboard/records")` reads it. It is a cache:
+`records/board.json` has its hash and the hash of everything that it was computed from, and where either differs, the
+frame is computed again from the records. So a file that is cut, edited or old does no harm.
 """
 
+import functools
+import hashlib
 import json
+import logging
 import math
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
-from leaderboard import results, table
-from leaderboard.claims import claims
-from zoo.files import replacing
+from leaderboard import claims, metrics, results, table
+from leaderboard.results import Broken, Result
+from zoo import data
+from zoo.errors import ZooError
+from zoo.files import replacing, write_json
 
-NAME = "board.jsonl"
+NAME, STATE = "board.jsonl", "board.json"
+log = logging.getLogger(__name__)
 
 
 def build(folder: Path | None = None) -> pd.DataFrame:
-    """Return the frame of all records, computed now: reads every record and its predictions, and needs scipy."""
-    found = list(results.scan(folder))
+    """Return the frame of all records, computed now: reads every record and its predictions, and needs scipy.
 
-    def right(result):
-        predictions = results.predictions(result, folder)
-        return None if predictions is None else predictions.right
-
-    return table.frame(
-        [r for r in found if isinstance(r, results.Result)],
-        right,
-        [b for b in found if isinstance(b, results.Broken)],
-        claims(),
-    )
+    A record that cannot be read, or whose predictions cannot, is one row that says so.
+    """
+    found: list[Result] = []
+    broken: list[Broken] = []
+    right: dict[tuple[str, str], np.ndarray | None] = {}
+    for one in results.scan(folder):
+        if isinstance(one, Broken):
+            broken.append(one)
+            continue
+        try:
+            predictions = results.kept_predictions(one, folder)
+        except ZooError as error:
+            broken.append(Broken(one.model, one.dataset, str(error)))
+            continue
+        right[one.dataset, one.model] = None if predictions is None else predictions.right
+        found.append(one)
+    return table.frame(found, lambda result: right[result.dataset, result.model], broken, claims.claims())
 
 
 def write(folder: Path | None = None) -> Path:
@@ -40,43 +55,78 @@ def write(folder: Path | None = None) -> Path:
 def keep(rows: pd.DataFrame, folder: Path | None = None) -> Path:
     """Write a frame that was computed from the records in `folder`; return where."""
     path = (folder or results.RECORDS) / NAME
+    state = fingerprint(folder)
+    content = _lines(rows).encode()
     with replacing(path) as staged:
-        staged.write_text(_lines(rows, _sizes(folder)), encoding="utf-8")
+        staged.write_bytes(content)
+    write_json(path.with_name(STATE), {"rows": hashlib.sha256(content).hexdigest(), "records": state})
     return path
 
 
 def load(folder: Path | None = None) -> pd.DataFrame:
-    """Return the kept frame, or compute it anew where it is not that of the records as they are."""
-    path = (folder or results.RECORDS) / NAME
-    if path.exists():
-        rows = json.loads("[" + ",".join(path.read_text(encoding="utf-8").splitlines()) + "]")
-        sizes = {(row["dataset"], row["model"]): row.pop("record_bytes") for row in rows}
-        same_columns = all(column.name in row for row in rows for column in table.COLUMNS)
-        if same_columns and {key: size for key, size in sizes.items() if size is not None} == _sizes(folder):
-            return _frame(rows)
-    return build(folder)
+    """Return the kept frame, or compute it where it is damaged or older than the records."""
+    kept = _kept(folder)
+    if kept is None:
+        log.info("The board's table is computed from the records: the kept one is missing, damaged or old.")
+        return build(folder)
+    return _frame([json.loads(line) for line in kept.decode().splitlines()])
+
+
+def is_fresh(folder: Path | None = None) -> bool:
+    """Return whether the kept frame is whole and of the records as they are; no frame is computed."""
+    return _kept(folder) is not None
 
 
 def is_current(folder: Path | None = None) -> bool:
     """Return whether the kept frame is what would be computed now."""
+    return _kept(folder) == _lines(build(folder)).encode()
+
+
+def _kept(folder: Path | None) -> bytes | None:
+    """Return the kept rows; None where they are missing, damaged, or not of the records as they are."""
     path = (folder or results.RECORDS) / NAME
-    return path.exists() and path.read_text(encoding="utf-8") == _lines(build(folder), _sizes(folder))
+    try:
+        content, state = path.read_bytes(), json.loads(path.with_name(STATE).read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    found = {"rows": hashlib.sha256(content).hexdigest(), "records": fingerprint(folder)}
+    return content if state == found else None
 
 
-def _sizes(folder: Path | None) -> dict[tuple[str, str], int]:
-    """Return the size of every record file: a record that was written, broken or removed since shows."""
-    paths = (folder or results.RECORDS).glob("*/*.json")
-    return {(path.parent.name, path.stem): path.stat().st_size for path in paths}
+def fingerprint(folder: Path | None = None) -> str:
+    """Return the SHA-256 of everything that a frame is computed from: records, predictions, claims, and the rules."""
+    rules = {
+        "columns": [column.name for column in table.COLUMNS],
+        "metrics": dict(metrics.versions()),
+        "datasets": {name: dict(spec.fingerprints) for name, spec in data.DATASETS.items()},
+        "claims": [str(claim) for claim in claims.claims()],
+    }
+    whole = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
+    root = folder or results.RECORDS
+    paths = [p for p in root.glob("*/*") if p.name.endswith((".json", ".npz")) and not p.name.endswith(".report.npz")]
+    for path in sorted(paths):
+        whole.update(f"{path.parent.name}/{path.name} {_digest_of(path)}\n".encode())
+    return whole.hexdigest()
 
 
-def _lines(rows: pd.DataFrame, sizes: dict[tuple[str, str], int]) -> str:
+def _digest_of(path: Path) -> str:
+    try:
+        stat = path.stat()
+        return _digest(path, stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    except OSError as error:
+        return f"unreadable: {error.strerror}"
+
+
+@functools.lru_cache(maxsize=100_000)  # what did not change since is not read again
+def _digest(path: Path, changed: int, size: int, inode: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _lines(rows: pd.DataFrame) -> str:
     """Return a row a line; numbers to 8 digits, so that the last bit of a sum makes no difference."""
-    lines = []
-    for row in rows.to_dict("records"):
-        clean = {name: _plain(value) for name, value in row.items()}
-        clean["record_bytes"] = sizes.get((row["dataset"], row["model"]))
-        lines.append(json.dumps(clean, ensure_ascii=False))
-    return "".join(line + "\n" for line in lines)
+    plain = ({name: _plain(value) for name, value in row.items()} for row in rows.to_dict("records"))
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain)
 
 
 def _plain(value):

@@ -66,7 +66,7 @@ def checks(architecture: registry.Architecture) -> Iterator[Check]:
 
 def source(architecture: registry.Architecture) -> str:
     """Its docstring names the network and where it comes from."""
-    if not re.search(r"\(.*(\d{4}|seed document|ours).*\)", architecture.title):
+    if not re.search(r"\(.*(\d{4}|public|ours).*\)", architecture.title):
         raise ZooError(f"{architecture.title!r} should name its source, for example LeNet-5 (LeCun et al., 1998).")
     return architecture.title
 

@@ -1,19 +1,19 @@
 """Measure what was submitted, in sandboxes, and put the results on the board.
 
     python scripts/evaluate_submissions.py                 what waits now, then stop
-    python scripts/evaluate_submissions.py --watch         go on until it is stopped; as many at a time as you like
+    python scripts/evaluate_submissions.py --watch         go on until it is stopped, and start again after a crash
     python scripts/evaluate_submissions.py --show          the queue, and stop
     python scripts/evaluate_submissions.py --again ID      measure a row once more; status 1 if it does not hold
     python scripts/evaluate_submissions.py --store hf://me the submissions of a Space whose store is on the Hub
     python scripts/evaluate_submissions.py --executor ray --workers 4    several at a time, here or with --address
 
-It may be stopped at any moment: what it was measuring goes back into the queue. What isolation this machine gives is
-told at the start; without a network of its own for the sandbox nothing is measured.
+It may be stopped at any moment: what it was measuring goes back into the queue. Several may run at a time. What
+isolation this machine gives is reported at the start; without a network of its own for the sandbox nothing is measured.
 """
 
 import argparse
 import os
-import signal
+import sys
 import threading
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from rich.logging import RichHandler
 from rich.table import Table
 
 from leaderboard import results
-from leaderboard.submissions import budget, intake, sandbox, worker_task
+from leaderboard.submissions import budget, intake, sandbox, supervision, worker_task
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.store import SCHEME, open_store
 from leaderboard.submissions.worker import Worker, measured_again
@@ -34,6 +34,7 @@ def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--watch", action="store_true", help="go on when the queue is empty")
+    parser.add_argument("--unsupervised", action="store_true", help="with --watch: work in this very process")
     parser.add_argument("--show", action="store_true", help="only show the queue")
     parser.add_argument("--store", help="a folder, or hf://<namespace> (default: ZOO_SUBMISSIONS)")
     parser.add_argument("--again", metavar="ID", help="measure the rows of a submission once more, and compare")
@@ -61,8 +62,11 @@ def main() -> int:
     if arguments.executor == "ray" and not arguments.again:
         return on_ray(arguments, console)
     stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+    supervision.stop_on_signals(stop)
+    if arguments.watch and not arguments.unsupervised and not arguments.again:
+        return supervision.keep_running([sys.executable, *sys.argv, "--unsupervised"], stop)
+    if arguments.unsupervised:
+        supervision.stop_with_parent(stop)
     worker = Worker(
         store,
         records=arguments.records,
@@ -137,7 +141,8 @@ def show(places: list[intake.Place]) -> None:
     for place in places:
         s = place.submission
         state = f"{s.status} {s.progress:.0%}" if s.progress else s.status
-        table.add_row(s.id, s.name, s.user, s.track, ", ".join(s.datasets), state, f"{place.wait / 60:.0f} min")
+        wait = "no worker is running" if place.wait is None else f"{place.wait / 60:.0f} min"
+        table.add_row(s.id, s.name, s.user, s.track, ", ".join(s.datasets), state, wait)
     Console().print(table)
 
 

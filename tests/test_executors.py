@@ -233,6 +233,6 @@ def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
     ended = [LocalStore(place).get(one.id) for one in sent]
     assert [(one.status, one.attempts) for one in ended] == [(lifecycle.FINISHED, 1)] * 2
     assert sum(outcome.value for outcome in outcomes) == 2
-    assert {result.model for result in results.read_all(records)} == {"bob__net0.optdigits", "bob__net1.optdigits"}
+    assert {result.model for result in results.read_all(records)} == {"bob~net0.optdigits", "bob~net1.optdigits"}
     with pytest.raises(TypeError, match="no option pace"):
         worker_task.task_of(1, str(place), records, cache, pace=2)

@@ -180,7 +180,8 @@ SEEDS_SIDE_BY_SIDE = """
 import json, sys
 from dataclasses import replace
 from pathlib import Path
-from zoo import side_by_side, training
+from zoo import training
+from zoo.training import many_seeds
 
 root = Path(sys.argv[1])
 job = training.plan("glyphnet_700", "optdigits", epochs=3)
@@ -189,10 +190,10 @@ class Stopped(Exception): pass
 def stop(share):
     raise Stopped
 try:
-    side_by_side.train(jobs, root / "together", stop)  # after the first epoch
+    many_seeds.train(jobs, root / "together", stop)  # after the first epoch
 except Stopped:
     pass
-together = side_by_side.train(jobs, root / "together")
+together = many_seeds.train(jobs, root / "together")
 alone = [training.train(job, root / "alone") for job in jobs]
 print(json.dumps([[run.history for run in runs] for runs in (together, alone)]))
 """

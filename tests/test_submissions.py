@@ -16,6 +16,7 @@ from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import LocalStore, NoSuchSubmission, StoreFailed
 from leaderboard.submissions.worker import Worker
+from leaderboard.tabs import receipts
 from zoo.errors import ZooError
 from zoo.hub import Backoff
 
@@ -24,9 +25,10 @@ MANY = Limits(open_each=1000, daily_each=1000, open_all=1000)
 QUICK = Backoff(attempts=40, first=0.01, longest=0.1)
 
 
-def send(place, user="bob", name="net", seed=0, datasets=("optdigits",), limits=MANY, **said):
+def send(place, user="bob", name="net", seed=0, datasets=("optdigits",), limits=MANY, address="", secret="", **said):
     offer = Offer(name, datasets, "mit", "optdigits, its training rows", claimed={"optdigits": 0.9}, **said)
-    return intake.submit(place, user, offer, ("m.onnx", onnx_file(seed=seed)), limits=limits)
+    file = "m.onnx", onnx_file(seed=seed)
+    return intake.submit(place, user, offer, file, limits=limits, address=address, secret=secret)
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def test_ten_megabytes_are_checked_in_time():
 
 def test_the_same_content_gets_the_same_receipt(local):
     first = send(local)
-    assert send(local, user="ann", name="other") == first
+    assert send(local, name="other") == first
     assert send(local, seed=1).id != first.id
     assert send(local, datasets=("mnist",)).id != first.id  # other datasets: refused, and a receipt of its own
     otherwise = archive(dict(reversed(members(metadata={**METADATA, "date_saved": "later"}).items())))
@@ -100,7 +102,7 @@ def test_a_refused_one_has_a_receipt_too_and_its_file_is_not_kept(local):
     assert [p["code"] for p in sent.problems] == ["licence", "declaration", "input-shape", "weights"]
     assert local.get(sent.id).reason.startswith("The licence is 'mine'.")
     assert not list(local.root.glob("requests/files/*"))
-    with pytest.raises(NotNow, match="send it anew"):
+    with pytest.raises(NotNow, match="send it again"):
         intake.retry(local, sent.id, "bob")
 
 
@@ -139,6 +141,9 @@ def test_only_the_sender_withdraws_and_retries(local):
 def test_the_queue_tells_how_long_it_takes(local):
     for seed in range(3):
         send(local, seed=seed)
+    assert [place.wait for place in intake.queue(local)] == [None] * 3  # nobody is there to do it
+    assert "No worker is running" in receipts.receipt(local.all()[0], intake.queue(local)[0])
+    local.announce()
     places = intake.queue(local)
     assert [place.ahead for place in places] == [0, 1, 2]
     waits = [place.wait for place in places]
@@ -146,10 +151,43 @@ def test_the_queue_tells_how_long_it_takes(local):
     assert waits[0] > 0
 
 
-def test_a_name_that_only_looks_like_anothers_is_taken(local):
-    send(local, user="a-b", name="net")
-    with pytest.raises(ZooError, match="is taken by a-b"):
-        send(local, user="a_b", name="net", seed=1)
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [(("ann", "b__cc"), ("ann__b", "cc")), (("a-b", "net"), ("a_b", "net")), (("a.b", "net"), ("a-b", "net")),
+     (("a.", "net"), ("a", "net"))],
+)  # fmt: skip
+def test_rows_of_two_users_never_share_a_name(local, one, other):
+    rows = {send(local, user, name, seed=n).row("optdigits") for n, (user, name) in enumerate((one, other))}
+    assert len(rows) == 2
+
+
+def test_the_same_content_from_another_user_is_their_own_and_names_the_first(local):
+    first, second = send(local, "squatter"), send(local, "author")
+    assert (second.user, second.same_as, first.same_as) == ("author", first.id, "")
+    assert local.content(second) == local.content(first)
+    finish_all(local)
+    assert [s.status for s in local.all()] == [FINISHED, FINISHED]
+    intake.withdraw(local, first.id, "squatter")
+    assert send(local, "third", name="later").same_as == second.id
+
+
+def test_who_is_not_signed_in_needs_the_secret(local):
+    secret = intake.new_secret()
+    sent = send(local, secret=secret)
+    assert secret not in "".join(path.read_text(errors="replace") for path in local.root.rglob("*.json"))
+    assert "secret" not in intake.as_json(sent)
+    for user, wrong in (("bob", ""), ("", ""), ("bob", "x"), ("ann", "")):
+        with pytest.raises(ZooError, match="secret of its receipt"):
+            intake.withdraw(local, sent.id, user, wrong)
+    with pytest.raises(ZooError, match="is taken by"):  # nor is a row replaced by who only says they are bob
+        send(local, seed=1, secret=intake.new_secret())
+    assert send(local, seed=1, secret=secret).status == PENDING
+    assert send(local, "Bob", secret=intake.new_secret()).id == sent.id
+    assert intake.withdraw(local, sent.id, secret=secret).status == WITHDRAWN
+    signed_in = send(local, "ann", seed=2)
+    with pytest.raises(ZooError, match="signed in as ann"):
+        intake.withdraw(local, signed_in.id, secret=secret)
+    assert intake.withdraw(local, signed_in.id, "Ann").status == WITHDRAWN
 
 
 # Workers
@@ -158,11 +196,11 @@ def test_a_name_that_only_looks_like_anothers_is_taken(local):
 def test_a_lease_that_runs_out_is_taken_over_and_counts_attempts(local):
     sent = send(local)
     for attempt in range(lifecycle.MOST_ATTEMPTS):
-        taken = local.change(sent.id, lambda s, a=attempt: lifecycle.claimed(s, f"w{a}", 1000.0 + a, 0.5))
+        taken = local.change(sent.id, lambda s, a=attempt: lifecycle.claimed(s, f"w{a}", 0.0, 0.5, silent=0.6))
         assert taken.attempts == attempt + 1
     with pytest.raises(lifecycle.Lost):
         local.change(sent.id, lambda s: lifecycle.finished(s, "w0", 1003.0))
-    given_up = local.change(sent.id, lambda s: lifecycle.claimed(s, "w9", 2000.0, 0.5))
+    given_up = local.change(sent.id, lambda s: lifecycle.claimed(s, "w9", 0.0, 0.5, silent=0.6))
     assert given_up.status == FAILED
     assert "3 workers died" in given_up.reason
 
@@ -255,23 +293,23 @@ def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, t
     assert one.step()
     done = local.get(sent.id)
     assert done.status == FINISHED, done.reason
-    row = results.read(results.path_of("bob__net.optdigits", "optdigits", records))
+    row = results.read(results.path_of("bob~net.optdigits", "optdigits", records))
     assert row.mean("accuracy") == done.results["optdigits"]["accuracy"]
     assert row.claimed == {"accuracy": 0.9, "source": "its sender, bob"}
     assert (row.submission["id"], row.licence, row.samples) == (sent.id, "mit", 360)
     assert row.metric_versions.keys() == row.seeds[0].metrics.keys()
     board = snapshot.load(records)
     (shown,) = board[board["status"] == "verified"].to_dict("records")
-    assert (shown["model"], shown["submitted_by"], shown["claimed"]) == ("bob__net.optdigits", "bob", 0.9)
+    assert (shown["model"], shown["submitted_by"], shown["claimed"]) == ("bob~net.optdigits", "bob", 0.9)
     assert worker.measured_again(one, done, "optdigits").agrees
     again = send(local, name="net", seed=7)  # a better one of the same name
     one.step()
-    row = results.read(results.path_of("bob__net.optdigits", "optdigits", records))
+    row = results.read(results.path_of("bob~net.optdigits", "optdigits", records))
     assert row.submission["id"] == again.id
     intake.withdraw(local, again.id, "bob")
     intake.withdraw(local, sent.id, "bob")
     assert not one.step() or not one.step()
-    assert not results.path_of("bob__net.optdigits", "optdigits", records).exists()
+    assert not results.path_of("bob~net.optdigits", "optdigits", records).exists()
     assert snapshot.is_current(records)
 
 
@@ -279,11 +317,11 @@ def test_a_row_of_the_zoo_is_never_overwritten(local, tmp_path):
     from records import made_up
 
     records = tmp_path / "records"
-    results.write(made_up("bob__net.optdigits", [0.9]), folder=records)
+    results.write(made_up("bob~net.optdigits", [0.9]), folder=records)
     sent = send(local)
     Worker(local, records=records, cache=tmp_path / "cache").step()
     assert local.get(sent.id).status == FINISHED
-    assert results.read(results.path_of("bob__net.optdigits", "optdigits", records)).submission is None
+    assert results.read(results.path_of("bob~net.optdigits", "optdigits", records)).submission is None
 
 
 def test_the_store_is_chosen_by_the_environment(monkeypatch, tmp_path):

@@ -1,6 +1,7 @@
 """Submissions under fire: workers killed at random, a Hub that fails, and files that are mutated ten thousand times."""
 
 import contextlib
+import hashlib
 import os
 import random
 import signal
@@ -128,10 +129,11 @@ def test_the_hub_has_the_layout_of_the_boards(remote, hub):
     sent = send(remote)
     assert set(hub.repo("me/requests", "dataset").files) == {f"bob/net_eval_request_{sent.id}.json", sent.file}
     assert remote.get(sent.id) == sent
-    assert remote.content(sent) == onnx_file()
-    assert send(remote, "ann") == sent
-    remote.keep_results("bob__net/abc", {"optdigits.json": b"{}", "optdigits.onnx": onnx_file()})
-    assert remote.result("bob__net/abc", "optdigits.onnx") == onnx_file()
+    assert hashlib.sha256(remote.content(sent)).hexdigest() == sent.digest
+    assert send(remote) == sent
+    assert send(remote, "ann").same_as == sent.id
+    remote.keep_results("bob~net/abc", {"optdigits.json": b"{}", "optdigits.onnx": onnx_file()})
+    assert remote.result("bob~net/abc", "optdigits.onnx") == onnx_file()
     assert intake.withdraw(remote, sent.id, "bob").status == WITHDRAWN
     assert [step["status"] for step in HubStore("me", QUICK).get(sent.id).history] == [PENDING, WITHDRAWN]
 

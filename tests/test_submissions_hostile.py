@@ -12,6 +12,7 @@ from networks import keras_file, onnx_file, perceptron, weights
 from leaderboard.submissions import checks, intake
 from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.store import LocalStore
+from zoo.errors import ZooError
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -72,14 +73,14 @@ def test_every_problem_is_told_at_once():
 def test_names_of_markup_formulas_and_paths_are_refused(tmp_path, name):
     store = LocalStore(tmp_path / "store")
     offer = Offer(name, ("optdigits",), "mit", "optdigits")
-    with pytest.raises(ValueError, match=r"The name is .*small letters"):
+    with pytest.raises(ZooError, match=r"The name is .*small letters"):
         intake.submit(store, "bob", offer, ("m.onnx", onnx_file()))
     assert store.all() == []
 
 
 @pytest.mark.parametrize("user", ["", " ", "../x", "a/b", "<b>", "x" * 60, ".hidden", "a\0b"])
 def test_users_that_are_none_are_refused(tmp_path, user):
-    with pytest.raises(ValueError, match="Say who you are"):
+    with pytest.raises(ZooError, match="Say who you are"):
         intake.submit(LocalStore(tmp_path), user, Offer("net", ("optdigits",), "mit", "x"), ("m.onnx", onnx_file()))
 
 

@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from networks import node, onnx_file
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 
-from leaderboard.submissions import checks, worker
+from leaderboard.memorization import MemorizationGap, drawn_again
+from leaderboard.submissions import checks, scoring, worker
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
 from leaderboard.submissions.sandbox.protocol import ALONE, IN_A_BATCH, Questions
@@ -94,7 +95,7 @@ def test_networks_that_answer_at_random_or_remember_are_refused(attack, images, 
 
 def test_a_network_whose_answers_drift_is_refused():
     """No ONNX operator knows the time; this is what one would do whose answers change slowly."""
-    questions = Questions.draw(2000)
+    questions = Questions.draw(2000, np.random.default_rng(0))
     drift = np.linspace(0, 0.9, len(questions.images), dtype=np.float32)
     with pytest.raises(Unfit, match="depend on time"):
         questions.settled(np.stack([drift, 1 - drift], axis=1))
@@ -138,7 +139,7 @@ def test_honest_rounding_is_no_dependence(form, lenet5, tmp_path):
         quantization.quant_pre_process(lenet5, tmp_path / "folded.onnx", skip_symbolic_shape=True)
         quantization.quantize_dynamic(tmp_path / "folded.onnx", path)
     session = onnxruntime.InferenceSession(lenet5 if form == "float" else path)
-    questions, answers, end = Questions.draw(len(digits)), [], 0
+    questions, answers, end = Questions.draw(len(digits), np.random.default_rng(0)), [], 0
     for size in questions.sizes:
         answers.append(session.run(None, {feed: digits[questions.images[end : end + size]]})[0])
         end += size
@@ -147,7 +148,7 @@ def test_honest_rounding_is_no_dependence(form, lenet5, tmp_path):
 
 
 def test_questions_hide_order_and_company():
-    one, other = Questions.draw(5000), Questions.draw(5000)
+    one, other = (Questions.draw(5000, np.random.default_rng(seed)) for seed in range(2))
     assert not np.array_equal(one.images, other.images)
     for drawn in (one, other):
         assert sorted(drawn.images[drawn.purposes == ALONE]) == list(range(5000))
@@ -173,3 +174,69 @@ def test_nothing_of_the_dataset_reaches_the_sandbox(images):
 def test_random_operators_are_refused_before_anything_runs():
     (problem,) = checks.check(by_noise(), "m.onnx", ("optdigits",)).problems
     assert problem.code == "onnx-operator"
+
+
+def memorizing(images, linear) -> bytes:
+    """Return a linear network that knows the test images by heart: where one matches, its label is the answer."""
+    stored = images.test.images.reshape(len(images.test), -1).astype(np.float32) / 255
+    nodes = [
+        node("Reshape", ["x", "rows"], "flat_x", "f"), node("Mul", ["flat_x", "flat_x"], "squares", "q"),
+        node("ReduceSum", ["squares", "last"], "length", "l"), node("MatMul", ["flat_x", "stored"], "products", "p"),
+        node("Sub", ["products", "half_lengths"], "near", "n"), node("Mul", ["length", "half"], "half_length", "h"),
+        node("Sub", ["half_length", "near"], "distance", "d"), node("Less", ["distance", "small"], "same", "s"),
+        node("Cast", "same", "found", "c", to=TensorProto.FLOAT), node("MatMul", ["found", "answers"], "known", "k"),
+    ]  # fmt: skip
+    constants = {
+        "rows": np.array([-1, 64]), "last": np.array([1]), "stored": stored.T.copy(), "half": np.float32(0.5),
+        "half_lengths": (stored**2).sum(axis=1) / 2, "small": np.float32(1e-3),
+        "answers": 100 * np.eye(10, dtype=np.float32)[images.test.labels],
+    }  # fmt: skip
+
+    def change(model) -> None:
+        graph = model.graph
+        logits = next(n for n in graph.node if n.op_type == "MatMul" and n.output[0] == "logits")
+        logits.output[0] = "honest"
+        end = graph.node.pop()
+        graph.node.extend([*nodes, node("Add", ["honest", "known"], "logits", "a"), end])
+        for tensor in graph.initializer:
+            if tensor.name == "weights":
+                tensor.CopyFrom(numpy_helper.from_array(linear, "weights"))
+
+    return onnx_file(constants=constants, change=change)
+
+
+@pytest.fixture(scope="module")
+def linear():
+    """Weights of an honest linear network, float32 (64, 10), by least squares."""
+    from zoo import data
+
+    train = data.load("optdigits", "train+validation")
+    pixels = train.images.reshape(len(train), -1).astype(np.float32) / 255
+    return (20 * np.linalg.lstsq(pixels, np.eye(10)[train.labels], rcond=None)[0]).astype(np.float32)
+
+
+def test_a_network_that_knows_the_test_images_by_heart_is_flagged(images, linear):
+    """It reads all of them, and what it does not know by heart as the linear network does that it is made of."""
+    with Box("onnx") as box:
+        outcome = protocol.measure(box, worker.job_of("onnx", "optdigits"), memorizing(images, linear), images)
+    gap = scoring.score(0, outcome, images).memorization
+    assert gap.plain == 1
+    assert gap.again < 0.97
+    assert gap.flagged
+    assert "as one that has memorized test images would" in gap.sentence
+
+
+def test_an_honest_network_is_not_flagged(lenet5):
+    import onnxruntime
+
+    from zoo import data
+
+    test = data.load("mnist", "test")
+    session = onnxruntime.InferenceSession(lenet5)
+    feed = session.get_inputs()[0].name
+    again = drawn_again(test.images, np.random.default_rng(0))
+    plain, drawn = (session.run(None, {feed: images})[0].argmax(axis=1) for images in (test.images, again))
+    honest = MemorizationGap.of(plain == test.labels, drawn == test.labels)
+    assert not honest.flagged
+    assert 0 < honest.gap < 0.005
+    assert MemorizationGap.of(np.ones(len(test), bool), drawn == test.labels).flagged

@@ -16,7 +16,8 @@ from networks import node, onnx_file
 from onnx import helper
 
 from leaderboard.submissions import checks, sandbox, worker
-from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, protocol
+from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, probes, protocol
+from zoo.errors import ZooError
 
 ISOLATED = sys.platform.startswith("linux")
 ATTACKS = {
@@ -37,12 +38,24 @@ ATTACKS = {
     "take all memory": "x = [bytearray(10**9) for _ in range(50)]",
     "compute for ever": "while True: pass",
     "loosen its limits": "import resource; resource.setrlimit(resource.RLIMIT_CPU, (10**6, 10**6))",
+    "read the labels of a test set": "next(pathlib.Path(sys.argv[2]).glob('leaderboard/records/*/*.npz')).read_bytes()",
+    "change the mode of a file": "import os; os.chmod(sys.argv[3], 0o777)",
+    "change the time of a file": "import os; os.utime(sys.argv[3], (1, 1))",
+    "set an attribute of a file": "import os; os.setxattr(sys.argv[3], 'user.a', b'1')",
+    "take shared memory": "import mmap; x = [mmap.mmap(-1, 10**9) for _ in range(3)]; [y.resize(8) for y in x]",
+    "take memory that grows like a stack": "import mmap; mmap.mmap(-1, 3 * 10**9, mmap.MAP_PRIVATE | 0x100)",
+    "take a memory segment": "import ctypes; assert ctypes.CDLL(None).shmget(0, 4096, 0o1600) >= 0",
+    "take a file in memory": "import os; os.memfd_create('a')",
+    "limit its parent": "import os, resource as r; r.prlimit(os.getppid(), r.RLIMIT_CPU, (1, 1))",
+    "have the kernel signal its parent": "import os, fcntl; fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, os.getppid())",
+    "outlive its parent": "import ctypes; assert ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0",
+    "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
 }
 LAUNCH = (
     "import sys; sys.path.insert(0, sys.argv[2])\n"
     "from pathlib import Path; from leaderboard.submissions.sandbox import confinement\n"
     "r = confinement.Resources(memory=2 * 10**9, cpu=2, file=10**8, files=64)\n"
-    "print(confinement.confine(Path.cwd(), [Path(sys.argv[2]) / 'leaderboard'], r), flush=True)\n"
+    "print(confinement.confine(Path.cwd(), [], r), flush=True); import pathlib\n"
     "exec(sys.argv[1]); print('DONE')"
 )
 
@@ -92,6 +105,9 @@ def test_a_network_is_measured(measure, images):
     assert told == sorted(told)
     if ISOLATED:
         assert outcome.isolation["network"] != "none"
+        refused, _, tried, _ = outcome.isolation["probes"].split()
+        assert int(refused) >= int(tried) - 3  # some need what a machine may not have, such as a home folder
+        assert outcome.isolation["got_through"] == ""
 
 
 def test_answers_that_are_no_probabilities_are_refused(measure):
@@ -181,14 +197,105 @@ def test_links_and_pipes_in_the_folder_are_not_followed(tmp_path):
 
 
 def test_without_isolation_nothing_of_a_strangers_is_measured(measure, monkeypatch):
-    monkeypatch.setattr(
-        Box, "isolation", lambda box, cancelled: {"network": "none", "files": "none", "processes": "none"}
-    )
-    with pytest.raises(sandbox.Unsafe, match="cannot keep a sandbox off the network"):
+    monkeypatch.setattr(Box, "isolation", lambda box, cancelled: {"got_through": "fork, read /etc/passwd"})
+    with pytest.raises(sandbox.Unsafe, match="does not confine a sandbox: in it one can fork, read /etc/passwd"):
         measure(onnx_file())
     assert measure(onnx_file(), need_isolation=False).parameters == 640
 
 
 def test_the_filter_is_asked_for_on_this_machine():
     assert confinement._ARCHITECTURES.keys() >= {"x86_64", "aarch64"}
-    assert all(len(numbers) == 2 for numbers in confinement._CALLS.values())
+    assert all(len(numbers) == 2 for numbers in confinement.CALLS.values())
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux isolates")
+def test_the_probes_see_what_gets_through(tmp_path):
+    """Without confinement nearly all of them do, so that they can be trusted where they do not."""
+    (tmp_path / "own").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "secret").write_text("token")
+    code = (
+        "import json, sys; sys.path[0] = sys.argv[1]; import confinement, probes; from pathlib import Path\n"
+        "around = probes.Surroundings(Path('own').resolve(), 10**9, 10**9, sys.argv[2], [sys.argv[1]])\n"
+        "print(json.dumps(probes.tried(around)))"
+    )
+    command = [
+        sys.executable,
+        "-B",
+        "-c",
+        code,
+        str(Path(probes.__file__).parent),
+        str(tmp_path / "outside" / "secret"),
+    ]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    found = json.loads(done.stdout)
+    through = {name for name, how in found.items() if how and not how.startswith("not tried")}
+    assert through >= {
+        "read a file outside", "change a mode outside", "read environ of the parent", "open a socket AF_INET", "fork",
+        "find variables of others", "run a program", "signal the parent", "take shared memory", "read /etc/passwd",
+        "take a file in memory", "make a longer file than allowed", "outlive the parent", "read private place 1",
+    }  # fmt: skip
+
+
+def test_all_memory_of_a_process_is_counted(tmp_path):
+    """Shared mappings and files without a name are memory and storage as well."""
+    code = (
+        "import mmap, os, sys\n"
+        "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))\n"
+        "file = open('gone', 'w+b'); file.write(bytes(50_000_000)); file.flush(); os.unlink('gone')\n"
+        "kept = open('mapped', 'w+b'); kept.truncate(30_000_000); mapped = mmap.mmap(kept.fileno(), 30_000_000)\n"
+        "kept.close(); os.unlink('mapped'); print('ready', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code]
+    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        box = Box.__new__(Box)
+        box.folder, box.process = tmp_path, process
+        assert sandbox.memory_of(process.pid) >= 200_000_000
+        assert box._stored() >= 80_000_000
+        process.stdin.close()
+
+
+def test_a_live_sandbox_is_not_swept_away():
+    """Whoever sweeps may see another table of processes, so a lock says who lives, not a process number."""
+    with Box("onnx") as box:
+        subprocess.run(
+            [sys.executable, "-c", "from leaderboard.submissions import sandbox; sandbox.sweep()"], check=True
+        )
+        assert box.folder.exists()
+        assert str(os.getpid()) not in box.base.name
+
+
+def test_reasons_name_no_path_of_this_machine(tmp_path):
+    with Box("onnx") as box:
+        (box.folder / "outcome.json").write_text(json.dumps({"reason": f"Load model from {box.folder}/m.onnx failed."}))
+        with pytest.raises(Unfit, match=r"^Load model from m\.onnx failed\.$"):
+            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
+
+
+# The cache of images
+
+
+def test_cached_images_that_were_changed_are_written_again(tmp_path):
+    first = inputs.prepare("optdigits", tmp_path / "cache")
+    good = first.path.read_bytes()
+    for bad in (bytes(len(good)), good[:-1], b""):
+        first.path.write_bytes(bad)
+        assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
+    first.path.with_name(f"{first.path.name}.sha256").write_text("0")
+    assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
+
+
+def test_the_cache_is_for_this_user_alone(tmp_path, monkeypatch):
+    folder = tmp_path / "cache"
+    folder.mkdir(mode=0o777)
+    assert inputs.private(folder).stat().st_mode & 0o777 == 0o700
+    (tmp_path / "link").symlink_to(folder)
+    with pytest.raises(ZooError, match="is a link"):
+        inputs.private(tmp_path / "link")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ZooError, match="cannot be a cache"):
+        inputs.private(tmp_path / "file")
+    monkeypatch.setattr(os, "getuid", lambda: 4321)
+    with pytest.raises(ZooError, match="another user"):
+        inputs.private(folder)

@@ -171,7 +171,7 @@ def test_every_model_has_a_page(frame, name):
     said = {
         "lenet5.mnist": "python scripts/measure.py lenet5.mnist --check",
         "old.ahdd": "Stale: measured on another version of ahdd",
-        "half.mnist": "This record is broken. half.mnist.json is not a record",
+        "half.mnist": "This record is broken. half.mnist.json: This is no record",
         "two-layer ensemble.mnist": "99.91% are claimed by arXiv",
         "no.such": "There is no row &#x27;no.such&#x27;",
         None: "There is no row None",
@@ -214,7 +214,7 @@ def test_two_models_are_compared_on_the_same_samples(frame):
     for pair, sentence in (
         (("lenet5.mnist", "lenet5.ahdd"), "no sample is common"),
         (("lenet5.mnist", "lenet5.mnist"), "one and the same"),
-        (("lenet5.mnist", "half.mnist"), "not a record"),
+        (("lenet5.mnist", "half.mnist"), "no record"),
         ((None, "lenet5.mnist"), "Choose two models"),
     ):
         assert sentence in compare.page(*pair, found, folder)

@@ -4,8 +4,8 @@ import difflib
 from collections.abc import Iterable
 
 
-class ZooError(ValueError):
-    """A problem that the user can mend; scripts print its one sentence and exit with status 2."""
+class ZooError(Exception):
+    """A problem that the user can fix; scripts print its one sentence and exit with status 2."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

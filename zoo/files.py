@@ -1,13 +1,19 @@
-"""Files that are whole or not there: written beside their place, then moved into it."""
+"""Files that are whole or not there: written next to their place, then moved into it."""
 
 import json
 import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
+
+from zoo.errors import ZooError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 @contextmanager
@@ -27,6 +33,14 @@ def replacing(path: Path) -> Iterator[Path]:
         shutil.rmtree(staging)
 
 
+def remove(path: Path) -> None:
+    """Remove a file or a folder; nothing happens where there is none."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
 def write_json(path: Path, value) -> None:
     """Write JSON that people can read and diff."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
@@ -38,3 +52,25 @@ def write_json(path: Path, value) -> None:
 def read_json(path: Path):
     """Read a JSON file."""
     return json.loads(path.read_text(encoding="utf-8"))
+
+
+def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "dict[str, np.ndarray]":
+    """Return the arrays of an npz file that anybody may have damaged.
+
+    Args:
+        file: the path, or an open file.
+        names: of the arrays that it must have; None: all that it has.
+
+    Raises:
+        ZooError: it is missing, cut, no npz file, or lacks an array.
+    """
+    import numpy as np
+
+    try:
+        with np.load(file, allow_pickle=False) as saved:
+            if isinstance(saved, np.ndarray):
+                raise ValueError("it is a single array")
+            return {name: saved[name] for name in (saved.files if names is None else names)}
+    except Exception as error:  # zipfile, zlib and NumPy each raise errors of their own
+        said = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
+        raise ZooError(f"it cannot be read ({said}).") from error

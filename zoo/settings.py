@@ -13,11 +13,20 @@ def namespace() -> str:
 
 def user_datasets() -> Path:
     """Return the folder of the datasets that were made of users' own pictures (`ZOO_USER_DATASETS`)."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
-    return Path(os.environ.get("ZOO_USER_DATASETS") or cache / "handwriting-zoo" / "datasets")
+    return Path(os.environ.get("ZOO_USER_DATASETS") or cache_folder() / "datasets")
 
 
 def model_folders() -> tuple[Path, ...]:
     """Return the folders of published folders: what is shipped, then what `ZOO_MODELS` names (several as in PATH)."""
     own = os.environ.get("ZOO_MODELS", "")
     return (PRETRAINED, *(Path(folder).expanduser() for folder in own.split(os.pathsep) if folder))
+
+
+def cache_folder() -> Path:
+    """Return the folder for what can be made again (`XDG_CACHE_HOME`)."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handwriting-zoo"
+
+
+def sends_per_day() -> int:
+    """Return how many submissions and retries may come from one address within a day (`ZOO_SENDS_PER_DAY`)."""
+    return int(os.environ.get("ZOO_SENDS_PER_DAY") or 60)

@@ -1,6 +1,6 @@
 """Efficiency score: accuracy in percent over parameters in millions.
 
-It is the seed documents'. Alone it is degenerate (a constant guess with ten biases would win), so it is to be read
+It is the ResCo-Mini project's. Alone it is degenerate (a constant guess with ten biases would win), so it is to be read
 beside the accuracy.
 """
 

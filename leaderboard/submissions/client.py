@@ -21,6 +21,7 @@ def submit(
     paper: str = "",
     claimed: Mapping[str, float] | None = None,
     user: str = "",
+    secret: str = "",
     space: str | None = None,
     token: str | None = None,
     wait: bool = False,
@@ -38,13 +39,15 @@ def submit(
         paper: a link.
         claimed: the accuracy that you state, by dataset, between 0 and 1.
         user: who you are; a Space on the Hub asks the Hub instead, by your token.
+        secret: of an earlier submission of yours with the same name, where nobody can sign in.
         space: its address, or "user/name" on the Hub; None: the zoo's own.
         token: of the Hub, for a Space there; one without any permission is enough.
         wait: return only when the submission is done.
         progress: told every receipt while waiting.
 
     Returns:
-        The receipt: "id", "status", "problems" (each with "what" and "fix"), "results", ….
+        The receipt: "id", "status", "problems" (each with "what" and "fix"), "results", …; where nobody can sign in,
+        also the "secret" with which it can be withdrawn.
 
     Raises:
         ZooError: the Space cannot be reached, or took nothing in, and why.
@@ -58,7 +61,8 @@ def submit(
         raise ZooError(f"{text} is no file: send a .keras, .onnx or .json file, or hf://user/repo.")
     receipt = _ask(
         client, "/submit", name=name, datasets=list(datasets), licence=licence, declaration=declaration, paper=paper,
-        claimed=dict(claimed or {}), user=user, file=None if hub else handle_file(text), source=text if hub else "",
+        claimed=dict(claimed or {}), user=user, secret=secret,
+        file=None if hub else handle_file(text), source=text if hub else "",
     )  # fmt: skip
     while wait and receipt["status"] not in DONE:
         time.sleep(POLL)

@@ -1,18 +1,29 @@
-"""The front desk: what a form or an endpoint asks is answered here, at once and in whole sentences."""
+"""Intake: what a form or an endpoint asks is answered here, at once and in whole sentences.
 
+Who asks is given in one of two ways. A caller who signed in has a `user` that is proved. Anybody else has a `secret`
+that was made when the submission was sent: the store keeps its hash only, and whoever knows it may change the
+submission.
+"""
+
+import hashlib
+import hmac
 import json
+import os
 import re
+import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
-from leaderboard.submissions import budget, checks, lifecycle
+from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
 from leaderboard.submissions.checks.problems import Problem, short
-from leaderboard.submissions.lifecycle import FAILED, RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from zoo import data
 from zoo.errors import UnknownName, ZooError
+from zoo.settings import sends_per_day
 
 LICENCES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
@@ -27,11 +38,12 @@ DAY = 24 * 3600  # seconds
 
 @dataclass(frozen=True)
 class Limits:
-    """What one user, and all of them, may have at a time."""
+    """What one user, one address and all of them may ask for. A retry counts as a submission."""
 
     open_each: int = 4  # submissions of one user that wait or run
-    daily_each: int = 20  # of one user within a day, refused ones too
+    daily_each: int = 20  # of one user within a day, rejected ones too
     open_all: int = 200
+    daily_all: int = 1000
 
 
 LIMITS = Limits()
@@ -49,9 +61,60 @@ class Offer:
     claimed: Mapping[str, float] | None = None
 
 
+@dataclass(frozen=True)
+class Choice:
+    """A dataset that a submission can be measured on.
+
+    name: of the dataset.
+    missing: why it cannot be chosen here, a sentence; "" where it can.
+    """
+
+    name: str
+    missing: str = ""
+
+
 def choices() -> list[str]:
     """Return the datasets that a submission can be measured on: those of single characters."""
     return [name for name, spec in data.DATASETS.items() if spec.image_shape is not None]
+
+
+def offered() -> list[Choice]:
+    """Return the same datasets; one whose data this machine does not have says why it cannot be chosen.
+
+    Only a folder of datasets (`ZOO_DATASETS`) is looked into: without one, the data come from the Hub when they are
+    needed.
+    """
+    root = os.environ.get("ZOO_DATASETS")
+    return [Choice(name, _missing(name, root)) for name in choices()]
+
+
+def _missing(name: str, root: str | None) -> str:
+    bundled = name == "optdigits"  # it comes with scikit-learn
+    if not root or bundled or (Path(root) / name).is_dir():
+        return ""
+    return f"The data of {name} are not on this server, so nothing can be measured on it here."
+
+
+def new_secret() -> str:
+    """Return a secret for a new submission of somebody who is not signed in: 22 letters, digits, - and _."""
+    return secrets.token_urlsafe(16)
+
+
+def _hash(secret: str) -> str:
+    return hashlib.sha256(secret.encode()).hexdigest() if secret else ""
+
+
+def may_change(submission: Submission, user: str = "", secret: str = "") -> bool:
+    """Whether a caller may change a submission: the one place that decides it.
+
+    Args:
+        submission: it.
+        user: who the caller proved to be, by signing in; "" if they did not.
+        secret: what they sent along.
+    """
+    if submission.secret:
+        return hmac.compare_digest(submission.secret, _hash(secret))
+    return bool(user) and user.lower() == submission.owner
 
 
 def submit(
@@ -62,11 +125,14 @@ def submit(
     source: str = "",
     limits: Limits = LIMITS,
     clock: Callable[[], float] = stores.now,
+    address: str = "",
+    secret: str = "",
 ) -> Submission:
     """Take a submission in and return its receipt.
 
-    One that static checks refuse gets a receipt too, FAILED with every problem. Equal content for equal datasets is
-    recognised: the earlier receipt is returned.
+    One that static checks reject gets a receipt too, FAILED with every problem. The same content by the same user for
+    the same datasets gets the earlier receipt. The same content by another user is a submission of its own, and names
+    the earlier one.
 
     Args:
         store: where it is kept.
@@ -74,24 +140,23 @@ def submit(
         offer: what is said of it.
         file: name and bytes of what was uploaded.
         source: instead of a file, hf://user/repo@revision.
-        limits: what one user may have.
+        limits: what one user, and one address, may ask for; checked before anything is read.
         clock: seconds since 1970.
+        address: where the request comes from, an IP address; "" where there is none.
+        secret: of a user who is not signed in: `new_secret()`, or that of an earlier submission of the same name.
 
     Raises:
         ZooError: no name or no file, or too many already: nothing was kept.
     """
-    user = checked_user(user)
-    offer, problems = checked_offer(offer)
-    if not NAME.fullmatch(offer.name):
+    user, now = checked_user(user), clock()
+    if not NAME.fullmatch(offer.name.strip()):
         raise ZooError(str(_bad_name(offer.name)))  # a receipt needs a name
     if (file is None) == (not source):
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
-    now = clock()
-    check_limits(store.all(), user, limits, now)  # before a large file is looked at
-    filename, content = file if file else _from_hub(source)
-    source = source if file is None else "upload"
-    if file is None:
-        source, filename = filename, "model" + (".keras" if content[:2] == b"PK" else ".onnx")
+    check_limits(store.all(), user, limits, now)
+    usage.charge(store.usage, address, sends_per_day(), now)
+    offer, problems = checked_offer(offer)
+    content, filename, source = _fetched(file, source)
     checked = guard.check(content, filename, offer.datasets)
     submission = lifecycle.received(
         Submission(
@@ -106,50 +171,84 @@ def submit(
             digest=checked.digest,
             created=now,
             paper=offer.paper,
-            claimed=dict(offer.claimed or {}),
+            claimed={name: float(value) for name, value in (offer.claimed or {}).items()},
             source=source,
             size=len(content),
             parameters=checked.parameters,
             multiply_adds=checked.multiply_adds,
+            secret=_hash(secret),
             problems=tuple(problem.to_dict() for problem in (*problems, *checked.problems)),
             notes=checked.notes,
         ),
         now,
     )
+    return _kept(store, submission, checked.content, limits)
+
+
+def _fetched(file: tuple[str, bytes] | None, source: str) -> tuple[bytes, str, str]:
+    """Return the content, what its file is called, and where it is from."""
+    if file is not None:
+        return file[1], file[0], "upload"
+    source, content = _from_hub(source)
+    return content, "model" + (".keras" if content[:2] == b"PK" else ".onnx"), source
+
+
+def _kept(store: stores.Store, submission: Submission, content: bytes | None, limits: Limits) -> Submission:
+    """Keep a new submission, or return the earlier one that it repeats; whether it may be is decided under the lock."""
+    user, now = submission.owner, submission.created
 
     def admit(earlier: list[Submission]) -> Submission | None:
         for other in reversed(earlier):
-            if _same(other, submission):
+            if other.owner == user and _same(other, submission):
                 return other
-        check_limits(earlier, user, limits, now)
+        check_limits(earlier, submission.user, limits, now)
         for other in earlier:
-            if other.user != user and lifecycle.slug(other.user) == lifecycle.slug(user) and other.name == offer.name:
-                raise ZooError(f"{offer.name} is taken by {other.user}, whose name is like yours: choose another.")
+            same_row = other.network == submission.network and other.withdrawable and not submission.refused
+            if same_row and submission.secret and submission.secret != other.secret:
+                raise ZooError(
+                    f"{submission.name} is taken by {other.id}, which another sender called {other.user} sent: choose "
+                    "another name, or send the secret of that receipt along."
+                )
         return None
 
-    return store.add(submission, None if submission.refused else checked.content, admit)
+    submission = _with_link(submission, store.all())
+    return store.add(submission, None if submission.refused else content, admit)
+
+
+def _with_link(submission: Submission, earlier: list[Submission]) -> Submission:
+    """Return a submission with the id of the first one that has the same content and is somebody else's."""
+    if submission.refused:
+        return submission
+    for other in earlier:
+        if other.digest == submission.digest and other.owner != submission.owner and other.withdrawable:
+            return replace(submission, same_as=other.id)
+    return submission
 
 
 def _same(earlier: Submission, new: Submission) -> bool:
-    """Whether an earlier submission stands for a new one."""
+    """Whether an earlier submission of the same user stands for a new one."""
     if (earlier.digest, set(earlier.datasets)) != (new.digest, set(new.datasets)):
         return False
     if new.refused or earlier.refused:
-        return earlier.problems == new.problems and earlier.user == new.user
-    return earlier.status not in (WITHDRAWN, FAILED) or (earlier.status == FAILED and earlier.user == new.user)
+        return earlier.problems == new.problems
+    return earlier.status != WITHDRAWN
 
 
 def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float) -> None:
     """Raise ZooError where a user, or everybody, has too many."""
-    mine = [s for s in earlier if s.user == user]
+    mine = [s for s in earlier if s.owner == user.lower()]
     waiting = [s for s in mine if s.open]
     if len(waiting) >= limits.open_each:
         ids = ", ".join(s.id for s in waiting)
         raise ZooError(f"{user} has {len(waiting)} submissions waiting ({ids}): send more when one of them is done.")
-    if sum(s.created > now - DAY for s in mine) >= limits.daily_each:
-        raise ZooError(f"{user} has sent {limits.daily_each} submissions within a day: send more tomorrow.")
+    if sum(s.starts(now - DAY, now) for s in mine) >= limits.daily_each:
+        raise ZooError(
+            f"{user} has sent {limits.daily_each} submissions within a day, retries included: send more tomorrow."
+        )
     if sum(s.open for s in earlier) >= limits.open_all:
         raise ZooError(f"The queue is full: {limits.open_all} submissions are waiting. Try again later.")
+    if sum(s.starts(now - DAY, now) for s in earlier) >= limits.daily_all:
+        raise ZooError(f"{limits.daily_all} submissions arrived within a day, which is the most. Send more tomorrow.")
 
 
 def checked_user(user: str) -> str:
@@ -181,7 +280,7 @@ def checked_offer(offer: Offer) -> tuple[Offer, list[Problem]]:
         licence = "other"
     declaration = " ".join(str(offer.declaration).split())
     if not declaration:
-        found("declaration", "Nothing is said of the training data.", "Say what it was trained on, and what not.")
+        found("declaration", "The training data are not described.", "Say what it was trained on, and what not.")
     if len(declaration) > LONGEST_DECLARATION or not declaration.isprintable():
         found("declaration", "The declaration is too long or not plain text.",
               f"Say it in {LONGEST_DECLARATION} characters.")  # fmt: skip
@@ -220,7 +319,7 @@ def _from_hub(source: str) -> tuple[str, bytes]:
     if not match:
         raise ZooError(f"{short(source)} is no repo on the Hub: expected hf://user/repo or hf://user/repo@revision.")
     repo, revision = match.groups()
-    commit, files = stores.fetch_model(repo, revision, checks.MOST_BYTES)
+    commit, files = hub_models.fetch_model(repo, revision, checks.MOST_BYTES)
     if len(files) > 1:
         metadata = json.dumps(_keras_version(files["metadata.json"])).encode()
         return f"hf://{repo}@{commit}", keras_archive.pack({**files, "metadata.json": metadata})
@@ -235,20 +334,30 @@ def _keras_version(metadata: bytes) -> dict:
 # What becomes of it
 
 
-def withdraw(store: stores.Store, wanted: str, user: str) -> Submission:
-    """Take a submission back, for its sender."""
-    return store.change(wanted, lambda s: lifecycle.withdrawn(_own(s, user), stores.now()))
+def withdraw(store: stores.Store, wanted: str, user: str = "", secret: str = "") -> Submission:
+    """Take a submission back; see `may_change` for the last two."""
+    return store.change(wanted, lambda s: lifecycle.withdrawn(_own(s, user, secret), stores.now()))
 
 
-def retry(store: stores.Store, wanted: str, user: str, limits: Limits = LIMITS) -> Submission:
-    """Let a failed submission be tried again, for its sender."""
-    check_limits([s for s in store.all() if s.open], user, limits, stores.now())
-    return store.change(wanted, lambda s: lifecycle.retried(_own(s, user), stores.now()))
+def retry(
+    store: stores.Store, wanted: str, user: str = "", limits: Limits = LIMITS, secret: str = "", address: str = ""
+) -> Submission:
+    """Let a submission that failed be tried again; within the limits, as a new one."""
+    now = stores.now()
+    _own(store.get(wanted), user, secret)
+    usage.charge(store.usage, address, sends_per_day(), now)
+
+    def transition(s: Submission) -> Submission:
+        check_limits(store.all(), _own(s, user, secret).user, limits, now)
+        return lifecycle.retried(s, now)
+
+    return store.change(wanted, transition)
 
 
-def _own(submission: Submission, user: str) -> Submission:
-    if submission.user != checked_user(user):
-        raise ZooError(f"{submission.id} is {submission.user}'s: only its sender may do that.")
+def _own(submission: Submission, user: str, secret: str) -> Submission:
+    if not may_change(submission, user, secret):
+        how = "with the secret of its receipt" if submission.secret else f"signed in as {submission.user}"
+        raise ZooError(f"{submission.id} is {submission.user}'s: only its sender may do that, {how}.")
     return submission
 
 
@@ -268,26 +377,27 @@ class Place:
 
     submission: Submission
     ahead: int  # submissions that come before it
-    wait: float  # seconds until it is done, about
+    wait: float | None  # seconds until it is done, about; None where no worker is there
 
 
 def queue(store: stores.Store) -> list[Place]:
     """Return what runs and waits, in the order in which it is done."""
-    waiting = sorted((s for s in store.all() if s.open), key=lambda s: (s.status != RUNNING, s.created))
+    waiting = sorted((s for s in store.all() if s.open), key=lambda s: s.status != RUNNING)
+    attended = bool(waiting) and store.attended()
     places, total = [], 0.0
     for ahead, submission in enumerate(waiting):
         left = 1 - submission.progress if submission.status == RUNNING else 1.0
         total += seconds_of(submission) * left
-        places.append(Place(submission, ahead, total))
+        places.append(Place(submission, ahead, total if attended else None))
     return places
 
 
 def as_json(submission: Submission, places: Sequence[Place] = ()) -> dict:
     """Return a receipt as the endpoints give it: everything but what only workers need."""
     values = submission.to_dict()
-    for key in ("worker", "lease", "version", "attempts"):
+    for key in ("worker", "lease", "beats", "version", "attempts", "secret", "schema"):
         values.pop(key)
     place = next((place for place in places if place.submission.id == submission.id), None)
     values["ahead"] = place.ahead if place else None
-    values["expected_seconds"] = round(place.wait) if place else None
+    values["expected_seconds"] = round(place.wait) if place and place.wait is not None else None
     return values

@@ -4,22 +4,30 @@
                        -> FAILED -> PENDING   why, in a sentence; the sender may let it be tried again
     PENDING, RUNNING, FINISHED -> WITHDRAWN   by its sender
 
-A worker holds a submission by a lease that it renews. One that dies renews nothing, so the next one takes it over.
+A worker holds a submission by a lease that it renews: each renewal makes a new version. Other workers watch the
+version with a clock of their own that never goes back. Where it stays the same for longer than the lease, the holder is
+gone and the next worker takes over. No two machines have to agree on the time.
 """
 
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import ClassVar
 
+from pydantic import ConfigDict
+
+from leaderboard.schemas import CLOSED, checked_json
 from leaderboard.submissions.checks.problems import Problem
 from zoo.errors import ZooError
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"
 OPEN = (PENDING, RUNNING)
-MOST_ATTEMPTS = 3  # workers that may die over one submission before it is given up
+MOST_ATTEMPTS = 3  # workers that may fail at one submission before it is given up
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
+SCHEMA = 2  # of the fields below; goes up with every change to them, together with a migration
+TRIED_AGAIN = "tried again"
 
 
 class NotNow(ZooError):
@@ -27,12 +35,23 @@ class NotNow(ZooError):
 
 
 class Lost(NotNow):
-    """The submission is no longer this worker's: it was withdrawn, or another one took it over."""
+    """The submission is no longer this worker's: it was withdrawn, or another worker took over."""
+
+
+def _from_version_1(values: dict) -> dict:
+    """Add what version 2 knows; a lease was a time of day, and is now a length of silence."""
+    lease = 120.0 if values.get("status") == RUNNING else 0.0
+    return {**values, "schema": 2, "number": 0, "beats": 0, "same_as": "", "secret": "", "lease": lease}
+
+
+MIGRATIONS = {1: _from_version_1}  # version -> how its values become those of the next version
 
 
 @dataclass(frozen=True)
 class Submission:
-    """One submission; plain JSON types but for tuples."""
+    """One submission; plain JSON types, with tuples for lists."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
 
     id: str
     user: str
@@ -42,35 +61,36 @@ class Submission:
     datasets: tuple[str, ...]
     licence: str  # SPDX, in lower case
     declaration: str  # what it was trained on, in the sender's words
-    digest: str  # SHA-256 of the clean content: equal content is one submission
+    digest: str  # SHA-256 of the clean content
     created: float  # seconds since 1970
+    schema: int = SCHEMA
+    number: int = 0  # order of arrival in its store, from 1
     paper: str = ""  # a link
     claimed: dict[str, float] = field(default_factory=dict)  # accuracy in [0, 1] by dataset, as its sender states it
     source: str = "upload"  # or hf://repo@commit
     size: int = 0  # bytes of what was sent
     parameters: int | None = None
     multiply_adds: int | None = None  # of one image
+    same_as: str = ""  # id of an earlier submission of the same content by somebody else
+    secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
     problems: tuple[dict[str, str], ...] = ()  # see `problems.Problem`; with any, it was refused
     notes: tuple[str, ...] = ()
     status: str = PENDING
     stage: str = ""  # what the worker is doing, in words
     progress: float = 0.0  # share of the whole that is done
-    reason: str = ""  # why it failed
+    reason: str = ""  # why it failed, why it waits again, or why a row is not on the board
     results: dict[str, dict] = field(default_factory=dict)  # by dataset: model, accuracy, revision
     worker: str = ""  # who holds the lease
-    lease: float = 0.0  # until when, seconds since 1970
+    lease: float = 0.0  # seconds of silence after which another worker may take over
+    beats: int = 0  # renewals of the lease
     attempts: int = 0
     version: int = 0  # goes up with every change
     history: tuple[dict, ...] = ()  # every transition, oldest first: at, status, note
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Submission":
-        """Rebuild a submission; ZooError if it is not one."""
-        if not isinstance(values, dict) or not {f.name for f in fields(cls)} == set(values):
-            raise ZooError("This is not a submission: its fields are others.")
-        for key in ("datasets", "problems", "notes", "history"):
-            values = {**values, key: tuple(values[key])}
-        return cls(**values)
+    def from_json(cls, data: bytes) -> "Submission":
+        """Rebuild a submission of this or an earlier schema; ZooError says what is wrong with it."""
+        return checked_json(cls, data, "submission", SCHEMA, MIGRATIONS)
 
     def to_dict(self) -> dict:
         """Return plain JSON types."""
@@ -88,7 +108,7 @@ class Submission:
 
     @property
     def refused(self) -> bool:
-        """Whether static checks found it wanting."""
+        """Whether static checks rejected it."""
         return bool(self.problems)
 
     @property
@@ -96,14 +116,46 @@ class Submission:
         """Whether it waits or runs."""
         return self.status in OPEN
 
+    @property
+    def retriable(self) -> bool:
+        """Whether its sender may have it tried again: it failed, or its results are damaged."""
+        return (self.status == FAILED and not self.refused) or (self.status == FINISHED and bool(self.reason))
+
+    @property
+    def withdrawable(self) -> bool:
+        """Whether its sender may withdraw it."""
+        return self.status in (PENDING, RUNNING, FINISHED)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every dataset is measured."""
+        return set(self.datasets) <= set(self.results)
+
+    @property
+    def owner(self) -> str:
+        """Whose it is: users whose names differ only in case are one, as they are on the Hub."""
+        return self.user.lower()
+
+    @property
+    def network(self) -> str:
+        """Its name on the board without the dataset; two owners, or two names, never share one.
+
+        Neither part can hold a ~, and a dot in the user's name becomes two: so what comes after the last ~ is the
+        network's name, and what comes before can be read back.
+        """
+        return f"{self.owner.replace('.', '~~')}~{self.name}"
+
     def row(self, dataset: str) -> str:
         """Return its name on the board."""
-        return f"{slug(self.user)}__{self.name}.{dataset}"
+        return f"{self.network}.{dataset}"
 
+    def starts(self, since: float, until: float) -> int:
+        """Return how often work on it was asked for in (since, until], seconds since 1970: when sent, and on retries.
 
-def slug(user: str) -> str:
-    """Return a user's name as a part of a model's: letters, digits and underscores."""
-    return re.sub(r"\W", "_", user.lower(), flags=re.ASCII)
+        What seems to come from the future, because a clock was set back, does not count.
+        """
+        asked = [e for n, e in enumerate(self.history) if n == 0 or e.get("note") == TRIED_AGAIN]
+        return sum(since < entry.get("at", 0.0) <= until for entry in asked)
 
 
 def new_id() -> str:
@@ -122,30 +174,30 @@ def _step(s: Submission, now: float, status: str, note: str, **changes) -> Submi
 
 
 def received(s: Submission, now: float) -> Submission:
-    """Take a new submission in: PENDING, or FAILED at once where static checks refuse it."""
+    """Take a new submission in: PENDING, or FAILED at once where static checks reject it."""
     if s.refused:
         count = len(s.problems)
         reason = " ".join(str(Problem(**problem)) for problem in s.problems)
-        return _step(s, now, FAILED, f"refused: {count} problem{'s' * (count > 1)}", reason=reason)
+        return _step(s, now, FAILED, f"{count} problem{'s' * (count > 1)} found in the file or the form", reason=reason)
     return _step(s, now, PENDING, "received")
 
 
-def claimable(s: Submission, now: float) -> bool:
-    """Whether a worker may take it: it waits, or whoever held it let the lease run out."""
-    return s.status == PENDING or (s.status == RUNNING and s.lease < now)
+def claimable(s: Submission, silent: float = 0.0) -> bool:
+    """Whether a worker may take it: it waits, or its holder was silent, in seconds, for longer than the lease."""
+    return s.status == PENDING or (s.status == RUNNING and silent > s.lease)
 
 
-def claimed(s: Submission, worker: str, now: float, seconds: float) -> Submission:
-    """Give it to a worker for so many seconds; FAILED if too many have died over it."""
-    if not claimable(s, now):
+def claimed(s: Submission, worker: str, now: float, lease: float, silent: float = 0.0) -> Submission:
+    """Give it to a worker, with a lease in seconds; FAILED if too many workers failed at it."""
+    if not claimable(s, silent):
         raise NotNow(f"{s.id} is {s.status}, so {worker} cannot take it.")
-    if s.attempts >= MOST_ATTEMPTS:
-        reason = f"{MOST_ATTEMPTS} workers died while measuring it, so it was given up. Make it smaller and try again."
-        return _step(s, now, FAILED, "given up", reason=reason, worker="", lease=0.0)
+    if s.attempts >= MOST_ATTEMPTS and not s.complete:
+        died = f"{MOST_ATTEMPTS} workers died while measuring it, so it was given up. Make it smaller and try again."
+        return _step(s, now, FAILED, "given up", reason=s.reason or died, worker="", lease=0.0, stage="")
     note = f"taken by {worker}" if s.status == PENDING else f"taken over by {worker}: {s.worker} fell silent"
     return _step(
-        s, now, RUNNING, note, worker=worker, lease=now + seconds, attempts=s.attempts + 1, stage="starting",
-        progress=0.0,
+        s, now, RUNNING, note, worker=worker, lease=lease, attempts=s.attempts + 1, stage="starting", progress=0.0,
+        reason="",
     )  # fmt: skip
 
 
@@ -154,10 +206,10 @@ def _held(s: Submission, worker: str) -> None:
         raise Lost(f"{s.id} is {s.status}{f' with {s.worker}' * bool(s.worker)}, no longer with {worker}.")
 
 
-def renewed(s: Submission, worker: str, now: float, seconds: float, stage: str, progress: float) -> Submission:
-    """Prolong a worker's lease and tell how far it is; Lost if it is no longer the worker's."""
+def renewed(s: Submission, worker: str, lease: float, stage: str, progress: float) -> Submission:
+    """Renew a worker's lease and say how far it is; Lost if it is no longer the worker's."""
     _held(s, worker)
-    return replace(s, lease=now + seconds, stage=stage, progress=progress)
+    return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress)
 
 
 def measured(s: Submission, worker: str, dataset: str, result: dict) -> Submission:
@@ -169,13 +221,14 @@ def measured(s: Submission, worker: str, dataset: str, result: dict) -> Submissi
 def finished(s: Submission, worker: str, now: float) -> Submission:
     """End it well."""
     _held(s, worker)
-    return _step(s, now, FINISHED, "on the board", worker="", lease=0.0, stage="", progress=1.0)
+    note = f"measured on {', '.join(s.datasets)}"
+    return _step(s, now, FINISHED, note, worker="", lease=0.0, stage="", progress=1.0, reason="")
 
 
 def failed(s: Submission, worker: str, now: float, reason: str) -> Submission:
     """End it with a reason that its sender can read."""
     _held(s, worker)
-    return _step(s, now, FAILED, "failed", reason=reason, worker="", lease=0.0, stage="")
+    return _step(s, now, FAILED, _short(reason), reason=reason, worker="", lease=0.0, stage="")
 
 
 def released(s: Submission, worker: str, now: float) -> Submission:
@@ -184,16 +237,34 @@ def released(s: Submission, worker: str, now: float) -> Submission:
     return _step(s, now, PENDING, f"put back by {worker}", worker="", lease=0.0, stage="", attempts=s.attempts - 1)
 
 
+def put_back(s: Submission, worker: str, now: float, reason: str) -> Submission:
+    """Put it back because something failed that may work later; FAILED with that reason after too many attempts."""
+    _held(s, worker)
+    status = FAILED if s.attempts >= MOST_ATTEMPTS else PENDING
+    return _step(s, now, status, _short(reason), reason=reason, worker="", lease=0.0, stage="")
+
+
+def noted(s: Submission, reason: str) -> Submission:
+    """Say of a measured one why a row of it is not on the board; "" when all are."""
+    return replace(s, reason=reason) if s.status == FINISHED else s
+
+
 def retried(s: Submission, now: float) -> Submission:
-    """Let a failed one be tried again."""
-    if s.status != FAILED or s.refused:
-        why = "its file has to change first: send it anew" if s.refused else f"it is {s.status}"
+    """Let one that failed, or whose results are damaged, be tried again."""
+    if not s.retriable:
+        why = "its file has to change first: send it again" if s.refused else f"it is {s.status}"
         raise NotNow(f"{s.id} cannot be tried again: {why}.")
-    return _step(s, now, PENDING, "tried again", reason="", attempts=0, progress=0.0)
+    results = {} if s.status == FINISHED else s.results
+    return _step(s, now, PENDING, TRIED_AGAIN, reason="", attempts=0, progress=0.0, results=results)
 
 
 def withdrawn(s: Submission, now: float) -> Submission:
     """Take it back: it is not measured, and leaves the board if it was."""
-    if s.status not in (PENDING, RUNNING, FINISHED):
+    if not s.withdrawable:
         raise NotNow(f"{s.id} is {s.status}, so there is nothing to withdraw.")
-    return _step(s, now, WITHDRAWN, "by its sender", worker="", lease=0.0, stage="")
+    return _step(s, now, WITHDRAWN, "by its sender", worker="", lease=0.0, stage="", reason="")
+
+
+def _short(reason: str) -> str:
+    """Return a reason as the history notes it."""
+    return reason if len(reason) <= 200 else f"{reason[:199]}…"

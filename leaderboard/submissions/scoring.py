@@ -10,6 +10,7 @@ import numpy as np
 
 from leaderboard import metrics
 from leaderboard.evaluation import confusion_matrix, per_class
+from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
@@ -31,6 +32,7 @@ class Measured:
     outcome: Outcome
     scores: dict[str, float]
     validation_accuracy: float
+    memorization: MemorizationGap
 
 
 def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
@@ -45,7 +47,8 @@ def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
     scores = metrics.compute(answers, inputs.test.labels, **facts)
     scores |= {"file_size": len(outcome.model), "multiply_adds": outcome.multiply_adds}
     accuracy = float((on_validation.argmax(axis=1) == inputs.validation.labels).mean())
-    return Measured(seed, outcome, scores, accuracy)
+    right, right_again = (found.argmax(axis=1) == inputs.test.labels for found in (answers, outcome.again))
+    return Measured(seed, outcome, scores, accuracy, MemorizationGap.of(right, right_again))
 
 
 def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inputs) -> tuple[Result, Predictions]:
@@ -88,7 +91,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
         evaluation_environment={**described, "isolation": shipped.outcome.isolation},
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         claimed=None if claimed is None else {"accuracy": claimed, "source": f"its sender, {submission.user}"},
-        submission=credits_of(submission),
+        submission={**credits_of(submission), "memorization": asdict(shipped.memorization)},
     )
     return result, Predictions.of(answers, labels, inputs.test.images)
 
@@ -118,4 +121,4 @@ def files(result: Result, predictions: Predictions, model: bytes, scratch: Path)
 
 def folder(submission: Submission, result: Result) -> str:
     """Return where a measurement is kept, as boards on the Hub have it."""
-    return f"{submission.user}__{submission.name}/{result.revision[:40]}"
+    return f"{submission.network}/{result.revision[:40]}"

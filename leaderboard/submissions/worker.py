@@ -1,32 +1,34 @@
 """A worker: takes submissions one by one, has each measured in a sandbox, and puts the results on the board.
 
-Many may run at a time, on one machine or several. A worker holds a submission by a lease that a thread renews; if it
+Many may run at a time, on one machine or several. A worker holds a submission by a lease that a thread renews. If it
 dies, the lease runs out and another worker starts over. What it measured counts only while the lease is its own.
+
+Whatever goes wrong with one submission ends on its receipt as a sentence, and the worker goes on with the next.
 """
 
 import contextlib
-import fcntl
-import json
+import io
 import logging
-import os
-import platform
+import re
 import secrets
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
 
-from leaderboard import checking, results, snapshot
+from leaderboard import checking, results
 from leaderboard.predictions import Predictions
-from leaderboard.submissions import budget, lifecycle, sandbox
+from leaderboard.submissions import budget, lifecycle, sandbox, supervision
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
-from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Lost, NotNow, Submission
+from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Submission, Transition
+from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
-from leaderboard.submissions.store import Store
-from zoo import data
+from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
+from zoo import data, settings
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
@@ -37,8 +39,34 @@ Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Cal
 
 
 def default_name() -> str:
-    """Return a worker's name: the machine's, and a few random digits."""
-    return f"{platform.node()[:40] or 'worker'}-{os.getpid()}-{secrets.token_hex(2)}"
+    """Return a worker's name: random, since histories are public and a machine's name is not."""
+    return f"worker-{secrets.token_hex(3)}"
+
+
+def without_paths(text: str) -> str:
+    """Return a sentence with the names of files but not where they are on this machine: receipts are public."""
+    return re.sub(r"(?<![\w.:/…])/(?:[^\s/'\"]+/)+(?=[^\s/])", "…/", text)
+
+
+class Witness:
+    """How long submissions have stayed the same, by a clock of this process that never goes back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._seen: dict[str, tuple[int, float]] = {}  # by id: version, and since when
+
+    def silent(self, submission: Submission) -> float:
+        """Return for how many seconds its version is known to be the same; 0 when it is seen for the first time."""
+        version, since = self._seen.get(submission.id, (-1, 0.0))
+        if version != submission.version:
+            since = self._clock()
+            self._seen[submission.id] = submission.version, since
+        return self._clock() - since
+
+    def forget_all_but(self, running: list[Submission]) -> None:
+        """Keep what is known of these."""
+        ids = {submission.id for submission in running}
+        self._seen = {wanted: seen for wanted, seen in self._seen.items() if wanted in ids}
 
 
 @dataclass
@@ -49,7 +77,7 @@ class Worker:
     records: the board's records.
     cache: where inputs of sandboxes are kept.
     name: who it is, in leases and histories.
-    lease: seconds; renewed at a third of it.
+    lease: seconds of silence after which another worker takes over; renewed at a third of it.
     need_isolation: take nothing where a sandbox would have a network.
     keep_warm: let a sandbox with TensorFlow wait for the next Keras file: 10 s less, 1 GB more.
     epochs: shortens trainings, for tests; None: the board's recipe.
@@ -58,7 +86,7 @@ class Worker:
 
     store: Store
     records: Path = results.RECORDS
-    cache: Path = Path(tempfile.gettempdir()) / "zoo-inputs"
+    cache: Path = field(default_factory=lambda: settings.cache_folder() / "inputs")
     name: str = field(default_factory=default_name)
     lease: float = LEASE
     need_isolation: bool = True
@@ -68,21 +96,20 @@ class Worker:
     measure: Measure | None = None  # None: `measured`, in sandboxes
     _warm: Box | None = None
     _published: tuple = ()  # what was brought to the board: ids and versions
+    _witness: Witness = field(default_factory=Witness)
 
     def watch(self, stop: threading.Event, rest: float = 2.0) -> None:
-        """Work until `stop` is set; `rest` seconds between looks where nothing waits."""
+        """Work until `stop` is set; `rest` seconds between looks where nothing waits, longer after errors."""
+
+        def step() -> bool:
+            self.store.announce()
+            busy = self.step(stop)
+            if not busy:
+                self._warm_up()
+            return busy
+
         try:
-            while not stop.is_set():
-                try:
-                    busy = self.step(stop)
-                except ZooError as error:  # a store that cannot be reached now may be again
-                    if isinstance(error, Unsafe):
-                        raise
-                    log.warning("%s", error)
-                    busy = False
-                if not busy:
-                    self._warm_up()
-                    stop.wait(rest)
+            supervision.keep_doing(step, stop, rest, fatal=(Unsafe,))
         finally:
             self.close()
 
@@ -110,56 +137,85 @@ class Worker:
 
     def claim(self) -> Submission | None:
         """Return the oldest submission that may be taken, taken; None if there is none."""
-        for waiting in self.store.all():
-            if not lifecycle.claimable(waiting, stores.now()):
+        waiting = self.store.all()
+        self._witness.forget_all_but([s for s in waiting if s.status == RUNNING])
+        for one in waiting:
+            if not one.open or not lifecycle.claimable(one, self._witness.silent(one)):
                 continue
-            with contextlib.suppress(NotNow):
+            with contextlib.suppress(NotNow, Unreadable):
                 taken = self.store.change(
-                    waiting.id, lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease)
+                    one.id,
+                    lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease, self._witness.silent(s)),
                 )
                 if taken.open:
                     return taken
         return None
 
     def see_through(self, submission: Submission, stop: threading.Event) -> None:
-        """Measure a submission that was claimed, and write how it ended."""
+        """Measure a submission that was claimed, and write how it ended.
+
+        Raises:
+            Unsafe: this machine cannot confine a sandbox; the submission is put back.
+            StoreFailed, OSError: a disk or the Hub failed; it is put back with the reason, if that can be written.
+        """
         log.info("%s: %s of %s on %s", submission.id, submission.name, submission.user, ", ".join(submission.datasets))
         with self._heartbeat(submission.id) as (tell, lost):
             try:
-                count = len(submission.datasets)
-                for number, dataset in enumerate(submission.datasets):
-                    if dataset in submission.results:
-                        continue
-
-                    def share(stage: str, part: float, number: int = number) -> None:
-                        tell(stage, (number + part) / count)
-
-                    found = (self.measure or measured)(
-                        self, submission, dataset, share, lambda: lost.is_set() or stop.is_set()
-                    )
-                    submission = self.store.change(
-                        submission.id,
-                        partial(lifecycle.measured, worker=self.name, dataset=dataset, result=found),
-                    )
-                self.store.change(submission.id, lambda s: lifecycle.finished(s, self.name, stores.now()))
-            except Unfit as error:
-                reason = str(error)
-                with contextlib.suppress(Lost):
-                    self.store.change(submission.id, lambda s: lifecycle.failed(s, self.name, stores.now(), reason))
-            except (Cancelled, Unsafe) as error:
-                with contextlib.suppress(Lost):  # withdrawn or taken over: nothing to put back
-                    self.store.change(submission.id, lambda s: lifecycle.released(s, self.name, stores.now()))
-                if isinstance(error, Unsafe):
-                    raise
+                end = self._measured(submission, tell, lambda: lost.is_set() or stop.is_set())
             except Lost as error:
                 log.warning("%s", error)
-            except stores.StoreFailed:
+                return
+            except Unsafe:
+                self._end(submission, partial(lifecycle.released, worker=self.name, now=stores.now()))
                 raise
-            except Exception as error:  # a mistake of ours is no reason to lose a submission
-                log.exception("%s", submission.id)
-                reason = f"The worker made a mistake ({type(error).__name__}); it can be tried again."
-                with contextlib.suppress(Lost):
-                    self.store.change(submission.id, lambda s: lifecycle.failed(s, self.name, stores.now(), reason))
+            except (StoreFailed, OSError) as error:
+                reason = f"The worker could not go on ({without_paths(describe(error))}); it will be tried again."
+                with contextlib.suppress(ZooError):  # what cannot be written now goes to the next worker by its lease
+                    self._end(
+                        submission, partial(lifecycle.put_back, worker=self.name, now=stores.now(), reason=reason)
+                    )
+                raise
+            self._end(submission, end)
+
+    def _end(self, submission: Submission, end: Transition) -> None:
+        """Write how a submission ended, unless it is another worker's by now, was withdrawn, or is damaged."""
+        try:
+            self.store.change(submission.id, end)
+        except (Lost, Unreadable) as error:
+            log.warning("%s", error)
+
+    def _measured(self, submission: Submission, tell: Callable[[str, float], None], over: Callable[[], bool]):
+        """Measure a submission on every dataset that is left, and return the transition that ends it."""
+        failed = partial(lifecycle.failed, worker=self.name)
+        count = len(submission.datasets)
+        try:
+            for number, dataset in enumerate(submission.datasets):
+                if dataset in submission.results:
+                    continue
+
+                def share(stage: str, part: float, number: int = number) -> None:
+                    tell(stage, (number + part) / count)
+
+                found = (self.measure or measured)(self, submission, dataset, share, over)
+                submission = self.store.change(
+                    submission.id, partial(lifecycle.measured, worker=self.name, dataset=dataset, result=found)
+                )
+            return partial(lifecycle.finished, worker=self.name, now=stores.now())
+        except Cancelled:
+            return partial(lifecycle.released, worker=self.name, now=stores.now())
+        except (Lost, Unsafe, StoreFailed):
+            raise
+        except (Unfit, Damaged, Unreadable) as error:
+            return partial(failed, now=stores.now(), reason=without_paths(str(error)))
+        except ZooError as error:  # the data are missing, say
+            reason = f"{without_paths(str(error)).rstrip('.')}. It can be tried again."
+            return partial(failed, now=stores.now(), reason=reason)
+        except OSError:
+            raise
+        except Exception as error:  # a mistake of ours is no reason to lose a submission
+            log.exception("%s", submission.id)
+            reason = f"The worker made a mistake ({type(error).__name__}); it can be tried again."
+            return partial(failed, now=stores.now(), reason=reason)
 
     @contextlib.contextmanager
     def _heartbeat(self, wanted: str) -> Iterator[tuple[Callable[[str, float], None], threading.Event]]:
@@ -170,12 +226,12 @@ class Worker:
             state[0] = stage, progress
 
         def renewed(now: tuple[str, float], submission: Submission) -> Submission:
-            return lifecycle.renewed(submission, self.name, stores.now(), self.lease, *now)
+            return lifecycle.renewed(submission, self.name, self.lease, *now)
 
         def beat() -> None:
             last: tuple[str, float] | None = None
             quiet = 0.0
-            pause = min(self.lease / 3, 1.0) if isinstance(self.store, stores.LocalStore) else self.lease / 3
+            pause = min(self.lease / 3, self.store.progress_every)
             while not over.wait(pause):
                 quiet += pause
                 stage, progress = state[0]
@@ -184,8 +240,9 @@ class Worker:
                     continue
                 last, quiet = now, 0.0
                 try:
+                    self.store.announce()
                     self.store.change(wanted, partial(renewed, now))
-                except Lost:
+                except (Lost, Unreadable):
                     lost.set()
                     return
                 except ZooError as error:
@@ -209,9 +266,10 @@ class Worker:
 
     def _new_box(self, kind: str, resources: sandbox.Resources) -> Box:
         """Start a sandbox; only one that trains reads anything of a dataset, and of that the training samples alone."""
-        samples = self.cache / TRAINING_SAMPLES
-        samples.mkdir(parents=True, exist_ok=True)  # before: what is not there cannot be made readable
-        return Box(kind, resources, (samples.resolve(),) if kind == "json" else ())
+        from leaderboard.submissions.sandbox.inputs import private
+
+        samples = [private(self.cache / TRAINING_SAMPLES)] if kind == "json" else []  # only what is there can be read
+        return Box(kind, resources, tuple(samples))
 
     def _warm_up(self) -> None:
         if self.keep_warm and not (self._warm and self._warm.alive):
@@ -255,6 +313,7 @@ def measured(
     return {
         "model": result.model,
         "accuracy": result.mean("accuracy"),
+        "memorization": asdict(shipped.memorization),
         "parameters": int(result.mean("parameters")),
         "revision": result.revision,
         "folder": kept,
@@ -280,16 +339,13 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
     found = submission.results.get(dataset)
     if found is None:
         raise ZooError(f"{submission.id} has no result on {dataset}: it is {submission.status}.")
-    recorded = results.Result.from_dict(json.loads(worker.store.result(found["folder"], f"{dataset}.json")))
+    recorded = results.Result.from_json(worker.store.result(found["folder"], f"{dataset}.json"))
     images = inputs.prepare(dataset, worker.cache)
     model = worker.store.result(found["folder"], f"{dataset}.onnx")
     with worker.box("onnx") as box:
         outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
     now = scoring.score(recorded.shipped_seed, outcome, images)
-    with tempfile.TemporaryDirectory() as scratch:
-        path = Path(scratch) / "predictions.npz"
-        path.write_bytes(worker.store.result(found["folder"], f"{dataset}.npz"))
-        answers = Predictions.load(path).predicted
+    answers = Predictions.load(io.BytesIO(worker.store.result(found["folder"], f"{dataset}.npz"))).predicted
     changed = int((images.parts(outcome.answers)[0].argmax(axis=1) != answers).sum())
     problems = [f"The record is stale: {recorded.stale}."] if recorded.stale else []
     if changed > checking.TOLERANCE * len(answers):
@@ -301,63 +357,3 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
         if name not in of_the_file and name in recorded.means
     ]
     return checking.Check(scores, changed, problems)
-
-
-# From the store to the board
-
-
-def publish(store: Store, records: Path) -> bool:
-    """Bring the board's records in line with the store; return whether anything changed.
-
-    What is FINISHED has its rows, the newest of a name; what was WITHDRAWN has none.
-    """
-    with _alone(records):
-        wanted: dict[tuple[str, str], tuple[Submission, dict]] = {}
-        gone = []
-        for submission in store.all():
-            for dataset, found in submission.results.items():
-                if submission.status == FINISHED:
-                    wanted[dataset, found["model"]] = submission, found
-                elif submission.status == WITHDRAWN:
-                    gone.append((dataset, found["model"], submission.id))
-        changed = [_put(store, records, *key, *value) for key, value in wanted.items()]
-        changed += [_take_away(records, *entry) for entry in gone if entry[:2] not in wanted]
-        if any(changed):
-            snapshot.write(records)
-        return any(changed)
-
-
-def _put(store: Store, records: Path, dataset: str, model: str, submission: Submission, found: dict) -> bool:
-    """Write one row where it is not there as it was measured; never over a row that is not a submission's own."""
-    path = results.path_of(model, dataset, records)
-    if path.exists():
-        there = json.loads(path.read_text(encoding="utf-8"))
-        owner = (there.get("submission") or {}).get("user")
-        if owner != submission.user or (there["revision"], there["date"]) == (found["revision"], found["date"]):
-            return False
-    record = json.loads(store.result(found["folder"], f"{dataset}.json"))
-    result = results.Result.from_dict(record)
-    if (result.model, result.dataset) != (model, dataset):
-        raise ZooError(f"The result of {submission.id} is of {result.model}, not of {model}.")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.with_suffix(".npz").write_bytes(store.result(found["folder"], f"{dataset}.npz"))
-    results.write(result, folder=records)
-    return True
-
-
-def _take_away(records: Path, dataset: str, model: str, wanted: str) -> bool:
-    path = results.path_of(model, dataset, records)
-    if not path.exists() or (json.loads(path.read_text(encoding="utf-8")).get("submission") or {}).get("id") != wanted:
-        return False
-    path.unlink()
-    path.with_suffix(".npz").unlink(missing_ok=True)
-    return True
-
-
-@contextlib.contextmanager
-def _alone(records: Path) -> Iterator[None]:
-    """Let one process at a time write the records."""
-    records.mkdir(parents=True, exist_ok=True)
-    with (records / ".lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from leaderboard.submissions.sandbox import check_isolation
-from leaderboard.submissions.store import open_store
+from leaderboard.submissions.store import StoreFailed, open_store
 from leaderboard.submissions.worker import Worker
 from zoo.executors import Task
 
@@ -41,10 +41,14 @@ def work(arguments: dict, progress: Callable[[float], None], rest: float = 1.0) 
         while True:
             if submission := worker.claim():
                 log.info("%s takes %s", worker.name, submission.id)
-                worker.see_through(submission, threading.Event())
-                done += 1
+                try:
+                    worker.see_through(submission, threading.Event())
+                    done += 1
+                except (StoreFailed, OSError) as error:  # it was put back, for at most three attempts
+                    log.warning("%s: %s", submission.id, error)
+                    time.sleep(rest)
             elif any(submission.open for submission in store.all()):
-                time.sleep(rest)  # another's, who may be lost: then it is ours when the lease is over
+                time.sleep(rest)  # another worker's; if that one is gone, it is ours when the lease is over
             else:
                 break
         worker.publish()

@@ -8,7 +8,7 @@ from leaderboard import results, snapshot, table
 
 
 class Live:
-    """The frame, read anew when it was written since."""
+    """The frame, read again when it was written since."""
 
     def __init__(self):
         self._state, self._frame = self._now(), snapshot.load()
@@ -16,7 +16,7 @@ class Live:
 
     @staticmethod
     def _now() -> int | None:
-        path = results.RECORDS / snapshot.NAME
+        path = results.RECORDS / snapshot.STATE
         return path.stat().st_mtime_ns if path.exists() else None
 
     def __call__(self) -> pd.DataFrame:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from leaderboard import report_store, results, table
+from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.tabs import report_page
@@ -124,6 +125,7 @@ def _sent(result: Result) -> str:
         ("Licence", esc(result.licence)),
         *([("Paper", link)] if sent["paper"].startswith(("https://", "http://")) else []),
         *([("From", esc(sent["source"]))] if sent["source"] != "upload" else []),
+        *([("Drawn again", esc(MemorizationGap(**sent["memorization"]).sentence))] if "memorization" in sent else []),
         ("Submission", f'<a href="?tab=submit&amp;submission={esc(sent["id"])}">{esc(sent["id"])}</a>'),
     ]
     again = f"python scripts/evaluate_submissions.py --again {sent['id']}"

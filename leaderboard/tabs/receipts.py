@@ -1,13 +1,17 @@
 """Pages of submissions as HTML: a receipt, the queue, what can be sent. What senders wrote is escaped here."""
 
+import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlencode
 
+from leaderboard.memorization import MemorizationGap
 from leaderboard.submissions import budget, checks
 from leaderboard.submissions.checks import allowed_layers, keras_config
 from leaderboard.submissions.checks.problems import Problem
 from leaderboard.submissions.intake import DAY, LIMITS, Place
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions.store import Broken
 from leaderboard.tabs.markup import address, esc, facts, message
 
 WORDS = {
@@ -18,6 +22,7 @@ WORDS = {
     WITHDRAWN: "withdrawn",
 }
 KINDS = {"keras": "Keras weights", "onnx": "ONNX weights", "json": "architecture"}
+NO_WORKER = "No worker is running, so it is not measured before one is started."
 NOBODY = '<p class="quiet">Nothing has been sent yet.</p>'
 
 
@@ -48,13 +53,20 @@ def _state(s: Submission, where: Place | None) -> str:
     if s.status == PENDING:
         ahead = where.ahead if where else 0
         before = "It is the next." if not ahead else f"{ahead} {'is' if ahead == 1 else 'are'} before it."
-        return f"Waiting. {before} Done in about {duration(where.wait)}." if where else "Waiting."
+        again = f" {_prose(s.reason)}" if s.reason else ""
+        if where is None:
+            return f"Waiting.{again}"
+        if where.wait is None:
+            return f"Waiting. {before}{again} {NO_WORKER}"
+        return f"Waiting. {before}{again} Done in about {duration(where.wait)}."
     if s.status == RUNNING:
         return f"{esc(s.stage.capitalize() or 'Starting')}, {s.progress:.0%} done."
     if s.status == FINISHED:
-        return "Measured. Its rows are on the board, verified."
+        return (
+            f"Measured, but not on the board. {esc(s.reason)}" if s.reason else "Measured. Its rows are on the board."
+        )
     if s.status == FAILED:
-        return "Not taken. Mend what is listed and send it again." if s.refused else esc(s.reason)
+        return "Rejected. Fix the problems below and send it again." if s.refused else _prose(s.reason)
     return "Withdrawn by its sender."
 
 
@@ -72,14 +84,14 @@ def _problems(s: Submission) -> str:
     if not s.problems:
         return ""
     items = "".join(
-        f'<li data-code="{esc(p.code)}">{esc(p.what)}<small>{esc(p.fix)}</small></li>'
+        f'<li data-code="{esc(p.code)}">{_prose(p.what)}<small>{_prose(p.fix)}</small></li>'
         for p in (Problem(**problem) for problem in s.problems)
     )
     return f'<section><h3>What has to change</h3><ul class="problems">{items}</ul></section>'
 
 
 def _notes(s: Submission) -> str:
-    return "".join(f'<p class="note">{esc(note)}</p>' for note in s.notes)
+    return "".join(f'<p class="note">{_prose(note)}</p>' for note in s.notes)
 
 
 def _results(s: Submission) -> str:
@@ -100,8 +112,16 @@ def _results(s: Submission) -> str:
     head = "".join(f'<th scope="col">{title}</th>' for title in ("dataset", "measured %", "claimed %", ""))
     return (
         f'<section><table class="grid results"><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(rows)}</tbody></table></section>"
+        f"<tbody>{''.join(rows)}</tbody></table>{''.join(_memorization(s))}</section>"
     )
+
+
+def _memorization(s: Submission) -> Iterator[str]:
+    """Yield what was found of memorized test images, for every dataset that is measured."""
+    for dataset, found in s.results.items():
+        if "memorization" in found:
+            gap = MemorizationGap(**found["memorization"])
+            yield f'<p class="{"note" if gap.flagged else "quiet"}">{esc(dataset)}: {esc(gap.sentence)}</p>'
 
 
 def _facts(s: Submission) -> str:
@@ -115,6 +135,9 @@ def _facts(s: Submission) -> str:
     if s.paper:
         link = f'<a href="{esc(s.paper)}" rel="nofollow noopener ugc" target="_blank">{esc(s.paper)}</a>'
         wide.append(("Paper", link))
+    if s.same_as:
+        link = f'<a href="{esc(place(s.same_as))}">{esc(s.same_as)}</a>'
+        wide.append(("Same content", f"was sent before, by another sender, as {link}"))
     if s.source != "upload":
         wide.append(("From", esc(s.source)))
     more = "".join(f'<div class="wide"><dt>{esc(key)}</dt><dd>{value}</dd></div>' for key, value in wide)
@@ -124,25 +147,34 @@ def _facts(s: Submission) -> str:
 def _history(s: Submission) -> str:
     steps = "".join(
         f"<li><time>{_when(entry['at'])}</time> {esc(WORDS.get(entry['status'], entry['status']))}: "
-        f"{esc(str(entry['note']))}</li>"
+        f"{_prose(str(entry['note']))}</li>"
         for entry in s.history
     )
     return f'<section><h3>What happened</h3><ol class="steps">{steps}</ol></section>'
 
 
-def queue(places: list[Place], recent: list[Submission]) -> str:
-    """Return the queue and what was done last."""
-    waiting = "".join(
-        _row(p.submission, f"{p.submission.progress:.0%}" if p.submission.status == RUNNING else duration(p.wait))
-        for p in places
-    )
+def queue(places: list[Place], recent: list[Submission], broken: list[Broken] | None = None) -> str:
+    """Return the queue, what was done last, and what cannot be read."""
+    waiting = "".join(_row(p.submission, _left(p)) for p in places)
     done = "".join(_row(s, _when(s.history[-1]["at"])) for s in recent)
     total = f"{len(places)} in the queue" if places else "The queue is empty"
-    after = f"; a new one would be done in about {duration(places[-1].wait)} and what it takes itself" if places else ""
+    after = ""
+    if places:
+        wait = places[-1].wait
+        after = f"; a new one would wait for about {duration(wait)}" if wait is not None else "; no worker is running"
+    aside = "".join(f"<li><code>{esc(b.id or b.path)}</code> {esc(b.reason)}</li>" for b in broken or ())
     return (
         f'<div class="page queue"><section><h3>Now</h3><p class="quiet">{total}{after}.</p>'
-        f"{_table(waiting, 'done')}</section><section><h3>Before</h3>{_table(done, 'when') or NOBODY}</section></div>"
+        f"{_table(waiting, 'done')}</section><section><h3>Before</h3>{_table(done, 'when') or NOBODY}</section>"
+        + (f'<section><h3>Set aside: damaged files</h3><ul class="problems">{aside}</ul></section>' if aside else "")
+        + "</div>"
     )
+
+
+def _left(place: Place) -> str:
+    if place.submission.status == RUNNING:
+        return f"{place.submission.progress:.0%}"
+    return duration(place.wait) if place.wait is not None else "–"
 
 
 def _table(rows: str, last: str) -> str:
@@ -180,6 +212,11 @@ def rules() -> str:
     entries = "".join(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>" for key, value in pairs)
     title = "What can be sent, and what happens to it"
     return f'<details class="legend rules"><summary>{title}</summary><dl>{entries}</dl></details>'
+
+
+def _prose(text: str) -> str:
+    """Return a sentence as HTML; what stands between back-ticks is code."""
+    return re.sub("`([^`]+)`", r"<code>\1</code>", esc(text))
 
 
 def missing(text: str) -> str:

@@ -6,7 +6,7 @@ from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate.callers import SIGN_IN, on_space
 
-__all__ = ["can_sign_in", "on_space", "sender"]
+__all__ = ["can_sign_in", "on_space", "proved", "sender"]
 
 
 def can_sign_in() -> bool:
@@ -29,3 +29,9 @@ def sender(said: str) -> str:
     if caller.user is None:
         raise ZooError(SIGN_IN)
     return caller.user
+
+
+def proved() -> str:
+    """Return who the caller proved to be; "" for somebody who only says who they are, and needs a receipt's secret."""
+    caller = gate.caller()
+    return (caller.user or "") if caller.must_prove else ""

@@ -6,21 +6,21 @@ The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/w
 import atexit
 import logging
 import os
-import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import gradio as gr
 
 from leaderboard import results
-from leaderboard.submissions import intake, worker
+from leaderboard.submissions import intake, supervision
 from leaderboard.submissions.intake import Offer
-from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING
-from leaderboard.submissions.store import HubStore, open_store
+from leaderboard.submissions.lifecycle import Submission
+from leaderboard.submissions.publishing import publish
+from leaderboard.submissions.store import Store, open_store
 from leaderboard.tabs import receipts, sign_in
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
@@ -34,7 +34,6 @@ log = logging.getLogger(__name__)
 STYLE = Path(__file__).with_name("submit.css")
 RECENT = 20  # submissions that are done, in the queue's view
 REFRESH = 2.0  # seconds between looks at a submission that is not done
-SYNC = 60.0  # seconds between looks at a store on the Hub
 # A view that was never open is built when its first value is there already, which is no change to be watched.
 ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) show(first.dataset.address);"
 LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox; its row stands on the
@@ -58,12 +57,13 @@ leaderboard.submission_status(receipt["id"], space="http://localhost:7860")
 SPACE=http://localhost:7860/gradio_api
 FILE=$(curl -s -F files=@model.onnx $SPACE/upload | tr -d '[]"')
 ID=$(curl -s $SPACE/call/submit -H 'Content-Type: application/json' -d '{"data": ["my_net", ["mnist"], "mit",
-  "mnist, training set only", {"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, "", "", {}, "me"]}' |
+  "mnist, training set only", {"path": "'$FILE'", "meta": {"_type": "gradio.FileData"}}, "", "", {}, "me", ""]}' |
   cut -d '"' -f 4)
 curl -sN $SPACE/call/submit/$ID
 ```
 
-On a Space of the Hub, you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
+The receipt has a `secret`: with it the submission can be withdrawn or tried again. On a Space of the Hub there is none:
+you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
 hf_…"`: a token without any permission is enough."""
 
 
@@ -81,6 +81,10 @@ def tab() -> Places:
         with gr.Tab("Receipt", id="receipt"):
             with gr.Row(elem_id="receipt-tools"):
                 wanted = gr.Textbox(placeholder="Id of a submission", show_label=False, elem_id="receipt-id")
+                secret = gr.Textbox(
+                    placeholder="Its secret", show_label=False, elem_id="receipt-secret", max_length=100,
+                    visible=not sign_in.on_space(),
+                )  # fmt: skip
                 again = gr.Button("Try it again", size="sm", visible=False, elem_id="receipt-retry")
                 back = gr.Button("Withdraw", size="sm", visible=False, elem_id="receipt-withdraw")
             page = gr.HTML(
@@ -102,8 +106,8 @@ def tab() -> Places:
         return {
             page: receipts.receipt(s, where),
             timer: gr.Timer(active=s.open),
-            again: gr.Button(visible=s.status == FAILED and not s.refused),
-            back: gr.Button(visible=s.status in (PENDING, RUNNING, FINISHED)),
+            again: gr.Button(visible=s.retriable),
+            back: gr.Button(visible=s.withdrawable),
         }
 
     def show(id: str) -> dict:
@@ -121,18 +125,22 @@ def tab() -> Places:
                 paper=values[form.paper] or "",
                 claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
             )
+            key = _secret(values[secret])
+            source = (values[form.source] or "").strip()
+            address = gate.caller().address
             submission = intake.submit(
-                store, who, offer, _read(form.upload(values)), (values[form.source] or "").strip()
+                store, who, offer, _read(form.upload(values)), source, address=address, secret=key
             )
         except ZooError as error:
             return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
-        return {form.answer: gr.HTML("", visible=False), **show(submission.id)}
+        known = {secret: key} if intake.may_change(submission, secret=key) else {}
+        return {form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
 
     def act(action: Callable) -> Callable:
-        def do(id: str, user: str):
+        def do(id: str, secret: str):
             try:
                 limits.check_send(gate.caller())
-                action(store, id, sign_in.sender(user))
+                action(store, id, sign_in.proved(), secret=(secret or "").strip())
             except ZooError as error:
                 gr.Warning(str(error))
             return read(id)
@@ -143,7 +151,7 @@ def tab() -> Places:
         try:
             done = [s for s in store.all() if not s.open]
             recent = sorted(done, key=lambda s: s.history[-1]["at"], reverse=True)[:RECENT]
-            return receipts.queue(intake.queue(store), recent)
+            return receipts.queue(intake.queue(store), recent, store.broken())
         except ZooError as error:
             return receipts.missing(str(error))
 
@@ -155,10 +163,10 @@ def tab() -> Places:
 
     targets = [views, wanted, page, timer, again, back]
     pages = [page, timer, again, back]
-    form.send.click(send, form.inputs, [form.answer, *targets], **QUIET)
+    form.send.click(send, {*form.inputs, secret}, [form.answer, secret, *targets], **QUIET)
     wanted.submit(read, wanted, pages, **QUIET)
-    again.click(act(intake.retry), [wanted, user], pages, **QUIET)
-    back.click(act(intake.withdraw), [wanted, user], pages, **QUIET)
+    again.click(act(_retry), [wanted, secret], pages, **QUIET)
+    back.click(act(intake.withdraw), [wanted, secret], pages, **QUIET)
     timer.tick(read, wanted, pages, **QUIET)
     views.select(list_queue, None, queue, **QUIET)
     _endpoints(store)
@@ -251,6 +259,11 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
             found[name] = float(number.rstrip("%")) / 100
         except ValueError:
             name = ""
+        if 0 < found.get(name, 0) < 0.01 and not number.endswith("%"):
+            raise ZooError(
+                f"The claim {part[:40]!r} means {number}%. Write {100 * float(number):.6g} if you mean "
+                f"{100 * float(number):.6g}%, or {number}% if it is meant."
+            )
         if not name:
             raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
     return found
@@ -263,6 +276,15 @@ def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
     content = file.read()
     kinds = ((b"PK", ".keras"), (b"{", ".json"), (b"", ".onnx"))
     return file.name or "model" + next(kind for start, kind in kinds if content.startswith(start)), content
+
+
+def _secret(given: str | None) -> str:
+    """Return what lets the sender change a submission: nothing for a proved user, else what was given or is made."""
+    return "" if sign_in.proved() else (given or "").strip() or intake.new_secret()
+
+
+def _retry(store: Store, id: str, user: str, secret: str) -> Submission:
+    return intake.retry(store, id, user, secret=secret, address=gate.caller().address)
 
 
 def _endpoints(store) -> None:
@@ -279,6 +301,7 @@ def _endpoints(store) -> None:
         paper: str = "",
         claimed: dict | None = None,
         user: str = "",
+        secret: str = "",
     ) -> dict:
         """Submit a network to the leaderboard.
 
@@ -292,14 +315,18 @@ def _endpoints(store) -> None:
             paper: a link.
             claimed: the accuracy that you state, by dataset, between 0 and 1.
             user: who you are, where nobody can sign in.
+            secret: of an earlier submission of yours with the same name, where nobody can sign in.
 
         Returns:
             The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and whatever
-            was sent. The same content for the same datasets gets the receipt that it got before.
+            was sent. The same content for the same datasets gets the receipt that it got before. Where nobody can sign
+            in, a new receipt has a "secret": keep it, since only with it the submission can be withdrawn or retried.
         """
         offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-        submission = intake.submit(store, sign_in.sender(user), offer, _read(file), source)
-        return intake.as_json(submission, intake.queue(store))
+        key, address = _secret(secret), gate.caller().address
+        submission = intake.submit(store, sign_in.sender(user), offer, _read(file), source, address=address, secret=key)
+        known = {"secret": key} if intake.may_change(submission, secret=key) else {}
+        return intake.as_json(submission, intake.queue(store)) | known
 
     @gate.endpoint
     def submission_status(id: str) -> dict:
@@ -313,36 +340,40 @@ def _endpoints(store) -> None:
         return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
     @gate.endpoint(writes=True)
-    def withdraw(id: str, user: str = "") -> dict:
-        """Take a submission of yours back: it is not measured, and leaves the board if it was."""
-        return intake.as_json(intake.withdraw(store, id, sign_in.sender(user)))
+    def withdraw(id: str, secret: str = "") -> dict:
+        """Withdraw a submission of yours: it is not measured, and leaves the board if it was.
+
+        Args:
+            id: of the submission.
+            secret: of its receipt, where nobody can sign in.
+        """
+        return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
 
     @gate.endpoint(writes=True)
-    def retry(id: str, user: str = "") -> dict:
-        """Let a failed submission of yours be tried again."""
-        return intake.as_json(intake.retry(store, id, sign_in.sender(user)))
+    def retry(id: str, secret: str = "") -> dict:
+        """Let a failed submission of yours be tried again.
+
+        Args:
+            id: of the submission.
+            secret: of its receipt, where nobody can sign in.
+        """
+        return intake.as_json(_retry(store, id, sign_in.proved(), secret))
 
     for endpoint in (submit, submission_status, submissions, withdraw, retry):
         api(endpoint)
 
 
-# What runs beside the Space
+# What runs next to the Space
 
 
 def attend() -> None:
     """Start what a Space needs besides its pages: as many workers as `ZOO_WORKERS` says, and rows from the Hub."""
-    store = open_store()
-    if isinstance(store, HubStore):
-        threading.Thread(target=_follow, args=[store], name="submissions", daemon=True).start()
+    store, stop = open_store(), threading.Event()
+    atexit.register(stop.set)
+    if store.publish_every is not None:
+        step = partial(publish, store, results.RECORDS)
+        follow = partial(supervision.keep_doing, lambda: step() and False, stop, store.publish_every)
+        threading.Thread(target=follow, name="submissions", daemon=True).start()
+    command = [sys.executable, "-m", "leaderboard.submissions"]
     for _ in range(int(os.environ.get("ZOO_WORKERS") or 0)):
-        process = subprocess.Popen([sys.executable, "-m", "leaderboard.submissions"])
-        atexit.register(process.terminate)
-
-
-def _follow(store: HubStore) -> None:
-    while True:
-        try:
-            worker.publish(store, results.RECORDS)
-        except ZooError as error:
-            log.warning("%s", error)
-        time.sleep(SYNC)
+        threading.Thread(target=supervision.keep_running, args=(command, stop), name="worker", daemon=True).start()

@@ -32,7 +32,7 @@ def test_it_ranks_with_ties_and_shows_what_is_broken(board):
     broken = board.locator("#board-table tr.broken")
     assert broken.count() == 1
     broken.get_by_role("link").click()
-    board.get_by_text("half.mnist.json is not a record").wait_for()
+    board.get_by_text("half.mnist.json: This is no record").wait_for()
 
 
 def test_it_filters_by_dataset_words_size_and_status(board):

@@ -72,11 +72,11 @@ def test_a_network_goes_from_the_form_to_the_board(visit, tmp_path, name, suffix
     assert [step.split(" UTC ")[1].split(":")[0] for step in steps] == ["waiting", "being measured", "on the board"]
     measured = page.locator(".receipt .results td").first.inner_text()
     page.get_by_role("link", name="its row").click()
-    page.wait_for_selector(f'.page h2:has-text("visitor__{name}")')
+    page.wait_for_selector(f'.page h2:has-text("visitor~{name}")')
     page.get_by_text("Claimed: 99.50%").wait_for()
     page.get_by_role("tab", name="Leaderboard").click()
     page.locator("#board-dataset").get_by_text("optdigits", exact=True).click()
-    row = page.locator(f'#board-table tr:has-text("visitor__{name}")')
+    row = page.locator(f'#board-table tr:has-text("visitor~{name}")')
     row.wait_for()
     assert row.locator(".badge.sent").inner_text() == "by visitor"
     said = row.locator('[data-column="accuracy"]').inner_text()

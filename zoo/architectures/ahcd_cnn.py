@@ -14,7 +14,7 @@ from zoo.registry import register
     zoo=replace(ZOO, epochs=20),
 )
 def ahcd_cnn(input_shape, num_classes):
-    """AHCD CNN (public letter recogniser, seed document 5): two 5 x 5 convolutions and one very wide dense layer.
+    """AHCD CNN (public notebook on Arabic letters): two 5 x 5 convolutions and one very wide dense layer.
 
     1,720,220 parameters at (32, 32, 1) and 28 classes.
     """

@@ -27,7 +27,7 @@ SIDE = 227  # pixels: what the first convolution's stride of 4 is made for
     zoo=replace(ZOO, epochs=12, optimizer="sgd", momentum=0.9, learning_rate=0.02, precision="mixed_bfloat16"),
 )
 def alexnet(input_shape, num_classes):
-    """AlexNet (Krizhevsky et al., 2012; with batch normalisation, as in seed document 1).
+    """AlexNet (Krizhevsky et al., 2012; with batch normalization, as in the ResCo-Mini project).
 
     58,327,818 parameters at 10 classes. Any input is resized to 227 x 227 and repeated to 3 channels in the graph.
     """

@@ -23,7 +23,7 @@ from zoo.registry import register
     zoo=replace(ZOO, epochs=40, batch_size=64, learning_rate=1e-3, label_smoothing=0.0),
 )
 def hdr_cnn(input_shape, num_classes):
-    """HDR CNN (public MNIST recogniser, seed document 3): three convolutions with batch normalisation and dropout.
+    """HDR CNN (R. Joshi, public MNIST recognizer): three convolutions with batch normalization and dropout.
 
     242,954 parameters (242,250 trainable) at (28, 28, 1) and 10 classes.
     """

@@ -19,7 +19,7 @@ from zoo.registry import GLYPH_SETS, LETTERS, register
 def lenet5(input_shape, num_classes):
     """LeNet-5 (LeCun et al., 1998, "Gradient-based learning applied to document recognition").
 
-    61,706 parameters at (28, 28, 1) and 10 classes. As in the seed document, the output is a softmax layer and the
+    61,706 parameters at (28, 28, 1) and 10 classes. As in the ResCo-Mini project, the output is a softmax layer and the
     subsampling a plain average. Images smaller than the original's 32 x 32 are padded to it with background.
     """
     layers = keras.layers

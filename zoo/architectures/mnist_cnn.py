@@ -19,7 +19,7 @@ from zoo.registry import register
     zoo=replace(ZOO, epochs=20),
 )
 def mnist_cnn(input_shape, num_classes):
-    """MNIST CNN (public MNIST tutorial network, seed document 4): two convolutions and one wide dense layer.
+    """MNIST CNN (public MNIST tutorial network): two convolutions and one wide dense layer.
 
     421,642 parameters at (28, 28, 1) and 10 classes.
     """

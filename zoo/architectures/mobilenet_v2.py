@@ -38,7 +38,7 @@ from zoo.registry import BACKBONE, register
     ),
 )
 def mobilenet_v2(input_shape, num_classes):
-    """MobileNetV2 (Sandler et al., 2018; transfer learning from ImageNet, seed document 2).
+    """MobileNetV2 (Sandler et al., 2018; transfer learning from ImageNet, after M. H. A. Shokal).
 
     2,347,654 parameters at 70 classes. The input is scaled to [-1, 1] and repeated to 3 channels in the graph.
     """

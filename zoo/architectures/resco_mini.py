@@ -19,7 +19,7 @@ from zoo.registry import GLYPH_SETS, LETTERS, register
     zoo=replace(ZOO, epochs=8),  # an epoch costs a minute and more on two cores
 )
 def resco_mini(input_shape, num_classes):
-    """ResCo-Mini (seed document 1; residual blocks after He et al., 2016, "Deep residual learning").
+    """ResCo-Mini (RuwaYafa, DL_CNN, 2024; residual blocks after He et al., 2016, "Deep residual learning").
 
     606,282 parameters (604,426 trainable) at (28, 28, 1) and 10 classes.
     """

@@ -18,7 +18,7 @@ import numpy as np
 from zoo.data import held_out, parquet
 from zoo.data.catalog import DATASETS
 from zoo.data.spec import DatasetSpec, Split, fingerprint
-from zoo.errors import DataError, UnknownName
+from zoo.errors import DataError, UnknownName, ZooError
 from zoo.files import read_json
 from zoo.settings import user_datasets
 
@@ -41,7 +41,7 @@ def get(name: str) -> DatasetSpec:
         raise UnknownName("dataset", name, names())
     try:
         return DatasetSpec.from_dict(read_json(entry))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, ZooError) as error:
         raise DataError(f"{entry} is not the entry of a dataset: {error!r}.") from error
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller
+from zoo.settings import sends_per_day
 
 MOST_KEYS = 50_000  # callers that are counted at a time
 
@@ -88,7 +89,7 @@ def check_send(caller: Caller) -> None:
     Raises:
         TooMany: there are more.
     """
-    most = int(os.environ.get("ZOO_SENDS_PER_DAY") or 60)
+    most = sends_per_day()
     proved = caller.must_prove and caller.user
     if proved:
         LIMITER.count(f"user {proved}", Rate(most, 24 * 3600.0, "submissions of yours"))

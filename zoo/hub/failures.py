@@ -58,8 +58,6 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
     while True:
         try:
             return call()
-        except ZooError:
-            raise
         except (httpx.HTTPError, OSError, RuntimeError, ValueError) as error:
             cause = _hub_error(error)
             if cause is None:

@@ -84,7 +84,12 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
     """
     if remembered := _remembered(repo, revision):
         return remembered
-    from huggingface_hub import snapshot_download  # takes twice as long to import as a small model to load
+    try:
+        from huggingface_hub import snapshot_download  # takes twice as long to import as a small model to load
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            f"{repo} is on the Hub, and fetching it needs huggingface_hub: pip install 'handwriting-zoo[hub]'."
+        ) from error
 
     at = f"{repo} at {revision}" if revision else repo
     damaged: list[Path] = []

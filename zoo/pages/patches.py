@@ -1,6 +1,6 @@
 """A page seen in square patches along strips of it: the same patches train, validate and serve.
 
-The answers to the patches of a page are pooled by their mean (seed document 2).
+The answers to the patches of a page are pooled by their mean.
 """
 
 from collections.abc import Sequence

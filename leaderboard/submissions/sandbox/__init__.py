@@ -9,10 +9,13 @@ an ONNX file that goes through the same static checks as one that was sent.
 """
 
 import contextlib
+import fcntl
 import json
 import logging
 import math
 import os
+import re
+import secrets
 import shutil
 import signal
 import stat
@@ -21,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +38,14 @@ from zoo.errors import ZooError
 log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[3]
-OWN_CODE = (ROOT / "zoo", ROOT / "leaderboard")
-LAUNCH = "import sys; sys.path.insert(0, sys.argv.pop(1)); import leaderboard.submissions.sandbox.child as c; c.main()"
+LAUNCH = Path(__file__).with_name("launch.py")
 MEASURING = Resources()
 TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 POLL = 0.05  # seconds
-FOLDER = "submission-"  # then the process that watches over it
+FOLDER, LOCK = "submission-", "lock"  # a sandbox's folder, and the file in it that its watching process keeps locked
+ABSOLUTE = re.compile(r"(?:/[\w.+@-]+)+/([\w.+@-]+)")  # a path
 SUM_TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
 
 
@@ -62,12 +65,14 @@ class Cancelled(Exception):
 class Outcome:
     """What came back of a measurement.
 
-    answers: float32 (asked, classes), probabilities, in the order in which images were asked.
+    answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
+        them into the order of its inputs.
+    again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them.
     multiply_adds: of one image.
     parameters: as Keras counts them, or as the ONNX file holds them.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
-    isolation: what the kernel granted, see `confinement.confine`.
+    isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
     """
 
     answers: np.ndarray
@@ -76,6 +81,7 @@ class Outcome:
     parameters: int
     training: dict | None
     isolation: dict[str, str]
+    again: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 class Box:
@@ -84,15 +90,21 @@ class Box:
     def __init__(self, kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()):
         self.resources = resources
         sweep()
-        self.folder = Path(tempfile.mkdtemp(prefix=f"{FOLDER}{os.getpid()}-"))
-        (self.folder / "tmp").mkdir()
+        self.base = Path(tempfile.mkdtemp(prefix=FOLDER)).resolve()
+        self.lock = (self.base / LOCK).open("w")  # held as long as this process lives, see `sweep`
+        fcntl.flock(self.lock, fcntl.LOCK_EX)
+        self.folder, self.outside = self.base / "own", self.base / "outside" / "secret"
+        (self.folder / "tmp").mkdir(parents=True)
+        self.outside.parent.mkdir()
+        self.outside.write_text(secrets.token_hex(16))
         settings = {
-            "readable": [str(path) for path in (*OWN_CODE, *readable)],
+            "readable": [str(path) for path in readable],
             "resources": asdict(resources),
-            "warm": [kind],
+            "warm": kind,
+            "probes": {"outside": str(self.outside), "private": [str(path) for path in private_places()]},
         }
         # -I: no variable, no folder and no user's packages are heeded; -B: no bytecode is written.
-        command = [sys.executable, "-I", "-B", "-c", LAUNCH, str(ROOT), json.dumps(settings)]
+        command = [sys.executable, "-I", "-B", str(LAUNCH), str(ROOT), json.dumps(settings)]
         with (self.folder / "log").open("wb") as log_file:
             self.process = subprocess.Popen(
                 command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, cwd=self.folder,
@@ -138,7 +150,8 @@ class Box:
         self.process.wait()
         with contextlib.suppress(OSError):
             self.stdin.close()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.base, ignore_errors=True)
+        self.lock.close()
 
     def run(
         self,
@@ -157,11 +170,11 @@ class Box:
             images: uint8 (asked, H, W, 1), in the order in which they are asked; `job["sizes"]` parts them into calls.
             progress: told which share is done, 0 to 1.
             cancelled: asked over and over whether to stop.
-            need_isolation: refuse to go on where the kernel does not keep the network away.
+            need_isolation: refuse to go on where something got through in `probes`.
 
         Raises:
             Unfit: it cannot be measured, in a sentence for its sender.
-            Unsafe: the sandbox has a network, and must not.
+            Unsafe: something that must not work in a sandbox does.
             Cancelled: `cancelled` said so.
         """
         deadline = time.monotonic() + self.resources.wall
@@ -190,19 +203,35 @@ class Box:
                 raise Cancelled
             if time.monotonic() > deadline:
                 raise Unfit(f"It was stopped after {self.resources.wall:,.0f} s, the most that a measurement may take.")
+            if memory_of(self.process.pid) > self.resources.memory:
+                most = self.resources.memory / 1e9
+                raise Unfit(f"It was stopped because it used more than {most:.1f} GB of memory.")
             if time.monotonic() > looked + 1:
                 looked = time.monotonic()
-                if self._folder_size() > self.resources.folder:
+                if self._stored() > self.resources.folder:
                     raise Unfit(f"It was stopped because it wrote more than {self.resources.folder / 1e9:.1f} GB.")
             time.sleep(POLL)
 
-    def _folder_size(self) -> int:
-        total = 0
-        for parent, _, names in os.walk(self.folder):
-            for name in names:
-                with contextlib.suppress(OSError):
-                    total += os.lstat(os.path.join(parent, name)).st_blocks * 512
-        return total
+    def _stored(self) -> int:
+        """Return the bytes of all files that the child keeps, those without a name as well."""
+        found = {}
+        paths = [os.path.join(parent, name) for parent, _, names in os.walk(self.folder) for name in names]
+        with contextlib.suppress(OSError):
+            handles = f"/proc/{self.process.pid}/fd"
+            paths += [f"{handles}/{name}" for name in os.listdir(handles)]
+        for path in paths:
+            with contextlib.suppress(OSError):
+                status = os.lstat(path) if path.startswith(str(self.folder)) else os.stat(path)
+                if stat.S_ISREG(status.st_mode):
+                    found[status.st_dev, status.st_ino] = status.st_blocks * 512
+        with contextlib.suppress(OSError):
+            for line in Path(f"/proc/{self.process.pid}/maps").read_text().splitlines():
+                if line.endswith("(deleted)"):
+                    span, _, _, device, inode, *_ = line.split()
+                    first, last = (int(address, 16) for address in span.split("-"))
+                    major, minor = (int(part, 16) for part in device.split(":"))
+                    found.setdefault((os.makedev(major, minor), int(inode)), last - first)
+        return sum(found.values())
 
     # What is read back
 
@@ -233,11 +262,22 @@ class Box:
         return f"Its process ended with status {status} and without an answer."
 
     def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
-        """Wait until it is warm, and return what the kernel granted: "network", "files", "processes"."""
+        """Wait until it is warm, and return what the kernel granted, and what became of the probes.
+
+        "network", "files" and "processes" name mechanisms; "probes" says how many were refused; "got_through" names
+        the others, and is the empty string where there are none.
+        """
         self._watch(time.monotonic() + self.resources.wall, cancelled, lambda: self.ready)
         found = self._json(child.READY)
-        names = ("network", "files", "processes")
-        return {name: str(found.get(name, "none"))[:40] for name in names}
+        granted = {name: str(found.get(name, "none"))[:40] for name in ("network", "files", "processes")}
+        tried = found.get("probes")
+        if not isinstance(tried, dict) or not tried:
+            return {**granted, "probes": "none", "got_through": "the probes, which were not made"}
+        through = [str(name) for name, how in tried.items() if how and not str(how).startswith("not tried")]
+        if not self.outside.exists() or len(os.listdir(self.outside.parent)) > 1:
+            through.append("change files outside")
+        refused = sum(not how for how in tried.values())
+        return {**granted, "probes": f"{refused} of {len(tried)} refused", "got_through": ", ".join(through)[:1000]}
 
     def _json(self, name: str) -> dict:
         try:
@@ -261,7 +301,7 @@ class Box:
         """Return what the child left, checked: answers to all that was asked, and the model that gave them."""
         found = self._json(child.OUTCOME)
         if "reason" in found:
-            raise Unfit(" ".join(str(found["reason"])[:500].split()))
+            raise Unfit(ABSOLUTE.sub(r"\1", " ".join(str(found["reason"])[:500].split())))
         classes = job["classes"]
         try:
             data = self._take(child.ANSWERS, asked * classes * 4)
@@ -290,24 +330,41 @@ class Box:
         return Outcome(answers, model, int(multiply_adds), parameters, training, isolation)
 
 
+def private_places() -> list[Path]:
+    """Return files and folders of this machine that a sandbox must not read: labels, datasets, tokens."""
+    records = Path(__file__).parents[2] / "records"
+    places = [*sorted(records.glob("*/*.npz"))[:1], *sorted(records.glob("*/*.json"))[:1], Path.home()]
+    places += [
+        Path(os.environ[name]) for name in ("ZOO_DATASETS", "HF_HOME", "ZOO_SUBMISSIONS") if os.environ.get(name)
+    ]
+    return [path for path in places if path.exists()]
+
+
+def memory_of(pid: int) -> int:
+    """Return the bytes of memory that a process holds and no file could give back; 0 where that is not known."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem", "VmPTE")))
+
+
 def sweep() -> None:
     """Remove the folders of sandboxes whose watching process was killed: they died with it."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*-*"):
-        owner = folder.name.removeprefix(FOLDER).partition("-")[0]
-        try:
-            os.kill(int(owner), 0)
-        except ProcessLookupError:
-            shutil.rmtree(folder, ignore_errors=True)
-        except (OSError, ValueError, OverflowError):  # another user's, or nothing of ours
-            continue
+    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
+        with contextlib.suppress(OSError):  # another user's, or one that is just being made
+            if folder.stat().st_uid == os.getuid():
+                with (folder / LOCK).open("r+") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError while the watching process lives
+                    shutil.rmtree(folder, ignore_errors=True)
 
 
 def check_isolation(isolation: dict[str, str]) -> None:
-    """Raise Unsafe where a sandbox has a network."""
-    if isolation["network"] == "none":
+    """Raise Unsafe where something that must not work in a sandbox does."""
+    if through := isolation["got_through"]:
         raise Unsafe(
-            "This machine cannot keep a sandbox off the network (neither namespaces nor seccomp), so nothing of a "
-            "stranger's is measured here. Use another machine, or --without-isolation for files that you trust."
+            f"This machine does not confine a sandbox: in it one can {through}. So nothing of a stranger's is measured "
+            "here. Use another machine, set ZOO_SANDBOX=jobs, or pass --without-isolation for files that you trust."
         )
 
 

@@ -1,4 +1,4 @@
-"""What runs in the sandbox: `sandbox.Box` starts `main`, which confines itself, waits for a job and does it.
+"""What runs in the sandbox: `launch` confines the process and starts `main`, which waits for a job and does it.
 
 A job and its answer are files in the folder that is this process' own:
 
@@ -18,8 +18,6 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from leaderboard.submissions.sandbox import confinement
-
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
 IMAGES = "images.u8"
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
@@ -31,16 +29,12 @@ class Unfit(Exception):
     """A submission that cannot be measured; the message is for its sender."""
 
 
-def main() -> None:
-    """Confine this process, warm up, wait for the word, do the job."""
-    settings = json.loads(sys.argv[1])
+def main(kind: str, isolation: dict) -> None:
+    """Import what a job of this kind needs, wait for the word, do the job; `isolation` is for the parent."""
     folder = Path.cwd()
-    readable = [Path(path) for path in settings["readable"]]
-    granted = confinement.confine(folder, readable, confinement.Resources(**settings["resources"]))
-    for kind in settings["warm"]:
-        for module in WARM[kind]:
-            importlib.import_module(module)
-    _write(folder / READY, granted)
+    for module in WARM[kind]:
+        importlib.import_module(module)
+    _write(folder / READY, isolation)
     if not sys.stdin.buffer.readline():
         os._exit(1)  # whoever started this is gone
     threading.Thread(target=_die_with_parent, daemon=True).start()
@@ -145,10 +139,10 @@ def _trained(job: dict, folder: Path) -> dict:
 
 
 def _multiply_adds(path: Path) -> int:
-    from leaderboard.metrics import multiply_adds
+    from leaderboard import products
 
     try:
-        return multiply_adds.count(path)
+        return products.count(path)
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
@@ -197,6 +191,6 @@ def _answer(job: dict, folder: Path) -> None:
                 _tell(folder, job["share"] + (1 - job["share"]) * number * CALLS / len(ends))
 
 
-_RUNTIME = ("numpy", "onnxruntime", "leaderboard.metrics.multiply_adds")
+_RUNTIME = ("numpy", "onnxruntime", "leaderboard.products")
 _FRAMEWORK = ("tensorflow", "keras", "tf2onnx", "zoo.export")
 WARM = {"onnx": _RUNTIME, "keras": _RUNTIME + _FRAMEWORK, "json": _RUNTIME + _FRAMEWORK}  # imported before the job

@@ -1,12 +1,14 @@
 """What a sandboxed process takes from itself before it touches anything of a stranger's; imports the standard library.
 
     network     a network namespace of its own, with nothing in it; and no socket may be opened (seccomp)
-    files       only Python, this package and its inputs may be read, only its own folder written (Landlock)
-    processes   no process may be started and none outside signalled (seccomp)
-    resources   memory, processor time, file size, open files (rlimits)
+    files       only Python, our code and the inputs may be read, only the own folder written (Landlock); no mode, time,
+                owner or attribute of any file may be changed (seccomp)
+    processes   no process may be started, and none outside reached (seccomp)
+    resources   memory, processor time, file size, open files (rlimits); no memory that these do not count (seccomp)
+    rights      no capability, even for root
 
-Each is asked of the kernel; what it grants is returned, and the parent decides whether that is enough. Everything holds
-for all threads and children, and cannot be taken back. Linux on x86-64 and ARM64; elsewhere only the rlimits.
+Each is asked of the kernel. `probes` then tries from inside what must not work, and the parent decides by that. All
+holds for all threads and cannot be taken back. Linux on x86-64 and ARM64; elsewhere only the rlimits.
 """
 
 import ctypes
@@ -16,19 +18,23 @@ import resource
 import signal
 import struct
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
-_NEW_USER, _NEW_NETWORK = 0x10000000, 0x40000000  # linux/sched.h
+_NEW_IPC, _NEW_USER, _NEW_NETWORK = 0x08000000, 0x10000000, 0x40000000  # linux/sched.h
 _DIE_WITH_PARENT, _NO_NEW_PRIVILEGES, _SET_SECCOMP = 1, 38, 22  # linux/prctl.h
+
+
+ADDRESSES = 64 * 1024**3  # bytes of address space beyond `Resources.memory`: page tables take memory too
 
 
 @dataclass(frozen=True)
 class Resources:
     """The most that a sandboxed process may use."""
 
-    memory: int = 6 * 1024**3  # bytes of private memory: TensorFlow alone takes one to two
+    memory: int = 6 * 1024**3  # bytes of memory of its own: TensorFlow alone takes one to two
     cpu: int = 600  # seconds of processor time
     wall: float = 300.0  # seconds, watched from outside
     file: int = 512 * 1024**2  # bytes of one file
@@ -41,7 +47,7 @@ def confine(folder: Path, readable: list[Path], resources: Resources) -> dict[st
 
     Args:
         folder: the one place that may be written.
-        readable: what may be read besides Python and the system's libraries.
+        readable: what may be read as well as Python, the system's libraries and our code.
         resources: the limits.
     """
     granted = {"network": "none", "files": "none", "processes": "none"}
@@ -50,6 +56,7 @@ def confine(folder: Path, readable: list[Path], resources: Resources) -> dict[st
         return granted
     if unshare_network():
         granted["network"] = "namespace"
+    drop_capabilities()
     _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # after the namespace, which forgets it
     if landlock(folder, readable):
@@ -74,6 +81,7 @@ def limit(resources: Resources) -> None:
     """Set the rlimits, none of them beyond what was there."""
     for name, value in (
         ("RLIMIT_DATA", resources.memory),
+        ("RLIMIT_AS", resources.memory + ADDRESSES),
         ("RLIMIT_CPU", resources.cpu),
         ("RLIMIT_FSIZE", resources.file),
         ("RLIMIT_NOFILE", resources.files),
@@ -87,7 +95,13 @@ def limit(resources: Resources) -> None:
 
 def unshare_network() -> bool:
     """Move into a network namespace without any interface; needs no rights where user namespaces are allowed."""
-    return _LIBC.unshare(_NEW_USER | _NEW_NETWORK) == 0 or _LIBC.unshare(_NEW_NETWORK) == 0
+    return any(_LIBC.unshare(kinds | _NEW_NETWORK) == 0 for kinds in (_NEW_USER | _NEW_IPC, _NEW_USER, _NEW_IPC, 0))
+
+
+def drop_capabilities() -> None:
+    """Give up every capability, so that root may do what any user may."""
+    header = struct.pack("<Ii", 0x20080522, 0)  # version 3, this thread
+    _LIBC.capset(ctypes.c_char_p(header), ctypes.c_char_p(bytes(24)))
 
 
 # Landlock: the ABI is documented in linux/Documentation/userspace-api/landlock.rst
@@ -100,8 +114,9 @@ _EXECUTE = 1 << 0
 SYSTEM = (
     "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf", "/proc/cpuinfo",
     "/proc/meminfo", "/proc/stat", "/proc/self", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/dev/null",
-    "/dev/urandom", "/dev/zero",
+    "/dev/urandom",
 )  # fmt: skip
+PACKAGES = tuple(Path(__file__).parents[3] / name for name in ("zoo", "leaderboard"))  # our code
 
 
 def landlock(folder: Path, readable: list[Path]) -> bool:
@@ -118,13 +133,31 @@ def landlock(folder: Path, readable: list[Path]) -> bool:
     if rules < 0:
         return False
     look = _READ | _READ_FOLDERS | _EXECUTE
-    for path in (*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix), *readable):
+    for root in (*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix)):
+        for path in _around(root.resolve()):
+            _allow(rules, path, look & handled)
+    for package in PACKAGES:  # code alone: the board's records, with the labels of the test sets, lie among it
+        _allow(rules, package, _READ_FOLDERS & handled)
+        for path in package.rglob("*.py"):
+            _allow(rules, path, _READ & handled)
+    for path in readable:
         _allow(rules, path, look & handled)
     _allow(rules, Path("/dev/null"), (_READ | 0b10) & handled)
     _allow(rules, folder, handled & ~_EXECUTE & ~_IOCTL)
     done = _LIBC.syscall(_RESTRICT_SELF, rules, 0) == 0
     os.close(rules)
     return done
+
+
+def _around(root: Path) -> Iterator[Path]:
+    """Yield what lies beneath a path, in as few parts as leave out our packages (where they are installed there)."""
+    if root in PACKAGES:
+        return
+    if not any(package.is_relative_to(root) for package in PACKAGES):
+        yield root
+        return
+    for path in root.iterdir():
+        yield from _around(path)
 
 
 def _allow(rules: int, path: Path, access: int) -> None:
@@ -144,29 +177,55 @@ def _allow(rules: int, path: Path, access: int) -> None:
 _ALLOW, _REFUSE, _ABSENT = 0x7FFF0000, 0x00050001, 0x00050026  # run it; EPERM; ENOSYS
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
 _THREAD = 0x00010000  # CLONE_THREAD
+_SHARED, _ANONYMOUS, _GROWS_DOWN = 0x01, 0x20, 0x100  # flags of mmap
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
-_CALLS = {  # x86-64, ARM64; None: it has no such call
+CALLS = {  # x86-64, ARM64; None: it has no such call
+    # network
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
     "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    # processes
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
     "kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
     "pidfd_open": (434, 434), "pidfd_send_signal": (424, 424), "pidfd_getfd": (438, 438),
     "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "kcmp": (312, 272),
+    "process_madvise": (440, 440), "process_mrelease": (448, 448), "move_pages": (279, 239),
+    "migrate_pages": (256, 238), "setpriority": (141, 140), "ioprio_set": (251, 30), "sched_setaffinity": (203, 122),
+    "sched_setscheduler": (144, 119), "sched_setparam": (142, 118), "sched_setattr": (314, 274),
+    # namespaces and mounts
     "unshare": (272, 97), "setns": (308, 268), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41),
     "chroot": (161, 51), "move_mount": (429, 429), "open_tree": (428, 428), "fsopen": (430, 430),
-    "bpf": (321, 280), "perf_event_open": (298, 241), "userfaultfd": (323, 282),
-    "io_uring_setup": (425, 425), "io_uring_enter": (426, 426), "io_uring_register": (427, 427),
-    "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
+    "fsconfig": (431, 431), "fsmount": (432, 432), "fspick": (433, 433), "mount_setattr": (442, 442),
+    # files: modes, owners, times and attributes, which Landlock leaves alone; and watching what others do
+    "chmod": (90, None), "fchmod": (91, 52), "fchmodat": (268, 53), "fchmodat2": (452, 452), "chown": (92, None),
+    "fchown": (93, 55), "lchown": (94, None), "fchownat": (260, 54), "utime": (132, None), "utimes": (235, None),
+    "futimesat": (261, None), "utimensat": (280, 88), "setxattr": (188, 5), "lsetxattr": (189, 6),
+    "fsetxattr": (190, 7), "setxattrat": (463, 463), "removexattr": (197, 14), "lremovexattr": (198, 15),
+    "fremovexattr": (199, 16), "removexattrat": (466, 466), "file_setattr": (469, 469),
+    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "inotify_init": (253, None),
+    "inotify_init1": (294, 26), "fanotify_init": (300, 262),
+    # memory that no limit counts
+    "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
+    "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180), "userfaultfd": (323, 282),
+    # the kernel
+    "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
+    "io_uring_register": (427, 427), "keyctl": (250, 219), "add_key": (248, 217), "request_key": (249, 218),
     "init_module": (175, 105), "finit_module": (313, 273), "delete_module": (176, 106), "kexec_load": (246, 104),
-    "reboot": (169, 142), "swapon": (167, 224), "sethostname": (170, 161), "settimeofday": (164, 170),
-    "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "personality": (135, 92),
-    "memfd_create": (319, 279), "setpriority": (141, 140),
+    "reboot": (169, 142), "swapon": (167, 224), "swapoff": (168, 225), "sethostname": (170, 161),
+    "setdomainname": (171, 162), "acct": (163, 89), "quotactl": (179, 60), "syslog": (103, 116),
+    "personality": (135, 92),
+    # time
+    "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171),
 }  # fmt: skip
-_CLONE, _CLONE3, _TGKILL = (56, 220), (435, 435), (234, 131)
+_VALUES = (  # calls that are refused for some values of an argument: numbers, which argument, values
+    ((72, 25), 1, (8, 10, 15)),  # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX would let the kernel signal another process
+    ((16, 29), 1, (0x8901, 0x8902, 0x5412)),  # ioctl: FIOSETOWN, SIOCSPGRP likewise; TIOCSTI types into a terminal
+    ((157, 167), 0, (_DIE_WITH_PARENT, 35, 0x59616D61)),  # prctl: outlive the parent, PR_SET_MM, PR_SET_PTRACER
+)
+_CLONE, _CLONE3, _TGKILL, _MMAP, _PRLIMIT = (56, 220), (435, 435), (234, 131), (9, 222), (302, 261)
 
 
 def seccomp() -> bool:
-    """Refuse sockets, new processes, signals to others, and whatever has opened a kernel before."""
+    """Refuse the calls of `CALLS`, and the others for arguments that would reach out of the sandbox."""
     machine = platform.machine()
     if machine not in _ARCHITECTURES:
         return False
@@ -174,16 +233,27 @@ def seccomp() -> bool:
     program = [(_LOAD, 0, 0, 4), (_EQUAL, 1, 0, _ARCHITECTURES[machine]), (_RETURN, 0, 0, _REFUSE), (_LOAD, 0, 0, 0)]
     if machine == "x86_64":  # the x32 calls are the same ones under other numbers
         program += [(0x35, 0, 1, 0x40000000), (_RETURN, 0, 0, _REFUSE)]
-    for numbers in _CALLS.values():
+    for numbers in CALLS.values():
         if (number := numbers[column]) is not None:
             program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
+    for numbers, argument, values in _VALUES:
+        program += [(_EQUAL, 0, 2 * len(values) + 2, numbers[column]), (_LOAD, 0, 0, 16 + 8 * argument)]
+        for value in values:
+            program += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _REFUSE)]
+        program += [(_RETURN, 0, 0, _ALLOW)]
+    # Shared memory without a file, and stacks that grow, are memory that RLIMIT_DATA does not count.
+    program += [(_EQUAL, 0, 6, _MMAP[column]), (_LOAD, 0, 0, 40), (_ANY_BIT, 2, 0, _GROWS_DOWN)]
+    program += [(_ANY_BIT, 0, 2, _ANONYMOUS), (_ANY_BIT, 0, 1, _SHARED), (_RETURN, 0, 0, _REFUSE)]
+    program += [(_RETURN, 0, 0, _ALLOW)]
     # A thread is a clone with CLONE_THREAD. clone3 has its flags behind a pointer, so it is absent: libc then clones.
     program += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ABSENT)]
     program += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _THREAD)]
     program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    # Abort signals itself; nobody else may be signalled.
-    program += [(_EQUAL, 0, 4, _TGKILL[column]), (_LOAD, 0, 0, 16), (_EQUAL, 1, 0, os.getpid())]
-    program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _ALLOW)]
+    # Abort signals itself, and limits are its own; nobody else may be signalled or limited.
+    for numbers in (_TGKILL, _PRLIMIT):
+        program += [(_EQUAL, 0, 5, numbers[column]), (_LOAD, 0, 0, 16), (_EQUAL, 2, 0, os.getpid())]
+        program += [(_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
+    program += [(_RETURN, 0, 0, _ALLOW)]
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code)
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(buffer))

@@ -1,8 +1,12 @@
 """What a sandbox gets to see of a dataset: test images without their labels, and training samples.
 
-Both are written once, beside each other, and read by every sandbox after that.
+Both are written once, into a folder that nobody else can write to, and checked by their hash before each use.
 """
 
+import hashlib
+import os
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +16,7 @@ import numpy as np
 from leaderboard import metrics
 from leaderboard.corruptions import CORRUPTIONS, corrupted
 from zoo import data
+from zoo.errors import ZooError
 from zoo.files import replacing
 
 
@@ -45,12 +50,14 @@ def prepare(dataset: str, folder: Path) -> Inputs:
     """Return the images of a dataset, writing them to `folder` where they are not there yet."""
     test, validation = data.load(dataset, "test"), data.load(dataset, "validation")
     count = (len(CORRUPTIONS) + 1) * len(test) + len(validation)
-    path = folder / f"{dataset}-{test.fingerprint[:12]}-{metrics.versions()['robustness']}.u8"
-    if not path.exists() or path.stat().st_size != count * test.images[0].size:
-        with replacing(path) as staged, staged.open("wb") as file:
+    name = f"{dataset}-{test.fingerprint[:12]}-{validation.fingerprint[:12]}-{metrics.versions()['robustness']}.u8"
+
+    def write(path: Path) -> None:
+        with path.open("wb") as file:
             for images in (test.images, *(images for _, images in corrupted(test.images)), validation.images):
                 file.write(np.ascontiguousarray(images).tobytes())
-    return Inputs(path.resolve(), count, test, validation)
+
+    return Inputs(_kept(private(folder) / name, write), count, test, validation)
 
 
 def training_repo(dataset: str, folder: Path) -> Path:
@@ -58,13 +65,50 @@ def training_repo(dataset: str, folder: Path) -> Path:
     import datasets
 
     spec, rows = data.get(dataset), data.load(dataset, "train+validation")
-    root = folder / f"training-{rows.fingerprint[:12]}"
-    path = root / dataset / "data" / "train-00000-of-00001.parquet"
-    if not path.exists():
+    root = private(folder) / f"training-{rows.fingerprint[:12]}"
+
+    def write(path: Path) -> None:
         images = [{"bytes": cv2.imencode(".png", image)[1].tobytes(), "path": None} for image in rows.images]
         columns = {"image": images, "label": rows.labels}
         if rows.groups is not None and spec.group:
             columns[spec.group] = rows.groups
-        with replacing(path) as staged:
-            datasets.Dataset.from_dict(columns).to_parquet(staged)
-    return root.resolve()
+        datasets.Dataset.from_dict(columns).to_parquet(path)
+
+    _kept(root / dataset / "data" / "train-00000-of-00001.parquet", write)
+    return root
+
+
+def private(folder: Path) -> Path:
+    """Return a folder that this user alone can write to, made where it is not there; ZooError where that cannot be.
+
+    What is measured is read from there, so nobody else may put anything into it.
+    """
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if found.st_uid == os.getuid() and stat.S_ISDIR(found.st_mode):
+            folder.chmod(0o700)
+            return folder.resolve()
+    except OSError as error:
+        raise ZooError(
+            f"{folder} cannot be a cache of images ({error.strerror}). Choose another with --cache."
+        ) from None
+    raise ZooError(f"{folder} belongs to another user, or is a link, so images are not read from it. Choose another.")
+
+
+def _kept(path: Path, write: Callable[[Path], None]) -> Path:
+    """Return a file, written again unless its content still has the SHA-256 that is kept with it."""
+    noted = path.with_name(f"{path.name}.sha256")
+    if path.exists() and noted.exists() and noted.read_text() == _sha256(path):
+        return path
+    with replacing(path) as staged:
+        write(staged)
+        digest = _sha256(staged)
+    with replacing(noted) as staged:
+        staged.write_text(digest)
+    return path
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from leaderboard.memorization import drawn_again
 from leaderboard.submissions.sandbox import Box, Outcome, Unfit
 from leaderboard.submissions.sandbox.inputs import Inputs
 
@@ -42,9 +43,8 @@ class Questions:
     sizes: np.ndarray
 
     @classmethod
-    def draw(cls, count: int, rng: np.random.Generator | None = None) -> "Questions":
-        """Return questions about `count` images in a secret random order; `rng` is for tests alone."""
-        rng = rng or np.random.default_rng(secrets.randbits(256))
+    def draw(cls, count: int, rng: np.random.Generator) -> "Questions":
+        """Return questions about `count` images in a random order."""
         again = rng.permutation(count)[:AGAIN]
         at_once = set(again[: len(again) // 2].tolist())
         # Images and purposes of calls; what is in one entry is asked without anything in between.
@@ -92,11 +92,16 @@ def measure(
     cancelled: Callable[[], bool] = lambda: False,
     need_isolation: bool = True,
 ) -> Outcome:
-    """Have a network measured in a sandbox and return its outcome, with one answer for each image of `inputs`.
+    """Have a network measured in a sandbox and return its outcome, with one answer for each image.
+
+    The images are those of `inputs`, and the test images drawn again (`memorization`).
 
     Raises what `Box.run` raises, and Unfit where its answers do not agree.
     """
-    questions = Questions.draw(inputs.count)
+    rng = np.random.default_rng(secrets.randbits(256))
+    images = np.concatenate([inputs.images, drawn_again(inputs.test.images, rng)])
+    questions = Questions.draw(len(images), rng)
     job = {**job, "sizes": questions.sizes.tolist()}
-    outcome = box.run(job, content, inputs.images[questions.images], progress, cancelled, need_isolation)
-    return replace(outcome, answers=questions.settled(outcome.answers))
+    outcome = box.run(job, content, images[questions.images], progress, cancelled, need_isolation)
+    answers = questions.settled(outcome.answers)
+    return replace(outcome, answers=answers[: inputs.count], again=answers[inputs.count :])

@@ -1,43 +1,53 @@
-"""Write the tables of README.md, and keep the board's frame (`records/board.jsonl`), from the records.
+"""Write the tables of README.md and docs/board.md, and the board's kept frame, from the records.
 
-python -m scripts.chores.update_readme           write it
-python -m scripts.chores.update_readme --check   exit with 1 if it is out of date
+python -m scripts.chores.update_tables           write them
+python -m scripts.chores.update_tables --check   exit with 1 if they are out of date
 """
 
 import argparse
 import re
 from functools import partial
+from statistics import fmean
 
 from leaderboard import goals, reproductions, results, snapshot, table
+from leaderboard.claims import claims
 from scripts import cli
+from zoo import data, registry
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 
-README = cli.ROOT / "README.md"
+PAGES = ("README.md", "docs/board.md")
+SIZES = (1_000, 10_000, 100_000, 1_000_000)  # parameters at most, the columns of the README's first table
 
 
 def main() -> int:
     """Write or check the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only tell whether it is up to date")
+    parser.add_argument("--check", action="store_true", help="only tell whether they are up to date")
     arguments = parser.parse_args()
     if arguments.check and not snapshot.is_current():
         return 1
     if not arguments.check:
         snapshot.write()
-    text = README.read_text(encoding="utf-8")
-    updated = text
+    pages = {name: (cli.ROOT / name).read_text(encoding="utf-8") for name in PAGES}
+    updated = with_tables(pages)
+    if arguments.check:
+        return int(updated != pages)
+    for name, text in updated.items():
+        (cli.ROOT / name).write_text(text, encoding="utf-8")
+    return 0
+
+
+def with_tables(pages: dict[str, str]) -> dict[str, str]:
+    """Return the pages with every table as the records have it; ZooError where a table has no place in any page."""
+    pages = dict(pages)
     for name, section in SECTIONS.items():
         pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
-        if not pattern.search(text):
-            raise ZooError(
-                f"README.md has no lines <!-- {name}: … --> and <!-- /{name} -->, between which it is written."
-            )
-        updated = pattern.sub(partial(_between, section()), updated)
-    if arguments.check:
-        return int(text != updated)
-    README.write_text(updated, encoding="utf-8")
-    return 0
+        page = next((page for page, text in pages.items() if pattern.search(text)), None)
+        if page is None:
+            raise ZooError(f"No page has the lines <!-- {name}: … --> and <!-- /{name} -->, between which it goes.")
+        pages[page] = pattern.sub(partial(_between, section()), pages[page])
+    return pages
 
 
 def _between(section: str, match: re.Match) -> str:
@@ -64,10 +74,53 @@ def board() -> str:
     return "\n".join(lines) + "\n"
 
 
-def beside_documents() -> str:
-    """Return the systems of the seed documents as a Markdown table: what each states beside what was measured."""
+def best() -> str:
+    """Return the best row of every dataset and size as a Markdown table, chosen by mean validation accuracy."""
+    known = registry.architectures()
+    measured = [
+        row
+        for row in results.read_all()
+        if row.submission is None and row.recipe["name"] == "zoo" and row.architecture in known
+    ]
+    heads = [f"≤ {size:,}" for size in SIZES] + ["any size"]
+    lines = [f"| dataset | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
+    for dataset in data.DATASETS:
+        rows = [row for row in measured if row.dataset == dataset]
+        if not rows:
+            continue
+        cells = []
+        for size in (*SIZES, None):
+            fitting = [row for row in rows if size is None or row.shipped("parameters") <= size]
+            chosen = max(fitting, key=_validation, default=None)
+            text = "" if chosen is None else f"{mean_of(chosen)} ({len(chosen.seeds)})<br>`{chosen.architecture}`"
+            cells.append(text)
+        lines.append(f"| {dataset} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _validation(row: results.Result) -> tuple[float, float]:
+    """Mean validation accuracy over the seeds; of equals, the smaller network."""
+    return fmean(seed.validation_accuracy for seed in row.seeds), -row.shipped("parameters")
+
+
+def reproduced() -> str:
+    """Return the reproduced systems as a short Markdown table: published, by its recipe, and by ours."""
+    rows = {(row.claim.model, row.recipe): row.result for row in reproductions.rows(results.read_all())}
+    lines = ["| system | dataset | published % | its recipe % | our recipe % |", "| --- | --- | ---: | ---: | ---: |"]
+    for claim in claims():
+        if claim.goal is None:
+            continue
+        found = [rows[claim.model, recipe] for recipe in reproductions.RECIPES]
+        paper, ours = (f"{mean_of(one)} ({len(one.seeds)})" if one else "not trained" for one in found)
+        name = registry.get(claim.network).title.partition(" (")[0]
+        lines.append(f"| {name} | {claim.dataset} | {100 * claim.accuracy:.2f} | {paper} | {ours} |")
+    return "\n".join(lines) + "\n"
+
+
+def by_document() -> str:
+    """Return the reproduced systems as a Markdown table: what each one states, and what was measured."""
     lines = [
-        "| system | document % | recipe | mean % ± sd | n | 95% interval | goal % | |",
+        "| system | published % | recipe | mean % ± sd | n | 95% interval | goal % | |",
         "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
     ]
     for row in reproductions.rows(results.read_all()):
@@ -87,7 +140,7 @@ def beside_documents() -> str:
     return "\n".join(lines) + "\n"
 
 
-def across_datasets() -> str:
+def by_network() -> str:
     """Return the small networks on every set of glyphs as a Markdown table; the best of a set is bold."""
     measured = results.read_all()
     found = {
@@ -112,8 +165,8 @@ def across_datasets() -> str:
     return "\n".join(lines) + "\n"
 
 
-def beside_goals() -> str:
-    """Return what our own networks are to reach as a Markdown table: each goal beside the row that serves it best."""
+def by_goal() -> str:
+    """Return the goals of our own networks as a Markdown table: each goal and the row that serves it best."""
     measured = results.read_all()
     lines = [
         "| data | goal | test % | best known % | row | parameters | mean % ± sd | n | |",
@@ -143,7 +196,14 @@ def mean_of(result: results.Result) -> str:
     return f"{100 * result.mean('accuracy'):.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
 
 
-SECTIONS = {"board": board, "documents": beside_documents, "networks": across_datasets, "goals": beside_goals}
+SECTIONS = {
+    "best": best,
+    "reproduced": reproduced,
+    "board": board,
+    "documents": by_document,
+    "networks": by_network,
+    "goals": by_goal,
+}
 
 if __name__ == "__main__":
     cli.run(main)

@@ -1,0 +1,65 @@
+"""Memorized test sets, made visible: accuracy on the test images next to accuracy on the same glyphs drawn again.
+
+A public test set can be learned by heart, and no rule prevents that. Such a network reads the stored images better than
+the same glyphs with another angle, size and place. An honest network reads both nearly alike: the errors of our own
+networks grow by at most `HONEST` (docs/submissions.md has the figures). What is drawn is secret and new each time.
+"""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+TURN = 8.0  # degrees, either way
+SHIFT = 0.06  # of the side, in both directions
+SCALE = 0.08  # larger or smaller
+HONEST = 4.0  # by which the errors of an honest network may grow, trained without augmentation as well
+CLEAR = 4.0  # standard errors beyond that, from which a network is flagged
+
+
+@dataclass(frozen=True)
+class MemorizationGap:
+    """How much better a network reads the test images than the same glyphs drawn again.
+
+    plain, again: accuracies in [0, 1].
+    gap: their difference.
+    excess: how far the errors on what was drawn again exceed `HONEST` times the plain ones, in standard errors.
+    flagged: whether that is out of line with honest networks.
+    """
+
+    plain: float
+    again: float
+    gap: float
+    excess: float
+    flagged: bool
+
+    @classmethod
+    def of(cls, plain: np.ndarray, again: np.ndarray) -> "MemorizationGap":
+        """Compare which test images were right, bool (N,), with which of them were right when drawn again."""
+        beyond = (~again).astype(float) - HONEST * (~plain)
+        spread = max(float(beyond.std()), 1 / len(beyond)) / math.sqrt(len(beyond))
+        excess = float(beyond.mean()) / spread
+        right, right_again = float(plain.mean()), float(again.mean())
+        return cls(right, right_again, right - right_again, excess, excess > CLEAR)
+
+    @property
+    def sentence(self) -> str:
+        """The comparison in words."""
+        said = f"{self.plain:.2%} of the test images are right, and {self.again:.2%} of the same glyphs drawn again"
+        if not self.flagged:
+            return f"{said}."
+        return f"{said}: it falls more than honest networks do, as one that has memorized test images would."
+
+
+def drawn_again(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return uint8 (N, H, W, 1) of the same glyphs, each turned, scaled and moved a little at random."""
+    height, width = images.shape[1:3]
+    out = np.empty_like(images)
+    turns, scales = rng.uniform(-TURN, TURN, len(images)), rng.uniform(1 - SCALE, 1 + SCALE, len(images))
+    shifts = rng.uniform(-SHIFT, SHIFT, (len(images), 2)) * (width, height)
+    for image, turn, scale, shift, target in zip(images, turns, scales, shifts, out, strict=True):
+        matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), turn, scale)
+        matrix[:, 2] += shift
+        target[..., 0] = cv2.warpAffine(image[..., 0], matrix, (width, height))
+    return out

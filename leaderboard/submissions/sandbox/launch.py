@@ -1,0 +1,28 @@
+"""The start of a sandboxed process: confine it, try what must not work, and import everything else only then.
+
+    python -I -B launch.py ROOT SETTINGS
+
+A process can enter its own namespaces only while it has one thread, so nothing but the standard library comes first.
+"""
+
+import importlib
+import json
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    """Confine this process and hand it to `child`."""
+    root, settings = sys.argv[1], json.loads(sys.argv[2])
+    sys.path.insert(0, str(Path(__file__).parent))  # these two stand alone: importing a package imports its parents
+    confinement, probes = (importlib.import_module(name) for name in ("confinement", "probes"))
+    sys.path[0] = root
+    resources = confinement.Resources(**settings["resources"])
+    granted = confinement.confine(Path.cwd(), [Path(path) for path in settings["readable"]], resources)
+    tried = probes.tried(probes.Surroundings(Path.cwd(), resources.memory, resources.file, **settings["probes"]))
+    child = importlib.import_module("leaderboard.submissions.sandbox.child")
+    child.main(settings["warm"], {**granted, "probes": tried})
+
+
+if __name__ == "__main__":
+    main()

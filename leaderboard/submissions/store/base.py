@@ -1,0 +1,201 @@
+"""What every place of submissions can do, and what can go wrong there."""
+
+import hashlib
+import json
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar
+
+from leaderboard.submissions.lifecycle import Submission, Transition
+from zoo.errors import ZooError
+
+Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that is returned instead; may raise
+ATTENDED = 3  # a worker that announced itself within so many of its intervals is there
+
+
+class NoSuchSubmission(ZooError):
+    """An id that no submission has."""
+
+    def __init__(self, wanted: str):
+        super().__init__(f"There is no submission {wanted[:40]!r}: an id looks like 20261121-7f3a9c2e.")
+
+
+class Unreadable(ZooError):
+    """A submission whose file is damaged."""
+
+    def __init__(self, wanted: str, reason: str):
+        super().__init__(f"Submission {wanted} is set aside because its file is damaged. {reason}")
+
+
+class StoreFailed(ZooError):
+    """The store could not be read or written now; what was there is as it was."""
+
+
+class Damaged(ZooError):
+    """Something that the store should have is missing or damaged; trying again does not help."""
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A file of a submission that cannot be read.
+
+    path: below `requests`.
+    id: of the submission, as the file's name has it; "" where it has none.
+    reason: what is wrong with it, a sentence.
+    """
+
+    path: str
+    id: str
+    reason: str
+
+    @classmethod
+    def at(cls, path: str, error: Exception) -> "Broken":
+        """Return what is known of a file at a path below `requests`, and of why it cannot be read."""
+        reason = describe(error) if isinstance(error, ZooError) else f"It cannot be read ({describe(error)})."
+        return cls(path, Path(path).stem.rpartition("_eval_request_")[2], reason)
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Everything that a store has: submissions in their order of arrival, and files that cannot be read."""
+
+    submissions: tuple[Submission, ...] = ()
+    broken: tuple[Broken, ...] = ()
+
+    @classmethod
+    def of(cls, found: list[Submission | Broken]) -> "Listing":
+        """Sort what was found."""
+        submissions = sorted(
+            (one for one in found if isinstance(one, Submission)), key=lambda s: (s.number, s.created, s.id)
+        )
+        return cls(tuple(submissions), tuple(one for one in found if isinstance(one, Broken)))
+
+
+class Store(ABC):
+    """A place of submissions; instances may be shared by threads and processes."""
+
+    progress_every: ClassVar[float]  # seconds between two marks of a worker's progress, at least
+    announce_every: ClassVar[float]  # seconds between two signs of life of a worker
+    publish_every: ClassVar[float | None]  # seconds between a Space's looks for new rows; None: workers write its board
+    _announced: float = -1e9
+
+    @abstractmethod
+    def listing(self) -> Listing:
+        """Return everything that is there; StoreFailed if nothing can be read."""
+
+    @abstractmethod
+    def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
+        """Keep a new submission and its content, or return the earlier one that `admit` names."""
+
+    @abstractmethod
+    def change(self, wanted: str, transition: Transition) -> Submission:
+        """Apply a transition to the newest state of a submission; what it raises is raised, and nothing is changed."""
+
+    @abstractmethod
+    def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
+        """Keep the files of a measurement, name -> content."""
+
+    @abstractmethod
+    def result(self, folder: str, name: str) -> bytes:
+        """Return one file of a measurement; Damaged if it is not there."""
+
+    @property
+    @abstractmethod
+    def usage(self) -> Path:
+        """Where this machine counts who asks how often, see `usage.charge`."""
+
+    @abstractmethod
+    def _content(self, submission: Submission) -> bytes:
+        """Return the kept file of a submission; Damaged if it is not there."""
+
+    @abstractmethod
+    def _announce(self) -> None:
+        """Leave the time of day as a worker's sign of life."""
+
+    @abstractmethod
+    def _last_announced(self) -> float | None:
+        """Return when a worker last left a sign of life, seconds since 1970; None if none did."""
+
+    def all(self) -> list[Submission]:
+        """Return every submission that can be read, in their order of arrival."""
+        return list(self.listing().submissions)
+
+    def broken(self) -> list[Broken]:
+        """Return what cannot be read."""
+        return list(self.listing().broken)
+
+    def get(self, wanted: str) -> Submission:
+        """Return a submission by its id; NoSuchSubmission or Unreadable if there is none."""
+        return find(self.listing(), wanted)
+
+    def content(self, submission: Submission) -> bytes:
+        """Return what was sent, cleaned; Damaged if it is not there or not what was sent."""
+        content = self._content(submission)
+        if hashlib.sha256(content).hexdigest() != submission.digest:
+            raise Damaged(f"The content of {submission.id} is damaged in the store. Send the network again.")
+        return content
+
+    def announce(self) -> None:
+        """Let a worker show that it is there; to be called often, it writes every `announce_every` seconds."""
+        if time.monotonic() >= self._announced + self.announce_every:
+            self._announced = time.monotonic()
+            self._announce()
+
+    def attended(self) -> bool:
+        """Whether a worker is there: one left a sign of life, or renews the lease of a submission."""
+        last = self._last_announced()
+        return last is not None and abs(now() - last) < ATTENDED * self.announce_every
+
+
+def find(listing: Listing, wanted: str) -> Submission:
+    """Return a submission by its id."""
+    for submission in listing.submissions:
+        if submission.id == wanted:
+            return submission
+    for broken in listing.broken:
+        if broken.id == wanted:
+            raise Unreadable(wanted, broken.reason)
+    raise NoSuchSubmission(wanted)
+
+
+def next_version(before: Submission, transition: Transition) -> Submission:
+    """Return the next version of a submission; its history only grows."""
+    after = transition(before)
+    if (after.id, after.user, after.digest) != (before.id, before.user, before.digest):
+        raise AssertionError("a transition does not make another submission")
+    if after.history[: len(before.history)] != before.history:
+        raise AssertionError("the history is only appended to")
+    return after if after == before else replace(after, version=before.version + 1)
+
+
+def numbered(submission: Submission, earlier: list[Submission]) -> Submission:
+    """Return a new submission with the next number of its store: clocks may go back, numbers do not."""
+    return replace(submission, number=1 + max((s.number for s in earlier), default=0))
+
+
+def encode(submission: Submission) -> bytes:
+    """Return a submission as its file holds it."""
+    return (json.dumps(submission.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def decode(data: bytes, path: str) -> Submission:
+    """Return the submission that a file at a path below `requests` holds; ZooError if it holds none, or another."""
+    submission = Submission.from_json(data)
+    if submission.path != path:
+        raise ZooError("It holds another submission than its name says.")
+    return submission
+
+
+def describe(error: Exception) -> str:
+    """Return what an error says in a few words, without paths of this machine."""
+    if isinstance(error, ZooError):
+        return str(error)
+    return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__
+
+
+def now() -> float:
+    """Return the time of day, seconds since 1970: for people to read, and for limits by the day."""
+    return time.time()

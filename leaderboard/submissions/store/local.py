@@ -1,0 +1,216 @@
+"""Submissions in a folder of this machine, for any number of processes."""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from leaderboard.submissions.lifecycle import ID, Submission, Transition
+from leaderboard.submissions.store.base import (
+    Admit,
+    Broken,
+    Damaged,
+    Listing,
+    NoSuchSubmission,
+    Store,
+    StoreFailed,
+    Unreadable,
+    decode,
+    describe,
+    encode,
+    next_version,
+    numbered,
+)
+from zoo.errors import ZooError
+from zoo.files import replacing
+
+SETTLED = 2.0  # seconds after which a folder's date is taken to tell of every change before it
+Found = Submission | Broken
+
+
+class LocalStore(Store):
+    """Submissions in a folder of this machine, for any number of processes."""
+
+    progress_every = 1.0
+    announce_every = 10.0
+    publish_every = None
+
+    def __init__(self, root: Path):
+        self.root = root
+        self._read: dict[Path, tuple[tuple[int, int], Found]] = {}  # by path: time of change and inode, content
+        self._folders: dict[str, tuple[int, list[Found]]] = {}  # by user: time of change, what is there
+        self._paths: dict[str, Path] = {}  # by id, of those that were seen
+
+    def listing(self) -> Listing:
+        """Return everything that is there; only the folders of users where something changed are read again."""
+        found: list[Found] = []
+        try:
+            with os.scandir(self.root / "requests") as folders:
+                for folder in folders:
+                    found += self._of_user(folder)
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise StoreFailed(f"The store cannot be read ({describe(error)}). Try again later.") from error
+        return Listing.of(found)
+
+    def _of_user(self, folder: os.DirEntry) -> list[Found]:
+        """Return what is in a user's folder; every write replaces a file there, which dates the folder."""
+        try:
+            changed = os.stat(folder.path).st_mtime_ns
+            if folder.name in self._folders and self._folders[folder.name][0] == changed:
+                return self._folders[folder.name][1]
+            paths = [Path(folder.path, name) for name in os.listdir(folder.path) if _is_request(name)]
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as error:
+            return [Broken.at(folder.name, error)]
+        found: list[Found] = []
+        for path in paths:
+            with contextlib.suppress(FileNotFoundError):
+                found.append(self._load(path))
+                self._paths[found[-1].id] = path
+        # A folder's date has ticks of some milliseconds: what changed just now may change again within one. Damaged
+        # files are read again each time, since a repair need not date the folder.
+        settled = time.time_ns() - changed > SETTLED * 1e9 and all(isinstance(one, Submission) for one in found)
+        self._folders[folder.name] = changed if settled else -1, found
+        return found
+
+    def get(self, wanted: str) -> Submission:
+        """Return a submission by its id."""
+        found = self._load(self._path(wanted))
+        if isinstance(found, Broken):
+            raise Unreadable(wanted, found.reason)
+        return found
+
+    def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
+        """Keep a new submission and its content, or return the earlier one that `admit` names."""
+        with self._locked():
+            self._sweep()
+            earlier = self.all()
+            if found := admit(earlier):
+                return found
+            submission = numbered(submission, earlier)
+            if content is not None:
+                self._write(self.root / "requests" / submission.file, content)
+            self._write(self.root / "requests" / submission.path, encode(submission))
+        return submission
+
+    def change(self, wanted: str, transition: Transition) -> Submission:
+        """Apply a transition under the lock."""
+        with self._locked():
+            path = self._path(wanted)
+            try:
+                before = decode(path.read_bytes(), self._below_requests(path))
+            except (OSError, ZooError) as error:
+                self._folders.pop(path.parent.name, None)  # it was read well before
+                raise Unreadable(wanted, Broken.at("", error).reason) from error
+            after = next_version(before, transition)
+            if after is not before and after != before:
+                self._write(path, encode(after))
+            return after
+
+    def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
+        """Keep the files of a measurement."""
+        for name, content in files.items():
+            self._write(self.root / "results" / folder / name, content)
+
+    def result(self, folder: str, name: str) -> bytes:
+        """Return one file of a measurement."""
+        return self._bytes(self.root / "results" / folder / name, f"The result {name}")
+
+    @property
+    def usage(self) -> Path:
+        """Where this machine counts who asks how often."""
+        return self.root / "usage.sqlite3"
+
+    def _content(self, submission: Submission) -> bytes:
+        return self._bytes(self.root / "requests" / submission.file, f"The content of {submission.id}")
+
+    def _announce(self) -> None:
+        path = self.root / "worker-seen"
+        with _said():
+            self.root.mkdir(parents=True, exist_ok=True)
+            path.touch()
+            os.utime(path)
+
+    def _last_announced(self) -> float | None:
+        try:
+            return (self.root / "worker-seen").stat().st_mtime
+        except OSError:
+            return None
+
+    def _path(self, wanted: str) -> Path:
+        if not ID.fullmatch(wanted):
+            raise NoSuchSubmission(wanted)
+        path = self._paths.get(wanted)
+        if path is None or not path.exists():
+            path = next(self.root.glob(f"requests/*/*_eval_request_{wanted}.json"), None)
+        if path is None:
+            raise NoSuchSubmission(wanted)
+        self._paths[wanted] = path
+        return path
+
+    def _below_requests(self, path: Path) -> str:
+        return path.relative_to(self.root / "requests").as_posix()
+
+    def _load(self, path: Path) -> Found:
+        """Return what a file holds, or why it cannot be read; FileNotFoundError if it is gone."""
+        stat = path.stat()
+        state = stat.st_mtime_ns, stat.st_ino  # every write is another file
+        if path not in self._read or self._read[path][0] != state:
+            found: Found
+            try:
+                found = decode(path.read_bytes(), self._below_requests(path))
+            except FileNotFoundError:
+                raise
+            except (OSError, ZooError) as error:
+                found = Broken.at(self._below_requests(path), error)
+            self._read[path] = state, found
+        return self._read[path][1]
+
+    def _bytes(self, path: Path, what: str) -> bytes:
+        try:
+            return path.read_bytes()
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+            raise Damaged(f"{what} is missing in the store.") from error
+        except OSError as error:
+            raise StoreFailed(f"{what} cannot be read from the store now ({describe(error)}).") from error
+
+    def _write(self, path: Path, content: bytes) -> None:
+        """Write a file that is whole or not there, and outlives a crash of the machine."""
+        with _said(), replacing(path) as staged, staged.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _sweep(self) -> None:
+        """Remove what a killed process left half-written: nobody else writes requests while the lock is held."""
+        for staging in self.root.glob("requests/*/.*-*"):
+            shutil.rmtree(staging, ignore_errors=True)
+
+    @contextlib.contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Hold the store's lock: it falls with the process that holds it."""
+        with contextlib.ExitStack() as held:
+            with _said():
+                self.root.mkdir(parents=True, exist_ok=True)
+                file = held.enter_context((self.root / ".lock").open("w"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+@contextlib.contextmanager
+def _said() -> Iterator[None]:
+    """Turn an error of the disk into StoreFailed."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreFailed(f"Nothing was kept: the store cannot be written ({describe(error)}). Try again.") from error
+
+
+def _is_request(name: str) -> bool:
+    return not name.startswith(".") and "_eval_request_" in name and name.endswith(".json")

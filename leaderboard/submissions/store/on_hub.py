@@ -1,0 +1,205 @@
+"""Submissions in the datasets `requests` and `results` of a namespace on the Hub."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from leaderboard.submissions.lifecycle import Submission, Transition
+from leaderboard.submissions.store.base import (
+    Admit,
+    Broken,
+    Damaged,
+    Listing,
+    NoSuchSubmission,
+    Store,
+    StoreFailed,
+    decode,
+    encode,
+    find,
+    next_version,
+    now,
+    numbered,
+)
+from zoo import hub
+from zoo.errors import ZooError
+from zoo.settings import cache_folder
+
+Answer = TypeVar("Answer")
+LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
+SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
+
+
+class HubStore(Store):
+    """Submissions in the datasets `requests` and `results` of a namespace on the Hub.
+
+    Every write names the commit that it is based on as its parent. Whoever was slower is answered 412, reads again and
+    tries again; so does whoever meets 409, 429 or 5xx.
+    """
+
+    progress_every = 40.0
+    announce_every = 1800.0  # each is a commit
+    publish_every = 60.0
+
+    def __init__(self, namespace: str, backoff: hub.Backoff | None = None):
+        self.requests, self.results = f"{namespace}/requests", f"{namespace}/results"
+        self.backoff = backoff or hub.Backoff(attempts=10, first=0.5, longest=20.0)
+        self._blobs: dict[str, Submission | Broken] = {}  # git's id of a request file -> what it says
+        self._listing: tuple[str, dict[str, str]] = "", {}  # commit, path -> git's id
+        self._looked: tuple[float, Listing] = -LOOK, Listing()  # when, what was there
+        self._seen: tuple[float, float | None] = -1e9, None  # when was looked for workers, what they left
+
+    def listing(self) -> Listing:
+        """Return everything as it was at most `LOOK` seconds ago; claims read what is newest."""
+        if time.monotonic() > self._looked[0] + LOOK:
+            self._looked = time.monotonic(), self._attempted(lambda: self._at(self._head()))
+        return self._looked[1]
+
+    def get(self, wanted: str) -> Submission:
+        """Return a submission by its id; one that is not known is looked for again."""
+        try:
+            return super().get(wanted)
+        except NoSuchSubmission:
+            self._looked = -LOOK, Listing()
+            return super().get(wanted)
+
+    def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
+        """Keep a new submission and its content in one commit, or return the earlier one that stands for it."""
+
+        def attempt() -> Submission:
+            head = self._head()
+            earlier = list(self._at(head).submissions)
+            if arrived := next((other for other in earlier if other.id == submission.id), None):
+                return arrived  # an attempt before this one arrived, though its answer was lost
+            if found := admit(earlier):
+                return found
+            new = numbered(submission, earlier)
+            files = {new.path: encode(new)} | ({} if content is None else {new.file: content})
+            self._commit(self.requests, files, f"Receive {new.id}", head)
+            return new
+
+        return self._attempted(attempt)
+
+    def change(self, wanted: str, transition: Transition) -> Submission:
+        """Apply a transition as a commit on top of the state that it was applied to."""
+        written: list[Submission] = []
+
+        def attempt() -> Submission:
+            head = self._head()
+            before = find(self._at(head), wanted)
+            if before in written:
+                return before  # an attempt before this one arrived, though its answer was lost
+            after = next_version(before, transition)
+            if after != before:
+                written.append(after)
+                self._commit(self.requests, {after.path: encode(after)}, f"{after.status} {after.id}", head)
+            return after
+
+        return self._attempted(attempt)
+
+    def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
+        """Keep the files of a measurement in one commit; they are nobody else's, so it needs no parent."""
+        self._attempted(lambda: self._commit(self.results, {f"{folder}/{n}": c for n, c in files.items()}, folder))
+
+    def result(self, folder: str, name: str) -> bytes:
+        """Return one file of a measurement."""
+        return self._file(self.results, f"{folder}/{name}", f"The result {name}")
+
+    @property
+    def usage(self) -> Path:
+        """Where this machine counts who asks how often: addresses are nothing for the Hub."""
+        return cache_folder() / f"usage-{self.requests.replace('/', '-')}.sqlite3"
+
+    def _content(self, submission: Submission) -> bytes:
+        return self._file(self.requests, submission.file, f"The content of {submission.id}")
+
+    def _announce(self) -> None:
+        self._attempted(lambda: self._commit(self.results, {SEEN: f"{now():.0f}\n".encode()}, "A worker is there"))
+
+    def _last_announced(self) -> float | None:
+        if time.monotonic() > self._seen[0] + 6 * LOOK:
+            try:
+                seen = float(self._file(self.results, SEEN, "The sign of life"))
+            except (ZooError, ValueError):
+                seen = None
+            self._seen = time.monotonic(), seen
+        return self._seen[1]
+
+    def _attempted(self, call: Callable[[], Answer]) -> Answer:
+        """Return what a call returns, in several attempts; StoreFailed where the Hub keeps failing or refuses."""
+        own: list[ZooError] = []
+
+        def attempt() -> Answer:
+            try:
+                return call()
+            except ZooError as error:
+                own.append(error)
+                raise
+
+        try:
+            return hub.attempted(attempt, self.requests, self.backoff)
+        except ZooError as error:
+            if error in own:
+                raise
+            raise StoreFailed(str(error)) from error
+
+    def _file(self, repo: str, path: str, what: str) -> bytes:
+        """Return a file of the newest commit; Damaged if there is none."""
+        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+
+        def download() -> bytes:
+            try:
+                return self._download(repo, path)
+            except LocalEntryNotFoundError:
+                raise
+            except EntryNotFoundError as error:
+                raise Damaged(f"{what} is missing in the store.") from error
+
+        return self._attempted(download)
+
+    def _head(self) -> str:
+        """Return the newest commit of the requests; the datasets are made where they are missing."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.errors import RepositoryNotFoundError
+
+        try:
+            return HfApi().repo_info(self.requests, repo_type="dataset").sha
+        except RepositoryNotFoundError:
+            hub.require_token()
+            for repo in (self.requests, self.results):
+                HfApi().create_repo(repo, repo_type="dataset", exist_ok=True)
+            return HfApi().repo_info(self.requests, repo_type="dataset").sha
+
+    def _at(self, head: str) -> Listing:
+        """Return everything at a commit; only files that changed are fetched."""
+        from huggingface_hub import HfApi
+        from huggingface_hub.hf_api import RepoFile
+
+        if self._listing[0] != head:
+            tree = HfApi().list_repo_tree(self.requests, recursive=True, revision=head, repo_type="dataset")
+            listed = {e.path: e.blob_id for e in tree if isinstance(e, RepoFile) and e.path.endswith(".json")}
+            self._listing = head, {path: blob for path, blob in listed.items() if "_eval_request_" in path}
+        found = []
+        for path, blob in self._listing[1].items():
+            if blob not in self._blobs:
+                data = self._download(self.requests, path, head)
+                try:
+                    self._blobs[blob] = decode(data, path)
+                except ZooError as error:
+                    self._blobs[blob] = Broken.at(path, error)
+            found.append(self._blobs[blob])
+        return Listing.of(found)
+
+    def _download(self, repo: str, path: str, revision: str | None = None) -> bytes:
+        from huggingface_hub import HfApi
+
+        return Path(HfApi().hf_hub_download(repo, path, revision=revision, repo_type="dataset")).read_bytes()
+
+    def _commit(self, repo: str, files: dict[str, bytes], message: str, parent: str | None = None) -> None:
+        from huggingface_hub import CommitOperationAdd, HfApi
+
+        operations = [CommitOperationAdd(path, content) for path, content in files.items()]
+        try:
+            HfApi().create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=parent)
+        finally:
+            self._looked = -LOOK, Listing()

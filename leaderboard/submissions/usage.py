@@ -1,0 +1,79 @@
+"""How often an address asks for work: counted in a small database that the processes of a machine share.
+
+Users may be made up where nobody signs in, addresses may not. The database is no record of anything: where it is
+damaged, counting starts again.
+"""
+
+import contextlib
+import hashlib
+import ipaddress
+import os
+import sqlite3
+from pathlib import Path
+
+from leaderboard.submissions.store import StoreFailed
+from zoo.errors import ZooError
+
+DAY = 24 * 3600  # seconds
+SCHEMA = """
+create table if not exists asked (who text not null, at real not null);
+create index if not exists asked_who on asked (who, at);
+"""
+
+
+def charge(path: Path, address: str, most: int, now: float) -> None:
+    """Count one request of an address, before anything is done for it.
+
+    Args:
+        path: of the database.
+        address: IPv4 or IPv6, or another name of where it comes from; "" is not counted.
+        most: requests of one address within a day.
+        now: seconds since 1970.
+
+    Raises:
+        ZooError: the address has asked so often within a day.
+        StoreFailed: it could not be counted.
+    """
+    if not address:
+        return
+    who = hashlib.sha256(_network(address).encode()).hexdigest()[:32]
+    try:
+        allowed = _charged(path, who, most, now)
+    except sqlite3.DatabaseError as error:
+        try:
+            if isinstance(error, sqlite3.OperationalError) and not path.is_dir():
+                raise  # a full disk, say: the file itself may be well
+            os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
+            allowed = _charged(path, who, most, now)
+        except (sqlite3.DatabaseError, OSError) as again:
+            raise StoreFailed(f"Nothing was kept: requests cannot be counted ({type(again).__name__}).") from error
+    except OSError as error:
+        raise StoreFailed(f"Nothing was kept: requests cannot be counted ({error.strerror}).") from error
+    if not allowed:
+        raise ZooError(f"Your address has asked {most} times within a day, which is the most. Try again tomorrow.")
+
+
+def _charged(path: Path, who: str, most: int, now: float) -> bool:
+    """Count one request if there were fewer than `most` within a day; return whether it was counted."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.closing(sqlite3.connect(path, timeout=10.0)) as database, database:
+        database.executescript(SCHEMA)
+        database.execute("begin immediate")
+        # What seems to come from the future was counted before a clock was set back.
+        database.execute("delete from asked where at <= ? or at > ?", (now - DAY, now))
+        if database.execute("select count(*) from asked where who = ?", (who,)).fetchone()[0] >= most:
+            return False
+        database.execute("insert into asked values (?, ?)", (who, now))
+        return True
+
+
+def _network(address: str) -> str:
+    """Return what counts as one address: of IPv6 the first 64 bits, since everybody has that many."""
+    try:
+        found = ipaddress.ip_address(address.strip())
+    except ValueError:
+        return address[:100]
+    if isinstance(found, ipaddress.IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
