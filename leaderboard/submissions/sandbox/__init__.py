@@ -29,7 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child
 from leaderboard.submissions.sandbox.confinement import Resources
@@ -68,7 +68,7 @@ class Outcome:
     answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
         them into the order of its inputs.
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
-    model: the ONNX file that gave them.
+    model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
     parameters: as Keras counts them, or as the ONNX file holds them.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
@@ -313,7 +313,7 @@ class Box:
         answers = np.frombuffer(data, np.float32).reshape(asked, classes)
         check_probabilities(answers)
         try:
-            report = onnx_graph.read(model)
+            report = guard.read_onnx(model)
         except Refused as error:
             raise Unfit(f"As ONNX it would not be taken: {error}") from error
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
@@ -327,7 +327,7 @@ class Box:
                 "validation_accuracy": _fraction(found, "validation_accuracy"),
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
-        return Outcome(answers, model, int(multiply_adds), parameters, training, isolation)
+        return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation)
 
 
 def private_places() -> list[Path]:
