@@ -1,44 +1,143 @@
-"""The products in an ONNX graph, which `metrics.multiply_adds` counts; imports no more than a sandbox needs."""
+"""The products of an ONNX graph: multiplications with a weight or between activations that one image costs.
+
+Imports no package of metrics, so that a sandbox can.
+
+Matrix products, convolutions and recurrent layers count, in floating point or in whole numbers, and so does a Mul by a
+stored matrix, which is a part of a matrix product. What works value by value (activations, scaling by a number or one
+number a channel, pooling, normalization) does not count, as is usual.
+"""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import onnx
 import onnxruntime
 
-PRODUCTS = ("Conv", "Gemm", "MatMul")
-
 
 def count(path) -> int:
-    """Return the multiply-adds of one image in an ONNX file; whatever ONNX Runtime raises if it cannot be run."""
+    """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run."""
     products, shapes = of_one_image(path)
     return sum(cost(node, shapes) for node in products)
 
 
 def of_one_image(path):
-    """Return the graph's products, and the shape of all that goes into and comes out of them, as one image is read.
+    """Return the graph's products, and the shapes of their inputs and outputs for one image, by name.
 
-    They are those of a run: inference from the graph alone stops at shapes that are computed, as attention's are.
+    The shapes are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
     """
     model = onnx.load(path)
-    shapes = {tensor.name: tensor.dims for tensor in model.graph.initializer}
-    products = [node for node in model.graph.node if node.op_type in PRODUCTS]
-    names = {name for node in products for name in (*node.input[:2], *node.output)} - shapes.keys()
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    stored = _stored(model.graph, set(shapes))
+    products = [
+        node
+        for node in model.graph.node
+        if node.op_type in PRODUCTS and (node.op_type != "Mul" or stored & set(node.input))
+    ]
+    names = {name for node in products for name in (*node.input, *node.output) if name} - shapes.keys()
     there = {value.name for value in model.graph.output}
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names - there))
+    fed = {value.name for value in model.graph.input}
+    added = sorted(names - there - fed)
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in added)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # else it warns of outputs without a type
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (image,) = session.get_inputs()
-    found = session.run(sorted(names), {image.name: np.zeros((1, *image.shape[1:]), np.uint8)})
-    return products, shapes | {name: value.shape for name, value in zip(sorted(names), found, strict=True)}
+    outputs = [output.name for output in session.get_outputs()]
+    found = session.run(outputs, {image.name: np.zeros((1, *image.shape[1:]), np.uint8)})
+    shapes |= {name: value.shape for name, value in zip(outputs, found, strict=True)}
+    shapes[image.name] = (1, *image.shape[1:])
+    return [node for node in products if node.op_type != "Mul" or _by_matrix(node, stored, shapes)], shapes
 
 
-def cost(node, shapes):
-    """Return the multiply-adds of one product."""
-    out, first, second = (shapes[name] for name in (node.output[0], *node.input[:2]))
-    if node.op_type == "Conv":  # weights (filters, channels a group, height, width): each output sums over the rest
-        return math.prod(out) * math.prod(second[1:])
-    transposed = any(a.name == "transA" and a.i for a in node.attribute)
-    return math.prod(out) * first[-2 if transposed else -1]
+def cost(node, shapes) -> int:
+    """Return the multiply-adds of one product, for the shapes of its inputs and outputs by name."""
+    inputs = [shapes.get(name, ()) for name in node.input]
+    return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
+
+
+Shapes = list[tuple[int, ...]]
+Cost = Callable[[onnx.NodeProto, Shapes, tuple[int, ...]], int]
+
+
+def _attribute(node, name: str, default):
+    for attribute in node.attribute:
+        if attribute.name == name:
+            return onnx.helper.get_attribute_value(attribute)
+    return default
+
+
+def _convolution(weights: int) -> Cost:
+    """Each output sums over the weights (filters, channels a group, height, width) of its filter."""
+    return lambda node, inputs, out: math.prod(out) * math.prod(inputs[weights][1:])
+
+
+def _transposed(node, inputs: Shapes, out) -> int:
+    """Each input is multiplied with the weights (channels, filters a group, height, width) of its channel."""
+    return math.prod(inputs[0]) * math.prod(inputs[1][1:])
+
+
+def _matrix_product(node, inputs: Shapes, out) -> int:
+    """Each output sums over the columns of the first matrix."""
+    transposed = len(inputs[0]) > 1 and _attribute(node, "transA", 0)
+    return math.prod(out) * inputs[0][-2 if transposed else -1]
+
+
+def _sum_of_products(node, inputs: Shapes, out) -> int:
+    """Einsum: one product for every combination of all indices and every operand but the first."""
+    terms = _attribute(node, "equation", b"").decode().replace(" ", "").partition("->")[0].split(",")
+    sizes: dict[str, int] = {}
+    for term, shape in zip(terms, inputs, strict=True):
+        before, dots, after = term.partition("...")
+        free = len(shape) - len(before) - len(after) if dots else 0
+        names = [*before, *(f"...{place}" for place in range(free, 0, -1)), *after]  # broadcast from the right
+        for name, size in zip(names, shape, strict=True):
+            sizes[name] = max(sizes.get(name, 1), size)
+    return math.prod(sizes.values()) * (len(terms) - 1)
+
+
+def _recurrent(node, inputs: Shapes, out) -> int:
+    """Each step of each sample is multiplied with the input's and the state's weights of every direction."""
+    return math.prod(inputs[0][:2]) * (math.prod(inputs[1]) + math.prod(inputs[2]))
+
+
+def _product_of_values(node, inputs: Shapes, out) -> int:
+    """Mul by a stored matrix: one product a value."""
+    return math.prod(out)
+
+
+def _by_matrix(node, stored: set[str], shapes) -> bool:
+    """Whether a Mul is by a stored matrix: a number, or one number a channel, only scales."""
+    return any(name in stored and sum(side > 1 for side in shapes[name]) > 1 for name in node.input)
+
+
+def _stored(graph, names: set[str]) -> set[str]:
+    """Return the constants, and what is computed from constants alone."""
+    for node in graph.node:
+        if all(name in names for name in node.input if name):
+            names |= set(node.output)
+    return names
+
+
+PRODUCTS: dict[str, Cost] = {
+    "Conv": _convolution(1), "ConvInteger": _convolution(1), "QLinearConv": _convolution(3),
+    "ConvTranspose": _transposed,
+    "Gemm": _matrix_product, "MatMul": _matrix_product, "MatMulInteger": _matrix_product,
+    "QLinearMatMul": _matrix_product,
+    "Einsum": _sum_of_products,
+    "RNN": _recurrent, "GRU": _recurrent, "LSTM": _recurrent,
+    "Mul": _product_of_values,
+}  # fmt: skip
+_FREE = (
+    "Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant ConstantOfShape "
+    "Cos CumSum DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Elu Equal Erf Exp Expand Flatten "
+    "Floor Gather GatherElements GatherND Gelu GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual "
+    "GroupNormalization HardSigmoid HardSwish Identity InstanceNormalization LRN LayerNormalization LeakyRelu Less "
+    "LessOrEqual Log LogSoftmax LpNormalization LpPool Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Neg "
+    "Not Or PRelu Pad Pow QuantizeLinear Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean "
+    "ReduceMin ReduceProd ReduceSum ReduceSumSquare Relu Reshape Resize Round Selu Shape Shrink Sigmoid Sign Sin Size "
+    "Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK "
+    "Transpose Unsqueeze Upsample Where Xor"
+)
+FREE = frozenset(_FREE.split())  # value by value, or moving values

@@ -205,7 +205,7 @@ def predictions(result: Result, folder: Path | None = None) -> Predictions | Non
 def kept_predictions(result: Result, folder: Path | None = None) -> Predictions | None:
     """Return the same; None where they are not kept, ZooError where they are damaged."""
     path = path_of(result.model, result.dataset, folder).with_suffix(".npz")
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     found = Predictions.load(path)
     if len(found.labels) != result.samples:

@@ -70,7 +70,7 @@ def _adapter(kind: type) -> TypeAdapter:
 
 def _migrated(values: dict, what: str, version: int, migrations: Mapping[int, Callable[[dict], dict]]) -> dict:
     found = values.get("schema", 1)
-    if found not in migrations:
+    if not isinstance(found, int) or found not in migrations:
         raise ZooError(f"This {what} has schema {str(found)[:20]}; this program knows up to {version}: update it.")
     while (found := values.get("schema", 1)) != version:
         values = migrations[found](values)

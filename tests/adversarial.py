@@ -247,7 +247,7 @@ def hdf5_overlapping_headers(rng: random.Random, size: int) -> bytes:
     length = len(made.data) - nils
     children = []
     for n in range(1300):
-        more = struct.pack("<2Q", nils + 8 * n, length - 8 * n)
+        more = struct.pack("<2Q", nils + 8 * n, max(length - 8 * n, 8))
         children.append((0, made.add(header([(0x10, more)], count=65_535))))
     return made.done(made.group(made.tree([made.node(children)]), made.heap(b"a\0")))
 

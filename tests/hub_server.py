@@ -56,6 +56,7 @@ class Hub:
         self.log: list[Request] = []
         self.choose_fault: Callable[[str, str], Fault | None] = lambda method, path: None
         self.jobs: list[dict] = []  # as they were submitted
+        self.machines: str | None = None  # where the port that a job exposes is reached, see `sandbox_machine`
         self._lfs: dict[str, bytes] = {}
         self._planned: list[list] = []  # [pattern, fault, times left]
         self._lock = threading.RLock()
@@ -103,6 +104,7 @@ class Hub:
             self.tokens.clear()
             self.log.clear()
             self.jobs.clear()
+            self.machines = None
             self._lfs.clear()
 
     def repo(self, name: str, kind: str = "model") -> Repo:
@@ -152,9 +154,16 @@ class Hub:
     def run_job(self, call: Call) -> Answer:
         self._allow_writing(call, call.groups["owner"])
         owner = {"id": "0", "name": call.groups["owner"], "type": "user"}
-        job = {**call.json, "id": f"{len(self.jobs):024x}", "owner": owner, "status": {"stage": "RUNNING"}}
+        status = {"stage": "RUNNING", "exposeUrls": [self.machines] if self.machines else None}
+        job = {**call.json, "id": f"{len(self.jobs):024x}", "owner": owner, "status": status}
         self.jobs.append(job)
         return Answer.json({key: value for key, value in job.items() if key != "secrets"})
+
+    def cancel_job(self, call: Call) -> Answer:
+        self._allow_writing(call, call.groups["owner"])
+        (job,) = (job for job in self.jobs if job["id"] == call.groups["id"])
+        job["status"]["stage"] = "CANCELED"
+        return Answer.json({})
 
     def create_repo(self, call: Call) -> Answer:
         wish = call.json
@@ -364,6 +373,7 @@ class Hub:
         for method, pattern, route in (
             ("GET", r"/api/whoami-v2", whoami),
             ("POST", r"/api/jobs/(?P<owner>[^/]+)", run_job),
+            ("POST", r"/api/jobs/(?P<owner>[^/]+)/(?P<id>\w+)/cancel", cancel_job),
             ("POST", r"/api/repos/create", create_repo),
             ("POST", r"/api/validate-yaml", validate_yaml),
             ("GET", _API, info),

@@ -11,8 +11,9 @@ from networks import METADATA, archive, keras_file, members, onnx_file, perceptr
 
 from leaderboard import results, snapshot
 from leaderboard.submissions import checks, intake, lifecycle, store, worker
-from leaderboard.submissions.intake import Limits, Offer
+from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
+from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import LocalStore, NoSuchSubmission, StoreFailed
 from leaderboard.submissions.worker import Worker

@@ -20,12 +20,13 @@ from networks import archive, keras_file, members, onnx_file
 from test_submissions import QUICK, TOKEN, finish_all, send
 
 from leaderboard.submissions import checks, intake
-from leaderboard.submissions.intake import Offer
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
+from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.sandbox import Box, Resources, Unfit, inputs, protocol
-from leaderboard.submissions.store import HubStore, LocalStore
+from leaderboard.submissions.store import Damaged, HubStore, LocalStore, StoreFailed, Unreadable
 from leaderboard.submissions.worker import job_of
 from zoo.errors import ZooError
+from zoo.hub import Backoff
 
 WORK = """
 import random, sys, threading, time
@@ -158,6 +159,36 @@ def test_a_hub_that_fails_loses_nothing(remote, hub):
         ends = [step["status"] for step in found.history if step["status"] in (FINISHED, FAILED)]
         assert ends == [FAILED if found.name.startswith("unfit") else FINISHED], found
     assert len({path for path in hub.repo("me/requests", "dataset").files if path.endswith(".json")}) == 12
+
+
+@pytest.mark.parametrize("content", [b"", b'{"id": "half', b"\x00\xff\xfe", b"[]", b'{"schema": 99}'])
+def test_a_damaged_receipt_on_the_hub_is_set_aside_too(remote, hub, content):
+    from huggingface_hub import HfApi
+
+    bad, good = send(remote), send(remote, "ann", seed=1)
+    HfApi().upload_file(path_or_fileobj=content, path_in_repo=bad.path, repo_id="me/requests", repo_type="dataset")
+    again = HubStore("me", QUICK)
+    assert [broken.id for broken in again.broken()] == [bad.id]
+    with pytest.raises(Unreadable):
+        intake.withdraw(again, bad.id, "bob")
+    finish_all(again)
+    assert again.get(good.id).status == FINISHED
+    assert send(again, "eve", seed=2).number == 3
+    with pytest.raises(Damaged, match="missing in the store"):
+        again.result("no/where", "optdigits.json")
+    hub.fail(Fault(status=500), on="GET", times=1000)
+    with pytest.raises(StoreFailed):
+        HubStore("me", Backoff(attempts=2, first=0.01)).all()
+
+
+def test_a_worker_on_the_hub_is_seen_and_seldom_says_so(remote, hub):
+    send(remote)
+    assert intake.queue(HubStore("me", QUICK))[0].wait is None
+    writes = len(hub.writes)
+    for _ in range(5):
+        remote.announce()
+    assert len(hub.writes) - writes <= 2  # one commit, and what the client asks before it
+    assert intake.queue(HubStore("me", QUICK))[0].wait > 0
 
 
 def test_a_repo_of_the_hub_is_pinned_and_kept(remote, hub, tmp_path):

@@ -36,13 +36,12 @@ def test_an_onnx_file_of_a_sandbox_is_read_in_a_child():
 
 def test_adversarial_files_are_decided_in_time_and_memory(monkeypatch):
     """A few dozen files of up to 1 MB, while predictions go on; the times of 50 MB are in docs/submissions.md."""
-    memory: list[int] = []
+    answers: list[guard.Answer] = []
     inner = guard.run
 
     def run(*arguments):
-        answer = inner(*arguments)
-        memory.append(answer.memory)
-        return answer
+        answers.append(inner(*arguments))
+        return answers[-1]
 
     monkeypatch.setattr(guard, "run", run)
     session = onnxruntime.InferenceSession(onnx_file())
@@ -61,14 +60,13 @@ def test_adversarial_files_are_decided_in_time_and_memory(monkeypatch):
     try:
         for number in range(FILES):
             name, data = adversarial.file(number, 1_000_000)
-            started = time.perf_counter()
             checked = guard.check(data, "model", ONE)
-            assert time.perf_counter() - started < 2 * guard.SENT.wall, name
-            assert "incident" not in [problem.code for problem in checked.problems], name
+            assert not {"incident", "limits"} & {problem.code for problem in checked.problems}, name
     finally:
         over.set()
         thread.join()
-    assert max(memory) < MOST_MEMORY
+    assert max(answer.memory for answer in answers) < MOST_MEMORY
+    assert max(answer.cpu for answer in answers) < 1  # seconds, of files of 1 MB
     assert np.percentile(pauses, 95) < 0.1  # seconds; one frozen check would stop all predictions for as long
 
 

@@ -9,8 +9,8 @@ from conftest import ROOT
 from hostile import HOSTILE
 from networks import keras_file, onnx_file, perceptron, weights
 
-from leaderboard.submissions import checks, intake
-from leaderboard.submissions.intake import Offer
+from leaderboard.submissions import checks, intake, offers
+from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import LocalStore
 from zoo.errors import ZooError
 
@@ -105,7 +105,7 @@ def test_users_that_are_none_are_refused(tmp_path, user):
 )  # fmt: skip
 def test_what_is_said_of_it_is_checked(changes, code):
     said = {"name": "net", "datasets": ("mnist",), "licence": "mit", "declaration": "mnist", **changes}
-    offer, problems = intake.checked_offer(Offer(**said))
+    offer, problems = offers.checked_offer(Offer(**said))
     assert [problem.code for problem in problems] == [code]
     assert offer.paper in ("", said.get("paper"))
 

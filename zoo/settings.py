@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from zoo.errors import ZooError
+
 PRETRAINED = Path(__file__).parent / "pretrained"  # published folders shipped with the package
 
 
@@ -30,3 +32,20 @@ def cache_folder() -> Path:
 def sends_per_day() -> int:
     """Return how many submissions and retries may come from one address within a day (`ZOO_SENDS_PER_DAY`)."""
     return int(os.environ.get("ZOO_SENDS_PER_DAY") or 60)
+
+
+def sandbox_backend() -> str:
+    """Return where submissions are measured (`ZOO_SANDBOX`): "local", a process here, or "jobs", Hugging Face Jobs."""
+    chosen = os.environ.get("ZOO_SANDBOX") or "local"
+    if chosen not in ("local", "jobs"):
+        raise ZooError(f'ZOO_SANDBOX is "{chosen}". It can be "local" or "jobs".')
+    return chosen
+
+
+def sandbox_image() -> str:
+    """Return the image of machines of Hugging Face Jobs (`ZOO_SANDBOX_IMAGE`): on a Space, that of the Space itself."""
+    space = os.environ.get("SPACE_ID")
+    image = os.environ.get("ZOO_SANDBOX_IMAGE") or (f"hf.co/spaces/{space}" if space else "")
+    if not image:
+        raise ZooError("ZOO_SANDBOX=jobs needs ZOO_SANDBOX_IMAGE, an image with this package's requirements.")
+    return image

@@ -1,6 +1,7 @@
 """Multiply-adds: multiplications with a weight or between activations that one image costs, counted in the ONNX graph.
 
-Convolutions and matrix products count; what works value by value (activations, scaling, pooling) does not, as is usual.
+Matrix products, convolutions and recurrent layers count; what works value by value (activations, scaling, pooling) does
+not, as is usual. See `leaderboard.products`.
 """
 
 import datasets

@@ -8,31 +8,21 @@ submission.
 import hashlib
 import hmac
 import json
-import os
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from urllib.parse import urlsplit
 
 from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
-from leaderboard.submissions.checks.problems import Problem, short
+from leaderboard.submissions.checks.problems import short
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
-from zoo import data
-from zoo.errors import UnknownName, ZooError
+from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
+from zoo.errors import ZooError
 from zoo.settings import sends_per_day
 
-LICENCES = (
-    "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",
-    "gpl-3.0", "lgpl-3.0", "agpl-3.0", "mpl-2.0", "unlicense", "openrail", "other",
-)  # fmt: skip
-NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
-USER = re.compile(r"[A-Za-z0-9][\w.-]{0,41}", re.ASCII)
 HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.ASCII)
-LONGEST_LINK, LONGEST_DECLARATION = 300, 600
 DAY = 24 * 3600  # seconds
 
 
@@ -47,52 +37,6 @@ class Limits:
 
 
 LIMITS = Limits()
-
-
-@dataclass(frozen=True)
-class Offer:
-    """What a sender says of a submission."""
-
-    name: str = ""
-    datasets: tuple[str, ...] = ()
-    licence: str = ""
-    declaration: str = ""
-    paper: str = ""
-    claimed: Mapping[str, float] | None = None
-
-
-@dataclass(frozen=True)
-class Choice:
-    """A dataset that a submission can be measured on.
-
-    name: of the dataset.
-    missing: why it cannot be chosen here, a sentence; "" where it can.
-    """
-
-    name: str
-    missing: str = ""
-
-
-def choices() -> list[str]:
-    """Return the datasets that a submission can be measured on: those of single characters."""
-    return [name for name, spec in data.DATASETS.items() if spec.image_shape is not None]
-
-
-def offered() -> list[Choice]:
-    """Return the same datasets; one whose data this machine does not have says why it cannot be chosen.
-
-    Only a folder of datasets (`ZOO_DATASETS`) is looked into: without one, the data come from the Hub when they are
-    needed.
-    """
-    root = os.environ.get("ZOO_DATASETS")
-    return [Choice(name, _missing(name, root)) for name in choices()]
-
-
-def _missing(name: str, root: str | None) -> str:
-    bundled = name == "optdigits"  # it comes with scikit-learn
-    if not root or bundled or (Path(root) / name).is_dir():
-        return ""
-    return f"The data of {name} are not on this server, so nothing can be measured on it here."
 
 
 def new_secret() -> str:
@@ -148,9 +92,7 @@ def submit(
     Raises:
         ZooError: no name or no file, or too many already: nothing was kept.
     """
-    user, now = checked_user(user), clock()
-    if not NAME.fullmatch(offer.name.strip()):
-        raise ZooError(str(_bad_name(offer.name)))  # a receipt needs a name
+    user, name, now = checked_user(user), checked_name(offer.name), clock()
     if (file is None) == (not source):
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
     check_limits(store.all(), user, limits, now)
@@ -158,31 +100,28 @@ def submit(
     offer, problems = checked_offer(offer)
     content, filename, source = _fetched(file, source)
     checked = guard.check(content, filename, offer.datasets)
-    submission = lifecycle.received(
-        Submission(
-            id=lifecycle.new_id(),
-            user=user,
-            name=offer.name,
-            track=checked.track,
-            kind=checked.kind,
-            datasets=offer.datasets,
-            licence=offer.licence,
-            declaration=offer.declaration,
-            digest=checked.digest,
-            created=now,
-            paper=offer.paper,
-            claimed={name: float(value) for name, value in (offer.claimed or {}).items()},
-            source=source,
-            size=len(content),
-            parameters=checked.parameters,
-            multiply_adds=checked.multiply_adds,
-            secret=_hash(secret),
-            problems=tuple(problem.to_dict() for problem in (*problems, *checked.problems)),
-            notes=checked.notes,
-        ),
-        now,
+    submission = Submission(
+        id=lifecycle.new_id(),
+        user=user,
+        name=name,
+        track=checked.track,
+        kind=checked.kind,
+        datasets=offer.datasets,
+        licence=offer.licence,
+        declaration=offer.declaration,
+        digest=checked.digest,
+        created=now,
+        paper=offer.paper,
+        claimed=dict(offer.claimed or {}),
+        source=source,
+        size=len(content),
+        parameters=checked.parameters,
+        multiply_adds=checked.multiply_adds,
+        secret=_hash(secret),
+        problems=tuple(problem.to_dict() for problem in (*problems, *checked.problems)),
+        notes=checked.notes,
     )
-    return _kept(store, submission, checked.content, limits)
+    return _kept(store, lifecycle.received(submission, now), checked.content, limits)
 
 
 def _fetched(file: tuple[str, bytes] | None, source: str) -> tuple[bytes, str, str]:
@@ -249,68 +188,6 @@ def check_limits(earlier: list[Submission], user: str, limits: Limits, now: floa
         raise ZooError(f"The queue is full: {limits.open_all} submissions are waiting. Try again later.")
     if sum(s.starts(now - DAY, now) for s in earlier) >= limits.daily_all:
         raise ZooError(f"{limits.daily_all} submissions arrived within a day, which is the most. Send more tomorrow.")
-
-
-def checked_user(user: str) -> str:
-    """Return a sender's name; ZooError if it can be none."""
-    user = (user or "").strip()
-    if not USER.fullmatch(user) or ".." in user:
-        raise ZooError(f"Say who you are: a name of letters, digits, - and _, not {short(user)}.")
-    return user
-
-
-def checked_offer(offer: Offer) -> tuple[Offer, list[Problem]]:
-    """Return what is said of a submission, tidied, and everything that is wrong with it."""
-    problems = []
-
-    def found(code: str, what: str, fix: str) -> None:
-        problems.append(Problem(code, what, fix))
-
-    known = choices()
-    wanted = tuple(dict.fromkeys(map(str, offer.datasets)))
-    unknown = [name for name in wanted if name not in known]
-    for name in unknown[:5]:
-        found("dataset", str(UnknownName("dataset", name[:40], known)), "Choose from the list.")
-    wanted = tuple(name for name in wanted if name in known)
-    if not wanted and not unknown:
-        found("dataset", "No dataset is chosen.", f"Choose one of {', '.join(known)}, or several.")
-    licence = str(offer.licence).strip().lower()
-    if licence not in LICENCES:
-        found("licence", f"The licence is {short(licence)}.", f"Choose one of {', '.join(LICENCES)}.")
-        licence = "other"
-    declaration = " ".join(str(offer.declaration).split())
-    if not declaration:
-        found("declaration", "The training data are not described.", "Say what it was trained on, and what not.")
-    if len(declaration) > LONGEST_DECLARATION or not declaration.isprintable():
-        found("declaration", "The declaration is too long or not plain text.",
-              f"Say it in {LONGEST_DECLARATION} characters.")  # fmt: skip
-        declaration = ""
-    paper = str(offer.paper or "").strip()
-    if paper and not _is_link(paper):
-        found("paper", f"The paper is {short(paper)}, not a link.", "Send https://…, or nothing.")
-        paper = ""
-    claimed: dict = {}
-    wrong: dict = {}
-    for name, value in (offer.claimed or {}).items():
-        good = isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1 and name in known
-        (claimed if good else wrong)[str(name)[:40]] = value
-    for name, value in list(wrong.items())[:5]:
-        found("claim", f"The claim for {short(name)} is {short(value)}.", "Claim an accuracy between 0 and 1.")
-    return Offer(str(offer.name).strip(), wanted, licence, declaration, paper, claimed), problems
-
-
-def _bad_name(name: str) -> Problem:
-    what = f"The name is {short(name)}."
-    return Problem("name", what, "Use 2 to 40 small letters, digits and underscores, a letter first: my_net.")
-
-
-def _is_link(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-    except ValueError:
-        return False
-    plain = text.isascii() and text.isprintable() and not set(text) & set("\"'<>\\ `")
-    return len(text) <= LONGEST_LINK and plain and parts.scheme in ("http", "https") and bool(parts.hostname)
 
 
 def _from_hub(source: str) -> tuple[str, bytes]:

@@ -269,7 +269,7 @@ class Worker:
         from leaderboard.submissions.sandbox.inputs import private
 
         samples = [private(self.cache / TRAINING_SAMPLES)] if kind == "json" else []  # only what is there can be read
-        return Box(kind, resources, tuple(samples))
+        return sandbox.open_box(kind, resources, tuple(samples))
 
     def _warm_up(self) -> None:
         if self.keep_warm and not (self._warm and self._warm.alive):

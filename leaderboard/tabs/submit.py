@@ -16,9 +16,9 @@ from pathlib import Path
 import gradio as gr
 
 from leaderboard import results
-from leaderboard.submissions import intake, supervision
-from leaderboard.submissions.intake import Offer
+from leaderboard.submissions import intake, offers, supervision
 from leaderboard.submissions.lifecycle import Submission
+from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.store import Store, open_store
 from leaderboard.tabs import receipts, sign_in
@@ -221,14 +221,18 @@ def _form(user: gr.Textbox) -> Form:
             source = gr.Textbox(
                 label="or a repo on the Hub", placeholder="hf://user/repo@revision", elem_id="submit-source"
             )
-            datasets = gr.CheckboxGroup(intake.choices(), label="Datasets", elem_id="submit-datasets")
+            found = offers.offered()
+            datasets = gr.CheckboxGroup(
+                [one.name for one in found if not one.missing], label="Datasets", elem_id="submit-datasets",
+                info=" ".join(one.missing for one in found if one.missing) or None,
+            )  # fmt: skip
         with gr.Column(scale=6, min_width=280):
             with gr.Row():
                 name = gr.Textbox(label="Its name", placeholder="my_net", max_length=40, elem_id="submit-name")
-                licence = gr.Dropdown(list(intake.LICENCES), value=None, label="Licence", elem_id="submit-licence")
+                licence = gr.Dropdown(list(offers.LICENCES), value=None, label="Licence", elem_id="submit-licence")
             declaration = gr.Textbox(
                 label="What it was trained on", placeholder="mnist, its training set only; no test image was seen",
-                max_length=intake.LONGEST_DECLARATION, lines=2, elem_id="submit-declaration",
+                max_length=offers.LONGEST_DECLARATION, lines=2, elem_id="submit-declaration",
             )  # fmt: skip
             with gr.Row():
                 claimed = gr.Textbox(

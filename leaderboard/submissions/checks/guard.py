@@ -39,18 +39,18 @@ class Limits:
     """The most that a child may use."""
 
     cpu: int = 4  # seconds of processor time
-    wall: float = 5.0  # seconds
+    wall: float = 20.0  # seconds; more than `cpu`, as the machine may be busy
     memory: int = 450_000_000  # bytes of private memory
     file: int = 512_000_000  # bytes of the file that it makes
 
-    def sentence(self, seconds: float) -> str:
-        """Say what it ended for, after this time."""
+    def problem(self, seconds: float) -> Problem:
+        """Return what a child ended for that ran for this time without an answer."""
         if seconds >= self.wall:
-            return f"Checking it took more than {self.wall:.0f} s, so it was stopped."
-        return (
-            f"Checking it took more than {self.cpu} s of processor time or {self.memory / 1e6:.0f} MB of memory, as no "
-            "ordinary file of this size does."
-        )
+            return Problem(
+                "limits", f"Checking it took more than {self.wall:.0f} s.", "Send it again when less is going on."
+            )
+        what = f"Checking it took more than {self.cpu} s of processor time or {self.memory / 1e6:.0f} MB of memory."
+        return Problem("limits", what, "No ordinary file does: export the network again with its framework.")
 
 
 ROOT = Path(__file__).parents[3]
@@ -67,15 +67,12 @@ START = 30.0  # seconds within which the spawner must answer
 
 @dataclass(frozen=True)
 class Answer:
-    """What a child returned: a JSON object, a file's bytes where the task makes one, and the memory that it used."""
+    """What a child returned: a JSON object, a file's bytes where the task makes one, and what it used."""
 
     header: dict[str, Any]
     content: bytes | None
     memory: int  # bytes, resident at most
-
-
-class Overrun(Exception):
-    """A child reached one of its limits."""
+    cpu: float  # seconds
 
 
 def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SENT) -> checks.Checked:
@@ -113,8 +110,6 @@ def run(request: dict, data: bytes, limits: Limits) -> Answer:
         raise ZooError("Many files are being checked at the moment. Try again in a minute.")
     try:
         answer = _started().run(request, data, limits)
-    except Overrun as error:
-        raise Refused("limits", str(error), "Export the network again with the tools of its framework.") from None
     finally:
         _TURNS.release()
     if "trace" in answer.header:
@@ -169,7 +164,7 @@ class Spawner:
             self.process.wait()
 
     def run(self, request: dict, data: bytes, limits: Limits) -> Answer:
-        """Have a child do one task; raise Overrun if it ends without an answer."""
+        """Have a child do one task; raise Refused if it ends without an answer."""
         with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as made:
             sent.write(data)
             sent.flush()
@@ -191,14 +186,14 @@ class Spawner:
             if child and not found.endswith(b"\n"):
                 with contextlib.suppress(ProcessLookupError, ValueError):
                     os.kill(int(child), signal.SIGKILL)
-                raise Overrun(limits.sentence(time.monotonic() - begun))
+                raise Refused.of([limits.problem(time.monotonic() - begun)])
             if not child:
                 self.process.kill()  # the next check starts another
                 raise ZooError("The checks of files have stopped. Try again.")
             made.seek(0)
             header = json.loads(found)
-            memory = header.pop("memory")
-            return Answer(header, made.read() if header.pop("content", None) else None, memory)
+            used = {key: header.pop(key) for key in ("memory", "cpu")}
+            return Answer(header, made.read() if header.pop("content", None) else None, **used)
 
 
 def _line(pipe: Any, deadline: float) -> bytes:

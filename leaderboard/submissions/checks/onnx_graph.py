@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from leaderboard.submissions.checks import onnx_parameters, onnx_tensors, wire_format
-from leaderboard.submissions.checks.onnx_signature import EXAMPLE, image_of, input_shape, output_classes
+from leaderboard.submissions.checks.onnx_signature import EXAMPLE, check_end, image_of, input_shape, output_classes
 from leaderboard.submissions.checks.problems import Findings, Refused, short
 
 DOMAINS = ("", "ai.onnx")
@@ -190,6 +190,8 @@ class _Rebuilt:
         self._check_flow(nodes, constants)
         needed = _needed(nodes, graph.output[0].name)
         found = Findings()
+        with found.next():
+            check_end(needed, graph.output[0].name)
         for node in needed:
             with found.next():
                 self._node(node, constants)

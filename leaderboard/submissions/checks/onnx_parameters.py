@@ -3,7 +3,7 @@
 Not counted are numbers that describe rather than learn:
 
     scales and zero points      of quantization, as long as they are fewer than the quantized weights that they scale
-    single values and shapes    up to 100 and a tenth of the parameters; what is beyond that counts
+    scalars and shapes          up to 100 and a tenth of the parameters; what is beyond that counts
 
 Both have a limit, since a network could hide weights there otherwise.
 """
@@ -14,10 +14,10 @@ from typing import Any
 
 from leaderboard.submissions.checks.onnx_tensors import FLOATS
 
-FREE = 100  # single values and numbers of shapes
+FREE = 100  # scalars and numbers of shapes
 LONGEST_SHAPE = 16  # numbers, as the two sides of a padding of eight axes
 INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto.DataType: 8 to 64 bits
-WIDE = (6, 7)  # int32, int64: the types of shapes and indices
+INT64 = 7  # the type of shapes
 SCALES = {  # operator -> inputs that are scales and zero points
     "QuantizeLinear": (1, 2),
     "DequantizeLinear": (1, 2),
@@ -50,7 +50,7 @@ def count(nodes: Iterable[Any], constants: dict[str, Any]) -> int:
         size = math.prod(tensor.dims)
         if name in scaled - other:
             scales_held += size
-        elif not tensor.dims or (tensor.data_type in WIDE and size <= LONGEST_SHAPE and len(tensor.dims) == 1):
+        elif not tensor.dims or (tensor.data_type == INT64 and size <= LONGEST_SHAPE and len(tensor.dims) == 1):
             described += size
         else:
             learned += size

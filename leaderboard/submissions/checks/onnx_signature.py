@@ -1,5 +1,6 @@
 """What an ONNX model takes and gives: uint8 images with the channels last, and one probability a class."""
 
+from collections.abc import Sequence
 from typing import Any
 
 from leaderboard.submissions.checks.problems import Findings, Refused, short
@@ -76,3 +77,17 @@ def output_classes(graph: Any) -> int:
             raise Refused("output", what, "Leave the size of the batch free in its output, as in its input.")
     found.check()
     return int(sides[1] or 0)
+
+
+def check_end(nodes: Sequence[Any], output: str) -> None:
+    """Refuse a network whose probabilities are quantized after the softmax: they do not sum to 1."""
+    made_by = {name: node for node in nodes for name in node.output}
+    chain = [made_by.get(output)]
+    while chain[-1] is not None and chain[-1].op_type in ("DequantizeLinear", "QuantizeLinear"):
+        chain.append(made_by.get(chain[-1].input[0]))
+    if len(chain) > 1:
+        softmax = chain[-1]
+        name = short(softmax.name) if softmax is not None and softmax.name else "the name of the softmax node"
+        what = "The output is quantized behind the softmax, so it has steps of 1/256 and does not sum to 1."
+        fix = f"Quantize all but the softmax: `quantize_static(…, nodes_to_exclude=[{name}])`."
+        raise Refused("quantized-output", what, fix)

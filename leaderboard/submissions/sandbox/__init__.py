@@ -29,10 +29,11 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child
 from leaderboard.submissions.sandbox.confinement import Resources
+from zoo import settings
 from zoo.errors import ZooError
 
 log = logging.getLogger(__name__)
@@ -41,6 +42,7 @@ ROOT = Path(__file__).parents[3]
 LAUNCH = Path(__file__).with_name("launch.py")
 MEASURING = Resources()
 TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
+SMALL = 20_000  # bytes of a JSON file that comes back
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 POLL = 0.05  # seconds
@@ -68,7 +70,7 @@ class Outcome:
     answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
         them into the order of its inputs.
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
-    model: the ONNX file that gave them.
+    model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
     parameters: as Keras counts them, or as the ONNX file holds them.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
@@ -90,6 +92,26 @@ class Box:
     def __init__(self, kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()):
         self.resources = resources
         sweep()
+        self._make_folder()
+        options = {
+            "readable": [str(path) for path in readable],
+            "resources": asdict(resources),
+            "warm": kind,
+            "attended": True,
+            "probes": {"outside": str(self.outside), "private": [str(path) for path in private_places()]},
+        }
+        # -I: no variable, no folder and no user's packages are heeded; -B: no bytecode is written.
+        command = [sys.executable, "-I", "-B", str(LAUNCH), str(ROOT), json.dumps(options)]
+        with (self.folder / "log").open("wb") as log_file:
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, cwd=self.folder,
+                env=environment(self.folder / "tmp"), start_new_session=True,
+            )  # fmt: skip
+        assert self.process.stdin is not None
+        self.stdin = self.process.stdin
+
+    def _make_folder(self) -> None:
+        """Make a folder for this sandbox alone, with a file next to it that the child must not reach."""
         self.base = Path(tempfile.mkdtemp(prefix=FOLDER)).resolve()
         self.lock = (self.base / LOCK).open("w")  # held as long as this process lives, see `sweep`
         fcntl.flock(self.lock, fcntl.LOCK_EX)
@@ -97,34 +119,10 @@ class Box:
         (self.folder / "tmp").mkdir(parents=True)
         self.outside.parent.mkdir()
         self.outside.write_text(secrets.token_hex(16))
-        settings = {
-            "readable": [str(path) for path in readable],
-            "resources": asdict(resources),
-            "warm": kind,
-            "probes": {"outside": str(self.outside), "private": [str(path) for path in private_places()]},
-        }
-        # -I: no variable, no folder and no user's packages are heeded; -B: no bytecode is written.
-        command = [sys.executable, "-I", "-B", str(LAUNCH), str(ROOT), json.dumps(settings)]
-        with (self.folder / "log").open("wb") as log_file:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=log_file, stderr=log_file, cwd=self.folder,
-                env=self._environment(), start_new_session=True,
-            )  # fmt: skip
-        assert self.process.stdin is not None
-        self.stdin = self.process.stdin
 
-    def _environment(self) -> dict[str, str]:
-        """Return the few variables that the child needs; none of this process' goes along."""
-        return {
-            "HOME": str(self.folder / "tmp"),
-            "TMPDIR": str(self.folder / "tmp"),
-            "LANG": "C.UTF-8",
-            "KERAS_BACKEND": "tensorflow",
-            "TF_CPP_MIN_LOG_LEVEL": "3",
-            "HF_HUB_OFFLINE": "1",
-            "HF_HOME": str(self.folder / "tmp"),
-            "JOBLIB_MULTIPROCESSING": "0",
-        }
+    def _remove_folder(self) -> None:
+        shutil.rmtree(self.base, ignore_errors=True)
+        self.lock.close()
 
     def __enter__(self) -> "Box":
         return self
@@ -150,8 +148,7 @@ class Box:
         self.process.wait()
         with contextlib.suppress(OSError):
             self.stdin.close()
-        shutil.rmtree(self.base, ignore_errors=True)
-        self.lock.close()
+        self._remove_folder()
 
     def run(
         self,
@@ -268,6 +265,9 @@ class Box:
         the others, and is the empty string where there are none.
         """
         self._watch(time.monotonic() + self.resources.wall, cancelled, lambda: self.ready)
+        return self._granted()
+
+    def _granted(self) -> dict[str, str]:
         found = self._json(child.READY)
         granted = {name: str(found.get(name, "none"))[:40] for name in ("network", "files", "processes")}
         tried = found.get("probes")
@@ -281,7 +281,7 @@ class Box:
 
     def _json(self, name: str) -> dict:
         try:
-            value = json.loads(self._take(name, 20_000))
+            value = json.loads(self._take(name, SMALL))
         except OSError:
             raise Unfit(self._ended()) from None
         except (ValueError, RecursionError):
@@ -313,7 +313,7 @@ class Box:
         answers = np.frombuffer(data, np.float32).reshape(asked, classes)
         check_probabilities(answers)
         try:
-            report = onnx_graph.read(model)
+            report = guard.read_onnx(model)
         except Refused as error:
             raise Unfit(f"As ONNX it would not be taken: {error}") from error
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
@@ -327,7 +327,31 @@ class Box:
                 "validation_accuracy": _fraction(found, "validation_accuracy"),
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
-        return Outcome(answers, model, int(multiply_adds), parameters, training, isolation)
+        return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation)
+
+
+def open_box(kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()) -> Box:
+    """Return a sandbox of the backend that `ZOO_SANDBOX` names: "local" for a process here, "jobs" for a machine."""
+    if settings.sandbox_backend() == "local":
+        return Box(kind, resources, readable)
+    from leaderboard.submissions.sandbox.hub_jobs import JobBox
+
+    return JobBox(kind, resources, readable)
+
+
+def environment(home: Path | str) -> dict[str, str]:
+    """Return the few variables that a child needs; none of this process' goes along."""
+    own = str(home)
+    return {
+        "HOME": own,
+        "TMPDIR": own,
+        "LANG": "C.UTF-8",
+        "KERAS_BACKEND": "tensorflow",
+        "TF_CPP_MIN_LOG_LEVEL": "3",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": own,
+        "JOBLIB_MULTIPROCESSING": "0",
+    }
 
 
 def private_places() -> list[Path]:

@@ -29,15 +29,22 @@ class Unfit(Exception):
     """A submission that cannot be measured; the message is for its sender."""
 
 
-def main(kind: str, isolation: dict) -> None:
-    """Import what a job of this kind needs, wait for the word, do the job; `isolation` is for the parent."""
+def main(kind: str, isolation: dict, attended: bool) -> None:
+    """Import what a job of this kind needs, wait for the word, do the job.
+
+    Args:
+        kind: of the job.
+        isolation: what the parent is told of it.
+        attended: end as soon as the standard input does, since then the parent is gone.
+    """
     folder = Path.cwd()
     for module in WARM[kind]:
         importlib.import_module(module)
     _write(folder / READY, isolation)
     if not sys.stdin.buffer.readline():
         os._exit(1)  # whoever started this is gone
-    threading.Thread(target=_die_with_parent, daemon=True).start()
+    if attended:
+        threading.Thread(target=_die_with_parent, daemon=True).start()
     try:
         outcome = do(json.loads((folder / "job.json").read_text()), folder)
     except Unfit as error:

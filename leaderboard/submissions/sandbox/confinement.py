@@ -42,13 +42,14 @@ class Resources:
     files: int = 512  # open at a time
 
 
-def confine(folder: Path, readable: list[Path], resources: Resources) -> dict[str, str]:
+def confine(folder: Path, readable: list[Path], resources: Resources, attended: bool = True) -> dict[str, str]:
     """Give up what a measurement does not need; return what the kernel granted, by "network", "files", "processes".
 
     Args:
         folder: the one place that may be written.
         readable: what may be read as well as Python, the system's libraries and our code.
         resources: the limits.
+        attended: end with the process that started this one.
     """
     granted = {"network": "none", "files": "none", "processes": "none"}
     limit(resources)
@@ -58,7 +59,8 @@ def confine(folder: Path, readable: list[Path], resources: Resources) -> dict[st
         granted["network"] = "namespace"
     drop_capabilities()
     _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # after the namespace, which forgets it
+    if attended:
+        _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # after the namespace, which forgets it
     if landlock(folder, readable):
         granted["files"] = "landlock"
     if seccomp():

@@ -5,7 +5,7 @@
 A process can enter its own namespaces only while it has one thread, so nothing but the standard library comes first.
 """
 
-import importlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -17,11 +17,14 @@ def main() -> None:
     sys.path.insert(0, str(Path(__file__).parent))  # these two stand alone: importing a package imports its parents
     confinement, probes = (importlib.import_module(name) for name in ("confinement", "probes"))
     sys.path[0] = root
+    for package in ("leaderboard", "zoo"):  # found now, since what lies next to them must not be listed later
+        importlib.util.find_spec(package)
     resources = confinement.Resources(**settings["resources"])
-    granted = confinement.confine(Path.cwd(), [Path(path) for path in settings["readable"]], resources)
+    readable, attended = [Path(path) for path in settings["readable"]], settings["attended"]
+    granted = confinement.confine(Path.cwd(), readable, resources, attended)
     tried = probes.tried(probes.Surroundings(Path.cwd(), resources.memory, resources.file, **settings["probes"]))
     child = importlib.import_module("leaderboard.submissions.sandbox.child")
-    child.main(settings["warm"], {**granted, "probes": tried})
+    child.main(settings["warm"], {**granted, "probes": tried}, attended)
 
 
 if __name__ == "__main__":

@@ -40,7 +40,7 @@ class LocalStore(Store):
 
     def __init__(self, root: Path):
         self.root = root
-        self._read: dict[Path, tuple[tuple[int, int], Found]] = {}  # by path: time of change and inode, content
+        self._read: dict[Path, tuple[tuple[int, int], Submission]] = {}  # by path: time of change and inode, content
         self._folders: dict[str, tuple[int, list[Found]]] = {}  # by user: time of change, what is there
         self._paths: dict[str, Path] = {}  # by id, of those that were seen
 
@@ -159,18 +159,16 @@ class LocalStore(Store):
 
     def _load(self, path: Path) -> Found:
         """Return what a file holds, or why it cannot be read; FileNotFoundError if it is gone."""
-        stat = path.stat()
-        state = stat.st_mtime_ns, stat.st_ino  # every write is another file
-        if path not in self._read or self._read[path][0] != state:
-            found: Found
-            try:
-                found = decode(path.read_bytes(), self._below_requests(path))
-            except FileNotFoundError:
-                raise
-            except (OSError, ZooError) as error:
-                found = Broken.at(self._below_requests(path), error)
-            self._read[path] = state, found
-        return self._read[path][1]
+        try:
+            stat = path.stat()
+            state = stat.st_mtime_ns, stat.st_ino  # every write is another file
+            if path not in self._read or self._read[path][0] != state:
+                self._read[path] = state, decode(path.read_bytes(), self._below_requests(path))
+            return self._read[path][1]
+        except FileNotFoundError:
+            raise
+        except (OSError, ZooError) as error:
+            return Broken.at(self._below_requests(path), error)
 
     def _bytes(self, path: Path, what: str) -> bytes:
         try:

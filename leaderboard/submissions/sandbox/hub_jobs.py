@@ -1,0 +1,236 @@
+"""Sandboxes on Hugging Face Jobs, for workers on machines that cannot confine one.
+
+    ZOO_SANDBOX=jobs ZOO_SANDBOX_IMAGE=hf.co/spaces/you/space python scripts/evaluate_submissions.py
+
+Each measurement gets a virtual machine of its own (`huggingface_hub.Sandbox`), which is gone afterwards. Our code goes
+there and starts as it does here: it confines itself, and nothing of a stranger's follows before the probes from inside
+were refused. No token is forwarded. The image needs Python with the requirements of this package.
+"""
+
+import contextlib
+import io
+import json
+import secrets
+import tarfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+from threading import Thread
+
+import httpx2
+import numpy as np
+from huggingface_hub import Sandbox
+from huggingface_hub.errors import HfHubHTTPError, SandboxError
+
+from leaderboard.submissions.sandbox import (
+    LARGEST_MODEL,
+    MEASURING,
+    POLL,
+    ROOT,
+    SMALL,
+    Box,
+    Cancelled,
+    Outcome,
+    Resources,
+    Unfit,
+    Unsafe,
+    check_isolation,
+    child,
+    environment,
+)  # fmt: skip
+from zoo import settings
+
+FLAVOR = "cpu-basic"  # two processors and 16 GB
+START = 300.0  # seconds within which a machine must be there, and within which the child must be ready
+LOOK = 2.0  # seconds between looks at the progress
+
+
+class NotReached(Unsafe):
+    """No machine could be started, or it does not answer."""
+
+
+class JobBox(Box):
+    """A sandboxed process on a machine of its own, good for one job; used as `Box` is.
+
+    What the child leaves is copied to `folder`, a folder here, where it is read with the same distrust.
+    """
+
+    def __init__(self, kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()):
+        self.resources, self.kind, self.readable = resources, kind, readable
+        self.exit_code: int | None = None
+        self._make_folder()
+        self.there = f"/tmp/submission-{secrets.token_hex(8)}"
+        image = settings.sandbox_image()
+        try:
+            with _reached(f"No machine for a sandbox could be started from {image}"):
+                self.machine = Sandbox.create(
+                    image, flavor=FLAVOR, idle_timeout=resources.wall + START, start_timeout=START,
+                )  # fmt: skip
+        except NotReached:
+            self._remove_folder()
+            raise
+        try:
+            with _reached():
+                self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def _prepare(self) -> None:
+        """Copy our code there, what may be read, and a file that must not be."""
+        files = self.machine.files
+        files.mkdir(f"{self.there}/own/tmp")
+        files.write(f"{self.there}/outside/secret", self.outside.read_bytes())
+        code = [path for package in ("zoo", "leaderboard") for path in (ROOT / package).rglob("*.py")]
+        parts = [(ROOT, code), *((folder, [p for p in folder.rglob("*") if p.is_file()]) for folder in self.readable)]
+        for number, (folder, paths) in enumerate(parts):
+            files.write(f"{self.there}/{number}.tar", _packed(folder, paths))
+            self.machine.run(["python", "-m", "tarfile", "-e", f"{self.there}/{number}.tar", f"{self.there}/{number}"])
+        self.python = self.machine.run(["python", "-c", "import sys; print(sys.executable)"]).stdout.strip()
+
+    def close(self) -> None:
+        """End the machine."""
+        self.machine.kill()
+        self._remove_folder()
+
+    @property
+    def alive(self) -> bool:
+        """False: a machine that waits for a job costs money, so none is kept."""
+        return False
+
+    @property
+    def ready(self) -> bool:
+        """As `alive`."""
+        return False
+
+    def run(
+        self,
+        job: dict,
+        content: bytes,
+        images: np.ndarray,
+        progress: Callable[[float], None] = lambda share: None,
+        cancelled: Callable[[], bool] = lambda: False,
+        need_isolation: bool = True,
+    ) -> Outcome:
+        """Do one job as `Box.run` does; NotReached where the machine does not answer."""
+        isolation = self.isolation(cancelled)
+        if need_isolation:
+            check_isolation(isolation)
+        files, own = self.machine.files, f"{self.there}/own"
+        with _reached():
+            files.write(f"{own}/model.sent", content)
+            files.write(f"{own}/{child.IMAGES}", np.ascontiguousarray(images).tobytes())
+            files.write(f"{own}/job.json", json.dumps(self._there({**job, "shape": images.shape[1:]})))
+
+        def look() -> None:
+            self._fetch(child.PROGRESS, SMALL)
+            progress(self._progress())
+
+        self._start("\n", self.resources.wall, cancelled, look)
+        self._fetch(child.OUTCOME, SMALL)
+        self._fetch(child.ANSWERS, len(images) * job["classes"] * 4)
+        if job["kind"] != "onnx":
+            self._fetch(child.MODEL, LARGEST_MODEL)
+        return self._outcome(job, len(images), content, isolation)
+
+    def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
+        """Start the child without a job, and return what became of its probes."""
+        self._start("", START, cancelled)
+        self._fetch(child.READY, SMALL)
+        with _reached():
+            names = [entry.name for entry in self.machine.files.list(f"{self.there}/outside")]
+            if names != ["secret"]:
+                self.outside.unlink()
+        return {"machine": "Hugging Face Jobs", **self._granted()}
+
+    def _start(
+        self, word: str, wall: float, cancelled: Callable[[], bool], look: Callable[[], None] = lambda: None
+    ) -> None:
+        """Start the child, give it its word, and wait until it ends.
+
+        Raises:
+            Unfit: it took too long.
+            Cancelled: `cancelled` said so.
+        """
+        options = {
+            "readable": [f"{self.there}/{number + 1}" for number in range(len(self.readable))],
+            "resources": asdict(self.resources),
+            "warm": self.kind,
+            "attended": False,
+            "probes": {"outside": f"{self.there}/outside/secret", "private": []},
+        }
+        code = f"{self.there}/0"
+        launch = f"{code}/leaderboard/submissions/sandbox/launch.py"
+        variables = [f"{key}={value}" for key, value in environment(f"{self.there}/own/tmp").items()]
+        command = ["env", "-i", *variables, self.python, "-I", "-B", launch, code, json.dumps(options)]
+        ended: list[object] = []
+
+        def run() -> None:
+            try:
+                ended.append(
+                    self.machine.run(
+                        command, cwd=f"{self.there}/own", stdin=word, timeout=wall, check=False, capture_output=False
+                    )
+                )
+            except Exception as error:  # handed to the thread that waits
+                ended.append(error)
+
+        Thread(target=run, daemon=True).start()
+        looked = time.monotonic()
+        while not ended:
+            if cancelled():
+                raise Cancelled
+            if time.monotonic() > looked + LOOK:
+                look()
+                looked = time.monotonic()
+            time.sleep(POLL)
+        (result,) = ended
+        if isinstance(result, Exception):
+            with _reached():
+                raise result
+        if getattr(result, "timed_out", False):
+            raise Unfit(f"It was stopped after {wall:,.0f} s, the most that a measurement may take.")
+        self.exit_code = getattr(result, "exit_code", None)
+
+    def _there(self, job: dict) -> dict:
+        """Return a job with the places that it names as they are there."""
+        places = {str(folder): f"{self.there}/{number + 1}" for number, folder in enumerate(self.readable)}
+        samples = job.get("datasets")
+        for here, there in places.items():
+            if samples and Path(samples).is_relative_to(here):
+                return {**job, "datasets": f"{there}/{Path(samples).relative_to(here)}"}
+        return job
+
+    def _fetch(self, name: str, most: int) -> None:
+        """Copy a plain file that the child left, if there is one of at most so many bytes."""
+        path = f"{self.there}/own/{name}"
+        with _reached():
+            try:
+                found = self.machine.files.stat(path)
+                if found.type == "file" and found.size <= most:
+                    (self.folder / name).write_bytes(self.machine.files.read(path))
+            except SandboxError as error:
+                if error.status_code not in (400, 403, 404):
+                    raise
+
+    def _ended(self) -> str:
+        return f"Its process ended with status {self.exit_code} and without an answer, as when it needs more memory."
+
+
+@contextlib.contextmanager
+def _reached(sentence: str = "The machine of a sandbox does not answer") -> Iterator[None]:
+    """Raise NotReached for whatever goes wrong on the way to a machine."""
+    try:
+        yield
+    except (SandboxError, HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        raise NotReached(f"{sentence}: {' '.join(str(error).split())[:300]}") from error
+
+
+def _packed(folder: Path, paths: list[Path]) -> bytes:
+    """Return a tar archive of files, by their places in a folder."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as archive:
+        for path in paths:
+            archive.add(path, str(path.relative_to(folder)), recursive=False)
+    return packed.getvalue()

@@ -1,0 +1,510 @@
+"""Faults on purpose: every file of the store, the records and the board damaged in every way, a disk that is full at
+every write, a clock that is moved, workers that crash. The others go on, the damaged item says so, nothing finished is
+lost."""
+
+import contextlib
+import errno
+import io
+import itertools
+import json
+import os
+import shutil
+import sys
+import threading
+import time
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from networks import onnx_file
+from records import answers, made_up, write_board
+from test_submissions import MANY, send
+
+from leaderboard import results, snapshot, table
+from leaderboard.submissions import intake, lifecycle, supervision, usage
+from leaderboard.submissions import store as stores
+from leaderboard.submissions.intake import Limits
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
+from leaderboard.submissions.store import LocalStore, StoreFailed, Unreadable
+from leaderboard.submissions.worker import Witness, Worker, without_paths
+from leaderboard.tabs import receipts
+from leaderboard.tabs.board_frame import Live
+from zoo.errors import DataError, ZooError
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def empty(path: Path) -> None:
+    path.write_bytes(b"")
+
+
+def binary(path: Path) -> None:
+    path.write_bytes(b"\x00\xff\xfe\x80" * 50)
+
+
+def folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+    (path / "something").write_text("x")
+
+
+def wrong_keys(path: Path) -> None:
+    path.write_text('{"some": 1, "thing": [2]}\n')
+
+
+def wrong_types(path: Path) -> None:
+    values = json.loads(path.read_text())
+    path.write_text(json.dumps({key: [None] for key in values}))
+
+
+def deep(path: Path) -> None:
+    path.write_text("[" * 100_000)
+
+
+def gone(path: Path) -> None:
+    path.unlink()
+
+
+def unreadable(path: Path) -> None:
+    """Stand for missing rights and bad sectors; root may read everything, so opening it fails by other means."""
+    path.unlink()
+    path.symlink_to(path)
+
+
+DAMAGES = (cut, empty, binary, folder, wrong_keys, wrong_types, deep, unreadable)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def records(tmp_path):
+    return tmp_path / "records"
+
+
+def measure(worker, submission, dataset, tell, cancelled):
+    """Stand for a measurement: keep a made-up result in the store."""
+    if submission.name.startswith("nodata"):
+        raise DataError(f"/srv/secret/datasets/{dataset} holds no parquet files.")
+    model = submission.row(dataset)
+    result = made_up(model, [0.9], submission=asdict(submission) | {"paper": ""}, date=submission.id)
+    kept = f"{submission.network}/{result.revision[:40]}"
+    packed = io.BytesIO()
+    path = worker.records.parent / "scratch.npz"
+    answers(10).save(path)
+    packed.write(path.read_bytes())
+    record = json.dumps({**asdict(result), "submission": {"id": submission.id, "user": submission.user}})
+    files = {f"{dataset}.json": record.encode(), f"{dataset}.npz": packed.getvalue(), f"{dataset}.onnx": b"x"}
+    worker.store.keep_results(kept, files)
+    return {"model": model, "accuracy": 0.9, "revision": result.revision, "folder": kept, "date": result.date}
+
+
+def work(place, records, **settings) -> Worker:
+    """Let a worker do what waits, as `watch` does, for as long as it gets anywhere."""
+    worker, stop = Worker(place, records=records, measure=measure, **settings), threading.Event()
+    supervision.keep_doing(lambda: worker.step() or bool(stop.set()), stop, 0.001, longest=0.001)
+    return worker
+
+
+def row(records, submission) -> results.Result | results.Broken:
+    return results.read(results.path_of(submission.row("optdigits"), "optdigits", records))
+
+
+# Requests
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_receipt_is_set_aside_and_the_others_go_on(place, records, damage):
+    bad, good = send(place), send(place, "ann", "other", seed=1)
+    damage(place.root / "requests" / bad.path)
+    for store in (place, LocalStore(place.root)):  # one that has read it before, and one that has not
+        if store is not place:
+            assert [broken.id for broken in store.broken()] == [bad.id]
+            assert receipts.queue(intake.queue(store), [], store.broken()).count(bad.id) == 1
+        with pytest.raises(Unreadable, match="is set aside because its file is damaged"):
+            store.get(bad.id)
+        for action in (intake.withdraw, intake.retry):
+            with pytest.raises(Unreadable):
+                action(store, bad.id, "bob")
+        later = send(store, "eve", f"net{int(store is place)}", seed=2 + (store is place))
+        assert store.get(later.id) == later
+    work(place, records)
+    assert {s.status for s in place.all()} == {FINISHED}
+    assert isinstance(row(records, good), results.Result)
+    assert send(place).id != bad.id  # it may be sent again
+
+
+def test_a_damaged_receipt_says_what_is_wrong_with_it(place):
+    one, other = send(place), send(place, "ann", seed=1)
+    path = place.root / "requests" / one.path
+    for text, said in (
+        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program knows up to 2"),
+        (json.dumps({**one.to_dict(), "created": "today"}), "created: input should be a valid number"),
+        (json.dumps({**one.to_dict(), "colour": 1}), "has the unknown colour"),
+        (json.dumps(other.to_dict()), "another submission than its name says"),
+    ):  # fmt: skip
+        path.write_text(text)
+        assert said in LocalStore(place.root).broken()[0].reason
+
+
+def test_receipts_of_the_first_schema_are_read_and_go_on(place, records):
+    now = send(place)
+    path = place.root / "requests" / now.path
+    old = {key: value for key, value in now.to_dict().items()
+           if key not in ("schema", "number", "beats", "same_as", "secret")}  # fmt: skip
+    old |= {"status": RUNNING, "worker": "host-12-ab", "lease": time.time() + 1e6, "attempts": 1}
+    path.write_text(json.dumps(old))
+    found = LocalStore(place.root).get(now.id)
+    assert (found.schema, found.lease, found.user) == (2, 120.0, "bob")
+    place.change(now.id, lambda s: lifecycle.released(s, "host-12-ab", 0.0))
+    work(place, records)
+    assert Submission.from_json(path.read_bytes()).status == FINISHED
+
+
+def test_a_folder_of_requests_that_cannot_be_read_is_one_sentence(place):
+    sent = send(place)
+    requests = place.root / "requests"
+    shutil.move(requests / "bob", requests / "moved")
+    (requests / "bob").symlink_to(requests / "bob")
+    store = LocalStore(place.root)
+    assert "bob" in [broken.path for broken in store.broken()]
+    shutil.rmtree(requests / "moved")
+    assert send(store, "ann").user == "ann"
+    shutil.rmtree(requests)
+    requests.write_text("no folder")
+    for call in (place.all, lambda: send(place), lambda: place.get(sent.id)):
+        with pytest.raises(ZooError):
+            call()
+
+
+# Content and results
+
+
+@pytest.mark.parametrize("damage", [cut, empty, binary, folder, gone])
+def test_missing_content_fails_at_once_and_says_so(place, records, damage):
+    bad, good = send(place), send(place, "ann", "other", seed=1)
+    damage(place.root / "requests" / bad.file)
+
+    def read_then(worker, submission, *rest):
+        worker.store.content(submission)
+        return measure(worker, submission, *rest)
+
+    worker, stop = Worker(place, records=records, measure=read_then), threading.Event()
+    supervision.keep_doing(lambda: worker.step() or bool(stop.set()), stop, 0.001)
+    ended = place.get(bad.id)
+    assert (ended.status, ended.attempts) == (FAILED, 1)
+    assert "missing in the store" in ended.reason or "damaged in the store" in ended.reason
+    assert place.get(good.id).status == FINISHED
+
+
+@pytest.mark.parametrize("damage", [cut, empty, binary, folder, gone])
+@pytest.mark.parametrize("suffix", [".json", ".npz"])
+def test_a_damaged_result_costs_its_own_row_only(place, records, damage, suffix):
+    bad, good = send(place), send(place, "ann", "other", seed=1)
+    worker = Worker(place, records=records, measure=measure)
+    for _ in range(2):
+        worker.see_through(worker.claim(), threading.Event())
+    damage(next((place.root / "results" / bad.network).rglob(f"*{suffix}")))
+    worker.publish()
+    assert isinstance(row(records, good), results.Result)
+    said = place.get(bad.id)
+    assert (said.status, said.reason.split(" (")[0][:11]) == (FINISHED, said.reason[:11])
+    assert "store" in said.reason
+    assert "not on the board" in receipts.receipt(said, None)
+    worker.publish()
+    assert place.get(bad.id).version == said.version  # said once
+    intake.retry(place, bad.id, "bob")
+    work(place, records)
+    assert place.get(bad.id).reason == ""
+    assert isinstance(row(records, bad), results.Result)
+
+
+@pytest.mark.parametrize(
+    ("suffix", "damage"), [*((".json", damage) for damage in (*DAMAGES, gone)),
+                           *((".npz", damage) for damage in (cut, empty, binary, folder, wrong_keys, unreadable, gone))]
+)  # fmt: skip
+def test_a_damaged_row_is_shown_as_broken_and_comes_back_from_the_store(place, records, suffix, damage):
+    sent, other = send(place), send(place, "ann", "other", seed=1)
+    work(place, records)
+    path = results.path_of(sent.row("optdigits"), "optdigits", records).with_suffix(suffix)
+    damage(path)
+    frame = snapshot.load(records).set_index("model")["status"]
+    assert frame[other.row("optdigits")] == table.VERIFIED
+    if damage is not gone:
+        assert frame[sent.row("optdigits")] == table.BROKEN
+    work(place, records)
+    frame = snapshot.load(records).set_index("model")["status"]
+    assert frame[sent.row("optdigits")] == frame[other.row("optdigits")] == table.VERIFIED
+
+
+def test_the_reason_of_a_worker_reaches_the_receipt_without_its_paths(place, records):
+    bad, good = send(place, name="nodata"), send(place, "ann", seed=1)
+    work(place, records)
+    assert (place.get(bad.id).status, place.get(good.id).status) == (FAILED, FINISHED)
+    assert place.get(bad.id).reason == "…/optdigits holds no parquet files. It can be tried again."
+    assert place.get(bad.id).history[-1]["note"] == place.get(bad.id).reason
+    assert without_paths("see https://a.b/c/d and /home/me/x.onnx, /tmp") == "see https://a.b/c/d and …/x.onnx, /tmp"
+
+
+# The board
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory):
+    return write_board(tmp_path_factory.mktemp("board"))
+
+
+@pytest.mark.parametrize("name", [snapshot.NAME, snapshot.STATE])
+@pytest.mark.parametrize("damage", [*DAMAGES[:5], deep, unreadable, gone])
+def test_the_kept_table_is_a_cache(board, tmp_path, monkeypatch, damage, name):
+    here = shutil.copytree(board, tmp_path / "records")
+    monkeypatch.setattr(results, "RECORDS", here)
+    before = snapshot.load(here)
+    damage(here / name)
+    assert not snapshot.is_fresh(here)
+    assert Live().recorded() == before.loc[before["status"] != table.CLAIMED, "model"].tolist()  # the Space starts
+    pd.testing.assert_frame_equal(snapshot.load(here), before, check_dtype=False, rtol=1e-7)
+    snapshot.write(here)
+    assert snapshot.is_current(here)
+
+
+def test_a_line_less_or_a_digit_more_is_noticed(board, tmp_path):
+    here = shutil.copytree(board, tmp_path / "records")
+    text = (here / snapshot.NAME).read_text()
+    for changed in (text[: text.rindex("\n", 0, -1) + 1], text.replace("0.99", "0.98", 1)):
+        (here / snapshot.NAME).write_text(changed)
+        assert not snapshot.is_fresh(here)
+    snapshot.write(here)
+    path = next(here.glob("mnist/hdr*.json"))
+    state = path.stat()
+    path.write_text(path.read_text().replace('"licence": "mit"', '"licence": "MIT"'))  # of the same size and date
+    os.utime(path, ns=(state.st_atime_ns, state.st_mtime_ns))
+    snapshot._digest.cache_clear()  # as another process, or a later one, sees it
+    assert not snapshot.is_fresh(here)
+
+
+@pytest.mark.parametrize("damage", [cut, empty, binary, folder, wrong_keys, unreadable])
+def test_one_broken_file_of_a_row_is_one_broken_row(board, tmp_path, damage):
+    for pattern in ("mnist/tiny.mnist.json", "mnist/tiny.mnist.npz", "mnist/lenet5.mnist.report.npz"):
+        here = shutil.copytree(board, tmp_path / Path(pattern).name)
+        before = snapshot.load(here).set_index("model")["status"]
+        damage(here / pattern)
+        now = snapshot.load(here).set_index("model")
+        if "report" not in pattern:
+            assert now.loc["tiny.mnist", "status"] == table.BROKEN
+            assert now.loc["tiny.mnist", "note"].count(". ") <= 2
+        others = before.index.drop("tiny.mnist")
+        assert now["status"][others].tolist() == before[others].tolist()
+
+
+# Disks
+
+
+class Disk:
+    """A disk that is full, or read-only, from the n-th file on that is put into its place."""
+
+    def __init__(self, monkeypatch, fails_from: int, error: int):
+        self.writes, self.fails_from = 0, fails_from
+        real = os.replace
+
+        def checked(source, target):
+            self.writes += 1
+            if self.writes >= self.fails_from:
+                raise OSError(error, os.strerror(error))
+            return real(source, target)
+
+        monkeypatch.setattr(os, "replace", checked)
+
+
+@pytest.mark.parametrize("error", [errno.ENOSPC, errno.EROFS])
+@pytest.mark.parametrize("step", range(1, 12))
+def test_a_disk_that_fails_at_any_write_loses_nothing(place, records, monkeypatch, step, error):
+    """Two submissions through intake, claims, results and rows; the disk fails at one write after the other."""
+    worker = Worker(place, records=records, measure=measure, lease=0.05)
+    with monkeypatch.context() as patch:
+        Disk(patch, step, error)
+        taken = []
+        for n, user in enumerate(("bob", "ann")):
+            with contextlib.suppress(StoreFailed):
+                taken.append(send(place, user, seed=n))
+        for _ in range(4):
+            with contextlib.suppress(ZooError, OSError):
+                worker.step()
+    assert [s.id for s in LocalStore(place.root).all()] == [s.id for s in taken]
+    assert not LocalStore(place.root).broken()
+    snapshot.load(records)
+    deadline = time.monotonic() + 20
+    while any(s.status != FINISHED for s in place.all()) and time.monotonic() < deadline:
+        with contextlib.suppress(ZooError, OSError):  # the disk is well again
+            worker.step()
+        for s in place.all():
+            if s.retriable:
+                intake.retry(place, s.id, s.user, MANY)
+        time.sleep(0.01)
+    worker.publish()
+    for s in taken:
+        assert (place.get(s.id).status, place.get(s.id).reason) == (FINISHED, "")
+        assert isinstance(row(records, s), results.Result)
+    assert snapshot.is_fresh(records) or not taken
+    assert not [path for path in place.root.rglob(".*-*") if path.is_dir()]
+
+
+def test_a_disk_that_is_full_for_the_records_is_said_on_the_receipt(place, records, monkeypatch):
+    sent = send(place)
+    worker = Worker(place, records=records, measure=measure)
+    worker.see_through(worker.claim(), threading.Event())
+    real = os.replace
+
+    def full(source, target):
+        if records in Path(target).parents:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", full)
+        with pytest.raises((StoreFailed, OSError)):
+            worker.publish()
+        assert "cannot be written now (No space left on device); it will be later" in place.get(sent.id).reason
+    assert worker.publish()
+    assert place.get(sent.id).reason == ""
+    assert isinstance(row(records, sent), results.Result)
+
+
+def test_a_store_that_cannot_be_locked_says_so(tmp_path):
+    for n, damage in enumerate((lambda root: root.write_text(""), lambda root: (root / ".lock").mkdir(parents=True))):
+        store = LocalStore(tmp_path / f"store{n}")
+        damage(store.root)
+        with pytest.raises(StoreFailed):
+            send(store)
+        with pytest.raises(ZooError):
+            store.change("20260101-00000000", lambda s: s)
+    damage_free = LocalStore(tmp_path / "fine")
+    (tmp_path / "fine").mkdir()
+    (tmp_path / "fine" / "results").write_text("no folder")
+    with pytest.raises(StoreFailed):
+        damage_free.keep_results("a~b/c", {"x.json": b"{}"})
+
+
+# Clocks
+
+
+def test_a_clock_that_is_moved_neither_lengthens_nor_shortens_a_lease(place, monkeypatch):
+    sent = send(place)
+    ticks = [0.0]
+    first = Worker(place, name="first", lease=10.0)
+    other = Worker(place, name="other", lease=10.0, _witness=Witness(lambda: ticks[0]))
+    assert first.claim().id == sent.id
+    assert other.claim() is None
+    for hours in (-100, 100):  # the time of day is nothing to a lease
+        monkeypatch.setattr(stores.base.time, "time", lambda hours=hours: 1.8e9 + hours * 3600)
+        assert other.claim() is None
+    ticks[0] = 9.0
+    place.change(sent.id, lambda s: lifecycle.renewed(s, "first", 10.0, "measuring", 0.5))
+    assert other.claim() is None
+    ticks[0] = 18.0
+    assert other.claim() is None
+    ticks[0] = 19.5
+    assert other.claim().worker == "other"
+
+
+def test_limits_and_order_survive_a_clock_that_is_set_back(place, tmp_path):
+    limits = Limits(open_each=9, daily_each=2)
+    later = [send_at(place, 2e9, n, limits) for n in range(2)]
+    with pytest.raises(ZooError, match="within a day"):
+        send_at(place, 2e9, 2, limits)
+    now = send_at(place, 1e9, 3, limits)  # the two lie in the future now, and count for nothing
+    assert [s.id for s in place.all()] == [*(s.id for s in later), now.id]  # in order of arrival all the same
+    path = tmp_path / "usage.sqlite3"
+    usage.charge(path, "192.0.2.1", 1, 2e9)
+    usage.charge(path, "192.0.2.1", 1, 1e9)
+    with pytest.raises(ZooError, match="Your address"):
+        usage.charge(path, "192.0.2.1", 1, 1e9 + 5)
+
+
+def send_at(place, now, seed, limits):
+    offer = intake.Offer("net", ("optdigits",), "mit", "x")
+    return intake.submit(place, "bob", offer, ("m.onnx", onnx_file(seed=seed)), limits=limits, clock=lambda: now)
+
+
+# Limits
+
+
+def test_retries_count_and_addresses_are_counted_across_users_and_processes(place, records, monkeypatch):
+    monkeypatch.setenv("ZOO_SENDS_PER_DAY", "6")
+    limits = Limits(daily_each=3)
+    sent = send(place, name="nodata", limits=limits, address="2001:db8::1")
+    for _ in range(2):
+        work(place, records)
+        intake.retry(place, sent.id, "bob", limits, address="2001:db8::2")
+    work(place, records)
+    with pytest.raises(ZooError, match="retries included"):
+        intake.retry(place, sent.id, "bob", limits)
+    for n in range(3):  # users may be made up; the network that they come from may not
+        send(LocalStore(place.root), f"user{n}", seed=n, limits=limits, address=f"2001:db8::{n}:5")
+    with pytest.raises(ZooError, match="Your address has asked 6 times"):
+        send(LocalStore(place.root), "another", seed=9, limits=limits, address="2001:db8:0:0:ffff::")
+    send(place, "elsewhere", seed=9, limits=limits, address="198.51.100.7")
+
+
+@pytest.mark.parametrize("damage", [empty, binary, cut, folder, unreadable])
+def test_a_damaged_count_starts_again(tmp_path, damage):
+    path = tmp_path / "usage.sqlite3"
+    usage.charge(path, "192.0.2.1", 9, 1000.0)
+    damage(path)
+    with contextlib.suppress(StoreFailed):
+        usage.charge(path, "192.0.2.1", 9, 1001.0)
+    assert damage is unreadable or path.is_file()
+
+
+# Workers
+
+
+def test_a_step_that_fails_is_tried_again_ever_more_slowly():
+    calls, stop = [], threading.Event()
+    faults = [OSError(errno.ENOSPC, "full"), KeyError("ours"), StoreFailed("down"), MemoryError()]
+
+    def step():
+        calls.append(time.monotonic())
+        if faults:
+            raise faults.pop(0)
+        stop.set()
+        return False
+
+    supervision.keep_doing(step, stop, 0.005, longest=0.03)
+    pauses = [after - before for before, after in itertools.pairwise(calls)]
+    assert len(calls) == 5
+    assert pauses[0] >= 0.01
+    assert pauses[2] >= 0.03
+
+
+def test_a_worker_that_dies_is_started_again_and_one_that_cannot_work_is_not(tmp_path):
+    code = (
+        "import os, sys; path = sys.argv[1]; n = os.path.getsize(path) if os.path.exists(path) else 0\n"
+        "open(path, 'a').write('x'); os.kill(os.getpid(), 9) if n < 2 else sys.exit(int(sys.argv[2]))"
+    )
+    for status in (0, supervision.FINAL):
+        path = tmp_path / str(status)
+        command = [sys.executable, "-S", "-c", code, str(path), str(status)]
+        assert supervision.keep_running(command, threading.Event(), first=0.01) == status
+        assert path.stat().st_size == 3
+    stop = threading.Event()
+    threading.Timer(0.5, stop.set).start()
+    supervision.keep_running([sys.executable, "-S", "-c", "import time; time.sleep(600)"], stop)
+    assert supervision.keep_running([str(tmp_path / "no program")], stop) == 1
+
+
+def test_results_that_were_measured_survive_workers_that_die_over_the_rest(place, records):
+    sent = send(place)
+    for attempt in range(lifecycle.MOST_ATTEMPTS):
+        place.change(sent.id, lambda s, n=attempt: lifecycle.claimed(s, f"w{n}", 0.0, 1.0, silent=2.0))
+    found = {"model": sent.row("optdigits"), "accuracy": 0.9, "revision": "r", "folder": "f", "date": "d"}
+    place.change(sent.id, lambda s: lifecycle.measured(s, "w2", "optdigits", found))
+    taken = place.change(sent.id, lambda s: lifecycle.claimed(s, "w3", 0.0, 1.0, silent=2.0))
+    assert taken.status == RUNNING  # not given up: only its end is to be written
+    assert replace(taken, results={}).complete is False
+    assert taken.status != PENDING

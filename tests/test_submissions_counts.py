@@ -1,0 +1,213 @@
+"""Parameters and multiply-adds of submitted ONNX files: every stored number, every operator, every type."""
+
+import json
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+from conftest import ROOT
+from networks import node, onnx_file
+from onnx import TensorProto, helper, numpy_helper
+from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+
+from leaderboard import products
+from leaderboard.submissions.checks import onnx_graph, onnx_parameters
+from leaderboard.submissions.checks.problems import Refused
+
+DENSE = 64 * 10  # multiply-adds of the layer that `onnx_file` ends with
+F, INT8 = np.float32, np.int8
+RNG = np.random.default_rng(0)
+
+
+def ones(*shape: int, dtype=F) -> np.ndarray:
+    return np.ones(shape, dtype)
+
+
+def test_every_allowed_operator_has_a_cost():
+    priced = products.PRODUCTS.keys() | products.FREE
+    assert priced == onnx_graph.OPERATORS
+    assert not products.PRODUCTS.keys() & products.FREE
+
+
+def images(*nodes: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Return nodes with the image as (1, 1, 8, 8) before them, as "i"."""
+    return [node("Transpose", "x", "i", perm=[0, 3, 1, 2]), *nodes]
+
+
+def sequences(*nodes: onnx.NodeProto) -> list[onnx.NodeProto]:
+    """Return nodes with the image as 8 steps of 1 sample with 8 features before them, as "s"."""
+    return [node("Squeeze", ["x", "last"], "t"), node("Transpose", "t", "s", perm=[1, 0, 2]), *nodes]
+
+
+SCALES = {"one": F(1), "zero": np.uint8(0), "zero_w": np.int8(0), "last": np.array([3])}
+QUANTIZED = node("QuantizeLinear", ["x", "one", "zero"], "q")
+FLAT = {"flat": np.array([-1, 64]), "w": ones(64, 64), "w8": ones(64, 64, dtype=INT8)}
+CASES = {  # operator -> nodes from "x" (1, 8, 8, 1) to "y" of 64 values, constants, multiply-adds
+    "Conv": (images(node("Conv", ["i", "k"], "y", pads=[1, 1, 1, 1])), {"k": ones(1, 1, 3, 3)}, 64 * 9),
+    "ConvTranspose": (
+        images(node("ConvTranspose", ["i", "k"], "y", pads=[1, 1, 1, 1])), {"k": ones(1, 1, 3, 3)}, 64 * 9),
+    "ConvInteger": (
+        [QUANTIZED, node("Transpose", "q", "i", perm=[0, 3, 1, 2]),
+         node("ConvInteger", ["i", "k"], "c", pads=[1, 1, 1, 1]), node("Cast", "c", "y", to=1)],
+        {"k": ones(1, 1, 3, 3, dtype=INT8)}, 64 * 9),
+    "QLinearConv": (
+        [QUANTIZED, node("Transpose", "q", "i", perm=[0, 3, 1, 2]),
+         node("QLinearConv", ["i", "one", "zero", "k", "one", "zero_w", "one", "zero"], "c", pads=[1, 1, 1, 1]),
+         node("DequantizeLinear", ["c", "one", "zero"], "y")],
+        {"k": ones(1, 1, 3, 3, dtype=INT8)}, 64 * 9),
+    "MatMul": ([node("Reshape", ["x", "flat"], "f"), node("MatMul", ["f", "w"], "y")], FLAT, 64 * 64),
+    "Gemm": ([node("Reshape", ["x", "flat"], "f"), node("Gemm", ["f", "w"], "y", transB=1)], FLAT, 64 * 64),
+    "MatMulInteger": (
+        [QUANTIZED, node("Reshape", ["q", "flat"], "f"), node("MatMulInteger", ["f", "w8"], "m"),
+         node("Cast", "m", "y", to=1)], FLAT, 64 * 64),
+    "QLinearMatMul": (
+        [QUANTIZED, node("Reshape", ["q", "flat"], "f"),
+         node("QLinearMatMul", ["f", "one", "zero", "w8", "one", "zero_w", "one", "zero"], "m"),
+         node("DequantizeLinear", ["m", "one", "zero"], "y")], FLAT, 64 * 64),
+    "Einsum": ([node("Einsum", ["x", "e"], "y", equation="nhwc,h...k->n...wk")], {"e": ones(8, 8, 1)}, 8 * 8 * 8),
+    "Mul": (
+        [node("Reshape", ["x", "flat"], "f"), node("Mul", ["f", "w"], "m"),
+         node("ReduceSum", ["m", "last0"], "r"),
+         node("Unsqueeze", ["r", "last0"], "y")], {**FLAT, "last0": np.array([0])}, 64 * 64),
+    "RNN": (
+        sequences(node("RNN", ["s", "w", "r"], "y", hidden_size=8)),
+        {"w": ones(1, 8, 8), "r": ones(1, 8, 8)}, 8 * 128),
+    "GRU": (
+        sequences(node("GRU", ["s", "w", "r"], "y", hidden_size=8)),
+        {"w": ones(1, 24, 8), "r": ones(1, 24, 8)}, 8 * 384),
+    "LSTM": (
+        sequences(node("LSTM", ["s", "w", "r"], "y", hidden_size=8)),
+        {"w": ones(1, 32, 8), "r": ones(1, 32, 8)}, 8 * 512),
+}  # fmt: skip
+
+
+def test_every_product_has_a_case():
+    assert CASES.keys() == products.PRODUCTS.keys()
+
+
+@pytest.mark.parametrize("operator", CASES)
+def test_multiply_adds_of(operator, tmp_path):
+    nodes, constants, expected = CASES[operator]
+    report = onnx_graph.read(onnx_file(nodes=nodes, constants={**SCALES, **constants}))
+    (tmp_path / "model.onnx").write_bytes(report.content)
+    assert products.count(tmp_path / "model.onnx") == expected + DENSE
+
+
+@pytest.mark.parametrize("scale", [ones(), ones(1), ones(1, 8, 1)])
+def test_a_scaling_by_one_number_a_channel_is_free(scale, tmp_path):
+    (tmp_path / "model.onnx").write_bytes(onnx_file(nodes=[node("Mul", ["x", "s"], "y")], constants={"s": scale}))
+    assert products.count(tmp_path / "model.onnx") == DENSE
+
+
+# Parameters
+
+
+def with_constant(values: np.ndarray, kind: str = "initializer") -> bytes:
+    """Return the small network with a stored array of 64 numbers that is added to the pixels, behind casts."""
+    nodes = [node("Reshape", ["x", "flat"], "f"), node("Cast", "stored", "s", to=1), node("Add", ["f", "s"], "y")]
+    if kind == "node":
+        constant = helper.make_node("Constant", [], ["stored"], value=numpy_helper.from_array(values))
+        return onnx_file(nodes=[constant, *nodes])
+    return onnx_file(nodes=nodes, constants={"stored": values})
+
+
+@pytest.mark.parametrize("kind", ["initializer", "node"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64])
+def test_stored_numbers_count_whatever_their_type(dtype, kind):
+    assert onnx_graph.read(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + 64
+
+
+def test_numbers_count_once_however_often_they_are_used():
+    nodes = [node("Add", ["x", "stored"], "a"), node("Add", ["a", "stored"], "y")]
+    data = onnx_file(nodes=nodes, constants={"stored": ones(8, 8, 1)})
+    assert onnx_graph.read(data).parameters == DENSE + 64
+
+
+def test_numbers_that_hide_as_scales_or_single_values_count():
+    nodes = [node("Reshape", ["x", "flat"], "f"), node("Cast", "f", "i", to=TensorProto.INT32),
+             node("DequantizeLinear", ["i", "scales"], "y", axis=1)]  # fmt: skip
+    scales = onnx_file(nodes=nodes, constants={"scales": RNG.random(64, F)})
+    assert onnx_graph.read(scales).parameters == DENSE + 64  # there are no quantized weights that they scale
+    many = [node("Add", ["x" if n == 0 else f"a{n - 1}", f"s{n}"], f"a{n}" if n < 999 else "y") for n in range(1000)]
+    singles = onnx_file(nodes=many, constants={f"s{n}": F(n) for n in range(1000)})
+    described = 1000 + 1 + 2  # with the scale of the pixels and a shape
+    assert onnx_graph.read(singles).parameters == DENSE + described - onnx_parameters.FREE - DENSE // 10
+
+
+def test_the_test_set_stored_as_bytes_is_not_one_parameter():
+    """SECURITY 8: pictures as uint8, compared by Einsum."""
+    nodes = [node("Cast", "stored", "s", to=1), node("Einsum", ["x", "s"], "e", equation="nhwc,khw->nk"),
+             node("MatMul", ["e", "back"], "y")]  # fmt: skip
+    data = onnx_file(nodes=nodes, constants={"stored": RNG.integers(0, 256, (500, 8, 8)).astype(np.uint8),
+                                             "back": np.zeros((500, 64), F)})  # fmt: skip
+    assert onnx_graph.read(data).parameters == DENSE + 500 * 64 * 2
+
+
+@pytest.mark.parametrize("name", ["lenet5.mnist", "glyphnet_700.mnist", "glyphnet_2k.mnist", "vote.mnist"])
+def test_a_shipped_network_has_the_parameters_of_its_keras_model(name):
+    folder = ROOT / "zoo" / "pretrained" / name
+    report = onnx_graph.read((folder / "model.onnx").read_bytes())
+    assert report.parameters == json.loads((folder / "metadata.json").read_text())["parameters"]
+
+
+# Quantization by the tools of ONNX Runtime
+
+
+class Pictures(CalibrationDataReader):
+    def __init__(self) -> None:
+        self.left = [{"image": RNG.integers(0, 256, (8, 28, 28, 1), np.uint8)} for _ in range(2)]
+
+    def get_next(self) -> dict | None:
+        return self.left.pop() if self.left else None
+
+
+LENET = ROOT / "zoo" / "pretrained" / "lenet5.mnist" / "model.onnx"
+PARAMETERS, MULTIPLY_ADDS = 61_706, 416_520
+
+
+@pytest.fixture(scope="module")
+def lenet(tmp_path_factory):
+    """Return LeNet-5 as the quantizers need it: weights in single precision, an input that is called "image"."""
+    folder = tmp_path_factory.mktemp("lenet")
+    (folder / "clean.onnx").write_bytes(onnx_graph.read(LENET.read_bytes()).content)
+    quant_pre_process(folder / "clean.onnx", folder / "lenet.onnx", skip_symbolic_shape=True)
+    return folder / "lenet.onnx"
+
+
+def static(lenet, to, **options) -> bytes:
+    quantize_static(lenet, to, Pictures(), weight_type=QuantType.QInt8, **options)
+    return to.read_bytes()
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_weights_in_int8_count_as_those_in_float(lenet, tmp_path, per_channel):
+    named = onnx.load(lenet)
+    named.graph.node[-1].name = "softmax"
+    onnx.save(named, tmp_path / "named.onnx")
+    options = {"per_channel": per_channel, "quant_format": QuantFormat.QDQ, "nodes_to_exclude": ["softmax"]}
+    report = onnx_graph.read(static(tmp_path / "named.onnx", tmp_path / "static.onnx", **options))
+    assert report.parameters == PARAMETERS
+    (tmp_path / "clean.onnx").write_bytes(report.content)
+    assert products.count(tmp_path / "clean.onnx") == MULTIPLY_ADDS
+
+
+def test_dynamic_quantization_of_a_whole_network(lenet, tmp_path):
+    quantize_dynamic(lenet, tmp_path / "dynamic.onnx")
+    report = onnx_graph.read((tmp_path / "dynamic.onnx").read_bytes())
+    assert report.parameters == PARAMETERS
+    (tmp_path / "clean.onnx").write_bytes(report.content)
+    assert products.count(tmp_path / "clean.onnx") == MULTIPLY_ADDS
+    images = Pictures().left[0]["image"]
+    sent, rebuilt = (
+        onnxruntime.InferenceSession(path).run(None, {"image": images})[0]
+        for path in (tmp_path / "dynamic.onnx", tmp_path / "clean.onnx")
+    )
+    np.testing.assert_array_equal(sent, rebuilt)
+
+
+def test_a_softmax_that_is_quantized_too_is_refused_with_what_to_change(lenet, tmp_path):
+    with pytest.raises(Refused, match="nodes_to_exclude") as refused:
+        onnx_graph.read(static(lenet, tmp_path / "static.onnx", quant_format=QuantFormat.QDQ))
+    assert refused.value.problem.code == "quantized-output"
