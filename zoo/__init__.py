@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from zoo.serving.predictor import Predictor
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "DataError",
     "UnknownName",
