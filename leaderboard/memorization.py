@@ -14,7 +14,7 @@ import numpy as np
 TURN = 8.0  # degrees, either way
 SHIFT = 0.06  # of the side, in both directions
 SCALE = 0.08  # larger or smaller
-HONEST = 4.0  # by which the errors of an honest network may grow, trained without augmentation as well
+HONEST = 3.0  # by which the errors of an honest network may grow, trained without augmentation as well
 CLEAR = 4.0  # standard errors beyond that, from which a network is flagged
 
 
