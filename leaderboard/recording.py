@@ -87,6 +87,7 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
         macro_f1_interval=list(macro_f1_interval(confusion)),
         corruptions=of_chosen.corruptions,
         unseen_damage=of_chosen.unseen_damage,
+        validation_split=data.get(job.dataset).validation_split,
         transfers=of_chosen.transfers,
         per_class=of_chosen.per_class,
         confusion=of_chosen.confusion,

@@ -63,6 +63,7 @@ class Result:
     evaluation_environment: dict  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
     unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds that nothing was trained on
+    validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
     transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
     claimed: dict | None = None  # accuracy and source, as others stated them
     speed: dict | None = None  # see `leaderboard.speed`
@@ -120,6 +121,12 @@ class Result:
         scores = {"accuracy": self.mean("accuracy"), "macro_f1": self.mean("macro_f1"), "seeds": len(self.seeds)}
         commit = self.evaluation_environment.get("commit")
         return {"date": self.date, "commit": commit, **scores, "dataset_fingerprint": self.dataset_fingerprint}
+
+    @property
+    def chosen_on_todays_validation(self) -> bool:
+        """Whether its validation accuracy compares with that of rows that are trained today."""
+        spec = data.DATASETS.get(self.dataset)
+        return spec is None or self.validation_split in (None, spec.validation_split)
 
     @property
     def comparable(self) -> bool:

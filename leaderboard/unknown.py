@@ -16,13 +16,19 @@ from zoo.errors import DataError
 CHOOSING = ("Balinese", "Early_Aramaic", "Japanese_(katakana)", "Korean")  # alphabets of omniglot_small, all drawers
 TESTING = ("Sanskrit", "Tagalog")  # likewise
 SOURCES = ("omniglot_small", "unipen_symbols")
+REJECTED = 0.01  # share of the validation samples below the threshold, as in the metric
 LEAST = 20  # pixels: of a smaller image nobody could say that it is no digit
 SYMBOLS = "#%*+:;=?!@"  # of unipen_symbols/test, for testing: no hand makes a letter or digit of them
 
 
 def for_choosing(dataset: str) -> np.ndarray | None:
     """Return images of no class of `dataset` to compare methods on; see `for_testing`."""
-    return _images(dataset, CHOOSING, "")
+    return of_alphabets(dataset, CHOOSING)
+
+
+def of_alphabets(dataset: str, alphabets: tuple[str, ...]) -> np.ndarray | None:
+    """Return the images of some alphabets of omniglot_small, all drawers; see `for_testing`."""
+    return _images(dataset, alphabets, "")
 
 
 def for_testing(dataset: str) -> np.ndarray | None:

@@ -18,7 +18,7 @@ from strokes import ARABIC_SEVEN, DOT, SEVEN, THREE, sketch
 import zoo
 from leaderboard import results, snapshot, table
 from leaderboard.tabs import compare, datasets, model_page, table_html
-from zoo import registry
+from zoo import data
 from zoo.tabs import draw
 
 HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "evaluate", "sklearn", "matplotlib"}
@@ -222,13 +222,16 @@ def test_two_models_are_compared_on_the_same_samples(frame):
 
 def test_every_dataset_of_the_zoo_has_a_current_leak_report():
     page = datasets.page()
-    assert page.count("Exact duplicates") == len(registry.GLYPH_SETS)
+    of_glyphs = [spec for spec in data.DATASETS.values() if spec.image_shape is not None and spec.name != "optdigits"]
+    assert page.count("Exact duplicates") == len(of_glyphs)
     assert "Stale" not in page
 
 
 def test_what_did_best_on_validation_is_asked_first():
     def validation(record):
-        return next(seed.validation_accuracy for seed in record.seeds if seed.seed == record.shipped_seed)
+        knows_the_unknown = zoo.load_predictor(record.model).accepts is not None
+        shipped = next(seed for seed in record.seeds if seed.seed == record.shipped_seed)
+        return knows_the_unknown, shipped.validation_accuracy
 
     rows = [record for record in results.read_all() if record.model in draw.glyph_models()]
     best = [max((r for r in rows if r.dataset == dataset), key=validation).model for dataset in draw.FIRST_CHOICE]

@@ -42,6 +42,16 @@ class DatasetSpec:
         return self.repo or f"{namespace()}/{self.name}"
 
     @property
+    def validation_split(self) -> str:
+        """How validation is held out, in words: rows that were chosen on another split do not compare by validation."""
+        if isinstance(self.validation, int):
+            return f"last {self.validation} rows"
+        if isinstance(self.validation, range):
+            return f"{self.group}s {self.validation[0]} to {self.validation[-1]}"
+        digest = hashlib.sha256(repr(self.validation).encode()).hexdigest()
+        return f"{len(self.validation)} {self.group}s ({digest[:8]})"
+
+    @property
     def scored(self) -> str:
         """The split that scores are measured on: "test", or "validation" where there is no test split."""
         return "test" if self.fold or "test" in self.fingerprints else "validation"

@@ -207,7 +207,10 @@ def _explained(reading: Reading) -> Reading:
 
 
 def first_choice() -> list[str]:
-    """The visitor's own models, else the shipped one of each script's digits that did best on validation."""
+    """The visitor's own models, else of each script's digits the shipped one that did best on validation.
+
+    One that knows what it does not know goes first.
+    """
     names = glyph_models()
     own = [name for name in names if not (PRETRAINED / name).is_dir()]
     if own:
@@ -216,8 +219,10 @@ def first_choice() -> list[str]:
     return [max(group, key=_on_validation) for group in groups if group] or names[:1]
 
 
-def _on_validation(name: str) -> float:
-    return read_json(hub.resolve(name) / "history.json")["validation"]["accuracy"]
+def _on_validation(name: str) -> tuple[bool, float]:
+    folder = hub.resolve(name)
+    knows = "accepts" in read_json(folder / "preprocessor_config.json")
+    return knows, read_json(folder / "history.json")["validation"]["accuracy"]
 
 
 # --- to the client -------------------------------------------------------------------------------
