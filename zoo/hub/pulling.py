@@ -43,6 +43,7 @@ def resolve(name: str | Path) -> Path:
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
         return pull(repo, revision or None)
     model = ModelName.parse(text)
+    text = str(model)  # a former name becomes the one of today
     here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
     if model.revision is None and here is not None:
         return here
