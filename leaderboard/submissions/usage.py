@@ -11,7 +11,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from leaderboard.submissions.store import StoreFailed
+from leaderboard.submissions.store import StoreFailed, describe
 from zoo.errors import ZooError
 
 DAY = 24 * 3600  # seconds
@@ -46,9 +46,9 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
             os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
             allowed = _charged(path, who, most, now)
         except (sqlite3.DatabaseError, OSError) as again:
-            raise StoreFailed(f"Nothing was kept: requests cannot be counted ({type(again).__name__}).") from error
+            raise StoreFailed(f"Nothing was kept: requests cannot be counted ({describe(again) if isinstance(again, OSError) else again}).") from error
     except OSError as error:
-        raise StoreFailed(f"Nothing was kept: requests cannot be counted ({error.strerror}).") from error
+        raise StoreFailed(f"Nothing was kept: requests cannot be counted ({describe(error)}).") from error
     if not allowed:
         raise ZooError(f"Your address has asked {most} times within a day, which is the most. Try again tomorrow.")
 
