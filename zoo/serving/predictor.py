@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.published import PublishedFolder
 from zoo.registry import ModelName
 from zoo.serving import runtimes
 
@@ -58,9 +59,9 @@ class Predictor:
         """
         try:
             if path.is_dir():
-                opened = runtimes.load(path / "model.onnx", runtime or "onnxruntime")
-                preprocessor = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8"))
-                metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+                published = PublishedFolder(path)
+                opened = runtimes.load(published.onnx, runtime or "onnxruntime")
+                preprocessor, metadata = published.preprocessor, published.metadata
             else:
                 opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
                 metadata, preprocessor = opened.said, opened.said["preprocessor"]
