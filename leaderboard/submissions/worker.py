@@ -289,20 +289,22 @@ def measured(
     seeds = range(worker.seeds) if trained else range(1)
     content = worker.store.content(submission)
     tell("reading the data", 0.0)
-    images = inputs.prepare(dataset, worker.cache)
-    repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
     found = []
 
     def share_of(stage: str, number: int, share: float) -> None:
         tell(stage, (number + share) / len(seeds))
 
-    for number, seed in enumerate(seeds):
-        stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
-        job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
-        with worker.box(submission.kind) as box:
+    with contextlib.ExitStack() as stack:
+        early = None if trained else stack.enter_context(worker.box(submission.kind))  # it starts while data are read
+        images = inputs.prepare(dataset, worker.cache)
+        repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
+        for number, seed in enumerate(seeds):
+            stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
+            job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
             tell_share = partial(share_of, stage, number)
-            outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
-        found.append(scoring.score(seed, outcome, images))
+            with contextlib.nullcontext(early) if early else worker.box(submission.kind) as box:
+                outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
+            found.append(scoring.score(seed, outcome, images))
     tell(f"scoring on {dataset}", 1.0)
     result, predictions = scoring.row(submission, dataset, found, images)
     shipped = next(one for one in found if one.seed == result.shipped_seed)
