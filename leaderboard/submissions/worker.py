@@ -78,7 +78,7 @@ class Worker:
     cache: where inputs of sandboxes are kept.
     name: who it is, in leases and histories.
     lease: seconds of silence after which another worker takes over; renewed at a third of it.
-    need_isolation: take nothing where a sandbox would have a network.
+    need_isolation: measure nothing where something gets through in the probes of a sandbox.
     keep_warm: let a sandbox with TensorFlow wait for the next Keras file: 10 s less, 1 GB more.
     epochs: shortens trainings, for tests; None: the board's recipe.
     seeds: trainings of an architecture.
@@ -272,7 +272,8 @@ class Worker:
         return sandbox.open_box(kind, resources, tuple(samples))
 
     def _warm_up(self) -> None:
-        if self.keep_warm and not (self._warm and self._warm.alive):
+        waits = self._warm is not None and self._warm.alive
+        if self.keep_warm and not waits and settings.sandbox_backend() == "local":  # a machine that waits costs money
             if self._warm:
                 self._warm.close()
             self._warm = self._new_box(KERAS, sandbox.MEASURING)

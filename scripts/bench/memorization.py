@@ -1,6 +1,6 @@
 """How much worse shipped networks read the test glyphs when these are drawn again: figures for `memorization`.
 
-    python scripts/bench/memorization.py [NAME ...]    default: every shipped network of single glyphs
+    python -m scripts.bench.memorization [NAME ...]    default: every shipped network of single glyphs
 
 One line a network: errors on the test images and on the same glyphs drawn again (seed 1), their ratio, and the flag.
 """

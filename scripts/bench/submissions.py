@@ -4,7 +4,7 @@
     python -m scripts.bench.submissions --count 40 --real 5 --kills 0
 
 The real ones are small networks on optdigits; every fifth of them counts its place in the batch and must be refused.
-For the others a measurement is made up, as it is the queue that is tested. Exit status 1 if one ends in another way.
+For the others a measurement is made up, as the queue is tested. Exit status 1 if one ends in another way.
 """
 
 import argparse
