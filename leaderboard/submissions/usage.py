@@ -46,9 +46,8 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
             os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
             allowed = _charged(path, who, most, now)
         except (sqlite3.DatabaseError, OSError) as again:
-            raise StoreFailed(
-                f"Nothing was kept: requests cannot be counted ({describe(again) if isinstance(again, OSError) else again})."
-            ) from error
+            why = describe(again) if isinstance(again, OSError) else again
+            raise StoreFailed(f"Nothing was kept: requests cannot be counted ({why}).") from error
     except OSError as error:
         raise StoreFailed(f"Nothing was kept: requests cannot be counted ({describe(error)}).") from error
     if not allowed:
