@@ -12,14 +12,18 @@ import re
 from collections.abc import AsyncIterator, Mapping
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
 from zoo import gate
+from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values
 from zoo.tabs.agents import Agents
-from zoo.tabs.door import Door
+from zoo.tabs.door import Door, refused
+
+MOST_WAITING = 500  # calls in the queue; more are refused at once
 
 
 def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
@@ -90,11 +94,22 @@ class Space(gr.Blocks):
             async with agents.running():
                 yield
 
-        door = Middleware(Door, blocks=self, agents=agents)
+        # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+        self.queue(max_size=MOST_WAITING)
         self.mcp_server = True  # the page's API documentation names the tools
-        return super().launch(
-            *args, app_kwargs={"middleware": [door], "lifespan": lifespan}, mcp_server=False, **options
-        )
+        application = {
+            "middleware": [Middleware(Door, blocks=self, agents=agents)],
+            "lifespan": lifespan,
+            "exception_handlers": {RequestValidationError: _invalid},
+        }
+        return super().launch(*args, app_kwargs=application, mcp_server=False, **options)
+
+
+async def _invalid(request, error: RequestValidationError):
+    """Answer a request whose parameters are missing or of another type."""
+    first = error.errors()[0]
+    return refused(ZooError(f"{first['loc'][-1]}: {first['msg']}."), 422)
 
 
 def _caller(request: gr.Request | None) -> gate.Caller:
