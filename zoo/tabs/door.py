@@ -143,8 +143,8 @@ class Door:
         said = _parsed(Join, body, '{"data": [...], "fn_index", "session_hash"}')
         if what == "queue" and said["fn_index"] not in self._blocks.fns:
             raise ZooError(f"There is no function {said['fn_index']} here.")
-        if said["trigger_id"] is not None and said["trigger_id"] not in self._blocks.blocks:
-            raise ZooError(f"There is no component {said['trigger_id']} here.")
+        if said["trigger_id"] not in self._blocks.blocks:  # the page itself, when it was loaded
+            said["trigger_id"] = None
         return said
 
     def _named(self, name: str, body: object) -> dict:

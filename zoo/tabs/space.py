@@ -7,6 +7,7 @@ demo.launch()
 
 import contextlib
 import functools
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
@@ -22,6 +23,8 @@ from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
+
+log = logging.getLogger(__name__)
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
 
@@ -80,10 +83,21 @@ class Space(gr.Blocks):
                 check_values(inputs)
                 _check_count(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs, more)
                 return await super().process_api(block_fn, inputs, state, request, **more)
-        except gr.Error:
+        except gr.Error as error:
+            error.print_exception = False  # a visitor's mistake, whose values are not for the log
             raise
         except Exception as error:
             raise gr.Error(gate.sentence(error), print_exception=False) from None
+
+    async def preprocess_data(self, block_fn, inputs, *rest, **more):
+        """Bring values into the types that a function of the page expects; others get a sentence."""
+        try:
+            return await super().preprocess_data(block_fn, inputs, *rest, **more)
+        except Exception as error:
+            if isinstance(error, gr.Error) and not str(error.message).startswith("Value:"):  # which repeats the value
+                raise
+            log.info("%s was called with other values: %s", block_fn.api_name, type(error).__name__)
+            raise ZooError("The page does not send such values: reload it, or call an endpoint.") from None
 
     def launch(self, *args, **options):
         """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools."""
