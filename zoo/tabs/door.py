@@ -21,7 +21,7 @@ from zoo.gate.uploads import UPLOADS, NotYours
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
 MOST_BYTES = 75_000_000  # of a request that is no upload: the largest network as base64
-LONGEST_ID = 64  # characters of a session's or an event's name
+ID = r"[\w-]{1,64}"  # the name of a session or an event
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
@@ -29,9 +29,9 @@ PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|
 SIGN_IN = r"/login/huggingface|/login/callback|/logout"
 READ = (
     rf"{PAGES}|{SIGN_IN}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
-    rf"|{API}/heartbeat/\w+|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/\w+|{API}/file[=/].+"
+    rf"|{API}/heartbeat/{ID}|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}|{API}/file[=/].+"
 )
-CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/\w+|stream/\w+/close|cancel|reset)"
+CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID}|stream/{ID}/close|cancel|reset)"
 OPEN = {"GET": READ, "HEAD": READ, "POST": rf"{CALLS}|{API}/upload", "OPTIONS": rf"{READ}|{CALLS}|{API}/upload"}
 AGENTS = f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"
 
@@ -170,8 +170,8 @@ def _parsed(form: type[BaseModel], body: object, example: str) -> dict:
     except ValidationError:
         raise ZooError(f"This takes a JSON object {example}; got another one.") from None
     for name in ("session_hash", "event_id"):
-        if not re.fullmatch(rf"\w{{0,{LONGEST_ID}}}", getattr(found, name, ""), re.ASCII):
-            raise ZooError(f'"{name}" must be at most {LONGEST_ID} letters and digits.')
+        if not re.fullmatch(f"({ID})?", getattr(found, name, ""), re.ASCII):
+            raise ZooError(f'"{name}" must be at most 64 letters and digits.')
     return found.model_dump()
 
 
