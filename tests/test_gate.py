@@ -65,8 +65,8 @@ def test_an_agent_is_not_who_the_space_is(on_hub, people, headers):
     """Gradio's own MCP server calls with the Space's token; here only the caller's own counts, and that is not it."""
     url, store = on_hub
     sent = {**SAID, "source": "hf://no/where"}
-    for tool, arguments in (("submit", sent), ("withdraw", {"id": "20200101-00000000", "user": "owner"}),
-                            ("retry", {"id": "20200101-00000000", "user": "owner"})):  # fmt: skip
+    known = {"id": "20200101-00000000", "secret": "x"}
+    for tool, arguments in (("submit", sent), ("withdraw", known), ("retry", known)):
         answer = agent(url, f"handwriting_zoo_{tool}", arguments, **headers)
         assert not answer.fine
         assert ("Sign in" if "Authorization" not in headers else "belongs to the Space") in answer.text
@@ -81,13 +81,13 @@ def test_an_agent_acts_as_whose_token_it_sends(on_hub, people):
     assert receipt["user"] == "ann"  # neither the Space's owner, nor who the arguments name
     gone = agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"]}, Authorization="Bearer hf_OfNobody")
     assert "does not accept the token" in gone.text
-    assert "Sign in" in agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"], "user": "ann"}).text
+    assert "Sign in" in agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"]}).text
     assert store.get(receipt["id"]).open
 
 
 def test_the_plain_endpoint_knows_its_caller_too(on_hub, people):
     url = on_hub[0]
-    data = [*list(SAID.values())[:4], None, "hf://no/where", "", {}, "ann"]
+    data = [*list(SAID.values())[:4], None, "hf://no/where", "", {}, "ann", ""]
     assert "Sign in" in call(url, "submit", data).text
     assert "belongs to the Space" in call(url, "submit", data, **{"x-hf-authorization": f"Bearer {OWN}"}).text
     assert "no repo no/where" in call(url, "submit", data, Authorization="Bearer hf_OfAnn").text
