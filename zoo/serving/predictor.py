@@ -1,6 +1,5 @@
 """A published model as it is served: without Keras or TensorFlow."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property

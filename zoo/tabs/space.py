@@ -117,7 +117,8 @@ class Space(gr.Blocks):
             "lifespan": lifespan,
             "exception_handlers": {RequestValidationError: _invalid},
         }
-        return super().launch(*args, app_kwargs=application, mcp_server=False, **options)
+        # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
+        return super().launch(*args, app_kwargs=application, mcp_server=False, _frontend=False, **options)
 
 
 async def _invalid(request, error: RequestValidationError):
