@@ -114,7 +114,7 @@ def test_a_child_sees_no_file_of_the_user_and_no_network(tmp_path, monkeypatch):
     secret.write_text("hf_secret")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     code = (
-        "from leaderboard.submissions.checks import spawner\n"
+        "from leaderboard.submissions.sandbox import spawner\n"
         "def probe(request, data):\n"
         "    import os, socket\n"
         "    found = {'token': 'HF_TOKEN' in os.environ}\n"

@@ -17,6 +17,7 @@ import gradio as gr
 
 from leaderboard import results
 from leaderboard.submissions import intake, offers, supervision
+from leaderboard.submissions.checks import guard
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.publishing import publish
@@ -376,5 +377,6 @@ def attend() -> None:
         follow = partial(supervision.keep_doing, lambda: step() and False, stop, store.publish_every)
         threading.Thread(target=follow, name="submissions", daemon=True).start()
     command = [sys.executable, "-m", "leaderboard.submissions"]
+    guard.start()
     for _ in range(int(os.environ.get("ZOO_WORKERS") or 0)):
         threading.Thread(target=supervision.keep_running, args=(command, stop), name="worker", daemon=True).start()
