@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random_calls import calls
 from space import serve
 
-COUNT = int(os.environ.get("ZOO_RANDOM_CALLS", 300))
+COUNT = int(os.environ.get("ZOO_RANDOM_CALLS", 200))
 SEED = int(os.environ.get("ZOO_RANDOM_SEED", 1))
 
 
