@@ -26,6 +26,11 @@ mutants: .venv/test       ## whether a test fails when statistics or the checks 
 	$(BIN)/python -m scripts.chores.mutants leaderboard/statistics.py -- tests/test_statistics.py
 	$(BIN)/python -m scripts.chores.mutants $(CHECKS) -- tests/test_submissions_hostile.py tests/test_submissions_bounds.py
 
+FUZZ_SECONDS ?= 60
+fuzz: .venv/test          ## hostile files: each parser of submissions for FUZZ_SECONDS, then 1,000 files of up to 50 MB, and 10,000 calls
+	ZOO_FUZZ_SECONDS=$(FUZZ_SECONDS) ZOO_ADVERSARIAL=1000 $(BIN)/python -m pytest tests/test_fuzz.py tests/test_submissions_guard.py
+	ZOO_RANDOM_CALLS=10000 $(BIN)/python -m pytest -s tests/test_gate_random.py
+
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
 	$(BIN)/python scripts/train_all.py
 
@@ -52,4 +57,4 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo check test coverage mutants train docs bench
+.PHONY: demo check test coverage mutants fuzz train docs bench

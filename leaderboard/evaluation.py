@@ -15,6 +15,7 @@ from leaderboard.unseen_damage import damaged
 from zoo import data, environment, registry
 from zoo.errors import DataError
 from zoo.files import read_json
+from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 
 SPEED = ("latency", "throughput")  # measured by `leaderboard.speed`: all models in one run, not one by one
@@ -90,7 +91,7 @@ def is_current(evaluation: dict, folder: Path) -> bool:
     """
     if set(evaluation) != set(Evaluation.__dataclass_fields__):
         return False
-    dataset = read_json(folder / "preprocessor_config.json")["dataset"]
+    dataset = PublishedFolder(folder).preprocessor["dataset"]
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}
     by_evaluation = set(metrics.versions()) - set(SPEED)
     if not _has_robustness(folder):
@@ -123,20 +124,20 @@ def _is_here(name: str) -> bool:
 
 def _has_robustness(folder: Path) -> bool:
     """Return whether a model's robustness, its accuracy under corruption, is measured too."""
-    dataset = read_json(folder / "preprocessor_config.json")["dataset"]
-    architecture = registry.architectures().get(read_json(folder / "metadata.json")["architecture"])
+    dataset = PublishedFolder(folder).preprocessor["dataset"]
+    architecture = registry.architectures().get(PublishedFolder(folder).metadata["architecture"])
     return data.get(dataset).view is None and not (architecture and architecture.for_accelerators)
 
 
 def revision(folder: Path) -> str:
     """Return the SHA-256 of a published folder's model.onnx."""
-    return hashlib.sha256((folder / "model.onnx").read_bytes()).hexdigest()
+    return hashlib.sha256(PublishedFolder(folder).onnx.read_bytes()).hexdigest()
 
 
 def facts(folder: Path) -> dict:
     """Return what metrics may ask of a published folder."""
-    history = folder / "history.json"
-    found = {"weight_shapes": weight_shapes(folder), "onnx_path": str(folder / "model.onnx")}
+    history = folder / PublishedFolder.HISTORY
+    found = {"weight_shapes": weight_shapes(folder), "onnx_path": str(PublishedFolder(folder).onnx)}
     return found | ({"training_seconds": read_json(history)["training_seconds"]} if history.exists() else {})
 
 
@@ -150,7 +151,7 @@ def weight_shapes(folder: Path) -> list[tuple[int, ...]]:
         if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
             shapes.append(item.shape)
 
-    with h5py.File(folder / "model.weights.h5") as weights:
+    with h5py.File(PublishedFolder(folder).weights) as weights:
         weights.visititems(visit)
     return shapes
 

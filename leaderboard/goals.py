@@ -9,6 +9,7 @@ from statistics import fmean
 from leaderboard.results import Result
 from zoo import registry
 from zoo.files import read_json
+from zoo.trainers import Ensemble
 
 GOALS = Path(__file__).with_name("goals.json")
 
@@ -22,7 +23,7 @@ class Goal:
     goal: float  # fraction
     known: str  # the best that is known from elsewhere, percent, in words
     parameters: int | None = None  # at most so many
-    vote: bool = False  # several networks together, else one
+    ensemble: bool = False  # several networks together, else one
 
     def best(self, results: Iterable[Result]) -> Result | None:
         """Return the row of the zoo that serves the goal; None: none.
@@ -38,7 +39,7 @@ class Goal:
             and result.submission is None
             and result.recipe["name"] == "zoo"
             and result.architecture in known
-            and bool(known[result.architecture].members) == self.vote
+            and isinstance(known[result.architecture].trainer, Ensemble) == self.ensemble
             and (self.parameters is None or result.shipped("parameters") <= self.parameters)
         ]
         return max(fit, key=_worth, default=None)

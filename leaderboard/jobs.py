@@ -10,6 +10,7 @@ from zoo import backend, data, registry, training
 from zoo.executors import Task
 from zoo.files import replacing
 from zoo.settings import PRETRAINED
+from zoo.trainers import Ensemble
 
 TRAINED = 0.9  # share of a task that is training; the rest is export and evaluation
 GUESS = 2e9  # parameters x samples a second, where no pair of the architecture was ever timed
@@ -40,7 +41,7 @@ def waves(tasks: list[Task], jobs: list[training.Job]) -> list[list[Task]]:
     """
     found: list[list[Task]] = [[], [], []]
     for task, job in zip(tasks, jobs, strict=True):
-        combined = bool(registry.get(job.architecture).members)
+        combined = isinstance(registry.get(job.architecture).trainer, Ensemble)
         found[2 if job.recipe.distillation else int(combined)].append(task)
     return [wave for wave in found if wave]
 

@@ -1,8 +1,8 @@
 """Memorized test sets, made visible: accuracy on the test images next to accuracy on the same glyphs drawn again.
 
 A public test set can be learned by heart, and no rule prevents that. Such a network reads the stored images better than
-the same glyphs with another angle, size and place. An honest network reads both nearly alike: the errors of our own
-networks grow by at most `HONEST` (docs/submissions.md has the figures). What is drawn is secret and new each time.
+the same glyphs with another angle, size and place. The errors of an honest network grow by less than `HONEST`
+(docs/submissions.md has the figures). What is drawn is secret and new each time.
 """
 
 import math
@@ -14,7 +14,7 @@ import numpy as np
 TURN = 8.0  # degrees, either way
 SHIFT = 0.06  # of the side, in both directions
 SCALE = 0.08  # larger or smaller
-HONEST = 3.0  # by which the errors of an honest network may grow, trained without augmentation as well
+HONEST = 6.0  # by which the errors of an honest network may grow, trained without augmentation as well
 CLEAR = 4.0  # standard errors beyond that, from which a network is flagged
 
 

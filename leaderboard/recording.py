@@ -13,6 +13,7 @@ from leaderboard.statistics import macro_f1_interval, wilson_interval
 from zoo import data, registry
 from zoo.export import export
 from zoo.files import read_json, write_json
+from zoo.published import PublishedFolder
 from zoo.settings import PRETRAINED
 from zoo.training import Run
 
@@ -40,7 +41,7 @@ def evaluated(run: Run) -> Evaluation:
     They are measured anew when the export, the dataset's fingerprint or the version of a metric has changed.
     """
     scores, exported = run.folder / EVALUATION, run.folder / "export"
-    if not (exported / "model.onnx").exists():
+    if not PublishedFolder(exported).onnx.exists():
         export(run, exported)
     if scores.exists() and is_current(stored := read_json(scores), exported):
         return Evaluation(**stored)
@@ -121,4 +122,4 @@ def published(result: results.Result, runs: Path) -> Path | None:
     """Return the published folder that a record was measured on; None if it is not on this disk."""
     pair = runs / f"{result.architecture}.{result.dataset}" / result.recipe["name"]
     places = (PRETRAINED / result.model, pair / f"seed-{result.shipped_seed}" / "export")
-    return next((p for p in places if (p / "model.onnx").exists() and revision(p) == result.revision), None)
+    return next((p for p in places if PublishedFolder(p).onnx.exists() and revision(p) == result.revision), None)

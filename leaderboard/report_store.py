@@ -19,11 +19,11 @@ from leaderboard.predictions import Predictions, pictures
 from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
-from zoo.files import read_arrays, read_json, replacing, write_json
+from zoo.files import read_arrays, replacing, write_json
+from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 
 VERSION = 1  # counts up when what is kept changes
-PREPROCESSOR = "preprocessor_config.json"
 RIGHT, MOST_RIGHT = 24, 35  # samples kept that are read right: so many, or one a class, but not more
 log = logging.getLogger(__name__)
 
@@ -115,9 +115,9 @@ def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
     if report is None:
         report = _made(result, published, folder)
         report.save(path_of(result, folder))
-    config = read_json(published / PREPROCESSOR)
+    config = PublishedFolder(published).preprocessor
     if config.get("threshold") != report.threshold:
-        write_json(published / PREPROCESSOR, {**config, "threshold": report.threshold})
+        write_json(published / PublishedFolder.PREPROCESSOR, {**config, "threshold": report.threshold})
     return report
 
 
@@ -126,7 +126,7 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
     if answers is None:
         raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
     predictor = Predictor.load(published)
-    history = read_json(published / "history.json")
+    history = PublishedFolder(published).history
     example, dont_know = _validated(predictor, history)
     right, images = _right(result, answers)
     inside = reports.look(zoo.load_model(published), example)

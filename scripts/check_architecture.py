@@ -28,6 +28,7 @@ from leaderboard.submissions.checks.problems import Refused
 from zoo import data, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
+from zoo.published import PublishedFolder
 
 FRAMEWORKS = {"tensorflow", "torch", "jax", "flax"}
 SAMPLES, STEPS, BATCH = 256, 60, 64  # what it has to learn by heart, and in how many steps
@@ -151,7 +152,7 @@ def export(architecture: registry.Architecture) -> str:
     model = registry.create_model(architecture.name, shape, len(spec.labels))
     images = np.random.default_rng(0).integers(0, 256, (16, *shape), np.uint8)
     with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
+        path = PublishedFolder(Path(folder)).onnx
         export_onnx(model, path)
         onnx_graph.read(path.read_bytes())
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])

@@ -8,7 +8,7 @@
     python scripts/evaluate_submissions.py --executor ray --workers 4    several at a time, here or with --address
 
 It may be stopped at any moment: what it was measuring goes back into the queue. Several may run at a time. What
-isolation this machine gives is reported at the start; without a network of its own for the sandbox nothing is measured.
+isolation this machine gives is reported at the start; where it does not confine a sandbox, nothing is measured.
 """
 
 import argparse
@@ -46,7 +46,7 @@ def main() -> int:
     parser.add_argument(
         "--without-isolation",
         action="store_true",
-        help="measure even where a sandbox has a network: trusted files only",
+        help="measure even where a sandbox is not confined: trusted files only",
     )
     where = parser.add_argument_group("where it runs")
     where.add_argument("--executor", choices=executors.EXECUTORS, default="local", help="default: this process")
@@ -82,7 +82,7 @@ def main() -> int:
         isolation = box.isolation()
     if not arguments.without_isolation:
         sandbox.check_isolation(isolation)
-    console.print("Sandboxes here: " + ", ".join(f"{kind} {how}" for kind, how in isolation.items()))
+    console.print("Sandboxes here: " + ", ".join(f"{kind} {how}" for kind, how in isolation.items() if how))
     console.print(f"{worker.name} takes from {getattr(store, 'root', arguments.store)}")
     if arguments.watch:
         worker.watch(stop)

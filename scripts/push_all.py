@@ -21,6 +21,7 @@ from zoo import cards, data, hub, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
 from zoo.ingest import originals
+from zoo.published import PublishedFolder
 
 LICENCE = "apache-2.0"
 
@@ -115,12 +116,12 @@ def stage(
     if folder.name not in records:
         raise ZooError(f"{folder.name} has no record, so nothing to write into its card: run scripts/train_all.py.")
     result = records[folder.name]
-    metadata = read_json(folder / "metadata.json")
+    metadata = PublishedFolder(folder).metadata
     if metadata["seed"] != result.shipped_seed:
         raise ZooError(
             f"{folder.name}: the folder holds seed {metadata['seed']}, but its record is of seed {result.shipped_seed}."
         )
-    files = {name: folder / name for name in (*hub.MODEL_FILES, "history.json") if (folder / name).exists()}
+    files = {name: folder / name for name in (*hub.MODEL_FILES, PublishedFolder.HISTORY) if (folder / name).exists()}
     try:
         report = report_store.keep(result, folder, kept)
     except ZooError as error:
@@ -144,9 +145,8 @@ def stage(
 
 def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str, str]) -> dict:
     """Return what a card says of a model, see `cards.render`."""
-    metadata, preprocessor, history = (
-        read_json(folder / name) for name in ("metadata.json", "preprocessor_config.json", "history.json")
-    )
+    published = PublishedFolder(folder)
+    metadata, preprocessor, history = published.metadata, published.preprocessor, published.history
     spec, known = data.get(result.dataset), originals.ORIGINALS.get(result.dataset)
     return {
         "model": result.model,
@@ -194,7 +194,7 @@ def command(result: results.Result, metadata: dict) -> str:
 
 def input_shape(folder: Path) -> tuple[int, int, int]:
     """Return height, width and channels of the images that a published folder's model takes."""
-    layers = read_json(folder / "config.json")["config"]["layers"]
+    layers = PublishedFolder(folder).config["config"]["layers"]
     return tuple(next(layer for layer in layers if layer["class_name"] == "InputLayer")["config"]["batch_shape"][1:])
 
 

@@ -8,6 +8,7 @@ import httpx
 
 API = "/gradio_api"
 PATIENCE = 240  # seconds
+JSON = {"Content-Type": "application/json"}  # written by Python, which also writes what a tidy client would not
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ def agent(url: str, tool: str, arguments: object, **headers: str) -> Answer:
     """Call an MCP tool over streamable HTTP."""
     asked = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": tool, "arguments": arguments}}
     headers = {"Accept": "application/json, text/event-stream", **headers}
-    said = httpx.post(f"{url}{API}/mcp/", json=asked, headers=headers, timeout=PATIENCE)
+    said = httpx.post(f"{url}{API}/mcp/", content=json.dumps(asked), headers={**JSON, **headers}, timeout=PATIENCE)
     lines = [line.removeprefix("data: ") for line in said.text.splitlines() if line.startswith("data: ")]
     answer = json.loads(lines[-1] if lines else said.text)
     if "result" not in answer:
@@ -33,7 +34,7 @@ def agent(url: str, tool: str, arguments: object, **headers: str) -> Answer:
 def call(url: str, name: str, data: object, **headers: str) -> Answer:
     """Call an endpoint as curl does: an event, then its answer."""
     with httpx.Client(timeout=PATIENCE, headers=headers) as client:
-        begun = client.post(f"{url}{API}/call/{name}", json={"data": data})
+        begun = client.post(f"{url}{API}/call/{name}", content=json.dumps({"data": data}), headers=JSON)
         if begun.status_code != 200:
             return Answer(False, str(begun.json().get("detail") or begun.json().get("error")))
         said = client.get(f"{url}{API}/call/{name}/{begun.json()['event_id']}").text
@@ -47,7 +48,7 @@ def queue(url: str, function: int, data: object, event_data: object = None, **he
     session = uuid.uuid4().hex[:10]
     asked = {"data": data, "event_data": event_data, "fn_index": function, "trigger_id": None, "session_hash": session}
     with httpx.Client(timeout=PATIENCE, headers=headers) as client:
-        begun = client.post(f"{url}{API}/queue/join", json=asked)
+        begun = client.post(f"{url}{API}/queue/join", content=json.dumps(asked), headers=JSON)
         if begun.status_code != 200:
             return Answer(False, str(begun.json().get("detail") or begun.json().get("error")))
         with client.stream("GET", f"{url}{API}/queue/data", params={"session_hash": session}) as lines:

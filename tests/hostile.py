@@ -9,6 +9,7 @@ import zipfile
 
 import h5py
 import numpy as np
+import onnx
 from networks import archive, image, keras_file, layer, members, model, node, onnx_file, perceptron, tensor, weights
 from onnx import StringStringEntryProto, TensorProto, helper, numpy_helper
 
@@ -214,6 +215,43 @@ def attribute_graph(made) -> None:
     made.graph.node[0].attribute.append(helper.make_attribute("body", body()))
 
 
+def odd_raw_data(made) -> None:
+    made.graph.initializer[0].raw_data += b"\0"
+
+
+def many_sides(made) -> None:
+    made.graph.initializer[0].dims.extend([1] * 300)
+
+
+def input_of_many_sides(made) -> None:
+    made.graph.input[0].type.tensor_type.shape.dim.extend([made.graph.input[0].type.tensor_type.shape.dim[1]] * 231)
+
+
+def external_itself(made) -> None:
+    """The weights are in the file "model.onnx", which is how the file itself is stored."""
+    made.graph.initializer[0].ClearField("raw_data")
+    made.graph.initializer[0].external_data.append(StringStringEntryProto(key="location", value="model.onnx"))
+
+
+def constant_node(*attributes, output: str = "y") -> onnx.NodeProto:
+    made = helper.make_node("Constant", [], [output])
+    made.attribute.extend(attributes)
+    return made
+
+
+VALUE = helper.make_attribute("value", numpy_helper.from_array(np.zeros(64, np.float32)))
+SHADOW = [constant_node(VALUE, output="weights"), node("Identity")]  # named like an initializer
+OF_TEXTS = [constant_node(helper.make_attribute("value_strings", ["a", "b"]), output="t"), node("Add", ["x", "t"])]
+OF_TWO = [constant_node(VALUE, helper.make_attribute("odd", [1.0] * 64), output="t"), node("Add", ["x", "t"])]
+
+
+def zip_64() -> bytes:
+    """An archive with a directory at 2^63."""
+    end = struct.pack("<4sQHHIIQQQQ", b"PK\6\6", 44, 45, 45, 0, 0, 3, 3, 46, 2**63)
+    locator = struct.pack("<4sIQI", b"PK\6\7", 0, 4, 1)
+    return b"PK\3\4" + end + locator + struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, 3, 3, 46, 2**32 - 1, 0)
+
+
 REGISTERED = {"module": "evil", "class_name": "Dense", "config": {}, "registered_name": "Custom>Dense"}
 INITIALIZER = {"module": "os", "class_name": "system", "config": {"command": "id"}, "registered_name": None}
 OTHER_DTYPE = {"module": "evil", "class_name": "Policy", "config": {"name": "float32"}, "registered_name": None}
@@ -273,6 +311,9 @@ HOSTILE = {
         "name": "<script>", "units": 10, "activation": "softmax"})), "name"),
     "Keras 2": (keras_file({"class_name": "Sequential", "config": {"layers": []}}), "keras2"),
     "an archive of Keras 2": (keras_file(metadata={"keras_version": "2.15.0"}), "keras2"),
+    "dimensions that are texts": (keras_file(between("Permute", dims=["1", "2", "3"])), "shape"),
+    "a softmax over several axes": (keras_file(between("Softmax", axis=[1, 2])), "shape"),
+    "channels first": (keras_file(perceptron((1, 8, 8))), "input-order"),
     # sizes
     "a shape bomb": (keras_file(perceptron(shape=(10**9, 10**9, 1))), "input"),
     "a negative shape": (keras_file(perceptron(shape=(-8, 8, 1))), "input"),
@@ -319,6 +360,7 @@ HOSTILE = {
     "a size that lies": (lying_size(), "zip"),
     "members on top of each other": (overlapping(), "zip-bomb"),
     "half an archive": (keras_file()[: len(keras_file()) // 2], "zip"),
+    "a ZIP64 directory at 2^63": (zip_64(), "zip"),
     "bzip2": (archive(members(), zipfile.ZIP_BZIP2), "zip-method"),
     # HDF5
     "an external link": (h5(external), "hdf5-link"),
@@ -364,6 +406,19 @@ HOSTILE = {
     "two inputs": (onnx_file(change=second_input), "input"),
     "another image in ONNX": (onnx_file(shape=(28, 28, 1)), "input-shape"),
     "other classes in ONNX": (onnx_file(classes=7), "classes"),
+    "raw data of odd length": (onnx_file(change=odd_raw_data), "onnx-size"),
+    "a constant of 300 sides": (onnx_file(change=many_sides), "onnx-size"),
+    "an input of 231 sides": (onnx_file(change=input_of_many_sides), "onnx-type"),
+    "weights in its own file": (onnx_file(change=external_itself), "onnx-external"),
+    "a Constant node named like an initializer": (onnx_file(nodes=SHADOW), "onnx-name"),
+    "a Constant node of texts": (onnx_file(nodes=OF_TEXTS), "onnx-type"),
+    "a Constant node of two values": (onnx_file(nodes=OF_TWO), "onnx-constant"),
+    "data in an attribute that is not there": (onnx_file(nodes=[node("Identity", data=[1.0] * 99)]), "onnx-attribute"),
+    "a value that is made twice": (onnx_file(nodes=[node("Identity"), node("Neg")]), "onnx-name"),
+    "a value that is used before it is made": (
+        onnx_file(nodes=[node("Identity", "later", "y"), node("Identity", "x", "later")]), "onnx-graph"),
+    "an output that does not depend on the image": (onnx_file(nodes=[node("Identity", "scale", "y")]), "onnx-graph"),
+    "channels first in ONNX": (onnx_file(shape=(1, 8, 8)), "input-order"),
     "half an ONNX file": (onnx_file()[:-200], "onnx"),
     "an empty graph": (helper.make_model(helper.make_graph([], "g", [], [])).SerializeToString(), "onnx"),
     # other files

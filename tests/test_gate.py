@@ -2,19 +2,25 @@
 
 import base64
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import cv2
+import gradio as gr
 import httpx
 import numpy as np
 import pytest
 from conftest import HUB
 from gate_calls import API, agent, call, file, queue, upload
+from gradio import routes
 from hub_server import Account
 from networks import onnx_file
 from space import serve
 
 from leaderboard.submissions.store import LocalStore
+from zoo import gate
+from zoo.tabs import door
+from zoo.tabs.space import Space
 
 OWN = "hf_TokenOfTheSpaceItself"
 ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo", "HF_TOKEN": OWN}
@@ -59,8 +65,8 @@ def test_an_agent_is_not_who_the_space_is(on_hub, people, headers):
     """Gradio's own MCP server calls with the Space's token; here only the caller's own counts, and that is not it."""
     url, store = on_hub
     sent = {**SAID, "source": "hf://no/where"}
-    for tool, arguments in (("submit", sent), ("withdraw", {"id": "20200101-00000000", "user": "owner"}),
-                            ("retry", {"id": "20200101-00000000", "user": "owner"})):  # fmt: skip
+    known = {"id": "20200101-00000000", "secret": "x"}
+    for tool, arguments in (("submit", sent), ("withdraw", known), ("retry", known)):
         answer = agent(url, f"handwriting_zoo_{tool}", arguments, **headers)
         assert not answer.fine
         assert ("Sign in" if "Authorization" not in headers else "belongs to the Space") in answer.text
@@ -75,13 +81,13 @@ def test_an_agent_acts_as_whose_token_it_sends(on_hub, people):
     assert receipt["user"] == "ann"  # neither the Space's owner, nor who the arguments name
     gone = agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"]}, Authorization="Bearer hf_OfNobody")
     assert "does not accept the token" in gone.text
-    assert "Sign in" in agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"], "user": "ann"}).text
+    assert "Sign in" in agent(url, "handwriting_zoo_withdraw", {"id": receipt["id"]}).text
     assert store.get(receipt["id"]).open
 
 
 def test_the_plain_endpoint_knows_its_caller_too(on_hub, people):
     url = on_hub[0]
-    data = [*list(SAID.values())[:4], None, "hf://no/where", "", {}, "ann"]
+    data = [*list(SAID.values())[:4], None, "hf://no/where", "", {}, "ann", ""]
     assert "Sign in" in call(url, "submit", data).text
     assert "belongs to the Space" in call(url, "submit", data, **{"x-hf-authorization": f"Bearer {OWN}"}).text
     assert "no repo no/where" in call(url, "submit", data, Authorization="Bearer hf_OfAnn").text
@@ -166,3 +172,63 @@ def test_a_caller_has_their_own_uploads(on_hub, foreign):
     ):
         assert answer.fine
         assert '"1"' in answer.text, answer
+
+
+# That nothing gets around it
+
+
+def test_every_function_and_every_route_is_behind_the_gate(demo):
+    """Each function is called by `Space.process_api` alone; each route of Gradio is listed at the door, or closed."""
+    app = routes.App.create_app(demo)
+    known = {(method, route.path) for route in _flat(app.routes) for method in getattr(route, "methods", None) or ()}
+    assert len(known) > 60
+    opened = {path for method, path in known if door.is_open(method, re.sub(r"\{.*?\}", "x", path))}
+    assert {f"{API}/{path}" for path in ("call/{api_name}", "queue/join", "upload", "stream/{event_id}")} <= opened
+    closed = {path for _, path in known} - opened
+    for word in ("run/", "api/{", "proxy=", "component_server", "monitoring", "vibe", "process_recording", "deep_link"):
+        assert any(word in path for path in closed), word
+        assert not any(word in path for path in opened), word
+    public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility != "private"}
+    assert public == set(demo.endpoints) == {name.removeprefix("handwriting_zoo_") for name in demo.tools}
+    assert all(isinstance(one, gate.Endpoint) for one in demo.endpoints.values())
+    assert type(demo).process_api is Space.process_api is not gr.Blocks.process_api
+
+
+def _flat(found):
+    for route in found:
+        inner = getattr(route, "original_router", None)  # FastAPI keeps an included router whole
+        yield from _flat(inner.routes) if inner else [route]
+
+
+@pytest.mark.parametrize("route", ["run/predict", "api/predict", "component_server", "vibe-edit", "no/such"])
+def test_a_closed_route_is_closed(on_hub, route):
+    answer = httpx.post(f"{on_hub[0]}{API}/{route}", json={"data": []})
+    assert (answer.status_code, answer.json()) == (404, {"detail": "There is nothing at this address."})
+
+
+@pytest.mark.parametrize(
+    ("route", "body", "sentence"),
+    [
+        ("call/predict", [1], "takes a JSON object"),
+        ("call/predict", {"data": "x"}, "takes a JSON object"),
+        ("call/predict", {"data": []}, "takes 3 values (sketch, image, models)"),
+        ("call/predikt", {"data": []}, "did you mean predict"),
+        ("call/v2/predict", {"picture": 1}, "no argument of predict 'picture'"),
+        ("queue/join", {"data": [], "fn_index": 10**6, "session_hash": "a"}, "no function 1000000"),
+        ("queue/join", {"data": [], "fn_index": 0, "session_hash": "../a"}, "letters and digits"),
+        ("queue/join", {"data": [], "fn_index": 0, "session_hash": "a", "trigger_id": "x"}, "takes a JSON object"),
+        ("cancel", {"fn_index": "x"}, "takes a JSON object"),
+    ],
+)
+def test_a_request_of_another_form_gets_a_sentence(on_hub, route, body, sentence):
+    answer = httpx.post(f"{on_hub[0]}{API}/{route}", json=body)
+    assert answer.status_code == 400
+    assert sentence in answer.json()["detail"]
+
+
+def test_what_is_no_json_gets_a_sentence(on_hub):
+    for content in (b"{", b"\xff", b"[" * 100_000):
+        answer = httpx.post(f"{on_hub[0]}{API}/call/read", content=content)
+        assert answer.json() == {"detail": "The body of this request is not JSON."}
+    answer = httpx.get(f"{on_hub[0]}{API}/queue/data")
+    assert answer.json() == {"detail": "session_hash: Field required."}

@@ -18,6 +18,7 @@ from zoo.export import export, export_onnx
 from zoo.recipes import Augmentation, Distillation, Recipe
 from zoo.serving import runtimes
 from zoo.serving.predictor import Predictor
+from zoo.trainers import Ensemble
 from zoo.training import ensembles, many_seeds
 from zoo.training.batch_norm_folding import folded
 
@@ -118,7 +119,7 @@ def test_fused_batch_normalization_takes_the_same_steps(policy, loose):
 
 @pytest.fixture
 def small_zoo(monkeypatch):
-    """Let the registry hold a small network and a vote of two of it, and nothing else."""
+    """Let the registry hold a small network and an ensemble of two of it, and nothing else."""
 
     def small(input_shape, num_classes):
         """One layer."""
@@ -132,7 +133,7 @@ def small_zoo(monkeypatch):
 
     monkeypatch.setattr(registry, "_ARCHITECTURES", {})
     registry.register(zoo=RECIPE)(small)
-    registry.register(members=("small", "small"), zoo=Recipe("zoo", epochs=1))(pair)
+    registry.register(trainer=Ensemble(("small", "small")))(pair)
     known = dict(registry._ARCHITECTURES)
     monkeypatch.setattr(registry, "architectures", lambda: known)
 
@@ -222,10 +223,10 @@ def test_what_cannot_be_trained_side_by_side_is_said():
 
 
 def test_votes_wait_for_their_members_and_students_for_their_teachers(tmp_path):
-    student = replace(RECIPE, name="taught", distillation=Distillation("vote", share=0.5))
+    student = replace(RECIPE, name="taught", distillation=Distillation("glyphnet_100k_x3", share=0.5))
     jobs = [training.Job("lenet5", "optdigits", student, 0)]
-    jobs += [training.plan(network, "optdigits") for network in ("vote", "lenet5", "resco_mini")]
+    jobs += [training.plan(network, "optdigits") for network in ("glyphnet_100k_x3", "lenet5", "resco_mini")]
     found = waves([task_of(job, tmp_path) for job in jobs], jobs)
     assert [[task.name.split(".")[0] for task in wave] for wave in found] == [
-        ["lenet5", "resco_mini"], ["vote"], ["lenet5"]
+        ["lenet5", "resco_mini"], ["glyphnet_100k_x3"], ["lenet5"]
     ]  # fmt: skip

@@ -13,6 +13,7 @@ from conftest import ROOT
 import zoo
 from zoo import data, registry, training
 from zoo.recipes import Recipe
+from zoo.trainers import Stepwise
 
 DOCUMENTED = {
     "lenet5": 61_706,
@@ -102,7 +103,7 @@ def test_every_recipe_survives_json_and_every_pair_has_its_dataset():
         for dataset in architecture.datasets:
             assert dataset in data.DATASETS
             recipe = training.plan(architecture.name, dataset).recipe
-            assert recipe.augmentation is not None or architecture.fit or architecture.members
+            assert recipe.augmentation is not None or not isinstance(architecture.trainer, Stepwise)
             assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
     with pytest.raises(TypeError, match="epoch_count"):
         Recipe.from_dict({"name": "x", "epoch_count": 3})
@@ -114,7 +115,7 @@ PORTABLE = sorted(
     {
         known.build.__module__: known.name
         for known in registry.architectures().values()
-        if not (known.for_accelerators or known.backbone or known.fit or known.members)
+        if not (known.for_accelerators or known.backbone) and isinstance(known.trainer, Stepwise)
     }.values()
 )
 BACKEND_PROBE = """

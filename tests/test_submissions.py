@@ -58,13 +58,13 @@ def finish_all(place, **settings) -> None:
         one.see_through(taken, threading.Event())
 
 
-# The desk
+# Intake
 
 
 def test_a_receipt_comes_at_once_and_can_be_read(local):
     started = time.process_time()
     sent = send(local)
-    assert time.process_time() - started < 1  # of the processor: a busy machine is no fault of the desk's
+    assert time.process_time() - started < 1  # of the processor: a busy machine is not the fault of intake
     assert lifecycle.ID.fullmatch(sent.id)
     assert (sent.status, sent.track, sent.parameters) == (PENDING, "weights", 640)
     assert local.get(sent.id) == sent

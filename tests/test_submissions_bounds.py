@@ -6,8 +6,10 @@ import json
 import zipfile
 
 import numpy as np
+import onnx
 import pytest
-from networks import METADATA, archive, image, keras_file, layer, members, model, onnx_file, perceptron, weights
+from networks import METADATA, archive, image, keras_file, layer, members, model, node, onnx_file, perceptron, weights
+from onnx import TensorProto, helper, numpy_helper
 
 from leaderboard.submissions import budget, checks
 from leaderboard.submissions.checks import hdf5, untrusted_json
@@ -240,3 +242,31 @@ def test_the_budget_is_what_may_be_spent(monkeypatch):
     (problem,) = checks.check(as_json(perceptron()), "m.json", ONE).problems
     assert (problem.code, problem.what) == ("budget", "Its 3 trainings on optdigits would take about 12 hours.")
     assert problem.fix == "The most is 3: make it smaller."
+
+
+def test_nothing_but_what_was_checked_is_stored_of_an_onnx_file():
+    def marked(made) -> None:
+        made.producer_name = made.doc_string = made.graph.name = made.graph.doc_string = "SECRET"
+        made.metadata_props.add(key="SECRET", value="SECRET")
+        made.opset_import.add(domain="SECRET", version=1)  # no operator is of it
+        made.graph.initializer.append(numpy_helper.from_array(np.frombuffer(b"SECRET", np.uint8), "SECRET"))
+        made.graph.value_info.append(made.graph.output[0])
+        for number, one in enumerate(made.graph.node):
+            one.name = one.doc_string = f"SECRET{number}"
+        made.graph.node.append(helper.make_node("Relu", ["x"], ["SECRET?"]))  # the output does not depend on it
+
+    checked, plain = (checks.check(onnx_file(change=one), "m.onnx", ONE) for one in (marked, lambda made: None))
+    assert b"SECRET" in onnx_file(change=marked)
+    assert checked == plain  # equal networks are equal files, with equal digests
+    assert b"SECRET" not in checked.content
+    again = checks.check(checked.content, "m.onnx", ONE)
+    assert again.content == checked.content
+    onnx.checker.check_model(onnx.load_from_string(checked.content), full_check=True)
+
+
+def test_every_problem_of_an_onnx_file_is_told_at_once():
+    data = onnx_file(
+        shape=(1, 8, 8), kind=TensorProto.FLOAT, nodes=[node("NonZero", "x", "a"), node("Add", ["a", "bad"])],
+        constants={"bad": np.array([np.nan], np.float32)},
+    )  # fmt: skip
+    assert codes(data) == ["onnx-operator", "input-type", "input-order", "nan"]

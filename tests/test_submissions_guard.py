@@ -1,6 +1,7 @@
 """Static checks in a process with limits: adversarial files are decided in bounded time and memory, beside a server."""
 
 import logging
+import os
 import sys
 import threading
 import time
@@ -17,7 +18,8 @@ from leaderboard.submissions.checks.guard import Limits
 from leaderboard.submissions.checks.problems import Refused
 
 ONE = ("optdigits",)
-FILES = len(adversarial.MAKERS)  # one of each kind; `make fuzz` checks 1,000
+FILES = int(os.environ.get("ZOO_ADVERSARIAL", len(adversarial.MAKERS)))  # one of each kind; `make fuzz`: 1,000
+SIZE = 1_000_000 if len(adversarial.MAKERS) == FILES else adversarial.LARGEST  # bytes
 MOST_MEMORY = 500_000_000  # bytes
 
 
@@ -35,7 +37,7 @@ def test_an_onnx_file_of_a_sandbox_is_read_in_a_child():
 
 
 def test_adversarial_files_are_decided_in_time_and_memory(monkeypatch):
-    """A few dozen files of up to 1 MB, while predictions go on; the times of 50 MB are in docs/submissions.md."""
+    """A few dozen files of up to 1 MB, or 1,000 of up to 50 MB, while predictions go on."""
     answers: list[guard.Answer] = []
     inner = guard.run
 
@@ -59,14 +61,16 @@ def test_adversarial_files_are_decided_in_time_and_memory(monkeypatch):
     thread.start()
     try:
         for number in range(FILES):
-            name, data = adversarial.file(number, 1_000_000)
+            name, data = adversarial.file(number, SIZE)
             checked = guard.check(data, "model", ONE)
             assert not {"incident", "limits"} & {problem.code for problem in checked.problems}, name
     finally:
         over.set()
         thread.join()
     assert max(answer.memory for answer in answers) < MOST_MEMORY
-    assert max(answer.cpu for answer in answers) < 1  # seconds, of files of 1 MB
+    assert max(answer.cpu for answer in answers) < guard.SENT.cpu
+    worst = f"{max(answer.cpu for answer in answers):.2f} s, {max(answer.memory for answer in answers) / 1e6:.0f} MB"
+    print(f"{len(answers)} files: at most {worst}")
     assert np.percentile(pauses, 95) < 0.1  # seconds; one frozen check would stop all predictions for as long
 
 
@@ -110,7 +114,7 @@ def test_a_child_sees_no_file_of_the_user_and_no_network(tmp_path, monkeypatch):
     secret.write_text("hf_secret")
     monkeypatch.setenv("HF_TOKEN", "hf_secret")
     code = (
-        "from leaderboard.submissions.checks import spawner\n"
+        "from leaderboard.submissions.sandbox import spawner\n"
         "def probe(request, data):\n"
         "    import os, socket\n"
         "    found = {'token': 'HF_TOKEN' in os.environ}\n"

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 from leaderboard.submissions.checks import allowed_layers, keras_config
+from leaderboard.submissions.checks.problems import Refused
 from zoo import registry
 from zoo.backend import keras
+from zoo.trainers import Stepwise
 
 SAME = {"padding": "same"}
 CASES = {  # layer -> its arguments, and the shapes that it is given
@@ -85,7 +87,7 @@ def test_a_layer_is_as_keras_has_it(name):
 SUBMITTABLE = [
     name
     for name, known in registry.architectures().items()
-    if known.minimum_size <= 28 and name != "alexnet" and not (known.fit or known.members)
+    if known.minimum_size <= 28 and name != "alexnet" and isinstance(known.trainer, Stepwise)
 ]
 
 
@@ -128,3 +130,71 @@ def test_a_model_of_models_with_shared_layers_and_float_inputs():
 def test_multiply_adds_are_those_of_the_board():
     report = keras_config.read(json.loads(registry.create_model("lenet5").to_json()))
     assert report.multiply_adds == 416_520
+
+
+# What people send by accident, and the sentence that they get
+
+
+def read(inputs, outputs) -> list[str]:
+    """Return what is said of a functional model: nothing, or every problem."""
+    try:
+        keras_config.read(json.loads(keras.Model(inputs, outputs).to_json()))
+    except Refused as error:
+        return [str(problem) for problem in error.problems]
+    return []
+
+
+def head(x):
+    return keras.layers.Dense(10, activation="softmax", name="head")(keras.layers.Flatten(name="flat")(x))
+
+
+@pytest.mark.parametrize(
+    ("between", "words"),
+    [
+        (lambda x: keras.layers.RandomRotation(0.1)(x), "augmentation"),
+        (lambda x: keras.layers.RandomFlip()(x), "bare.set_weights"),
+        (lambda x: keras.layers.GaussianNoise(0.1)(x), None),
+        (lambda x: x / 255.0, "keras.layers.Rescaling(1 / 255)"),
+        (lambda x: x * 0.5, "keras.layers.Rescaling(scale)"),
+        (lambda x: keras.ops.relu(x), "keras.layers.ReLU()"),
+        (lambda x: x + keras.layers.Conv2D(1, 3, padding="same")(x), "keras.layers.Add()([a, b])"),
+        (lambda x: x - keras.layers.ReLU()(x), "keras.layers.Subtract()([a, b])"),
+        (lambda x: keras.ops.reshape(x, (-1, 64)), "keras.layers.Reshape(shape)"),
+        (lambda x: keras.layers.Conv2D(1, 3, dtype="mixed_float16")(x), "set_dtype_policy('float32')"),
+        (lambda x: keras.layers.MaxPooling1D(2)(keras.layers.Reshape((8, 8))(x)), "Did you mean MaxPooling2D?"),
+    ],
+)
+def test_an_accident_gets_its_replacement(between, words):
+    inputs = keras.Input((8, 8, 1))
+    problems = read(inputs, head(between(inputs)))
+    if words is None:
+        assert problems == []
+    else:
+        (problem,) = problems
+        assert words in problem
+        assert len(problem) < 300
+
+
+def test_all_problems_of_the_layers_are_told_at_once():
+    inputs = keras.Input((8, 8, 1))
+    x = keras.layers.RandomRotation(0.1)(inputs / 255.0)
+    x = keras.layers.Conv2D(4, 3, dtype="mixed_float16")(x)
+    problems = read(inputs, head(x + x))
+    for word in ("augmentation", "Rescaling(1 / 255)", "float32", "Add()"):
+        assert sum(word in problem for problem in problems) == 1
+    assert len(problems) == 4
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dims": ["1", "2", "3"]}, "whole numbers"),
+        ({"dims": [1, 1, 2]}, "every dimension"),
+        ({"dims": None}, "whole numbers"),
+    ],
+)
+def test_settings_of_another_type_are_misfits(change, words):
+    with pytest.raises(Refused, match=words):
+        allowed_layers.cost("Permute", change, [(4, 3, 2)], "It")
+    with pytest.raises(Refused, match="at least one axis"):
+        allowed_layers.cost("GroupNormalization", {}, [()], "It")

@@ -136,7 +136,7 @@ def test_fitting_again_gives_the_same_answers(run):
     strips = np.concatenate([view.strips(sheet) for sheet in pages.images])
     keras.utils.set_random_seed(done.job.seed)
     model = training.build(done.job)
-    registry.get(done.job.architecture).fit(model, strips, np.repeat(pages.labels, 4), done.job.seed)
+    registry.get(done.job.architecture).trainer.fit(model, strips, np.repeat(pages.labels, 4), done.job.seed)
     np.testing.assert_allclose(_vlad.outputs(model, strips), Predictor.load(folder).classify(strips), atol=1e-3)
 
 

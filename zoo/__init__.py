@@ -61,11 +61,18 @@ def load_model(name: "str | Path") -> "keras.Model":
 
     Returns:
         A `keras.Model` from raw uint8 images (N, H, W, C), 0 background and 255 full ink, to float32 probabilities.
+
+    Raises:
+        ZooError: there is no such model, or Keras cannot load it.
     """
     from zoo import backend, hub
 
     folder = hub.resolve(name)
-    return backend.keras.saving.load_model(folder)
+    try:
+        return backend.keras.saving.load_model(folder)
+    except Exception as error:  # Keras raises whatever its many parts do
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise ZooError(f"{folder} is not a model that Keras can load: {reason[0].rstrip('.')[:200]}.") from error
 
 
 def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor":

@@ -153,3 +153,6 @@ ZOO = Recipe(
     keep="last",
     outliers=0.1,
 )
+
+# Of a network that is not learned step by step: one turn, and nothing to set.
+AT_ONCE = Recipe(name="zoo", epochs=1)

@@ -5,21 +5,28 @@ import importlib
 import inspect
 import pkgutil
 import re
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from zoo.errors import UnknownName, ZooError
-from zoo.recipes import ZOO, Recipe
+from zoo.recipes import AT_ONCE, ZOO, Recipe
+from zoo.trainers import BY_STEPS, Stepwise, Trainer
 
 if TYPE_CHECKING:
     import keras
-    import numpy as np
 
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
 LETTERS = "unipen_letters"  # what some are trained on as well
 BACKBONE = "backbone"  # what an architecture names the layer that is its pretrained backbone
+FORMER_NAMES = {  # of architectures, which load with a warning until version 0.3
+    "vote": "glyphnet_100k_x3",
+    "large_vote": "glyphnet_300k_x5",
+    "grand_vote": "glyphnet_1m_x3_300k_x5",
+    "mixed_vote": "mixed_x5",
+}
 _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
@@ -36,8 +43,7 @@ class Architecture:
     minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
     backbone: str | None  # the Keras application whose pretrained weights it may start from
     view: str | None  # the kind of view that it has of a sample, see `views.VIEWS`; None: the dataset's
-    fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None"  # computes weights that are not learned
-    members: tuple[str, ...]  # architectures whose networks vote, each trained by itself; empty: it is one network
+    trainer: Trainer  # how its weights are obtained
     for_accelerators: bool  # a training takes hours without one: it is queued last
     seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
 
@@ -69,12 +75,21 @@ class ModelName:
                 "lenet5.ahdd-paper for its paper recipe, or lenet5.mnist@<revision>."
             )
         architecture, dataset, recipe, revision = match.groups()
-        return cls(architecture, dataset, recipe or "zoo", revision)
+        return cls(current_name(architecture), dataset, recipe or "zoo", revision)
 
     def __str__(self) -> str:
         recipe = "" if self.recipe == "zoo" else f"-{self.recipe}"
         revision = f"@{self.revision}" if self.revision else ""
         return f"{self.architecture}.{self.dataset}{recipe}{revision}"
+
+
+def current_name(architecture: str) -> str:
+    """Return the name that an architecture has now; a former one warns."""
+    if architecture in FORMER_NAMES:
+        new = FORMER_NAMES[architecture]
+        warnings.warn(f"{architecture} is called {new} now; the old name goes with 0.3.", FutureWarning, stacklevel=3)
+        return new
+    return architecture
 
 
 def register(
@@ -83,8 +98,7 @@ def register(
     minimum_size: int = 8,
     backbone: str | None = None,
     view: str | None = None,
-    fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None] | None" = None,
-    members: tuple[str, ...] = (),
+    trainer: Trainer = BY_STEPS,
     for_accelerators: bool = False,
     seeds: int = 3,
     **recipes: Recipe,
@@ -94,9 +108,7 @@ def register(
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
     uint8 images to float32 probabilities. A second function of the same name raises ZooError.
 
-    `fit(model, images, labels, seed)` sets the weights of a network that is computed from its data, see
-    `zoo.training.closed_form`; that of `members` is put together from networks that are trained by themselves, see
-    `zoo.training.ensembles`.
+    An architecture whose weights are not learned step by step has no recipe of its own: `trainer` says all.
     """
 
     def decorate(build):
@@ -109,7 +121,7 @@ def register(
             if recipe.name != key:
                 raise ZooError(f"{build.__module__}.{name}: the recipe given as {key!r} is named {recipe.name!r}.")
         title, _, notes = inspect.cleandoc(build.__doc__).partition("\n")
-        recipes_of = MappingProxyType({"zoo": ZOO, **recipes})
+        recipes_of = MappingProxyType({"zoo": ZOO if isinstance(trainer, Stepwise) else AT_ONCE, **recipes})
         _ARCHITECTURES[name] = Architecture(
             name=name,
             build=build,
@@ -120,8 +132,7 @@ def register(
             minimum_size=minimum_size,
             backbone=backbone,
             view=view,
-            fit=fit,
-            members=members,
+            trainer=trainer,
             for_accelerators=for_accelerators,
             seeds=seeds,
         )
@@ -141,7 +152,7 @@ def architectures() -> Mapping[str, Architecture]:
 
 def get(name: str) -> Architecture:
     """Return one architecture; UnknownName lists the nearest names."""
-    known = architectures()
+    known, name = architectures(), current_name(name)
     if name not in known:
         raise UnknownName("architecture", name, known)
     return known[name]

@@ -11,7 +11,7 @@ import os
 import sqlite3
 from pathlib import Path
 
-from leaderboard.submissions.store import StoreFailed
+from leaderboard.submissions.store import StoreFailed, describe
 from zoo.errors import ZooError
 
 DAY = 24 * 3600  # seconds
@@ -38,17 +38,16 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
         return
     who = hashlib.sha256(_network(address).encode()).hexdigest()[:32]
     try:
-        allowed = _charged(path, who, most, now)
-    except sqlite3.DatabaseError as error:
         try:
+            allowed = _charged(path, who, most, now)
+        except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError) and not path.is_dir():
                 raise  # a full disk, say: the file itself may be well
             os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
             allowed = _charged(path, who, most, now)
-        except (sqlite3.DatabaseError, OSError) as again:
-            raise StoreFailed(f"Nothing was kept: requests cannot be counted ({type(again).__name__}).") from error
-    except OSError as error:
-        raise StoreFailed(f"Nothing was kept: requests cannot be counted ({error.strerror}).") from error
+    except (sqlite3.DatabaseError, OSError) as error:
+        said = describe(error) if isinstance(error, OSError) else error
+        raise StoreFailed(f"Nothing was kept: requests cannot be counted ({said}).") from error
     if not allowed:
         raise ZooError(f"Your address has asked {most} times within a day, which is the most. Try again tomorrow.")
 

@@ -78,7 +78,7 @@ class Worker:
     cache: where inputs of sandboxes are kept.
     name: who it is, in leases and histories.
     lease: seconds of silence after which another worker takes over; renewed at a third of it.
-    need_isolation: take nothing where a sandbox would have a network.
+    need_isolation: measure nothing where something gets through in the probes of a sandbox.
     keep_warm: let a sandbox with TensorFlow wait for the next Keras file: 10 s less, 1 GB more.
     epochs: shortens trainings, for tests; None: the board's recipe.
     seeds: trainings of an architecture.
@@ -272,7 +272,8 @@ class Worker:
         return sandbox.open_box(kind, resources, tuple(samples))
 
     def _warm_up(self) -> None:
-        if self.keep_warm and not (self._warm and self._warm.alive):
+        waits = self._warm is not None and self._warm.alive
+        if self.keep_warm and not waits and settings.sandbox_backend() == "local":  # a machine that waits costs money
             if self._warm:
                 self._warm.close()
             self._warm = self._new_box(KERAS, sandbox.MEASURING)
@@ -289,20 +290,22 @@ def measured(
     seeds = range(worker.seeds) if trained else range(1)
     content = worker.store.content(submission)
     tell("reading the data", 0.0)
-    images = inputs.prepare(dataset, worker.cache)
-    repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
     found = []
 
     def share_of(stage: str, number: int, share: float) -> None:
         tell(stage, (number + share) / len(seeds))
 
-    for number, seed in enumerate(seeds):
-        stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
-        job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
-        with worker.box(submission.kind) as box:
+    with contextlib.ExitStack() as stack:
+        early = None if trained else stack.enter_context(worker.box(submission.kind))  # it starts while data are read
+        images = inputs.prepare(dataset, worker.cache)
+        repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
+        for number, seed in enumerate(seeds):
+            stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
+            job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
             tell_share = partial(share_of, stage, number)
-            outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
-        found.append(scoring.score(seed, outcome, images))
+            with contextlib.nullcontext(early) if early else worker.box(submission.kind) as box:
+                outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
+            found.append(scoring.score(seed, outcome, images))
     tell(f"scoring on {dataset}", 1.0)
     result, predictions = scoring.row(submission, dataset, found, images)
     shipped = next(one for one in found if one.seed == result.shipped_seed)

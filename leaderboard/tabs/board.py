@@ -121,11 +121,12 @@ def _ranking(frame: Live) -> tuple:
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: dict, event: gr.EventData) -> dict:
-        asked = event._data
-        if asked.get("sort") not in table.BY_NAME:
+        asked = event._data if isinstance(event._data, dict) else {}
+        sort, limit = asked.get("sort"), asked.get("limit", 100)
+        if not isinstance(sort, str) or sort not in table.BY_NAME or type(limit) is not int:
             return before
-        limit = min(max(int(asked.get("limit", 100)), 1), len(frame()) + 100)
-        return {"sort": asked["sort"], "descending": bool(asked.get("descending")), "limit": limit}
+        limit = min(max(limit, 1), len(frame()) + 100)
+        return {"sort": sort, "descending": bool(asked.get("descending")), "limit": limit}
 
     shown = {"fn": show, "inputs": {dataset, search, size, status, recipe, licence, columns, order, cost},
              "outputs": [board, front, cost], "trigger_mode": "always_last", **QUIET}  # fmt: skip

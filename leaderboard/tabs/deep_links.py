@@ -55,11 +55,17 @@ def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
         return updates
 
     def visit(event: gr.EventData):
-        return lead(event._data)
+        return lead(parts_of(event))
 
     demo.load(open_page, None, targets, **QUIET)
     for page in (page for places in tabs_of_pages for page in places.pages):
         page.visit(visit, None, targets, **QUIET)
+
+
+def parts_of(event: gr.EventData) -> dict[str, str]:
+    """Return what a link of a page carries: texts by name, whatever else a client sent."""
+    data = event._data if isinstance(event._data, dict) else {}
+    return {key: value for key, value in data.items() if isinstance(value, str)}
 
 
 def page_of_links(value: str, elem_id: str) -> gr.HTML:

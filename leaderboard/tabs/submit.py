@@ -17,6 +17,7 @@ import gradio as gr
 
 from leaderboard import results
 from leaderboard.submissions import intake, offers, supervision
+from leaderboard.submissions.checks import guard
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.publishing import publish
@@ -26,7 +27,6 @@ from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
 from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate import limits
 from zoo.tabs.space import api
 
 log = logging.getLogger(__name__)
@@ -116,7 +116,6 @@ def tab() -> Places:
     def send(values: dict):
         try:
             who = sign_in.sender(values[user])
-            limits.check_send(gate.caller())
             offer = Offer(
                 name=values[form.name] or "",
                 datasets=tuple(values[form.datasets]),
@@ -139,7 +138,6 @@ def tab() -> Places:
     def act(action: Callable) -> Callable:
         def do(id: str, secret: str):
             try:
-                limits.check_send(gate.caller())
                 action(store, id, sign_in.proved(), secret=(secret or "").strip())
             except ZooError as error:
                 gr.Warning(str(error))
@@ -379,5 +377,6 @@ def attend() -> None:
         follow = partial(supervision.keep_doing, lambda: step() and False, stop, store.publish_every)
         threading.Thread(target=follow, name="submissions", daemon=True).start()
     command = [sys.executable, "-m", "leaderboard.submissions"]
+    guard.start()
     for _ in range(int(os.environ.get("ZOO_WORKERS") or 0)):
         threading.Thread(target=supervision.keep_running, args=(command, stop), name="worker", daemon=True).start()

@@ -27,6 +27,7 @@ from rich.table import Table
 from scripts import cli
 from zoo.environment import processor
 from zoo.files import write_json
+from zoo.published import PublishedFolder
 
 LISTING = 0.3  # seconds
 MEMORY = 1.25  # times the memory of the smallest size
@@ -163,7 +164,7 @@ def measure_architectures(size: int, folder: Path) -> dict[str, float]:
 def make_models(size: int, folder: Path) -> None:
     """Make published folders, as far as listing looks."""
     for n in range(size):
-        write_json(folder / f"network{n:05d}.mnist" / "preprocessor_config.json", {"dataset": "mnist"})
+        write_json(folder / f"network{n:05d}.mnist" / PublishedFolder.PREPROCESSOR, {"dataset": "mnist"})
 
 
 def measure_models(size: int, folder: Path) -> dict[str, float]:

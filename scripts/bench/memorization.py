@@ -1,6 +1,6 @@
 """How much worse shipped networks read the test glyphs when these are drawn again: figures for `memorization`.
 
-    python scripts/bench/memorization.py [NAME ...]    default: every shipped network of single glyphs
+    python -m scripts.bench.memorization [NAME ...]    default: every shipped network of single glyphs
 
 One line a network: errors on the test images and on the same glyphs drawn again (seed 1), their ratio, and the flag.
 """
@@ -13,6 +13,7 @@ import onnxruntime
 
 from leaderboard.memorization import MemorizationGap, drawn_again
 from zoo import data
+from zoo.published import PublishedFolder
 from zoo.settings import PRETRAINED
 
 BATCH = 64  # images a call
@@ -29,10 +30,12 @@ def main() -> None:
     """Print a line for every network."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME")
-    shipped = sorted(path.parent.name for path in PRETRAINED.glob("*/model.onnx") if "pages" not in path.parent.name)
+    shipped = sorted(
+        path.parent.name for path in PRETRAINED.glob(f"*/{PublishedFolder.ONNX}") if "pages" not in path.parent.name
+    )
     for name in parser.parse_args().names or shipped:
         plain, again, labels = images_of(name.partition(".")[2].partition("-")[0])
-        session = onnxruntime.InferenceSession(PRETRAINED / name / "model.onnx")
+        session = onnxruntime.InferenceSession(PublishedFolder(PRETRAINED / name).onnx)
         feed = session.get_inputs()[0].name
 
         def right(images: np.ndarray, session=session, feed=feed, labels=labels) -> np.ndarray:

@@ -7,8 +7,8 @@ import numpy as np
 from zoo.architectures import _vlad
 from zoo.architectures.rootsift_vlad import root
 from zoo.backend import batches, keras
-from zoo.recipes import Recipe
 from zoo.registry import register
+from zoo.trainers import ClosedForm
 
 DESCRIPTOR = 64  # numbers that the network makes of a window
 WINDOWS = 100_000  # that it learns from, drawn from all strips
@@ -93,9 +93,7 @@ def _register(name: str, title: str, with_sift: bool) -> None:
         datasets=("pages70",),
         minimum_size=_vlad.NEAREST,
         view="keypoints_and_windows",
-        fit=fit,
-        seeds=3,
-        zoo=Recipe(name="zoo", epochs=1),
+        trainer=ClosedForm(fit),
     )(build)
 
 

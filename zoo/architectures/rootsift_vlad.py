@@ -2,17 +2,15 @@
 
 from zoo.architectures import _vlad
 from zoo.backend import keras
-from zoo.recipes import Recipe
 from zoo.registry import register
+from zoo.trainers import ClosedForm
 
 
 @register(
     datasets=("pages70",),
     minimum_size=_vlad.NEAREST,
     view="keypoints",
-    fit=_vlad.fit,
-    seeds=3,
-    zoo=Recipe(name="zoo", epochs=1),
+    trainer=ClosedForm(_vlad.fit),
 )
 def rootsift_vlad(input_shape, num_classes):
     """RootSIFT and VLAD (Arandjelovic and Zisserman, 2012; Jegou et al., 2012): writers by their strokes.

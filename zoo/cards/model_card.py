@@ -6,6 +6,7 @@ import yaml
 
 from zoo.cards.seal import sealed
 from zoo.cards.wording import METRIC_TITLES, METRICS, TASK, dataset_link, in_line, kilobytes, percent, table
+from zoo.published import PublishedFolder
 
 WORST_PAIRS = 5  # confusions that are listed
 
@@ -104,7 +105,7 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
     height, width, _ = facts["input_shape"]
     dataset, accuracy = facts["dataset"], scores["metrics"]["accuracy"]
     tested = sum(map(sum, scores["confusion"]))
-    size = facts["files"].get("model.onnx")
+    size = facts["files"].get(PublishedFolder.ONNX)
     weight = f", {kilobytes(size)} as ONNX" if size else ""
     low, high = scores["interval"]
     return "\n".join(
@@ -229,6 +230,7 @@ With the zoo, by name; pin a commit with `@<revision>`:
 ```python
 import numpy as np
 from zoo import load_predictor  # load_model gives the Keras model
+from zoo.published import PublishedFolder
 
 {images}
 probabilities = load_predictor("hf://{repo}")(images)

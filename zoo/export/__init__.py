@@ -1,5 +1,5 @@
 """Trained networks as files: the published folder, and other formats for phones, browsers and servers."""
 
-from zoo.export.publish import METADATA, ONNX, PREPROCESSOR, WEIGHTS, export, export_onnx
+from zoo.export.publish import export, export_onnx
 
-__all__ = ["METADATA", "ONNX", "PREPROCESSOR", "WEIGHTS", "export", "export_onnx"]
+__all__ = ["export", "export_onnx"]

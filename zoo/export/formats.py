@@ -18,7 +18,8 @@ import numpy as np
 
 from zoo import data
 from zoo.errors import UnknownName, ZooError
-from zoo.files import read_json, replacing
+from zoo.files import replacing
+from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.serving.predictor import BATCH
 
@@ -63,7 +64,7 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
     form = FORMATS[name]
     if target.suffix != form.suffix:
         raise ZooError(f"A file of format {name} ends in {form.suffix}; {target.name} does not, so name it anew.")
-    preprocessor, metadata = read_json(folder / "preprocessor_config.json"), read_json(folder / "metadata.json")
+    preprocessor, metadata = PublishedFolder(folder).preprocessor, PublishedFolder(folder).metadata
     dataset = preprocessor["dataset"]
     images = _spread(data.load(dataset, "train").images, CALIBRATION) if int8 else None
     with tempfile.TemporaryDirectory() as scratch:
@@ -118,7 +119,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
 
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         folded = Path(scratch) / "folded.onnx"
-        quant_pre_process(folder / "model.onnx", folded, skip_symbolic_shape=True)
+        quant_pre_process(PublishedFolder(folder).onnx, folded, skip_symbolic_shape=True)
         if images is None:
             shutil.copyfile(folded, target)
         else:

@@ -19,15 +19,12 @@ from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export.calibration import calibrate
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
-from zoo.files import read_json, replacing, write_json
+from zoo.files import replacing, write_json
+from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.training.batch_norm_folding import folded
 from zoo.training.job import Run, build, view_of
 
-ONNX = "model.onnx"
-WEIGHTS = "model.weights.h5"
-PREPROCESSOR = "preprocessor_config.json"
-METADATA = "metadata.json"
 REJECTED = 0.01  # share of the validation samples that are rejected as unknown
 
 
@@ -56,14 +53,16 @@ def export(run: Run, folder: Path) -> Path:
     with replacing(folder) as staged:
         keras.saving.save_model(model, staged, zipped=False)
         shutil.rmtree(staged / "assets", ignore_errors=True)  # an empty folder: no layer of the zoo has any
-        pack_weights(staged / WEIGHTS)
-        export_onnx(model, staged / ONNX)
-        pack_onnx(staged / ONNX)
-        runtimes.load(staged / ONNX)  # a network that cannot be run is not published
-        known = {**read_json(staged / METADATA), **facts(run, model), "parameters_as_trained": as_trained, **fitted}
-        write_json(staged / METADATA, known)
-        write_json(staged / PREPROCESSOR, {**preprocessor(run.job.architecture, run.job.dataset), **accepts})
-        write_json(staged / "history.json", run.history)
+        published = PublishedFolder(staged)
+        pack_weights(published.weights)
+        export_onnx(model, published.onnx)
+        pack_onnx(published.onnx)
+        runtimes.load(published.onnx)  # a network that cannot be run is not published
+        known = {**published.metadata, **facts(run, model), "parameters_as_trained": as_trained, **fitted}
+        write_json(staged / PublishedFolder.METADATA, known)
+        reading = {**preprocessor(run.job.architecture, run.job.dataset), **accepts}
+        write_json(staged / PublishedFolder.PREPROCESSOR, reading)
+        write_json(staged / PublishedFolder.HISTORY, run.history)
     return folder
 
 

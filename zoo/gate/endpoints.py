@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pydantic import TypeAdapter, ValidationError
 
 from zoo.errors import UnknownName, ZooError
-from zoo.gate import limits, uploads
+from zoo.gate import uploads
 from zoo.gate.callers import SIGN_IN, caller
 from zoo.gate.uploads import Upload
 
@@ -29,7 +29,7 @@ class Endpoint:
 
     name: of the function.
     description: its docstring.
-    writes: whether it changes anything: then limits of sending apply, and on a Space the caller must be signed in.
+    writes: whether it changes anything: then an agent, and on a Space anybody, must have proved who they are.
     types: by argument, what a client sends.
     files: the arguments that are uploads.
     signature: of the function, as a client calls it.
@@ -65,7 +65,6 @@ class Endpoint:
             who = caller()
             if who.must_prove and who.user is None:
                 raise ZooError(SIGN_IN)
-            limits.check_send(who)
         return self.function(**checked)
 
     def checked(self, arguments: Mapping[str, object]) -> dict[str, object]:

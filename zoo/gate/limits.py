@@ -1,4 +1,4 @@
-"""How often somebody may call, counted before any work is done."""
+"""How often somebody may call, counted before any work is done; what is sent to be kept has limits of its own."""
 
 import os
 import threading
@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller
-from zoo.settings import sends_per_day
 
 MOST_KEYS = 50_000  # callers that are counted at a time
 
@@ -79,19 +78,3 @@ def check_call(caller: Caller) -> None:
     """
     most = int(os.environ.get("ZOO_CALLS_PER_MINUTE") or 1200)
     LIMITER.count(caller.address, Rate(most, 60.0, "calls from your address"))
-
-
-def check_send(caller: Caller) -> None:
-    """Count something sent to be kept or tried again, by user where proved, else by address.
-
-    `ZOO_SENDS_PER_DAY` sets how many there may be.
-
-    Raises:
-        TooMany: there are more.
-    """
-    most = sends_per_day()
-    proved = caller.must_prove and caller.user
-    if proved:
-        LIMITER.count(f"user {proved}", Rate(most, 24 * 3600.0, "submissions of yours"))
-    else:
-        LIMITER.count(caller.address, Rate(most, 24 * 3600.0, "submissions from your address"))

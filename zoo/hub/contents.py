@@ -5,12 +5,13 @@ import hashlib
 from pathlib import Path
 
 from zoo import cards
+from zoo.published import PublishedFolder
 
-MODEL_FILES = ("config.json", "metadata.json", "model.weights.h5", "model.onnx", "preprocessor_config.json")
+MODEL_FILES = PublishedFolder.NEEDED
 # What the zoo writes in a model repo.
 OWNED = (
     *MODEL_FILES,
-    "history.json",
+    PublishedFolder.HISTORY,
     cards.CARD,
     ".eval_results/*",
     "figures/*",

@@ -8,8 +8,9 @@ from pathlib import Path
 from zoo import registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
-from zoo.hub.contents import MODEL_FILES, OWNED, git_oid, owned, pointer_oid, sha256
+from zoo.hub.contents import OWNED, git_oid, owned, pointer_oid, sha256
 from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
+from zoo.published import PublishedFolder
 from zoo.registry import ModelName
 from zoo.settings import model_folders, namespace
 
@@ -20,7 +21,9 @@ SCHEME = "hf://"
 
 def list_models() -> tuple[str, ...]:
     """Return the names of the models that are shipped with the package or lie in a folder of `ZOO_MODELS`, sorted."""
-    found = (path.parent.name for folder in model_folders() for path in folder.glob("*/preprocessor_config.json"))
+    found = (
+        path.parent.name for folder in model_folders() for path in folder.glob(f"*/{PublishedFolder.PREPROCESSOR}")
+    )
     return tuple(sorted(set(found)))
 
 
@@ -43,6 +46,7 @@ def resolve(name: str | Path) -> Path:
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
         return pull(repo, revision or None)
     model = ModelName.parse(text)
+    text = str(model)  # a former name becomes the one of today
     here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
     if model.revision is None and here is not None:
         return here
@@ -110,8 +114,7 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
 
 
 def _checked(folder: Path, name: str) -> Path:
-    missing = [file for file in MODEL_FILES if not (folder / file).is_file()]
-    if missing:
+    if missing := PublishedFolder(folder).missing:
         raise ZooError(f"{name} is not a published model: there is no {' and no '.join(missing)} in it.")
     return folder
 

@@ -70,7 +70,9 @@ def read(where: str, group: str | None = None) -> Source:
             raise DataError(f"{where} is a file: expected a folder of class folders, a parquet file or a dataset repo.")
         return _read_repo("parquet", group, where, data_files={"train": str(path)})
     if path.is_dir():
-        if any(_visible(file, path) for file in path.rglob("*.parquet")):
+        if files := [file for file in path.rglob("*.parquet") if _visible(file, path)]:
+            _check_inside([*files, *path.glob("README.md")], path)
+            _check_readme(path / "README.md")
             return _read_repo(str(path), group, where)
         return _read_folders(path, group)
     repo = where.removeprefix("hf://").removeprefix("datasets/")
@@ -112,6 +114,7 @@ def _read_folders(root: Path, group: str | None) -> Source:
             ignored += [file for file in found if not _is_picture(file)]
             if not there and split == "train":
                 raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
+            _check_inside(there, root)
             files += there
             numbers += [labels.index(class_folder.name)] * len(there)
         if not files:
@@ -143,6 +146,33 @@ def _read_file(files: list[Path], row: int) -> bytes:
         return files[row].read_bytes()
     except OSError as error:
         raise DataError(f"{files[row]} cannot be read: {error.strerror}.") from error
+
+
+def _check_inside(files: Iterable[Path], root: Path) -> None:
+    """Raise DataError for a link that leaves the folder: it would take in pictures that nobody named."""
+    for file in files:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise DataError(f"{file} is a link to a file outside {root}: copy what it is to take in.")
+
+
+def _check_readme(path: Path) -> None:
+    """Raise DataError where a repo's README names data outside its folder, or on other servers."""
+    if not path.is_file():
+        return
+    import yaml
+
+    try:
+        header = path.read_text(encoding="utf-8").split("---")[1:2]
+        said = yaml.safe_load(header[0]) if header else None
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise DataError(f"The header of {path} is not YAML that can be read ({type(error).__name__}).") from error
+    left: list = [said.get("configs")] if isinstance(said, dict) else []
+    while left:
+        item = left.pop()
+        left += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
+        outside = isinstance(item, str) and ("://" in item or item.startswith(("/", "~")) or ".." in item.split("/"))
+        if outside:
+            raise DataError(f"{path} names data outside its folder, {item[:60]!r}: download what is meant first.")
 
 
 def _groups_of_files(files: list[Path], folder: Path, root: Path, group: str | None):
@@ -199,7 +229,7 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
         place = partial(_row_place, where, split)
         groups = None if column is None else [str(value) for value in rows[column]]
         splits[split] = Pictures(
-            _label_numbers(rows, label, labels, place), groups, _bytes_of(rows, image, place), place
+            _label_numbers(rows, label, labels, place), groups, _bytes_of(rows, image, place, _root_of(where)), place
         )
     ignored = sorted(set(found) - {name for name in found if name in SPLIT_NAMES})
     notes = (f"The splits {', '.join(ignored)} are left out.",) if ignored else ()
@@ -256,13 +286,22 @@ def _label_numbers(rows, label: str, labels: tuple[str, ...], place: Callable[[i
     return np.array([known[value] for value in values], np.int64)
 
 
-def _bytes_of(rows, image: str, place: Callable[[int], str]) -> Callable[[int], bytes]:
+def _root_of(where: str) -> Path | None:
+    """Return the folder whose files a table may name; None for a repo on the Hub, which has its pictures in it."""
+    path = Path(where).expanduser()
+    return path if path.is_dir() else path.parent if path.is_file() else None
+
+
+def _bytes_of(rows, image: str, place: Callable[[int], str], root: Path | None) -> Callable[[int], bytes]:
     column = rows.data.table[image].combine_chunks()
 
     def encoded(row: int) -> bytes:
         value = column[row].as_py()
         if isinstance(value, dict) and value.get("bytes") is None and value.get("path"):
-            return _read_file([Path(value["path"])], 0)
+            path = Path(value["path"])
+            if root is None or not (path := root / path).resolve().is_relative_to(root.resolve()):
+                raise DataError(f"{place(row)}: the picture {value['path']!r} is outside what was named.")
+            return _read_file([path], 0)
         value = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(value, bytes):
             raise DataError(f"{place(row)}: there is no picture, but {type(value).__name__}.")

@@ -18,7 +18,7 @@ import numpy as np
 from zoo import ink
 from zoo.errors import DataError
 from zoo.ingest.labelled_folders import Pictures
-from zoo.ink.decoding import pixels
+from zoo.ink.decoding import check_header, pixels
 
 FITS = ("ink", "resize")
 AGREED = 0.8  # share of the pictures whose border says the same of the paper, for all to be read so
@@ -116,7 +116,14 @@ def _looks(pictures: Pictures) -> list[Look]:
 
 def _decode(pictures: Pictures, row: int) -> np.ndarray:
     """Return a picture as uint8 or uint16, grey (H, W), RGB or RGBA."""
-    encoded = np.frombuffer(pictures.encoded(row), np.uint8)
+    content = pictures.encoded(row)
+    try:
+        check_header(content)
+    except ink.InkError as error:
+        raise DataError(
+            f"{pictures.place(row)} is no picture that can be read ({len(content):,} bytes). {error}"
+        ) from None
+    encoded = np.frombuffer(content, np.uint8)
     is_jpeg = encoded[:2].tobytes() == b"\xff\xd8"  # a photo, which may have to be turned as its camera was held
     try:
         picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)

@@ -4,6 +4,7 @@ A file's size is read before its pixels are, so that a decompression bomb is ref
 """
 
 import functools
+import io
 
 import cv2
 import numpy as np
@@ -108,6 +109,22 @@ def _decode(picture, side: int) -> np.ndarray:
             f"A picture is a PNG, JPEG or WebP file (HEIC too), an array or a PIL image; {_name(picture)} cannot be "
             "read as one."
         ) from None
+
+
+def check_header(content: bytes) -> None:
+    """Check a file's format and size by its header, before anything is decoded.
+
+    Raises:
+        InkError: none of `FORMATS`, or more than `MAX_PIXELS` pixels.
+    """
+    image = _pillow()
+    try:
+        with image.open(io.BytesIO(content), formats=FORMATS) as opened:
+            _check_size(*opened.size)
+    except image.DecompressionBombError:
+        raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
+    except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError):
+        raise InkError(f"A picture is one of {', '.join(FORMATS)}; this file is none.") from None
 
 
 def _check_size(width: int, height: int) -> None:

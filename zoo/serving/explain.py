@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 
 HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
@@ -77,7 +78,7 @@ def _probed(folder: Path):
     import onnx
     import onnxruntime
 
-    path = folder / "model.onnx"
+    path = PublishedFolder(folder).onnx
     try:
         model = onnx.load(path)
         names = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]

@@ -1,20 +1,49 @@
 """A published model as it is served: without Keras or TensorFlow."""
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import NoneType
 
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.published import PublishedFolder
 from zoo.registry import ModelName
 from zoo.serving import runtimes
 
 BATCH = 256  # glyphs a call of the runtime
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
+
+
+class _OtherType(Exception):
+    """A field of a model's JSON that is missing or of another type."""
+
+
+def _of(values: object, key: str, *kinds: type):
+    """Return a field of a JSON object; _OtherType unless it is of one of the types."""
+    found = values.get(key, _OtherType) if isinstance(values, dict) else _OtherType
+    if found is _OtherType:
+        raise _OtherType(f"its JSON has no {key!r}")
+    if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise _OtherType(f"its {key!r} must be {expected}, not {type(found).__name__}")
+    return found
+
+
+def _probability(values: dict, key: str) -> float | None:
+    """Return a field that is a number, or that may be missing."""
+    return _of(values, key, float, int, NoneType) if key in values else None
+
+
+def _texts(values: object, key: str) -> tuple[str, ...]:
+    """Return a field that is a list of texts."""
+    found = _of(values, key, list)
+    if not all(isinstance(text, str) for text in found):
+        raise _OtherType(f"its {key!r} must be a list of str")
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -58,26 +87,30 @@ class Predictor:
         """
         try:
             if path.is_dir():
-                opened = runtimes.load(path / "model.onnx", runtime or "onnxruntime")
-                preprocessor = json.loads((path / "preprocessor_config.json").read_text(encoding="utf-8"))
-                metadata = json.loads((path / "metadata.json").read_text(encoding="utf-8"))
+                published = PublishedFolder(path)
+                opened = runtimes.load(published.onnx, runtime or "onnxruntime")
+                preprocessor, metadata = published.preprocessor, published.metadata
             else:
                 opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
-                metadata, preprocessor = opened.said, opened.said["preprocessor"]
+                metadata, preprocessor = opened.said, _of(opened.said, "preprocessor", dict)
+            view = _of(preprocessor, "view", str, dict)
             return cls(
-                name=str(ModelName(metadata["architecture"], metadata["dataset"], metadata["recipe"])),
-                labels=tuple(preprocessor["labels"]),
-                script=preprocessor["script"],
-                dataset=preprocessor["dataset"],
-                parameters=metadata["parameters"],
+                name=str(ModelName(*(_of(metadata, key, str) for key in ("architecture", "dataset", "recipe")))),
+                labels=_texts(preprocessor, "labels"),
+                script=_of(preprocessor, "script", str),
+                dataset=_of(preprocessor, "dataset", str),
+                parameters=_of(metadata, "parameters", int),
                 runtime=opened,
-                contract_fields=preprocessor["contract"],
-                view_fields=None if preprocessor["view"] == "glyph" else preprocessor["view"],
-                threshold=preprocessor.get("threshold"),
-                accepts=preprocessor.get("accepts"),
+                contract_fields=_of(preprocessor, "contract", dict, NoneType),
+                view_fields=None if view == "glyph" else view,
+                threshold=_probability(preprocessor, "threshold"),
+                accepts=_probability(preprocessor, "accepts"),
             )
-        except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise ZooError(f"{path} is not a published model that can be served: {error!r}.") from error
+        except OSError as error:
+            raise ZooError(f"{path} is not a published model that can be served: {error.strerror}.") from error
+        except (_OtherType, ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not what it says
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ZooError(f"{path} is not a published model that can be served: {reason}.") from error
 
     @cached_property
     def contract(self):

@@ -1,16 +1,68 @@
-"""The door of the Space: every HTTP request passes it, and routes that are not listed here are closed."""
+"""The door of the Space: every HTTP request passes it. Routes that are not listed here are closed.
+
+What goes on to Gradio has been checked: its size, and for a call that there is such a function and that its parts have
+the right types. What goes wrong behind the door becomes a sentence. `Space.process_api` then passes the call itself
+through the gate.
+"""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
 
+from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from starlette.responses import JSONResponse
 
 from zoo import gate
-from zoo.errors import ZooError
+from zoo.errors import UnknownName, ZooError
+from zoo.gate import limits
 from zoo.gate.uploads import UPLOADS, NotYours
 
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
+MOST_BYTES = 75_000_000  # of a request that is no upload: the largest network as base64
+ID = r"[\w-]{1,64}"  # the name of a session or an event
+
+# What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
+# proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
+PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
+SIGN_IN = r"/login/huggingface|/login/callback|/logout"
+READ = (
+    rf"{PAGES}|{SIGN_IN}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
+    rf"|{API}/heartbeat/{ID}|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}|{API}/file[=/].+"
+)
+CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID}|stream/{ID}/close|cancel|reset)"
+OPEN = {"GET": READ, "HEAD": READ, "POST": rf"{CALLS}|{API}/upload", "OPTIONS": rf"{READ}|{CALLS}|{API}/upload"}
+AGENTS = f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"
+
+
+class Call(BaseModel):
+    """The body of `/call/NAME`: the values of the arguments, in order."""
+
+    data: list
+
+
+class Join(Call):
+    """The body of `/queue/join` and `/stream`, as the page and the clients send it; other fields are dropped."""
+
+    fn_index: StrictInt | None = None
+    session_hash: StrictStr
+    trigger_id: StrictInt | None = None
+    event_data: Any = None
+
+
+class Cancel(BaseModel):
+    """The body of `/cancel` and `/reset`."""
+
+    session_hash: StrictStr = ""
+    fn_index: StrictInt = 0
+    event_id: StrictStr = ""
+
+
+def is_open(method: str, path: str) -> bool:
+    """Return whether the door lets a request through."""
+    path = path.rstrip("/") or "/"
+    return path in AGENTS or bool(re.fullmatch(OPEN.get(method, "(?!)"), path))
 
 
 class Door:
@@ -18,7 +70,7 @@ class Door:
 
     Args:
         app: Gradio's.
-        blocks: whose functions are called.
+        blocks: the `Space` whose functions are called.
         agents: answers at /gradio_api/mcp.
     """
 
@@ -28,22 +80,146 @@ class Door:
     async def __call__(self, scope, receive, send) -> None:
         """Answer a request, or let it through."""
         if scope["type"] != "http":
-            await self._app(scope, receive, send)
+            if scope["type"] == "lifespan":
+                await self._app(scope, receive, send)
             return
-        path = scope["path"].rstrip("/") or "/"
-        if path in (f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"):
-            await self._agents(scope, receive, send)
+        begun = False
+
+        async def sending(message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
+        try:
+            await self._answer(scope, receive, sending)
+        except Exception as error:
+            if begun:
+                raise
+            status = 429 if isinstance(error, limits.TooMany) else 403 if isinstance(error, NotYours) else 400
+            await refused(error, status if isinstance(error, ZooError) else 500)(scope, receive, send)
+
+    async def _answer(self, scope, receive, send) -> None:
+        path, method = scope["path"].rstrip("/") or "/", scope["method"]
+        caller = gate.Caller.of(scope)
+        if not is_open(method, path):
+            await refused(ZooError("There is nothing at this address."), 404)(scope, receive, send)
+        elif path in AGENTS:
+            await self._agents(scope, _bounded(receive), send)
         elif path == f"{API}/upload":
-            await self._app(scope, receive, _noting(send, gate.Caller.of(scope)))
-        elif UPLOADS.hidden(_file(path), gate.Caller.of(scope)):
-            await refused(NotYours(), 403)(scope, receive, send)
+            limits.check_call(caller)
+            await self._app(scope, receive, _noting(send, caller))
+        elif method == "POST":
+            body = json.dumps(self._checked(path, await _json(receive))).encode()
+            new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
+            headers = [(key, value) for key, value in scope["headers"] if key not in new]
+            await self._app({**scope, "headers": [*headers, *new.items()]}, _replayed(body, receive), send)
+        elif UPLOADS.hidden(_file(path), caller):
+            raise NotYours()
         else:
             await self._app(scope, receive, send)
+
+    def _checked(self, path: str, body: object) -> object:
+        """Return the body of a call with what Gradio needs of it.
+
+        Raises:
+            ZooError: it has another form, or there is no such function.
+        """
+        what, _, name = path.removeprefix(f"{API}/").partition("/")
+        if what == "call" and name.startswith("v2/"):
+            return self._named(name.removeprefix("v2/"), body)
+        if what == "call":
+            endpoint = self._endpoint(name)
+            said = _parsed(Call, body, f'{{"data": [{", ".join(endpoint.parameters)}]}}')
+            if len(said["data"]) != len(endpoint.parameters):
+                names = f" ({', '.join(endpoint.parameters)})" if endpoint.parameters else ""
+                raise ZooError(
+                    f'/{name} takes {len(endpoint.parameters)} values{names} as "data"; got {len(said["data"])}.'
+                )
+            return said
+        if what in ("cancel", "reset"):
+            return _parsed(Cancel, body, '{"session_hash", "fn_index", "event_id"}')
+        if name.endswith("/close"):
+            return {}
+        said = _parsed(Join, body, '{"data": [...], "fn_index", "session_hash"}')
+        if what == "queue" and said["fn_index"] not in self._blocks.fns:
+            raise ZooError(f"There is no function {said['fn_index']} here.")
+        if said["trigger_id"] not in self._blocks.blocks:  # the page itself, when it was loaded
+            said["trigger_id"] = None
+        return said
+
+    def _named(self, name: str, body: object) -> dict:
+        """Return arguments by name, those that were not sent as null."""
+        endpoint = self._endpoint(name)
+        if not isinstance(body, Mapping):
+            raise ZooError(f"/{name} takes an object with its arguments: {', '.join(endpoint.parameters)}.")
+        for argument in body:
+            if argument not in endpoint.parameters:
+                raise UnknownName(f"argument of {name}", str(argument)[:40], endpoint.parameters)
+        return {argument: body.get(argument) for argument in endpoint.parameters}
+
+    def _endpoint(self, name: str) -> gate.Endpoint:
+        endpoints = self._blocks.endpoints
+        if name not in endpoints:
+            raise UnknownName("endpoint", name[:60], endpoints)
+        return endpoints[name]
+
+
+def _parsed(form: type[BaseModel], body: object, example: str) -> dict:
+    try:
+        found = form.model_validate(body)
+    except ValidationError:
+        raise ZooError(f"This takes a JSON object {example}; got another one.") from None
+    for name in ("session_hash", "event_id"):
+        if not re.fullmatch(f"({ID})?", getattr(found, name, ""), re.ASCII):
+            raise ZooError(f'"{name}" must be at most 64 letters and digits.')
+    return found.model_dump()
 
 
 def _file(path: str) -> str:
     """Return the path of the server's file that a route shows; empty for other routes."""
     return next((path[len(start) :] for start in FILES if path.startswith(start)), "")
+
+
+def _bounded(receive: Callable) -> Callable:
+    """Return a `receive` that takes no more than `MOST_BYTES`; ZooError for more."""
+    total = 0
+
+    async def received():
+        nonlocal total
+        message = await receive()
+        total += len(message.get("body", b""))
+        if total > MOST_BYTES:
+            raise ZooError(f"A request has at most {MOST_BYTES // 10**6} MB: upload a larger file first.")
+        return message
+
+    return received
+
+
+async def _json(receive: Callable) -> object:
+    """Return the body of a request, read as JSON; ZooError if it is none."""
+    body, more, receive = bytearray(), True, _bounded(receive)
+    while more:
+        message = await receive()
+        body += message.get("body", b"")
+        more = bool(message.get("more_body")) and message["type"] == "http.request"
+    try:
+        return json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise ZooError("The body of this request is not JSON.") from None
+
+
+def _replayed(body: bytes, receive: Callable) -> Callable:
+    """Return a `receive` that gives a body, then what the client does afterwards."""
+    given = False
+
+    async def received():
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return received
 
 
 def _noting(send: Callable, caller: gate.Caller) -> Callable:
@@ -64,6 +240,6 @@ def _noting(send: Callable, caller: gate.Caller) -> Callable:
     return noted
 
 
-def refused(error: ZooError, status: int = 400) -> JSONResponse:
-    """Return an answer with the sentence of an error."""
-    return JSONResponse({"detail": str(error)}, status)
+def refused(error: Exception, status: int) -> JSONResponse:
+    """Return an answer with the sentence of an error, as FastAPI forms one."""
+    return JSONResponse({"detail": gate.sentence(error)}, status)

@@ -21,8 +21,8 @@ import numpy as np
 import zoo
 from zoo import gate, hub, ink
 from zoo.errors import UnknownName, ZooError
-from zoo.files import read_json
 from zoo.ink.decoding import pixels
+from zoo.published import PublishedFolder
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
 from zoo.tabs.space import api
@@ -194,7 +194,7 @@ def predictor_of(name: str):
 def glyph_models() -> list[str]:
     """The networks that read one glyph, dataset by dataset; those of pages are asked in the tab *Read*."""
     folders = {name: hub.resolve(name) for name in zoo.list_models()}
-    names = [name for name, folder in folders.items() if read_json(folder / "preprocessor_config.json")["contract"]]
+    names = [name for name, folder in folders.items() if PublishedFolder(folder).preprocessor["contract"]]
     return sorted(names, key=lambda name: name.split(".")[::-1])
 
 
@@ -220,9 +220,8 @@ def first_choice() -> list[str]:
 
 
 def _on_validation(name: str) -> tuple[bool, float]:
-    folder = hub.resolve(name)
-    knows = "accepts" in read_json(folder / "preprocessor_config.json")
-    return knows, read_json(folder / "history.json")["validation"]["accuracy"]
+    folder = PublishedFolder(hub.resolve(name))
+    return "accepts" in folder.preprocessor, folder.history["validation"]["accuracy"]
 
 
 # --- to the client -------------------------------------------------------------------------------

@@ -278,9 +278,11 @@ def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
                 if len(data) > MOST_BYTES:
                     raise InkError(f"{name} is larger than {MOST_BYTES // 10**6} MB: please send a smaller picture.")
                 yield name, io.BytesIO(data)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError):
+    except InkError:
+        raise
+    except Exception:  # a damaged zip raises whatever its compression or its names do: zlib, lzma, struct, Unicode
         raise InkError(
-            f"{path.name} is not a zip that can be opened: please pack it anew, without a password."
+            f"{path.name} is not a zip that can be opened: please pack it again, without a password."
         ) from None
 
 

@@ -7,19 +7,26 @@ demo.launch()
 
 import contextlib
 import functools
+import logging
 import os
 import re
 from collections.abc import AsyncIterator, Mapping
 
 import gradio as gr
+from fastapi.exceptions import RequestValidationError
 from starlette.middleware import Middleware
 
 from zoo import gate
+from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values
 from zoo.tabs.agents import Agents
-from zoo.tabs.door import Door
+from zoo.tabs.door import Door, refused
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 500  # calls in the queue; more are refused at once
 
 
 def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
@@ -76,10 +83,21 @@ class Space(gr.Blocks):
                 check_values(inputs)
                 _check_count(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs, more)
                 return await super().process_api(block_fn, inputs, state, request, **more)
-        except gr.Error:
+        except gr.Error as error:
+            error.print_exception = False  # a visitor's mistake, whose values are not for the log
             raise
         except Exception as error:
             raise gr.Error(gate.sentence(error), print_exception=False) from None
+
+    async def preprocess_data(self, block_fn, inputs, *rest, **more):
+        """Bring values into the types that a function of the page expects; others get a sentence."""
+        try:
+            return await super().preprocess_data(block_fn, inputs, *rest, **more)
+        except Exception as error:
+            if isinstance(error, gr.Error) and not str(error.message).startswith("Value:"):  # which repeats the value
+                raise
+            log.info("%s was called with other values: %s", block_fn.api_name, type(error).__name__)
+            raise ZooError("The page does not send such values: reload it, or call an endpoint.") from None
 
     def launch(self, *args, **options):
         """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools."""
@@ -90,11 +108,23 @@ class Space(gr.Blocks):
             async with agents.running():
                 yield
 
-        door = Middleware(Door, blocks=self, agents=agents)
+        # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
+        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+        self.queue(max_size=MOST_WAITING)
         self.mcp_server = True  # the page's API documentation names the tools
-        return super().launch(
-            *args, app_kwargs={"middleware": [door], "lifespan": lifespan}, mcp_server=False, **options
-        )
+        application = {
+            "middleware": [Middleware(Door, blocks=self, agents=agents)],
+            "lifespan": lifespan,
+            "exception_handlers": {RequestValidationError: _invalid},
+        }
+        # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
+        return super().launch(*args, app_kwargs=application, mcp_server=False, _frontend=False, **options)
+
+
+async def _invalid(request, error: RequestValidationError):
+    """Answer a request whose parameters are missing or of another type."""
+    first = error.errors()[0]
+    return refused(ZooError(f"{first['loc'][-1]}: {first['msg']}."), 422)
 
 
 def _caller(request: gr.Request | None) -> gate.Caller:

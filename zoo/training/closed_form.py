@@ -1,7 +1,7 @@
-"""Networks whose weights are computed from the data in one go, not learned step by step.
+"""Networks whose weights are computed from the data at once (`zoo.trainers.ClosedForm`).
 
-An architecture is of these if it registers `fit`. What it is worth is seen on strips that are held out: for each of
-them the network is fitted to the strips of its page that share no rows with it. What is kept is fitted to all.
+Validation uses strips that are held out: for each of them the network is fitted to the strips of its page that share no
+rows with it. What is kept is fitted to all strips.
 """
 
 import logging
@@ -11,38 +11,39 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, registry
+from zoo import data
 from zoo.backend import keras
 from zoo.files import replacing
 from zoo.pages.keypoints import Keypoints
-from zoo.training.job import view_of
+from zoo.training.job import Job, view_of
 
 log = logging.getLogger(__name__)
 
 HELD_OUT = 3  # strips of every page that are held out in turn, evenly from its top to its bottom
 
 
-def run(job, build: Callable[[], "keras.Model"], folder: Path, progress: Callable[[float], None]) -> dict:
+def run(
+    job: Job, fit: Callable, build: Callable[[], "keras.Model"], folder: Path, progress: Callable[[float], None]
+) -> dict:
     """Fit a job's network, save its weights and return the history that is stored.
 
     Args:
-        job: the `training.Job`.
+        job: what to train.
+        fit: sets a model's weights, see `zoo.trainers.ClosedForm`.
         build: returns its architecture with fresh weights.
         folder: of the run; `model.weights.h5` is written there.
         progress: told the share that is done.
 
     Returns:
-        What `training.train` stores, with `held_out` besides: `confidence` and `right` of every held-out strip, first
+        What `training.train` stores, and `held_out`: `confidence` and `right` of every held-out strip, first
         as one of its writer's, then as a stranger's, whose writer is left out and for whom no answer is right.
 
     Raises:
         DataError: the dataset is missing or broken.
     """
     started = time.perf_counter()
-    fit = registry.get(job.architecture).fit
     pages = data.load(job.dataset, "train")
     view = view_of(job.architecture, data.get(job.dataset))
-    assert fit is not None
     assert isinstance(view, Keypoints)  # else the job is no fitted network's
     strips = np.stack([view.strips(page) for page in pages.images])  # pages, strips, rows, columns, channels
     count = strips.shape[1]

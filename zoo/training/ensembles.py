@@ -1,7 +1,7 @@
-"""Networks that vote: each is trained by itself, and the answer is the mean of their probabilities.
+"""Ensembles (`zoo.trainers.Ensemble`): networks that are trained by themselves, put together in one.
 
-An architecture is of these if it registers `members`. Which networks vote is thereby declared beforehand: none is left
-out because it did badly. Their runs are those of `train_all.py`; what is finished is only read.
+The members are named in code, so none is left out because it did badly. Their runs are those of `train_all.py`; what is
+finished is only read.
 """
 
 import logging
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 BATCH = 256  # images of a call
 
 
-def seats(members: Sequence[str], seed: int) -> list[tuple[str, int]]:
-    """Return (architecture, seed) of every member; no two votes of other seeds share a training."""
+def member_seeds(members: Sequence[str], seed: int) -> list[tuple[str, int]]:
+    """Return (architecture, seed) of every member; ensembles of different seeds share no training."""
     counts, taken = Counter(members), Counter[str]()
     found = []
     for member in members:
@@ -37,10 +37,10 @@ def run(
     folder: Path,
     progress: Callable[[float], None],
 ) -> dict:
-    """Put a vote together from its members' runs, save its weights and return the history that is stored.
+    """Put an ensemble together from its members' runs, save its weights and return the history that is stored.
 
     Args:
-        job: the vote's.
+        job: the ensemble's.
         network: its architecture.
         members: trains the members, or reads what is finished, in their order.
         folder: of the run; `model.weights.h5` is written there.

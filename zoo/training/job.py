@@ -10,6 +10,7 @@ from zoo.errors import ZooError
 from zoo.files import read_json
 from zoo.pages import views
 from zoo.recipes import Augmentation, Recipe
+from zoo.trainers import Stepwise
 from zoo.training.batch_norm_folding import folded
 
 Progress = Callable[[float], None]  # told which share of the run's epochs is done, 0 to 1
@@ -70,8 +71,7 @@ def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0,
     spec = data.get(dataset)
     known = registry.get(architecture)
     chosen = known.recipe(recipe)
-    learned = not (known.fit or known.members)
-    if learned and chosen.name == "zoo":
+    if isinstance(known.trainer, Stepwise) and chosen.name == "zoo":
         chosen = replace(
             chosen,
             augmentation=(spec.augmentation or Augmentation()).beside(chosen.augmentation),

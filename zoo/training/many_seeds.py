@@ -14,6 +14,7 @@ from zoo import registry
 from zoo.backend import keras, over_seeds
 from zoo.errors import ZooError
 from zoo.files import write_json
+from zoo.trainers import Stepwise
 from zoo.training import samples
 from zoo.training.job import Job, Run, build, read_run
 from zoo.training.loop import Loop
@@ -59,7 +60,7 @@ def check(jobs: Sequence[Job]) -> None:
     if any((j.architecture, j.dataset, j.recipe) != (first.architecture, first.dataset, first.recipe) for j in jobs):
         raise ZooError("Side by side are the seeds of one network, one dataset and one recipe: give them one pair.")
     recipe, architecture = first.recipe, registry.get(first.architecture)
-    if architecture.fit or architecture.members:
+    if not isinstance(architecture.trainer, Stepwise):
         raise ZooError(f"{first.architecture} is not trained by steps, so its seeds have nothing to do side by side.")
     if (
         recipe.plateau

@@ -7,6 +7,7 @@ state, the schedule's memory), so that a run that was stopped goes on as if it h
 import contextlib
 import logging
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from zoo.backend import devices, fused_batch_normalization, shared_among
 from zoo.errors import ZooError
 from zoo.files import write_json
 from zoo.recipes import Distillation
+from zoo.trainers import ClosedForm, Ensemble, Stepwise
 from zoo.training import closed_form, ensembles, samples
 from zoo.training.batch_norm_folding import folded
 from zoo.training.job import Job, Progress, Run, build, plan, read_run
@@ -58,25 +60,28 @@ def conclude(job: Job, runs: Path, history: dict) -> Run:
 
 def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], dict]:
     """Return what trains the job and returns its history; what is wrong with its data is raised already."""
-    architecture, folder = registry.get(job.architecture), job.folder(runs)
-    if job.start and (architecture.fit or architecture.members):
+    trainer, folder = registry.get(job.architecture).trainer, job.folder(runs)
+    if job.start and not isinstance(trainer, Stepwise):
         raise ZooError(f"{job.architecture} is not trained step by step, so it cannot start from published weights.")
-    if architecture.fit:
-        return lambda: closed_form.run(job, lambda: build(job), folder, progress)
-    if architecture.members:
-        return lambda: ensembles.run(job, build(job), lambda: _members(job, runs, progress), folder, progress)
-    teach = _teacher(job, job.recipe.distillation, runs) if job.recipe.distillation else None
-    return Loop(job, lambda: build(job), folder, samples.of(job.dataset, job.recipe), progress, teach).run
+    match trainer:
+        case ClosedForm(fit):
+            return lambda: closed_form.run(job, fit, lambda: build(job), folder, progress)
+        case Ensemble(members):
+            trained = partial(_members, members, job, runs, progress)
+            return lambda: ensembles.run(job, build(job), trained, folder, progress)
+        case Stepwise():
+            teach = _teacher(job, job.recipe.distillation, runs) if job.recipe.distillation else None
+            return Loop(job, lambda: build(job), folder, samples.of(job.dataset, job.recipe), progress, teach).run
 
 
-def _members(job: Job, runs: Path, progress: Progress) -> list[Run]:
-    """Train the members of a vote, or read what is finished."""
-    seats = ensembles.seats(registry.get(job.architecture).members, job.seed)
+def _members(members: tuple[str, ...], job: Job, runs: Path, progress: Progress) -> list[Run]:
+    """Train the members of an ensemble, or read what is finished."""
+    planned = ensembles.member_seeds(members, job.seed)
     found = []
-    for number, (member, seed) in enumerate(seats):
+    for number, (member, seed) in enumerate(planned):
 
         def tell(share: float, before: int = number) -> None:
-            progress(0.7 * (before + share) / len(seats))
+            progress(0.7 * (before + share) / len(planned))
 
         found.append(train(plan(member, job.dataset, seed=seed), runs, tell))
     return found

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING
 
 from zoo import data, hub, ink, registry
 from zoo.errors import ZooError
-from zoo.files import read_json
+from zoo.published import PublishedFolder
 from zoo.recipes import Recipe
 from zoo.training.batch_norm_folding import folded
 
 if TYPE_CHECKING:
     import keras
 
-WEIGHTS = "model.weights.h5"
 SHORTER = 3  # times fewer epochs than from random weights; see `fine_tuning`
 
 
@@ -35,7 +34,8 @@ class Start:
         """Read a published model, see `hub.resolve`; ZooError if it is not one that can be started from."""
         folder = hub.resolve(name)
         try:
-            metadata, preprocessor = (read_json(folder / f) for f in ("metadata.json", "preprocessor_config.json"))
+            published = PublishedFolder(folder)
+            metadata, preprocessor = published.metadata, published.preprocessor
             if preprocessor["contract"] is None:
                 raise ZooError(f"{name} reads pages, not glyphs: start from a model whose images have one size.")
             model = registry.ModelName(metadata["architecture"], metadata["dataset"], metadata["recipe"])
@@ -43,7 +43,7 @@ class Start:
             contract = ink.Contract.from_dict(preprocessor["contract"])
         except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ZooError(f"{folder} is not a published model of the zoo: {error!r}.") from error
-        return cls(str(model), model.architecture, labels, contract, folder / WEIGHTS)
+        return cls(str(model), model.architecture, labels, contract, PublishedFolder(folder).weights)
 
     @property
     def revision(self) -> str:

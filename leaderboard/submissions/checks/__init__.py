@@ -17,7 +17,7 @@ from pathlib import PurePosixPath
 import numpy as np
 
 from leaderboard.submissions import budget
-from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, onnx_graph, untrusted_json
+from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, keras_parts, onnx_graph, untrusted_json
 from leaderboard.submissions.checks.problems import Findings, Problem, Refused, short
 from zoo import data as datasets
 
@@ -139,12 +139,17 @@ def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version.startswith("3."):
         raise Refused("keras2", f"The archive is of Keras {short(version)}.", "Save it again with Keras 3.")
-    report = keras_config.read(untrusted_json.read(members["config.json"], "config.json"))
-    _all_of(
-        *_fits(report.input_shape, report.output.shape, wanted),
-        lambda: _check_probabilities(report),
-        lambda: _check_weights(members["model.weights.h5"], report.parameters),
-    )
+    report = keras_config.read_on(untrusted_json.read(members["config.json"], "config.json"))
+    found, whole = report.found, report.output != keras_parts.UNKNOWN
+    for fits in _fits(report.input_shape, report.output.shape if whole else None, wanted):
+        with found.next():
+            fits()
+    if whole:
+        with found.next():
+            _check_probabilities(report)
+        with found.next():
+            _check_weights(members["model.weights.h5"], report.parameters)
+    found.check()
     clean = {
         "metadata.json": json.dumps({"keras_version": "3", "date_saved": ""}).encode(),
         "config.json": json.dumps(report.config).encode(),
@@ -181,8 +186,7 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
 
 
 def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
-    report = onnx_graph.read(data)
-    _all_of(*_fits(report.input_shape, (report.classes,), wanted))
+    report = onnx_graph.read(data, lambda shape, classes: _all_of(*_fits(shape, (classes,), wanted)))
     return _taken(checked, report.content, report.parameters, None, ())
 
 
@@ -198,18 +202,25 @@ def _taken(checked: Checked, content: bytes, parameters: int, multiply_adds: int
     )
 
 
-def _fits(input_shape: tuple[int, ...], output: tuple[int, ...], wanted: tuple[str, ...]) -> list[Callable[[], None]]:
-    """Return a check of the input and one of the output for every dataset."""
+def _fits(
+    input_shape: tuple[int, ...], output: tuple[int, ...] | None, wanted: tuple[str, ...]
+) -> list[Callable[[], None]]:
+    """Return a check of the input and one of the output, where that is known, for every dataset."""
 
     def takes(name: str) -> None:
-        spec = datasets.get(name)
-        if tuple(input_shape) != spec.image_shape:
-            what = f"The model takes images of {tuple(input_shape)}; those of {name} are {spec.image_shape}."
+        shape = datasets.get(name).image_shape or ()
+        if tuple(input_shape) == (*shape[-1:], *shape[:-1]) != shape:
+            what = (
+                f"The model takes images of {tuple(input_shape)}: channels first (NCHW). Those of {name} are {shape}."
+            )
+            raise Refused("input-order", what, "Build it for channels last (NHWC): height, width, channels.")
+        if tuple(input_shape) != shape:
+            what = f"The model takes images of {tuple(input_shape)}; those of {name} are {shape}."
             raise Refused("input-shape", what, f"Choose another dataset, or fit the model to {name}.")
 
     def gives(name: str) -> None:
         classes = len(datasets.get(name).labels)
-        if tuple(output) != (classes,):
+        if output is not None and tuple(output) != (classes,):
             what = f"The model gives {tuple(output)}; {name} has {classes} classes."
             raise Refused("classes", what, f"Choose another dataset, or fit the model to {name}.")
 

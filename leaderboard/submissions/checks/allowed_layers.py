@@ -86,7 +86,7 @@ LAYERS: Mapping[str, Layer] = {
         ("LeakyReLU", "negative_slope", layer_costs.same),
         ("ELU", "alpha", layer_costs.same),
         ("PReLU", f"shared_axes {_weights('alpha')}", layer_costs.prelu),
-        ("Softmax", "axis", layer_costs.same),
+        ("Softmax", "axis", layer_costs.softmax),
         ("Dropout", "rate seed noise_shape", layer_costs.same),
         ("SpatialDropout1D", "rate seed", layer_costs.same),
         ("SpatialDropout2D", "rate seed data_format", layer_costs.same),

@@ -2,9 +2,9 @@
 
 checked = guard.check(data, "model.keras", ("mnist",))  # as `checks.check`, and always an answer
 
-The caller never parses a stranger's bytes: it writes them to a file without a name, and `spawner` forks a process that
-reads this file, has no network, no token and no other file of a user, and is killed at its limits. So the server keeps
-answering, and whatever goes wrong in a check is one sentence for the sender.
+The caller never parses a stranger's bytes: it writes them to a file without a name, and `sandbox.spawner` forks a
+process that reads this file, has no network, no token and no other file of a user, and is killed at its limits. So the
+server keeps answering, and whatever goes wrong in a check is one sentence for the sender.
 """
 
 import atexit
@@ -56,7 +56,7 @@ class Limits:
 ROOT = Path(__file__).parents[3]
 LAUNCH = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
-    "from leaderboard.submissions.checks import spawner; spawner.main()"
+    "from leaderboard.submissions.sandbox import spawner; spawner.main()"
 )
 SENT = Limits()  # for a file that was sent
 MEASURED = Limits(cpu=20, wall=60.0, memory=2_000_000_000)  # for an ONNX file that a sandbox made, up to 300 MB
@@ -102,6 +102,11 @@ def read_onnx(data: bytes, limits: Limits = MEASURED) -> onnx_graph.Report:
     if "problems" in answer.header:
         raise Refused.of([Problem(**one) for one in answer.header["problems"]])
     return onnx_graph.Report.from_dict(answer.header, answer.content or b"")
+
+
+def start() -> None:
+    """Start the spawner in the background, so that the first check does not wait for it."""
+    threading.Thread(target=_started, name="checks", daemon=True).start()
 
 
 def run(request: dict, data: bytes, limits: Limits) -> Answer:
@@ -186,7 +191,7 @@ class Spawner:
             if child and not found.endswith(b"\n"):
                 with contextlib.suppress(ProcessLookupError, ValueError):
                     os.kill(int(child), signal.SIGKILL)
-                raise Refused.of([limits.problem(time.monotonic() - begun)])
+                raise Refused.of([limits.problem(time.monotonic() - started)])
             if not child:
                 self.process.kill()  # the next check starts another
                 raise ZooError("The checks of files have stopped. Try again.")

@@ -199,6 +199,15 @@ def same(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(only(shapes)[0])
 
 
+def softmax(config: dict, shapes: list[Shape]) -> Cost:
+    """Softmax over one axis: over several, Keras exports operators that are not allowed."""
+    (shape,) = only(shapes)
+    if type(config.get("axis", -1)) is not int:
+        raise Misfit(f"axis should be one whole number, not {config.get('axis')!r}")
+    axes(config.get("axis", -1), len(shape))
+    return Cost(shape)
+
+
 def prelu(config: dict, shapes: list[Shape]) -> Cost:
     """PReLU: a slope for every place, but along the axes that share one."""
     (shape,) = only(shapes)

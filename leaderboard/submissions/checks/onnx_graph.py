@@ -13,6 +13,7 @@ import functools
 import importlib
 import math
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -78,23 +79,40 @@ class Report:
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "content": content})
 
 
-def read(data: bytes) -> Report:
-    """Return what an ONNX file is and a clean copy of it; raise Refused with everything that is wrong with it."""
+def read(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambda shape, classes: None) -> Report:
+    """Return what an ONNX file is and a clean copy of it.
+
+    Args:
+        data: the file's bytes.
+        fits: called with the shape of an image and the number of classes; may raise Refused.
+
+    Raises:
+        Refused: with everything that is wrong with it.
+    """
     model = _parse(data)
     graph, found = model.graph, Findings()
+    version = shape = classes = rebuilt = None
     with found.next():
-        _check_model(model)
+        version = _check_model(model)
+    allowed = []
     for node in graph.node:
         with found.next():
             _check_operator(node)
-    shape: tuple[int, ...] = ()
-    classes = 0
+            allowed.append(node)
     with found.next():
         shape = input_shape(graph)
     with found.next():
         classes = output_classes(graph)
+    if shape and classes:
+        with found.next():
+            fits(shape, classes)
+    if version and len(graph.output) == 1:
+        with found.next():
+            rebuilt = _Rebuilt(graph, version, {id(node) for node in allowed}, shape, classes)
     found.check()
-    rebuilt = _Rebuilt(graph, _version(model))
+    assert shape
+    assert classes
+    assert rebuilt
     constants = {tensor.name: tensor for tensor in rebuilt.graph.initializer}
     parameters = onnx_parameters.count(rebuilt.graph.node, constants)
     if parameters > MOST_PARAMETERS:
@@ -130,7 +148,8 @@ def _parse(data: bytes) -> Any:
     return model
 
 
-def _check_model(model: Any) -> None:
+def _check_model(model: Any) -> int:
+    """Return the version of the standard operators."""
     if model.functions:
         raise Refused("onnx-function", "The model defines functions of its own.", "Export it with them inlined.")
     if model.training_info:
@@ -141,6 +160,7 @@ def _check_model(model: Any) -> None:
     if version not in OPSETS:
         what = f"The model uses operator set {version}."
         raise Refused("onnx-version", what, f"Export it with one of {OPSETS[0]} to {OPSETS[-1]}, for example 18.")
+    return version
 
 
 def _version(model: Any) -> int:
@@ -169,10 +189,11 @@ def _check_operator(node: Any) -> None:
 class _Rebuilt:
     """A graph that is written from checked values.
 
-    Values (v1, …) and constants (w1, …) are numbered in the order of the nodes that make or first use them.
+    Values (v1, …) and constants (w1, …) are numbered in the order of the nodes that make or first use them. Where a
+    node is not allowed, or the input or output is not known, what is left is checked all the same.
     """
 
-    def __init__(self, graph: Any, version: int):
+    def __init__(self, graph: Any, version: int, allowed: set[int], shape: tuple[int, ...] | None, classes: int | None):
         import onnx
 
         self.version = version
@@ -194,12 +215,15 @@ class _Rebuilt:
             check_end(needed, graph.output[0].name)
         for node in needed:
             with found.next():
-                self._node(node, constants)
+                self._node(node, constants, id(node) in allowed)
         found.check()
         if image.name not in {name for node in needed for name in node.input}:
             what = "The model's output does not depend on its input."
             raise Refused("onnx-graph", what, "Export the whole network, from pixels to probabilities.")
-        self._ends(graph)
+        if graph.output[0].name in constants or self.names.get(graph.output[0].name, "image") == "image":
+            raise Refused("output", "The model's output is made by no node.", "Export the whole network.")
+        if shape and classes:
+            self._ends(self.names[graph.output[0].name], shape, classes)
 
     def _constants(self, graph: Any) -> dict[str, Any]:
         """Return what every constant is made of, a TensorProto or an AttributeProto, by name."""
@@ -231,8 +255,8 @@ class _Rebuilt:
                     raise Refused("onnx-name", f"Two values are named {short(name)}.", AGAIN)
                 made.add(name)
 
-    def _node(self, node: Any, constants: dict[str, Any]) -> None:
-        """Add a clean copy of a node, with the constants that it is the first to use."""
+    def _node(self, node: Any, constants: dict[str, Any], allowed: bool) -> None:
+        """Add a clean copy of a node, if it is allowed, with the constants that it is the first to use."""
         for name in filter(None, node.output):
             self.names[name] = f"v{len(self.names)}"
         for name in node.input:
@@ -243,6 +267,8 @@ class _Rebuilt:
                 tensor.name = self.names[name]
                 self.graph.initializer.append(tensor)  # a copy
                 self.tensors[name] = self.graph.initializer[-1]
+        if not allowed:
+            return
         place = SHAPED_BY.get(node.op_type)
         if place is not None and len(node.input) > place and node.input[place] in self.tensors:
             _check_size(node.op_type, self.tensors[node.input[place]])
@@ -253,14 +279,11 @@ class _Rebuilt:
             attribute=_attributes(node, self.version),
         )
 
-    def _ends(self, graph: Any) -> None:
-        """Add the input and the output."""
+    def _ends(self, end: str, shape: tuple[int, ...], classes: int) -> None:
+        """Add the input and the output, and name the value that is the output."""
         import onnx
 
-        shape, classes = input_shape(graph), output_classes(graph)
-        if self.names.get(graph.output[0].name, "image") == "image" or graph.output[0].name in self.tensors:
-            raise Refused("output", "The model's output is made by no node.", "Export the whole network.")
-        end, tensor = self.names[graph.output[0].name], onnx.helper.make_tensor_value_info
+        tensor = onnx.helper.make_tensor_value_info
         for node in self.graph.node:
             for names in (node.input, node.output):
                 for place, name in enumerate(names):

@@ -169,7 +169,7 @@ def _images(job: dict, folder: Path):
     """Return the images as uint8 (asked, height, width, channels), not read until they are used."""
     import numpy as np
 
-    return np.memmap(folder / IMAGES, np.uint8, "r").reshape(-1, *job["shape"])
+    return np.asarray(np.memmap(folder / IMAGES, np.uint8, "r")).reshape(-1, *job["shape"])
 
 
 def _answer(job: dict, folder: Path) -> None:
@@ -185,7 +185,7 @@ def _answer(job: dict, folder: Path) -> None:
         """Return the answers to a few calls, from the call with this number on."""
         found = []
         for size, end in zip(job["sizes"][first : first + CALLS], ends[first : first + CALLS], strict=True):
-            said = session.run(None, {feed: np.ascontiguousarray(images[end - size : end])})[0]
+            said = session.run(None, {feed: images[end - size : end]})[0]
             if said.dtype != np.float32 or said.shape != (size, job["classes"]):
                 raise Unfit(f"It answers {size} images with {said.dtype} {said.shape}.")
             found.append(said.tobytes())

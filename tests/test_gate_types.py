@@ -1,0 +1,120 @@
+"""Declared arguments: any other type gets a sentence that names the argument, what it must be and what came."""
+
+import pytest
+
+from zoo import gate
+from zoo.errors import UnknownName, ZooError
+from zoo.gate import callers, limits
+from zoo.gate.endpoints import check_values, walk
+
+
+@gate.endpoint
+def some(
+    name: str,
+    datasets: list[str],
+    claimed: dict | None = None,
+    file: gate.Upload | None = None,
+    deep: bool = False,
+    share: float = 1.0,
+) -> dict:
+    """Say what came.
+
+    Args:
+        name: of something,
+            on two lines.
+        datasets: a few.
+    """
+    return {
+        "name": name,
+        "datasets": datasets,
+        "claimed": claimed,
+        "file": file and file.read().decode(),
+        "share": share,
+    }
+
+
+FINE = {"name": "net", "datasets": ["mnist"]}
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"datasets": None}, '"datasets" must be a list of text; got null.'),
+        ({"datasets": "mnist"}, '"datasets" must be a list of text; got text.'),
+        ({"datasets": ["mnist", 1]}, '"datasets" must be a list of text; got a list with other things in it.'),
+        ({"name": 7}, '"name" must be text; got a whole number.'),
+        ({"claimed": []}, '"claimed" must be an object; got a list.'),
+        ({"file": 3.5}, '"file" must be an uploaded file or a data URI; got a number.'),
+        ({"deep": 1}, '"deep" must be true or false; got a whole number.'),
+        ({"share": "1"}, '"share" must be a number; got text.'),
+        ({"share": True}, '"share" must be a number; got true or false.'),
+        ({"name": "x" * 10_001}, '"name" holds a text of 10,001 characters; at most 10,000 are read.'),
+        ({"file": {"path": "/etc/passwd"}}, "uploaded to this Space by its sender"),
+        ({"file": "data:x;base64,é"}, "this is not base64"),
+    ],
+)
+def test_a_value_of_another_type_gets_a_sentence(changes, sentence):
+    with pytest.raises(ZooError) as error:
+        some({**FINE, **changes})
+    assert sentence in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_arguments_arrive_as_they_were_declared():
+    assert some({**FINE, "claimed": None, "share": 1, "file": "data:;base64,aGk="}) == {
+        "name": "net", "datasets": ["mnist"], "claimed": None, "file": "hi", "share": 1,
+    }  # fmt: skip
+    with pytest.raises(UnknownName, match="did you mean datasets"):
+        some({**FINE, "dataset": []})
+    assert some.schema["required"] == ["name", "datasets"]
+    assert some.schema["properties"]["name"] == {"type": "string", "description": "of something, on two lines."}
+
+
+def test_values_that_would_exhaust_the_server_are_refused():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for value in (deep, {"a": deep}, "half \ud800", {"\udc00": 1}):
+        with pytest.raises(ZooError):
+            check_values([value])
+    assert len(list(walk([[1, 2], {"a": "b"}]))) == 7
+
+
+def test_a_mistake_of_ours_has_an_incident_number_and_a_trace_without_values(caplog):
+    picture = "data:image/png;base64," + "".join(["U0VD", "UkVU"])
+    try:
+        raise KeyError(picture)
+    except KeyError as error:
+        said = gate.sentence(error)
+    incident = said.removesuffix(".").rpartition(" ")[2]
+    assert len(incident) == 8
+    assert incident in caplog.text
+    assert "KeyError" in caplog.text
+    assert "test_gate_types" in caplog.text
+    assert "U0VDUkVU" not in caplog.text
+    assert "U0VDUkVU" not in said
+
+
+def test_limits_count_by_address_or_user_and_allow_again_with_time():
+    now = 0.0
+    limiter = limits.Limiter(lambda: now)
+    rate = limits.Rate(3, 60.0, "calls")
+    for _ in range(3):
+        limiter.count("a", rate)
+    limiter.count("b", rate)
+    with pytest.raises(limits.TooMany, match=r"at most 3 within 1 minute. Try again in 20 seconds"):
+        limiter.count("a", rate)
+    now = 20.0
+    limiter.count("a", rate)
+    with pytest.raises(limits.TooMany):
+        limiter.count("a", rate)
+
+
+def test_calls_from_one_address_are_limited(monkeypatch):
+    monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "2")
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    for _ in range(2):
+        limits.check_call(callers.Caller("192.0.2.1"))
+    with pytest.raises(limits.TooMany, match="calls from your address"):
+        limits.check_call(callers.Caller("192.0.2.1", signed_in="another"))
+    limits.check_call(callers.Caller("192.0.2.2"))

@@ -1,0 +1,159 @@
+"""Files of strangers that are not submissions: zips of photos, model folders, folders of pictures."""
+
+import json
+import shutil
+import struct
+import zipfile
+import zlib
+
+import cv2
+import numpy as np
+import pandas
+import pytest
+from conftest import HUB
+
+import zoo
+from zoo.errors import DataError, InkError, ZooError
+from zoo.ingest import labelled_folders, normalise
+from zoo.settings import PRETRAINED
+from zoo.tabs import read
+
+PNG = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+
+
+def zipped(path, compression=zipfile.ZIP_DEFLATED, name="a.png"):
+    with zipfile.ZipFile(path, "w", compression) as archive:
+        archive.writestr(name, PNG * 20)
+    return bytearray(path.read_bytes())
+
+
+@pytest.mark.parametrize("how", ["deflate", "lzma", "bzip2", "name", "zip64", "cut", "encrypted", "method"])
+def test_a_damaged_zip_gets_a_sentence(tmp_path, how):
+    path = tmp_path / "photos.zip"
+    methods = {"lzma": zipfile.ZIP_LZMA, "bzip2": zipfile.ZIP_BZIP2}
+    content = zipped(path, methods.get(how, zipfile.ZIP_DEFLATED), "ab.png")
+    start, directory = 30 + len("ab.png"), content.index(b"PK\x01\x02")
+    if how in ("deflate", "lzma", "bzip2"):
+        content[start : start + 12] = b"\xff" * 12
+    elif how == "name":  # says that its names are UTF-8
+        content[directory + 9] |= 8
+        content[directory + 46 : directory + 48] = b"\xff\xfe"
+    elif how == "zip64":
+        content[directory + 42 : directory + 46] = b"\xff" * 4  # an offset of 4 GB
+    elif how == "cut":
+        content = content[: len(content) // 2]
+    elif how == "encrypted":
+        content[directory + 8] |= 1
+    else:
+        content[directory + 10] = 97
+    path.write_bytes(content)
+    with pytest.raises(InkError, match="not a zip that can be opened"):
+        list(read.pictures_in([path]))
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A published folder that may be spoiled."""
+    return shutil.copytree(PRETRAINED / "lenet5.mnist", tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("metadata.json", b"[]"),
+        ("metadata.json", b"null"),
+        ("metadata.json", b'{"architecture": 1}'),
+        ("metadata.json", b"\xff\xfe"),
+        ("metadata.json", b"[" * 100_000),
+        ("preprocessor_config.json", b"7"),
+        ("preprocessor_config.json", b'{"view": "glyph", "labels": 5}'),
+        ("preprocessor_config.json", b'{"view": "glyph", "labels": [1, 2]}'),
+        ("preprocessor_config.json", b'{"view": [], "labels": ["a"]}'),
+        ("model.onnx", b"\x08\x07"),
+    ],
+)
+def test_a_model_with_other_types_in_its_json_gets_a_sentence(published, file, content):
+    (published / file).write_bytes(content)
+    with pytest.raises(ZooError) as error:
+        zoo.load_predictor(published)
+    assert str(published) in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(("key", "value"), [("threshold", "0.5"), ("script", None), ("contract", [1]), ("view", 3)])
+def test_one_field_of_another_type_is_named(published, key, value):
+    path = published / "preprocessor_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
+    with pytest.raises(ZooError, match=f"its '{key}' must be"):
+        zoo.load_predictor(published)
+
+
+@pytest.mark.parametrize("config", [b"[]", b"{", b'{"class_name": "Nothing", "config": {}}', b"\xff"])
+def test_a_model_that_keras_cannot_load_gets_a_sentence(published, config):
+    (published / "config.json").write_bytes(config)
+    with pytest.raises(ZooError, match="not a model that Keras can load"):
+        zoo.load_model(published)
+
+
+# Folders of pictures
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of two classes, and a picture next to it that nobody named."""
+    for label in "ab":
+        for number in range(3):
+            path = tmp_path / "pictures" / label / f"{number}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(PNG)
+    (tmp_path / "secret.png").write_bytes(PNG)
+    return tmp_path / "pictures"
+
+
+@pytest.mark.parametrize("link", ["file", "folder"])
+def test_a_link_that_leaves_the_folder_is_refused(pictures, tmp_path, link):
+    if link == "file":
+        (pictures / "a" / "9.png").symlink_to(tmp_path / "secret.png")
+    else:
+        (tmp_path / "other").mkdir()
+        (tmp_path / "other" / "1.png").write_bytes(PNG)
+        (pictures / "c").symlink_to(tmp_path / "other")
+    with pytest.raises(DataError, match="is a link to a file outside"):
+        labelled_folders.read(str(pictures))
+
+
+@pytest.mark.parametrize("path", ["{}/secret.png", "../secret.png", "link.png", "a/../../secret.png"])
+def test_a_table_names_only_pictures_of_its_folder(pictures, tmp_path, path):
+    (pictures / "link.png").symlink_to(tmp_path / "secret.png")
+    rows = [{"bytes": None, "path": path.format(tmp_path)}, {"bytes": PNG, "path": None}]
+    pandas.DataFrame({"image": rows, "label": [0, 1]}).to_parquet(pictures / "train.parquet")
+    source = labelled_folders.read(str(pictures / "train.parquet"))
+    with pytest.raises(DataError, match="is outside what was named"):
+        source.splits["train"].encoded(0)
+    assert source.splits["train"].encoded(1) == PNG
+
+
+@pytest.mark.parametrize("data", ["{hub}/x.parquet", "../x.parquet", "/etc/x.parquet", "hf://datasets/a/b/x"])
+def test_a_readme_names_only_data_of_its_folder(pictures, data):
+    rows = {"image": [{"bytes": PNG, "path": None}] * 4, "label": [0, 1] * 2}
+    pandas.DataFrame(rows).to_parquet(pictures / "train.parquet")
+    files = [{"split": "train", "path": [data.format(hub=HUB.url)]}]
+    header = json.dumps({"configs": [{"config_name": "default", "data_files": files}]})
+    (pictures / "README.md").write_text(f"---\n{header}\n---\n")
+    HUB.log.clear()
+    with pytest.raises(DataError, match="names data outside its folder"):
+        labelled_folders.read(str(pictures))
+    assert HUB.log == []
+
+
+def test_a_picture_of_900_megapixels_is_refused_by_its_header(pictures):
+    def chunk(kind, body):
+        return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 0, 0, 0, 0)
+    chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0" * 1000)), chunk(b"IEND", b"")
+    huge = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
+    (pictures / "a" / "0.png").write_bytes(huge)
+    source = labelled_folders.read(str(pictures))
+    with pytest.raises(DataError, match="at most 50 megapixels"):
+        normalise._decode(source.splits["train"], 0)

@@ -1,0 +1,60 @@
+"""A published folder: a trained network as it is served, measured and pushed.
+
+The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a repo on the Hub.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from zoo.files import read_json
+
+
+@dataclass(frozen=True)
+class PublishedFolder:
+    """The files of one published network, by what they hold."""
+
+    path: Path
+
+    CONFIG: ClassVar = "config.json"  # Keras' configuration of the network
+    METADATA: ClassVar = "metadata.json"  # which model it is, and how large
+    WEIGHTS: ClassVar = "model.weights.h5"  # for Keras
+    ONNX: ClassVar = "model.onnx"  # for every other runtime: what is served and measured
+    PREPROCESSOR: ClassVar = "preprocessor_config.json"  # what turns a picture into its input, and answers into labels
+    HISTORY: ClassVar = "history.json"  # of its training
+    NEEDED: ClassVar = (CONFIG, METADATA, WEIGHTS, ONNX, PREPROCESSOR)
+
+    @property
+    def onnx(self) -> Path:
+        """The network for ONNX Runtime."""
+        return self.path / self.ONNX
+
+    @property
+    def weights(self) -> Path:
+        """The network's weights for Keras."""
+        return self.path / self.WEIGHTS
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """Keras' configuration of the network."""
+        return read_json(self.path / self.CONFIG)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """Architecture, dataset, recipe, seed, parameters, and what else is known of it."""
+        return read_json(self.path / self.METADATA)
+
+    @property
+    def preprocessor(self) -> dict[str, Any]:
+        """Image contract, labels, script, dataset, view and thresholds."""
+        return read_json(self.path / self.PREPROCESSOR)
+
+    @property
+    def history(self) -> dict[str, Any]:
+        """Epochs and validation scores of its training."""
+        return read_json(self.path / self.HISTORY)
+
+    @property
+    def missing(self) -> list[str]:
+        """Names of the files that it needs and lacks."""
+        return [name for name in self.NEEDED if not (self.path / name).is_file()]
