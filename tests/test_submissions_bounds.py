@@ -184,7 +184,10 @@ def test_equal_models_have_equal_digests_however_they_were_packed():
     assert (again.digest, again.content) == (checked.digest, checked.content)
     assert checked.digest == hashlib.sha256(checked.content).hexdigest() != hashlib.sha256(keras_file()).hexdigest()
     assert archives.read_members(checked.content)["model.weights.h5"] == weights()
-    assert json.loads(archives.read_members(checked.content)["config.json"])["config"]["layers"][-1]["config"]["units"] == 10
+    assert (
+        json.loads(archives.read_members(checked.content)["config.json"])["config"]["layers"][-1]["config"]["units"]
+        == 10
+    )
     assert (checked.kind, checked.track, checked.parameters, checked.multiply_adds) == ("keras", "weights", 650, 640)
     assert checked.notes == ()
     onnx = checks.check(onnx_file(), "m.onnx", ONE)
