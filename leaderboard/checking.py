@@ -57,7 +57,7 @@ def record_of(folder: Path, records: Path | None = None) -> Result:
     path = results.path_of(predictor.name, predictor.dataset, records)
     if not path.exists():
         raise ZooError(f"{predictor.name} has no record at {path}, so there is nothing to check.")
-    result = results.read(path)
+    result = results.read_record(path)
     if isinstance(result, Broken):
         raise ZooError(f"The record of {predictor.name} is broken. {result.reason}")
     return result

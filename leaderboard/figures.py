@@ -137,7 +137,7 @@ def _of_report(result: Result, report: Report) -> Iterator[Figure]:
 
 def draw(result: Result, folder: Path, records: Path | None = None) -> dict[Path, str]:
     """Draw a row's figures into `folder` where they are missing or old; return path -> caption."""
-    answers, report = results.predictions(result, records), report_store.read(result, records)
+    answers, report = results.predictions(result, records), report_store.read_report(result, records)
     return {
         reports.draw(folder / figure.name, [figure.name, *figure.key], figure.make): figure.caption
         for figure in of_row(result, answers, report)
@@ -150,7 +150,7 @@ def write(result: Result, folder: Path, records: Path | None = None) -> list[Pat
     Raises:
         ZooError: its answers to the test set are not stored.
     """
-    answers, report = results.predictions(result, records), report_store.read(result, records)
+    answers, report = results.predictions(result, records), report_store.read_report(result, records)
     if answers is None:
         raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
     texts = {"final_report.json": report_store.final_report(result, answers, report)}

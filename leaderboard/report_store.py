@@ -83,7 +83,7 @@ def path_of(result: Result, folder: Path | None = None) -> Path:
     return results.path_of(result.model, result.dataset, folder).with_suffix(".report.npz")
 
 
-def read(result: Result, folder: Path | None = None) -> Report | None:
+def read_report(result: Result, folder: Path | None = None) -> Report | None:
     """Return what is kept of a row's report; None where there is none, or only that of other weights."""
     path = path_of(result, folder)
     if not path.exists():
@@ -111,7 +111,7 @@ def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
         ZooError: the folder holds other weights than the record's, or the answers to the test set are not stored.
         DataError: the dataset is missing or broken.
     """
-    report = read(result, folder)
+    report = read_report(result, folder)
     if report is None:
         report = _made(result, published, folder)
         report.save(path_of(result, folder))

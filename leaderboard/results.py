@@ -164,7 +164,7 @@ def path_of(model: str, dataset: str, folder: Path | None = None) -> Path:
 def write(result: Result, predictions: Predictions | None = None, folder: Path | None = None) -> Path:
     """Write a record and its predictions and return its path; what stood there before goes into its history."""
     path = path_of(result.model, result.dataset, folder)
-    if path.exists() and isinstance(before := read(path), Result):
+    if path.exists() and isinstance(before := read_record(path), Result):
         history = before.history + ([before.summary] if before.date != result.date else [])
         result = replace(result, history=history, speed=result.speed or _same_model(before, result))
     if predictions is not None:
@@ -176,7 +176,7 @@ def write(result: Result, predictions: Predictions | None = None, folder: Path |
 def scan(folder: Path | None = None) -> Iterator[Result | Broken]:
     """Yield every record, by dataset and model; one that cannot be read as what is wrong with it."""
     for path in sorted((folder or RECORDS).glob("*/*.json")):
-        yield read(path)
+        yield read_record(path)
 
 
 def read_all(folder: Path | None = None) -> list[Result]:
@@ -188,7 +188,7 @@ def read_all(folder: Path | None = None) -> list[Result]:
     return [result for result in found if isinstance(result, Result)]
 
 
-def read(path: Path) -> Result | Broken:
+def read_record(path: Path) -> Result | Broken:
     """Return one record, or what is wrong with it."""
     try:
         result = Result.from_json(path.read_bytes())

@@ -98,7 +98,7 @@ def fit(architecture: registry.Architecture, spec: data.DatasetSpec, shape: tupl
     if not np.isfinite(answers).all() or not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
         raise ZooError("Its answers are no probabilities: end it with a softmax.")
     try:
-        report = keras_config.read(json.loads(model.to_json()))
+        report = keras_config.read_config(json.loads(model.to_json()))
     except Refused as error:  # reviewed code may do what a stranger's configuration may not
         return f"{model.count_params():,} parameters; its time cannot be foretold ({error.problem.what})"
     if report.parameters != model.count_params():
@@ -154,7 +154,7 @@ def export(architecture: registry.Architecture) -> str:
     with tempfile.TemporaryDirectory() as folder:
         path = PublishedFolder(Path(folder)).onnx
         export_onnx(model, path)
-        onnx_graph.read(path.read_bytes())
+        onnx_graph.read_graph(path.read_bytes())
         session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
         ours = session.run(None, {session.get_inputs()[0].name: images})[0]
         size = path.stat().st_size

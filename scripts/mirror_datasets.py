@@ -33,7 +33,7 @@ def main() -> int:
         if not folder and name != "optdigits":
             data.get(name)
             raise ZooError(f"Say where the originals of {name} are: {name}=<folder>.")
-        mirror = originals.read(name, Path(folder).expanduser() if folder else None)
+        mirror = originals.read_original(name, Path(folder).expanduser() if folder else None)
         check(mirror, arguments.as_is)
         repo = f"{arguments.namespace}/{name}"
         files = write(mirror, repo, arguments.out / name)

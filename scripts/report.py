@@ -59,7 +59,7 @@ def told(result: results.Result, arguments: argparse.Namespace) -> str:
     if published is not None:
         report_store.keep(result, published, arguments.records)
     written = figures.write(result, arguments.out / result.model, arguments.records)
-    known = report_store.read(result, arguments.records) is not None
+    known = report_store.read_report(result, arguments.records) is not None
     missing = "" if known else "; nothing of its inside and its training, for its weights are not here"
     return f"{arguments.out / result.model}: {len(written)} files{missing}"
 

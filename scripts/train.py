@@ -108,7 +108,7 @@ def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer
     seen, least = contract(arguments, start), registry.get(architecture).minimum_size
     if min(seen.height, seen.width) < least:
         raise ZooError(f"{architecture} needs images of at least {least} x {least} pixels: choose --size {least}.")
-    prepared = user_data.prepare(labelled_folders.read(where, arguments.group), name, seen, arguments.fit)
+    prepared = user_data.prepare(labelled_folders.read_folders(where, arguments.group), name, seen, arguments.fit)
     if start:
         start.build()  # weights that do not fit are told before anything is written
     folder = user_data.keep(prepared)

@@ -116,7 +116,7 @@ def test_every_form_and_state_becomes_the_same_samples(name, each, write, change
         for split, (images, labels) in wanted.items()
     }  # fmt: skip
     write(tmp_path, changed)
-    mirror = originals.read(name, tmp_path)
+    mirror = originals.read_original(name, tmp_path)
     for split, (images, labels) in wanted.items():
         np.testing.assert_array_equal(mirror.splits[split].images, images)
         np.testing.assert_array_equal(mirror.splits[split].labels, labels)
@@ -141,7 +141,7 @@ def test_pages_keep_their_size_and_name(tmp_path):
                 page = np.full((4 + person % 3, 6), person, np.uint8)
                 pages[f"{person:02d}_{kind}_{serial}.png"] = page
                 cv2.imwrite(str(tmp_path / f"{person:02d}_{kind}_{serial}.png"), page)
-    mirror = originals.read("pages70", tmp_path)
+    mirror = originals.read_original("pages70", tmp_path)
     assert (len(mirror.splits["train"]), len(mirror.splits["test"])) == (70, 140)
     assert mirror.splits["test"].columns["filename"][:3] == ["01_2_281.png", "01_2_491.png", "02_2_282.png"]
     for image, name in zip(mirror.splits["test"].images, mirror.splits["test"].columns["filename"], strict=True):
@@ -180,7 +180,7 @@ def test_broken_originals_are_named(tmp_path, name, damage, sentence):
     as_idx(folder, {"train": (images[order], labels[order]), "test": (images[order], labels[order])})
     damage(folder)
     with pytest.raises(zoo.DataError, match=sentence):
-        originals.read(name, folder)
+        originals.read_original(name, folder)
 
 
 def test_a_mirror_is_pushed_and_read_back_by_its_id(hub, monkeypatch, run_script, tmp_path):
@@ -244,6 +244,6 @@ def test_a_real_mirror_mirrored_again_keeps_its_fingerprint(name, run_script, tm
     source = Path(os.environ["ZOO_DATASETS"]) / name
     done = run_script("mirror_datasets.py", f"{name}={source}", "--no-push", "--out", "out")
     assert done.returncode == 0, done.stderr
-    again = originals.read(name, tmp_path / "out" / name)
+    again = originals.read_original(name, tmp_path / "out" / name)
     assert dict(again.fingerprints) == dict(data.DATASETS[name].fingerprints)
     assert set(again.splits["train"].columns) == {"ahcd": {"block"}, "pages70": {"filename"}}[name]

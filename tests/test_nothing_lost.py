@@ -118,7 +118,7 @@ def work(place, records, **settings) -> Worker:
 
 
 def row(records, submission) -> results.Result | results.Broken:
-    return results.read(results.path_of(submission.row("optdigits"), "optdigits", records))
+    return results.read_record(results.path_of(submission.row("optdigits"), "optdigits", records))
 
 
 # Requests

@@ -110,7 +110,7 @@ def test_every_report_is_written_once(published, run_script, tmp_path):
     final, summary = (
         json.loads((folder / f"{name}.json").read_text()) for name in ("final_report", "training_summary")
     )
-    record = results.read(results.path_of(MODEL, "optdigits", records))
+    record = results.read_record(results.path_of(MODEL, "optdigits", records))
     assert final["errors"] == record.errors
     assert final["per_class"][3]["accuracy"] == record.per_class[3]["recall"]
     assert final["confidence"]["when_right"] > final["confidence"]["when_wrong"]
@@ -158,11 +158,11 @@ def test_a_page_shows_the_report(published):
 def test_a_report_of_other_weights_is_none(published, tmp_path):
     folder = shutil.copytree(published / "records", tmp_path / "records")
     (result,) = results.read_all(folder)
-    assert report_store.read(result, folder) is not None
+    assert report_store.read_report(result, folder) is not None
     path = results.path_of(MODEL, "optdigits", folder)
     path.write_text(path.read_text().replace(result.revision, "0" * 64))
     (result,) = results.read_all(folder)
-    assert report_store.read(result, folder) is None
+    assert report_store.read_report(result, folder) is None
     assert "Its report is not written yet" in model_page.page(MODEL, snapshot.build(folder), folder)
 
 

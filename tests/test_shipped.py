@@ -40,7 +40,7 @@ def test_weights_are_few_and_small():
 
 def test_every_shipped_model_has_its_report():
     for model in zoo.list_models():
-        report = report_store.read(RECORDS[model])
+        report = report_store.read_report(RECORDS[model])
         assert report is not None, f"run python scripts/report.py {model}"
         assert zoo.load_predictor(model).threshold == report.threshold is not None
     assert sum(path.stat().st_size for path in results.RECORDS.glob("*/*.report.npz")) < 3e6  # the Space carries them

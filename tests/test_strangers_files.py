@@ -119,7 +119,7 @@ def test_a_link_that_leaves_the_folder_is_refused(pictures, tmp_path, link):
         (tmp_path / "other" / "1.png").write_bytes(PNG)
         (pictures / "c").symlink_to(tmp_path / "other")
     with pytest.raises(DataError, match="is a link to a file outside"):
-        labelled_folders.read(str(pictures))
+        labelled_folders.read_folders(str(pictures))
 
 
 @pytest.mark.parametrize("path", ["{}/secret.png", "../secret.png", "link.png", "a/../../secret.png"])
@@ -127,7 +127,7 @@ def test_a_table_names_only_pictures_of_its_folder(pictures, tmp_path, path):
     (pictures / "link.png").symlink_to(tmp_path / "secret.png")
     rows = [{"bytes": None, "path": path.format(tmp_path)}, {"bytes": PNG, "path": None}]
     pandas.DataFrame({"image": rows, "label": [0, 1]}).to_parquet(pictures / "train.parquet")
-    source = labelled_folders.read(str(pictures / "train.parquet"))
+    source = labelled_folders.read_folders(str(pictures / "train.parquet"))
     with pytest.raises(DataError, match="is outside what was named"):
         source.splits["train"].encoded(0)
     assert source.splits["train"].encoded(1) == PNG
@@ -142,7 +142,7 @@ def test_a_readme_names_only_data_of_its_folder(pictures, data):
     (pictures / "README.md").write_text(f"---\n{header}\n---\n")
     HUB.log.clear()
     with pytest.raises(DataError, match="names data outside its folder"):
-        labelled_folders.read(str(pictures))
+        labelled_folders.read_folders(str(pictures))
     assert HUB.log == []
 
 
@@ -154,6 +154,6 @@ def test_a_picture_of_900_megapixels_is_refused_by_its_header(pictures):
     chunks = chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0" * 1000)), chunk(b"IEND", b"")
     huge = b"\x89PNG\r\n\x1a\n" + b"".join(chunks)
     (pictures / "a" / "0.png").write_bytes(huge)
-    source = labelled_folders.read(str(pictures))
+    source = labelled_folders.read_folders(str(pictures))
     with pytest.raises(DataError, match="at most 50 megapixels"):
         normalise._decode(source.splits["train"], 0)

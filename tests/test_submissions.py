@@ -294,7 +294,7 @@ def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, t
     assert one.step()
     done = local.get(sent.id)
     assert done.status == FINISHED, done.reason
-    row = results.read(results.path_of("bob~net.optdigits", "optdigits", records))
+    row = results.read_record(results.path_of("bob~net.optdigits", "optdigits", records))
     assert row.mean("accuracy") == done.results["optdigits"]["accuracy"]
     assert row.claimed == {"accuracy": 0.9, "source": "its sender, bob"}
     assert (row.submission["id"], row.licence, row.samples) == (sent.id, "mit", 360)
@@ -305,7 +305,7 @@ def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, t
     assert worker.measured_again(one, done, "optdigits").agrees
     again = send(local, name="net", seed=7)  # a better one of the same name
     one.step()
-    row = results.read(results.path_of("bob~net.optdigits", "optdigits", records))
+    row = results.read_record(results.path_of("bob~net.optdigits", "optdigits", records))
     assert row.submission["id"] == again.id
     intake.withdraw(local, again.id, "bob")
     intake.withdraw(local, sent.id, "bob")
@@ -322,7 +322,7 @@ def test_a_row_of_the_zoo_is_never_overwritten(local, tmp_path):
     sent = send(local)
     Worker(local, records=records, cache=tmp_path / "cache").step()
     assert local.get(sent.id).status == FINISHED
-    assert results.read(results.path_of("bob~net.optdigits", "optdigits", records)).submission is None
+    assert results.read_record(results.path_of("bob~net.optdigits", "optdigits", records)).submission is None
 
 
 def test_the_store_is_chosen_by_the_environment(monkeypatch, tmp_path):

@@ -43,17 +43,17 @@ def as_json(value) -> bytes:
 )
 def test_what_json_may_say(document, code):
     if code is None:
-        assert untrusted_json.read(as_json(document), "It") == document
+        assert untrusted_json.parse(as_json(document), "It") == document
         return
     with pytest.raises(Refused) as refused:
-        untrusted_json.read(as_json(document), "It")
+        untrusted_json.parse(as_json(document), "It")
     assert refused.value.problem.code == code
 
 
 def test_how_large_and_deep_json_may_be(monkeypatch):
     nested = b"[" * untrusted_json.DEEPEST + b"]" * untrusted_json.DEEPEST
-    untrusted_json.read(nested + b" " * (untrusted_json.MOST_BYTES - len(nested)), "It")
-    untrusted_json.read(b"[" + b",".join([b"[{}]"] * 100) + b"]", "It")  # what is closed is not deeper
+    untrusted_json.parse(nested + b" " * (untrusted_json.MOST_BYTES - len(nested)), "It")
+    untrusted_json.parse(b"[" + b",".join([b"[{}]"] * 100) + b"]", "It")  # what is closed is not deeper
     for data, sentence in (
         (
             nested + b" " * (untrusted_json.MOST_BYTES - len(nested) + 1),
@@ -66,11 +66,11 @@ def test_how_large_and_deep_json_may_be(monkeypatch):
         (b"", "It is not JSON"),
     ):
         with pytest.raises(Refused, match=sentence):
-            untrusted_json.read(data, "It")
+            untrusted_json.parse(data, "It")
     monkeypatch.setattr(untrusted_json, "MOST_VALUES", 5)
-    untrusted_json.read(b'{"a": [1, 2]}', "It")  # the object, its key, the list and two numbers
+    untrusted_json.parse(b'{"a": [1, 2]}', "It")  # the object, its key, the list and two numbers
     with pytest.raises(Refused, match="more than 5 values"):
-        untrusted_json.read(b'{"a": [1, 2, 3]}', "It")
+        untrusted_json.parse(b'{"a": [1, 2, 3]}', "It")
 
 
 # The archive
@@ -183,8 +183,11 @@ def test_equal_models_have_equal_digests_however_they_were_packed():
     again = checks.check(other, "another name", ONE)
     assert (again.digest, again.content) == (checked.digest, checked.content)
     assert checked.digest == hashlib.sha256(checked.content).hexdigest() != hashlib.sha256(keras_file()).hexdigest()
-    assert archives.read(checked.content)["model.weights.h5"] == weights()
-    assert json.loads(archives.read(checked.content)["config.json"])["config"]["layers"][-1]["config"]["units"] == 10
+    assert archives.read_members(checked.content)["model.weights.h5"] == weights()
+    assert (
+        json.loads(archives.read_members(checked.content)["config.json"])["config"]["layers"][-1]["config"]["units"]
+        == 10
+    )
     assert (checked.kind, checked.track, checked.parameters, checked.multiply_adds) == ("keras", "weights", 650, 640)
     assert checked.notes == ()
     onnx = checks.check(onnx_file(), "m.onnx", ONE)

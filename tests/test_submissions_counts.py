@@ -90,7 +90,7 @@ def test_every_product_has_a_case():
 @pytest.mark.parametrize("operator", CASES)
 def test_multiply_adds_of(operator, tmp_path):
     nodes, constants, expected = CASES[operator]
-    report = onnx_graph.read(onnx_file(nodes=nodes, constants={**SCALES, **constants}))
+    report = onnx_graph.read_graph(onnx_file(nodes=nodes, constants={**SCALES, **constants}))
     (tmp_path / "model.onnx").write_bytes(report.content)
     assert products.count(tmp_path / "model.onnx") == expected + DENSE
 
@@ -116,24 +116,24 @@ def with_constant(values: np.ndarray, kind: str = "initializer") -> bytes:
 @pytest.mark.parametrize("kind", ["initializer", "node"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64])
 def test_stored_numbers_count_whatever_their_type(dtype, kind):
-    assert onnx_graph.read(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + 64
+    assert onnx_graph.read_graph(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + 64
 
 
 def test_numbers_count_once_however_often_they_are_used():
     nodes = [node("Add", ["x", "stored"], "a"), node("Add", ["a", "stored"], "y")]
     data = onnx_file(nodes=nodes, constants={"stored": ones(8, 8, 1)})
-    assert onnx_graph.read(data).parameters == DENSE + 64
+    assert onnx_graph.read_graph(data).parameters == DENSE + 64
 
 
 def test_numbers_that_hide_as_scales_or_single_values_count():
     nodes = [node("Reshape", ["x", "flat"], "f"), node("Cast", "f", "i", to=TensorProto.INT32),
              node("DequantizeLinear", ["i", "scales"], "y", axis=1)]  # fmt: skip
     scales = onnx_file(nodes=nodes, constants={"scales": RNG.random(64, F)})
-    assert onnx_graph.read(scales).parameters == DENSE + 64  # there are no quantized weights that they scale
+    assert onnx_graph.read_graph(scales).parameters == DENSE + 64  # there are no quantized weights that they scale
     many = [node("Add", ["x" if n == 0 else f"a{n - 1}", f"s{n}"], f"a{n}" if n < 999 else "y") for n in range(1000)]
     singles = onnx_file(nodes=many, constants={f"s{n}": F(n) for n in range(1000)})
     described = 1000 + 1 + 2  # with the scale of the pixels and a shape
-    assert onnx_graph.read(singles).parameters == DENSE + described - onnx_parameters.FREE - DENSE // 10
+    assert onnx_graph.read_graph(singles).parameters == DENSE + described - onnx_parameters.FREE - DENSE // 10
 
 
 def test_the_test_set_stored_as_bytes_is_not_one_parameter():
@@ -142,13 +142,13 @@ def test_the_test_set_stored_as_bytes_is_not_one_parameter():
              node("MatMul", ["e", "back"], "y")]  # fmt: skip
     data = onnx_file(nodes=nodes, constants={"stored": RNG.integers(0, 256, (500, 8, 8)).astype(np.uint8),
                                              "back": np.zeros((500, 64), F)})  # fmt: skip
-    assert onnx_graph.read(data).parameters == DENSE + 500 * 64 * 2
+    assert onnx_graph.read_graph(data).parameters == DENSE + 500 * 64 * 2
 
 
 @pytest.mark.parametrize("name", ["lenet5.mnist", "glyphnet_700.mnist", "glyphnet_2k.mnist", "glyphnet_100k_x3.mnist"])
 def test_a_shipped_network_has_the_parameters_of_its_keras_model(name):
     folder = ROOT / "zoo" / "pretrained" / name
-    report = onnx_graph.read((folder / "model.onnx").read_bytes())
+    report = onnx_graph.read_graph((folder / "model.onnx").read_bytes())
     assert report.parameters == json.loads((folder / "metadata.json").read_text())["parameters"]
 
 
@@ -171,7 +171,7 @@ PARAMETERS, MULTIPLY_ADDS = 61_706, 416_520
 def lenet(tmp_path_factory):
     """Return LeNet-5 as the quantizers need it: weights in single precision, an input that is called "image"."""
     folder = tmp_path_factory.mktemp("lenet")
-    (folder / "clean.onnx").write_bytes(onnx_graph.read(LENET.read_bytes()).content)
+    (folder / "clean.onnx").write_bytes(onnx_graph.read_graph(LENET.read_bytes()).content)
     quant_pre_process(folder / "clean.onnx", folder / "lenet.onnx", skip_symbolic_shape=True)
     return folder / "lenet.onnx"
 
@@ -187,7 +187,7 @@ def test_weights_in_int8_count_as_those_in_float(lenet, tmp_path, per_channel):
     named.graph.node[-1].name = "softmax"
     onnx.save(named, tmp_path / "named.onnx")
     options = {"per_channel": per_channel, "quant_format": QuantFormat.QDQ, "nodes_to_exclude": ["softmax"]}
-    report = onnx_graph.read(static(tmp_path / "named.onnx", tmp_path / "static.onnx", **options))
+    report = onnx_graph.read_graph(static(tmp_path / "named.onnx", tmp_path / "static.onnx", **options))
     assert report.parameters == PARAMETERS
     (tmp_path / "clean.onnx").write_bytes(report.content)
     assert products.count(tmp_path / "clean.onnx") == MULTIPLY_ADDS
@@ -195,7 +195,7 @@ def test_weights_in_int8_count_as_those_in_float(lenet, tmp_path, per_channel):
 
 def test_dynamic_quantization_of_a_whole_network(lenet, tmp_path):
     quantize_dynamic(lenet, tmp_path / "dynamic.onnx")
-    report = onnx_graph.read((tmp_path / "dynamic.onnx").read_bytes())
+    report = onnx_graph.read_graph((tmp_path / "dynamic.onnx").read_bytes())
     assert report.parameters == PARAMETERS
     (tmp_path / "clean.onnx").write_bytes(report.content)
     assert products.count(tmp_path / "clean.onnx") == MULTIPLY_ADDS
@@ -209,5 +209,5 @@ def test_dynamic_quantization_of_a_whole_network(lenet, tmp_path):
 
 def test_a_softmax_that_is_quantized_too_is_refused_with_what_to_change(lenet, tmp_path):
     with pytest.raises(Refused, match="nodes_to_exclude") as refused:
-        onnx_graph.read(static(lenet, tmp_path / "static.onnx", quant_format=QuantFormat.QDQ))
+        onnx_graph.read_graph(static(lenet, tmp_path / "static.onnx", quant_format=QuantFormat.QDQ))
     assert refused.value.problem.code == "quantized-output"

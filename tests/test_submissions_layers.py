@@ -96,7 +96,7 @@ def test_every_network_of_the_zoo_could_be_submitted(name):
     """The clean copy of its configuration is the same network: as many parameters, and the same answers."""
     shape = (28, 28, 1)
     model = registry.create_model(name, shape, 10)
-    report = keras_config.read(json.loads(model.to_json()))
+    report = keras_config.read_config(json.loads(model.to_json()))
     assert (report.input_shape, report.output.shape) == (shape, (10,))
     assert report.output.probabilities
     assert report.scaled
@@ -117,7 +117,7 @@ def test_a_model_of_models_with_shared_layers_and_float_inputs():
     a, b = inner(shared(x)), keras.layers.Dropout(0.1)(shared(x), training=False)
     outputs = keras.layers.Dense(10, activation="softmax")(keras.layers.Concatenate()([a, b]))
     model = keras.Model(inputs, outputs)
-    report = keras_config.read(json.loads(model.to_json()))
+    report = keras_config.read_config(json.loads(model.to_json()))
     assert report.parameters == model.count_params()
     assert not report.scaled
     copy = keras.saving.deserialize_keras_object(deepcopy(report.config))  # Keras takes it apart
@@ -128,7 +128,7 @@ def test_a_model_of_models_with_shared_layers_and_float_inputs():
 
 
 def test_multiply_adds_are_those_of_the_board():
-    report = keras_config.read(json.loads(registry.create_model("lenet5").to_json()))
+    report = keras_config.read_config(json.loads(registry.create_model("lenet5").to_json()))
     assert report.multiply_adds == 416_520
 
 
@@ -138,7 +138,7 @@ def test_multiply_adds_are_those_of_the_board():
 def read(inputs, outputs) -> list[str]:
     """Return what is said of a functional model: nothing, or every problem."""
     try:
-        keras_config.read(json.loads(keras.Model(inputs, outputs).to_json()))
+        keras_config.read_config(json.loads(keras.Model(inputs, outputs).to_json()))
     except Refused as error:
         return [str(problem) for problem in error.problems]
     return []

@@ -88,7 +88,7 @@ def by_seeded_noise() -> bytes:
 @pytest.mark.parametrize("attack", [by_noise, by_seeded_noise, by_batch_norm])
 def test_networks_that_answer_at_random_or_remember_are_refused(attack, images, monkeypatch):
     """The static checks refuse random operators, so for this test they are made here, with a longer list."""
-    monkeypatch.setattr(guard, "read_onnx", onnx_graph.read)
+    monkeypatch.setattr(guard, "read_onnx", onnx_graph.read_graph)
     monkeypatch.setattr(onnx_graph, "OPERATORS", onnx_graph.OPERATORS | {"RandomNormalLike"})
     with pytest.raises(Unfit, match="depend on randomness"):
         measured(attack(), images)

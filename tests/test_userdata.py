@@ -41,7 +41,7 @@ def write(root, rows, look=lambda image: image):
 
 
 def prepared(where, contract=ink.MNIST, group=None, **options):
-    return user_data.prepare(labelled_folders.read(str(where), group), "mine", contract, **options)
+    return user_data.prepare(labelled_folders.read_folders(str(where), group), "mine", contract, **options)
 
 
 def test_a_folder_becomes_a_dataset_of_the_zoo(folder, kept):
@@ -297,7 +297,7 @@ def test_labels_beyond_the_list_are_named(tmp_path):
 )
 def test_what_is_not_there_is_said(where, sentence):
     with pytest.raises(zoo.DataError, match=sentence):
-        labelled_folders.read(where)
+        labelled_folders.read_folders(where)
 
 
 def test_names_that_cannot_be(folder):
@@ -311,7 +311,7 @@ def test_names_that_cannot_be(folder):
         ("Ä", "cannot be"),
     ):
         with pytest.raises(zoo.ZooError, match=sentence):
-            user_data.prepare(labelled_folders.read(str(folder)), name, ink.MNIST)
+            user_data.prepare(labelled_folders.read_folders(str(folder)), name, ink.MNIST)
     for name in ("../../etc", "mine_fold7of5", "nothing_fold1of5"):
         with pytest.raises(zoo.ZooError):
             data.load(name)

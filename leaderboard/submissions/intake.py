@@ -204,7 +204,7 @@ def _from_hub(source: str) -> tuple[str, bytes]:
 
 
 def _keras_version(metadata: bytes) -> dict:
-    found = untrusted_json.read(metadata, "metadata.json")
+    found = untrusted_json.parse(metadata, "metadata.json")
     return {"keras_version": found.get("keras_version") if isinstance(found, dict) else None}
 
 

@@ -33,7 +33,7 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
         return message(
             f"{first} was measured on {a['dataset']}, {second} on {b['dataset']}: no sample is common to both."
         )
-    found = [results.read(results.path_of(row["model"], row["dataset"], folder)) for row in (a, b)]
+    found = [results.read_record(results.path_of(row["model"], row["dataset"], folder)) for row in (a, b)]
     if broken := [record.reason for record in found if isinstance(record, Broken)]:
         return message(broken[0])
     records = [record for record in found if not isinstance(record, Broken)]

@@ -60,10 +60,10 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
         return message(
             f"{model} has no record: its {written('claimed', row['claimed'])}% are claimed by {row['note']}."
         )
-    result = results.read(results.path_of(model, row["dataset"], folder))
+    result = results.read_record(results.path_of(model, row["dataset"], folder))
     if isinstance(result, Broken):
         return message(f"This record is broken. {result.reason}")
-    predictions, kept = results.predictions(result, folder), report_store.read(result, folder)
+    predictions, kept = results.predictions(result, folder), report_store.read_report(result, folder)
     return (
         f'<article class="page" data-address="{esc(address(model=model))}">{_head(result, row)}'
         f"<section>{facts((table.BY_NAME[key].title, written(key, row[key]) or '–') for key in KEY)}</section>"

@@ -138,7 +138,7 @@ def tab() -> Places:
     def act(action: Callable) -> Callable:
         def do(id: str, secret: str):
             try:
-                action(store, id, sign_in.proved(), secret=(secret or "").strip())
+                action(store, (id or "").strip(), sign_in.proved(), secret=(secret or "").strip())
             except ZooError as error:
                 gr.Warning(str(error))
             return read(id)

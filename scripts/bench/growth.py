@@ -133,7 +133,7 @@ def measure_records(size: int, folder: Path) -> dict[str, float]:
     from leaderboard import results, snapshot
 
     kept = timed(lambda: snapshot.load(folder))
-    one = timed(lambda: results.read(results.path_of("network00007.mnist", "mnist", folder)))
+    one = timed(lambda: results.read_record(results.path_of("network00007.mnist", "mnist", folder)))
     return {"board, s": kept, "one record, s": one, "all records, s": timed(lambda: results.read_all(folder))}
 
 

@@ -149,7 +149,7 @@ def _location(spec: DatasetSpec) -> str:
 @functools.lru_cache(maxsize=4)  # train and validation share one decoding; 60,000 images take 47 MB
 def _load_source(name: str, split: str, location: str) -> Split:
     spec = get(name)
-    images, labels, groups = parquet.read(spec, split, location) if location else _read_bundled(split)
+    images, labels, groups = parquet.read_split(spec, split, location) if location else _read_bundled(split)
     found = fingerprint(images, labels)
     if groups is None and spec.writers_file and found == spec.fingerprints[split]:
         groups = known_writers(name, split)  # of exactly these rows in exactly this order

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from zoo.data.spec import DatasetSpec
 
 
-def read(spec: "DatasetSpec", split: str, location: str):
+def read_split(spec: "DatasetSpec", split: str, location: str):
     """Read and decode one split of a dataset repo.
 
     Args:
@@ -33,7 +33,7 @@ def read(spec: "DatasetSpec", split: str, location: str):
 
 
 def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
-    """Yield a split's images, labels and groups in parts of `batch` rows, as `read` returns them all at once.
+    """Yield a split's images, labels and groups in parts of `batch` rows, as `read_split` returns them all at once.
 
     Nothing else of it is held in memory, nor kept in the cache of `datasets`.
     """

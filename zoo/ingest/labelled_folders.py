@@ -53,7 +53,7 @@ class Source:
     notes: tuple[str, ...] = ()  # what a user should know of the reading
 
 
-def read(where: str, group: str | None = None) -> Source:
+def read_folders(where: str, group: str | None = None) -> Source:
     """Find the pictures of a source.
 
     Args:

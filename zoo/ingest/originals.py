@@ -124,7 +124,7 @@ class Mirror:
     done: tuple[str, ...]
 
 
-def read(name: str, folder: Path | None) -> Mirror:
+def read_original(name: str, folder: Path | None) -> Mirror:
     """Read a dataset's originals and put them right.
 
     Args:

@@ -134,12 +134,12 @@ def _unknown(data: bytes, filename: str) -> Refused:
 
 
 def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
-    members = keras_archive.read(data)
-    metadata = untrusted_json.read(members["metadata.json"], "metadata.json")
+    members = keras_archive.read_members(data)
+    metadata = untrusted_json.parse(members["metadata.json"], "metadata.json")
     version = metadata.get("keras_version") if isinstance(metadata, dict) else None
     if not isinstance(version, str) or not version.startswith("3."):
         raise Refused("keras2", f"The archive is of Keras {short(version)}.", "Save it again with Keras 3.")
-    report = keras_config.read_on(untrusted_json.read(members["config.json"], "config.json"))
+    report = keras_config.read_on(untrusted_json.parse(members["config.json"], "config.json"))
     found, whole = report.found, report.output != keras_parts.UNKNOWN
     for fits in _fits(report.input_shape, report.output.shape if whole else None, wanted):
         with found.next():
@@ -159,16 +159,18 @@ def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
 
 
 def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
-    document = untrusted_json.read(data, "The configuration")
+    document = untrusted_json.parse(data, "The configuration")
     if isinstance(document, dict) and isinstance(document.get("model_config"), dict):
         document = document["model_config"]
-    report = keras_config.read(document)
+    report = keras_config.read_config(document)
     _check_probabilities(report)
     costs = []
     for name in wanted:
         spec = datasets.get(name)
         try:
-            fitted = keras_config.read(keras_config.retarget(report.config, spec.image_shape or (), len(spec.labels)))
+            fitted = keras_config.read_config(
+                keras_config.retarget(report.config, spec.image_shape or (), len(spec.labels))
+            )
         except Refused as error:
             if (report.input_shape, report.output.shape) != (spec.image_shape, (len(spec.labels),)):
                 what = f"Fitted to {name} (images of {spec.image_shape}, {len(spec.labels)} classes): {error}"
@@ -186,7 +188,7 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
 
 
 def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
-    report = onnx_graph.read(data, lambda shape, classes: _all_of(*_fits(shape, (classes,), wanted)))
+    report = onnx_graph.read_graph(data, lambda shape, classes: _all_of(*_fits(shape, (classes,), wanted)))
     return _taken(checked, report.content, report.parameters, None, ())
 
 
@@ -237,7 +239,7 @@ def _check_weights(data: bytes, parameters: int) -> None:
     """Refuse weights that are not numbers, or not those of the configuration."""
     weights = [
         weight
-        for weight in hdf5.read(data)
+        for weight in hdf5.read_weights(data)
         if not weight.path.startswith("/optimizer/") and "seed_generator" not in weight.path
     ]
     if any(weight.dtype.kind == "f" and not np.isfinite(weight.values(data)).all() for weight in weights):

@@ -97,7 +97,7 @@ def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SE
 
 
 def read_onnx(data: bytes, limits: Limits = MEASURED) -> onnx_graph.Report:
-    """Return what `onnx_graph.read` says of an ONNX file, from a process with limits; raise its Refused."""
+    """Return what `onnx_graph.read_graph` says of an ONNX file, from a process with limits; raise its Refused."""
     answer = run({"task": "onnx"}, data, limits)
     if "problems" in answer.header:
         raise Refused.of([Problem(**one) for one in answer.header["problems"]])

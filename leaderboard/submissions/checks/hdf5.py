@@ -50,7 +50,7 @@ class Weight:
         return np.frombuffer(data, self.dtype, math.prod(self.shape), self.offset).reshape(self.shape)
 
 
-def read(data: bytes) -> list[Weight]:
+def read_weights(data: bytes) -> list[Weight]:
     """Return every dataset of a file; raise Refused if it is anything but what Keras writes."""
     try:
         return _Reader(data).weights()

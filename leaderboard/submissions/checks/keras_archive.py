@@ -23,7 +23,7 @@ END, END_64 = b"PK\x05\x06", b"PK\x06\x07"  # end of central directory, and the 
 END_SIZE, END_64_SIZE = 22, 20  # bytes
 
 
-def read(data: bytes) -> dict[str, bytes]:
+def read_members(data: bytes) -> dict[str, bytes]:
     """Return the members of a Keras archive by name; raise Refused if it is anything but what Keras writes."""
     _check_end(data)
     try:

@@ -47,7 +47,7 @@ class Report:
         return bool(self.layers.keys() & {"Rescaling", "BatchNormalization", "LayerNormalization"})
 
 
-def read(document: object) -> Report:
+def read_config(document: object) -> Report:
     """Return what a serialized model is; raise Refused with every problem of its layers."""
     report = read_on(document)
     report.found.check()

@@ -79,7 +79,7 @@ class Report:
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "content": content})
 
 
-def read(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambda shape, classes: None) -> Report:
+def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambda shape, classes: None) -> Report:
     """Return what an ONNX file is and a clean copy of it.
 
     Args:
@@ -124,7 +124,7 @@ def read(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambda shap
 
 
 def warm_up() -> None:
-    """Import what `read` needs."""
+    """Import what `read_graph` needs."""
     importlib.import_module("onnx")
 
 

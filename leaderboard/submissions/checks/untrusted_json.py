@@ -13,7 +13,7 @@ MOST_VALUES = 200_000
 LONGEST_TEXT = 512
 
 
-def read(data: bytes, name: str):
+def parse(data: bytes, name: str):
     """Return the value of a JSON document.
 
     Args:

@@ -32,7 +32,7 @@ def check(request: dict, data: bytes) -> tuple[dict, bytes | None]:
 def onnx(request: dict, data: bytes) -> tuple[dict, bytes | None]:
     """The task "onnx": an ONNX file of a sandbox."""
     try:
-        report = onnx_graph.read(data)
+        report = onnx_graph.read_graph(data)
     except Refused as error:
         return {"problems": [problem.to_dict() for problem in error.problems]}, None
     return report.to_dict(), report.content
