@@ -78,8 +78,11 @@ def test_mnist_becomes_arrays_in_a_second():
     assert time.process_time() - started < 8
 
 
-def test_another_copy_is_said_aloud(make_repo):
+def test_another_copy_is_an_error_unless_it_is_allowed_by_name(make_repo, monkeypatch):
     make_repo({"train": {"image": [png(9)] * 200, "label": [3] * 200}})
+    with pytest.raises(zoo.DataError, match="set ZOO_OTHER_COPIES=optdigits to use it all the same"):
+        data.load("optdigits")
+    monkeypatch.setenv("ZOO_OTHER_COPIES", "mnist,optdigits")
     with pytest.warns(UserWarning, match="is not the optdigits that the records were measured on"):
         loaded = data.load("optdigits", "train+validation")
     assert loaded.images[0, 0, 0, 0] == 9

@@ -18,6 +18,11 @@ def user_datasets() -> Path:
     return Path(os.environ.get("ZOO_USER_DATASETS") or cache_folder() / "datasets")
 
 
+def other_copies() -> frozenset[str]:
+    """Return the datasets that may be another copy than the records were measured on (`ZOO_OTHER_COPIES`, by comma)."""
+    return frozenset(filter(None, os.environ.get("ZOO_OTHER_COPIES", "").split(",")))
+
+
 def model_folders() -> tuple[Path, ...]:
     """Return the folders of published folders: what is shipped, then what `ZOO_MODELS` names (several as in PATH)."""
     own = os.environ.get("ZOO_MODELS", "")

@@ -14,12 +14,12 @@ from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
-from leaderboard.submissions import budget
 from leaderboard.submissions.checks import ARCHITECTURE
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.sandbox import Outcome
 from leaderboard.submissions.sandbox.inputs import Inputs
 from zoo import data, environment
+from zoo.recipes import ZOO
 
 AS_SENT = {"name": "submitted"}  # the recipe of weights that were trained elsewhere
 
@@ -69,7 +69,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
         dataset_fingerprint=inputs.test.fingerprint,
         training_fingerprint=inputs.validation.fingerprint if trained else "",
         metric_versions={name: metrics.versions()[name] for name in shipped.scores},
-        recipe=budget.recipe(dataset).to_dict() if trained else dict(AS_SENT),
+        recipe=recipe_of(dataset, shipped) if trained else dict(AS_SENT),
         selection="highest validation accuracy" if trained else "the sender's",
         shipped_seed=shipped.seed,
         revision=revision(shipped),
@@ -94,6 +94,13 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
         submission={**credits_of(submission), "memorization": asdict(shipped.memorization)},
     )
     return result, Predictions.of(answers, labels, inputs.test.images)
+
+
+def recipe_of(dataset: str, measured: Measured) -> dict:
+    """Return the recipe by which a submitted architecture was trained; a shortened one has a name of its own."""
+    ran = (measured.outcome.training or {}).get("epochs")
+    full = data.get(dataset).suited(ZOO)
+    return full.shortened(ran or full.epochs).to_dict()
 
 
 def revision(measured: Measured) -> str:

@@ -52,6 +52,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             },
             source="LeCun, Cortes and Burges, 1998, the MNIST database of handwritten digits",
             repo="ylecun/mnist",
+            revision="77f3279092a1c1579b2250db8eafed0ad422088c",
             group="writer",
             writers_file=True,
             validation=_MNIST_VALIDATION,

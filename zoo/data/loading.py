@@ -20,7 +20,7 @@ from zoo.data.catalog import DATASETS
 from zoo.data.spec import DatasetSpec, Split, fingerprint
 from zoo.errors import DataError, UnknownName, ZooError
 from zoo.files import read_json
-from zoo.settings import user_datasets
+from zoo.settings import other_copies, user_datasets
 
 SPLITS = ("train", "validation", "test")
 ENTRY = "dataset.json"  # a user's dataset: its `DatasetSpec`, next to its data
@@ -157,11 +157,13 @@ def _load_source(name: str, split: str, location: str) -> Split:
         if isinstance(array, np.ndarray):
             array.flags.writeable = False  # shared by every caller
     if found != spec.fingerprints[split]:
-        warnings.warn(
+        difference = (
             f"{location or name}: split {split!r} is not the {name} that the records were measured on "
-            f"(fingerprint {found[:12]}…, expected {spec.fingerprints[split][:12]}…); scores will not compare.",
-            stacklevel=3,
+            f"(fingerprint {found[:12]}…, expected {spec.fingerprints[split][:12]}…)"
         )
+        if name not in other_copies():
+            raise DataError(f"{difference}; set ZOO_OTHER_COPIES={name} to use it all the same.")
+        warnings.warn(f"{difference}; scores will not compare.", stacklevel=3)
     return Split(images, labels, groups, found)
 
 

@@ -39,7 +39,7 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
     """
     first = 0
     try:
-        for table in _tables(split, location, batch):
+        for table in _tables(spec, split, location, batch):
             if {"image", "label"} <= set(table.column_names):
                 name = functools.partial(lambda before, row: _row_name(location, split, before + row), first)
                 yield _arrays(spec, table, name)
@@ -47,19 +47,17 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
             else:
                 raise DataError(f"{location}, split {split!r}, lacks the column image or label.")
     except unreadable() as error:
-        if isinstance(error, DataError):
-            raise
         reason = str(error).strip().splitlines()[0]
         raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}).") from error
 
 
-def _tables(split: str, location: str, batch: int):
+def _tables(spec: "DatasetSpec", split: str, location: str, batch: int):
     """Yield a split as Arrow tables of `batch` rows, images still encoded."""
     import datasets
     import pyarrow.parquet
 
     if not Path(location).is_dir():
-        rows = datasets.load_dataset(location, split=split, streaming=True)
+        rows = datasets.load_dataset(location, split=split, streaming=True, revision=spec.revision)
         yield from rows.with_format("arrow").iter(batch_size=batch)
         return
     files = sorted(Path(location).glob(f"**/{split}-*.parquet"))
@@ -91,7 +89,8 @@ def read_table(spec: "DatasetSpec", split: str, location: str):
     import datasets
 
     try:
-        table = datasets.load_dataset(location, split=split).data.table
+        revision = None if Path(location).is_dir() else spec.revision
+        table = datasets.load_dataset(location, split=split, revision=revision).data.table
     except unreadable() as error:
         reason = str(error).strip().splitlines()[0]
         if Path(location).is_dir():

@@ -2,14 +2,14 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from zoo.ink.contract import Contract
 from zoo.pages.patches import Patches
-from zoo.recipes import Augmentation
+from zoo.recipes import Augmentation, Recipe
 from zoo.settings import namespace
 
 
@@ -25,6 +25,7 @@ class DatasetSpec:
     fingerprints: Mapping[str, str]  # of the source splits, see `fingerprint`
     source: str  # where it comes from, and who is to be cited
     repo: str | None = None  # on the Hub; None: the namespace's own mirror
+    revision: str | None = None  # the commit of that repo; None: the newest, whose fingerprint must be right
     group: str | None = None  # the column that says who wrote a sample
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
@@ -60,6 +61,15 @@ class DatasetSpec:
     def scored_fingerprint(self) -> str:
         """The fingerprint of the source split that scores are measured on."""
         return self.fingerprints["train" if self.fold or self.scored == "validation" else "test"]
+
+    def suited(self, recipe: Recipe) -> Recipe:
+        """Return a `zoo` recipe as this dataset needs it: what its script allows, its batches, its number of epochs."""
+        return replace(
+            recipe,
+            augmentation=(self.augmentation or Augmentation()).beside(recipe.augmentation),
+            batch_size=min(recipe.batch_size, self.batch_size),
+            epochs=recipe.epochs * self.passes,
+        )
 
     def to_dict(self) -> dict:
         """Return plain JSON types; `from_dict` reads them back."""

@@ -1,7 +1,7 @@
 """What to train (`Job`) and what came of it (`Run`): a run folder with weights, history and environment."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zoo import data, registry
@@ -9,7 +9,7 @@ from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.files import read_json
 from zoo.pages import views
-from zoo.recipes import Augmentation, Recipe
+from zoo.recipes import Recipe
 from zoo.trainers import Stepwise
 from zoo.training.batch_norm_folding import folded
 
@@ -72,12 +72,7 @@ def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0,
     known = registry.get(architecture)
     chosen = known.recipe(recipe)
     if isinstance(known.trainer, Stepwise) and chosen.name == "zoo":
-        chosen = replace(
-            chosen,
-            augmentation=(spec.augmentation or Augmentation()).beside(chosen.augmentation),
-            batch_size=min(chosen.batch_size, spec.batch_size),
-            epochs=chosen.epochs * spec.passes,
-        )
+        chosen = spec.suited(chosen)
     return Job(architecture, dataset, chosen.shortened(epochs or chosen.epochs), seed)
 
 
