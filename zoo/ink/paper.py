@@ -19,9 +19,6 @@ FAINTEST = 20  # of 255: less contrast is paper grain and JPEG noise
 COARSE = 384  # pixels of the longer side that the paper is estimated on
 SMALL = 128  # pixels: a smaller picture is enlarged, so that a pen is several pixels broad
 SQUARES = (5, 9, 17, 33, 65, 129, 257)  # pixels, on the coarse picture
-STABLE = 0.85  # intersection over union from which two sizes of square agree about the ink
-PAGE = 64  # pixels: what has a shorter side is a glyph that was cut out, and what runs through it is a stroke
-SPECK = 0.004  # of the ink: a piece with less is dirt; the dot of a letter has 0.03 and more
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,7 @@ class Ground:
     dark: whether the ink is darker than the paper.
     square: side of the square that erases the ink, pixels of the coarse picture.
     paper: uint8 (h, w, 3), the coarse picture without its ink; of the negative where the ink is light.
-    ink: bool (h, w), where ink was found.
+    contrast: uint8 (h, w), of the coarse picture and its paper.
     full: contrast of full ink, 0 to 255.
     floor: contrast of grain and noise, 0 to 255.
     """
@@ -39,9 +36,14 @@ class Ground:
     dark: bool
     square: int
     paper: np.ndarray
-    ink: np.ndarray
+    contrast: np.ndarray
     full: float
     floor: float
+
+    @property
+    def edge(self) -> float:
+        """The contrast from which a pixel is ink."""
+        return max(self.floor, self.full / 2)
 
 
 def find_ink(picture: np.ndarray) -> np.ndarray:
@@ -82,12 +84,13 @@ def on_paper(colour: np.ndarray) -> np.ndarray:
     if ground.floor > FAINTEST:  # a sensor's noise
         contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
     # Only near the ink: elsewhere the paper's own edges, which the coarse paper blurs, would look like thin strokes.
-    near = cv2.dilate(ground.ink.astype(np.uint8), np.ones((5, 5), np.uint8))
+    near = cv2.dilate((ground.contrast > max(ground.floor, ground.full / 4)).astype(np.uint8), np.ones((5, 5), np.uint8))
     near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
     level = cv2.bitwise_and(contrast, contrast, mask=near).astype(np.float32)
-    level = _without_ruling(level, ground.floor)
     full = _full(level.astype(np.uint8), ground.floor)
-    return _without_specks(((level - full / 8) / (full - full / 8)).clip(0, 1), ground.floor / full)
+    ink = ((level - full / 8) / (full - full / 8)).clip(0, 1)
+    ink[level < ground.floor / 2] = 0
+    return ink
 
 
 def find_ground(colour: np.ndarray) -> Ground:
@@ -100,11 +103,10 @@ def find_ground(colour: np.ndarray) -> Ground:
     scale = min(1.0, COARSE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     coarse = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
-    runs = [run for dark in (True, False) for run in _stable(_seen(coarse, dark))]
-    if not runs:
+    lasting, ground = max((_most_stable(_seen(coarse, dark)) for dark in (True, False)), key=lambda found: found[0])
+    if lasting <= 0:
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
-    *_, best = max(runs, key=lambda run: run[:2])
-    return best
+    return ground
 
 
 def _enlarged(colour: np.ndarray) -> np.ndarray:
@@ -124,33 +126,30 @@ def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
         contrast = _contrast(picture, paper)
         floor = max(FAINTEST, 4 * min(12.0, float(np.median(contrast[::2, ::2]))))
         full = _full(contrast, floor)
-        seen.append(Ground(dark, square, paper, contrast > max(floor, full / 2), full, floor))
+        seen.append(Ground(dark, square, paper, contrast, full, floor))
         if square > max(coarse.shape[:2]):
             break
     return seen
 
 
-def _stable(seen: list[Ground]) -> list[tuple[int, float, Ground]]:
-    """Runs of squares that agree about the ink: their number, the amount of ink, and the second of them.
+def _most_stable(seen: list[Ground]) -> tuple[float, Ground]:
+    """The square from which on larger ones show the same ink, and for how many sizes they do.
 
     Ink that covers most of the picture's border is the paper of the other polarity.
     """
-    runs: list[tuple[int, float, Ground]] = []
-    start = 0
-    for index, ground in enumerate(seen):
-        last = index + 1 == len(seen)
-        if not last and _overlap(ground.ink, seen[index + 1].ink) > STABLE:
-            continue
-        kept = seen[min(start + 1, index)]
-        border = np.concatenate([kept.ink[0], kept.ink[-1], kept.ink[:, 0], kept.ink[:, -1]])
-        if kept.ink.any():
-            runs.append((index - start - 10 * (border.mean() > 0.5), float(kept.ink.mean() * kept.full), kept))
-        start = index + 1
-    return runs
+    inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
+    lasting, best = 0.0, (-1.0, seen[-1])
+    for index in reversed(range(len(seen) - 1)):
+        lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
+        ink = inks[index + 1]
+        border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]) > 0
+        if ink.any() and border.mean() < 0.5:
+            best = max(best, (lasting, seen[index + 1]), key=lambda found: found[0])
+    return best
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    return np.count_nonzero(one & other) / max(1, np.count_nonzero(one | other))
+    return float(cv2.min(one, other).sum() / max(1, cv2.max(one, other).sum()))
 
 
 def _contrast(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
@@ -172,58 +171,3 @@ def _full(contrast: np.ndarray, floor: float) -> float:
     cut = int(np.nan_to_num(between, posinf=0).argmax())
     upper = np.where(levels > cut, counts, 0).cumsum()
     return float(max(np.searchsorted(upper, upper[-1] / 2), floor + 1))
-
-
-def _without_ruling(contrast: np.ndarray, floor: float) -> np.ndarray:
-    """Take out lines that run from one side of the picture to the other: a notebook's ruling.
-
-    Where they are paler than the ink, they go by their contrast; else by their shape, and strokes are closed again.
-    """
-    if min(contrast.shape) < PAGE:
-        return contrast
-    for transposed in (False, True):
-        page = contrast.T if transposed else contrast
-        mask = (page > floor).astype(np.uint8)
-        count, pieces = cv2.connectedComponents(mask)
-        strip = max(1, page.shape[1] // 40)
-        left, right = (
-            np.bincount(pieces[:, side].ravel(), minlength=count) > 0 for side in (np.s_[:strip], np.s_[-strip:])
-        )
-        through = left & right
-        through[0] = False
-        if not through.any():
-            continue
-        ends = np.concatenate([page[:, :strip], page[:, -strip:]], axis=1)
-        on_line = through[np.concatenate([pieces[:, :strip], pieces[:, -strip:]], axis=1)]
-        level = float(np.percentile(ends[on_line], 95))
-        rest = (page > max(1.3 * level, level + floor)).sum()
-        paler = rest > 0.05 * mask.sum()
-        page = (page - 1.15 * level).clip(0) if paler else _without_long_lines(page, mask)
-        contrast = np.ascontiguousarray(page.T if transposed else page)
-    return contrast
-
-
-def _without_long_lines(page: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Rub out runs of a quarter of the width, and close what crosses them."""
-    run = max(8, page.shape[1] // 4)
-    lines = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
-    lines = cv2.dilate(lines, np.ones((3, 1), np.uint8))
-    thickness = int(lines.sum(axis=0).max() // max(1, cv2.connectedComponents(lines)[0] - 1)) + 2
-    left = page * (1 - lines)
-    closed = cv2.morphologyEx(left, cv2.MORPH_CLOSE, np.ones((2 * thickness + 1, 1), np.uint8))
-    return np.where(lines > 0, np.minimum(closed, page), left)
-
-
-def _without_specks(ink: np.ndarray, faintest: float) -> np.ndarray:
-    """Drop pieces with less than `SPECK` of the ink; a piece that the pen only brushed, as dots are, gets full ink."""
-    count, pieces = cv2.connectedComponents((ink > max(0.15, 0.5 * faintest)).astype(np.uint8))
-    amount = np.bincount(pieces.ravel(), weights=ink.ravel(), minlength=count)
-    peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, pieces.ravel(), ink.ravel())
-    kept = (amount > max(1, SPECK * amount[1:].sum())) & (peak > 0.3)
-    kept[0] = False
-    if not kept.any():
-        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
-    gain = np.where(kept, 1 / peak.clip(0.3, 1), 0)
-    gain[0] = 1  # soft edges
-    return (ink * gain[pieces]).clip(0, 1).astype(np.float32)

@@ -8,7 +8,7 @@ import numpy as np
 from zoo.errors import Blank, InkError
 from zoo.ink.contract import Contract
 from zoo.ink.decoding import pixels
-from zoo.ink.paper import find_ink
+from zoo.ink.writing import find_writing
 
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
@@ -145,12 +145,14 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
         Blank: nothing stands out from the paper.
         InkError: no picture, or one with too many pixels.
     """
-    return from_ink(find_ink(pixels(picture)), contract)
+    return from_ink(find_writing(pixels(picture)).ink, contract)
 
 
 def from_ink(ink: np.ndarray, contract: Contract) -> np.ndarray:
     """Turn the ink of one glyph, float (H, W) in [0, 1], into what the contract's dataset looks like."""
     rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
     box = np.array([contract.box_width, contract.box_height], float)
