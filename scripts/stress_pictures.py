@@ -130,15 +130,16 @@ def desk(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
 def sheet_on_desk(glyphs: np.ndarray, rng: np.random.Generator, fill: float | None = None) -> np.ndarray:
     """A sheet that fills 30 to 100% of the frame on any desk, seen from any side."""
     ink = row_of(glyphs, border=10)
+    above = max(0, round((0.72 * ink.shape[1] - ink.shape[0]) / 2))
+    ink = np.pad(ink, ((above, above), (0, 0)))
     sheet = on_paper(ink, rng)
     fill = rng.uniform(0.3, 1) if fill is None else fill
     height, width = sheet.shape[:2]
-    frame = (round(1.1 * max(height, 0.75 * width)), width)
+    frame = height, width
     ground = desk(frame, rng)
     corners = np.array([(0, 0), (width, 0), (width, height), (0, height)], np.float32)
     middle = corners.mean(axis=0)
-    # The share of the frame that the sheet covers is `fill`, as far as it fits into it.
-    scale = min(np.sqrt(fill * frame[0] * frame[1] / (height * width)), 0.97)
+    scale = float(np.sqrt(fill))
     turn = np.deg2rad(rng.uniform(-12, 12)) * (1.0 if scale < 0.85 else 0.15)
     spin = np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     bent = rng.uniform(-0.06, 0.06, (4, 2)) * (width, height) * (1.0 if scale < 0.85 else 0.2)

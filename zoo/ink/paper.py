@@ -135,7 +135,8 @@ def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
 def _most_stable(seen: list[Ground]) -> tuple[float, Ground]:
     """The square from which on larger ones show the same ink, and for how many sizes they do.
 
-    Ink that covers most of the picture's border is the paper of the other polarity.
+    Ink that covers most of the picture's border is the paper of the other polarity, unless it covers little else: a
+    desk is seen around a sheet.
     """
     inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
     lasting, best = 0.0, (-1.0, seen[-1])
@@ -143,7 +144,7 @@ def _most_stable(seen: list[Ground]) -> tuple[float, Ground]:
         lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
         ink = inks[index + 1]
         border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]) > 0
-        if ink.any() and border.mean() < 0.5:
+        if ink.any() and not (border.mean() > 0.5 and np.mean(ink > 0) > 0.22):
             best = max(best, (lasting, seen[index + 1]), key=lambda found: found[0])
     return best
 

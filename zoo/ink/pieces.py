@@ -89,7 +89,9 @@ def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
     # A digit that the picture's edge cuts is as high as the others and has their pen.
     alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
     edge = at_edge & ~(alike & (touches.sum(axis=0) == 1))
-    rule = slim & ((wide > 1.5 * size) | (high > 2.5 * size))
+    # A tall alef stands next to a small hamza: an upright line is a rule only next to a line of glyphs.
+    upright = (high > 2.5 * size) & (touches.any(axis=0) | (large.sum() >= 3))
+    rule = slim & ((wide > 1.5 * size) | upright)
     solid = touches.any(axis=0) & (pens > SOLID * pen)
     return ~(edge | solid | rule)
 
@@ -126,7 +128,7 @@ def _rest_without_lines(piece: np.ndarray, inside: np.ndarray, through: bool) ->
         width = page.shape[1]
         if width < 24:
             continue
-        runs = cv2.morphologyEx(page, cv2.MORPH_OPEN, np.ones((1, max(9, width // 12)), np.uint8))
+        runs = cv2.morphologyEx(page, cv2.MORPH_OPEN, np.ones((1, max(9, min(24, width // 12))), np.uint8))
         joined = cv2.dilate(runs, np.ones((3, 5), np.uint8)) & page
         count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
         for name in np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] >= SPAN * width) + 1:
@@ -142,7 +144,7 @@ def _rest_without_lines(piece: np.ndarray, inside: np.ndarray, through: bool) ->
     if not found:
         return None
     rest = piece & (1 - lines)
-    least = 0.12 * max(piece.shape)
+    least = 0.15 * min(piece.shape)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(rest | inside)
     large = np.flatnonzero(stats[1:, 2:4].max(axis=1) >= least) + 1
     if not len(large):

@@ -12,7 +12,8 @@ import numpy as np
 from zoo.errors import Blank, InkError
 
 MOST = 200  # glyphs in a picture; more is a page of text, or a picture of something else
-SPECK = 0.12  # of a typical glyph's height: a piece smaller both ways is dirt; an Arabic zero has 0.2 and more
+SPECK = 0.06  # of a typical glyph's height: a piece smaller both ways is dirt; the dot of a letter has 0.08 and more
+ALONE = 0.16  # of a typical glyph's height: a glyph smaller both ways is dirt; an Arabic zero has 0.2 and more
 GAP = 0.7  # of a typical glyph's height: the farthest that a dot stands from its letter
 
 
@@ -59,6 +60,8 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
         )
     groups = _join(boxes, typical)
     merged = np.array([[*boxes[g, :2].min(axis=0), *boxes[g, 2:].max(axis=0)] for g in groups])
+    tall = (merged[:, 2:] - merged[:, :2]).max(axis=1) >= ALONE * typical
+    groups, merged = [group for group, kept in zip(groups, tall, strict=True) if kept], merged[tall]
     if len(merged) > MOST:
         raise InkError(f"A picture has at most {MOST} glyphs; this one has {len(merged)}, so show a part of it.")
     found = []

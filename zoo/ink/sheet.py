@@ -1,7 +1,7 @@
 """A sheet of paper on a desk: found by its four corners and seen from straight above.
 
-A sheet is the largest light region of a picture, once its writing is taken away, if that region is a quadrilateral that
-stands free within the picture. What reaches the picture's border on several sides is no sheet but a shadow's edge.
+A sheet is the largest light region of a picture, once its writing is taken away, if that region is a quadrilateral. It
+stands free within the picture, or nothing is written around it: else its edge is that of a shadow across a page.
 """
 
 import cv2
@@ -9,8 +9,9 @@ import numpy as np
 
 COARSE = 320  # pixels of the longer side on which a sheet is looked for
 WRITING = 21  # pixels there: a square that erases the writing
-LEAST, MOST = 0.08, 0.97  # share of the picture that a sheet covers
-FREE = 0.45  # of a sheet's outline, the most that may lie on the picture's border
+LEAST, MOST = 0.08, 0.99  # share of the picture that a sheet covers
+FREE = 0.45  # of a sheet's outline, the most that may lie on the picture's border where there is writing around it
+BEYOND = 0.02  # of the writing on a sheet, the most that may lie around it otherwise
 LIKE = 0.93  # of a sheet's area that its quadrilateral shares with it
 WRITTEN = 0.002  # of a sheet's area, the least that is written on
 
@@ -44,15 +45,18 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
     quad = cv2.fillConvexPoly(np.zeros_like(mask), np.int32(np.round(corners)), 255)
     if np.count_nonzero(sheet & quad) < LIKE * np.count_nonzero(sheet | quad):
         return None
-    x, y = outline[:, 0].T
-    if np.mean((x <= 1) | (y <= 1) | (x >= width - 2) | (y >= height - 2)) > FREE:
-        return None
     inside = cv2.erode(quad, np.ones((9, 9), np.uint8)) > 0
     around = (cv2.dilate(quad, np.ones((15, 15), np.uint8)) > 0) & (cv2.dilate(quad, np.ones((5, 5), np.uint8)) == 0)
     if not inside.any() or not around.any() or np.median(blank[inside]) - np.median(blank[around]) < 25:
         return None
-    written = np.mean(cv2.subtract(blank, light)[inside] > 40)
-    return (corners / scale).astype(np.float32) if written > WRITTEN else None
+    strokes = cv2.divide(cv2.subtract(blank, light), cv2.max(blank, 40), scale=255) > 60
+    outside = cv2.dilate(quad, np.ones((9, 9), np.uint8)) == 0
+    written, beyond = (np.count_nonzero(strokes & where) for where in (inside, outside))
+    x, y = outline[:, 0].T
+    free = np.mean((x <= 1) | (y <= 1) | (x >= width - 2) | (y >= height - 2)) < FREE
+    if written < WRITTEN * np.count_nonzero(inside) or not (free or beyond < BEYOND * written):
+        return None
+    return (corners / scale).astype(np.float32)
 
 
 def _four_corners(outline: np.ndarray) -> np.ndarray | None:
