@@ -23,7 +23,7 @@ MAX_PAGES = 20  # of a TIFF that are read
 MAX_FRAMES = 50  # of a GIF that are searched for ink
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
 # Pillow's names. No PostScript or PDF: a program would have to run it.
-FORMATS = ("JPEG", "MPO", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
 FILES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".pbm",
     ".pgm", ".ppm",

@@ -1,11 +1,11 @@
 """Ink on paper: what of a picture was written, whatever the light, the paper and the pen.
 
-The paper under the ink is estimated by a morphological closing: a square that is larger than the pen is broad erases the
-strokes and keeps everything larger, so shadows, desks, folds and the edge of the paper are paper too (as in the rolling
-ball of Sternberg, 1983). Nobody says how broad the pen is, or whether it is darker or lighter than the paper. Both are
-found by trying: squares of doubling size on the picture and on its negative. Ink of the right polarity stays the same
-over several sizes, from the first one that is larger than the pen; everything else grows with the square (the stability
-criterion of MSER: Matas et al., 2002).
+The paper under the ink is estimated by a morphological closing: a square that is larger than the pen is broad erases
+the strokes and keeps everything larger, so shadows, desks, folds and the edge of the paper are paper too (as in the
+rolling ball of Sternberg, 1983). Nobody says how broad the pen is, or whether it is darker or lighter than the paper.
+Both are found by trying: squares of doubling size on the picture and on its negative. Ink of the right polarity stays
+the same over several sizes, from the first one that is larger than the pen; everything else grows with the square (the
+stability criterion of MSER: Matas et al., 2002).
 """
 
 from dataclasses import dataclass
@@ -46,11 +46,12 @@ class Ground:
         return max(self.floor, self.full / 2)
 
 
-def find_ink(picture: np.ndarray) -> np.ndarray:
+def find_ink(picture: np.ndarray, dark: bool | None = None) -> np.ndarray:
     """Return how much each pixel is ink.
 
     Args:
         picture: uint8 (H, W, 4), RGBA. Paint on a transparent ground is ink where it is opaque.
+        dark: whether the ink is darker than the paper; None: the picture decides.
 
     Returns:
         float32 (h, w) in [0, 1], the size of the picture or, where that is small, a whole multiple of it; the edge of
@@ -70,13 +71,13 @@ def find_ink(picture: np.ndarray) -> np.ndarray:
             return alpha.astype(np.float32) / 255
         # An opaque picture on a transparent ground: what lies around it is paper.
         colour = np.where(opaque[..., None], colour, np.median(colour[window].reshape(-1, 3), axis=0).astype(np.uint8))
-    return on_paper(np.ascontiguousarray(colour))
+    return on_paper(np.ascontiguousarray(colour), dark)
 
 
-def on_paper(colour: np.ndarray) -> np.ndarray:
+def on_paper(colour: np.ndarray, dark: bool | None = None) -> np.ndarray:
     """Return the ink of an opaque picture, uint8 (H, W, 3), as `find_ink` does."""
     colour = _enlarged(colour)
-    ground = find_ground(colour)
+    ground = find_ground(colour, dark)
     height, width = colour.shape[:2]
     fine = colour if ground.dark else cv2.bitwise_not(colour)
     paper = cv2.resize(ground.paper, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -84,7 +85,9 @@ def on_paper(colour: np.ndarray) -> np.ndarray:
     if ground.floor > FAINTEST:  # a sensor's noise
         contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
     # Only near the ink: elsewhere the paper's own edges, which the coarse paper blurs, would look like thin strokes.
-    near = cv2.dilate((ground.contrast > max(ground.floor, ground.full / 4)).astype(np.uint8), np.ones((5, 5), np.uint8))
+    near = cv2.dilate(
+        (ground.contrast > max(ground.floor, ground.full / 4)).astype(np.uint8), np.ones((5, 5), np.uint8)
+    )
     near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
     level = cv2.bitwise_and(contrast, contrast, mask=near).astype(np.float32)
     full = _full(level.astype(np.uint8), ground.floor)
@@ -93,7 +96,7 @@ def on_paper(colour: np.ndarray) -> np.ndarray:
     return ink
 
 
-def find_ground(colour: np.ndarray) -> Ground:
+def find_ground(colour: np.ndarray, dark: bool | None = None) -> Ground:
     """Find the paper of a picture, uint8 (H, W, 3), and whether its ink is darker or lighter.
 
     Raises:
@@ -103,7 +106,10 @@ def find_ground(colour: np.ndarray) -> Ground:
     scale = min(1.0, COARSE / max(height, width))
     size = max(1, round(width * scale)), max(1, round(height * scale))
     coarse = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
-    lasting, ground = max((_most_stable(_seen(coarse, dark)) for dark in (True, False)), key=lambda found: found[0])
+    lasting, ground = max(
+        (_most_stable(_seen(coarse, either), dark is None) for either in ((True, False) if dark is None else (dark,))),
+        key=lambda found: found[0],
+    )
     if lasting <= 0:
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
     return ground
@@ -132,11 +138,11 @@ def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
     return seen
 
 
-def _most_stable(seen: list[Ground]) -> tuple[float, Ground]:
+def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
     """The square from which on larger ones show the same ink, and for how many sizes they do.
 
     Ink that covers most of the picture's border is the paper of the other polarity, unless it covers little else: a
-    desk is seen around a sheet.
+    desk is seen around a sheet. This is asked only where the polarity is `doubted`.
     """
     inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
     lasting, best = 0.0, (-1.0, seen[-1])
@@ -144,7 +150,7 @@ def _most_stable(seen: list[Ground]) -> tuple[float, Ground]:
         lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
         ink = inks[index + 1]
         border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]) > 0
-        if ink.any() and not (border.mean() > 0.5 and np.mean(ink > 0) > 0.22):
+        if ink.any() and not (doubted and border.mean() > 0.5 and np.mean(ink > 0) > 0.22):
             best = max(best, (lasting, seen[index + 1]), key=lambda found: found[0])
     return best
 

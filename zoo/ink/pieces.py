@@ -77,9 +77,12 @@ def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
     band = max(2.0, BAND * min(height, width))
     touches = np.stack([x0 <= 1, y0 <= 1, x1 >= width - 1, y1 >= height - 1])
     along = np.stack([x1 <= band, y1 <= band, x0 >= width - band, y0 >= height - band])
-    at_edge = (touches & along).any(axis=0)
+    reach = max(2, int(band))
+    middle = np.bincount(labels[reach:-reach, reach:-reach].ravel(), minlength=len(stats) + 1)[1:]
+    frame = (touches.sum(axis=0) >= 3) & (middle < 0.4 * stats[:, cv2.CC_STAT_AREA])
+    at_edge = (touches & along).any(axis=0) | frame
     inner = ~at_edge
-    if not inner.any():
+    if not inner.any() or (frame.any() and np.maximum(wide, high)[inner].max() < 0.15 * min(height, width)):
         return np.ones(len(stats), bool)
     long = np.maximum(wide, high)
     slim = (wide >= RULE * high) | (high >= RULE * wide)
@@ -88,7 +91,7 @@ def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
     size, pen = float(np.median(long[large])), float(np.median(pens[large]))
     # A digit that the picture's edge cuts is as high as the others and has their pen.
     alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
-    edge = at_edge & ~(alike & (touches.sum(axis=0) == 1))
+    edge = at_edge & ~(alike & ~frame & (touches.sum(axis=0) == 1))
     # A tall alef stands next to a small hamza: an upright line is a rule only next to a line of glyphs.
     upright = (high > 2.5 * size) & (touches.any(axis=0) | (large.sum() >= 3))
     rule = slim & ((wide > 1.5 * size) | upright)

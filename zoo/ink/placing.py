@@ -130,13 +130,14 @@ def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
 # --- pictures ------------------------------------------------------------------------------------
 
 
-def from_picture(picture: object, contract: Contract) -> np.ndarray:
+def from_picture(picture: object, contract: Contract, dark: bool | None = None) -> np.ndarray:
     """Turn a picture of one glyph into what the contract's dataset looks like.
 
     Args:
         picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
             nothing; light may be uneven and paper ruled.
         contract: of the network that is to see it.
+        dark: whether the ink is darker than the paper, where that is known; None: the picture decides.
 
     Returns:
         uint8 (height, width, 1).
@@ -145,7 +146,7 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
         Blank: nothing stands out from the paper.
         InkError: no picture, or one with too many pixels.
     """
-    return from_ink(find_writing(pixels(picture)).ink, contract)
+    return from_ink(find_writing(pixels(picture), dark).ink, contract)
 
 
 def from_ink(ink: np.ndarray, contract: Contract) -> np.ndarray:

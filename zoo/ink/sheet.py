@@ -12,6 +12,7 @@ WRITING = 21  # pixels there: a square that erases the writing
 LEAST, MOST = 0.08, 0.99  # share of the picture that a sheet covers
 FREE = 0.45  # of a sheet's outline, the most that may lie on the picture's border where there is writing around it
 BEYOND = 0.02  # of the writing on a sheet, the most that may lie around it otherwise
+SKEW = 0.35  # cosine of a corner: a sheet's lie between 70 and 110 degrees
 LIKE = 0.93  # of a sheet's area that its quadrilateral shares with it
 WRITTEN = 0.002  # of a sheet's area, the least that is written on
 
@@ -32,7 +33,7 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
         return None
     light = cv2.cvtColor(coarse, cv2.COLOR_RGB2GRAY)
     blank = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((WRITING, WRITING), np.uint8))
-    level, mask = cv2.threshold(cv2.GaussianBlur(blank, (5, 5), 0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    _, mask = cv2.threshold(cv2.GaussianBlur(blank, (5, 5), 0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return None
@@ -69,6 +70,10 @@ def _four_corners(outline: np.ndarray) -> np.ndarray | None:
             middle = polygon.mean(axis=0)
             order = np.argsort(np.arctan2(*(polygon - middle).T[::-1]))
             polygon = polygon[order]
+            sides = np.roll(polygon, -1, axis=0) - polygon
+            sides /= np.linalg.norm(sides, axis=1, keepdims=True)
+            if np.abs((sides * np.roll(sides, 1, axis=0)).sum(axis=1)).max() > SKEW:
+                return None
             return np.roll(polygon, -int(polygon.sum(axis=1).argmin()), axis=0)
     return None
 

@@ -27,8 +27,12 @@ class Writing:
     matrix: np.ndarray | None
 
 
-def find_writing(picture: np.ndarray) -> Writing:
+def find_writing(picture: np.ndarray, dark: bool | None = None) -> Writing:
     """Find what was written in a picture, uint8 (H, W, 4), RGBA.
+
+    Args:
+        picture: the picture.
+        dark: whether the ink is darker than the paper; None: the picture decides.
 
     Raises:
         Blank: nothing stands out from the paper.
@@ -38,14 +42,14 @@ def find_writing(picture: np.ndarray) -> Writing:
         if corners is not None:
             page, matrix = from_above(picture, corners)
             try:
-                return _written_on(page, matrix)
+                return _written_on(page, matrix, dark)
             except Blank:
                 pass  # what looked like a sheet was none
-    return _written_on(picture, None)
+    return _written_on(picture, None, dark)
 
 
-def _written_on(page: np.ndarray, matrix: np.ndarray | None) -> Writing:
-    ink = find_ink(page)
+def _written_on(page: np.ndarray, matrix: np.ndarray | None, dark: bool | None) -> Writing:
+    ink = find_ink(page, dark)
     return Writing(page, ink, keep_writing(ink), matrix)
 
 

@@ -85,6 +85,8 @@ class Predictor:
         Raises:
             ZooError: a file is missing or broken, or the runtime is not installed.
         """
+        if path.name == "model.onnx" and (path.parent / "preprocessor_config.json").is_file():
+            path = path.parent  # the file that a published folder serves from
         try:
             if path.is_dir():
                 published = PublishedFolder(path)

@@ -1,11 +1,12 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from zoo.errors import Blank, ZooError
-from zoo.ink.decoding import pixels
+from zoo.ink.decoding import decode
 from zoo.ink.placing import from_ink
 from zoo.ink.segmentation import Glyph, find_glyphs
 from zoo.ink.writing import Writing, find_writing, turned
@@ -13,6 +14,7 @@ from zoo.serving.predictor import Predictor
 
 SURE = 0.6  # probability from which a label counts as sure, for a network without a threshold of its own
 FEW = 4  # glyphs: so many may still be the parts of one
+MOSTLY = 0.75  # of the ink: a letter has so much, and its dots the rest
 WIDE = 1.15  # times as wide as high: from there on a digit may be two that touch
 LYING = 0.8  # mean confidence below which other orientations are tried
 CLEARLY = 0.15  # how much more confident the network must be to turn a page
@@ -45,38 +47,78 @@ class Reading:
     """What a network reads in a picture.
 
     model: its name.
-    text: the labels in reading order, a line of text for each line of writing; labels of several letters are separated
-        by spaces.
+    lines: the labels in reading order, line by line; labels of several letters are separated by spaces.
     glyphs: in reading order.
-    confidence: of the least certain glyph, 0 to 1.
     notes: sentences about what was done to the picture, for example that it was turned.
     script: of the labels, "latin" or "arabic".
     right_to_left: whether lines run from right to left.
-    picture: uint8 (H, W, 4), RGBA, the picture as it was decoded, reduced to at most 1024 pixels a side.
-    writing: the steps between picture and glyphs.
+    seen: the steps between picture and glyphs.
+    labels: of the network's classes.
+    following: of a TIFF with several pages, the readings of the others.
     """
 
     model: str
-    text: str
+    lines: tuple[str, ...]
     glyphs: tuple[ReadGlyph, ...]
-    confidence: float
     notes: tuple[str, ...]
     script: str
     right_to_left: bool
-    picture: np.ndarray
-    writing: Writing
+    seen: "Seen"
+    labels: tuple[str, ...]
+    following: tuple["Reading", ...] = ()
 
     @property
-    def lines(self) -> list[str]:
-        """The text line by line."""
-        return self.text.split("\n")
+    def text(self) -> str:
+        """All that was read: lines of writing, and an empty line between pages."""
+        return "\n\n".join("\n".join(page.lines) for page in (self, *self.following))
+
+    @property
+    def confidence(self) -> float:
+        """The probability of the least certain glyph."""
+        return min(glyph.confidence for page in (self, *self.following) for glyph in page.glyphs)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A page of a picture and the writing on it: the same for every network.
+
+    picture: uint8 (H, W, 4), RGBA, as it was decoded, reduced to at most 1024 pixels a side.
+    """
+
+    picture: np.ndarray
+    writing: Writing
+    notes: tuple[str, ...] = ()
+
+
+def see(picture: object) -> Iterator[Seen]:
+    """Yield each page of a picture with the writing on it; pages without any are left out.
+
+    Raises:
+        Blank: nothing stands out from the paper on any page.
+        InkError: not a picture.
+    """
+    blank: Blank | None = None
+    found = False
+    for page in decode(picture):
+        try:
+            writing = find_writing(page.pixels)
+        except Blank as error:
+            blank = error
+            continue
+        found = True
+        notes = [page.note] if page.note else []
+        if writing.matrix is not None:
+            notes.append("The sheet in the picture was found and put straight.")
+        yield Seen(page.pixels, writing, tuple(notes))
+    if not found and blank is not None:
+        raise blank
 
 
 def read(picture: object, predictor: Predictor, one: bool = False) -> Reading:
     """Read a picture.
 
     Args:
-        picture: anything that `zoo.ink.decoding.pixels` takes: a path, bytes, a PIL image, an array.
+        picture: anything that `zoo.ink.decoding.decode` takes: a path, bytes, a PIL image, an array.
         predictor: of a network that reads glyphs.
         one: take all ink as one glyph; else the picture decides.
 
@@ -85,11 +127,15 @@ def read(picture: object, predictor: Predictor, one: bool = False) -> Reading:
         InkError: not a picture, or one with more than `segmentation.MOST` glyphs.
         ZooError: the network reads whole pages.
     """
+    first, *others = (read_seen(seen, predictor, one) for seen in see(picture))
+    return replace(first, following=tuple(others)) if others else first
+
+
+def read_seen(seen: Seen, predictor: Predictor, one: bool = False) -> Reading:
+    """Read one page that `see` found; as `read`."""
     if predictor.view is not None:
-        raise ZooError(f"{predictor.name} reads whole pages, not glyphs; choose a network of glyphs.")
-    decoded = pixels(picture)
-    writing = find_writing(decoded)
-    notes = ["The sheet in the picture was found and put straight."] if writing.matrix is not None else []
+        raise ZooError(f"{predictor.name} reads whole pages, not glyphs: choose a network of glyphs.")
+    writing, notes = seen.writing, list(seen.notes)
     if one:
         found = [_whole(writing.ink)]
         chances, images = _classified(found, predictor)
@@ -97,7 +143,7 @@ def read(picture: object, predictor: Predictor, one: bool = False) -> Reading:
         writing, found, chances, images, turns = _best_way_up(writing, predictor)
         if turns:
             notes.append(f"The page was turned by {90 * turns} degrees to the left.")
-    return _reading(decoded, writing, found, chances, images, predictor, tuple(notes))
+    return _reading(replace(seen, writing=writing, notes=tuple(notes)), found, chances, images, predictor)
 
 
 def is_right_to_left(predictor: Predictor) -> bool:
@@ -138,13 +184,17 @@ def _segmented(writing: Writing, predictor: Predictor) -> tuple[list[Glyph], np.
     if not found:
         raise Blank("No glyph was found on the paper: write larger, or come closer.")
     chances, images = _classified(found, predictor)
+    digits = all(label.isdigit() for label in predictor.labels)
     if 1 < len(found) <= FEW:
         whole = [_whole(writing.ink)]
         largest = max(float(glyph.ink.sum()) for glyph in found)
         of_whole, seen = _classified(whole, predictor)
-        if largest > 0.5 * float(whole[0].ink.sum()) and of_whole.max() > chances.max(axis=1).min():
+        share = largest / float(whole[0].ink.sum())
+        if share > 0.5 and of_whole.max() > chances.max(axis=1).min():
             return whole, of_whole, seen
-    if all(label.isdigit() for label in predictor.labels):
+        if share > MOSTLY and not digits:
+            return whole, of_whole, seen
+    if digits:
         return _parted(found, chances, images, predictor)
     return found, chances, images
 
@@ -193,21 +243,27 @@ def _whole(ink: np.ndarray) -> Glyph:
     return Glyph(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height, 0, ink[y0:y1, x0:x1])
 
 
-def _reading(picture, writing, found, chances, images, predictor, notes) -> Reading:
+def _reading(seen: Seen, found: list[Glyph], chances: np.ndarray, images: np.ndarray, predictor: Predictor) -> Reading:
     least = SURE if predictor.threshold is None else predictor.threshold
     glyphs = []
     for glyph, chance, image in zip(found, chances, images, strict=True):
         confidence = float(chance.max())
         label = predictor.labels[int(chance.argmax())]
-        box = _box_in_picture(glyph, writing, picture.shape)
+        box = _box_in_picture(glyph, seen.writing, seen.picture.shape)
         glyphs.append(ReadGlyph(box, glyph.line, label, confidence, confidence >= least, chance, image))
-    separator = " " if max(map(len, predictor.labels)) > 1 else ""
+    separator = separator_of(predictor.labels)
     count = 1 + max(glyph.line for glyph in glyphs)
-    lines = (separator.join(g.label for g in glyphs if g.line == line) for line in range(count))
+    lines = tuple(separator.join(g.label for g in glyphs if g.line == line) for line in range(count))
+    right_to_left = is_right_to_left(predictor)
     return Reading(
-        predictor.name, "\n".join(lines), tuple(glyphs), min(g.confidence for g in glyphs), notes, predictor.script,
-        is_right_to_left(predictor), picture, writing,
+        predictor.name, lines, tuple(glyphs), seen.notes, predictor.script, right_to_left, seen,
+        predictor.labels,
     )  # fmt: skip
+
+
+def separator_of(labels: tuple[str, ...]) -> str:
+    """What stands between labels in a text: a space where some have several letters."""
+    return " " if max(map(len, labels)) > 1 else ""
 
 
 def _box_in_picture(glyph: Glyph, writing: Writing, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
