@@ -159,7 +159,8 @@ def from_ink(ink: np.ndarray, contract: Contract) -> np.ndarray:
     box = np.array([contract.box_width, contract.box_height], float)
     finest = SCALE * _scale(_extent(ink), box, "keep").max()
     # Its pen is measured at one scale: a small picture is enlarged, a large one costs no more than it.
-    ink = cv2.resize(ink, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC if finest > 1 else cv2.INTER_AREA)
+    size = [max(1, round(side * finest)) for side in _extent(ink)]
+    ink = cv2.resize(ink, size, interpolation=cv2.INTER_CUBIC if finest > 1 else cv2.INTER_AREA)
     mask = ink > 0.5
     pen = pen_width(mask)
     contract = contract.of_pen(pen * _scale(_extent(ink), box, contract.aspect).min())

@@ -8,12 +8,12 @@ import cv2
 import numpy as np
 
 COARSE = 320  # pixels of the longer side on which a sheet is looked for
-WRITING = 21  # pixels there: a square that erases the writing
-LEAST, MOST = 0.08, 0.99  # share of the picture that a sheet covers
+WRITING = 17  # pixels there: a square that erases the writing
+LEAST, MOST = 0.03, 0.99  # share of the picture that a sheet covers
 FREE = 0.45  # of a sheet's outline, the most that may lie on the picture's border where there is writing around it
 BEYOND = 0.02  # of the writing on a sheet, the most that may lie around it otherwise
 SKEW = 0.35  # cosine of a corner: a sheet's lie between 70 and 110 degrees
-LIKE = 0.93  # of a sheet's area that its quadrilateral shares with it
+LIKE = 0.88  # of a sheet's area that its quadrilateral shares with it
 WRITTEN = 0.002  # of a sheet's area, the least that is written on
 
 
@@ -27,10 +27,10 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
         float32 (4, 2), (x, y) in pixels: clockwise from the corner at the upper left.
     """
     scale = min(1.0, COARSE / max(colour.shape[:2]))
+    if min(colour.shape[:2]) * scale < 3 * WRITING:
+        return None
     coarse = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else colour
     height, width = coarse.shape[:2]
-    if min(height, width) < 3 * WRITING:
-        return None
     light = cv2.cvtColor(coarse, cv2.COLOR_RGB2GRAY)
     blank = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((WRITING, WRITING), np.uint8))
     _, mask = cv2.threshold(cv2.GaussianBlur(blank, (5, 5), 0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)

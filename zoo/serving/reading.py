@@ -163,9 +163,11 @@ def _best_way_up(writing: Writing, predictor: Predictor):
     """
     first = _segmented(writing, predictor)
     certainty = float(first[1].max(axis=1).mean())
-    if certainty >= LYING or len(first[0]) < 3:
+    lines = {glyph.line for glyph in first[0]}
+    stacked = len(lines) == len(first[0])  # one glyph a line: a column, or a line of writing that lies on its side
+    if len(first[0]) < 3 or (certainty >= LYING and not stacked):
         return (writing, *first, 0)
-    best, most = (writing, *first, 0), certainty + CLEARLY
+    best, most = (writing, *first, 0), certainty + (0 if stacked else CLEARLY)
     for turns in (1, 2, 3):
         other = turned(writing, turns)
         try:
