@@ -41,7 +41,7 @@ def resolve(name: str | Path) -> Path:
         ZooError: a folder that is not a published model, or a Hub that cannot be reached.
     """
     text = str(name)
-    if isinstance(name, Path) or text.startswith((".", "/", "~")) or _is_published(Path(text)):
+    if isinstance(name, Path) or text.startswith((".", "/", "~")) or not PublishedFolder(Path(text)).missing:
         return _checked(Path(text).expanduser(), text)
     if text.startswith(SCHEME):
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
@@ -117,10 +117,6 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
             path.unlink(missing_ok=True)
             content.unlink(missing_ok=True)
     raise ZooError(f"{at}: {_names(damaged, folder)} came twice with another checksum than the Hub lists; not used.")
-
-
-def _is_published(folder: Path) -> bool:
-    return all((folder / file).is_file() for file in MODEL_FILES)
 
 
 def _checked(folder: Path, name: str) -> Path:

@@ -21,13 +21,8 @@ import numpy as np
 import zoo
 from zoo import gate, hub, ink
 from zoo.errors import UnknownName, ZooError
-<<<<<<< HEAD
-from zoo.ink.decoding import pixels
 from zoo.published import PublishedFolder
-=======
-from zoo.files import read_json
 from zoo.serving.reading import read_seen, see
->>>>>>> 4b640ca (Read: one function for one glyph or many; steps on demand, corrections by a tap; own pictures decoded as read)
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
 from zoo.tabs.space import api
