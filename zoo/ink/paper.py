@@ -141,7 +141,7 @@ def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
 def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
     """The square from which on larger ones show the same ink, and for how many sizes they do.
 
-    Ink that covers most of the picture's border is the paper of the other polarity, unless it covers little else: a
+    Ink that covers much of the picture's border is the paper of the other polarity, unless it covers little else: a
     desk is seen around a sheet. This is asked only where the polarity is `doubted`.
     """
     inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
@@ -150,7 +150,7 @@ def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
         lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
         ink = inks[index + 1]
         border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]) > 0
-        if ink.any() and not (doubted and border.mean() > 0.5 and np.mean(ink > 0) > 0.22):
+        if ink.any() and not (doubted and border.mean() > 0.35 and np.mean(ink > 0) > 0.22):
             best = max(best, (lasting, seen[index + 1]), key=lambda found: found[0])
     return best
 

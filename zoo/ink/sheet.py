@@ -1,7 +1,7 @@
 """A sheet of paper on a desk: found by its four corners and seen from straight above.
 
-A sheet is the largest light region of a picture, once its writing is taken away, if that region is a quadrilateral. It
-stands free within the picture, or nothing is written around it: else its edge is that of a shadow across a page.
+A sheet is the largest light region of a picture, once its writing is taken away, if that region is a quadrilateral that
+stands free within the picture. What lies along the picture's border on several sides ends at the edge of a shadow.
 """
 
 import cv2
@@ -10,8 +10,7 @@ import numpy as np
 COARSE = 320  # pixels of the longer side on which a sheet is looked for
 WRITING = 17  # pixels there: a square that erases the writing
 LEAST, MOST = 0.03, 0.99  # share of the picture that a sheet covers
-FREE = 0.45  # of a sheet's outline, the most that may lie on the picture's border where there is writing around it
-BEYOND = 0.02  # of the writing on a sheet, the most that may lie around it otherwise
+FREE = 0.45  # of a sheet's outline, the most that may lie on the picture's border
 SKEW = 0.35  # cosine of a corner: a sheet's lie between 70 and 110 degrees
 LIKE = 0.88  # of a sheet's area that its quadrilateral shares with it
 WRITTEN = 0.002  # of a sheet's area, the least that is written on
@@ -51,11 +50,9 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
     if not inside.any() or not around.any() or np.median(blank[inside]) - np.median(blank[around]) < 25:
         return None
     strokes = cv2.divide(cv2.subtract(blank, light), cv2.max(blank, 40), scale=255) > 60
-    outside = cv2.dilate(quad, np.ones((9, 9), np.uint8)) == 0
-    written, beyond = (np.count_nonzero(strokes & where) for where in (inside, outside))
     x, y = outline[:, 0].T
-    free = np.mean((x <= 1) | (y <= 1) | (x >= width - 2) | (y >= height - 2)) < FREE
-    if written < WRITTEN * np.count_nonzero(inside) or not (free or beyond < BEYOND * written):
+    at_border = np.mean((x <= 1) | (y <= 1) | (x >= width - 2) | (y >= height - 2))
+    if at_border > FREE or np.count_nonzero(strokes & inside) < WRITTEN * np.count_nonzero(inside):
         return None
     return (corners / scale).astype(np.float32)
 

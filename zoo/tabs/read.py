@@ -277,7 +277,7 @@ def _lines(page: reading.Reading) -> str:
     lines = []
     for number in range(len(page.lines)):
         spans = "".join(
-            f'<span data-glyph="{index}"{"" if glyph.sure else " class=unsure"}>{html.escape(glyph.label)}</span>'
+            f'<span data-glyph="{index}" class="{"sure" if glyph.sure else "unsure"}">{html.escape(glyph.label)}</span>'
             for index, glyph in enumerate(page.glyphs)
             if glyph.line == number
         )
