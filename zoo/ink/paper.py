@@ -18,7 +18,7 @@ from zoo.errors import Blank
 FAINTEST = 20  # of 255: less contrast is paper grain and JPEG noise
 COARSE = 384  # pixels of the longer side that the paper is estimated on
 SMALL = 128  # pixels: a smaller picture is enlarged, so that a pen is several pixels broad
-SQUARES = (5, 9, 17, 33, 65, 129, 257)  # pixels, on the coarse picture
+SQUARES = (5, 9, 17, 33, 65, 129, 257, 513)  # pixels, on the coarse picture
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
         floor = max(FAINTEST, 4 * min(12.0, float(np.median(contrast[::2, ::2]))))
         full = _full(contrast, floor)
         seen.append(Ground(dark, square, paper, contrast, full, floor))
-        if square > max(coarse.shape[:2]):
+        if square > 2 * max(coarse.shape[:2]):
             break
     return seen
 
@@ -146,6 +146,8 @@ def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
     """
     inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
     lasting, best = 0.0, (-1.0, seen[-1])
+    if not doubted and inks[-1].any():
+        best = 0.001, seen[-1]  # ink that nearly fills the picture shows at the largest square only
     for index in reversed(range(len(seen) - 1)):
         lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
         ink = inks[index + 1]
