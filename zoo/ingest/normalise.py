@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from zoo.errors import DataError
 from zoo.ingest.labelled_folders import Pictures
 from zoo.ink.decoding import pixels
 
+T = TypeVar("T")
 FITS = ("ink", "resize")
 AGREED = 0.8  # share of the pictures whose border says the same of the paper, for all to be read so
 MEASURED = 500  # pictures that a contract is measured on
@@ -37,7 +39,9 @@ class Look:
         return f"{self.size[0]} x {self.size[1]} pixels, {self.mode}"
 
 
-def fit(splits: Mapping[str, Pictures], contract: ink.Contract, how: str = "ink"):
+def fit(
+    splits: Mapping[str, Pictures], contract: ink.Contract, how: str = "ink"
+) -> tuple[dict[str, np.ndarray], ink.Contract, tuple[str, str]]:
     """Bring pictures into a contract.
 
     Args:
@@ -187,8 +191,8 @@ def _resized(pictures: Pictures, contract: ink.Contract, light: bool | None) -> 
         top, left = (high - height) // 2, (wide - width) // 2
         picture = np.pad(picture, ((top, high - height - top), (left, wide - width - left)))
         smaller = size[0] <= wide
-        scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-        return np.round(scaled).astype(np.uint8)[..., None]
+        scaled: np.ndarray = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        return scaled.round().astype(np.uint8)[..., None]
 
     return np.stack(each(len(pictures), fit))
 
@@ -210,11 +214,11 @@ def _border(grey: np.ndarray) -> np.ndarray:
     return border
 
 
-def each(count: int, work: Callable) -> list:
+def each(count: int, work: Callable[[int], T]) -> list[T]:
     """Return [work(0), …, work(count - 1)], on all cores: OpenCV frees the interpreter lock while it works."""
     step = 64
 
-    def some(start: int) -> list:
+    def some(start: int) -> list[T]:
         return [work(row) for row in range(start, min(start + step, count))]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:
