@@ -119,11 +119,11 @@ def show(answers: list[Answer]) -> None:
     if several:
         wrong, length = sum(edits(a.text, a.said) for a in several), sum(len(a.text) for a in several)
         console.print(f"Several digits: {100 * wrong / length:.1f}% of characters wrong ({wrong} of {length}).")
-    hands = defaultdict(list)
+    by_hand: dict[str, list[bool]] = defaultdict(list)
     for answer in answers:
         if answer.path == "read":
-            hands[answer.hand].append(answer.right)
-    worst = sorted(hands.items(), key=lambda item: np.mean(item[1]))[:8]
+            by_hand[answer.hand].append(answer.right)
+    worst = sorted(by_hand.items(), key=lambda item: np.mean(item[1]))[:8]
     console.print("Hands that are read worst: " + ", ".join(f"{h} {sum(r)} of {len(r)}" for h, r in worst))
     failed = Counter(answer.said for answer in answers if answer.said.startswith("!"))
     console.print(

@@ -18,7 +18,7 @@ import numpy as np
 import zoo
 import zoo.data
 from zoo import ink
-from zoo.ink import paper, writing
+from zoo.ink import paper
 from zoo.ink.decoding import pixels
 from zoo.ink.pieces import keep_writing
 
@@ -76,7 +76,7 @@ WAYS = {
     "closing, 12%, Otsu": fixed_closing,
     "Sauvola": sauvola,
     "Wolf": wolf,
-    "stable closing (ours)": lambda picture: writing.find_ink(picture),
+    "stable closing (ours)": lambda picture: paper.find_ink(picture),
 }
 
 
@@ -98,13 +98,15 @@ def main() -> int:
     predictors = {name: zoo.load_predictor(model) for name, model in MODELS.items()}
     print("set", "n", *WAYS, sep=" | ")
     if arguments.field:
-        right = defaultdict(list)
+        right: dict[tuple[str, str], list[list[bool]]] = defaultdict(list)
         with open(arguments.field / "index.csv", encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 if len(row["text"]) == 1:
                     picture = pixels(arguments.field / "images" / row["file"])
-                    found = [label_of(picture, way, predictors[row["dataset"]]) == row["text"] for way in WAYS.values()]
-                    right[row["dataset"], row["kind"]].append(found)
+                    answers = [
+                        label_of(picture, way, predictors[row["dataset"]]) == row["text"] for way in WAYS.values()
+                    ]
+                    right[row["dataset"], row["kind"]].append(answers)
         for key, found in sorted(right.items()):
             print(" ".join(key), len(found), *(f"{100 * p:.1f}" for p in np.mean(found, axis=0)), sep=" | ", flush=True)
     if arguments.samples:

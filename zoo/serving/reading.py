@@ -156,7 +156,7 @@ def _classified(found: list[Glyph], predictor: Predictor) -> tuple[np.ndarray, n
     return predictor(images), images
 
 
-def _best_way_up(writing: Writing, predictor: Predictor):
+def _best_way_up(writing: Writing, predictor: Predictor) -> tuple[Writing, list[Glyph], np.ndarray, np.ndarray, int]:
     """The writing as it is read best: as it lies, or turned where the network is clearly more confident that way.
 
     One or two glyphs are never turned: a 6 is a 9 the other way up.
@@ -201,7 +201,9 @@ def _segmented(writing: Writing, predictor: Predictor) -> tuple[list[Glyph], np.
     return found, chances, images
 
 
-def _parted(found: list[Glyph], chances: np.ndarray, images: np.ndarray, predictor: Predictor):
+def _parted(
+    found: list[Glyph], chances: np.ndarray, images: np.ndarray, predictor: Predictor
+) -> tuple[list[Glyph], np.ndarray, np.ndarray]:
     """Digits that touch are parted at the thinnest column where both halves are read better than the whole."""
     glyphs, rows, seen = [], [], []
     for glyph, chance, image in zip(found, chances, images, strict=True):
