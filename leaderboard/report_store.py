@@ -20,6 +20,7 @@ from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
 from zoo.files import read_arrays, replacing, write_json
+from zoo.pages.patches import Patches
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 
@@ -150,6 +151,7 @@ def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, 
         images, labels = split.images, split.labels
         probabilities = predictor(images)
     else:  # an answer to every held-out strip, as one to a page is pooled from its patches
+        assert isinstance(view, Patches)  # a network of keypoints has a history of held-out strips
         pages = data.load(predictor.dataset, "train")
         patches, labels = view.validation(pages.images, pages.labels)
         each = view.held_out_patches

@@ -22,7 +22,7 @@ from strokes import ARABIC_SEVEN, DOT, FOUR, SEVEN, THREE
 import zoo
 from zoo import ink
 from zoo.ink import decoding, segmentation
-from zoo.ink.paper import find_ink
+from zoo.ink.writing import find_writing
 from zoo.serving import explain
 from zoo.tabs import read
 
@@ -39,6 +39,10 @@ def written(lines, pen=14, size=160, step=220):
     return page
 
 
+def ink_of(page):
+    return find_writing(decoding.pixels(page)).ink
+
+
 def saved(page, form="JPEG", **options):
     file = io.BytesIO()
     Image.fromarray(page).save(file, form, **options)
@@ -46,35 +50,32 @@ def saved(page, form="JPEG", **options):
 
 
 def test_glyphs_are_read_line_by_line():
-    page = read.read_page(written([[THREE, SEVEN, FOUR], [SEVEN, FOUR]]), "hdr_cnn.mnist")
-    assert page.lines == ["374", "74"]
-    boxes = [(glyph.x, glyph.y, glyph.width, glyph.height) for glyph in page.glyphs]
-    assert all(0 < value < 1 for box in boxes for value in box)
+    page = zoo.read(written([[THREE, SEVEN, FOUR], [SEVEN, FOUR]]), "hdr_cnn.mnist")
+    assert page.text == "374\n74"
+    assert all(0 < value < 1 for glyph in page.glyphs for value in glyph.box)
 
 
 def test_a_number_with_a_dot_for_zero_runs_left_to_right():
-    page = read.read_page(written([[ARABIC_SEVEN, DOT, ARABIC_SEVEN]], pen=22), "resco_mini.ahdd")
-    assert page.lines == ["٧٠٧"]
+    assert zoo.read(written([[ARABIC_SEVEN, DOT, ARABIC_SEVEN]], pen=22), "resco_mini.ahdd").text == "٧٠٧"
 
 
 def test_letters_are_ordered_right_to_left_and_keep_their_dots():
-    found = segmentation.find_glyphs(find_ink(decoding.pixels(written([[THREE, SEVEN]]))), right_to_left=True)
+    found = segmentation.find_glyphs(ink_of(written([[THREE, SEVEN]])), right_to_left=True)
     assert found[0].x > found[1].x
     page = written([[SEVEN]])
     cv2.circle(page, (170, 50), 9, (40, 40, 90), -1)  # a dot above
-    assert len(segmentation.find_glyphs(find_ink(decoding.pixels(page)))) == 1
+    assert len(segmentation.find_glyphs(ink_of(page))) == 1
 
 
 def test_what_a_network_is_not_sure_of_is_said():
     page = written([[THREE, [[(0.1, 0.1), (0.9, 0.9)], [(0.9, 0.1), (0.1, 0.9)], [(0.5, 0), (0.5, 1)]]]])
-    found = read.read_page(page, "hdr_cnn.mnist")
-    assert found.labels[0] == "3"
+    found = zoo.read(page, "hdr_cnn.mnist")
+    assert found.glyphs[0].label == "3"
     least = zoo.load_predictor("hdr_cnn.mnist").threshold  # its own, chosen on validation
-    assert least is not None
-    for label, guess, confidence in zip(found.labels, found.guesses, found.confidences, strict=True):
-        assert label == (guess if confidence >= least else read.UNSURE)
-    answer = read.render(found)
+    assert [glyph.sure for glyph in found.glyphs] == [glyph.confidence >= least for glyph in found.glyphs]
+    answer = read.render(found, "page.png")
     assert answer.count("<rect") == len(found.glyphs)
+    assert answer.count('class="unsure"') == sum(not glyph.sure for glyph in found.glyphs) * 2  # box and letter
 
 
 def test_pictures_of_a_zip_are_read_one_by_one(tmp_path):

@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of submitted ONNX files: every stored number, every operator, every type."""
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -116,7 +117,8 @@ def with_constant(values: np.ndarray, kind: str = "initializer") -> bytes:
 @pytest.mark.parametrize("kind", ["initializer", "node"])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.int32, np.int64, np.float16, np.float32, np.float64])
 def test_stored_numbers_count_whatever_their_type(dtype, kind):
-    assert onnx_graph.read_graph(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + 64
+    numbers = 64 * max(np.dtype(dtype).itemsize // 4, 1)  # one of eight bytes could hold two
+    assert onnx_graph.read_graph(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + numbers
 
 
 def test_numbers_count_once_however_often_they_are_used():
@@ -131,9 +133,89 @@ def test_numbers_that_hide_as_scales_or_single_values_count():
     scales = onnx_file(nodes=nodes, constants={"scales": RNG.random(64, F)})
     assert onnx_graph.read_graph(scales).parameters == DENSE + 64  # there are no quantized weights that they scale
     many = [node("Add", ["x" if n == 0 else f"a{n - 1}", f"s{n}"], f"a{n}" if n < 999 else "y") for n in range(1000)]
-    singles = onnx_file(nodes=many, constants={f"s{n}": F(n) for n in range(1000)})
-    described = 1000 + 1 + 2  # with the scale of the pixels and a shape
-    assert onnx_graph.read_graph(singles).parameters == DENSE + described - onnx_parameters.FREE - DENSE // 10
+    singles = onnx_file(nodes=many, constants={f"s{n}": F(RNG.random()) for n in range(1000)})
+    assert onnx_graph.read_graph(singles).parameters > DENSE + 1000
+
+
+SECRET = RNG.integers(0, 256, 3000, np.uint8).tobytes()  # weights that are hidden
+UNARY = ("Abs", "Ceil", "Cos", "Erf", "Exp", "Floor", "Identity", "Neg", "Relu", "Round", "Sigmoid", "Sign", "Sin",
+         "Tan", "Softsign", "Tanh")  # fmt: skip
+
+
+def as_references() -> tuple[list[onnx.NodeProto], dict]:
+    values = [f"v{n}" for n in range(256)]
+    split = helper.make_node("Split", ["range"], values, axis=0, num_outputs=256)
+    read = node("Concat", [values[byte] for byte in SECRET], "b", axis=0)
+    return [node("Range", ["zero", "many", "one"], "range"), split, read], {"many": F(256)}
+
+
+def as_chain(kind: Callable, step: int) -> tuple[list[onnx.NodeProto], dict]:
+    """Return a chain of nodes to "b", each made of the value before it, its name and the next bytes."""
+    parts = [SECRET[n : n + step] for n in range(0, len(SECRET), step)]
+    names = ["zero", *(f"b{n}" for n in range(1, len(parts))), "b"]
+    return [kind(names[n], names[n + 1], part) for n, part in enumerate(parts)], {}
+
+
+def as_shapes() -> tuple[list[onnx.NodeProto], dict]:
+    numbers = np.frombuffer(SECRET, np.int64).reshape(-1, 15)
+    return [node("Concat", [f"c{n}" for n in range(len(numbers))], "b", axis=0)], {
+        f"c{n}": row for n, row in enumerate(numbers)
+    }
+
+
+def number(before: str, after: str, part: bytes) -> onnx.NodeProto:
+    return node("LeakyRelu", before, after, alpha=int.from_bytes(part, "little") / 2**32)
+
+
+def fill(before: str, after: str, part: bytes) -> onnx.NodeProto:
+    return node("ConstantOfShape", before, after, value=numpy_helper.from_array(np.frombuffer(part, np.int64)))
+
+
+def axes(before: str, after: str, part: bytes) -> onnx.NodeProto:
+    return node("ReduceSum", before, after, axes=list(part))
+
+
+def text(before: str, after: str, part: bytes) -> onnx.NodeProto:
+    return node("Einsum", before, after, equation=part.hex())
+
+
+def operator(before: str, after: str, part: bytes) -> onnx.NodeProto:
+    return node(UNARY[part[0] % 16], before, after)
+
+
+HIDDEN = {
+    "references": as_references,
+    "numbers of attributes": lambda: as_chain(number, 4),
+    "values of attributes": lambda: (as_chain(fill, 8)[0], {"zero": np.array([1])}),
+    "lists of attributes": lambda: as_chain(axes, 60),
+    "texts of attributes": lambda: as_chain(text, 50),
+    "shapes": as_shapes,
+}
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_what_is_hidden_in_the_structure_counts(way):
+    nodes, constants = HIDDEN[way]()
+    data = onnx_file(
+        nodes=[*nodes, node("Add", ["x", "b"], "y")], constants={"zero": F(0), "one": F(1), **constants},
+        opset=18 if way == "references" else 12,
+    )  # fmt: skip
+    assert onnx_graph.read_graph(data).parameters > DENSE + len(SECRET) - onnx_parameters.FREE
+
+
+def test_operators_that_are_chosen_count():
+    nodes, constants = as_chain(operator, 1)
+    data = onnx_file(nodes=[*nodes, node("Add", ["x", "b"], "y")], constants={"zero": F(0), **constants})
+    assert onnx_graph.read_graph(data).parameters > len(SECRET) // 2  # four bits each
+
+
+def test_a_network_has_as_many_parameters_as_bytes_of_its_structure():
+    """Else a network of ten parameters could hold another in the structure that is free."""
+    nodes = [
+        number("x" if n == 0 else f"b{n}", f"b{n + 1}" if n < 199 else "y", SECRET[4 * n :][:4]) for n in range(200)
+    ]
+    report = onnx_graph.read_graph(onnx_file(classes=2, shape=(2, 1, 1), nodes=nodes))
+    assert 800 <= report.parameters < onnx_parameters.FREE + 500
 
 
 def test_the_test_set_stored_as_bytes_is_not_one_parameter():
@@ -143,6 +225,33 @@ def test_the_test_set_stored_as_bytes_is_not_one_parameter():
     data = onnx_file(nodes=nodes, constants={"stored": RNG.integers(0, 256, (500, 8, 8)).astype(np.uint8),
                                              "back": np.zeros((500, 64), F)})  # fmt: skip
     assert onnx_graph.read_graph(data).parameters == DENSE + 500 * 64 * 2
+
+
+SHAPED = {  # operator -> nodes from a number that depends on the image, "n" (1), to "y"
+    "Slice": [node("Slice", ["x", "none", "n", "none"])],
+    "Reshape": [node("Reshape", ["x", "n"])],
+    "Tile": [node("Tile", ["x", "n"])],
+    "TopK": [helper.make_node("TopK", ["x", "n"], ["y", ""])],
+    "Range": [node("Squeeze", "n", "m"), node("Range", ["m", "m", "m"])],
+    "ConstantOfShape": [node("ConstantOfShape", "n", "f"), node("Expand", ["x", "f"])],
+    "ReduceSum": [node("ReduceSum", ["x", "n"])],
+    "Resize": [node("Cast", "n", "s", to=1), node("Resize", ["x", "", "s"])],
+}
+
+
+@pytest.mark.parametrize("way", SHAPED)
+def test_a_graph_whose_shapes_depend_on_the_image_is_refused(way):
+    """A black image would cost nothing, and a written one everything."""
+    depends = [node("ReduceMax", "x", "max"), node("Reshape", ["max", "all"], "one"), node("Cast", "one", "n", to=7)]
+    data = onnx_file(nodes=[*depends, *SHAPED[way]], constants={"none": np.array([0]), "all": np.array([1])})
+    with pytest.raises(Refused, match="values of the image") as refused:
+        onnx_graph.read_graph(data)
+    assert refused.value.problem.code == "onnx-shape"
+
+
+def test_shapes_that_depend_on_the_shape_of_the_image_are_no_harm():
+    nodes = [node("Abs", "x", "a"), node("Shape", "a", "s"), node("Reshape", ["a", "s"])]
+    assert onnx_graph.read_graph(onnx_file(nodes=nodes)).parameters == DENSE
 
 
 @pytest.mark.parametrize("name", ["lenet5.mnist", "glyphnet_700.mnist", "glyphnet_2k.mnist", "glyphnet_100k_x3.mnist"])

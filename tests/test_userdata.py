@@ -94,7 +94,7 @@ def test_size_colour_polarity_and_margin_make_no_difference(folder, tmp_path):
         write(mixed, range(number, 200, len(looks)), look)
     made = prepared(mixed)
     assert len(made.splits["train"]) == 200
-    assert any("6 x" not in note and "16-bit grey" in note and "RGBA" in note for note in made.notes)
+    assert any("6 x" not in note and "grey" in note and "RGBA" in note for note in made.notes)
 
 
 def test_tight_cuts_do_not_turn_ink_into_paper(tmp_path):

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import keras
 
     from zoo.serving.predictor import Predictor
+    from zoo.serving.reading import Reading
 
 __version__ = "0.2.0"
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "list_models",
     "load_model",
     "load_predictor",
+    "read",
 ]
 
 
@@ -89,3 +91,21 @@ def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor
 
     exported = Path(name).suffix in OF_FILES
     return Predictor.load(Path(name) if exported else hub.resolve(name), runtime)
+
+
+def read(picture: object, model: "str | Path | Predictor" = "glyphnet_1m.mnist") -> "Reading":
+    """Read any picture of handwriting: `zoo.read("photo.jpg").text`.
+
+    One glyph or many, on a sheet, a form, a board or a canvas: the picture decides.
+
+    Args:
+        picture: a path, bytes, a PIL image, or an array (gray, RGB or RGBA).
+        model: a network as `load_predictor` takes it, or one that is loaded.
+
+    Raises:
+        ZooError: no picture, nothing written on it, or no such network.
+    """
+    from zoo.serving import reading
+    from zoo.serving.predictor import Predictor
+
+    return reading.read(picture, model if isinstance(model, Predictor) else load_predictor(model))

@@ -6,7 +6,7 @@ import json
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import zoo
 from zoo.errors import ZooError
@@ -25,7 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     chosen = parser().parse_args(arguments)
     try:
-        return chosen.run(chosen)
+        status: int = chosen.run(chosen)
+        return status
     except ZooError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -39,7 +40,9 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"%(prog)s {zoo.__version__}")
     commands = top.add_subparsers(metavar="command", required=True)
 
-    def command(run, name: str, *, as_json: bool = True) -> argparse.ArgumentParser:
+    def command(
+        run: Callable[[argparse.Namespace], int], name: str, *, as_json: bool = True
+    ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=run.__doc__, description=run.__doc__)
         added.set_defaults(run=run)
         if as_json:

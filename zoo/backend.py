@@ -9,8 +9,9 @@ import functools
 import importlib
 import importlib.util
 import os
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,11 +23,11 @@ BACKENDS = {"tensorflow": "tensorflow", "jax": "jax", "torch": "torch"}  # Keras
 class _LazyKeras:
     """The `keras` module, imported when the first attribute is read."""
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(import_keras(), name)
 
 
-def import_keras():
+def import_keras() -> ModuleType:
     """Return the `keras` module on the backend that `KERAS_BACKEND` names, else on the first one installed."""
     if "KERAS_BACKEND" not in os.environ:
         installed = [name for name, package in BACKENDS.items() if importlib.util.find_spec(package)]
@@ -48,7 +49,7 @@ def make_deterministic() -> None:
         torch.use_deterministic_algorithms(True)
 
 
-def litert_int8() -> list:
+def litert_int8() -> list[Any]:
     """Return the converter's setting that means int8; ZooError on another backend than TensorFlow."""
     if import_keras().backend.backend() != "tensorflow":
         raise ZooError("int8 for LiteRT is written by TensorFlow: set KERAS_BACKEND=tensorflow.")
@@ -57,7 +58,7 @@ def litert_int8() -> list:
     return [tensorflow.lite.Optimize.DEFAULT]
 
 
-def batches(images: np.ndarray, targets: np.ndarray, size: int):
+def batches(images: np.ndarray, targets: np.ndarray, size: int) -> dict[str, Any]:
     """Return what `fit` and `evaluate` take, in the given order.
 
     For JAX all of it is put on the device at once, and batches are slices there: a small network would wait for each of
@@ -97,7 +98,7 @@ def fused_batch_normalization() -> Iterator[None]:
     layer = keras.layers.BatchNormalization
     composed = layer.call
 
-    def call(self, inputs, training=None, mask=None):
+    def call(self: Any, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         shape = inputs.shape
         fits = len(shape) == 4 and self.axis in (-1, 3) and shape[-1] % 8 == 0 and mask is None
         plain = self.gamma is not None and self.beta is not None and self.compute_dtype in ("float32", "bfloat16")
@@ -120,7 +121,7 @@ def fused_batch_normalization() -> Iterator[None]:
         layer.call = composed
 
 
-def over_seeds(step):
+def over_seeds(step: Callable[..., Any]) -> Callable[..., Any]:
     """Return a compiled program that takes many seeds through many steps at once, for JAX alone.
 
     Args:
@@ -135,11 +136,12 @@ def over_seeds(step):
 
     with_slopes = functools.partial(jax.value_and_grad, has_aux=True)
 
-    def steps(state, *batches):
+    def steps(state: Any, *batches: Any) -> tuple[Any, Any]:
         state, sums = jax.lax.scan(lambda state, batch: step(state, batch, with_slopes), state, batches)
         return state, sums.sum(axis=0)
 
-    return jax.jit(jax.vmap(steps, out_axes=(0, 1)), donate_argnums=0)
+    compiled: Callable[..., Any] = jax.jit(jax.vmap(steps, out_axes=(0, 1)), donate_argnums=0)
+    return compiled
 
 
 def devices() -> list[str]:
@@ -179,6 +181,6 @@ def shared_among(count: int | None) -> Iterator[None]:
 
 
 if TYPE_CHECKING:
-    import keras
+    import keras as keras  # for other modules
 else:
     keras = _LazyKeras()

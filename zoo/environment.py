@@ -7,6 +7,8 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from zoo.types import Json
+
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
@@ -100,6 +102,6 @@ def processor() -> str:
     return f"{model}, {cores} cores"
 
 
-def describe() -> dict:
+def describe() -> Json:
     """Return commit, versions and processor as plain JSON types."""
     return {"commit": commit(), "versions": versions(), "processor": processor()}

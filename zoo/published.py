@@ -5,9 +5,10 @@ The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a rep
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from zoo.files import read_json
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
@@ -35,24 +36,28 @@ class PublishedFolder:
         return self.path / self.WEIGHTS
 
     @property
-    def config(self) -> dict[str, Any]:
+    def config(self) -> Json:
         """Keras' configuration of the network."""
-        return read_json(self.path / self.CONFIG)
+        return self._read(self.CONFIG)
 
     @property
-    def metadata(self) -> dict[str, Any]:
+    def metadata(self) -> Json:
         """Architecture, dataset, recipe, seed, parameters, and what else is known of it."""
-        return read_json(self.path / self.METADATA)
+        return self._read(self.METADATA)
 
     @property
-    def preprocessor(self) -> dict[str, Any]:
+    def preprocessor(self) -> Json:
         """Image contract, labels, script, dataset, view and thresholds."""
-        return read_json(self.path / self.PREPROCESSOR)
+        return self._read(self.PREPROCESSOR)
 
     @property
-    def history(self) -> dict[str, Any]:
+    def history(self) -> Json:
         """Epochs and validation scores of its training."""
-        return read_json(self.path / self.HISTORY)
+        return self._read(self.HISTORY)
+
+    def _read(self, name: str) -> Json:
+        values: Json = read_json(self.path / name)
+        return values
 
     @property
     def missing(self) -> list[str]:

@@ -6,6 +6,8 @@ for every network, but for what an architecture overrides.
 
 from dataclasses import asdict, astuple, dataclass, replace
 
+from zoo.types import Json
+
 
 @dataclass(frozen=True)
 class Augmentation:
@@ -99,12 +101,12 @@ class Recipe:
     devices: int | None = None  # that share every batch, each with all weights; None: one
     validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Recipe":
+    def from_dict(cls, values: Json) -> "Recipe":
         """Rebuild a recipe; an unknown field raises TypeError."""
         nested = {
             "plateau": Plateau,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from zoo.errors import UnknownName, ZooError
 from zoo.recipes import AT_ONCE, ZOO, Recipe
 from zoo.trainers import BY_STEPS, Stepwise, Trainer
+from zoo.types import Shape
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +28,7 @@ FORMER_NAMES = {  # of architectures, which load with a warning until version 0.
     "grand_vote": "glyphnet_1m_x3_300k_x5",
     "mixed_vote": "mixed_x5",
 }
+Build = Callable[[Shape, int], "keras.Model"]  # of `input_shape` and `num_classes`
 _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
@@ -35,7 +37,7 @@ class Architecture:
     """One network: how it is built, what it is trained on and by which recipes."""
 
     name: str  # the function's name
-    build: Callable[[tuple[int, int, int], int], "keras.Model"]
+    build: Build
     title: str  # first line of the docstring: the network and its source
     notes: str  # the rest of it, paragraphs of Markdown: how it is built, what was tried, what it reached
     datasets: tuple[str, ...]
@@ -102,7 +104,7 @@ def register(
     for_accelerators: bool = False,
     seeds: int = 3,
     **recipes: Recipe,
-):
+) -> Callable[[Build], Build]:
     """Register the decorated function under its own name; keyword arguments are its recipes, `zoo` has a default.
 
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
@@ -111,7 +113,7 @@ def register(
     An architecture whose weights are not learned step by step has no recipe of its own: `trainer` says all.
     """
 
-    def decorate(build):
+    def decorate(build: Build) -> Build:
         name = build.__name__
         if name in _ARCHITECTURES:
             raise ZooError(f"Two architectures are named {name!r}: rename the one in {build.__module__}.")
@@ -158,7 +160,7 @@ def get(name: str) -> Architecture:
     return known[name]
 
 
-def create_model(name: str, input_shape: tuple[int, int, int] = (28, 28, 1), num_classes: int = 10) -> "keras.Model":
+def create_model(name: str, input_shape: Shape = (28, 28, 1), num_classes: int = 10) -> "keras.Model":
     """Build an architecture with fresh weights.
 
     Args:

@@ -27,6 +27,7 @@ from leaderboard.submissions.checks import ARCHITECTURE, KERAS
 from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Submission, Transition
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
+from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
 from zoo import data, settings
 from zoo.errors import ZooError
@@ -264,7 +265,7 @@ class Worker:
             return warm
         return self._new_box(kind, sandbox.TRAINING if training else sandbox.MEASURING)
 
-    def _new_box(self, kind: str, resources: sandbox.Resources) -> Box:
+    def _new_box(self, kind: str, resources: Resources) -> Box:
         """Start a sandbox; only one that trains reads anything of a dataset, and of that the training samples alone."""
         from leaderboard.submissions.sandbox.inputs import private
 

@@ -29,13 +29,14 @@ def main() -> None:
     table = Table("network", "validation accuracy", "threshold", "accepted", *unknown.CHOOSING)
     for name in parser.parse_args().models or zoo.list_models():
         predictor = Predictor.load(hub.resolve(name))
-        groups = {alphabet: unknown.of_alphabets(predictor.dataset, (alphabet,)) for alphabet in unknown.CHOOSING}
-        if any(images is None for images in groups.values()):
+        found = [unknown.of_alphabets(predictor.dataset, (alphabet,)) for alphabet in unknown.CHOOSING]
+        groups = [images for images in found if images is not None]
+        if len(groups) < len(found):
             continue
         validation = data.load(predictor.dataset, "validation")
         answers = predictor(validation.images)
         threshold = np.quantile(answers.max(axis=1), unknown.REJECTED)
-        accepted = [predictor(images).max(axis=1) >= threshold for images in groups.values()]
+        accepted = [predictor(images).max(axis=1) >= threshold for images in groups]
         shares = [np.concatenate(accepted).mean(), *(part.mean() for part in accepted)]
         accuracy = (answers.argmax(axis=1) == validation.labels).mean()
         table.add_row(name, f"{accuracy:.4f}", f"{threshold:.3f}", *(f"{share:.3f}" for share in shares))

@@ -34,6 +34,46 @@ def test_a_photo_of_several_digits_is_read_in_order(visit, photo):
     assert page.locator("#read-model input:checked").input_value() == "lenet5.mnist"
 
 
+@pytest.fixture
+def phone_photo(tmp_path):
+    """A phone's photo, 12 megapixels: 374 on a sheet on a desk, the shadow of a hand across it."""
+    sheet = np.full((900, 1500, 3), 205.0)
+    for index, strokes in enumerate((THREE, SEVEN, FOUR)):
+        for stroke in strokes:
+            points = np.int32(np.array(stroke) * 360 + (170 + 420 * index, 260))
+            cv2.polylines(sheet, [points], False, (95, 50, 40), 18, cv2.LINE_AA)
+    x, y = np.meshgrid(np.linspace(-1, 1, 4000), np.linspace(-1, 1, 3000))
+    corners = np.float32([(0, 0), (1500, 0), (1500, 900), (0, 900)])
+    seen = np.float32([(620, 560), (3350, 700), (3420, 2420), (540, 2300)])
+    photo = np.full((3000, 4000, 3), (40.0, 70, 105))
+    cv2.warpPerspective(
+        sheet, cv2.getPerspectiveTransform(corners, seen), (4000, 3000), photo, borderMode=cv2.BORDER_TRANSPARENT
+    )
+    photo *= (1 - 0.45 / (1 + np.exp(-(x + 0.5 * y - 0.1) * 50)))[..., None]
+    noise = np.random.default_rng(0).normal(0, 4, (3000, 4000, 1))
+    path = tmp_path / "phone.jpg"
+    cv2.imwrite(str(path), (photo + noise).clip(0, 255).astype(np.uint8))
+    return path
+
+
+def test_a_phones_photo_with_a_shadow_is_read_shown_and_corrected(visit, phone_photo):
+    page = visit("?tab=read&model=hdr_cnn.mnist", READY, **DESK)
+    page.set_input_files(FILES, phone_photo)
+    page.wait_for_selector('.page[data-text="374"]')
+    page.get_by_text("The sheet in the picture was found").wait_for()
+    page.get_by_text("How it was read").click()
+    assert page.locator(".page .steps .found img").count() == 3
+    assert page.locator(".page .steps .saw img").count() == 3
+    page.locator(".page svg g").nth(1).click()
+    page.get_by_label("Another label").fill("1")
+    page.keyboard.press("Enter")
+    page.wait_for_selector('.page[data-text="314"]')
+    page.locator(".page svg g").nth(0).click()
+    page.get_by_role("button", name="Not a glyph").click()
+    page.wait_for_selector('.page[data-text="14"]')
+    assert page.locator(".page rect").count() == 2
+
+
 def test_the_camera_is_read_as_it_runs(visit):
     page = visit("?tab=read", READY, permissions=["camera"], **DESK)
     page.get_by_text("Camera").click()

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from zoo import registry
 from zoo.backend import keras
+from zoo.types import Shape
 
 
-def build(members: Sequence[str], name: str, input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
+def build(members: Sequence[str], name: str, input_shape: Shape, num_classes: int) -> "keras.Model":
     """Return a network of fresh members side by side, its output the mean of theirs."""
     inputs = keras.Input(input_shape, dtype="uint8")
     answers = []

@@ -18,7 +18,7 @@ SHARPNESS = 40.0  # softmax of so many times the cosine; set beforehand, not tun
 SAMPLE = 60_000  # descriptors that a codebook is made of
 
 
-def similarities(rows, book: int, num_classes: int):
+def similarities(rows: "keras.KerasTensor", book: int, num_classes: int) -> "keras.KerasTensor":
     """Return the mean cosine to the nearest strips of every class, (N, classes), times what `fit` weighs the book with.
 
     Args:

@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO, Recipe
 from zoo.registry import register
+from zoo.types import Shape
 
 
 @register(
@@ -13,7 +14,7 @@ from zoo.registry import register
     paper=Recipe(name="paper", epochs=10, batch_size=32, keep="last"),
     zoo=replace(ZOO, epochs=20),
 )
-def ahcd_cnn(input_shape, num_classes):
+def ahcd_cnn(input_shape: Shape, num_classes: int) -> "keras.Model":
     """AHCD CNN (public notebook on Arabic letters): two 5 x 5 convolutions and one very wide dense layer.
 
     1,720,220 parameters at (32, 32, 1) and 28 classes.

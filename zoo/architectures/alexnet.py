@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO, Plateau, Recipe
 from zoo.registry import register
+from zoo.types import Shape
 
 SIDE = 227  # pixels: what the first convolution's stride of 4 is made for
 
@@ -26,7 +27,7 @@ SIDE = 227  # pixels: what the first convolution's stride of 4 is made for
     ),
     zoo=replace(ZOO, epochs=12, optimizer="sgd", momentum=0.9, learning_rate=0.02, precision="mixed_bfloat16"),
 )
-def alexnet(input_shape, num_classes):
+def alexnet(input_shape: Shape, num_classes: int) -> "keras.Model":
     """AlexNet (Krizhevsky et al., 2012; with batch normalization, as in the ResCo-Mini project).
 
     58,327,818 parameters at 10 classes. Any input is resized to 227 x 227 and repeated to 3 channels in the graph.
@@ -52,7 +53,9 @@ def alexnet(input_shape, num_classes):
     return keras.Model(inputs, outputs, name="alexnet")
 
 
-def _convolution(x, filters: int, size: int, strides: int = 1, padding: str = "same"):
+def _convolution(
+    x: "keras.KerasTensor", filters: int, size: int, strides: int = 1, padding: str = "same"
+) -> "keras.KerasTensor":
     layers = keras.layers
     x = layers.Conv2D(filters, size, strides=strides, padding=padding, activation="relu")(x)
     return layers.BatchNormalization()(x)

@@ -1,8 +1,10 @@
 """Ensembles: networks that are trained by themselves; the answer is the mean of their probabilities."""
 
 from zoo.architectures import _ensemble
+from zoo.backend import keras
 from zoo.registry import register
 from zoo.trainers import Ensemble
+from zoo.types import Shape
 
 # Each member is trained by its own recipe, from a seed of its own.
 SMALL = ("glyphnet_100k",) * 3
@@ -12,7 +14,7 @@ MIXED = ("resco_mini", "glyphnet_1m", "glyphnet_300k", "hdr_cnn", "ahcd_cnn")
 
 
 @register(trainer=Ensemble(SMALL), seeds=1)
-def glyphnet_100k_x3(input_shape, num_classes):
+def glyphnet_100k_x3(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 100k: the mean of their probabilities (Hansen and Salamon, 1990).
 
     Its members were named before any of them was measured on a test set. On validation it reads mnist
@@ -22,7 +24,7 @@ def glyphnet_100k_x3(input_shape, num_classes):
 
 
 @register(trainer=Ensemble(LARGE), seeds=1)
-def glyphnet_300k_x5(input_shape, num_classes):
+def glyphnet_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of five GlyphNets 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
     Its members were named before any of them was measured on a test set. On validation it reads mnist
@@ -32,7 +34,7 @@ def glyphnet_300k_x5(input_shape, num_classes):
 
 
 @register(trainer=Ensemble(GRAND), seeds=1)
-def glyphnet_1m_x3_300k_x5(input_shape, num_classes):
+def glyphnet_1m_x3_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 1m and five 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
     Its members were named before any GlyphNet 1m was measured on a test set. On validation it reads
@@ -42,7 +44,7 @@ def glyphnet_1m_x3_300k_x5(input_shape, num_classes):
 
 
 @register(trainer=Ensemble(MIXED), seeds=1)
-def mixed_x5(input_shape, num_classes):
+def mixed_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of one network of each make that reads Arabic letters well: the mean of their probabilities.
 
     After Hansen and Salamon, 1990. Its makes were chosen on the validation of ahcd, 1,344 images, among combinations of

@@ -6,6 +6,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO
 from zoo.registry import GLYPH_SETS, register
+from zoo.types import Shape
 
 STAGES = ((3, 16, 1), (3, 24, 2), (5, 40, 2), (5, 64, 1))  # side of the depthwise kernel, channels, blocks
 EXPANSION = 4  # of the channels inside a block
@@ -17,7 +18,7 @@ LAST_SIDE = 7  # pixels, about: height and width at the end
     datasets=(*GLYPH_SETS, "pages70"),
     zoo=replace(ZOO, epochs=8, views=2000),
 )
-def efficientnet(input_shape, num_classes):
+def efficientnet(input_shape: Shape, num_classes: int) -> "keras.Model":
     """EfficientNet (Tan and Le, 2019), about a tenth of B0 in width and depth.
 
     Inverted residual blocks (Sandler et al., 2018) with squeeze and excitation (Hu et al., 2018) and swish. The stem
@@ -49,7 +50,7 @@ def efficientnet(input_shape, num_classes):
     return keras.Model(inputs, outputs, name="efficientnet")
 
 
-def _block(x, side: int, channels: int, strides: int):
+def _block(x: "keras.KerasTensor", side: int, channels: int, strides: int) -> "keras.KerasTensor":
     """Expand, convolve each channel, weigh the channels, project; around a shortcut where the shapes allow."""
     layers = keras.layers
     inner = EXPANSION * x.shape[-1]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from zoo.backend import keras
 from zoo.recipes import ZOO, Augmentation
 from zoo.registry import GLYPH_SETS, LETTERS, register
+from zoo.types import Shape
 
 
 @dataclass(frozen=True)
@@ -42,7 +43,7 @@ SIZES = {
 }
 
 
-def glyphnet(name: str, size: Size, input_shape: tuple[int, int, int], num_classes: int):
+def glyphnet(name: str, size: Size, input_shape: Shape, num_classes: int) -> "keras.Model":
     """Build one member: a convolution, then stages of residual blocks, the mean over what is left, and one layer."""
     layers = keras.layers
     inputs = keras.Input(input_shape, dtype="uint8")
@@ -59,7 +60,7 @@ def glyphnet(name: str, size: Size, input_shape: tuple[int, int, int], num_class
     return keras.Model(inputs, outputs, name=name)
 
 
-def _block(x, channels: int, size: Size):
+def _block(x: "keras.KerasTensor", channels: int, size: Size) -> "keras.KerasTensor":
     """One convolution, BatchNorm, around a shortcut where the channels allow (He et al., 2016).
 
     It is 3 x 3 if full, else a depthwise 3 x 3 and a pointwise 1 x 1 (Howard et al., 2017).
@@ -78,7 +79,7 @@ def _block(x, channels: int, size: Size):
     return _activated(y, size.full)
 
 
-def _weighed(x):
+def _weighed(x: "keras.KerasTensor") -> "keras.KerasTensor":
     """Weigh the channels by one convolution over their means: six parameters (Wang et al., 2020, "ECA-Net")."""
     layers = keras.layers
     channels = x.shape[-1]
@@ -87,7 +88,7 @@ def _weighed(x):
     return layers.Multiply()([x, layers.Reshape((1, 1, channels))(weights)])
 
 
-def _activated(x, full: bool):
+def _activated(x: "keras.KerasTensor", full: bool) -> "keras.KerasTensor":
     return keras.layers.Activation("relu" if full else "swish")(x)
 
 
@@ -167,7 +168,7 @@ What remains: thousands of epochs for the 700, and longer trainings of the large
 
 
 def _register(name: str, size: Size) -> None:
-    def build(input_shape, num_classes):
+    def build(input_shape: Shape, num_classes: int) -> "keras.Model":
         return glyphnet(name, size, input_shape, num_classes)
 
     build.__name__ = name

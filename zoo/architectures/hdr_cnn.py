@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO, Augmentation, Plateau, Recipe
 from zoo.registry import register
+from zoo.types import Shape
 
 
 @register(
@@ -22,7 +23,7 @@ from zoo.registry import register
     # dropout is smoothing enough.
     zoo=replace(ZOO, epochs=40, batch_size=64, learning_rate=1e-3, label_smoothing=0.0),
 )
-def hdr_cnn(input_shape, num_classes):
+def hdr_cnn(input_shape: Shape, num_classes: int) -> "keras.Model":
     """HDR CNN (R. Joshi, public MNIST recognizer): three convolutions with batch normalization and dropout.
 
     242,954 parameters (242,250 trainable) at (28, 28, 1) and 10 classes.

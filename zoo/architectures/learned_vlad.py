@@ -1,6 +1,7 @@
 """Writers told apart by descriptors that a small network has learned, alone and beside those of RootSIFT."""
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -9,6 +10,7 @@ from zoo.architectures.rootsift_vlad import root
 from zoo.backend import batches, keras
 from zoo.registry import register
 from zoo.trainers import ClosedForm
+from zoo.types import Shape
 
 DESCRIPTOR = 64  # numbers that the network makes of a window
 WINDOWS = 100_000  # that it learns from, drawn from all strips
@@ -60,8 +62,11 @@ def descriptors(side: int) -> "keras.Model":
     return keras.Model(inputs, outputs, name="descriptors")
 
 
-def _parts(rows):
-    """Return the SIFT descriptors and the windows of rows, (N, rows, columns): the last square number of columns."""
+def _parts(rows: Any) -> tuple[Any, Any]:
+    """Return the SIFT descriptors and the windows of rows, (N, rows, columns): the last square number of columns.
+
+    The rows may be an array or a Keras tensor.
+    """
     from zoo.pages.keypoints import (
         DESCRIPTOR as SIFT,  # here, for it imports OpenCV, and listing architectures is light
     )
@@ -71,7 +76,7 @@ def _parts(rows):
 
 
 def _register(name: str, title: str, with_sift: bool) -> None:
-    def build(input_shape, num_classes):
+    def build(input_shape: Shape, num_classes: int) -> "keras.Model":
         ops = keras.ops
         inputs = keras.Input(input_shape, dtype="uint8")
         x = keras.layers.Rescaling(1.0)(inputs)

@@ -3,6 +3,7 @@
 from zoo.backend import keras
 from zoo.recipes import Plateau, Recipe
 from zoo.registry import GLYPH_SETS, LETTERS, register
+from zoo.types import Shape
 
 
 @register(
@@ -16,7 +17,7 @@ from zoo.registry import GLYPH_SETS, LETTERS, register
         validation_share=0.2,
     ),
 )
-def lenet5(input_shape, num_classes):
+def lenet5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """LeNet-5 (LeCun et al., 1998, "Gradient-based learning applied to document recognition").
 
     61,706 parameters at (28, 28, 1) and 10 classes. As in the ResCo-Mini project, the output is a softmax layer and the

@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO, Plateau, Recipe
 from zoo.registry import register
+from zoo.types import Shape
 
 
 @register(
@@ -18,7 +19,7 @@ from zoo.registry import register
     ),
     zoo=replace(ZOO, epochs=20),
 )
-def mnist_cnn(input_shape, num_classes):
+def mnist_cnn(input_shape: Shape, num_classes: int) -> "keras.Model":
     """MNIST CNN (public MNIST tutorial network): two convolutions and one wide dense layer.
 
     421,642 parameters at (28, 28, 1) and 10 classes.

@@ -3,6 +3,7 @@
 from zoo.backend import keras
 from zoo.recipes import Augmentation, FineTuning, Plateau, Recipe
 from zoo.registry import BACKBONE, register
+from zoo.types import Shape
 
 
 @register(
@@ -37,7 +38,7 @@ from zoo.registry import BACKBONE, register
         fine_tuning=FineTuning(layers=40, epochs=12, learning_rate=3e-4, label_smoothing=0.05),
     ),
 )
-def mobilenet_v2(input_shape, num_classes):
+def mobilenet_v2(input_shape: Shape, num_classes: int) -> "keras.Model":
     """MobileNetV2 (Sandler et al., 2018; transfer learning from ImageNet, after M. H. A. Shokal).
 
     2,347,654 parameters at 70 classes. The input is scaled to [-1, 1] and repeated to 3 channels in the graph.

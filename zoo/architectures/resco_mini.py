@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO, Plateau, Recipe
 from zoo.registry import GLYPH_SETS, LETTERS, register
+from zoo.types import Shape
 
 
 @register(
@@ -18,7 +19,7 @@ from zoo.registry import GLYPH_SETS, LETTERS, register
     ),
     zoo=replace(ZOO, epochs=8),  # an epoch costs a minute and more on two cores
 )
-def resco_mini(input_shape, num_classes):
+def resco_mini(input_shape: Shape, num_classes: int) -> "keras.Model":
     """ResCo-Mini (RuwaYafa, DL_CNN, 2024; residual blocks after He et al., 2016, "Deep residual learning").
 
     606,282 parameters (604,426 trainable) at (28, 28, 1) and 10 classes.
@@ -36,7 +37,7 @@ def resco_mini(input_shape, num_classes):
     return keras.Model(inputs, outputs, name="resco_mini")
 
 
-def _residual_block(x, filters: int, stride: int):
+def _residual_block(x: "keras.KerasTensor", filters: int, stride: int) -> "keras.KerasTensor":
     layers = keras.layers
     shortcut = x
     if stride != 1 or x.shape[-1] != filters:
@@ -48,7 +49,7 @@ def _residual_block(x, filters: int, stride: int):
     return layers.ReLU()(layers.Add()([y, shortcut]))
 
 
-def _conv3x3(x, filters: int, stride: int = 1):
+def _conv3x3(x: "keras.KerasTensor", filters: int, stride: int = 1) -> "keras.KerasTensor":
     layers = keras.layers
     x = layers.Conv2D(filters, 3, strides=stride, padding="same", kernel_regularizer=keras.regularizers.L2(1e-4))(x)
     return layers.BatchNormalization()(x)

@@ -4,6 +4,7 @@ from zoo.architectures import _vlad
 from zoo.backend import keras
 from zoo.registry import register
 from zoo.trainers import ClosedForm
+from zoo.types import Shape
 
 
 @register(
@@ -12,7 +13,7 @@ from zoo.trainers import ClosedForm
     view="keypoints",
     trainer=ClosedForm(_vlad.fit),
 )
-def rootsift_vlad(input_shape, num_classes):
+def rootsift_vlad(input_shape: Shape, num_classes: int) -> "keras.Model":
     """RootSIFT and VLAD (Arandjelovic and Zisserman, 2012; Jegou et al., 2012): writers by their strokes.
 
     1,864,704 parameters at 70 classes, none of them learned by gradients. An image's rows are descriptors. Each is
@@ -33,7 +34,7 @@ def rootsift_vlad(input_shape, num_classes):
     return keras.Model(inputs, outputs, name="rootsift_vlad")
 
 
-def root(descriptors):
+def root(descriptors: "keras.KerasTensor") -> "keras.KerasTensor":
     """Return the roots of SIFT descriptors' shares, float32 (N, rows, 128): their products are Hellinger kernels."""
     mass = keras.ops.sum(descriptors, axis=-1, keepdims=True)
     return keras.layers.Identity(name="root")(keras.ops.sqrt(descriptors / keras.ops.maximum(mass, 1.0)))

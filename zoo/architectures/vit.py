@@ -5,6 +5,7 @@ from dataclasses import replace
 from zoo.backend import keras
 from zoo.recipes import ZOO
 from zoo.registry import GLYPH_SETS, register
+from zoo.types import Shape
 
 WIDTH = 64  # of a token
 DEPTH = 3
@@ -17,7 +18,7 @@ PAGE = 128  # pixels: a smaller image is a glyph
     datasets=(*GLYPH_SETS, "pages70"),
     zoo=replace(ZOO, epochs=8, learning_rate=1e-3, views=2000),
 )
-def vit(input_shape, num_classes):
+def vit(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Vision transformer (Dosovitskiy et al., 2021) of three layers, its patches seen through a convolution.
 
     Two convolutions make the tokens (Xiao et al., 2021, "Early convolutions help transformers see better"); where a

@@ -1,14 +1,13 @@
 """The card of a dataset repo, and the tasks that models report under."""
 
-from collections.abc import Mapping
-
 import yaml
 
 from zoo.cards.seal import sealed
 from zoo.cards.wording import METRICS, TASK, table
+from zoo.types import Facts
 
 
-def render_dataset(facts: Mapping) -> str:
+def render_dataset(facts: Facts) -> str:
     """Return the card of a dataset repo, sealed.
 
     Args:
@@ -62,7 +61,7 @@ def render_dataset(facts: Mapping) -> str:
     return sealed(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join(lines) + "\n")
 
 
-def eval_yaml(facts: Mapping) -> str:
+def eval_yaml(facts: Facts) -> str:
     """Return a dataset repo's `eval.yaml`: the tasks that models report under in `.eval_results/`."""
     tasks = [{"id": f"{facts['name']}_{metric}", "config": "default", "split": "test"} for metric in METRICS]
     text = {
@@ -71,7 +70,8 @@ def eval_yaml(facts: Mapping) -> str:
         "evaluation_framework": "handwriting-zoo",
         "tasks": tasks,
     }
-    return yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
+    rendered: str = yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
+    return rendered
 
 
 def _size_category(count: int) -> str:

@@ -7,11 +7,12 @@ import yaml
 from zoo.cards.seal import sealed
 from zoo.cards.wording import METRIC_TITLES, METRICS, TASK, dataset_link, in_line, kilobytes, percent, table
 from zoo.published import PublishedFolder
+from zoo.types import Facts, Json
 
 WORST_PAIRS = 5  # confusions that are listed
 
 
-def render(facts: Mapping, scores: Mapping) -> str:
+def render(facts: Facts, scores: Facts) -> str:
     """Return the card of a model, sealed.
 
     Args:
@@ -50,7 +51,7 @@ def render(facts: Mapping, scores: Mapping) -> str:
     return sealed(f"---\n{front}---\n\n" + "\n".join(filter(None, sections)))
 
 
-def metadata(facts: Mapping, scores: Mapping) -> dict:
+def metadata(facts: Facts, scores: Facts) -> Json:
     """Return a model card's front matter: the Hub's own fields, with the scores of the weights in the repo."""
     dataset = facts["dataset"]
     return {
@@ -83,7 +84,7 @@ def metadata(facts: Mapping, scores: Mapping) -> dict:
     }
 
 
-def eval_results(facts: Mapping, scores: Mapping) -> dict[str, str]:
+def eval_results(facts: Facts, scores: Facts) -> dict[str, str]:
     """Return the files of `.eval_results/`, path -> YAML: one task a metric, scores of the weights in the repo."""
     dataset = facts["dataset"]
     if not dataset["hub_id"] or dataset["scored"] != "test":
@@ -101,7 +102,7 @@ def eval_results(facts: Mapping, scores: Mapping) -> dict[str, str]:
     return {f".eval_results/{dataset['name']}.yaml": yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)}
 
 
-def _headline(facts: Mapping, scores: Mapping) -> str:
+def _headline(facts: Facts, scores: Facts) -> str:
     height, width, _ = facts["input_shape"]
     dataset, accuracy = facts["dataset"], scores["metrics"]["accuracy"]
     tested = sum(map(sum, scores["confusion"]))
@@ -124,7 +125,7 @@ def _headline(facts: Mapping, scores: Mapping) -> str:
     )
 
 
-def _scores(facts: Mapping, scores: Mapping) -> str:
+def _scores(facts: Facts, scores: Facts) -> str:
     rows = []
     for name, values in scores["metrics"].items():
         if name not in METRIC_TITLES:
@@ -156,7 +157,7 @@ def _scores(facts: Mapping, scores: Mapping) -> str:
     )
 
 
-def _folds(folds: Mapping | None) -> list[str]:
+def _folds(folds: Facts | None) -> list[str]:
     if not folds:
         return []
     accuracy, count = folds["accuracy"], len(folds["folds"])
@@ -168,7 +169,7 @@ def _folds(folds: Mapping | None) -> list[str]:
     ]
 
 
-def _classes(facts: Mapping, scores: Mapping) -> str:
+def _classes(facts: Facts, scores: Facts) -> str:
     rows = [
         (row["label"], percent(row["precision"]), percent(row["recall"]), f"{row['f1']:.4f}", str(row["support"]))
         for row in scores["per_class"]
@@ -188,7 +189,7 @@ def _classes(facts: Mapping, scores: Mapping) -> str:
     )
 
 
-def _confidence(facts: Mapping, scores: Mapping) -> str:
+def _confidence(facts: Facts, scores: Facts) -> str:
     known = scores.get("dont_know")
     if not known:
         return ""
@@ -220,7 +221,7 @@ def worst_pairs(
     return sorted(pairs, key=lambda pair: -pair[2])[:most]
 
 
-def _loading(facts: Mapping) -> str:
+def _loading(facts: Facts) -> str:
     repo, shape = facts["repo"], ", ".join(map(str, facts["input_shape"]))
     images = f'images = np.zeros((1, {shape}), "uint8")  # 0 is background, 255 full ink'
     return f"""## Load it
@@ -260,7 +261,7 @@ session = onnxruntime.InferenceSession(hf_hub_download("{repo}", "model.onnx"))
 """
 
 
-def _contract(facts: Mapping) -> str:
+def _contract(facts: Facts) -> str:
     contract, labels = facts["contract"], " ".join(facts["labels"])
     height, width, channels = facts["input_shape"]
     if contract is None:
@@ -287,7 +288,7 @@ def _contract(facts: Mapping) -> str:
 """
 
 
-def _training(facts: Mapping, scores: Mapping) -> str:
+def _training(facts: Facts, scores: Facts) -> str:
     dataset, training, recipe = facts["dataset"], facts["training"], facts["recipe"]
     settings = [(key.replace("_", " "), _setting(value)) for key, value in recipe.items() if value is not None]
     samples = training["samples"]
@@ -320,18 +321,18 @@ def _training(facts: Mapping, scores: Mapping) -> str:
     )
 
 
-def _inside(facts: Mapping) -> str:
+def _inside(facts: Facts) -> str:
     figures = _figures(facts, "architecture", "filters", "maps")
     return "\n".join(["## Inside", "", *figures]) if figures else ""
 
 
-def _figures(facts: Mapping, *names: str) -> list[str]:
+def _figures(facts: Facts, *names: str) -> list[str]:
     """Return the lines that show these figures, as far as there are any."""
     paths = {f"figures/{name}.png" for name in names} & facts["figures"].keys()
     return [f"![{facts['figures'][path]}]({path})\n" for path in facts["figures"] if path in paths]
 
 
-def _limits(facts: Mapping, scores: Mapping) -> str:
+def _limits(facts: Facts, scores: Facts) -> str:
     count = len(facts["labels"])
     pairs = worst_pairs(scores["confusion"], facts["labels"])
     weakest = min(scores["per_class"], key=lambda row: row["f1"], default=None)
@@ -352,13 +353,13 @@ def _limits(facts: Mapping, scores: Mapping) -> str:
     return "## Limits\n\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n"
 
 
-def _licence(facts: Mapping) -> str:
+def _licence(facts: Facts) -> str:
     dataset = facts["dataset"]
     data = f" The data has its own terms: {dataset['terms']}" if dataset.get("terms") else ""
     return f"## Licence\n\nWeights and code: {facts['licence']}.{data} Cite: {facts['title']}; {dataset['source']}.\n"
 
 
-def _setting(value) -> str:
+def _setting(value: object) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {_setting(inner)}" for key, inner in value.items())
     return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

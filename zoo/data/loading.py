@@ -132,7 +132,8 @@ def filenames(name: str, split: str) -> list[str]:
     if location := _location(spec):
         table = parquet.read_table(spec, split, location)
         if "filename" in table.column_names:
-            return table["filename"].to_pylist()
+            names: list[str] = table["filename"].to_pylist()
+            return names
     return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
 
 
@@ -191,7 +192,8 @@ def known_writers(name: str, what: str) -> np.ndarray:
         int32 (N,).
     """
     with np.load(Path(__file__).parent / "writers" / f"{name}.npz") as known:
-        return known[what].astype(np.int32)
+        numbers: np.ndarray = known[what].astype(np.int32)
+    return numbers
 
 
 def _read_bundled(split: str) -> tuple[np.ndarray, np.ndarray, None]:

@@ -2,20 +2,28 @@
 
 import functools
 import os
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
 from zoo.errors import DataError
+from zoo.types import Shape
 
 if TYPE_CHECKING:
+    import pyarrow
+
     from zoo.data.spec import DatasetSpec
 
+Images = np.ndarray | tuple[np.ndarray, ...]  # of one shape, or pages each of its own
+Arrays = tuple[Images, np.ndarray, np.ndarray | None]  # images, labels and groups, as `Split` has them
+RowName = Callable[[int], str]  # the file and the row that a row of a split comes from
 
-def read_split(spec: "DatasetSpec", split: str, location: str):
+
+def read_split(spec: "DatasetSpec", split: str, location: str) -> Arrays:
     """Read and decode one split of a dataset repo.
 
     Args:
@@ -32,7 +40,7 @@ def read_split(spec: "DatasetSpec", split: str, location: str):
     return _arrays(spec, read_table(spec, split, location), functools.partial(_row_name, location, split))
 
 
-def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
+def stream(spec: "DatasetSpec", split: str, location: str, batch: int) -> Iterator[Arrays]:
     """Yield a split's images, labels and groups in parts of `batch` rows, as `read_split` returns them all at once.
 
     Nothing else of it is held in memory, nor kept in the cache of `datasets`.
@@ -51,7 +59,7 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int):
         raise DataError(f"Cannot read split {split!r} of {spec.name} from {location} ({reason}).") from error
 
 
-def _tables(spec: "DatasetSpec", split: str, location: str, batch: int):
+def _tables(spec: "DatasetSpec", split: str, location: str, batch: int) -> "Iterator[pyarrow.Table]":
     """Yield a split as Arrow tables of `batch` rows, images still encoded."""
     import datasets
     import pyarrow.parquet
@@ -69,7 +77,7 @@ def _tables(spec: "DatasetSpec", split: str, location: str, batch: int):
                 yield pyarrow.Table.from_batches([part])
 
 
-def _arrays(spec: "DatasetSpec", table, row_name):
+def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName) -> Arrays:
     """Return images, labels and groups of an Arrow table; DataError names a row that is broken."""
     labels = table["label"].to_numpy().astype(np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= len(spec.labels)))
@@ -84,7 +92,7 @@ def _arrays(spec: "DatasetSpec", table, row_name):
     return images, labels, groups
 
 
-def read_table(spec: "DatasetSpec", split: str, location: str):
+def read_table(spec: "DatasetSpec", split: str, location: str) -> "pyarrow.Table":
     """Return the split as an Arrow table with the columns `image` and `label`, images still encoded."""
     import datasets
 
@@ -112,9 +120,9 @@ def unreadable() -> tuple[type[Exception], ...]:
     return OSError, ValueError, datasets.exceptions.DatasetsError, pyarrow.ArrowException
 
 
-def _decode(encoded: list[bytes | None], shape: tuple[int, int, int] | None, row_name):
+def _decode(encoded: list[bytes | None], shape: Shape | None, row_name: RowName) -> Images:
     """Decode PNGs to grey: into one array (N, H, W, 1) of the given shape, or each to its own size."""
-    pages: list = [None] * len(encoded)
+    pages: list[Any] = [None] * len(encoded)
     images = None if shape is None else np.empty((len(encoded), *shape), np.uint8)
 
     def decode_rows(rows: range) -> None:

@@ -1,7 +1,7 @@
 """What a dataset is: its entry (`DatasetSpec`), a split of it as arrays (`Split`), and its fingerprint."""
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from zoo.ink.contract import Contract
 from zoo.pages.patches import Patches
 from zoo.recipes import Augmentation, Recipe
 from zoo.settings import namespace
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
@@ -71,18 +72,18 @@ class DatasetSpec:
             epochs=recipe.epochs * self.passes,
         )
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "DatasetSpec":
+    def from_dict(cls, values: Json) -> "DatasetSpec":
         """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
-        nested: dict[str, Callable] = {
+        nested: dict[str, Callable[..., Any]] = {
             "contract": Contract.from_dict,
             "augmentation": lambda fields: Augmentation(**fields),
         }
-        read: dict[str, Callable] = {"labels": tuple, "image_shape": tuple, **nested}
+        read: dict[str, Callable[..., Any]] = {"labels": tuple, "image_shape": tuple, **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
@@ -114,7 +115,7 @@ class Split:
         return Split(images, self.labels[rows], groups, self.fingerprint)
 
 
-def fingerprint(images, labels: np.ndarray) -> str:
+def fingerprint(images: np.ndarray | Sequence[np.ndarray], labels: np.ndarray) -> str:
     """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label.
 
     A label is one byte, or two (little-endian) where there is one above 255.
@@ -122,9 +123,9 @@ def fingerprint(images, labels: np.ndarray) -> str:
     digest = hashlib.sha256()
     labels = labels.astype("<u2" if labels.max(initial=0) > 255 else "u1")[:, None].view(np.uint8)
     if isinstance(images, np.ndarray):
-        digest.update(np.concatenate([images.reshape(len(images), -1), labels], axis=1))
+        digest.update(np.concatenate([images.reshape(len(images), -1), labels], axis=1).data)
     else:
         for image, label in zip(images, labels, strict=True):
-            digest.update(np.ascontiguousarray(image))
-            digest.update(label)
+            digest.update(np.ascontiguousarray(image).data)
+            digest.update(label.data)
     return digest.hexdigest()

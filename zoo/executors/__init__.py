@@ -5,17 +5,16 @@ that all workers see. A job that is done is on disk, so a command that was stopp
 again, and after the loss of a worker only the job that it was at is begun again, at its own checkpoint.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Protocol
 
 from zoo.errors import UnknownName, ZooError
-from zoo.executors.tasks import Attempt, Outcome, Task
+from zoo.executors.tasks import Attempt, Outcome, Task, Tell
 
 __all__ = ["EXECUTORS", "Attempt", "Executor", "Outcome", "Task", "Tell", "opened"]
 
 EXECUTORS = ("local", "ray")
-Tell = Callable[[str, float], None]  # told a task's name and which share of it is done, 0 to 1
 
 
 class Executor(Protocol):
@@ -24,7 +23,7 @@ class Executor(Protocol):
     def __enter__(self) -> "Executor":
         """Return itself."""
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         """Stop every worker, whatever it is at: what it had written stays."""
 
     def run(self, tasks: Iterable[Task], tell: Tell = lambda name, share: None) -> Iterator[Outcome]:

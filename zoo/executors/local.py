@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from zoo.executors.tasks import Outcome, Problem, Queue, Task
+from zoo.executors.tasks import Outcome, Problem, Queue, Task, Tell
 
 
 @dataclass(frozen=True)
@@ -16,10 +16,10 @@ class Local:
     def __enter__(self) -> "Local":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         pass
 
-    def run(self, tasks: Iterable[Task], tell=lambda name, share: None) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Task], tell: Tell = lambda name, share: None) -> Iterator[Outcome]:
         """Yield what became of every task."""
         queue = Queue(tasks, self.attempts, longest_first=False)
         while task := queue.take("this process"):

@@ -15,11 +15,13 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from zoo.errors import ZooError
-from zoo.executors.tasks import Outcome, Problem, Queue, Task
+from zoo.executors.tasks import Outcome, Problem, Queue, Task, Tell
 from zoo.serving.runtimes import threads
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class Worker:
         """Return where it is."""
         return f"{socket.gethostname()}:{os.getpid()}"
 
-    def work(self, task: dict) -> tuple[object, dict | None]:
+    def work(self, task: Json) -> tuple[object, Json | None]:
         """Return what a task returned and None, or None and its problem."""
         self.share = 0.0
 
@@ -105,7 +107,7 @@ class OnRay:
             self._stack.callback(self._token.unlink, missing_ok=True)
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         import ray
 
         for slot in self._slots:
@@ -114,7 +116,7 @@ class OnRay:
         self._slots.clear()
         self._stack.close()
 
-    def run(self, tasks: Iterable[Task], tell=lambda name, share: None) -> Iterator[Outcome]:
+    def run(self, tasks: Iterable[Task], tell: Tell = lambda name, share: None) -> Iterator[Outcome]:
         """Yield what became of every task, as they end."""
         import ray
 
@@ -130,7 +132,7 @@ class OnRay:
 
     # Starting
 
-    def _start(self, ray) -> None:
+    def _start(self, ray: ModuleType) -> None:
         quiet = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": False}
         if self.address:
             _answers(self.address)
@@ -157,7 +159,7 @@ class OnRay:
 
         if self.workers:
             return self.workers
-        there = ray.cluster_resources()
+        there: dict[str, float] = ray.cluster_resources()
         room = there.get("CPU", 0) / self._cpus
         if self.gpus_per_job:
             room = min(room, there.get("GPU", 0) / self.gpus_per_job)
@@ -191,7 +193,7 @@ class OnRay:
 
     # What workers say
 
-    def _heard(self, slot: _Slot, queue: Queue, tell) -> Outcome | None:
+    def _heard(self, slot: _Slot, queue: Queue, tell: Tell) -> Outcome | None:
         """Take what a worker answered, or that it is gone, and give it the next task."""
         import ray
 
@@ -228,7 +230,7 @@ class OnRay:
             raise ZooError(f"Ray's workers do not start ({first}): see its logs in {_logs()}.")
         return None
 
-    def _look(self, tell) -> None:
+    def _look(self, tell: Tell) -> None:
         """Tell how far every worker is, as it last said; nobody is waited for."""
         import ray
 
@@ -272,7 +274,7 @@ def _answers(address: str) -> None:
         ) from error
 
 
-def _code() -> dict:
+def _code() -> Json:
     """Return what a cluster's machines get of ours: the two packages, without weights and records."""
     root = Path(__file__).resolve().parent.parent
     packages = [folder for folder in (root, root.parent / "leaderboard") if folder.is_dir()]

@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from zoo.errors import ZooError
+from zoo.types import Json, Progress
 
 log = logging.getLogger(__name__)
+
+Tell = Callable[[str, float], None]  # called with a task's name and the share of it that is done, 0 to 1
 
 
 @dataclass(frozen=True)
@@ -18,10 +21,10 @@ class Task:
 
     name: str  # unique among the tasks of a run; what people see
     call: str  # "module:function", of (arguments, progress), which returns plain JSON
-    arguments: dict
+    arguments: Json
     cost: float = 0.0  # seconds that it may take: the longest is begun first
 
-    def __call__(self, progress: Callable[[float], None]):
+    def __call__(self, progress: Progress) -> object:
         """Do the work here and return what the function returns."""
         module, function = self.call.split(":")
         return getattr(importlib.import_module(module), function)(self.arguments, progress)
@@ -87,7 +90,7 @@ class Queue:
     _running: dict[str, tuple[str, float]] = field(default_factory=dict)  # worker, since when
     _places: dict[str, int] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for task in self.tasks:
             if task.name in self._places:
                 raise ZooError(f"Two tasks are named {task.name}: every one needs a name of its own.")
@@ -110,7 +113,7 @@ class Queue:
         self._running[task.name] = worker, self.clock()
         return task
 
-    def done(self, task: Task, value) -> Outcome:
+    def done(self, task: Task, value: object) -> Outcome:
         """Return the outcome of a task that came to its end."""
         return self._outcome(task, None, value)
 
@@ -134,6 +137,6 @@ class Queue:
         worker, since = self._running.pop(task.name)
         self._tried[task.name].append(Attempt(worker, round(self.clock() - since, 3), problem))
 
-    def _outcome(self, task: Task, problem: str | None, value=None) -> Outcome:
+    def _outcome(self, task: Task, problem: str | None, value: object = None) -> Outcome:
         self._end(task, problem)
         return Outcome(task, value, tuple(self._tried[task.name]))

@@ -76,5 +76,17 @@ def check_call(caller: Caller) -> None:
     Raises:
         TooMany: there are more.
     """
-    most = int(os.environ.get("ZOO_CALLS_PER_MINUTE") or 1200)
-    LIMITER.count(caller.address, Rate(most, 60.0, "calls from your address"))
+    LIMITER.count(caller.address, Rate(_calls_per_minute(), 60.0, "calls from your address"))
+
+
+def check_request(caller: Caller) -> None:
+    """Count a request that brings a body, before it is read: a call may take two, one that sends and one that cancels.
+
+    Raises:
+        TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
+    """
+    LIMITER.count(caller.address, Rate(2 * _calls_per_minute(), 60.0, "requests from your address"))
+
+
+def _calls_per_minute() -> int:
+    return int(os.environ.get("ZOO_CALLS_PER_MINUTE") or 1200)

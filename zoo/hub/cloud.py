@@ -73,4 +73,4 @@ class CloudJob:
             ),
             f"The job {self.name}", ONCE,
         )  # fmt: skip
-        return job.url
+        return str(job.url)

@@ -87,8 +87,9 @@ def _hub_error(error: BaseException) -> BaseException | None:
     while link is not None and link not in chain:
         chain.append(link)
         link = link.__cause__ or link.__context__
-    found = [one for one in chain if isinstance(one, telling)]
-    if isinstance(error, IncompleteSnapshotError) and not (found and _may_pass(found[0])):
+    found: list[BaseException] = [one for one in chain if isinstance(one, telling)]
+    incomplete = isinstance(error, IncompleteSnapshotError)
+    if incomplete and not (found and _may_pass(found[0])):
         return error
     if found:
         return found[0]

@@ -41,7 +41,8 @@ def user_of_token(token: str) -> str:
     from huggingface_hub import HfApi
 
     patience = Backoff(attempts=2, first=0.5, longest=1.0)
-    return attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)
+    name: str = attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)
+    return name
 
 
 def is_own(token: str) -> bool:

@@ -1,5 +1,6 @@
 """From the Hub to here: a name becomes a folder that is complete and has the checksums that the Hub lists."""
 
+import contextlib
 import logging
 import re
 from dataclasses import replace
@@ -40,11 +41,16 @@ def resolve(name: str | Path) -> Path:
         ZooError: a folder that is not a published model, or a Hub that cannot be reached.
     """
     text = str(name)
-    if isinstance(name, Path) or text.startswith((".", "/", "~")):
+    if isinstance(name, Path) or text.startswith((".", "/", "~")) or not PublishedFolder(Path(text)).missing:
         return _checked(Path(text).expanduser(), text)
     if text.startswith(SCHEME):
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
         return pull(repo, revision or None)
+    if Path(text).suffix in (".keras", ".h5", ".hdf5"):
+        raise ZooError(
+            f"{text} is a file of Keras, not a published model: open it with keras.saving.load_model, or name the "
+            "folder that the zoo exported."
+        )
     model = ModelName.parse(text)
     text = str(model)  # a former name becomes the one of today
     here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
@@ -160,11 +166,12 @@ def _damaged(repo: str, folder: Path) -> list[Path]:
         return []
     try:
         listed = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=folder.name)}
-    except CachedRepoTreeNotFoundError as error:
-        raise ZooError(f"{repo} is in the cache without its checksums: load it once online.") from error
+    except CachedRepoTreeNotFoundError:
+        listed = {}  # a cache that somebody filled and passed on: its files are named by their checksums
     damaged = [folder / name for name in state if not _is_right(folder / name, listed.get(name))]
     if not damaged:
-        write_json(stamp, state)
+        with contextlib.suppress(OSError):  # a cache that may only be read is verified each time
+            write_json(stamp, state)
     return damaged
 
 

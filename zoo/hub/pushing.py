@@ -4,12 +4,16 @@ import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from zoo import cards
 from zoo.errors import ZooError
 from zoo.hub.contents import OWNED, git_oid, owned, sha256
 from zoo.hub.failures import PATIENT, Backoff, attempted
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
 
 LARGEST_FILE = 2 * 1024**3  # bytes: what ONNX can hold, and ten times the largest model of the zoo
 
@@ -127,7 +131,14 @@ def require_token() -> None:
         raise ZooError("Pushing needs a token that may write: set HF_TOKEN or run `hf auth login`.")
 
 
-def _compare(api, repo: str, files: Mapping[str, Path], kind: Kind, patterns: tuple[str, ...], edited_card) -> Push:
+def _compare(
+    api: "HfApi",
+    repo: str,
+    files: Mapping[str, Path],
+    kind: Kind,
+    patterns: tuple[str, ...],
+    edited_card: EditedCard,
+) -> Push:
     """Return what differs between the files here and the repo's head."""
     from huggingface_hub.errors import RepositoryNotFoundError
     from huggingface_hub.hf_api import RepoFile
@@ -160,10 +171,10 @@ def _compare(api, repo: str, files: Mapping[str, Path], kind: Kind, patterns: tu
     )
 
 
-def _differs(file: Path, remote) -> bool:
+def _differs(file: Path, remote: "RepoFile") -> bool:
     if file.stat().st_size != remote.size:
         return True
-    return sha256(file) != remote.lfs.sha256 if remote.lfs else git_oid(file) != remote.blob_id
+    return bool(sha256(file) != remote.lfs.sha256 if remote.lfs else git_oid(file) != remote.blob_id)
 
 
 def _diff(theirs: str, ours: str) -> str:

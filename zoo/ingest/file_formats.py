@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ from zoo import data
 from zoo.errors import DataError
 
 SPLITS = ("train", "test")
+Files = Mapping[str, Callable[[], bytes]]  # by path, what reads the content
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Samples:
 
     images: np.ndarray | list[np.ndarray]
     labels: np.ndarray
-    columns: dict[str, list] = field(default_factory=dict)
+    columns: dict[str, list[Any]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -46,7 +48,7 @@ def files_below(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
             yield name, path.read_bytes
 
 
-def _zipped(name: str, source) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _zipped(name: str, source: Path | io.BytesIO) -> Iterator[tuple[str, Callable[[], bytes]]]:
     try:
         archive = zipfile.ZipFile(source)
     except zipfile.BadZipFile as error:
@@ -67,11 +69,11 @@ def _split_of(name: str) -> str | None:
     return None
 
 
-def _read_repo(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+def _read_repo(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[str, Samples]:
     import pyarrow
     import pyarrow.parquet
 
-    tables: dict[str, list] = {}
+    tables: dict[str, list[Any]] = {}
     for name, content in files.items():
         if name.endswith(".parquet") and (split := _split_of(name)):
             tables.setdefault(split, []).append(pyarrow.parquet.read_table(io.BytesIO(content())))
@@ -85,7 +87,7 @@ def _read_repo(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Sam
     return splits
 
 
-def _read_idx(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+def _read_idx(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[str, Samples]:
     arrays = {}
     for name, content in files.items():
         if match := re.search(r"(images|labels)[-.]idx[13]-ubyte(\.gz)?$", name):
@@ -109,7 +111,7 @@ def _idx(name: str, content: bytes) -> np.ndarray:
     return values.reshape(shape)
 
 
-def _read_matlab(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+def _read_matlab(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[str, Samples]:
     arrays = {}
     for name, content in files.items():
         if name.lower().endswith(".mat"):
@@ -137,8 +139,8 @@ _PICTURE = re.compile(
 )
 
 
-def _read_pictures(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
-    rows: dict[str, list] = {}
+def _read_pictures(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[str, Samples]:
+    rows: dict[str, list[Any]] = {}
     for name, content in files.items():
         stem, _, suffix = name.rpartition("/")[2].rpartition(".")
         match = _PICTURE.fullmatch(stem)
@@ -167,7 +169,7 @@ def _read_pictures(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str,
     return splits
 
 
-def _read_csv(spec: data.DatasetSpec, files, notes: list[str]) -> dict[str, Samples]:
+def _read_csv(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[str, Samples]:
     arrays: dict[tuple[str | None, str], np.ndarray] = {}
     for name, content in files.items():
         short = name.rpartition("/")[2].lower()
@@ -193,7 +195,7 @@ def _csv(name: str, content: bytes) -> tuple[np.ndarray, bool]:
         raise DataError(f"{name} is not a table of numbers ({error}).") from error
 
 
-FORMS: Mapping[str, Callable[..., dict[str, Samples]]] = {
+FORMS: Mapping[str, Callable[[data.DatasetSpec, Files, list[str]], dict[str, Samples]]] = {
     "parquet files of a dataset repo": _read_repo,
     "idx files": _read_idx,
     "a Matlab file": _read_matlab,
@@ -229,7 +231,9 @@ def _images(spec: data.DatasetSpec, array: np.ndarray) -> np.ndarray:
         raise DataError(f"{spec.name}: expected images of {height} x {width} pixels, not {array.shape}.") from error
 
 
-def _stacked(spec: data.DatasetSpec, images: list[np.ndarray], labels: np.ndarray, columns: dict) -> Samples:
+def _stacked(
+    spec: data.DatasetSpec, images: list[np.ndarray], labels: np.ndarray, columns: dict[str, list[Any]]
+) -> Samples:
     if spec.image_shape is None:
         return Samples(images, labels, columns)
     sizes = {image.shape for image in images}
@@ -239,7 +243,7 @@ def _stacked(spec: data.DatasetSpec, images: list[np.ndarray], labels: np.ndarra
 
 
 def _decoded(name: str, content: bytes) -> np.ndarray:
-    image = cv2.imdecode(np.frombuffer(content or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+    image: np.ndarray | None = cv2.imdecode(np.frombuffer(content or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
     if image is None:
         raise DataError(f"{name} cannot be decoded as a picture ({len(content)} bytes).")
     return image

@@ -13,8 +13,8 @@ import numpy as np
 
 from zoo.data.parquet import unreadable
 from zoo.errors import DataError
+from zoo.ink.decoding import FILES
 
-SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
@@ -91,42 +91,67 @@ def _read_folders(root: Path, group: str | None) -> Source:
     if not folders:
         held = "pictures" if any(_is_picture(file) for file in root.iterdir()) else "nothing to read"
         raise DataError(f"{root} has no class folders in it but {held}: expected one folder of pictures a class.")
-    roots = {"train": root}
-    if {"train", "training"} & {f.name.lower() for f in folders} and all(
-        f.name.lower() in SPLIT_NAMES for f in folders
-    ):
-        roots = {}
-        for folder in folders:
-            split = SPLIT_NAMES[folder.name.lower()]
-            if split in roots:
-                raise DataError(f"{roots[split]} and {folder} are both the {split} split: leave one of them.")
-            roots[split] = folder
+    roots, notes = _split_folders(root, folders)
     labels = sorted_labels(folder.name for folder in _folders(roots["train"]))
     splits, ignored, column = {}, [], None
     for split, folder in roots.items():
-        files, numbers = [], []
-        for class_folder in _folders(folder):
-            if class_folder.name not in labels:
-                known = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
-                raise DataError(f"{class_folder}: {class_folder.name!r} is not one of the training classes ({known}).")
-            found = [file for file in sorted(class_folder.rglob("*")) if file.is_file() and _visible(file, root)]
-            there = [file for file in found if _is_picture(file)]
-            ignored += [file for file in found if not _is_picture(file)]
-            if not there and split == "train":
-                raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
-            _check_inside(there, root)
-            files += there
-            numbers += [labels.index(class_folder.name)] * len(there)
-        if not files:
-            raise DataError(f"{folder} has no pictures in it: expected one folder of pictures a class.")
+        files, numbers, others = _labelled_files(root, folder, labels, split)
+        ignored += others
         groups, column = _groups_of_files(files, folder, root, group)
         splits[split] = Pictures(
             np.array(numbers, np.int64), groups, partial(_read_file, files), [str(file) for file in files].__getitem__
         )
-    notes = (
-        (f"{len(ignored)} files are no pictures by their names and are left out: {ignored[0]}, …",) if ignored else ()
-    )
+    if ignored:
+        notes += (f"{len(ignored)} files are no pictures by their names and are left out: {ignored[0]}, …",)
     return Source(labels, splits, column, notes=notes)
+
+
+def _split_folders(root: Path, folders: list[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
+    """The folder of each split, and a note about folders that are no split; the root itself where there are none."""
+    roots: dict[str, Path] = {}
+    for folder in folders:
+        split = SPLIT_NAMES.get(folder.name.lower())
+        if split is None:
+            continue
+        if split in roots:
+            raise DataError(f"{roots[split]} and {folder} are both the {split} split: leave one of them.")
+        roots[split] = folder
+    if not roots:
+        return {"train": root}, ()
+    if "train" not in roots:
+        names = " and ".join(folder.name for folder in roots.values())
+        raise DataError(
+            f"{root} has the split {names} but no train: expected train/ with one folder of pictures a class. If "
+            f"{names} is a class, give it another name."
+        )
+    others = [folder.name for folder in folders if folder not in roots.values()]
+    notes = (f"Folders that are no split are left out: {', '.join(others)}.",) if others else ()
+    return roots, notes
+
+
+def _labelled_files(root: Path, folder: Path, labels: Sequence[str], split: str):
+    """The pictures of a split's class folders, their class numbers, and the files that are no pictures."""
+    files, numbers, ignored = [], [], []
+    for class_folder in _folders(folder):
+        if class_folder.name not in labels:
+            known = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
+            raise DataError(f"{class_folder}: {class_folder.name!r} is not one of the training classes ({known}).")
+        found = [file for file in sorted(class_folder.rglob("*")) if file.is_file() and _visible(file, root)]
+        there = [file for file in found if _is_picture(file)]
+        ignored += [file for file in found if not _is_picture(file)]
+        if not there and split == "train":
+            raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
+        _check_inside(there, root)
+        files += there
+        numbers += [labels.index(class_folder.name)] * len(there)
+    if not files:
+        if any(_is_picture(file) for file in folder.iterdir()):
+            raise DataError(
+                f"{folder} has pictures without class folders, so their labels are missing: expected one folder of "
+                "pictures a class."
+            )
+        raise DataError(f"{folder} has no pictures in it: expected one folder of pictures a class.")
+    return files, numbers, ignored
 
 
 def _folders(root: Path) -> list[Path]:
@@ -138,7 +163,7 @@ def _visible(path: Path, root: Path) -> bool:
 
 
 def _is_picture(path: Path) -> bool:
-    return path.suffix.lower() in SUFFIXES
+    return path.name.lower().endswith(FILES)
 
 
 def _read_file(files: list[Path], row: int) -> bytes:
@@ -182,23 +207,37 @@ def _groups_of_files(files: list[Path], folder: Path, root: Path, group: str | N
         if group not in (None, NO_GROUP):
             raise DataError(f"{folder} has no {METADATA}, in which a column {group!r} could say who wrote a picture.")
         return None, None
-    import pandas
-
-    try:
-        table = pandas.read_csv(path, dtype=str)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a table that can be read: {error}.") from error
-    column = _group_column(list(table.columns), group, str(path))
+    table = _table(path)
+    known = {str(name).strip().lower(): name for name in table.columns}
+    table = table.rename(columns={name: lower for lower, name in known.items()})
+    column = _group_column(list(table.columns), None if group is None else group.lower(), str(path))
     if column is None:
-        return None, None
+        if group == NO_GROUP:
+            return None, None
+        raise DataError(
+            f"{path} has no column that says who wrote a picture: expected {', '.join(GROUPS)}, there is "
+            f"{', '.join(table.columns)}. Name one with --group, or say --group {NO_GROUP}."
+        )
     if "file_name" not in table:
-        raise DataError(f"{path} lacks the column file_name, beside {column}.")
+        raise DataError(f"{path} has no column file_name next to {column}: expected the path of each picture there.")
     writers = dict(zip(table["file_name"], table[column], strict=True))
     names = [writers.get(file.relative_to(path.parent).as_posix()) for file in files]
     for file, name in zip(files, names, strict=True):
         if not isinstance(name, str):
             raise DataError(f"{path} does not say the {column} of {file.relative_to(path.parent).as_posix()}.")
     return names, column
+
+
+def _table(path: Path):
+    """A table of text whose columns are divided by commas, semicolons, tabs or bars, as its first line shows."""
+    import pandas
+
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        delimiter = max(",;\t|", key=(lines[0] if lines else "").count)
+        return pandas.read_csv(path, dtype=str, sep=delimiter, encoding="utf-8-sig", skipinitialspace=True)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path} is not a table that can be read: {error}.") from error
 
 
 # Parquet and dataset repos

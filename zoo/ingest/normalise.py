@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -18,8 +19,9 @@ import numpy as np
 from zoo import ink
 from zoo.errors import DataError
 from zoo.ingest.labelled_folders import Pictures
-from zoo.ink.decoding import check_header, pixels
+from zoo.ink.decoding import pixels
 
+T = TypeVar("T")
 FITS = ("ink", "resize")
 AGREED = 0.8  # share of the pictures whose border says the same of the paper, for all to be read so
 MEASURED = 500  # pictures that a contract is measured on
@@ -30,14 +32,16 @@ class Look:
     """What a picture is before it is fitted."""
 
     size: tuple[int, int]  # width, height
-    mode: str  # "grey", "RGB" or "RGBA"; "16-bit" before it
+    mode: str  # "grey", "RGB" or "RGBA"
     light_paper: bool | None  # by its border; None for paint on nothing
 
     def __str__(self) -> str:
         return f"{self.size[0]} x {self.size[1]} pixels, {self.mode}"
 
 
-def fit(splits: Mapping[str, Pictures], contract: ink.Contract, how: str = "ink"):
+def fit(
+    splits: Mapping[str, Pictures], contract: ink.Contract, how: str = "ink"
+) -> tuple[dict[str, np.ndarray], ink.Contract, tuple[str, str]]:
     """Bring pictures into a contract.
 
     Args:
@@ -115,33 +119,23 @@ def _looks(pictures: Pictures) -> list[Look]:
 
 
 def _decode(pictures: Pictures, row: int) -> np.ndarray:
-    """Return a picture as uint8 or uint16, grey (H, W), RGB or RGBA."""
-    content = pictures.encoded(row)
+    """Return a picture upright, as uint8: gray (H, W), RGB, or RGBA where something shows through."""
+    encoded = pictures.encoded(row)
     try:
-        check_header(content)
+        picture = pixels(encoded)
     except ink.InkError as error:
         raise DataError(
-            f"{pictures.place(row)} is no picture that can be read ({len(content):,} bytes). {error}"
+            f"{pictures.place(row)} is no picture that can be read ({len(encoded):,} bytes). {error}"
         ) from None
-    encoded = np.frombuffer(content, np.uint8)
-    is_jpeg = encoded[:2].tobytes() == b"\xff\xd8"  # a photo, which may have to be turned as its camera was held
-    try:
-        picture = cv2.imdecode(encoded, cv2.IMREAD_COLOR if is_jpeg else cv2.IMREAD_UNCHANGED)
-    except cv2.error:
-        picture = None
-    if picture is None:
-        raise DataError(f"{pictures.place(row)} is no picture that can be read ({len(encoded):,} bytes).")
-    if is_jpeg and (picture == picture[..., :1]).all():
-        picture = picture[..., 0]
-    if picture.ndim == 2:
+    if picture[..., 3].min() < 255:
         return picture
-    return cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA if picture.shape[2] == 4 else cv2.COLOR_BGR2RGB)
+    gray = (picture[..., :3] == picture[..., :1]).all()
+    return np.ascontiguousarray(picture[..., 0] if gray else picture[..., :3])
 
 
 def _look(picture: np.ndarray) -> Look:
     mode = "grey" if picture.ndim == 2 else "RGBA" if picture.shape[2] == 4 else "RGB"
-    deep = "16-bit " if picture.dtype == np.uint16 else ""
-    return Look(picture.shape[1::-1], deep + mode, _has_light_paper(picture))
+    return Look(picture.shape[1::-1], mode, _has_light_paper(picture))
 
 
 def _has_light_paper(picture: np.ndarray) -> bool | None:
@@ -160,7 +154,7 @@ def _paper(looks: Sequence[Look]) -> tuple[bool | None, str]:
         return None, "Paint on a transparent ground: what is opaque is ink."
     share = float(np.mean(votes))
     if AGREED > share > 1 - AGREED:
-        return None, f"{share:.0%} are dark on light, the others light on dark: each is read by its own border."
+        return None, f"{share:.0%} are dark on light, the others light on dark: each is read by itself."
     return share >= AGREED, "Dark ink on light paper." if share >= AGREED else "Light ink on a dark ground."
 
 
@@ -168,9 +162,7 @@ def _fitted(pictures: Pictures, contract: ink.Contract, light: bool | None) -> n
     def fit(row: int) -> np.ndarray:
         picture = _decode(pictures, row)
         try:
-            if not _is_paint(picture):
-                picture = _framed(picture, bool(_has_light_paper(picture)) if light is None else light)
-            return ink.from_picture(picture, contract)
+            return ink.from_picture(picture, contract, None if _is_paint(picture) else light)
         except ink.InkError as error:
             raise DataError(f"{pictures.place(row)}: {error}") from error
 
@@ -199,29 +191,14 @@ def _resized(pictures: Pictures, contract: ink.Contract, light: bool | None) -> 
         top, left = (high - height) // 2, (wide - width) // 2
         picture = np.pad(picture, ((top, high - height - top), (left, wide - width - left)))
         smaller = size[0] <= wide
-        scaled = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
-        return np.round(scaled).astype(np.uint8)[..., None]
+        scaled: np.ndarray = cv2.resize(picture, size, interpolation=cv2.INTER_AREA if smaller else cv2.INTER_LINEAR)
+        return scaled.round().astype(np.uint8)[..., None]
 
     return np.stack(each(len(pictures), fit))
 
 
-def _framed(picture: np.ndarray, light: bool) -> np.ndarray:
-    """Return a picture with a margin of its paper, so that even a tight cut shows `ink` which side is paper."""
-    picture, grey = pixels(picture)[..., :3], _grey(pixels(picture))
-    level, _ = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    paper = grey > level if light else grey <= level
-    seen = paper & _border(grey)
-    if not (seen if seen.any() else paper).any():  # one even tone
-        return picture
-    colour = np.median(picture[seen if seen.any() else paper], axis=0)
-    margin = max(2, min(grey.shape) // 8)
-    return cv2.copyMakeBorder(picture, margin, margin, margin, margin, cv2.BORDER_CONSTANT, value=colour.tolist())
-
-
 def _grey(picture: np.ndarray) -> np.ndarray:
     """Return uint8 (H, W)."""
-    if picture.dtype == np.uint16:
-        picture = (picture >> 8).astype(np.uint8)
     return picture if picture.ndim == 2 else cv2.cvtColor(picture[..., :3], cv2.COLOR_RGB2GRAY)
 
 
@@ -237,11 +214,11 @@ def _border(grey: np.ndarray) -> np.ndarray:
     return border
 
 
-def each(count: int, work: Callable) -> list:
+def each(count: int, work: Callable[[int], T]) -> list[T]:
     """Return [work(0), …, work(count - 1)], on all cores: OpenCV frees the interpreter lock while it works."""
     step = 64
 
-    def some(start: int) -> list:
+    def some(start: int) -> list[T]:
         return [work(row) for row in range(start, min(start + step, count))]
 
     with ThreadPoolExecutor(os.cpu_count()) as pool:

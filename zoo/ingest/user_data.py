@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
@@ -15,6 +16,9 @@ from zoo.ingest import normalise
 from zoo.ingest.labelled_folders import Source
 from zoo.recipes import Augmentation
 from zoo.settings import user_datasets
+
+if TYPE_CHECKING:
+    import datasets
 
 LEAST = 2  # pictures of a class: one to train on, one to choose on
 
@@ -171,7 +175,7 @@ def _split(images: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) ->
 # What is kept, and what is said
 
 
-def _table(spec: data.DatasetSpec, split: data.Split):
+def _table(spec: data.DatasetSpec, split: data.Split) -> "datasets.Dataset":
     import datasets
 
     images = [{"bytes": cv2.imencode(".png", image)[1].tobytes(), "path": None} for image in split.images]

@@ -1,10 +1,16 @@
 """Pictures as people send them: decoded, upright and small, whatever file or array they come as.
 
-A file's size is read before its pixels are, so that a decompression bomb is refused, not opened.
+Reading and training decode with this module alone, so what one takes the other takes, too. What a file is decides its
+content, never its name, and only the formats of `FORMATS` are opened. A file's size is read before its pixels are, so
+that a decompression bomb is refused, not opened.
 """
 
 import functools
 import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -13,19 +19,37 @@ from zoo.errors import Blank, InkError
 
 # What a client may send: a bound that no phone reaches, checked before any work is done.
 MAX_PIXELS = 50_000_000  # the largest common phone photo
+MAX_PAGES = 20  # of a TIFF that are read
+MAX_FRAMES = 50  # of a GIF that are searched for ink
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
-FILES = (".png", ".jpg", ".jpeg", ".webp", ".heic", ".heif", ".bmp", ".gif", ".tif", ".tiff")
-# What a file may be, by its content; nothing else is decoded. PostScript would be run by Ghostscript, not only read.
-FORMATS = ("PNG", "JPEG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+# Pillow's names. No PostScript or PDF: a program would have to run it.
+FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+FILES = (
+    ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".pbm",
+    ".pgm", ".ppm",
+)  # fmt: skip
+RANGES = (1, 16, 255, 4095, 65535)  # what the values of a picture end at: masks, optdigits, 8, 12 and 16 bits
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """One page of a picture.
+
+    pixels: uint8 (H, W, 4), RGBA.
+    note: a sentence about which page or frame it is; empty where there is one only.
+    """
+
+    pixels: np.ndarray
+    note: str = ""
 
 
 def pixels(picture: object, side: int = SIDE) -> np.ndarray:
-    """Decode a picture.
+    """Decode a picture, or the first page of it.
 
     Args:
-        picture: an array (grey, RGB or RGBA; uint8, uint16, bool, or float in [0, 1] or [0, 255]), a PIL image, a path,
+        picture: an array (gray, RGB or RGBA; whole numbers or floats of any usual range), a PIL image, a path, bytes,
             an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
-            missing or None). Files are one of `FORMATS`, whatever their names say; turned as EXIF says.
+            missing or None). Files are of the formats in `FORMATS`; they are turned as EXIF says.
         side: pixels of the longer side that are kept.
 
     Returns:
@@ -35,11 +59,24 @@ def pixels(picture: object, side: int = SIDE) -> np.ndarray:
         Blank: no pixel in it.
         InkError: no picture, or more than `MAX_PIXELS` pixels.
     """
+    return next(decode(picture, side)).pixels
+
+
+def decode(picture: object, side: int = SIDE) -> Iterator[Decoded]:
+    """Yield the pages of a picture as `pixels` returns them: all of a TIFF, and of a GIF the first frame with ink."""
     if isinstance(picture, dict):
-        return _sketchpad(picture)
+        yield Decoded(_sketchpad(picture))
+        return
     if picture is None:
         raise Blank("There is no picture yet: draw something, or choose a file.")
-    array: np.ndarray = picture if isinstance(picture, np.ndarray) else _decode(picture, side)
+    if isinstance(picture, np.ndarray):
+        yield Decoded(_small(picture, side))
+        return
+    yield from _opened(picture, side)
+
+
+def _small(array: np.ndarray, side: int) -> np.ndarray:
+    """An array of any kind as uint8 RGBA of at most `side` pixels a side."""
     if array.ndim == 2:
         array = array[..., None]
     if array.ndim != 3 or array.shape[2] not in (1, 3, 4) or array.dtype.kind not in "buif":
@@ -54,27 +91,35 @@ def pixels(picture: object, side: int = SIDE) -> np.ndarray:
         factor = side / max(array.shape[:2])
         size = [max(1, round(length * factor)) for length in array.shape[1::-1]]
         array = cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], array.shape[2])
-    grey, alpha = array[..., :1], array[..., 3:]
-    colour = array[..., :3] if array.shape[2] >= 3 else np.repeat(grey, 3, axis=2)
-    return np.concatenate([colour, alpha if alpha.size else np.full_like(grey, 255)], axis=2)
+    gray, alpha = array[..., :1], array[..., 3:]
+    colour = array[..., :3] if array.shape[2] >= 3 else np.repeat(gray, 3, axis=2)
+    return np.concatenate([colour, alpha if alpha.size else np.full_like(gray, 255)], axis=2)
 
 
 def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    """Numbers of any kind as uint8; float up to 1 is taken as a fraction."""
-    if picture.dtype == np.uint8:
+    """Numbers of any kind as uint8.
+
+    Values from 0 up are taken as parts of the smallest range of `RANGES` that holds them. All others, as pictures
+    normalized by mean and deviation have them, are stretched from their least to their greatest.
+    """
+    if picture.dtype == np.uint8 and picture.max() > 16:
         return np.ascontiguousarray(picture)
-    if picture.dtype == np.uint16:
-        return (picture >> 8).astype(np.uint8)
     values = picture.astype(np.float32)
     if not np.isfinite(values).all():
-        raise InkError("A picture's pixels are finite numbers; some of these are not, so please save it anew.")
-    if picture.dtype.kind in "bf" and values.max() <= 1:
-        values = values * 255
+        raise InkError("A picture's pixels are finite numbers; some of these are not: save it again without them.")
+    least, most = float(values.min()), float(values.max())
+    top = next((top for top in RANGES if most <= top), None)
+    if least < 0 or top is None:
+        values = (values - least) * (255 / max(most - least, 1e-9))
+    elif top != 255:
+        values = values * (255 / top)
+    if picture.ndim == 3 and picture.shape[2] == 4 and least < 0:
+        values[..., 3] = 255  # nobody normalizes an alpha channel and means it
     return values.clip(0, 255).astype(np.uint8)
 
 
 @functools.cache
-def _pillow():
+def _pillow() -> Any:
     """Pillow's Image, with HEIC; imported when a file is read."""
     import pillow_heif
     from PIL import Image
@@ -83,48 +128,68 @@ def _pillow():
     return Image
 
 
-def _decode(picture, side: int) -> np.ndarray:
-    """A PIL image, a path or an open file as an array, its size checked before its pixels are read."""
+def _opened(picture: Any, side: int) -> Iterator[Decoded]:
+    """The pages of a PIL image, a path, bytes or an open file; each page's size is checked before its pixels."""
     Image = _pillow()
-    from PIL import ImageOps
-
+    if isinstance(picture, (bytes, bytearray)):
+        picture = io.BytesIO(picture)
     try:
         image = picture if isinstance(picture, Image.Image) else Image.open(picture, formats=FORMATS)
-        _check_size(*image.size)
-        if image.format == "JPEG":
-            image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do
-        if max(image.size) > 2 * side and image.mode in ("L", "RGB", "RGBA"):
-            image = image.reduce(max(image.size) // side)
-        image = ImageOps.exif_transpose(image)
-        if image.mode not in ("L", "RGB", "RGBA", "I;16"):
-            image = image.convert("RGBA")
-        return np.asarray(image)
+        count = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1
+        if count == 1:
+            yield Decoded(_page(image, side))
+        elif image.format == "GIF":
+            yield _first_with_ink(image, count, side)
+        else:
+            for number in range(min(count, MAX_PAGES)):
+                image.seek(number)
+                left = f" Only the first {MAX_PAGES} are read." if count > MAX_PAGES else ""
+                yield Decoded(_page(image, side), f"Page {number + 1} of {count}.{left}")
     except InkError:
         raise
     except Image.DecompressionBombError:
         raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
     # Pillow's ways to say no.
-    except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError):
-        raise InkError(
-            f"A picture is a PNG, JPEG or WebP file (HEIC too), an array or a PIL image; {_name(picture)} cannot be "
-            "read as one."
-        ) from None
+    except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError, KeyError, IndexError):
+        raise _unreadable(picture) from None
+    except (OverflowError, MemoryError, ZeroDivisionError, AssertionError, NotImplementedError):
+        raise _unreadable(picture) from None
 
 
-def check_header(content: bytes) -> None:
-    """Check a file's format and size by its header, before anything is decoded.
+def _unreadable(picture: object) -> InkError:
+    return InkError(
+        f"A picture is a PNG, JPEG or WebP file (HEIC, AVIF, TIFF, GIF and BMP, too), an array or a PIL image; "
+        f"{_name(picture)} cannot be read as one."
+    )
 
-    Raises:
-        InkError: none of `FORMATS`, or more than `MAX_PIXELS` pixels.
-    """
-    image = _pillow()
-    try:
-        with image.open(io.BytesIO(content), formats=FORMATS) as opened:
-            _check_size(*opened.size)
-    except image.DecompressionBombError:
-        raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
-    except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError):
-        raise InkError(f"A picture is one of {', '.join(FORMATS)}; this file is none.") from None
+
+def _first_with_ink(image: Any, count: int, side: int) -> Decoded:
+    first = None
+    for number in range(min(count, MAX_FRAMES)):
+        image.seek(number)
+        page = _page(image, side)
+        first = page if first is None else first
+        if np.ptp(page[..., :3]) > 64 and (page[..., 3] > 127).any():
+            return Decoded(page, f"Frame {number + 1} of {count}, the first with ink.")
+    assert first is not None
+    return Decoded(first, f"Frame 1 of {count}.")
+
+
+def _page(image: Any, side: int) -> np.ndarray:
+    """The current page of a PIL image, upright and small."""
+    from PIL import ImageOps
+
+    _check_size(*image.size)
+    if image.format in ("JPEG", "MPO"):
+        image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do
+    if max(image.size) > 2 * side and image.mode in ("L", "RGB", "RGBA"):
+        image = image.reduce(max(image.size) // side)
+    image = ImageOps.exif_transpose(image)
+    if image.mode == "1":
+        image = image.convert("L")
+    if image.mode not in ("L", "RGB", "RGBA", "F") and not image.mode.startswith("I"):
+        image = image.convert("RGBA")
+    return _small(np.asarray(image), side)
 
 
 def _check_size(width: int, height: int) -> None:
@@ -159,5 +224,6 @@ def _sketchpad(parts: dict) -> np.ndarray:
 
 
 def _name(value: object) -> str:
-    known = {"str": "this text", "NoneType": "nothing", "BytesIO": "this file", "PosixPath": "this file"}
-    return known.get(type(value).__name__, f"a {type(value).__name__}")
+    if isinstance(value, (io.IOBase, Path)):
+        return "this file"
+    return {"str": "this text", "NoneType": "nothing"}.get(type(value).__name__, f"a {type(value).__name__}")

@@ -1,29 +1,61 @@
 """Ink on paper: what of a picture was written, whatever the light, the paper and the pen.
 
-Paper is the smooth part of a picture: a surface of second degree through its brightness, fitted so that ink does not
-pull at it (iteratively reweighted least squares, Beaton and Tukey, 1974). Ink is what differs from it, so polarity and
-colour need no rules of their own.
+The paper under the ink is estimated by a morphological closing: a square that is larger than the pen is broad erases
+the strokes and keeps everything larger, so shadows, desks, folds and the edge of the paper are paper too (as in the
+rolling ball of Sternberg, 1983). Nobody says how broad the pen is, or whether it is darker or lighter than the paper.
+Both are found by trying: squares of doubling size on the picture and on its negative. Ink of the right polarity stays
+the same over several sizes, from the first one that is larger than the pen; everything else grows with the square (the
+stability criterion of MSER: Matas et al., 2002).
 """
+
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
 from zoo.errors import Blank
 
-FAINTEST = 24  # of 255: less contrast is paper grain and JPEG noise
-COARSE = 64  # pixels a side that the paper is fitted on
-PAGE = 64  # pixels: what has a shorter side is a glyph that was cut out, and what runs through it is a stroke
-SPECK = 0.004  # of the ink: a piece with less is dirt; the dot of a letter has 0.03 and more
+FAINTEST = 20  # of 255: less contrast is paper grain and JPEG noise
+COARSE = 384  # pixels of the longer side that the paper is estimated on
+SMALL = 128  # pixels: a smaller picture is enlarged, so that a pen is several pixels broad
+SQUARES = (5, 9, 17, 33, 65, 129, 257, 513)  # pixels, on the coarse picture
 
 
-def find_ink(picture: np.ndarray) -> np.ndarray:
+@dataclass(frozen=True)
+class Ground:
+    """What a picture was written on.
+
+    dark: whether the ink is darker than the paper.
+    square: side of the square that erases the ink, pixels of the coarse picture.
+    paper: uint8 (h, w, 3), the coarse picture without its ink; of the negative where the ink is light.
+    contrast: uint8 (h, w), of the coarse picture and its paper.
+    full: contrast of full ink, 0 to 255.
+    floor: contrast of grain and noise, 0 to 255.
+    """
+
+    dark: bool
+    square: int
+    paper: np.ndarray
+    contrast: np.ndarray
+    full: float
+    floor: float
+
+    @property
+    def edge(self) -> float:
+        """The contrast from which a pixel is ink."""
+        return max(self.floor, self.full / 2)
+
+
+def find_ink(picture: np.ndarray, dark: bool | None = None) -> np.ndarray:
     """Return how much each pixel is ink.
 
     Args:
         picture: uint8 (H, W, 4), RGBA. Paint on a transparent ground is ink where it is opaque.
+        dark: whether the ink is darker than the paper; None: the picture decides.
 
     Returns:
-        float32 (H, W) in [0, 1]; the edge of a stroke lies where it crosses 0.5.
+        float32 (h, w) in [0, 1], the size of the picture or, where that is small, a whole multiple of it; the edge of
+        a stroke lies where it crosses 0.5.
 
     Raises:
         Blank: nothing stands out.
@@ -37,119 +69,114 @@ def find_ink(picture: np.ndarray) -> np.ndarray:
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         if opaque[window].mean() < 0.95 or np.ptp(colour[window].reshape(-1, 3), axis=0).max() < 32:
             return alpha.astype(np.float32) / 255
-        ink = np.zeros(alpha.shape, np.float32)  # an opaque picture on a transparent ground
-        ink[window] = _on_paper(np.ascontiguousarray(colour[window]))
-        return ink
-    return _on_paper(np.ascontiguousarray(colour))
+        # An opaque picture on a transparent ground: what lies around it is paper.
+        colour = np.where(opaque[..., None], colour, np.median(colour[window].reshape(-1, 3), axis=0).astype(np.uint8))
+    return on_paper(np.ascontiguousarray(colour), dark)
 
 
-def _on_paper(colour: np.ndarray) -> np.ndarray:
-    contrast = _contrast(colour)
-    # The median is of paper where there is enough of it; what is cut out tightly may be mostly ink.
-    grain = 0.0 if min(contrast.shape) < PAGE else float(np.median(contrast))
-    if grain > 2:  # a sensor's noise
-        contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
-        grain = float(np.median(contrast))
-    floor = max(FAINTEST, 4 * grain)
-    if contrast.max() < floor:
-        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
-    contrast = _without_ruling(contrast, floor)
-    full = np.percentile(contrast[contrast > floor], 75) if (contrast > floor).any() else contrast.max()
-    return _without_specks(((contrast - full / 8) / (full - full / 8)).clip(0, 1), floor / full)
-
-
-def _contrast(colour: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the paper, as under the best light of the picture; float32 (H, W), 0 to 255."""
+def on_paper(colour: np.ndarray, dark: bool | None = None) -> np.ndarray:
+    """Return the ink of an opaque picture, uint8 (H, W, 3), as `find_ink` does."""
+    colour = _enlarged(colour)
+    ground = find_ground(colour, dark)
     height, width = colour.shape[:2]
-    coarse = cv2.resize(colour, (min(COARSE, width), min(COARSE, height)), interpolation=cv2.INTER_AREA)
-    paper = _surface(coarse.astype(np.float32))
-    light = paper.max(axis=2)
-    brightest = light.max()
-    # On light paper ink reflects a share of the light; on a blackboard there is nothing to divide by.
-    gain = (brightest / light.clip(1)).clip(1, 3) if brightest > 96 else np.ones_like(light)
-    paper = cv2.resize(paper.clip(0, 255).astype(np.uint8), (width, height))
-    gain = cv2.resize(gain, (width, height))
-    apart = cv2.absdiff(colour, paper)
-    return cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2]).astype(np.float32) * gain
+    fine = colour if ground.dark else cv2.bitwise_not(colour)
+    paper = cv2.resize(ground.paper, (width, height), interpolation=cv2.INTER_LINEAR)
+    contrast = _contrast(fine, paper)
+    if ground.floor > FAINTEST:  # a sensor's noise
+        contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
+    # Only near the ink: elsewhere the paper's own edges, which the coarse paper blurs, would look like thin strokes.
+    near = cv2.dilate(
+        (ground.contrast > max(ground.floor, ground.full / 4)).astype(np.uint8), np.ones((5, 5), np.uint8)
+    )
+    near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
+    level = cv2.bitwise_and(contrast, contrast, mask=near).astype(np.float32)
+    full = _full(level.astype(np.uint8), ground.floor)
+    ink = ((level - full / 8) / (full - full / 8)).clip(0, 1)
+    ink[level < ground.floor / 2] = 0
+    return ink
 
 
-def _surface(picture: np.ndarray) -> np.ndarray:
-    """The paper under a small picture: a surface of second degree a channel, float32 (h, w, 3).
+def find_ground(colour: np.ndarray, dark: bool | None = None) -> Ground:
+    """Find the paper of a picture, uint8 (H, W, 3), and whether its ink is darker or lighter.
 
-    It starts from the border, which is nearly all paper, and then takes in whatever of the inside agrees.
+    Raises:
+        Blank: nothing stands out.
     """
-    height, width = picture.shape[:2]
-    y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    terms = np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1).reshape(-1, 6)
-    values = picture.reshape(-1, 3)
-    edge = (np.maximum(abs(x), abs(y)) > 0.85).ravel()
-    paper = np.tile(np.median(values[edge], axis=0), (len(values), 1))
-    if min(height, width) < 8:
-        return paper.reshape(picture.shape).astype(np.float32)
-    for step in range(8):
-        of = edge if step < 3 else np.ones_like(edge)
-        apart = abs(values - paper).max(axis=1)
-        spread = max(6.0, 1.5 * float(np.median(apart[of])))
-        if step < 3:
-            spread = max(spread, 24.0)  # a slope of the light is not ink
-        weight = np.where(of, (1 - (apart / (4 * spread)) ** 2).clip(0) ** 2, 0)[:, None]  # Tukey's biweight
-        if (weight > 0.1).sum() < 24:
-            break
-        solved = np.linalg.solve(terms.T @ (weight * terms) + 1e-3 * np.eye(6), terms.T @ (weight * values))
-        paper = terms @ solved
-    return paper.reshape(picture.shape).astype(np.float32)
-
-
-def _without_ruling(contrast: np.ndarray, floor: float) -> np.ndarray:
-    """Take out lines that run from one side of the picture to the other: a notebook's ruling.
-
-    Where they are paler than the ink, they go by their contrast; else by their shape, and strokes are closed again.
-    """
-    if min(contrast.shape) < PAGE:
-        return contrast
-    for transposed in (False, True):
-        page = contrast.T if transposed else contrast
-        mask = (page > floor).astype(np.uint8)
-        count, pieces = cv2.connectedComponents(mask)
-        strip = max(1, page.shape[1] // 40)
-        left, right = (
-            np.bincount(pieces[:, side].ravel(), minlength=count) > 0 for side in (np.s_[:strip], np.s_[-strip:])
-        )
-        through = left & right
-        through[0] = False
-        if not through.any():
-            continue
-        ends = np.concatenate([page[:, :strip], page[:, -strip:]], axis=1)
-        on_line = through[np.concatenate([pieces[:, :strip], pieces[:, -strip:]], axis=1)]
-        level = float(np.percentile(ends[on_line], 95))
-        rest = (page > max(1.3 * level, level + floor)).sum()
-        paler = rest > 0.05 * mask.sum()
-        page = (page - 1.15 * level).clip(0) if paler else _without_long_lines(page, mask)
-        contrast = np.ascontiguousarray(page.T if transposed else page)
-    return contrast
-
-
-def _without_long_lines(page: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Rub out runs of a quarter of the width, and close what crosses them."""
-    run = max(8, page.shape[1] // 4)
-    lines = cv2.morphologyEx(mask, cv2.MORPH_OPEN, np.ones((1, run), np.uint8))
-    lines = cv2.dilate(lines, np.ones((3, 1), np.uint8))
-    thickness = int(lines.sum(axis=0).max() // max(1, cv2.connectedComponents(lines)[0] - 1)) + 2
-    left = page * (1 - lines)
-    closed = cv2.morphologyEx(left, cv2.MORPH_CLOSE, np.ones((2 * thickness + 1, 1), np.uint8))
-    return np.where(lines > 0, np.minimum(closed, page), left)
-
-
-def _without_specks(ink: np.ndarray, faintest: float) -> np.ndarray:
-    """Drop pieces with less than `SPECK` of the ink; a piece that the pen only brushed, as dots are, gets full ink."""
-    count, pieces = cv2.connectedComponents((ink > max(0.15, 0.5 * faintest)).astype(np.uint8))
-    amount = np.bincount(pieces.ravel(), weights=ink.ravel(), minlength=count)
-    peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, pieces.ravel(), ink.ravel())
-    kept = (amount > max(1, SPECK * amount[1:].sum())) & (peak > 0.3)
-    kept[0] = False
-    if not kept.any():
+    height, width = colour.shape[:2]
+    scale = min(1.0, COARSE / max(height, width))
+    size = max(1, round(width * scale)), max(1, round(height * scale))
+    coarse = cv2.resize(colour, size, interpolation=cv2.INTER_AREA)
+    lasting, ground = max(
+        (_most_stable(_seen(coarse, either), dark is None) for either in ((True, False) if dark is None else (dark,))),
+        key=lambda found: found[0],
+    )
+    if lasting <= 0:
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
-    gain = np.where(kept, 1 / peak.clip(0.3, 1), 0)
-    gain[0] = 1  # soft edges
-    return (ink * gain[pieces]).clip(0, 1).astype(np.float32)
+    return ground
+
+
+def _enlarged(colour: np.ndarray) -> np.ndarray:
+    """A picture whose longer side has at least `SMALL` pixels."""
+    factor = -(-SMALL // max(colour.shape[:2]))
+    if factor == 1:
+        return colour
+    return cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+
+
+def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
+    """The ink that squares of doubling size show, if it is darker or lighter than the paper."""
+    picture = coarse if dark else cv2.bitwise_not(coarse)
+    seen = []
+    for square in SQUARES:
+        paper = cv2.morphologyEx(picture, cv2.MORPH_CLOSE, np.ones((square, square), np.uint8))
+        contrast = _contrast(picture, paper)
+        floor = max(FAINTEST, 4 * min(12.0, float(np.median(contrast[::2, ::2]))))
+        full = _full(contrast, floor)
+        seen.append(Ground(dark, square, paper, contrast, full, floor))
+        if square > 2 * max(coarse.shape[:2]):
+            break
+    return seen
+
+
+def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
+    """The square from which on larger ones show the same ink, and for how many sizes they do.
+
+    Ink that covers much of the picture's border is the paper of the other polarity, unless it covers little else: a
+    desk is seen around a sheet. This is asked only where the polarity is `doubted`.
+    """
+    inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
+    lasting, best = 0.0, (-1.0, seen[-1])
+    if not doubted and inks[-1].any():
+        best = 0.001, seen[-1]  # ink that nearly fills the picture shows at the largest square only
+    for index in reversed(range(len(seen) - 1)):
+        lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
+        ink = inks[index + 1]
+        border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]) > 0
+        if ink.any() and not (doubted and border.mean() > 0.35 and np.mean(ink > 0) > 0.22):
+            best = max(best, (lasting, seen[index + 1]), key=lambda found: found[0])
+    return best
+
+
+def _overlap(one: np.ndarray, other: np.ndarray) -> float:
+    return float(cv2.min(one, other).sum() / max(1, cv2.max(one, other).sum()))
+
+
+def _contrast(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
+    """Share of the paper's light that is missing, the most of the three channels; uint8 (H, W)."""
+    apart = cv2.divide(cv2.subtract(paper, picture), cv2.max(paper, 40), scale=255)
+    return cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2])
+
+
+def _full(contrast: np.ndarray, floor: float) -> float:
+    """Contrast of full ink: the median of the darker class, where Otsu's threshold parts what is above the floor."""
+    counts = np.bincount(contrast.ravel(), minlength=256).astype(float)
+    counts[: int(floor) + 1] = 0
+    if not counts.any():
+        return 255.0
+    levels = np.arange(256)
+    below, mass = counts.cumsum(), (counts * levels).cumsum()
+    with np.errstate(divide="ignore", invalid="ignore"):
+        between = (mass[-1] * below / below[-1] - mass) ** 2 / (below * (below[-1] - below))
+    cut = int(np.nan_to_num(between, posinf=0).argmax())
+    upper = np.where(levels > cut, counts, 0).cumsum()
+    return float(max(np.searchsorted(upper, upper[-1] / 2), floor + 1))

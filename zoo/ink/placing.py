@@ -8,7 +8,7 @@ import numpy as np
 from zoo.errors import Blank, InkError
 from zoo.ink.contract import Contract
 from zoo.ink.decoding import pixels
-from zoo.ink.paper import find_ink
+from zoo.ink.writing import find_writing
 
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
@@ -130,13 +130,14 @@ def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
 # --- pictures ------------------------------------------------------------------------------------
 
 
-def from_picture(picture: object, contract: Contract) -> np.ndarray:
+def from_picture(picture: object, contract: Contract, dark: bool | None = None) -> np.ndarray:
     """Turn a picture of one glyph into what the contract's dataset looks like.
 
     Args:
         picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
             nothing; light may be uneven and paper ruled.
         contract: of the network that is to see it.
+        dark: whether the ink is darker than the paper, where that is known; None: the picture decides.
 
     Returns:
         uint8 (height, width, 1).
@@ -145,18 +146,21 @@ def from_picture(picture: object, contract: Contract) -> np.ndarray:
         Blank: nothing stands out from the paper.
         InkError: no picture, or one with too many pixels.
     """
-    return from_ink(find_ink(pixels(picture)), contract)
+    return from_ink(find_writing(pixels(picture), dark).ink, contract)
 
 
 def from_ink(ink: np.ndarray, contract: Contract) -> np.ndarray:
     """Turn the ink of one glyph, float (H, W) in [0, 1], into what the contract's dataset looks like."""
     rows, columns = (np.flatnonzero((ink > 0.5).any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
     ink = ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
 
     box = np.array([contract.box_width, contract.box_height], float)
     finest = SCALE * _scale(_extent(ink), box, "keep").max()
     # Its pen is measured at one scale: a small picture is enlarged, a large one costs no more than it.
-    ink = cv2.resize(ink, None, fx=finest, fy=finest, interpolation=cv2.INTER_CUBIC if finest > 1 else cv2.INTER_AREA)
+    size = [max(1, round(side * finest)) for side in _extent(ink)]
+    ink = cv2.resize(ink, size, interpolation=cv2.INTER_CUBIC if finest > 1 else cv2.INTER_AREA)
     mask = ink > 0.5
     pen = pen_width(mask)
     contract = contract.of_pen(pen * _scale(_extent(ink), box, contract.aspect).min())

@@ -12,7 +12,8 @@ import numpy as np
 from zoo.errors import Blank, InkError
 
 MOST = 200  # glyphs in a picture; more is a page of text, or a picture of something else
-SPECK = 0.12  # of a typical glyph's height: a piece smaller both ways is dirt; an Arabic zero has 0.2 and more
+SPECK = 0.06  # of a typical glyph's height: a piece smaller both ways is dirt; the dot of a letter has 0.08 and more
+ALONE = 0.16  # of a typical glyph's height: a glyph smaller both ways is dirt; an Arabic zero has 0.2 and more
 GAP = 0.7  # of a typical glyph's height: the farthest that a dot stands from its letter
 
 
@@ -37,7 +38,7 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
     """Find glyphs in a picture's ink, in reading order.
 
     Args:
-        ink: float (H, W) in [0, 1], from `paper.find_ink`.
+        ink: float (H, W) in [0, 1], of writing only, from `writing.find_writing`.
         right_to_left: as letters of Arabic are read; its digits, like Latin ones, run left to right.
 
     Raises:
@@ -47,7 +48,7 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
     count, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.4).astype(np.uint8))
     boxes = stats[1:, :4].astype(float)
     boxes[:, 2:] += boxes[:, :2]  # x0, y0, x1, y1
-    boxes, names = _without_edges(boxes, np.arange(1, count), ink.shape)
+    names = np.arange(1, count)
     if len(boxes) == 0:
         raise Blank("No glyph was found on the paper: write larger, or come closer.")
     typical = _typical(boxes)
@@ -59,6 +60,8 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
         )
     groups = _join(boxes, typical)
     merged = np.array([[*boxes[g, :2].min(axis=0), *boxes[g, 2:].max(axis=0)] for g in groups])
+    tall = (merged[:, 2:] - merged[:, :2]).max(axis=1) >= ALONE * typical
+    groups, merged = [group for group, kept in zip(groups, tall, strict=True) if kept], merged[tall]
     if len(merged) > MOST:
         raise InkError(f"A picture has at most {MOST} glyphs; this one has {len(merged)}, so show a part of it.")
     found = []
@@ -69,18 +72,10 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
             own = np.isin(pieces[y0:y1, x0:x1], names[groups[index]])
             soft = cv2.dilate(own.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
             crop = np.where(soft, ink[y0:y1, x0:x1], 0).astype(np.float32)
+            if crop.max(initial=0) <= 0.5:
+                continue
             found.append(Glyph(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height, number, crop))
     return found
-
-
-def _without_edges(boxes: np.ndarray, names: np.ndarray, shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """Leave out what runs along the picture's edge for a third of it: the table, a shadow, the other page."""
-    height, width = shape
-    spans = boxes[:, 2:] - boxes[:, :2]
-    at_edge = (boxes[:, :2] <= 1).any(axis=1) | (boxes[:, 2] >= width - 1) | (boxes[:, 3] >= height - 1)
-    long = (spans[:, 0] > width / 3) | (spans[:, 1] > height / 3)
-    kept = ~(at_edge & long)
-    return (boxes[kept], names[kept]) if kept.any() else (boxes, names)
 
 
 def _typical(boxes: np.ndarray) -> float:

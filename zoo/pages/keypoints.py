@@ -4,12 +4,14 @@ SIFT (Lowe, 2004, "Distinctive image features from scale-invariant keypoints") o
 descriptors are upright, for which way a stroke leans tells one writer from another (Fiel and Sablatnig, 2012).
 """
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import cv2
 import numpy as np
 
 from zoo.pages.ruled_lines import without_rules
+from zoo.types import Json
 
 DESCRIPTOR = 128  # numbers in 0..255
 SPAN = 6  # times a keypoint's size: what its descriptor describes, four by four fields of three sigma each
@@ -29,12 +31,12 @@ class Keypoints:
         """Height, width and channels of a view: a row a descriptor, rows of zeros where there are fewer."""
         return self.most, DESCRIPTOR + self.window**2, 1
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
         return {"kind": "keypoints", "pooling": "none", **asdict(self)}
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Keypoints":
+    def from_dict(cls, values: Json) -> "Keypoints":
         """Rebuild a view; an unknown field raises TypeError."""
         return cls(**{key: value for key, value in values.items() if key not in ("kind", "pooling")})
 
@@ -53,7 +55,8 @@ class Keypoints:
 
     def pool(self, probabilities: np.ndarray) -> np.ndarray:
         """Return one answer, float32 (classes,), from that to the only view, float32 (1, classes)."""
-        return probabilities[0]
+        answer: np.ndarray = probabilities[0]
+        return answer
 
     # What is fitted
 
@@ -98,7 +101,7 @@ def _described(page: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     return np.array([k.pt[1] for k in keypoints], np.float32), described
 
 
-def _windows(ink: np.ndarray, keypoints, side: int) -> np.ndarray:
+def _windows(ink: np.ndarray, keypoints: Sequence[cv2.KeyPoint], side: int) -> np.ndarray:
     """Return what each keypoint's descriptor describes as a picture of `side` pixels, uint8 (N, side * side)."""
     found = np.empty((len(keypoints), side, side), np.uint8)
     for picture, keypoint in zip(found, keypoints, strict=True):

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from zoo.errors import DataError
+from zoo.types import Json
 
 SEED = 70  # of the patches that are drawn at random where one page is to be read: the same answer every time
 
@@ -33,12 +34,12 @@ class Patches:
         """Height, width and channels of a view."""
         return self.side, self.side, 1
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
         return {"kind": "patches", "pooling": "mean", **asdict(self)}
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Patches":
+    def from_dict(cls, values: Json) -> "Patches":
         """Rebuild a view; an unknown field raises TypeError."""
         return cls(**{key: value for key, value in values.items() if key not in ("kind", "pooling")})
 
@@ -48,7 +49,9 @@ class Patches:
         """Return, page by page, the strips that train."""
         return [self._strips(page)[: -self.held_out] for page in pages]
 
-    def draw(self, strips: list[list[np.ndarray]], labels: np.ndarray, count: int, rng: np.random.Generator):
+    def draw(
+        self, strips: list[list[np.ndarray]], labels: np.ndarray, count: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return `count` patches at random, uint8 (count, side, side, 1), every page as likely, and their labels."""
         patches = np.empty((count, *self.input_shape), np.uint8)
         chosen = rng.integers(len(strips), size=count)
@@ -86,7 +89,8 @@ class Patches:
 
     def pool(self, probabilities: np.ndarray) -> np.ndarray:
         """Return one answer, float32 (classes,), from that to every view, float32 (views, classes): the mean."""
-        return probabilities.mean(axis=0)
+        answer: np.ndarray = probabilities.mean(axis=0)
+        return answer
 
     # A page's parts
 
@@ -99,7 +103,8 @@ class Patches:
             page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
             page = page[: max(self.side, page.shape[0]), : max(self.side, page.shape[1])]
         page = cv2.createCLAHE(clipLimit=self.clip, tileGridSize=(self.tiles, self.tiles)).apply(page)
-        return cv2.GaussianBlur(page, (self.blur, self.blur), 0)
+        blurred: np.ndarray = cv2.GaussianBlur(page, (self.blur, self.blur), 0)
+        return blurred
 
     def _strips(self, page: np.ndarray) -> list[np.ndarray]:
         """Return the strips of a training page, top to bottom."""

@@ -40,7 +40,8 @@ def without_rules(page: np.ndarray) -> np.ndarray:
             ink[rows, columns] &= crossing[rows, columns]
     _, pieces, facts, _ = cv2.connectedComponentsWithStats(ink, connectivity=8)
     ink[(facts[:, cv2.CC_STAT_AREA] < SPECK)[pieces]] = 0
-    return 255 - ink
+    paper: np.ndarray = 255 - ink
+    return paper
 
 
 def find_rules(ink: np.ndarray) -> list[np.ndarray]:
@@ -59,7 +60,8 @@ def find_rules(ink: np.ndarray) -> list[np.ndarray]:
     margin = int(STEEPEST * width) + 1
 
     def levelled(slope: float) -> np.ndarray:
-        return rows - slope * (columns - width / 2) + margin
+        level: np.ndarray = rows - slope * (columns - width / 2) + margin
+        return level
 
     def lengths(slope: float) -> np.ndarray:
         return np.bincount(levelled(slope).round().astype(int), minlength=height + 2 * margin)

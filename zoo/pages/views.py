@@ -9,6 +9,7 @@ from functools import partial
 
 from zoo.pages.keypoints import Keypoints
 from zoo.pages.patches import Patches
+from zoo.types import Json
 
 View = Patches | Keypoints
 KINDS: dict[str, type[View]] = {"patches": Patches, "keypoints": Keypoints}  # as a published folder names them
@@ -19,6 +20,6 @@ VIEWS: dict[str, Callable[[], View]] = {  # as an architecture names them
 }
 
 
-def from_dict(values: dict) -> View:
+def from_dict(values: Json) -> View:
     """Rebuild a view of any kind; an unknown kind raises KeyError, an unknown field TypeError."""
     return KINDS[values["kind"]].from_dict(values)

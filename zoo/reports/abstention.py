@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from zoo.types import Json
+
 COST = 10  # a wrong answer is as bad as so many "don't know"s
 POINTS = 120  # of a stored curve: more than a figure can show
 
@@ -29,7 +31,7 @@ def choose_threshold(confidence: np.ndarray, right: np.ndarray, cost: float = CO
     return float(ordered[best]) if best else 0.0
 
 
-def coverage(confidence: np.ndarray, right: np.ndarray, threshold: float) -> dict:
+def coverage(confidence: np.ndarray, right: np.ndarray, threshold: float) -> Json:
     """Return what a threshold does to these samples.
 
     Returns:

@@ -1,11 +1,12 @@
 """Figures that put networks beside each other on one dataset."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.reports.style import BLUE, GREY, ORANGE, PALE, WIDE, new_figure, plain, sparse
+from zoo.types import Facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 # what its document says), parameters, per_class (label, f1). Fractions in [0, 1].
 
 
-def compared(rows: Sequence[Mapping], title: str) -> "Figure":
+def compared(rows: Sequence[Facts], title: str) -> "Figure":
     """Draw the test error of every model as a bar, with its 95% interval and what its document states."""
     ordered = sorted(rows, key=lambda row: -row["accuracy"])
     places = np.arange(len(ordered))
@@ -41,7 +42,7 @@ def compared(rows: Sequence[Mapping], title: str) -> "Figure":
     return figure
 
 
-def compared_classes(rows: Sequence[Mapping], title: str) -> "Figure":
+def compared_classes(rows: Sequence[Facts], title: str) -> "Figure":
     """Draw F1 of every class and model as a matrix: the darker, the worse; every number is written."""
     ordered = sorted(rows, key=lambda row: -row["accuracy"])
     labels = [entry["label"] for entry in ordered[0]["per_class"]]
@@ -60,7 +61,7 @@ def compared_classes(rows: Sequence[Mapping], title: str) -> "Figure":
     return figure
 
 
-def compared_parameters(rows: Sequence[Mapping], title: str) -> "Figure":
+def compared_parameters(rows: Sequence[Facts], title: str) -> "Figure":
     """Draw accuracy over parameters; models that no smaller one beats are joined and blue."""
     ordered = sorted(rows, key=lambda row: (row["parameters"], -row["accuracy"]))
     figure, axes = new_figure(WIDE, 3.2)

@@ -8,6 +8,7 @@ import numpy as np
 
 from zoo.backend import keras as _keras
 from zoo.errors import ZooError
+from zoo.types import Json
 
 if TYPE_CHECKING:
     import keras
@@ -57,7 +58,7 @@ class Inside:
     example: uint8 (H, W), that example; None where none was given.
     """
 
-    rows: list[dict]
+    rows: list[Json]
     filters: tuple[Pictures, ...]
     maps: tuple[Pictures, ...]
     example: np.ndarray | None
@@ -95,8 +96,8 @@ def mosaic(pictures: Pictures, fill: int = 0, gap: int = 1) -> np.ndarray:
 # The picture of the architecture
 
 
-def _rows(model: "keras.Model") -> list[dict]:
-    rows: list[dict] = []
+def _rows(model: "keras.Model") -> list[Json]:
+    rows: list[Json] = []
     place: dict[str, int] = {}  # layer -> the row that it is in
     tip: dict[int, str] = {}  # row -> its last layer, which others read
     for layer, sources in _graph(model):
@@ -124,7 +125,7 @@ def _graph(model: "keras.Model") -> Iterator[tuple["keras.Layer", list[str]]]:
         yield layer, list(dict.fromkeys(_histories(said[layer.name]["inbound_nodes"])))
 
 
-def _histories(value) -> Iterator[str]:
+def _histories(value: object) -> Iterator[str]:
     """Yield the layers that a stored call of a layer reads, as Keras writes them."""
     if isinstance(value, dict):
         if value.get("class_name") == "__keras_tensor__":
@@ -137,10 +138,10 @@ def _histories(value) -> Iterator[str]:
             yield from _histories(inner)
 
 
-def _folded(rows: list[dict]) -> list[dict]:
+def _folded(rows: list[Json]) -> list[Json]:
     """Put the rows between two changes of the picture's size into one."""
-    out: list[dict] = []
-    group: list[dict] = []
+    out: list[Json] = []
+    group: list[Json] = []
 
     def close() -> None:
         if len(group) == 1:
@@ -166,9 +167,10 @@ def _parameters(layer: "keras.Layer") -> int:
     return layer.count_params() if isinstance(layer, _keras.Layer) else 0
 
 
-def _shape(layer: "keras.Layer") -> tuple:
+def _shape(layer: "keras.Layer") -> tuple[int | None, ...]:
     output = layer.output[0] if isinstance(layer.output, list) else layer.output
-    return output.shape[1:]
+    shape: tuple[int | None, ...] = output.shape[1:]
+    return shape
 
 
 def _kind(layer: "keras.Layer") -> str:
@@ -274,7 +276,7 @@ def _backbone(model: "keras.Model") -> "keras.Model | None":
     return next((layer for layer in model.layers if isinstance(layer, _keras.Model)), None)
 
 
-def _trunk(model: "keras.Model", value: np.ndarray):
+def _trunk(model: "keras.Model", value: np.ndarray) -> tuple["keras.Model", "np.ndarray | keras.KerasTensor"]:
     """Return the model whose layers are looked at and what it is given for these images."""
     backbone = _backbone(model)
     if backbone is None:
@@ -303,4 +305,5 @@ def _smaller(image: np.ndarray) -> np.ndarray:
 
     scale = MAP_SIDE / max(image.shape)
     size = tuple(max(1, round(side * scale)) for side in image.shape[::-1])
-    return cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    smaller: np.ndarray = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    return smaller

@@ -1,17 +1,18 @@
 """Figures of a training: error and loss by epoch, and the gap between training and validation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.reports.style import BLUE, GREY, ORANGE, WIDE, new_figure, plain, sparse
+from zoo.types import Facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def curves(epochs: Sequence[Mapping], kept_epoch: int, title: str) -> "Figure":
+def curves(epochs: Sequence[Facts], kept_epoch: int, title: str) -> "Figure":
     """Draw error and loss by epoch, training and validation; the epoch whose weights were kept is marked."""
     numbers = range(1, len(epochs) + 1)
     figure, (errors, losses) = new_figure(WIDE, 2.8, columns=2)
@@ -30,7 +31,7 @@ def curves(epochs: Sequence[Mapping], kept_epoch: int, title: str) -> "Figure":
     return figure
 
 
-def gap(epochs: Sequence[Mapping], kept_epoch: int, title: str) -> "Figure":
+def gap(epochs: Sequence[Facts], kept_epoch: int, title: str) -> "Figure":
     """Draw by epoch how many points the accuracy on training samples is above that on validation samples.
 
     Above zero the network knows its own samples better than new ones; below, augmentation and dropout make training

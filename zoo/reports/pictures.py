@@ -1,7 +1,7 @@
 """Figures made of pictures: samples as they were read, learned filters, feature maps, the architecture."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from zoo.cards import in_line
 from zoo.errors import ZooError
 from zoo.reports.inside import Inside, Pictures, mosaic
 from zoo.reports.style import BLUE, GREY, ORANGE, PALE, WIDE, new_figure
+from zoo.types import Facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -74,7 +75,7 @@ def maps(inside: Inside, title: str) -> "Figure":
     return _mosaics(layers, title, cmap="gray", vmin=0, vmax=255)
 
 
-def _mosaics(layers: Sequence[Pictures], title: str, **shades) -> "Figure":
+def _mosaics(layers: Sequence[Pictures], title: str, **shades: Any) -> "Figure":
     """Draw the pictures of some layers below each other, each layer over the width of the figure or at most 0.5 in."""
     from matplotlib.patches import Rectangle
 
@@ -104,7 +105,7 @@ def _mosaics(layers: Sequence[Pictures], title: str, **shades) -> "Figure":
     return figure
 
 
-def architecture(rows: Sequence[Mapping], title: str) -> "Figure":
+def architecture(rows: Sequence[Facts], title: str) -> "Figure":
     """Draw a network from the image down: as wide as its maps are, and as dark as it has channels.
 
     Args:
@@ -139,7 +140,7 @@ def architecture(rows: Sequence[Mapping], title: str) -> "Figure":
     return figure
 
 
-def breadth(row: Mapping, rows: Sequence[Mapping]) -> float:
+def breadth(row: Facts, rows: Sequence[Facts]) -> float:
     """Return how wide a row of an architecture is drawn, 0 to 1: by the side of its maps, on a logarithmic scale."""
     largest = max(entry["shape"][0] if len(entry["shape"]) == 3 else 1 for entry in rows)
     side = row["shape"][0] if len(row["shape"]) == 3 else 1

@@ -7,6 +7,7 @@ import numpy as np
 
 from zoo.cards import in_line, worst_pairs
 from zoo.reports.style import BLUE, GREY, ORANGE, PALE, WIDE, new_figure, plain
+from zoo.types import Facts
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,7 @@ def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str
     return figure
 
 
-def classes(per_class: Sequence[Mapping], title: str) -> "Figure":
+def classes(per_class: Sequence[Facts], title: str) -> "Figure":
     """Draw precision, recall and F1 of every class; recall is also the accuracy among the samples of a class.
 
     Args:
@@ -118,7 +119,7 @@ def confidence(sure: np.ndarray, right: np.ndarray, threshold: float | None, tit
 
 
 def covered(
-    curves: Mapping[str, Mapping[str, Sequence[float]]], chosen: Mapping[str, Mapping] | None, title: str
+    curves: Mapping[str, Mapping[str, Sequence[float]]], chosen: Mapping[str, Facts] | None, title: str
 ) -> "Figure":
     """Draw how right the answers are that are given, over the share that is.
 

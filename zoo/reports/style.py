@@ -9,7 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from zoo.files import replacing
 
@@ -24,7 +24,7 @@ WIDE = 7.0  # inches: the width of a page's text
 _DRAWN_FROM = "Drawn-From"  # PNG text: checksum of what the figure shows
 
 
-def draw(path: Path, key, figure: Callable[[], "Figure"]) -> Path:
+def draw(path: Path, key: object, figure: Callable[[], "Figure"]) -> Path:
     """Write a figure as a PNG, unless the file there was drawn from the same.
 
     Args:
@@ -41,7 +41,7 @@ def draw(path: Path, key, figure: Callable[[], "Figure"]) -> Path:
     return path
 
 
-def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **settings):
+def new_figure(width: float, height: float, rows: int = 1, columns: int = 1, **settings: Any) -> "tuple[Figure, Any]":
     """Return a figure (inches) and its axes, without the global state of pyplot or a window."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -70,4 +70,5 @@ def _drawn_from(path: Path) -> str | None:
     from PIL import Image
 
     with Image.open(path) as image:
-        return image.info.get(_DRAWN_FROM)
+        checksum: str | None = image.info.get(_DRAWN_FROM)
+    return checksum

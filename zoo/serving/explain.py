@@ -6,12 +6,16 @@ Zeiler and Fergus, 2014). `feature_maps` reads what the convolutions of model.on
 
 import functools
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
+
+if TYPE_CHECKING:
+    import onnxruntime
 
 HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
 STEP = 2  # pixels between patches
@@ -51,7 +55,8 @@ def saliency(predictor: Predictor, image: np.ndarray, label: int | None = None) 
 
 def _log_odds(p: np.ndarray) -> np.ndarray:
     p = p.astype(np.float64).clip(1e-7, 1 - 1e-7)
-    return np.log(p / (1 - p))
+    odds: np.ndarray = np.log(p / (1 - p))
+    return odds
 
 
 def feature_maps(folder: Path, image: np.ndarray) -> list[np.ndarray]:
@@ -73,7 +78,7 @@ def feature_maps(folder: Path, image: np.ndarray) -> list[np.ndarray]:
 
 
 @functools.lru_cache(maxsize=16)
-def _probed(folder: Path):
+def _probed(folder: Path) -> "tuple[onnxruntime.InferenceSession, list[str]]":
     """A session that also gives out what its convolutions give, and their names."""
     import onnx
     import onnxruntime

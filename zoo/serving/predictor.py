@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import NoneType
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,11 @@ from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 from zoo.registry import ModelName
 from zoo.serving import runtimes
+from zoo.types import Json
+
+if TYPE_CHECKING:
+    from zoo import ink
+    from zoo.pages.views import View
 
 BATCH = 256  # glyphs a call of the runtime
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
@@ -22,7 +28,7 @@ class _OtherType(Exception):
     """A field of a model's JSON that is missing or of another type."""
 
 
-def _of(values: object, key: str, *kinds: type):
+def _of(values: object, key: str, *kinds: type) -> Any:
     """Return a field of a JSON object; _OtherType unless it is of one of the types."""
     found = values.get(key, _OtherType) if isinstance(values, dict) else _OtherType
     if found is _OtherType:
@@ -33,7 +39,7 @@ def _of(values: object, key: str, *kinds: type):
     return found
 
 
-def _probability(values: dict, key: str) -> float | None:
+def _probability(values: Json, key: str) -> float | None:
     """Return a field that is a number, or that may be missing."""
     return _of(values, key, float, int, NoneType) if key in values else None
 
@@ -69,8 +75,8 @@ class Predictor:
     dataset: str
     parameters: int
     runtime: runtimes.Runtime
-    contract_fields: dict | None  # None: pages are taken as they are
-    view_fields: dict | None = None  # None: an image is seen whole
+    contract_fields: Json | None  # None: pages are taken as they are
+    view_fields: Json | None = None  # None: an image is seen whole
     threshold: float | None = None
     accepts: float | None = None
 
@@ -85,6 +91,8 @@ class Predictor:
         Raises:
             ZooError: a file is missing or broken, or the runtime is not installed.
         """
+        if path.name == "model.onnx" and (path.parent / "preprocessor_config.json").is_file():
+            path = path.parent  # the file that a published folder serves from
         try:
             if path.is_dir():
                 published = PublishedFolder(path)
@@ -113,15 +121,17 @@ class Predictor:
             raise ZooError(f"{path} is not a published model that can be served: {reason}.") from error
 
     @cached_property
-    def contract(self):
-        """How ink becomes this model's input, an `ink.Contract`."""
+    def contract(self) -> "ink.Contract":
+        """How ink becomes this model's input; ZooError for a model of pages, which has none."""
+        if self.contract_fields is None:
+            raise ZooError(f"{self.name} takes pages as they are: it has no contract for ink.")
         from zoo import ink  # OpenCV is needed for pictures, not for arrays
 
         return ink.Contract.from_dict(self.contract_fields)
 
     @cached_property
-    def view(self):
-        """How a page becomes inputs and their answers one, a `views.View`; None for glyphs, which are seen whole."""
+    def view(self) -> "View | None":
+        """How a page becomes inputs and their answers one; None for glyphs, which are seen whole."""
         if self.view_fields is None:
             return None
         from zoo.pages import views

@@ -13,12 +13,13 @@ import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 
 from zoo.errors import UnknownName, ZooError
+from zoo.types import Json
 
 METADATA_KEY = "handwriting_zoo"  # under which an exported file says what it is, as JSON
 
@@ -27,7 +28,7 @@ class Runtime(Protocol):
     """A loaded network; may be shared by threads."""
 
     input_shape: tuple[int, int, int]  # height, width, channels
-    said: dict  # what the file says of itself; {} for a file that `zoo.export.formats` did not write
+    said: Json  # what the file says of itself; {} for a file that `zoo.export.formats` did not write
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C)."""
@@ -78,7 +79,8 @@ class _OnnxRuntime:
         self.said = json.loads(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}"))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        return self._session.run(None, {self._feed: images})[0]
+        probabilities: np.ndarray = self._session.run(None, {self._feed: images})[0]
+        return probabilities
 
 
 class _OpenVino:
@@ -92,14 +94,14 @@ class _OpenVino:
         self.input_shape = tuple(side.get_length() for side in list(model.input(0).partial_shape)[1:])
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads()}
         self._model = core.compile_model(model, "CPU", hints)
-        self._idle: queue.SimpleQueue = queue.SimpleQueue()  # a request serves one call at a time
+        self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()  # a request serves one call at a time
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         try:
             request = self._idle.get_nowait()
         except queue.Empty:
             request = self._model.create_infer_request()
-        result = request.infer({0: images}, share_inputs=True)[0].copy()
+        result: np.ndarray = request.infer({0: images}, share_inputs=True)[0].copy()
         self._idle.put(request)
         return result
 
@@ -124,7 +126,8 @@ class _LiteRT:
                 self._batch = len(images)
             self._interpreter.set_tensor(self._input["index"], images)
             self._interpreter.invoke()
-            return self._interpreter.get_tensor(self._output)
+            result: np.ndarray = self._interpreter.get_tensor(self._output)
+            return result
 
 
 def litert_metadata(file: bytes) -> str | None:
@@ -133,7 +136,8 @@ def litert_metadata(file: bytes) -> str | None:
     model = schema.Model.GetRootAs(file)
     for entry in map(model.Metadata, range(model.MetadataLength())):
         if entry.Name() == METADATA_KEY.encode():
-            return model.Buffers(entry.Buffer()).DataAsNumpy().tobytes().decode()
+            data: np.ndarray = model.Buffers(entry.Buffer()).DataAsNumpy()
+            return data.tobytes().decode()
     return None
 
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from anyio import to_thread
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from starlette.responses import JSONResponse
 
@@ -20,7 +21,9 @@ from zoo.gate.uploads import UPLOADS, NotYours
 
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
-MOST_BYTES = 75_000_000  # of a request that is no upload: the largest network as base64
+MOST_BYTES = 75_000_000  # of a request that carries values: the largest network as base64
+FEW_BYTES = 10_000  # of a request that only names a session or an event
+MOST_VALUES = 200_000  # in the JSON of a request: a sketch has at most 40,000 numbers
 ID = r"[\w-]{1,64}"  # the name of a session or an event
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
@@ -31,6 +34,7 @@ READ = (
     rf"{PAGES}|{SIGN_IN}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
     rf"|{API}/heartbeat/{ID}|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}|{API}/file[=/].+"
 )
+VALUES = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID})"  # requests that carry values
 CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID}|stream/{ID}/close|cancel|reset)"
 OPEN = {"GET": READ, "HEAD": READ, "POST": rf"{CALLS}|{API}/upload", "OPTIONS": rf"{READ}|{CALLS}|{API}/upload"}
 AGENTS = f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"
@@ -104,12 +108,15 @@ class Door:
         if not is_open(method, path):
             await refused(ZooError("There is nothing at this address."), 404)(scope, receive, send)
         elif path in AGENTS:
-            await self._agents(scope, _bounded(receive), send)
+            limits.check_request(caller)
+            await self._agents(scope, _replayed(await _body(receive, MOST_BYTES), receive), send)
         elif path == f"{API}/upload":
             limits.check_call(caller)
             await self._app(scope, receive, _noting(send, caller))
         elif method == "POST":
-            body = json.dumps(self._checked(path, await _json(receive))).encode()
+            limits.check_request(caller)
+            body = await _body(receive, MOST_BYTES if re.fullmatch(VALUES, path) else FEW_BYTES)
+            body = await to_thread.run_sync(self._rewritten, path, body)
             new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
             headers = [(key, value) for key, value in scope["headers"] if key not in new]
             await self._app({**scope, "headers": [*headers, *new.items()]}, _replayed(body, receive), send)
@@ -117,6 +124,14 @@ class Door:
             raise NotYours()
         else:
             await self._app(scope, receive, send)
+
+    def _rewritten(self, path: str, body: bytes) -> bytes:
+        """Return the body of a call as it goes on to Gradio; ZooError where it is not one."""
+        try:
+            said = json.loads(body or b"{}")
+        except (ValueError, RecursionError):
+            raise ZooError("The body of this request is not JSON.") from None
+        return json.dumps(self._checked(path, said)).encode()
 
     def _checked(self, path: str, body: object) -> object:
         """Return the body of a call with what Gradio needs of it.
@@ -180,32 +195,22 @@ def _file(path: str) -> str:
     return next((path[len(start) :] for start in FILES if path.startswith(start)), "")
 
 
-def _bounded(receive: Callable) -> Callable:
-    """Return a `receive` that takes no more than `MOST_BYTES`; ZooError for more."""
-    total = 0
+async def _body(receive: Callable, most: int) -> bytes:
+    """Return the body of a request, read up to a number of bytes and values, and not parsed yet.
 
-    async def received():
-        nonlocal total
-        message = await receive()
-        total += len(message.get("body", b""))
-        if total > MOST_BYTES:
-            raise ZooError(f"A request has at most {MOST_BYTES // 10**6} MB: upload a larger file first.")
-        return message
-
-    return received
-
-
-async def _json(receive: Callable) -> object:
-    """Return the body of a request, read as JSON; ZooError if it is none."""
-    body, more, receive = bytearray(), True, _bounded(receive)
+    Raises:
+        ZooError: it has more. What is left of it is not read.
+    """
+    body, more = bytearray(), True
     while more:
         message = await receive()
         body += message.get("body", b"")
+        if len(body) > most:
+            raise ZooError(f"This request has at most {most:,} bytes: upload a larger file first.")
         more = bool(message.get("more_body")) and message["type"] == "http.request"
-    try:
-        return json.loads(body or b"{}")
-    except (ValueError, RecursionError):
-        raise ZooError("The body of this request is not JSON.") from None
+    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:  # counted, since parsing them takes long
+        raise ZooError(f"A request has at most {MOST_VALUES:,} values.")
+    return bytes(body)
 
 
 def _replayed(body: bytes, receive: Callable) -> Callable:

@@ -21,8 +21,8 @@ import numpy as np
 import zoo
 from zoo import gate, hub, ink
 from zoo.errors import UnknownName, ZooError
-from zoo.ink.decoding import pixels
 from zoo.published import PublishedFolder
+from zoo.serving.reading import read_seen, see
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
 from zoo.tabs.space import api
@@ -136,16 +136,16 @@ def predict(
     """
     if (sketch is None) == (image is None):
         raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
-    drawn = _strokes(sketch) if image is None else pixels(image.open())
+    drawn = _strokes(sketch) if image is None else image.open()
     readings = read(drawn, first_choice() if models is None else models)
     return {"predictions": [_as_json(reading) for reading in readings]}
 
 
-def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
+def read(drawn: object, models: Sequence[str]) -> list[Reading]:
     """Show a sketch or picture to networks.
 
     Args:
-        drawn: {"strokes", "size", "pen"} as the pad sends it, or anything that `ink.from_picture` takes.
+        drawn: {"strokes", "size", "pen"} as the pad sends it, or anything that `zoo.ink.decoding.decode` takes.
         models: names of shipped models.
 
     Raises:
@@ -154,15 +154,18 @@ def read(drawn: "dict | np.ndarray", models: Sequence[str]) -> list[Reading]:
     """
     if not isinstance(models, (list, tuple)) or not models:
         raise ZooError("Choose at least one network to read this.")
+    seen = None if isinstance(drawn, dict) else next(see(drawn))
     readings = []
     for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
         if predictor.view is not None:
             raise ZooError(f"{predictor.name} reads whole pages, not sketches: show it one in Read, or by /read.")
-        if isinstance(drawn, dict):
-            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn.get("pen", ink.PEN))
+        if seen is not None:
+            (glyph,) = read_seen(seen, predictor, one=True).glyphs
+            image, probabilities = glyph.image, glyph.probabilities
         else:
-            image = ink.from_picture(drawn, predictor.contract)
-        probabilities = predictor(image[None])[0]
+            assert isinstance(drawn, dict)
+            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn.get("pen", ink.PEN))
+            probabilities = predictor(image[None])[0]
         readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image))
     return readings
 

@@ -6,6 +6,7 @@
 import base64
 import html
 import io
+import logging
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,51 +17,22 @@ import gradio as gr
 import numpy as np
 
 import zoo
-from zoo import gate, ink
+from zoo import gate
 from zoo.errors import InkError, ZooError
-from zoo.ink import segmentation
 from zoo.ink.decoding import FILES, pixels
-from zoo.ink.paper import find_ink
+from zoo.serving import reading
 from zoo.tabs import draw
 from zoo.tabs.space import api
 
-SURE = 0.6  # probability below which "?" stands for "don't know", of a network that brings no threshold of its own
+log = logging.getLogger(__name__)
+
 PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
-UNSURE = "?"
-
-
-@dataclass(frozen=True)
-class Page:
-    """What a network makes of one picture.
-
-    name: of the picture's file.
-    picture: uint8 (H, W, 4), as it was searched.
-    glyphs: in reading order.
-    labels: of the glyphs; `UNSURE` where the network is not.
-    guesses: the likeliest labels, sure or not.
-    confidences: their probabilities.
-    script: of the labels.
-    right_to_left: as the lines are read.
-    """
-
-    name: str
-    picture: np.ndarray
-    glyphs: list[segmentation.Glyph]
-    labels: list[str]
-    guesses: list[str]
-    confidences: list[float]
-    script: str
-    right_to_left: bool
-
-    @property
-    def lines(self) -> list[str]:
-        """The text, line by line."""
-        count = 1 + max((glyph.line for glyph in self.glyphs), default=-1)
-        said = list(zip(self.glyphs, self.labels, strict=True))
-        return ["".join(label for glyph, label in said if glyph.line == line) for line in range(count)]
+UNSURE = "?"  # for a page by none of a network's writers
+STEP_SIDE = 480  # pixels of a step's picture
+MOST_SHOWN = 60  # glyphs that are shown as the network saw them
 
 
 def tab() -> gr.Radio:
@@ -83,7 +55,10 @@ def tab() -> gr.Radio:
                 list(zoo.list_models()), value=draw.first_choice()[0], label="Network", elem_id="read-model"
             )
         with gr.Column(elem_id="read-answer", scale=6, min_width=280):
-            shown = gr.HTML(draw.message(WELCOME), css_template=draw.asset("read.css"), apply_default_css=False)
+            shown = gr.HTML(
+                draw.message(WELCOME), css_template=draw.asset("read.css"), js_on_load=draw.asset("read.js"),
+                apply_default_css=False,
+            )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private", "outputs": shown}
     for control in (files.upload, files.clear, model.input):
         control(respond, [files, model], trigger_mode="always_last", concurrency_limit=2, **quiet)
@@ -104,6 +79,9 @@ def respond(files: Sequence[str] | None, model: str) -> str:
                 answers.append(answer(source, model, name))
             except ZooError as error:
                 answers.append(draw.message(f"{name}: {error}"))
+            except Exception:  # a fault in one picture never costs the answers to the others
+                log.exception("%s could not be read", name)
+                answers.append(draw.message(f"{name}: this picture could not be read. Please report it."))
     except ZooError as error:
         answers.append(draw.message(str(error)))
     return f'<div class="pages" role="status">{"".join(answers)}</div>'
@@ -121,9 +99,12 @@ def respond_live(frame: np.ndarray | None, model: str) -> str:
 
 def answer(picture: object, model: str, name: str) -> str:
     """Return the HTML that answers one picture: glyph by glyph, or for a network of pages with its patches' votes."""
-    if draw.predictor_of(model).view is None:
-        return render(read_page(picture, model, name))
-    return render_votes(vote(picture, model, name))
+    predictor = draw.predictor_of(model)
+    if predictor.view is not None:
+        return render_votes(vote(picture, model, name))
+    first = reading.read(picture, predictor)
+    pages = (first, *first.following)
+    return "".join(render(page, name) for page in pages)
 
 
 @gate.endpoint
@@ -132,17 +113,19 @@ def read(image: gate.Upload, model: str | None = None) -> dict:
 
     Args:
         image: a picture with one glyph or many: a file (`handle_file("page.jpg")`) or its bytes as text,
-            "data:image/jpeg;base64,...". JPEG, PNG, WebP or HEIC; any light, paper and colour of ink.
+            "data:image/jpeg;base64,...". JPEG, PNG, WebP or HEIC; any light, paper and color of ink.
         model: the network, for example "lenet5.mnist" for Latin digits or "resco_mini.ahdd" for Arabic-Indic ones.
 
     Returns:
-        {"model", "text" (lines of labels, "?" where the network is not sure), "glyphs"}; each glyph is {"box": [x, y,
-        width, height] as fractions of the picture, "line", "label", "confidence" (0 to 1), "sure"}. A network of pages
-        finds no glyphs: "text" is its label, "?" where it knows the hand of none, and "votes" how many views of the
-        page chose each.
+        {"model", "text" (the likeliest labels, line by line, with an empty line between the pages of a TIFF), "glyphs",
+        "notes" (what was done to the picture, for example that it was turned)}; each glyph is {"box": [x, y, width,
+        height] as fractions of the picture, "page", "line", "label", "confidence" (0 to 1), "sure" (whether that is at
+        least the network's threshold)}. A network of pages finds no glyphs: "text" is its label, "?" where it knows the
+        hand of none, and "votes" how many views of the page chose each.
     """
     name = model or draw.first_choice()[0]
-    if draw.predictor_of(name).view is not None:
+    predictor = draw.predictor_of(name)
+    if predictor.view is not None:
         found = vote(image.open(), name)
         return {
             "model": name,
@@ -150,22 +133,23 @@ def read(image: gate.Upload, model: str | None = None) -> dict:
             "glyphs": [],
             "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
         }
-    page = read_page(image.open(), name, "image")
+    first = reading.read(image.open(), predictor)
     return {
         "model": name,
-        "text": "\n".join(page.lines),
+        "text": first.text,
         "glyphs": [
             {
-                "box": [round(value, 4) for value in (glyph.x, glyph.y, glyph.width, glyph.height)],
+                "box": [round(value, 4) for value in glyph.box],
+                "page": number,
                 "line": glyph.line,
-                "label": guess,
-                "confidence": round(confidence, 6),
-                "sure": label != UNSURE,
+                "label": glyph.label,
+                "confidence": round(glyph.confidence, 6),
+                "sure": glyph.sure,
             }
-            for glyph, label, guess, confidence in zip(
-                page.glyphs, page.labels, page.guesses, page.confidences, strict=True
-            )
+            for number, page in enumerate((first, *first.following))
+            for glyph in page.glyphs
         ],
+        "notes": [note for page in (first, *first.following) for note in page.notes],
     }
 
 
@@ -188,25 +172,6 @@ def models() -> list[dict]:
         }
         for p in served
     ]
-
-
-def read_page(picture: object, model: str, name: str = "") -> Page:
-    """Find and read the glyphs of a picture.
-
-    Raises:
-        UnknownName: no such model is shipped.
-        InkError: not a picture, nothing on it, or more glyphs than `segmentation.MOST`.
-    """
-    predictor = draw.predictor_of(model)
-    right_to_left = predictor.script == "arabic" and not any(label.isdigit() for label in predictor.labels)
-    picture = pixels(picture)
-    found = segmentation.find_glyphs(find_ink(picture), right_to_left)
-    probabilities = predictor(np.stack([ink.from_ink(glyph.ink, predictor.contract) for glyph in found]))
-    guesses = [predictor.labels[index] for index in probabilities.argmax(axis=1)]
-    confidences = [float(p) for p in probabilities.max(axis=1)]
-    least = SURE if predictor.threshold is None else predictor.threshold
-    labels = [guess if p >= least else UNSURE for guess, p in zip(guesses, confidences, strict=True)]
-    return Page(name, picture, found, labels, guesses, confidences, predictor.script, right_to_left)
 
 
 @dataclass(frozen=True)
@@ -286,32 +251,90 @@ def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
         ) from None
 
 
-def render(page: Page) -> str:
-    """Return a page as HTML: the text, and the picture with a box around every glyph."""
-    height, width = page.picture.shape[:2]
-    arabic = " arabic" * (page.script == "arabic")
-    boxes = "".join(
-        f'<g class="{"sure" if label != UNSURE else "unsure"}"><title>{html.escape(guess)} '
-        f"{draw.percent(confidence)}</title>"
-        f'<rect x="{g.x * width:.0f}" y="{g.y * height:.0f}" width="{g.width * width:.0f}" '
-        f'height="{g.height * height:.0f}" rx="4"/>'
-        f'<text x="{(g.x + g.width / 2) * width:.0f}" y="{max(g.y * height - 0.012 * width, 0.03 * width):.0f}" '
-        f'font-size="{0.04 * width:.0f}" text-anchor="middle">{html.escape(label)}</text></g>'
-        for g, label, guess, confidence in zip(page.glyphs, page.labels, page.guesses, page.confidences, strict=True)
-    )
-    lines = "".join(
-        f'<p class="said{arabic}"{" lang=ar" if arabic else ""} dir="{"rtl" if page.right_to_left else "ltr"}">'
-        f"{html.escape(line)}</p>"
-        for line in page.lines
-    )
-    unsure = page.labels.count(UNSURE)
-    note = f"{len(page.glyphs)} found" + (f", {unsure} not sure (?)" if unsure else "")
+def render(page: reading.Reading, name: str) -> str:
+    """Return a page as HTML: the text, the picture with a box around every glyph, and on demand each step between.
+
+    `read.js` lets a visitor correct a glyph or drop it by a tap: a box and its letter in the text share data-glyph.
+    """
+    height, width = page.seen.picture.shape[:2]
+    separator = reading.separator_of(page.labels)
+    unsure = sum(not glyph.sure for glyph in page.glyphs)
+    found = f"{len(page.glyphs)} found" + (f", {unsure} not sure" if unsure else "")
+    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in page.notes)
+    text = html.escape("|".join(page.lines))
     return (
-        f'<article class="page" data-text="{html.escape("|".join(page.lines))}"><h3>{html.escape(page.name)}'
-        f"<span>{note}</span></h3>{lines}"
-        f'<figure><img src="{_jpeg(page.picture)}" width="{width}" height="{height}" alt="The picture that was read">'
-        f'<svg viewBox="0 0 {width} {height}" aria-hidden="true">{boxes}</svg></figure></article>'
+        f'<article class="page" data-text="{text}" data-separator="{separator}"><h3>{html.escape(name)}'
+        f"<span>{found}</span></h3>{_lines(page)}{notes}"
+        f'<figure><img src="{_jpeg(page.seen.picture)}" width="{width}" height="{height}" '
+        f'alt="The picture that was read"><svg viewBox="0 0 {width} {height}">{_boxes(page)}</svg></figure>'
+        f'<p class="hint">Tap a box to correct it or to drop it.</p>{_steps(page)}</article>'
     )
+
+
+def _lines(page: reading.Reading) -> str:
+    arabic = page.script == "arabic"
+    attributes = f'class="said{" arabic" * arabic}"{" lang=ar" * arabic} dir="{"rtl" if page.right_to_left else "ltr"}"'
+    lines = []
+    for number in range(len(page.lines)):
+        spans = "".join(
+            f'<span data-glyph="{index}" class="{"sure" if glyph.sure else "unsure"}">{html.escape(glyph.label)}</span>'
+            for index, glyph in enumerate(page.glyphs)
+            if glyph.line == number
+        )
+        lines.append(f"<p {attributes}>{spans}</p>")
+    return "".join(lines)
+
+
+def _boxes(page: reading.Reading) -> str:
+    height, width = page.seen.picture.shape[:2]
+    boxes = []
+    for index, glyph in enumerate(page.glyphs):
+        x, y, wide, high = (v * side for v, side in zip(glyph.box, (width, height, width, height), strict=True))
+        likeliest = [page.labels[i] for i in np.argsort(-glyph.probabilities, kind="stable")[:3]]
+        boxes.append(
+            f'<g class="{"sure" if glyph.sure else "unsure"}" data-glyph="{index}" role="button" tabindex="0" '
+            f'data-likeliest="{html.escape(" ".join(likeliest))}" aria-label="{html.escape(glyph.label)}">'
+            f"<title>{html.escape(glyph.label)} {draw.percent(glyph.confidence)}</title>"
+            f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide:.0f}" height="{high:.0f}" rx="4"/>'
+            f'<text x="{x + wide / 2:.0f}" y="{max(y - 0.012 * width, 0.03 * width):.0f}" '
+            f'font-size="{0.04 * width:.0f}" text-anchor="middle">{html.escape(glyph.label)}</text></g>'
+        )
+    return "".join(boxes)
+
+
+def _steps(page: reading.Reading) -> str:
+    """Each step from the picture to what the network saw, folded away until it is asked for."""
+    writing = page.seen.writing
+    figures = [
+        ("1. The paper", _jpeg(_at_most(writing.page))),
+        ("2. What stands out from it", draw._data_uri(_at_most(_negative(writing.all_ink)))),
+        ("3. What was written", draw._data_uri(_at_most(_negative(writing.ink)))),
+    ]
+    shown = "".join(
+        f'<figure><img src="{source}" alt=""><figcaption>{title}</figcaption></figure>' for title, source in figures
+    )
+    glyphs = "".join(
+        f'<figure data-glyph="{index}"><img src="{draw._data_uri(glyph.image)}" alt="">'
+        f"<figcaption>{html.escape(glyph.label)}</figcaption></figure>"
+        for index, glyph in enumerate(page.glyphs[:MOST_SHOWN])
+    )
+    return (
+        f'<details class="steps"><summary>How it was read</summary><div class="found">{shown}</div>'
+        f'<p>4. What the network saw</p><div class="saw">{glyphs}</div></details>'
+    )
+
+
+def _negative(ink: np.ndarray) -> np.ndarray:
+    return (255 * (1 - ink)).astype(np.uint8)[..., None]
+
+
+def _at_most(picture: np.ndarray) -> np.ndarray:
+    """A picture of at most `STEP_SIDE` pixels a side."""
+    factor = STEP_SIDE / max(picture.shape[:2])
+    if factor >= 1:
+        return picture
+    small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
+    return small if small.ndim == 3 else small[..., None]
 
 
 def _jpeg(picture: np.ndarray) -> str:

@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from leaderboard.submissions.checks import onnx_parameters, onnx_tensors, wire_format
+from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, wire_format
 from leaderboard.submissions.checks.onnx_signature import EXAMPLE, check_end, image_of, input_shape, output_classes
 from leaderboard.submissions.checks.problems import Findings, Refused, short
 
@@ -113,6 +113,7 @@ def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambd
     assert shape
     assert classes
     assert rebuilt
+    onnx_structure.check_shapes(rebuilt.graph.node)
     constants = {tensor.name: tensor for tensor in rebuilt.graph.initializer}
     parameters = onnx_parameters.count(rebuilt.graph.node, constants)
     if parameters > MOST_PARAMETERS:

@@ -1,23 +1,25 @@
 """Count the parameters of an ONNX model: every stored number, whatever its type, each once.
 
-Not counted are numbers that describe rather than learn:
+A number of eight bytes counts as two: two could be packed into it. Not counted are, within limits,
 
     scales and zero points      of quantization, as long as they are fewer than the quantized weights that they scale
-    scalars and shapes          up to 100 and a tenth of the parameters; what is beyond that counts
+    the structure of the graph  its nodes, what each reads, attributes, scalars and shapes (see `onnx_structure`), up to
+                                1,000 bytes and a hundredth of the parameters; each byte beyond that counts
 
-Both have a limit, since a network could hide weights there otherwise.
+and there are never fewer parameters than bytes of the structure. A network could hide weights there otherwise.
 """
 
 import math
 from collections.abc import Iterable
 from typing import Any
 
+from leaderboard.submissions.checks import onnx_structure
 from leaderboard.submissions.checks.onnx_tensors import FLOATS
 
-FREE = 100  # scalars and numbers of shapes
+FREE = 1000  # bytes of the structure
 LONGEST_SHAPE = 16  # numbers, as the two sides of a padding of eight axes
-INTEGERS = (2, 3, 4, 5, 6, 7, 12, 13)  # TensorProto.DataType: 8 to 64 bits
-INT64 = 7  # the type of shapes
+INT64 = 7  # TensorProto.DataType: the type of shapes
+WIDE = (INT64, 11, 13)  # types of eight bytes: float64 and uint64 too
 SCALES = {  # operator -> inputs that are scales and zero points
     "QuantizeLinear": (1, 2),
     "DequantizeLinear": (1, 2),
@@ -35,6 +37,7 @@ def count(nodes: Iterable[Any], constants: dict[str, Any]) -> int:
         nodes: NodeProto, those that the output depends on.
         constants: name -> TensorProto of every initializer that they use.
     """
+    nodes = list(nodes)
     scaled: set[str] = set()  # what is a scale or a zero point in any use
     dynamic: set[str] = set()  # scales that DynamicQuantizeLinear computes
     other: set[str] = set()  # what is used as anything else
@@ -45,15 +48,19 @@ def count(nodes: Iterable[Any], constants: dict[str, Any]) -> int:
         for place, name in enumerate(node.input):
             by_dynamic = node.op_type == "Mul" and any(one in dynamic for one in node.input)
             (scaled if place in scales or by_dynamic else other).add(name)
-    learned = described = scales_held = quantized = 0
+    learned = scales_held = quantized = 0
+    described: set[str] = set()
     for name, tensor in constants.items():
-        size = math.prod(tensor.dims)
+        size = math.prod(tensor.dims) * (2 if tensor.data_type in WIDE else 1)
         if name in scaled - other:
             scales_held += size
-        elif not tensor.dims or (tensor.data_type == INT64 and size <= LONGEST_SHAPE and len(tensor.dims) == 1):
-            described += size
+        elif not tensor.dims or (
+            tensor.data_type == INT64 and math.prod(tensor.dims) <= LONGEST_SHAPE and len(tensor.dims) == 1
+        ):
+            described.add(name)
         else:
             learned += size
             quantized += size if tensor.data_type not in FLOATS else 0
     learned += max(0, scales_held - quantized)
-    return learned + max(0, described - FREE - learned // 10)
+    structure = onnx_structure.size(nodes, constants, described)
+    return max(structure, learned + max(0, structure - FREE - learned // 100))

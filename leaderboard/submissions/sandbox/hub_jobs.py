@@ -32,13 +32,13 @@ from leaderboard.submissions.sandbox import (
     Box,
     Cancelled,
     Outcome,
-    Resources,
     Unfit,
     Unsafe,
     check_isolation,
     child,
     environment,
 )  # fmt: skip
+from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
 
 FLAVOR = "cpu-basic"  # two processors and 16 GB

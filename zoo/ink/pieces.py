@@ -1,0 +1,158 @@
+"""Which pieces of ink were written: not specks, the lines of a form or a notebook, or what lies at the picture's edge.
+
+A piece is ink that hangs together. No piece is judged alone: a thin bar at the edge is a 1 where nothing else is there,
+and what is left of a form's box next to a digit that is larger.
+"""
+
+import cv2
+import numpy as np
+
+from zoo.errors import Blank
+
+EDGE = 0.4  # ink from which a pixel belongs to a piece
+PALE = 0.2  # ink from which a pixel may belong to a printed line
+SPECK = 0.004  # of the ink: a piece with less is dirt; the dot of a letter has 0.03 and more
+BAND = 0.12  # of the shorter side: how far into the picture reaches what only lies along its edge
+SPAN = 0.85  # of a piece's own box: what runs straight through that much is a line of a form or a notebook
+SLIM = 12  # times as long as thick: so is every line of a form
+RULE = 6  # times as wide as high: a piece that is so much wider than the glyphs is a line
+SOLID = 2.5  # times the other pieces' pens: so broad is no pen
+
+
+def keep_writing(ink: np.ndarray) -> np.ndarray:
+    """Return ink, float32 (H, W) in [0, 1], without the pieces that were not written.
+
+    Raises:
+        Blank: nothing is left.
+    """
+    ink = _without_specks(ink)
+    ink = ink * _without_lines((ink > PALE).astype(np.uint8))
+    mask = (ink > EDGE).astype(np.uint8)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    if count == 1:
+        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
+    kept = np.concatenate([[False], _written(labels, stats[1:])])
+    soft = cv2.dilate(kept[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
+    other = cv2.dilate(((ink > EDGE) & ~kept[labels]).astype(np.uint8), np.ones((3, 3), np.uint8))
+    return np.where((soft > 0) & ((other == 0) | kept[labels]), ink, 0).astype(np.float32)
+
+
+def pens_of(labels: np.ndarray, count: int) -> np.ndarray:
+    """Width of the pen of each piece, pixels, float (count,): twice the mean distance from its middle to its edge."""
+    mask = (labels > 0).astype(np.uint8)
+    distance = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_5)[1:-1, 1:-1]
+    middle = (mask > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))
+    names = labels[middle]
+    sums = np.bincount(names, weights=distance[middle], minlength=count)
+    return 2 * sums / np.bincount(names, minlength=count).clip(1)
+
+
+def _without_specks(ink: np.ndarray) -> np.ndarray:
+    """Drop pieces with less than `SPECK` of the ink, and pale ones.
+
+    A pale piece as broad as the pen stays, with full ink: the pen only brushed the paper, as it does in a dot.
+    """
+    count, pieces = cv2.connectedComponents((ink > PALE).astype(np.uint8))
+    amount = np.bincount(pieces.ravel(), weights=ink.ravel(), minlength=count)
+    peak = np.zeros(count, np.float32)
+    np.maximum.at(peak, pieces.ravel(), ink.ravel())
+    amount[0] = 0
+    pens = pens_of(pieces, count)
+    brushed = (peak > 0.3) & (pens > 0.6 * pens[amount.argmax()])
+    kept = (amount > max(1, SPECK * amount.sum())) & (brushed | (peak > 0.6))
+    if not kept.any():
+        raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
+    gain = np.where(kept, 1 / peak.clip(0.3, 1), 0)
+    gain[0] = 1  # soft edges
+    return (ink * gain[pieces]).clip(0, 1).astype(np.float32)
+
+
+def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
+    """Which pieces were written, bool (N,), by their places, sizes and pens."""
+    height, width = labels.shape
+    x0, y0 = stats[:, 0], stats[:, 1]
+    wide, high = stats[:, 2], stats[:, 3]
+    x1, y1 = x0 + wide, y0 + high
+    pens = pens_of(labels, len(stats) + 1)[1:]
+    band = max(2.0, BAND * min(height, width))
+    touches = np.stack([x0 <= 1, y0 <= 1, x1 >= width - 1, y1 >= height - 1])
+    along = np.stack([x1 <= band, y1 <= band, x0 >= width - band, y0 >= height - band])
+    reach = max(2, int(band))
+    middle = np.bincount(labels[reach:-reach, reach:-reach].ravel(), minlength=len(stats) + 1)[1:]
+    frame = (touches.sum(axis=0) >= 3) & (middle < 0.4 * stats[:, cv2.CC_STAT_AREA])
+    at_edge = (touches & along).any(axis=0) | frame
+    inner = ~at_edge
+    if not inner.any() or (frame.any() and np.maximum(wide, high)[inner].max() < 0.15 * min(height, width)):
+        return np.ones(len(stats), bool)
+    long = np.maximum(wide, high)
+    slim = (wide >= RULE * high) | (high >= RULE * wide)
+    glyphs = inner & ~slim if (inner & ~slim).any() else inner
+    large = glyphs & (long >= long[glyphs].max() / 3)
+    size, pen = float(np.median(long[large])), float(np.median(pens[large]))
+    # A digit that the picture's edge cuts is as high as the others and has their pen.
+    alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
+    edge = at_edge & ~(alike & ~frame & (touches.sum(axis=0) == 1))
+    # A tall alef stands next to a small hamza: an upright line is a rule only next to a line of glyphs.
+    upright = (high > 2.5 * size) & (touches.any(axis=0) | (large.sum() >= 3))
+    rule = slim & ((wide > 1.5 * size) | upright)
+    solid = touches.any(axis=0) & (pens > SOLID * pen)
+    return ~(edge | solid | rule)
+
+
+def _without_lines(mask: np.ndarray) -> np.ndarray:
+    """Take lines of forms and notebooks out of a mask, uint8 (H, W), piece by piece; what crosses them stays whole."""
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
+    height, width = mask.shape
+    least = 0.25 * min(mask.shape)
+    left = mask.copy()
+    for name in range(1, count):
+        x, y, wide, high = stats[name, :4]
+        if max(wide, high) < least:
+            continue
+        window = np.s_[y : y + high, x : x + wide]
+        piece = (labels[window] == name).astype(np.uint8)
+        through = (x <= 1 and x + wide >= width - 1) or (y <= 1 and y + high >= height - 1)
+        rest = _rest_without_lines(piece, mask[window] & (1 - piece), through)
+        if rest is not None:
+            left[window] = (left[window] & (1 - piece)) | rest
+    return left
+
+
+def _rest_without_lines(piece: np.ndarray, inside: np.ndarray, through: bool) -> np.ndarray | None:
+    """A piece, uint8 (h, w), without the straight lines that run through its box; None where it has none.
+
+    A 7 has such a line, too. So lines are those of a form or notebook only where something else stays that is large
+    enough to be a glyph (in the piece, or `inside` its box), and where there are three of them; or where they run
+    `through` the whole picture and are thinner than the pen.
+    """
+    lines, found, thickness = np.zeros_like(piece), 0, 0.0
+    for turned in (False, True):
+        page = np.ascontiguousarray(piece.T) if turned else piece
+        width = page.shape[1]
+        if width < 24:
+            continue
+        runs = cv2.morphologyEx(page, cv2.MORPH_OPEN, np.ones((1, max(9, min(24, width // 12))), np.uint8))
+        joined = cv2.dilate(runs, np.ones((3, 5), np.uint8)) & page
+        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
+        for name in np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] >= SPAN * width) + 1:
+            line = (labels == name).astype(np.uint8)
+            heights = line.sum(axis=0)
+            thick = float(np.median(heights[heights > 0]))
+            if width < SLIM * thick:
+                continue
+            crossed = cv2.morphologyEx(page, cv2.MORPH_OPEN, np.ones((2 * int(thick) + 2, 1), np.uint8))
+            thin = line & (1 - crossed)
+            lines |= thin.T if turned else thin
+            found, thickness = found + 1, max(thickness, thick)
+    if not found:
+        return None
+    rest = piece & (1 - lines)
+    least = 0.15 * min(piece.shape)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(rest | inside)
+    large = np.flatnonzero(stats[1:, 2:4].max(axis=1) >= least) + 1
+    if not len(large):
+        return None
+    pen = float(pens_of(np.where(np.isin(labels, large), labels, 0), count)[large].max())
+    if found < 3 and not (through and thickness <= 0.6 * pen):
+        return None
+    return rest & np.isin(labels, large).astype(np.uint8)
