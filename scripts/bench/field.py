@@ -12,7 +12,6 @@ bootstrap over the hands, since the pictures of one hand are alike. Nothing is e
 import argparse
 import csv
 import io
-import sys
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterator
@@ -27,10 +26,8 @@ from rich.table import Table
 
 import zoo
 import zoo.data
+from scripts.bench.stress_pictures import SETS
 from zoo.serving.reading import read
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stress_pictures import SETS
 
 MODELS = {"mnist": "glyphnet_1m.mnist", "ahdd": "glyphnet_300k.ahdd", "ahcd": "glyphnet_300k.ahcd"}
 TILE = 128  # pixels of a picture on the contact sheet
@@ -85,7 +82,8 @@ def interval(answers: list[Answer]) -> tuple[float, float]:
     sums = np.array([(sum(right), len(right)) for right in by_hand.values()], float)
     chosen = np.random.default_rng(0).integers(0, len(sums), (2000, len(sums)))
     right, count = sums[chosen].sum(axis=1).T
-    return tuple(np.percentile(right / count, [2.5, 97.5]))
+    low, high = np.percentile(right / count, [2.5, 97.5])
+    return float(low), float(high)
 
 
 def edits(one: str, other: str) -> int:

@@ -8,7 +8,6 @@
 
 import argparse
 import csv
-import sys
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,13 +16,11 @@ import numpy as np
 
 import zoo
 import zoo.data
+from scripts.bench.stress_pictures import SETS
 from zoo import ink
 from zoo.ink import paper
 from zoo.ink.decoding import pixels
 from zoo.ink.pieces import keep_writing
-
-sys.path.insert(0, str(Path(__file__).parent))
-from stress_pictures import SETS
 
 MODELS = {"mnist": "glyphnet_1m.mnist", "ahdd": "glyphnet_300k.ahdd", "ahcd": "glyphnet_300k.ahcd"}
 
