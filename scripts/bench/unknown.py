@@ -40,7 +40,7 @@ def main() -> None:
         shares = [np.concatenate(accepted).mean(), *(part.mean() for part in accepted)]
         accuracy = (answers.argmax(axis=1) == validation.labels).mean()
         table.add_row(name, f"{accuracy:.4f}", f"{threshold:.3f}", *(f"{share:.3f}" for share in shares))
-    Console().print(table)
+    Console(width=160).print(table)
 
 
 if __name__ == "__main__":
