@@ -26,6 +26,8 @@ def agent(url: str, tool: str, arguments: object, **headers: str) -> Answer:
     said = httpx.post(f"{url}{API}/mcp/", content=json.dumps(asked), headers={**JSON, **headers}, timeout=PATIENCE)
     lines = [line.removeprefix("data: ") for line in said.text.splitlines() if line.startswith("data: ")]
     answer = json.loads(lines[-1] if lines else said.text)
+    if "detail" in answer:  # refused at the door
+        return Answer(False, answer["detail"])
     if "result" not in answer:
         return Answer(False, str(answer["error"].get("message")))
     return Answer(not answer["result"].get("isError"), " ".join(part["text"] for part in answer["result"]["content"]))

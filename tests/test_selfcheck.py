@@ -62,6 +62,16 @@ def test_the_command_line_lists_and_describes_networks(capsys, arguments, printe
     assert printed in capsys.readouterr().out
 
 
+def test_the_command_line_reads_pictures(tmp_path, capsys):
+    sheet = np.full((200, 200), 255, np.uint8)
+    cv2.polylines(sheet, [np.array([[64, 48], [136, 44], [92, 160]])], False, 0, 9, cv2.LINE_AA)
+    cv2.imwrite(str(tmp_path / "seven.png"), sheet)
+    assert __main__.main(["read", str(tmp_path / "seven.png"), str(tmp_path / "nothing.png"), "--json"]) == 1
+    seven, nothing = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (seven["text"], len(seven["glyphs"])) == ("7", 1)
+    assert "nothing.png" in nothing["error"]
+
+
 def test_the_command_line_answers_bad_input_with_a_sentence_and_status_2(capsys):
     assert __main__.main(["info", "lenet5.mnits"]) == 2
     assert capsys.readouterr().err.startswith("error: ")

@@ -7,6 +7,7 @@ import os
 import runpy
 import sys
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import zoo
 from zoo.errors import ZooError
@@ -49,6 +50,9 @@ def parser() -> argparse.ArgumentParser:
             added.add_argument("--json", action="store_true", help="print JSON")
         return added
 
+    reading = command(read, "read")
+    reading.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a photo, a scan or a drawing")
+    reading.add_argument("--model", help="the network, as `models` lists it (default: one for digits)")
     command(models, "models")
     command(info, "info").add_argument("model", help="a name that `models` lists, a folder, or a repo on the Hub")
     checking = command(check, "check")
@@ -57,6 +61,25 @@ def parser() -> argparse.ArgumentParser:
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serving.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
     return top
+
+
+def read(chosen: argparse.Namespace) -> int:
+    """Print what is written on each picture."""
+    failed = False
+    for path in chosen.files:
+        try:
+            reading = zoo.read(path, **({"model": chosen.model} if chosen.model else {}))
+        except (ZooError, OSError) as error:
+            if isinstance(error, zoo.UnknownName):
+                raise
+            failed = True
+            print(json.dumps({"file": str(path), "error": str(error)}) if chosen.json else f"{path}: error: {error}")
+            continue
+        if chosen.json:
+            print(json.dumps({"file": str(path), **reading.to_dict()}, ensure_ascii=False))
+        else:
+            print(f"{path}: {reading.text}" if len(chosen.files) > 1 else reading.text)
+    return int(failed)
 
 
 def models(chosen: argparse.Namespace) -> int:

@@ -15,9 +15,9 @@ import cv2
 import numpy as np
 
 import zoo
-import zoo.data
+from scripts import cli
 from scripts.bench.stress_pictures import SETS
-from zoo import ink
+from zoo import data, ink
 from zoo.ink import paper
 from zoo.ink.decoding import pixels
 from zoo.ink.pieces import keep_writing
@@ -100,26 +100,25 @@ def main() -> int:
             for row in csv.DictReader(file):
                 if len(row["text"]) == 1:
                     picture = pixels(arguments.field / "images" / row["file"])
-                    answers = [
-                        label_of(picture, way, predictors[row["dataset"]]) == row["text"] for way in WAYS.values()
-                    ]
-                    right[row["dataset"], row["kind"]].append(answers)
-        for key, found in sorted(right.items()):
-            print(" ".join(key), len(found), *(f"{100 * p:.1f}" for p in np.mean(found, axis=0)), sep=" | ", flush=True)
+                    found = [label_of(picture, way, predictors[row["dataset"]]) == row["text"] for way in WAYS.values()]
+                    right[row["dataset"], row["kind"]].append(found)
+        for key, rows_of in sorted(right.items()):
+            shares = (f"{100 * share:.1f}" for share in np.mean(rows_of, axis=0))
+            print(" ".join(key), len(rows_of), *shares, sep=" | ", flush=True)
     if arguments.samples:
-        rows = zoo.data.load("mnist", "validation")
+        rows = data.load("mnist", "validation")
         for name, (render, count) in SETS.items():
             if count > 1:
                 continue
-            rng, found = np.random.default_rng(0), []
+            rng, answers = np.random.default_rng(0), []
             for _ in range(arguments.samples):
                 chosen = rng.choice(len(rows), 1)
                 picture = pixels(render(rows.images[chosen], rng))
                 text = str(rows.labels[chosen[0]])
-                found.append([label_of(picture, way, predictors["mnist"]) == text for way in WAYS.values()])
-            print(name, len(found), *(f"{100 * p:.1f}" for p in np.mean(found, axis=0)), sep=" | ", flush=True)
+                answers.append([label_of(picture, way, predictors["mnist"]) == text for way in WAYS.values()])
+            print(name, len(answers), *(f"{100 * p:.1f}" for p in np.mean(answers, axis=0)), sep=" | ", flush=True)
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.run(main)

@@ -3,6 +3,7 @@
 import base64
 import binascii
 import io
+import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -78,7 +79,7 @@ class Uploads:
     def hidden(self, path: str, caller: Caller) -> bool:
         """Return whether a file was uploaded, and by others only."""
         with self._lock:
-            owners = self._owners.get(path)
+            owners = self._owners.get(os.path.normpath(path))
         return owners is not None and not owners & caller.marks
 
     def opened(self, value: object, caller: Caller) -> Upload:

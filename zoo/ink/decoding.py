@@ -5,6 +5,7 @@ content, never its name, and only the formats of `FORMATS` are opened. A file's 
 that a decompression bomb is refused, not opened.
 """
 
+import contextlib
 import functools
 import io
 from collections.abc import Iterator
@@ -21,6 +22,8 @@ from zoo.errors import Blank, InkError
 MAX_PIXELS = 50_000_000  # the largest common phone photo
 MAX_PAGES = 20  # of a TIFF that are read
 MAX_FRAMES = 50  # of a GIF that are searched for ink
+MAX_SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
+START_OF_SCAN = b"\xff\xda"
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
 # Pillow's names. No PostScript or PDF: a program would have to run it.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
@@ -121,10 +124,12 @@ def _to_uint8(picture: np.ndarray) -> np.ndarray:
 @functools.cache
 def _pillow() -> Any:
     """Pillow's Image, with HEIC; imported when a file is read."""
-    import pillow_heif
     from PIL import Image
 
-    pillow_heif.register_heif_opener(thumbnails=False)
+    with contextlib.suppress(ModuleNotFoundError):  # an extra: `pip install handwriting-zoo[heic]`
+        import pillow_heif
+
+        pillow_heif.register_heif_opener(thumbnails=False)
     return Image
 
 
@@ -135,7 +140,9 @@ def _opened(picture: Any, side: int) -> Iterator[Decoded]:
         picture = io.BytesIO(picture)
     try:
         image = picture if isinstance(picture, Image.Image) else Image.open(picture, formats=FORMATS)
-        count = getattr(image, "n_frames", 1) if image.format in ("TIFF", "GIF") else 1
+        if image.format == "JPEG":
+            _check_scans(image)
+        count = _count(image, MAX_PAGES if image.format == "TIFF" else MAX_FRAMES)
         if count == 1:
             yield Decoded(_page(image, side))
         elif image.format == "GIF":
@@ -143,17 +150,46 @@ def _opened(picture: Any, side: int) -> Iterator[Decoded]:
         else:
             for number in range(min(count, MAX_PAGES)):
                 image.seek(number)
-                left = f" Only the first {MAX_PAGES} are read." if count > MAX_PAGES else ""
-                yield Decoded(_page(image, side), f"Page {number + 1} of {count}.{left}")
+                more = count > MAX_PAGES
+                of = f"more than {MAX_PAGES}. Only the first {MAX_PAGES} are read" if more else count
+                yield Decoded(_page(image, side), f"Page {number + 1} of {of}.")
     except InkError:
         raise
     except Image.DecompressionBombError:
         raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
+    except FileNotFoundError:
+        raise InkError(f"There is no file {Path(picture).name}.") from None
     # Pillow's ways to say no.
     except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError, KeyError, IndexError):
         raise _unreadable(picture) from None
     except (OverflowError, MemoryError, ZeroDivisionError, AssertionError, NotImplementedError):
         raise _unreadable(picture) from None
+
+
+def _count(image: Any, most: int) -> int:
+    """How many pages or frames a TIFF or GIF has, one more than `most` where it has more; 1 for other formats."""
+    if image.format not in ("TIFF", "GIF"):
+        return 1
+    count = 1
+    with contextlib.suppress(EOFError):
+        while count <= most:
+            image.seek(count)
+            count += 1
+    image.seek(0)
+    return count
+
+
+def _check_scans(image: Any) -> None:
+    """Refuse a JPEG of very many scans: each takes as long as the whole picture, however few bytes it has."""
+    file = getattr(image, "fp", None)
+    if file is None:
+        return
+    place = file.tell()
+    file.seek(0)
+    scans = file.read().count(START_OF_SCAN)
+    file.seek(place)
+    if scans > MAX_SCANS:
+        raise InkError(f"This JPEG comes in {scans:,} scans; at most {MAX_SCANS} are read: save it again.")
 
 
 def _unreadable(picture: object) -> InkError:
@@ -170,9 +206,9 @@ def _first_with_ink(image: Any, count: int, side: int) -> Decoded:
         page = _page(image, side)
         first = page if first is None else first
         if np.ptp(page[..., :3]) > 64 and (page[..., 3] > 127).any():
-            return Decoded(page, f"Frame {number + 1} of {count}, the first with ink.")
+            return Decoded(page, f"Frame {number + 1}, the first with ink.")
     assert first is not None
-    return Decoded(first, f"Frame 1 of {count}.")
+    return Decoded(first, "The first frame.")
 
 
 def _page(image: Any, side: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -76,6 +77,27 @@ class Reading:
     def confidence(self) -> float:
         """The probability of the least certain glyph."""
         return min(glyph.confidence for page in (self, *self.following) for glyph in page.glyphs)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain JSON types: text, glyphs with their boxes as fractions of the picture, notes."""
+        return {
+            "model": self.model,
+            "text": self.text,
+            "confidence": self.confidence,
+            "glyphs": [
+                {
+                    "label": glyph.label,
+                    "confidence": glyph.confidence,
+                    "sure": glyph.sure,
+                    "box": list(glyph.box),
+                    "line": glyph.line,
+                    "page": number,
+                }
+                for number, page in enumerate((self, *self.following))
+                for glyph in page.glyphs
+            ],
+            "notes": list(self.notes),
+        }
 
 
 @dataclass(frozen=True)

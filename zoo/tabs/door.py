@@ -17,6 +17,7 @@ from starlette.responses import JSONResponse
 from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import limits
+from zoo.gate.endpoints import walk
 from zoo.gate.uploads import UPLOADS, NotYours
 
 API = "/gradio_api"
@@ -109,7 +110,9 @@ class Door:
             await refused(ZooError("There is nothing at this address."), 404)(scope, receive, send)
         elif path in AGENTS:
             limits.check_request(caller)
-            await self._agents(scope, _replayed(await _body(receive, MOST_BYTES), receive), send)
+            body = await _body(receive, MOST_BYTES)
+            await to_thread.run_sync(_values, body)
+            await self._agents(scope, _replayed(body, receive), send)
         elif path == f"{API}/upload":
             limits.check_call(caller)
             await self._app(scope, receive, _noting(send, caller))
@@ -127,11 +130,7 @@ class Door:
 
     def _rewritten(self, path: str, body: bytes) -> bytes:
         """Return the body of a call as it goes on to Gradio; ZooError where it is not one."""
-        try:
-            said = json.loads(body or b"{}")
-        except (ValueError, RecursionError):
-            raise ZooError("The body of this request is not JSON.") from None
-        return json.dumps(self._checked(path, said)).encode()
+        return json.dumps(self._checked(path, _values(body))).encode()
 
     def _checked(self, path: str, body: object) -> object:
         """Return the body of a call with what Gradio needs of it.
@@ -211,6 +210,17 @@ async def _body(receive: Callable, most: int) -> bytes:
     if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:  # counted, since parsing them takes long
         raise ZooError(f"A request has at most {MOST_VALUES:,} values.")
     return bytes(body)
+
+
+def _values(body: bytes) -> object:
+    """Return what the JSON of a request says; ZooError if it is none, too deep, or holds text that is not Unicode."""
+    try:
+        said = json.loads(body or b"{}")
+    except (ValueError, RecursionError):
+        raise ZooError("The body of this request is not JSON.") from None
+    for _ in walk(said):
+        pass
+    return said
 
 
 def _replayed(body: bytes, receive: Callable) -> Callable:

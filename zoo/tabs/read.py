@@ -7,6 +7,7 @@ import base64
 import html
 import io
 import logging
+import struct
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
+MOST_ENTRIES = 1000  # of a zip
+END_OF_ZIP = 65_557  # bytes at most that follow the list of its entries
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
 UNSURE = "?"  # for a page by none of a network's writers
 STEP_SIDE = 480  # pixels of a step's picture
@@ -223,7 +226,9 @@ def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
         InkError: a zip that is broken, too large, or more pictures than `MOST_FILES`.
     """
     count = 0
-    for path in files:
+    if len(files) > MOST_FILES:
+        raise InkError(f"At most {MOST_FILES} files are read at a time; these are {len(files):,}.")
+    for path in dict.fromkeys(files):  # one that is named twice is read once
         for name, source in _unpacked(path) if path.suffix.lower() == ".zip" else [(path.name, path)]:
             count += 1
             if count > MOST_FILES:
@@ -231,8 +236,20 @@ def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
             yield name, source
 
 
+def _check_entries(path: Path) -> None:
+    """Refuse a zip of more than `MOST_ENTRIES`, by what its end says, before its list of entries is read."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - END_OF_ZIP))
+        end = file.read()
+    place = end.rfind(b"PK\5\6")
+    entries, size = struct.unpack_from("<HL", end, place + 10)  # struct.error where there is no end
+    if entries > MOST_ENTRIES or size > MOST_ENTRIES * 1000:
+        raise InkError(f"{path.name} has more than {MOST_ENTRIES:,} entries: pack the pictures alone.")
+
+
 def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
     try:
+        _check_entries(path)
         with zipfile.ZipFile(path) as archive:
             for entry in archive.infolist():
                 name = entry.filename.rpartition("/")[2]

@@ -92,6 +92,9 @@ class Space(gr.Blocks):
     async def preprocess_data(self, block_fn, inputs, *rest, **more):
         """Bring values into the types that a function of the page expects; others get a sentence."""
         try:
+            for component, value in zip(block_fn.inputs, inputs, strict=True):
+                if isinstance(component, gr.Dropdown) and not component.multiselect and isinstance(value, list):
+                    raise TypeError("several choices")  # Gradio passes an empty list on
             return await super().preprocess_data(block_fn, inputs, *rest, **more)
         except Exception as error:
             if isinstance(error, gr.Error) and not str(error.message).startswith("Value:"):  # which repeats the value

@@ -1,9 +1,9 @@
 """Measure reading on pictures that people took, and on rendered ones.
 
-    python scripts/bench/field.py DIR                     DIR/index.csv and DIR/images (file, hand, dataset, text, kind)
-    python scripts/bench/field.py DIR --failures OUT      also writes OUT.png: what failed, with what the network saw
-    python scripts/bench/field.py --stress 50             rendered sets of MNIST's validation digits, 50 pictures each
-    python scripts/bench/field.py --fuzz 2000             broken and extreme pictures: only a ZooError may be raised
+    python scripts/bench_field.py DIR                     DIR/index.csv and DIR/images (file, hand, dataset, text, kind)
+    python scripts/bench_field.py DIR --failures OUT      also writes OUT.png: what failed, with what the network saw
+    python scripts/bench_field.py --stress 50             rendered sets of MNIST's validation digits, 50 pictures each
+    python scripts/bench_field.py --fuzz 2000             broken and extreme pictures: only a ZooError may be raised
 
 "one" takes all ink as one glyph, as /predict does; "read" lets the picture decide, as /read does. Intervals are 95%, by
 bootstrap over the hands, since the pictures of one hand are alike. Nothing is ever trained on these pictures.
@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import cli
 import cv2
 import numpy as np
 from PIL import Image
@@ -25,8 +26,8 @@ from rich.console import Console
 from rich.table import Table
 
 import zoo
-import zoo.data
 from scripts.bench.stress_pictures import SETS
+from zoo import data
 from zoo.serving.reading import read
 
 MODELS = {"mnist": "glyphnet_1m.mnist", "ahdd": "glyphnet_300k.ahdd", "ahcd": "glyphnet_300k.ahcd"}
@@ -150,7 +151,7 @@ def contact_sheet(tiles: list, path: Path) -> None:
 
 def stress(count: int, only: str) -> None:
     """Print the share of rendered pictures whose whole text is right, set by set."""
-    rows, predictor = zoo.data.load("mnist", "validation"), zoo.load_predictor(MODELS["mnist"])
+    rows, predictor = data.load("mnist", "validation"), zoo.load_predictor(MODELS["mnist"])
     for name, (render, glyphs) in SETS.items():
         if only not in name:
             continue
@@ -230,4 +231,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    cli.run(main)
