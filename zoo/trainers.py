@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+Fit = Callable[["keras.Model", "np.ndarray", "np.ndarray", int], None]
+
 
 @dataclass(frozen=True)
 class Stepwise:
@@ -22,7 +24,7 @@ class ClosedForm:
         fit: called with a fresh model, images uint8 (N, ...), labels int64 (N,) and a seed; sets the model's weights.
     """
 
-    fit: "Callable[[keras.Model, np.ndarray, np.ndarray, int], None]"
+    fit: Fit
 
 
 @dataclass(frozen=True)

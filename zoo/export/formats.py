@@ -22,6 +22,7 @@ from zoo.files import replacing
 from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.serving.predictor import BATCH
+from zoo.types import Json
 
 CALIBRATION = 512  # training images, evenly spread; more move no accuracy here by more than 0.02 points
 CALIBRATION_BATCH = 32
@@ -43,7 +44,7 @@ class Format:
     stamp: Callable[[Path, str], None]
 
 
-def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
+def convert(folder: Path, target: Path, name: str, int8: bool = False) -> Json:
     """Write a published folder as a file of another format, whole or not at all.
 
     Args:
@@ -85,7 +86,7 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
     return said
 
 
-def measure(runtime: runtimes.Runtime, dataset: str) -> dict:
+def measure(runtime: runtimes.Runtime, dataset: str) -> Json:
     """Return {"accuracy", "test_samples", "test_fingerprint"} of a loaded network on the full test set."""
     test = data.load(dataset, "test")
     starts = range(0, len(test), BATCH)
@@ -112,7 +113,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
             starts = range(0, len(images), CALIBRATION_BATCH)
             self.feeds = iter([{feed: images[i : i + CALIBRATION_BATCH]} for i in starts])
 
-        def get_next(self):
+        def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.feeds, None)
 
     import onnx

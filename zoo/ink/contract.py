@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
@@ -69,12 +70,12 @@ class Contract:
         height, width = (max(1, round(side * factor)) for side in (self.box_height, self.box_width))
         return dataclasses.replace(self, box_height=min(height, self.height), box_width=min(width, self.width))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return the contract as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Contract":
+    def from_dict(cls, values: Json) -> "Contract":
         """Return the contract that `to_dict` wrote; ZooError if a field is not one of a contract or has a bad value."""
         fields = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - fields)

@@ -17,6 +17,7 @@ import cv2
 import numpy as np
 
 from zoo.errors import Blank, InkError
+from zoo.types import Json
 
 # What a client may send: a bound that no phone reaches, checked before any work is done.
 MAX_PIXELS = 50_000_000  # the largest common phone photo
@@ -238,7 +239,7 @@ def _check_size(width: int, height: int) -> None:
         )
 
 
-def _sketchpad(parts: dict) -> np.ndarray:
+def _sketchpad(parts: Json) -> np.ndarray:
     """The picture in a Sketchpad's dictionary: the composite if it has ink, else the layers."""
     from zoo.ink.paper import find_ink
 

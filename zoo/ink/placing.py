@@ -26,7 +26,9 @@ SCALE = 8  # sub-pixels a pixel, each way, when strokes are drawn
 # --- strokes -------------------------------------------------------------------------------------
 
 
-def from_strokes(strokes: Sequence, contract: Contract, frame: float, pen: float = PEN) -> np.ndarray:
+def from_strokes(
+    strokes: Sequence[Sequence[Sequence[float]]], contract: Contract, frame: float, pen: float = PEN
+) -> np.ndarray:
     """Draw a sketch the way the contract's dataset looks.
 
     Lines are scaled as lines and only then given the dataset's pen width, so a small sketch is as sharp as a large one.
@@ -64,7 +66,7 @@ def from_strokes(strokes: Sequence, contract: Contract, frame: float, pen: float
     return _place(_shrink(glyph, SCALE), contract)
 
 
-def _lines(strokes: Sequence, frame: float) -> list[np.ndarray]:
+def _lines(strokes: Sequence[Sequence[Sequence[float]]], frame: float) -> list[np.ndarray]:
     """Strokes as a list of float arrays (points, 2), checked and cut to the pad."""
     wanted = "A sketch is a list of strokes, each a list of (x, y) points"
     if not isinstance(strokes, (list, tuple)):
@@ -116,7 +118,7 @@ def _is_blob(ink: np.ndarray) -> bool:
     mask = (ink > 0).astype(np.uint8)
     hull = cv2.convexHull(cv2.findNonZero(mask))
     filled = cv2.fillConvexPoly(np.zeros_like(mask), hull, 1)
-    return mask.sum() >= BLOB * filled.sum()
+    return bool(mask.sum() >= BLOB * filled.sum())
 
 
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -124,7 +126,8 @@ def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
     height, width = picture.shape
     padded = np.pad(picture, ((0, -height % factor), (0, -width % factor)))
     blocks = padded.reshape(padded.shape[0] // factor, factor, -1, factor)
-    return blocks.mean(axis=(1, 3))
+    means: np.ndarray = blocks.mean(axis=(1, 3))
+    return means
 
 
 # --- pictures ------------------------------------------------------------------------------------
@@ -196,7 +199,8 @@ def _widen(mask: np.ndarray, radius: float) -> np.ndarray:
     """Ink with `radius` pixels more on every side, float in [0, 1], in a frame grown to hold it."""
     grown = np.pad(mask, int(np.ceil(radius)))
     distance = cv2.distanceTransform((~grown).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return (radius + 1 - distance).clip(0, 1)
+    drawn: np.ndarray = (radius + 1 - distance).clip(0, 1)
+    return drawn
 
 
 def _narrow(mask: np.ndarray, pen: float, stroke: float) -> np.ndarray:
@@ -206,7 +210,8 @@ def _narrow(mask: np.ndarray, pen: float, stroke: float) -> np.ndarray:
     away = cv2.distanceTransform((~middle).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     kept = np.maximum(eaten, (stroke / 2 + 0.5 - away).clip(0, 1) * (distance > 0))
     rows, columns = (np.flatnonzero((kept > 0.5).any(axis=axis)) for axis in (1, 0))
-    return kept[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cut: np.ndarray = kept[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cut
 
 
 # --- both ----------------------------------------------------------------------------------------

@@ -22,10 +22,12 @@ import zoo
 from zoo import gate, hub, ink
 from zoo.errors import UnknownName, ZooError
 from zoo.published import PublishedFolder
+from zoo.serving.predictor import Predictor
 from zoo.serving.reading import read_seen, see
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
 from zoo.tabs.space import api
+from zoo.types import Json
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
@@ -96,7 +98,7 @@ def tab() -> gr.CheckboxGroup:
 def warm() -> threading.Thread:
     """Load the shipped networks in the background, so that the first stroke is answered like every other."""
 
-    def load():
+    def load() -> None:
         for name in glyph_models():
             predictor = predictor_of(name)
             predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
@@ -106,7 +108,7 @@ def warm() -> threading.Thread:
     return thread
 
 
-def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -> str:
+def respond(sketch: Json | None, models: Sequence[str], explain: bool = False) -> str:
     """Return the HTML that answers a sketch; whatever is wrong with the sketch is said there in a sentence."""
     try:
         readings = read(_strokes(sketch), models)
@@ -117,8 +119,8 @@ def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -
 
 @gate.endpoint
 def predict(
-    sketch: dict | None = None, image: gate.Upload | None = None, models: list[str] | None = None
-) -> dict[str, list]:
+    sketch: Json | None = None, image: gate.Upload | None = None, models: list[str] | None = None
+) -> dict[str, list[Json]]:
     """Read one handwritten character with one or several networks.
 
     Args:
@@ -178,7 +180,7 @@ def render(readings: Sequence[Reading]) -> str:
 # --- from the client -----------------------------------------------------------------------------
 
 
-def _strokes(sketch: object) -> dict:
+def _strokes(sketch: object) -> Json:
     """What the pad sent, as {"strokes", "size"}; their contents are checked by `ink`."""
     if sketch is None or sketch == "":
         raise ink.Blank(WELCOME)
@@ -188,7 +190,7 @@ def _strokes(sketch: object) -> dict:
 
 
 @functools.lru_cache(maxsize=64)  # far more than are shipped
-def predictor_of(name: str):
+def predictor_of(name: str) -> Predictor:
     if name not in zoo.list_models():  # `load_predictor` would also open folders and ask the Hub
         raise UnknownName("network", name, zoo.list_models())
     return zoo.load_predictor(name)
@@ -230,7 +232,7 @@ def _on_validation(name: str) -> tuple[bool, float]:
 # --- to the client -------------------------------------------------------------------------------
 
 
-def _as_json(reading: Reading) -> dict:
+def _as_json(reading: Reading) -> Json:
     chances = {label: round(float(p), 6) for label, p in zip(reading.labels, reading.probabilities, strict=True)}
     label = reading.labels[reading.best]
     return {

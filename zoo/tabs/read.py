@@ -24,6 +24,7 @@ from zoo.ink.decoding import FILES, pixels
 from zoo.serving import reading
 from zoo.tabs import draw
 from zoo.tabs.space import api
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ def answer(picture: object, model: str, name: str) -> str:
 
 
 @gate.endpoint
-def read(image: gate.Upload, model: str | None = None) -> dict:
+def read(image: gate.Upload, model: str | None = None) -> Json:
     """Read every handwritten digit or letter in a photo, in reading order.
 
     Args:
@@ -157,7 +158,7 @@ def read(image: gate.Upload, model: str | None = None) -> dict:
 
 
 @gate.endpoint
-def models() -> list[dict]:
+def models() -> list[Json]:
     """List the networks that this Space serves.
 
     Returns:
@@ -198,6 +199,7 @@ def vote(picture: object, model: str, name: str = "") -> Votes:
     """Show a page to a network of pages, view by view."""
     predictor = draw.predictor_of(model)
     page = cv2.cvtColor(np.ascontiguousarray(pixels(picture, PAGE_SIDE)[..., :3]), cv2.COLOR_RGB2GRAY)
+    assert predictor.view is not None  # only networks of pages are asked
     each = predictor.classify(predictor.view.views(page))
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
     return Votes(name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
@@ -351,7 +353,8 @@ def _at_most(picture: np.ndarray) -> np.ndarray:
     if factor >= 1:
         return picture
     small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    return small if small.ndim == 3 else small[..., None]
+    image: np.ndarray = small if small.ndim == 3 else small[..., None]
+    return image
 
 
 def _jpeg(picture: np.ndarray) -> str:

@@ -20,7 +20,8 @@ def saliency_picture(predictor: Predictor, image: np.ndarray) -> np.ndarray:
     ground = 255 - image.astype(np.float32) * 0.55
     mixed = ground * (1 - 0.8 * strength) + colour * 0.8 * strength
     size = (image.shape[1] * ZOOM, image.shape[0] * ZOOM)
-    return cv2.resize(mixed.clip(0, 255).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    drawn: np.ndarray = cv2.resize(mixed.clip(0, 255).astype(np.uint8), size, interpolation=cv2.INTER_CUBIC)
+    return drawn
 
 
 def map_pictures(model: str, image: np.ndarray) -> list[np.ndarray]:

@@ -93,12 +93,14 @@ def rewritten(image: np.ndarray, grown: float) -> np.ndarray:
     for radius in (int(whole), int(whole) + 1):
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         steps.append(cv2.dilate(image, disc) if grown > 0 else np.maximum(cv2.erode(image, disc), image[..., 0] // 3))
-    return cv2.addWeighted(steps[0], 1 - part, steps[1], part, 0)
+    mixed: np.ndarray = cv2.addWeighted(steps[0], 1 - part, steps[1], part, 0)
+    return mixed
 
 
 def scaled(image: np.ndarray, gain: float, offset: float) -> np.ndarray:
     """Return `gain * image + offset` as uint8, rounded and held in 0 to 255."""
-    return cv2.addWeighted(image, gain, image, 0, offset)
+    toned: np.ndarray = cv2.addWeighted(image, gain, image, 0, offset)
+    return toned
 
 
 def affine_maps(count: int, shape: tuple[int, int], bounds: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -135,10 +137,13 @@ def sources(maps: np.ndarray, nodes: np.ndarray, size: tuple[int, int]) -> np.nd
     target = np.stack([x.ravel(), y.ravel()])  # (2, pixels)
     source = (inverse @ (target - maps[:, :, 2:])).reshape(-1, 2, height, width).astype(np.float32)
     bent = _spread(height) @ nodes @ _spread(width).T
-    return source + bent * np.array([width, height], np.float32)[:, None, None]
+    places: np.ndarray = source + bent * np.array([width, height], np.float32)[:, None, None]
+    return places
 
 
 @functools.cache
 def _spread(pixels: int) -> np.ndarray:
     """Return weights (pixels, GRID) of cubic interpolation from evenly spread nodes, the first and last at the rim."""
-    return CubicSpline(np.linspace(0, pixels - 1, GRID), np.eye(GRID))(np.arange(pixels)).astype(np.float32)
+    spline = CubicSpline(np.linspace(0, pixels - 1, GRID), np.eye(GRID))
+    weights: np.ndarray = spline(np.arange(pixels)).astype(np.float32)
+    return weights

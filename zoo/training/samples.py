@@ -108,4 +108,5 @@ def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return float32 (N, classes): 1 at each label."""
-    return np.eye(classes, dtype=np.float32)[labels]
+    targets: np.ndarray = np.eye(classes, dtype=np.float32)[labels]
+    return targets

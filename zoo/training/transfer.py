@@ -12,6 +12,7 @@ from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 from zoo.recipes import Recipe
 from zoo.training.batch_norm_folding import folded
+from zoo.types import Json
 
 if TYPE_CHECKING:
     import keras
@@ -76,7 +77,7 @@ class Start:
 
         sizes = []
 
-        def visit(name: str, item) -> None:
+        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
                 sizes.append(item.size)
 
@@ -85,7 +86,7 @@ class Start:
         return sum(sizes)
 
 
-def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> dict:
+def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> Json:
     """Give a fresh model the weights of a published one, in place.
 
     The last layer keeps its fresh weights unless both know the same classes in the same order.
