@@ -4,7 +4,8 @@ Imports no package of metrics, so that a sandbox can.
 
 Matrix products, convolutions and recurrent layers count, in floating point or in whole numbers, and so does a Mul by a
 stored matrix, which is a part of a matrix product. What works value by value (activations, scaling by a number or one
-number a channel, pooling, normalization) does not count, as is usual.
+number a channel, pooling, normalization) does not count, as is usual, as long as there is less of it: a matrix product
+that is made of a division, a sum of squares or any other operation value by value makes one value for every product.
 """
 
 import math
@@ -16,29 +17,29 @@ import onnxruntime
 
 
 def count(path) -> int:
-    """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run."""
-    products, shapes = of_one_image(path)
-    return sum(cost(node, shapes) for node in products)
+    """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run.
+
+    These are its products, or the values that all its other nodes make of an image if there are more of them.
+    """
+    graph = onnx.load(path).graph
+    shapes = shapes_of_one_image(path)
+    stored = _stored(graph, {tensor.name for tensor in graph.initializer})
+    products = [node for node in graph.node if _is_product(node, stored, shapes)]
+    multiplied = {name for node in products for name in node.output}
+    made = {name for node in graph.node for name in node.output if name} - multiplied - stored
+    return max(sum(cost(node, shapes) for node in products), sum(math.prod(shapes[name]) for name in made))
 
 
-def of_one_image(path):
-    """Return the graph's products, and the shapes of their inputs and outputs for one image, by name.
+def shapes_of_one_image(path) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value of a graph for one image, by name.
 
-    The shapes are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
+    They are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
     """
     model = onnx.load(path)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    stored = _stored(model.graph, set(shapes))
-    products = [
-        node
-        for node in model.graph.node
-        if node.op_type in PRODUCTS and (node.op_type != "Mul" or stored & set(node.input))
-    ]
-    names = {name for node in products for name in (*node.input, *node.output) if name} - shapes.keys()
     there = {value.name for value in model.graph.output}
-    fed = {value.name for value in model.graph.input}
-    added = sorted(names - there - fed)
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in added)
+    names = {name for node in model.graph.node for name in node.output if name} - there
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # else it warns of outputs without a type
     options.intra_op_num_threads = 1
@@ -48,7 +49,12 @@ def of_one_image(path):
     found = session.run(outputs, {image.name: np.zeros((1, *image.shape[1:]), np.uint8)})
     shapes |= {name: value.shape for name, value in zip(outputs, found, strict=True)}
     shapes[image.name] = (1, *image.shape[1:])
-    return [node for node in products if node.op_type != "Mul" or _by_matrix(node, stored, shapes)], shapes
+    return shapes
+
+
+def _is_product(node, stored: set[str], shapes) -> bool:
+    """Whether the products of a node count; those of a Mul do if it is by a stored matrix."""
+    return node.op_type in PRODUCTS and (node.op_type != "Mul" or _by_matrix(node, stored, shapes))
 
 
 def cost(node, shapes) -> int:
