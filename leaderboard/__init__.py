@@ -6,15 +6,22 @@
 Importing it is free: what it needs is imported by what is called.
 """
 
+from typing import TYPE_CHECKING, Any
 
-def submit(model, **offer) -> dict:
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zoo.types import Json
+
+
+def submit(model: "str | Path", **offer: Any) -> "Json":
     """Submit a network and return its receipt; see `leaderboard.submissions.client.submit`."""
     from leaderboard.submissions import client
 
     return client.submit(model, **offer)
 
 
-def submission_status(id: str, **where) -> dict:
+def submission_status(id: str, **where: str | None) -> "Json":
     """Return the receipt of a submission as it is now; see `leaderboard.submissions.client.status`."""
     from leaderboard.submissions import client
 

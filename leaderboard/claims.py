@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.files import read_json
+from zoo.types import Json
 
 CLAIMS = Path(__file__).with_name("claims.json")
 
@@ -39,7 +40,7 @@ def claims() -> tuple[Claim, ...]:
     return tuple(Claim(**entry) for entry in read_json(CLAIMS))
 
 
-def claim_of(network: str, dataset: str) -> dict | None:
+def claim_of(network: str, dataset: str) -> Json | None:
     """Return accuracy and source of what is claimed for a network on a dataset; None where nothing is."""
     for claim in claims():
         if (claim.network, claim.dataset) == (network, dataset):

@@ -22,7 +22,8 @@ def rotation(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = image.shape
     angle = rng.uniform(20, 35) * rng.choice((-1, 1))
     turn = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), angle, 1)
-    return cv2.warpAffine(image, turn, (width, height))
+    turned: np.ndarray = cv2.warpAffine(image, turn, (width, height))
+    return turned
 
 
 def shift(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -30,17 +31,20 @@ def shift(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     height, width = image.shape
     angle, distance = rng.uniform(0, 2 * np.pi), rng.uniform(1 / 8, 1 / 5)
     x, y = distance * width * np.cos(angle), distance * height * np.sin(angle)
-    return cv2.warpAffine(image, np.array([[1, 0, x], [0, 1, y]], np.float32), (width, height))
+    shifted: np.ndarray = cv2.warpAffine(image, np.array([[1, 0, x], [0, 1, y]], np.float32), (width, height))
+    return shifted
 
 
 def thick(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A broad pen: every stroke grows by a fourteenth of the side."""
-    return cv2.dilate(image, _disc(image))
+    thick: np.ndarray = cv2.dilate(image, _disc(image))
+    return thick
 
 
 def thin(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """A dry pen: strokes shrink as far as they grow in `thick`, and keep a third of their ink where they vanish."""
-    return np.maximum(cv2.erode(image, _disc(image)), image // 3)
+    thin: np.ndarray = np.maximum(cv2.erode(image, _disc(image)), image // 3)
+    return thin
 
 
 def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -50,7 +54,8 @@ def noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Out of focus: a Gaussian whose standard deviation is a sixteenth of the side."""
-    return cv2.GaussianBlur(image, (0, 0), len(image) / 16)
+    blurred: np.ndarray = cv2.GaussianBlur(image, (0, 0), len(image) / 16)
+    return blurred
 
 
 def low_contrast(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -85,8 +90,10 @@ def corrupted(images: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
 
 def _disc(image: np.ndarray) -> np.ndarray:
     side = 2 * max(1, round(len(image) / 28)) + 1
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    disc: np.ndarray = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+    return disc
 
 
 def _clipped(image: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return rounded

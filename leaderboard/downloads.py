@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.types import Json
+
 WRITERS = {
     "csv": lambda rows, path: rows.to_csv(path, index=False),
     "json": lambda rows, path: rows.to_json(path, orient="records", indent=1, force_ascii=False, double_precision=10),
@@ -22,11 +24,11 @@ def write(rows: pd.DataFrame, folder: Path) -> dict[str, Path]:
 
 
 @functools.cache
-def own_folder() -> tempfile.TemporaryDirectory:
+def own_folder() -> tempfile.TemporaryDirectory[str]:
     """Return this process' folder for them, removed when it ends."""
     return tempfile.TemporaryDirectory(prefix="leaderboard-")
 
 
-def as_json(rows: pd.DataFrame) -> list[dict]:
+def as_json(rows: pd.DataFrame) -> list[Json]:
     """Return the rows as plain JSON types; what is not known is None."""
     return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]

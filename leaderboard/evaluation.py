@@ -17,6 +17,7 @@ from zoo.errors import DataError
 from zoo.files import read_json
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
+from zoo.types import Json
 
 SPEED = ("latency", "throughput")  # measured by `leaderboard.speed`: all models in one run, not one by one
 
@@ -32,12 +33,12 @@ class Evaluation:
     corruptions: dict[str, float]  # accuracy under each
     unseen_damage: dict[str, float]  # accuracy under each kind that nothing was trained on
     transfers: dict[str, float]  # accuracy on the test set of each other dataset
-    per_class: list[dict]  # label, precision, recall, f1, support
+    per_class: list[Json]  # label, precision, recall, f1, support
     confusion: list[list[int]]  # rows are the true classes, columns the predicted
-    environment: dict  # commit, versions and processor of the evaluation
+    environment: Json  # commit, versions and processor of the evaluation
     date: str  # ISO 8601, UTC
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types."""
         return asdict(self)
 
@@ -84,7 +85,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
     return evaluation, Predictions.of(probabilities, test.labels, test.images)
 
 
-def is_current(evaluation: dict, folder: Path) -> bool:
+def is_current(evaluation: Json, folder: Path) -> bool:
     """Return whether a stored evaluation is what `evaluate(folder)` would measure today.
 
     It is while the model, the dataset's fingerprint and the version of every metric are the same.
@@ -134,7 +135,7 @@ def revision(folder: Path) -> str:
     return hashlib.sha256(PublishedFolder(folder).onnx.read_bytes()).hexdigest()
 
 
-def facts(folder: Path) -> dict:
+def facts(folder: Path) -> Json:
     """Return what metrics may ask of a published folder."""
     history = folder / PublishedFolder.HISTORY
     found = {"weight_shapes": weight_shapes(folder), "onnx_path": str(PublishedFolder(folder).onnx)}
@@ -147,7 +148,7 @@ def weight_shapes(folder: Path) -> list[tuple[int, ...]]:
 
     shapes = []
 
-    def visit(name: str, item) -> None:
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
             shapes.append(item.shape)
 
@@ -161,7 +162,7 @@ def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) ->
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def per_class(confusion: np.ndarray, labels: tuple[str, ...]) -> list[dict]:
+def per_class(confusion: np.ndarray, labels: tuple[str, ...]) -> list[Json]:
     """Return precision, recall, F1 and support of every class; a ratio over nothing is 0."""
     hits, support, claimed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     return [

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from zoo import data, reports
 from zoo.errors import ZooError
 from zoo.files import write_json
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
 MISTAKES = 30  # on the picture of them
 
 
@@ -24,8 +28,8 @@ class Figure:
 
     name: str  # of its file
     caption: str
-    key: list  # all that decides what it shows, as plain JSON types
-    make: Callable
+    key: list[Any]  # all that decides what it shows, as plain JSON types
+    make: Callable[[], "Picture"]
 
 
 def of_row(result: Result, answers: Predictions | None, report: Report | None) -> Iterator[Figure]:
@@ -76,7 +80,7 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
             lambda: reports.covered(curves, known, f"{name}, “don’t know” below {threshold:.3f}"),
         )
 
-    def pictures(rows: np.ndarray, images: np.ndarray, title: str):
+    def pictures(rows: np.ndarray, images: np.ndarray, title: str) -> "Picture":
         read, true, confidence = answers.predicted[rows], answers.labels[rows], sure[rows]
         return reports.samples(images, true, read, confidence, labels, title, ink=report_store.ink(result))
 

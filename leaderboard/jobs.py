@@ -11,6 +11,7 @@ from zoo.executors import Task
 from zoo.files import replacing
 from zoo.settings import PRETRAINED
 from zoo.trainers import Ensemble
+from zoo.types import Json
 
 TRAINED = 0.9  # share of a task that is training; the rest is export and evaluation
 GUESS = 2e9  # parameters x samples a second, where no pair of the architecture was ever timed
@@ -22,7 +23,7 @@ def task_of(job: training.Job, runs: Path, deterministic: bool = False, cost: fl
     return Task(f"{job.model} seed {job.seed}", "leaderboard.jobs:work", arguments, cost)
 
 
-def work(arguments: dict, progress: Callable[[float], None]) -> dict:
+def work(arguments: Json, progress: Callable[[float], None]) -> Json:
     """Do such a task, or as much of it as is left; return where the run is and how it did on validation."""
     if arguments["deterministic"]:
         backend.make_deterministic()

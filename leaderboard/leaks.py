@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from zoo import data
+from zoo.types import Json
 
 LEAKS = Path(__file__).parent / "leaks"
 PIXELS = (0.99, 0.98, 0.95)  # correlations at which near pairs are counted; examples are of the first that has any
@@ -21,7 +22,7 @@ EXAMPLES = 6
 BLOCK = 1000  # test samples a matrix product: some 240 MB of correlations
 
 
-def report(dataset: str) -> dict:
+def report(dataset: str) -> Json:
     """Return the leak report of a glyph dataset, as plain JSON types.
 
     {"dataset", "fingerprints", "samples", "exact", "exact_other_label", "within_test", "near" (a count for each
@@ -59,7 +60,9 @@ def report(dataset: str) -> dict:
     }
 
 
-def exact_duplicates(train, train_labels, test, test_labels) -> tuple[np.ndarray, int]:
+def exact_duplicates(
+    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> tuple[np.ndarray, int]:
     """Return which test samples are a training image pixel by pixel, and how many of them are labelled otherwise.
 
     Args:
@@ -94,7 +97,7 @@ def nearest_neighbours(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray,
     return nearest, pixels, perceptual
 
 
-def writers(train: np.ndarray | None, test: np.ndarray | None) -> dict | None:
+def writers(train: np.ndarray | None, test: np.ndarray | None) -> Json | None:
     """Return {"train", "test", "both"}: how many writers each split has; None where they are unknown."""
     if train is None or test is None:
         return None
@@ -137,7 +140,8 @@ def _perceived(images: np.ndarray) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    unit: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def _png(image: np.ndarray) -> str:

@@ -1,5 +1,6 @@
 """What a model said of every test sample, kept beside its record: some 30 kB a row, enough for paired tests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
@@ -69,10 +70,11 @@ class Predictions:
     @property
     def right(self) -> np.ndarray:
         """bool (N,), which samples were read right."""
-        return self.predicted == self.labels
+        right: np.ndarray = self.predicted == self.labels
+        return right
 
 
-def pictures(images, rows: np.ndarray) -> np.ndarray:
+def pictures(images: np.ndarray | Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
     """Return these rows as uint8 (M, H, W): of uint8 (N, H, W, 1) images as they are, of pages made smaller."""
     if isinstance(images, np.ndarray):
         return images[rows, ..., 0]

@@ -9,14 +9,16 @@ that is made of a division, a sum of squares or any other operation value by val
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 
 
-def count(path) -> int:
+def count(path: Path | str) -> int:
     """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run.
 
     These are its products, or the values that all its other nodes make of an image if there are more of them.
@@ -30,7 +32,7 @@ def count(path) -> int:
     return max(sum(cost(node, shapes) for node in products), sum(math.prod(shapes[name]) for name in made))
 
 
-def shapes_of_one_image(path) -> dict[str, tuple[int, ...]]:
+def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
     """Return the shape of every value of a graph for one image, by name.
 
     They are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
@@ -52,12 +54,12 @@ def shapes_of_one_image(path) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _is_product(node, stored: set[str], shapes) -> bool:
+def _is_product(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether the products of a node count; those of a Mul do if it is by a stored matrix."""
     return node.op_type in PRODUCTS and (node.op_type != "Mul" or _by_matrix(node, stored, shapes))
 
 
-def cost(node, shapes) -> int:
+def cost(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Return the multiply-adds of one product, for the shapes of its inputs and outputs by name."""
     inputs = [shapes.get(name, ()) for name in node.input]
     return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
@@ -67,7 +69,7 @@ Shapes = list[tuple[int, ...]]
 Cost = Callable[[onnx.NodeProto, Shapes, tuple[int, ...]], int]
 
 
-def _attribute(node, name: str, default):
+def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     for attribute in node.attribute:
         if attribute.name == name:
             return onnx.helper.get_attribute_value(attribute)
@@ -79,18 +81,19 @@ def _convolution(weights: int) -> Cost:
     return lambda node, inputs, out: math.prod(out) * math.prod(inputs[weights][1:])
 
 
-def _transposed(node, inputs: Shapes, out) -> int:
+def _transposed(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Each input is multiplied with the weights (channels, filters a group, height, width) of its channel."""
     return math.prod(inputs[0]) * math.prod(inputs[1][1:])
 
 
-def _matrix_product(node, inputs: Shapes, out) -> int:
+def _matrix_product(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Each output sums over the columns of the first matrix."""
     transposed = len(inputs[0]) > 1 and _attribute(node, "transA", 0)
-    return math.prod(out) * inputs[0][-2 if transposed else -1]
+    columns: int = inputs[0][-2 if transposed else -1]
+    return math.prod(out) * columns
 
 
-def _sum_of_products(node, inputs: Shapes, out) -> int:
+def _sum_of_products(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Einsum: one product for every combination of all indices and every operand but the first."""
     terms = _attribute(node, "equation", b"").decode().replace(" ", "").partition("->")[0].split(",")
     sizes: dict[str, int] = {}
@@ -103,22 +106,22 @@ def _sum_of_products(node, inputs: Shapes, out) -> int:
     return math.prod(sizes.values()) * (len(terms) - 1)
 
 
-def _recurrent(node, inputs: Shapes, out) -> int:
+def _recurrent(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Each step of each sample is multiplied with the input's and the state's weights of every direction."""
     return math.prod(inputs[0][:2]) * (math.prod(inputs[1]) + math.prod(inputs[2]))
 
 
-def _product_of_values(node, inputs: Shapes, out) -> int:
+def _product_of_values(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Mul by a stored matrix: one product a value."""
     return math.prod(out)
 
 
-def _by_matrix(node, stored: set[str], shapes) -> bool:
+def _by_matrix(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether a Mul is by a stored matrix: a number, or one number a channel, only scales."""
     return any(name in stored and sum(side > 1 for side in shapes[name]) > 1 for name in node.input)
 
 
-def _stored(graph, names: set[str]) -> set[str]:
+def _stored(graph: onnx.GraphProto, names: set[str]) -> set[str]:
     """Return the constants, and what is computed from constants alone."""
     for node in graph.node:
         if all(name in names for name in node.input if name):

@@ -23,6 +23,7 @@ from zoo.files import read_arrays, replacing, write_json
 from zoo.pages.patches import Patches
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
+from zoo.types import Json
 
 VERSION = 1  # counts up when what is kept changes
 RIGHT, MOST_RIGHT = 24, 35  # samples kept that are read right: so many, or one a class, but not more
@@ -41,7 +42,7 @@ class Report:
     right_images: uint8 (R, H, W), those samples.
     """
 
-    facts: dict
+    facts: Json
     inside: reports.Inside
     right: np.ndarray
     right_images: np.ndarray
@@ -70,7 +71,7 @@ class Report:
         try:
             saved = read_arrays(path)
             text = json.loads(saved["text"].tobytes().decode())
-            layers: dict[str, list] = {"filters": [], "maps": []}
+            layers: dict[str, list[reports.Pictures]] = {"filters": [], "maps": []}
             for key, (title, columns) in text["pictures"].items():
                 layers[key.partition("-")[0]].append(reports.Pictures(title, saved[key], columns))
             inside = reports.Inside(text["rows"], tuple(layers["filters"]), tuple(layers["maps"]), saved.get("example"))
@@ -137,7 +138,7 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
     return Report(facts, inside, right, images)
 
 
-def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, dict]:
+def _validated(predictor: Predictor, history: Json) -> tuple[np.ndarray | None, Json]:
     """Return an example that is read right, uint8 (H, W, C), and what "don't know" comes to, both on validation.
 
     A network that was fitted to all strips has no example; its history says how sure it was of those held out.
@@ -164,7 +165,7 @@ def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, 
     return images[wanted[0] if len(wanted) else 0], _dont_know(sure, right)
 
 
-def _dont_know(sure: np.ndarray, right: np.ndarray) -> dict:
+def _dont_know(sure: np.ndarray, right: np.ndarray) -> Json:
     """Return the threshold that suits these answers, and what it comes to on them."""
     threshold = reports.choose_threshold(sure, right)
     return {
@@ -204,7 +205,7 @@ def ink(result: Result) -> int:
     return 0 if result.dataset in data.DATASETS and data.get(result.dataset).view is not None else 255
 
 
-def final_report(result: Result, answers: Predictions, report: Report | None) -> dict:
+def final_report(result: Result, answers: Predictions, report: Report | None) -> Json:
     """Return what was measured on the split that `scored` names, as plain JSON types; fractions in [0, 1]."""
     labels = [entry["label"] for entry in result.per_class]
     pairs = cards.worst_pairs(result.confusion, labels, len(labels))
@@ -243,7 +244,7 @@ def final_report(result: Result, answers: Predictions, report: Report | None) ->
     }
 
 
-def dont_know(answers: Predictions, report: Report | None) -> dict | None:
+def dont_know(answers: Predictions, report: Report | None) -> Json | None:
     """Return the threshold that was chosen on validation, and what it comes to there and on the test set."""
     if report is None or report.threshold is None:
         return None
@@ -257,7 +258,7 @@ def dont_know(answers: Predictions, report: Report | None) -> dict | None:
     return {"cost": chosen.pop("cost"), "threshold": chosen.pop("threshold"), "validation": chosen, "test": test}
 
 
-def training_summary(result: Result, report: Report) -> dict:
+def training_summary(result: Result, report: Report) -> Json:
     """Return how the shipped seed was trained, as plain JSON types; accuracies in [0, 1], times in seconds."""
     training = report.facts["training"]
     kept = training["epochs"][training["kept_epoch"] - 1]

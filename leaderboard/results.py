@@ -20,6 +20,7 @@ from leaderboard.schemas import CLOSED, checked_json
 from zoo import data
 from zoo.errors import ZooError
 from zoo.files import write_json
+from zoo.types import Json
 
 RECORDS = Path(os.environ.get("ZOO_RECORDS") or Path(__file__).parent / "records")
 log = logging.getLogger(__name__)
@@ -49,7 +50,7 @@ class Result:
     dataset_fingerprint: str  # SHA-256 of the test split
     training_fingerprint: str  # SHA-256 of the training split
     metric_versions: dict[str, int]  # by which the scores were computed
-    recipe: dict  # every hyper-parameter
+    recipe: Json  # every hyper-parameter
     selection: str  # by what the shipped seed was chosen
     shipped_seed: int
     revision: str  # SHA-256 of the shipped model.onnx
@@ -57,18 +58,18 @@ class Result:
     accuracy_interval: list[float]  # Wilson, 95%, of the shipped seed
     macro_f1_interval: list[float]  # bootstrap, 95%, of the shipped seed
     corruptions: dict[str, float]  # accuracy of the shipped seed under each
-    per_class: list[dict]  # of the shipped seed: label, precision, recall, f1, support
+    per_class: list[Json]  # of the shipped seed: label, precision, recall, f1, support
     confusion: list[list[int]]  # of the shipped seed: rows are the true classes
-    environment: dict  # commit, versions, processor, devices of the shipped seed's training
-    evaluation_environment: dict  # commit, versions, processor
+    environment: Json  # commit, versions, processor, devices of the shipped seed's training
+    evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
     unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds that nothing was trained on
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
     transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
-    claimed: dict | None = None  # accuracy and source, as others stated them
-    speed: dict | None = None  # see `leaderboard.speed`
-    submission: dict | None = None  # who sent it and what is said of it, see `submissions.rows.credits_of`
-    history: list[dict] = field(default_factory=list)  # what stood here before, oldest first; see `summary`
+    claimed: Json | None = None  # accuracy and source, as others stated them
+    speed: Json | None = None  # see `leaderboard.speed`
+    submission: Json | None = None  # who sent it and what is said of it, see `submissions.rows.credits_of`
+    history: list[Json] = field(default_factory=list)  # what stood here before, oldest first; see `summary`
 
     @classmethod
     def from_json(cls, data: bytes) -> "Result":
@@ -116,7 +117,7 @@ class Result:
         return self.samples - sum(row[i] for i, row in enumerate(self.confusion))
 
     @property
-    def summary(self) -> dict:
+    def summary(self) -> Json:
         """What the history keeps of a row."""
         scores = {"accuracy": self.mean("accuracy"), "macro_f1": self.mean("macro_f1"), "seeds": len(self.seeds)}
         commit = self.evaluation_environment.get("commit")
@@ -220,5 +221,5 @@ def kept_predictions(result: Result, folder: Path | None = None) -> Predictions 
     return found
 
 
-def _same_model(before: Result, now: Result) -> dict | None:
+def _same_model(before: Result, now: Result) -> Json | None:
     return before.speed if before.revision == now.revision else None

@@ -3,12 +3,13 @@
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from zoo.errors import ZooError
+from zoo.types import Json
 
 Kind = TypeVar("Kind")
 CLOSED: ConfigDict = {"extra": "forbid"}  # for `__pydantic_config__` of a dataclass
@@ -20,7 +21,7 @@ def checked_json(
     data: bytes,
     what: str,
     version: int | None = None,
-    migrations: Mapping[int, Callable[[dict], dict]] | None = None,
+    migrations: Mapping[int, Callable[[Json], Json]] | None = None,
 ) -> Kind:
     """Return the dataclass that JSON holds.
 
@@ -64,11 +65,11 @@ def _problem(entry: ErrorDetails) -> str:
 
 
 @functools.cache
-def _adapter(kind: type) -> TypeAdapter:
+def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _migrated(values: dict, what: str, version: int, migrations: Mapping[int, Callable[[dict], dict]]) -> dict:
+def _migrated(values: Json, what: str, version: int, migrations: Mapping[int, Callable[[Json], Json]]) -> Json:
     found = values.get("schema", 1)
     if not isinstance(found, int) or found not in migrations:
         raise ZooError(f"This {what} has schema {str(found)[:20]}; this program knows up to {version}: update it.")

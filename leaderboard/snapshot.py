@@ -20,6 +20,7 @@ from leaderboard.results import Broken, Result
 from zoo import data
 from zoo.errors import ZooError
 from zoo.files import replacing, write_json
+from zoo.types import Json
 
 NAME, STATE = "board.jsonl", "board.json"
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def _lines(rows: pd.DataFrame) -> str:
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain)
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if not isinstance(value, float):
         return value
     if math.isnan(value):
@@ -138,7 +139,7 @@ def _plain(value):
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _frame(rows: list[dict]) -> pd.DataFrame:
+def _frame(rows: list[Json]) -> pd.DataFrame:
     names = [column.name for column in table.COLUMNS]
     frame = pd.DataFrame({name: [row[name] for row in rows] for name in names})
     numbers = [column.name for column in table.COLUMNS if column.number]

@@ -14,12 +14,13 @@ import numpy as np
 from leaderboard import metrics
 from zoo import environment
 from zoo.serving.predictor import Predictor
+from zoo.types import Json
 
 ROUNDS = 7
 SINGLE = 50  # images one at a time, a round and model
 
 
-def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
+def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
     """Return the speed of published folders, by the names that they are given under.
 
     Each is {"latency": ms, "throughput": images/s, "hardware", "load" (mean of waiting processes at the start),

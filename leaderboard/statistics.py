@@ -102,7 +102,7 @@ def tie_groups(right: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.
     return np.cumsum(breaks) - 1, np.concatenate([[np.nan], p_values])
 
 
-def _worse(upper: np.ndarray, lower: np.ndarray, alpha) -> tuple[np.ndarray, np.ndarray]:
+def _worse(upper: np.ndarray, lower: np.ndarray, alpha: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where `lower` is significantly worse than `upper` and the p-values; rows are packed bits."""
     only_upper = np.bitwise_count(upper & ~lower).sum(axis=1, dtype=int)
     only_lower = np.bitwise_count(~upper & lower).sum(axis=1, dtype=int)
@@ -110,9 +110,10 @@ def _worse(upper: np.ndarray, lower: np.ndarray, alpha) -> tuple[np.ndarray, np.
     return (p_values < alpha) & (only_upper > only_lower), p_values
 
 
-def _exact_p(only_first, only_second):
+def _exact_p(only_first: int | np.ndarray, only_second: int | np.ndarray) -> np.ndarray:
     """Return the two-sided binomial p-value of counts that are equally likely under the null hypothesis."""
     from scipy.special import bdtr
 
     fewer = np.minimum(only_first, only_second)
-    return np.minimum(1.0, 2 * bdtr(fewer, np.add(only_first, only_second), 0.5))
+    p_values: np.ndarray = np.minimum(1.0, 2 * bdtr(fewer, np.add(only_first, only_second), 0.5))
+    return p_values

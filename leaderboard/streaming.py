@@ -23,7 +23,7 @@ class Tally:
     surprise: float = 0.0  # nats
     gaps: np.ndarray = field(default_factory=lambda: np.zeros(BINS))  # of a bin of confidence: right minus confidence
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.confusion = np.zeros((self.classes, self.classes), np.int64)
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import pandas as pd
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
 from leaderboard.statistics import tie_groups
+from zoo.types import Json
 
 FLOOR = 0.9  # least accuracy, as a share of the dataset's best, at which efficiency is ranked: a guess is small too
 VERIFIED, STALE, CLAIMED, BROKEN = "verified", "stale", "claimed", "broken"
@@ -131,12 +132,13 @@ COLUMNS = (
     Column("note", "Note", lambda r: r.stale or "", "Source of a claim, reason of a broken or stale row.",
            number=False),
 )  # fmt: skip
+Right = Callable[[Result], np.ndarray | None]  # which test samples a result's model reads right, bool (N,)
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 
 
 def frame(
     results: Iterable[Result],
-    right: Callable[[Result], np.ndarray | None] = lambda result: None,
+    right: Right = lambda result: None,
     broken: Iterable[Broken] = (),
     claims: Iterable[Claim] = (),
 ) -> pd.DataFrame:
@@ -158,7 +160,7 @@ def frame(
     for _, places in rows.groupby("dataset").groups.items():
         _rank(rows, places, [results[i] for i in rows.loc[places, "of"]], right)
     ours = {(r.dataset, r.architecture) for r in results} | {(b.dataset, b.model.partition(".")[0]) for b in broken}
-    others: list[dict] = [
+    others: list[Json] = [
         *({"model": b.model, "dataset": b.dataset, "status": BROKEN, "note": b.reason} for b in broken),
         *(
             {"model": c.model, "dataset": c.dataset, "status": CLAIMED, "claimed": c.accuracy,
@@ -170,7 +172,7 @@ def frame(
     return _with(rows, others) if others else rows
 
 
-def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right) -> None:
+def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Right) -> None:
     """Fill in the ranks and p-values of one dataset's rows, best first."""
     comparable = [result.comparable for result in results]
     places = places[comparable]
@@ -183,15 +185,15 @@ def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right) ->
     rows.loc[fit, "efficiency_rank"] = rows.loc[fit, "efficiency_score"].rank(method="min", ascending=False)
 
 
-def _groups(results: list[Result], right) -> tuple[np.ndarray, np.ndarray]:
+def _groups(results: list[Result], right: Right) -> tuple[np.ndarray, np.ndarray]:
     """Return group numbers and p-values against the row above; without stored answers only equal means tie."""
     answers = [right(result) for result in results]
     groups, p_values = np.zeros(len(results), int), np.full(len(results), np.nan)
     start = 0
     while start < len(results):
         end = start + 1
-        if answers[start] is not None:
-            while end < len(results) and answers[end] is not None and len(answers[end]) == len(answers[start]):
+        if (first := answers[start]) is not None:
+            while end < len(results) and (after := answers[end]) is not None and len(after) == len(first):
                 end += 1
             inner, p_values[start:end] = tie_groups(np.array(answers[start:end]))
         else:
@@ -202,7 +204,7 @@ def _groups(results: list[Result], right) -> tuple[np.ndarray, np.ndarray]:
     return groups, p_values
 
 
-def _with(rows: pd.DataFrame, others: list[dict]) -> pd.DataFrame:
+def _with(rows: pd.DataFrame, others: list[Json]) -> pd.DataFrame:
     more = pd.DataFrame(others).reindex(columns=rows.columns)
     for column in COLUMNS:
         more[column.name] = (

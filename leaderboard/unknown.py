@@ -63,4 +63,5 @@ def _of_classes(name: str, split: str, chosen: Sequence[str]) -> np.ndarray:
     """Return the images of a split whose label, or the alphabet in it, is one of the chosen."""
     samples = data.load(name, split)
     wanted = [label.partition("-character")[0] in chosen for label in data.get(name).labels]
-    return samples.images[np.array(wanted)[samples.labels]]
+    images: np.ndarray = samples.images[np.array(wanted)[samples.labels]]
+    return images

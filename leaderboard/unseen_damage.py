@@ -35,7 +35,8 @@ def glass_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     y, x = np.indices(image.shape)
     moved = rng.integers(-reach, reach + 1, (2, *image.shape))
     rows, columns = ((p + m).clip(0, n - 1) for p, m, n in zip((y, x), moved, image.shape, strict=True))
-    return cv2.GaussianBlur(image[rows, columns], (0, 0), len(image) / 40)
+    blurred: np.ndarray = cv2.GaussianBlur(image[rows, columns], (0, 0), len(image) / 40)
+    return blurred
 
 
 def motion_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +46,8 @@ def motion_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     line[size // 2] = 1
     turn = cv2.getRotationMatrix2D((size // 2, size // 2), rng.uniform(0, 180), 1)
     line = cv2.warpAffine(line, turn, (size, size))
-    return cv2.filter2D(image, -1, line / line.sum())
+    blurred: np.ndarray = cv2.filter2D(image, -1, line / line.sum())
+    return blurred
 
 
 def shear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -111,7 +113,8 @@ def zigzag(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def canny_edges(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Outlines alone (Canny, 1986)."""
-    return cv2.Canny(image, 100, 200)
+    edges: np.ndarray = cv2.Canny(image, 100, 200)
+    return edges
 
 
 DAMAGE: Mapping[str, Damage] = MappingProxyType(
@@ -140,7 +143,8 @@ def _mapped(image: np.ndarray, linear: np.ndarray, shift: np.ndarray | None = No
     """Return the image under a linear map (2, 2) about its middle, and a shift (2,), x and y in pixels."""
     centre = (np.array(image.shape[::-1]) - 1) / 2
     offset = centre - linear @ centre + (0 if shift is None else shift)
-    return cv2.warpAffine(image, np.column_stack([linear, offset]), image.shape[::-1])
+    warped: np.ndarray = cv2.warpAffine(image, np.column_stack([linear, offset]), image.shape[::-1])
+    return warped
 
 
 def _crossed(image: np.ndarray, rng: np.random.Generator, turns: int, dotted: bool) -> np.ndarray:
@@ -162,4 +166,5 @@ def _crossed(image: np.ndarray, rng: np.random.Generator, turns: int, dotted: bo
 
 
 def _clipped(image: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return rounded

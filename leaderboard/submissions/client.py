@@ -3,9 +3,14 @@
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zoo.errors import ZooError
 from zoo.settings import namespace
+from zoo.types import Json
+
+if TYPE_CHECKING:
+    from gradio_client import Client
 
 POLL = 5.0  # seconds
 DONE = ("FINISHED", "FAILED", "WITHDRAWN")
@@ -25,8 +30,8 @@ def submit(
     space: str | None = None,
     token: str | None = None,
     wait: bool = False,
-    progress: Callable[[dict], None] = lambda receipt: None,
-) -> dict:
+    progress: Callable[[Json], None] = lambda receipt: None,
+) -> Json:
     """Submit a network to the leaderboard and return its receipt.
 
     Args:
@@ -71,12 +76,12 @@ def submit(
     return receipt
 
 
-def status(id: str, *, space: str | None = None, token: str | None = None) -> dict:
+def status(id: str, *, space: str | None = None, token: str | None = None) -> Json:
     """Return the receipt of a submission as it is now."""
     return _ask(_client(space, token), "/submission_status", id=id)
 
 
-def _client(space: str | None, token: str | None):
+def _client(space: str | None, token: str | None) -> "Client":
     from gradio_client import Client
 
     try:
@@ -85,10 +90,11 @@ def _client(space: str | None, token: str | None):
         raise ZooError(f"The Space {space or namespace()} cannot be reached: {error}") from error
 
 
-def _ask(client, endpoint: str, **inputs) -> dict:
+def _ask(client: "Client", endpoint: str, **inputs: object) -> Json:
     from gradio_client.exceptions import AppError
 
     try:
-        return client.predict(**inputs, api_name=endpoint)
+        receipt: Json = client.predict(**inputs, api_name=endpoint)
+        return receipt
     except AppError as error:
         raise ZooError(str(error)) from None

@@ -21,6 +21,7 @@ from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
 from zoo.settings import sends_per_day
+from zoo.types import Json
 
 HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.ASCII)
 DAY = 24 * 3600  # seconds
@@ -203,7 +204,7 @@ def _from_hub(source: str) -> tuple[str, bytes]:
     return f"hf://{repo}@{commit}", next(iter(files.values()))
 
 
-def _keras_version(metadata: bytes) -> dict:
+def _keras_version(metadata: bytes) -> Json:
     found = untrusted_json.parse(metadata, "metadata.json")
     return {"keras_version": found.get("keras_version") if isinstance(found, dict) else None}
 
@@ -269,7 +270,7 @@ def queue(store: stores.Store) -> list[Place]:
     return places
 
 
-def as_json(submission: Submission, places: Sequence[Place] = ()) -> dict:
+def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
     """Return a receipt as the endpoints give it: everything but what only workers need."""
     values = submission.to_dict()
     for key in ("worker", "lease", "beats", "version", "attempts", "secret", "schema"):

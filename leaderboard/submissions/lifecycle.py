@@ -14,13 +14,14 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from pydantic import ConfigDict
 
 from leaderboard.schemas import CLOSED, checked_json
 from leaderboard.submissions.checks.problems import Problem
 from zoo.errors import ZooError
+from zoo.types import Json
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"
 OPEN = (PENDING, RUNNING)
@@ -38,7 +39,7 @@ class Lost(NotNow):
     """The submission is no longer this worker's: it was withdrawn, or another worker took over."""
 
 
-def _from_version_1(values: dict) -> dict:
+def _from_version_1(values: Json) -> Json:
     """Add what version 2 knows; a lease was a time of day, and is now a length of silence."""
     lease = 120.0 if values.get("status") == RUNNING else 0.0
     return {**values, "schema": 2, "number": 0, "beats": 0, "same_as": "", "secret": "", "lease": lease}
@@ -79,20 +80,20 @@ class Submission:
     stage: str = ""  # what the worker is doing, in words
     progress: float = 0.0  # share of the whole that is done
     reason: str = ""  # why it failed, why it waits again, or why a row is not on the board
-    results: dict[str, dict] = field(default_factory=dict)  # by dataset: model, accuracy, revision
+    results: dict[str, Json] = field(default_factory=Json)  # by dataset: model, accuracy, revision
     worker: str = ""  # who holds the lease
     lease: float = 0.0  # seconds of silence after which another worker may take over
     beats: int = 0  # renewals of the lease
     attempts: int = 0
     version: int = 0  # goes up with every change
-    history: tuple[dict, ...] = ()  # every transition, oldest first: at, status, note
+    history: tuple[Json, ...] = ()  # every transition, oldest first: at, status, note
 
     @classmethod
     def from_json(cls, data: bytes) -> "Submission":
         """Rebuild a submission of this or an earlier schema; ZooError says what is wrong with it."""
         return checked_json(cls, data, "submission", SCHEMA, MIGRATIONS)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
@@ -168,7 +169,7 @@ def new_id() -> str:
 Transition = Callable[[Submission], Submission]
 
 
-def _step(s: Submission, now: float, status: str, note: str, **changes) -> Submission:
+def _step(s: Submission, now: float, status: str, note: str, **changes: Any) -> Submission:
     entry = {"at": round(now, 1), "status": status, "note": note}
     return replace(s, status=status, history=(*s.history, entry), **changes)
 
@@ -212,7 +213,7 @@ def renewed(s: Submission, worker: str, lease: float, stage: str, progress: floa
     return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress)
 
 
-def measured(s: Submission, worker: str, dataset: str, result: dict) -> Submission:
+def measured(s: Submission, worker: str, dataset: str, result: Json) -> Submission:
     """Note that one dataset is done."""
     _held(s, worker)
     return replace(s, results={**s.results, dataset: result})

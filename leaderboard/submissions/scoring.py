@@ -20,6 +20,7 @@ from leaderboard.submissions.sandbox import Outcome
 from leaderboard.submissions.sandbox.inputs import Inputs
 from zoo import data, environment
 from zoo.recipes import ZOO
+from zoo.types import Json
 
 AS_SENT = {"name": "submitted"}  # the recipe of weights that were trained elsewhere
 
@@ -96,7 +97,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
     return result, Predictions.of(answers, labels, inputs.test.images)
 
 
-def recipe_of(dataset: str, measured: Measured) -> dict:
+def recipe_of(dataset: str, measured: Measured) -> Json:
     """Return the recipe by which a submitted architecture was trained; a shortened one has a name of its own."""
     ran = (measured.outcome.training or {}).get("epochs")
     full = data.get(dataset).suited(ZOO)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from leaderboard import checking, results
 from leaderboard.predictions import Predictions
@@ -31,12 +32,13 @@ from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
 from zoo import data, settings
 from zoo.errors import ZooError
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
 TRAINING_SAMPLES = "training"  # a folder of the cache
 LEASE = 120.0  # seconds that a silent worker keeps a submission
-Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], dict]
+Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], Json]
 
 
 def default_name() -> str:
@@ -96,7 +98,7 @@ class Worker:
     seeds: int = budget.SEEDS
     measure: Measure | None = None  # None: `measured`, in sandboxes
     _warm: Box | None = None
-    _published: tuple = ()  # what was brought to the board: ids and versions
+    _published: tuple[Any, ...] = ()  # what was brought to the board: ids and versions
     _witness: Witness = field(default_factory=Witness)
 
     def watch(self, stop: threading.Event, rest: float = 2.0) -> None:
@@ -185,7 +187,9 @@ class Worker:
         except (Lost, Unreadable) as error:
             log.warning("%s", error)
 
-    def _measured(self, submission: Submission, tell: Callable[[str, float], None], over: Callable[[], bool]):
+    def _measured(
+        self, submission: Submission, tell: Callable[[str, float], None], over: Callable[[], bool]
+    ) -> Transition:
         """Measure a submission on every dataset that is left, and return the transition that ends it."""
         failed = partial(lifecycle.failed, worker=self.name)
         count = len(submission.datasets)
@@ -281,8 +285,12 @@ class Worker:
 
 
 def measured(
-    worker: Worker, submission: Submission, dataset: str, tell: Callable[[str, float], None], cancelled
-) -> dict:
+    worker: Worker,
+    submission: Submission,
+    dataset: str,
+    tell: Callable[[str, float], None],
+    cancelled: Callable[[], bool],
+) -> Json:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
     from leaderboard.submissions import scoring
     from leaderboard.submissions.sandbox import inputs, protocol
@@ -325,7 +333,7 @@ def measured(
     }
 
 
-def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> dict:
+def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> Json:
     """Return a job for `protocol.measure`; only a job that trains names the dataset."""
     job = {
         "kind": kind,

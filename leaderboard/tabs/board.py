@@ -4,7 +4,7 @@
 this one; here they are only wired to what a visitor touches.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -18,6 +18,7 @@ from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 from zoo import gate
 from zoo.tabs.space import api
+from zoo.types import Json, Values
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
@@ -48,7 +49,7 @@ def tab() -> Places:
         with gr.Tab("Datasets", id="datasets"):
             gr.HTML(datasets.page(), apply_default_css=False, elem_id="board-datasets")
 
-    def place(parts: Mapping[str, str]) -> dict:
+    def place(parts: Mapping[str, str]) -> Values:
         if parts.get("view") == "compare":
             return {views: gr.Tabs(selected="compare"), **place_pair(parts.get("first"), parts.get("second"))}
         if parts.get("view") == "datasets":
@@ -60,7 +61,7 @@ def tab() -> Places:
     def holds(parts: Mapping[str, str]) -> bool:
         return parts.get("tab") == "leaderboard"
 
-    def fresh() -> dict:
+    def fresh() -> Values:
         return {**renew(), **{choice: gr.update(choices=frame.recorded()) for choice in pair_targets[:2]}}
 
     _endpoint(frame)
@@ -68,7 +69,9 @@ def tab() -> Places:
     return Places("leaderboard", holds, place, targets, [*ranking_pages, pair_targets[-1]], frame.since_start(fresh))
 
 
-def _ranking(frame: Live) -> tuple:
+def _ranking(
+    frame: Live,
+) -> tuple[Callable[[], Values], list[gr.DownloadButton], gr.Radio, gr.HTML, gr.HTML]:
     """Build the table and its front; return what renews them, the downloads, the choice of the dataset, the pages."""
     choices = _datasets(frame())
     first = choices[0] if choices else None
@@ -101,7 +104,7 @@ def _ranking(frame: Live) -> tuple:
     with gr.Accordion("Use these figures elsewhere", open=False):
         gr.Markdown(EMBED)
 
-    def show(chosen: dict) -> dict:
+    def show(chosen: Values) -> Values:
         query = table.Query(
             dataset=None if chosen[dataset] == OVERALL else chosen[dataset],
             search=chosen[search] or "",
@@ -120,7 +123,7 @@ def _ranking(frame: Live) -> tuple:
         page = table_html.render(frame(), query, chosen[columns], limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
-    def reorder(before: dict, event: gr.EventData) -> dict:
+    def reorder(before: Json, event: gr.EventData) -> Json:
         asked = event._data if isinstance(event._data, dict) else {}
         sort, limit = asked.get("sort"), asked.get("limit", 100)
         if not isinstance(sort, str) or sort not in table.BY_NAME or type(limit) is not int:
@@ -137,7 +140,7 @@ def _ranking(frame: Live) -> tuple:
         control.change(**shown)
     board.order(reorder, order, order, **QUIET).then(**shown)
 
-    def fresh() -> dict:
+    def fresh() -> Values:
         paths = downloads.write(frame(), Path(downloads.own_folder().name))
         return {
             dataset: gr.update(choices=_datasets(frame())),
@@ -149,7 +152,7 @@ def _ranking(frame: Live) -> tuple:
     return fresh, [*files.values()], dataset, board, front
 
 
-def _compare(frame: Live) -> tuple:
+def _compare(frame: Live) -> tuple[Callable[..., Values], gr.Dropdown, gr.Dropdown, gr.HTML]:
     """Build the comparison; return what places two models there, and the components that it sets."""
     models = frame.recorded()
     with gr.Row(elem_id="board-pick"):
@@ -157,7 +160,7 @@ def _compare(frame: Live) -> tuple:
         second = gr.Dropdown(models, value=None, label="Second", elem_id="board-second")
     page = page_of_links(compare.page(None, None, frame()), "board-pair")
 
-    def place(a: str | None, b: str | None) -> dict:
+    def place(a: str | None, b: str | None) -> Values:
         known = {side: name if name in frame.recorded() else None for side, name in ((first, a), (second, b))}
         return {**known, page: compare.page(a, b, frame())}
 
@@ -170,7 +173,9 @@ def _endpoint(frame: Live) -> None:
     """Add the endpoint `/leaderboard`."""
 
     @gate.endpoint
-    def leaderboard(dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False) -> list:
+    def leaderboard(
+        dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False
+    ) -> list[Json]:
         """Return rows of the board as JSON.
 
         Args:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from leaderboard.tabs.markup import esc, link
+from zoo.types import Json
 
 LABEL = 8.0, 8.0  # width and height of a mark's label, about, in percent of the area
 
@@ -22,7 +23,9 @@ class Axis:
     log: bool = False
 
     @classmethod
-    def over(cls, title: str, values: Sequence[float], write=None, log: bool = False) -> "Axis":
+    def over(
+        cls, title: str, values: Sequence[float], write: Callable[[float], str] | None = None, log: bool = False
+    ) -> "Axis":
         """Return an axis that holds the values, with ticks at round numbers."""
         low, high = min(values), max(values)
         if log:
@@ -78,7 +81,7 @@ class Mark:
     hint: tuple[str, ...]
     label: str = ""
     css: str = ""
-    visit: dict | None = None
+    visit: Json | None = None
 
 
 def plot(x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = (), css: str = "") -> str:
@@ -137,5 +140,5 @@ def _mark(mark: Mark, x: Axis, y: Axis) -> str:
 
 
 def _round_step(rough: float) -> float:
-    size = 10 ** math.floor(math.log10(rough))
+    size = 10.0 ** math.floor(math.log10(rough))
     return next(step * size for step in (1, 2, 5, 10) if step * size >= rough)

@@ -1,12 +1,14 @@
 """Two rows head to head: which test samples each gets right, and whether the difference could be chance."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from leaderboard import results
-from leaderboard.results import Broken
+from leaderboard.predictions import Predictions
+from leaderboard.results import Broken, Result
 from leaderboard.statistics import ALPHA, McNemar, mcnemar
 from leaderboard.table import BY_NAME
 from leaderboard.tabs.markup import address, esc, grid, message, model_link, name, written
@@ -79,7 +81,7 @@ def _counts(first: str, second: str, test: McNemar) -> str:
 
 
 def _facts(a: pd.Series, b: pd.Series) -> str:
-    def cells(key: str):
+    def cells(key: str) -> Iterator[str]:
         better = BY_NAME[key].better
         for one, other in ((a[key], b[key]), (b[key], a[key])):
             text = written(key, one) or "–"
@@ -93,7 +95,7 @@ def _facts(a: pd.Series, b: pd.Series) -> str:
     return f'<div class="scroll"><table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _only(record, answers, others_right: np.ndarray, winner: str, loser: str) -> str:
+def _only(record: Result, answers: Predictions, others_right: np.ndarray, winner: str, loser: str) -> str:
     """Pictures of samples that the other one gets right and this one wrong, the hardest for this one first."""
     missed = ~answers.right[answers.hardest] & others_right[answers.hardest]
     shown = np.flatnonzero(missed)[:PICTURES]

@@ -6,6 +6,7 @@ from leaderboard.leaks import LEAKS
 from leaderboard.tabs.markup import esc, facts
 from zoo import data
 from zoo.files import read_json
+from zoo.types import Json
 
 WHY = """A score counts only as far as the test set is new to a model. Two hands may well draw the same plain stroke,
 so a near duplicate is not yet a leak; a copied sample, or a writer who is in both sets, makes a score better than it
@@ -20,7 +21,7 @@ def page(folder: Path = LEAKS) -> str:
     return f'<article class="page"><p>{WHY}</p>{"".join(map(_report, reports))}</article>'
 
 
-def _report(report: dict) -> str:
+def _report(report: Json) -> str:
     spec = data.get(report["dataset"])
     samples, writers = report["samples"], report["writers"]
     current = report["fingerprints"] == dict(spec.fingerprints)
@@ -54,7 +55,7 @@ def _classes(counts: dict[str, int]) -> str:
     return f". By class: {said}{', …' if len(counts) > 3 else ''}"
 
 
-def _examples(report: dict) -> str:
+def _examples(report: Json) -> str:
     if not report["examples"]:
         return ""
     figures = []

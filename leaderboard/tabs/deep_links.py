@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from leaderboard.tabs.markup import VISIT
+from zoo.types import Values
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # of events that only lay out the page
 
@@ -23,10 +24,10 @@ class Places:
 
     tab: str
     holds: Callable[[Mapping[str, str]], bool]
-    place: Callable[[Mapping[str, str]], dict]
-    targets: Sequence
+    place: Callable[[Mapping[str, str]], Values]
+    targets: Sequence[gr.components.Component]
     pages: Sequence[gr.HTML]
-    fresh: Callable[[], dict] = dict  # what became of components since they were built
+    fresh: Callable[[], Values] = dict  # what became of components since they were built
 
 
 def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
@@ -39,13 +40,13 @@ def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
     """
     targets = [tabs, *(target for places in tabs_of_pages for target in places.targets)]
 
-    def lead(parts: Mapping[str, str]) -> dict:
+    def lead(parts: Mapping[str, str]) -> Values:
         for places in tabs_of_pages:
             if places.holds(parts):
                 return {tabs: gr.Tabs(selected=places.tab), **places.place(parts)}
         return {tabs: gr.skip()}
 
-    def open_page(request: gr.Request):
+    def open_page(request: gr.Request) -> Values:
         updates = {component: said for places in tabs_of_pages for component, said in places.fresh().items()}
         for component, value in lead(dict(request.query_params)).items():
             if isinstance(updates.get(component), dict):  # new choices, and the one that the address names
@@ -54,7 +55,7 @@ def connect(demo: gr.Blocks, tabs: gr.Tabs, *tabs_of_pages: Places) -> None:
                 updates[component] = value
         return updates
 
-    def visit(event: gr.EventData):
+    def visit(event: gr.EventData) -> Values:
         return lead(parts_of(event))
 
     demo.load(open_page, None, targets, **QUIET)

@@ -1,5 +1,6 @@
 """The page of one model: its scores, what it gets wrong, how it was trained and measured, and how to load it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import address, badge, esc, facts, grid, link, message, name, picture, written
 from zoo import data
 from zoo.cards import worst_pairs
+from zoo.types import Json
 
 KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "robustness", "expected_calibration_error",
        "negative_log_likelihood", "parameters", "multiply_adds", "file_size", "latency", "throughput", "training_time",
@@ -201,7 +203,7 @@ def _read(result: Result, predictions: Predictions | None, kept: report_store.Re
     )
 
 
-def samples(result: Result, predictions: Predictions, which) -> str:
+def samples(result: Result, predictions: Predictions, which: Iterable[int]) -> str:
     """Return pictures of stored samples; `which` counts among the hardest."""
     which = list(which)
     return _pictures(result, predictions, predictions.hardest[which], predictions.images[which])
@@ -280,7 +282,7 @@ def _provenance(result: Result) -> str:
     )
 
 
-def _over_time(measured: list[dict]) -> str:
+def _over_time(measured: list[Json]) -> str:
     """Return the accuracy of every measurement as a plot, where there is more than one."""
     if len(measured) < 2:
         return ""

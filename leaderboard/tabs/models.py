@@ -9,6 +9,7 @@ from leaderboard.tabs import model_page
 from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 from zoo.settings import PRETRAINED
+from zoo.types import Values
 
 
 def tab() -> Places:
@@ -19,14 +20,14 @@ def tab() -> Places:
     with gr.Accordion("Its card", open=False, visible=False) as card:
         text = gr.Markdown()
 
-    def show(name: str | None) -> dict:
+    def show(name: str | None) -> Values:
         if name is None:
             return {page: model_page.index(frame()), card: gr.Accordion(visible=False), text: ""}
         published = PRETRAINED / name if name in zoo.list_models() else None
         said = model_page.card(published)
         return {page: model_page.page(name, frame()), card: gr.Accordion(visible=bool(said)), text: said}
 
-    def place(parts: Mapping[str, str]) -> dict:
+    def place(parts: Mapping[str, str]) -> Values:
         name = parts.get("model")
         return {choice: name if name in frame.recorded() else None, **show(name)}
 
@@ -36,7 +37,7 @@ def tab() -> Places:
 
     choice.input(show, choice, [page, card, text], **QUIET)
 
-    def fresh() -> dict:
+    def fresh() -> Values:
         return {choice: gr.update(choices=frame.recorded()), page: model_page.index(frame())}
 
     return Places("models", holds, place, [choice, page, card, text], [page], frame.since_start(fresh))

@@ -146,7 +146,7 @@ def _facts(s: Submission) -> str:
 
 def _history(s: Submission) -> str:
     steps = "".join(
-        f"<li><time>{_when(entry['at'])}</time> {esc(WORDS.get(entry['status'], entry['status']))}: "
+        f"<li><time>{_when(entry['at'])}</time> {esc(WORDS.get(str(entry['status']), str(entry['status'])))}: "
         f"{_prose(str(entry['note']))}</li>"
         for entry in s.history
     )

@@ -12,6 +12,7 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import esc, picture
 from zoo.reports.inside import Pictures, mosaic
 from zoo.reports.pictures import breadth
+from zoo.types import Json
 
 BINS = 25  # of a histogram
 SHOWN = 0.8  # of the samples: below this share that is answered, the curve is flat
@@ -131,7 +132,7 @@ def inside(report: Report | None) -> str:
     return "".join(parts)
 
 
-def _layers(rows: Sequence[dict]) -> str:
+def _layers(rows: Sequence[Json]) -> str:
     items = []
     for place, row in enumerate(rows):
         others = row["sources"] not in ([], [place - 1])

@@ -28,6 +28,7 @@ from leaderboard.tabs.markup import VISIT
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.tabs.space import api
+from zoo.types import Json, Values
 
 log = logging.getLogger(__name__)
 
@@ -93,7 +94,7 @@ def tab() -> Places:
             )  # fmt: skip
     timer = gr.Timer(REFRESH, active=False)
 
-    def read(id: str | None) -> dict:
+    def read(id: str | None) -> Values:
         """Return what the receipt's page becomes for an id."""
         if not (id or "").strip():
             return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
@@ -110,10 +111,10 @@ def tab() -> Places:
             back: gr.Button(visible=s.withdrawable),
         }
 
-    def show(id: str) -> dict:
+    def show(id: str) -> Values:
         return {views: gr.Tabs(selected="receipt"), wanted: id, **read(id)}
 
-    def send(values: dict):
+    def send(values: Values) -> Values:
         try:
             who = sign_in.sender(values[user])
             offer = Offer(
@@ -135,8 +136,8 @@ def tab() -> Places:
         known = {secret: key} if intake.may_change(submission, secret=key) else {}
         return {form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
 
-    def act(action: Callable) -> Callable:
-        def do(id: str, secret: str):
+    def act(action: Callable[..., object]) -> Callable[[str, str], Values]:
+        def do(id: str, secret: str) -> Values:
             try:
                 action(store, (id or "").strip(), sign_in.proved(), secret=(secret or "").strip())
             except ZooError as error:
@@ -156,7 +157,7 @@ def tab() -> Places:
     def holds(parts: Mapping[str, str]) -> bool:
         return parts.get("tab") == "submit"
 
-    def place(parts: Mapping[str, str]) -> dict:
+    def place(parts: Mapping[str, str]) -> Values:
         return show(parts["submission"]) if parts.get("submission") else {}
 
     targets = [views, wanted, page, timer, again, back]
@@ -198,12 +199,12 @@ class Form:
     user: gr.Textbox
 
     @property
-    def inputs(self) -> set:
+    def inputs(self) -> set[gr.components.Component]:
         """What is sent."""
         return {self.file, self.source, self.name, self.datasets, self.licence, self.declaration, self.paper,
                 self.claimed, self.user}  # fmt: skip
 
-    def upload(self, values: dict) -> gate.Upload | None:
+    def upload(self, values: Values) -> gate.Upload | None:
         """Return the file that was chosen; the gate has checked that its sender uploaded it."""
         path = values[self.file]
         return gate.Upload(Path(path).name, Path(path)) if path else None
@@ -289,7 +290,7 @@ def _retry(store: Store, id: str, user: str, secret: str) -> Submission:
     return intake.retry(store, id, user, secret=secret, address=gate.caller().address)
 
 
-def _endpoints(store) -> None:
+def _endpoints(store: Store) -> None:
     """Add the endpoints."""
 
     @gate.endpoint(writes=True)
@@ -301,10 +302,10 @@ def _endpoints(store) -> None:
         file: gate.Upload | None = None,
         source: str = "",
         paper: str = "",
-        claimed: dict | None = None,
+        claimed: Json | None = None,
         user: str = "",
         secret: str = "",
-    ) -> dict:
+    ) -> Json:
         """Submit a network to the leaderboard.
 
         Args:
@@ -331,18 +332,18 @@ def _endpoints(store) -> None:
         return intake.as_json(submission, intake.queue(store)) | known
 
     @gate.endpoint
-    def submission_status(id: str) -> dict:
+    def submission_status(id: str) -> Json:
         """Return the receipt of a submission as it is now: "status", "stage", "progress", "results", "history", …."""
         return intake.as_json(store.get(id), intake.queue(store))
 
     @gate.endpoint
-    def submissions(user: str = "") -> list:
+    def submissions(user: str = "") -> list[Json]:
         """Return receipts, the newest first; with a user, those of that one."""
         places = intake.queue(store)
         return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
     @gate.endpoint(writes=True)
-    def withdraw(id: str, secret: str = "") -> dict:
+    def withdraw(id: str, secret: str = "") -> Json:
         """Withdraw a submission of yours: it is not measured, and leaves the board if it was.
 
         Args:
@@ -352,7 +353,7 @@ def _endpoints(store) -> None:
         return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
 
     @gate.endpoint(writes=True)
-    def retry(id: str, secret: str = "") -> dict:
+    def retry(id: str, secret: str = "") -> Json:
         """Let a failed submission of yours be tried again.
 
         Args:

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from leaderboard import table
-from leaderboard.table import COLUMNS, Query
+from leaderboard.table import COLUMNS, Column, Query
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import address, badge, esc, link, model_link, name, written
 
@@ -122,7 +123,7 @@ def legend() -> str:
     return f'<details class="legend"><summary>What the columns mean</summary><dl>{entries}</dl></details>'
 
 
-def _header(column, query: Query) -> str:
+def _header(column: Column, query: Query) -> str:
     sorted_by = query.sort == column.name
     descending = not query.descending if sorted_by else column.better > 0
     order = json.dumps({"sort": column.name, "descending": descending})
@@ -135,7 +136,7 @@ def _header(column, query: Query) -> str:
     )
 
 
-def _cell(column, row, tied: bool, bounds: tuple[float, float]) -> str:
+def _cell(column: Column, row: Any, tied: bool, bounds: tuple[float, float]) -> str:
     value = getattr(row, column.name)
     css = _css(column)
     if column.name == "rank":
@@ -156,7 +157,7 @@ def _cell(column, row, tied: bool, bounds: tuple[float, float]) -> str:
     return f'<td class="{css}" data-column="{column.name}">{written(column.name, value)}</td>'
 
 
-def _interval(row, bounds: tuple[float, float]) -> str:
+def _interval(row: Any, bounds: tuple[float, float]) -> str:
     if row.accuracy_low != row.accuracy_low:
         return '<td class="interval"></td>'
     low, high = bounds
@@ -166,7 +167,7 @@ def _interval(row, bounds: tuple[float, float]) -> str:
     return f'<td class="interval">{text}<span><i style="left:{left:.1f}%;width:{width:.1f}%"></i></span></td>'
 
 
-def _css(column) -> str:
+def _css(column: Column) -> str:
     return f"{column.name} text" if not column.number else column.name
 
 

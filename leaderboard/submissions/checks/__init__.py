@@ -20,6 +20,7 @@ from leaderboard.submissions import budget
 from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, keras_parts, onnx_graph, untrusted_json
 from leaderboard.submissions.checks.problems import Findings, Problem, Refused, short
 from zoo import data as datasets
+from zoo.types import Json
 
 MOST_BYTES = 50_000_000  # of a file
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
@@ -54,12 +55,12 @@ class Checked:
         """WEIGHTS: measured as it is; ARCHITECTURE: trained from scratch."""
         return TRACKS[self.kind]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types, without the content."""
         return {**asdict(self), "content": None}
 
     @classmethod
-    def from_dict(cls, values: dict, content: bytes | None) -> "Checked":
+    def from_dict(cls, values: Json, content: bytes | None) -> "Checked":
         """Return what `to_dict` wrote, with its content."""
         problems = tuple(Problem(**problem) for problem in values["problems"])
         return cls(**{**values, "content": content, "problems": problems, "notes": tuple(values["notes"])})
@@ -195,7 +196,9 @@ def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
 _CHECKS = {KERAS: _keras, CONFIG: _config, ONNX: _onnx}
 
 
-def _taken(checked: Checked, content: bytes, parameters: int, multiply_adds: int | None, notes: tuple) -> Checked:
+def _taken(
+    checked: Checked, content: bytes, parameters: int, multiply_adds: int | None, notes: tuple[str, ...]
+) -> Checked:
     if parameters == 0:
         raise Refused("empty", "The model has no weights, so there is nothing to measure.", "Send a network.")
     digest = hashlib.sha256(content).hexdigest()

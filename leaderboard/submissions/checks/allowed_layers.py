@@ -12,6 +12,7 @@ from leaderboard.submissions.checks import layer_costs
 from leaderboard.submissions.checks.layer_costs import Cost
 from leaderboard.submissions.checks.layer_settings import Misfit, Shape
 from leaderboard.submissions.checks.problems import Refused
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Layer:
     """One allowed layer."""
 
     settings: frozenset[str]  # keys of its configuration, without those that every layer has
-    cost: Callable[[dict, list[Shape]], Cost]
+    cost: Callable[[Json, list[Shape]], Cost]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -113,7 +114,7 @@ LAYERS: Mapping[str, Layer] = {
 }  # fmt: skip
 
 
-def cost(name: str, config: dict, shapes: list[Shape], where: str) -> Cost:
+def cost(name: str, config: Json, shapes: list[Shape], where: str) -> Cost:
     """Return the output shape and costs of a layer for inputs of these shapes; raise Refused if it cannot take them."""
     try:
         return LAYERS[name].cost(config, shapes)

@@ -30,6 +30,7 @@ from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.checks.problems import Problem, Refused
 from zoo.errors import ZooError
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -109,7 +110,7 @@ def start() -> None:
     threading.Thread(target=_started, name="checks", daemon=True).start()
 
 
-def run(request: dict, data: bytes, limits: Limits) -> Answer:
+def run(request: Json, data: bytes, limits: Limits) -> Answer:
     """Return what a child says; raise Refused with one sentence if it says nothing."""
     if not _TURNS.acquire(timeout=PATIENCE):
         raise ZooError("Many files are being checked at the moment. Try again in a minute.")
@@ -168,7 +169,7 @@ class Spawner:
             self.process.kill()
             self.process.wait()
 
-    def run(self, request: dict, data: bytes, limits: Limits) -> Answer:
+    def run(self, request: Json, data: bytes, limits: Limits) -> Answer:
         """Have a child do one task; raise Refused if it ends without an answer."""
         with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as made:
             sent.write(data)

@@ -148,7 +148,7 @@ class _Reader:
 
     def _heap(self, address: int) -> memoryview:
         head = self._take(address, 32)
-        if head[:4] != b"HEAP" or head[4] != 0:
+        if bytes(head[:4]) != b"HEAP" or head[4] != 0:
             raise Refused("hdf5", "The names in the weights cannot be read.", AGAIN)
         size, _, start = struct.unpack_from("<3Q", head, 8)
         return self._take(start, size)
@@ -158,7 +158,7 @@ class _Reader:
         self._visit(address)
         head = self._take(address, 24)
         kind, level, used = struct.unpack_from("<BBH", head, 4)
-        if head[:4] != b"TREE" or kind != 0 or level > 4 or below not in (None, level):
+        if bytes(head[:4]) != b"TREE" or kind != 0 or level > 4 or below not in (None, level):
             raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
         children = struct.unpack(f"<{2 * used}Q", self._take(address + 24, 16 * used))[1::2]
         for child in children:
@@ -171,7 +171,7 @@ class _Reader:
         self._visit(address)
         head = self._take(address, 8)
         (count,) = struct.unpack_from("<H", head, 6)
-        if head[:4] != b"SNOD":
+        if bytes(head[:4]) != b"SNOD":
             raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
         entries = self._take(address + 8, 40 * count)
         for start in range(0, len(entries), 40):

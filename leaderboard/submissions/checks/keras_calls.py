@@ -5,9 +5,11 @@ The time is linear in the number of calls and of their inputs.
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from leaderboard.submissions.checks import keras_parts as parts
 from leaderboard.submissions.checks.problems import Refused, short
+from zoo.types import Json
 
 MOST_CALLS = 1000
 
@@ -18,7 +20,7 @@ class Call:
 
     layer: str
     index: int
-    node: dict
+    node: Json
     sources: tuple[tuple[str, int], ...]  # layer and call
 
     @property
@@ -27,9 +29,9 @@ class Call:
         return {*self.sources, *([(self.layer, self.index - 1)] if self.index else [])}
 
 
-def by_name(entries: list) -> dict[str, dict]:
+def by_name(entries: list[Any]) -> dict[str, Json]:
     """Return the layers of a functional model by their names; raise Refused if two have the same."""
-    found: dict[str, dict] = {}
+    found: dict[str, Json] = {}
     for number, entry in enumerate(entries):
         name = parts.name_of(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
         if name in found:
@@ -38,7 +40,7 @@ def by_name(entries: list) -> dict[str, dict]:
     return found
 
 
-def ordered(layers: dict[str, dict], first: str) -> list[Call]:
+def ordered(layers: dict[str, Json], first: str) -> list[Call]:
     """Return the calls of all layers but the input layer `first`, each after those that feed it.
 
     Raises:
@@ -64,7 +66,7 @@ def ordered(layers: dict[str, dict], first: str) -> list[Call]:
     return done
 
 
-def _calls(layers: dict[str, dict], first: str) -> list[Call]:
+def _calls(layers: dict[str, Json], first: str) -> list[Call]:
     found: list[Call] = []
     for name, entry in layers.items():
         nodes = entry.get("inbound_nodes")

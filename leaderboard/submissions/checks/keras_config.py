@@ -6,6 +6,7 @@ builds the clean copy, which holds only values that were checked one by one, so 
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from leaderboard.submissions.checks import allowed_layers, keras_calls
 from leaderboard.submissions.checks import keras_parts as parts
@@ -13,6 +14,7 @@ from leaderboard.submissions.checks.keras_parts import Tensor
 from leaderboard.submissions.checks.layer_costs import Cost
 from leaderboard.submissions.checks.layer_settings import Shape
 from leaderboard.submissions.checks.problems import Findings, Refused, short
+from zoo.types import Json
 
 MOST_LAYERS = 400
 DEEPEST = 4  # models within models
@@ -33,7 +35,7 @@ class Report:
     found: problems of its layers; the report holds only where there are none.
     """
 
-    config: dict
+    config: Json
     input_shape: Shape
     output: Tensor
     parameters: int = 0
@@ -78,7 +80,7 @@ def read_on(document: object) -> Report:
     return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts, walk.found)
 
 
-def from_bytes(config: dict, shape: Shape) -> dict:
+def from_bytes(config: Json, shape: Shape) -> Json:
     """Return a clean configuration that takes uint8: a Rescaling by 1 behind the input makes float32 of it."""
     inner = config["config"]
     name = "pixels"
@@ -95,7 +97,7 @@ def from_bytes(config: dict, shape: Shape) -> dict:
     if config["class_name"] == "Sequential":
         return {**config, "config": {**inner, "layers": [taking, rescaling, *inner["layers"][1:]]}}
 
-    def fed(item):
+    def fed(item: Any) -> Any:
         if isinstance(item, list):
             return [fed(part) for part in item]
         history = [name, *item["config"]["keras_history"][1:]]
@@ -112,7 +114,7 @@ def from_bytes(config: dict, shape: Shape) -> dict:
     return {**config, "config": {**inner, "layers": layer_list}}
 
 
-def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
+def retarget(config: Json, input_shape: Shape, classes: int) -> Json:
     """Return a clean configuration for images of another size and another number of classes.
 
     The input layer takes `input_shape`, and the last Dense layer gets `classes` units.
@@ -128,6 +130,9 @@ def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
     return {**config, "config": {**config["config"], "layers": layer_list}}
 
 
+Signature = tuple[Shape, str, Tensor]  # shape and type of a model's input, and its output
+
+
 class _Walk:
     """One pass over a model: adds up what it costs, writes the clean copy, and collects the problems of layers.
 
@@ -139,7 +144,7 @@ class _Walk:
         self.counts: dict[str, int] = {}
         self.found = Findings()
 
-    def model(self, item: dict, depth: int, shapes: list[Shape] | None) -> tuple[dict, tuple[Shape, str, Tensor]]:
+    def model(self, item: Json, depth: int, shapes: list[Shape] | None) -> tuple[Json, Signature]:
         """Return a clean Functional or Sequential model and its input shape, input type and output."""
         if depth > DEEPEST:
             raise Refused("nested", f"Models are nested more than {DEEPEST} deep.", "Flatten them.")
@@ -152,7 +157,7 @@ class _Walk:
         module = "keras" if name == "Sequential" else "keras.src.models.functional"
         return {"module": module, "class_name": name, "config": config, "registered_name": None}, signature
 
-    def _sequential(self, inner: dict, depth: int, shapes: list[Shape] | None) -> tuple:
+    def _sequential(self, inner: Json, depth: int, shapes: list[Shape] | None) -> tuple[Json, Signature]:
         entries, clean = inner["layers"], []
         self._count_layers(entries)
         first = entries[0] if isinstance(entries[0], dict) else {}
@@ -174,7 +179,7 @@ class _Walk:
             clean.append(layer)
         return {"layers": clean}, (input_shape, dtype, tensor)
 
-    def _functional(self, inner: dict, depth: int) -> tuple:
+    def _functional(self, inner: Json, depth: int) -> tuple[Json, Signature]:
         entries = inner["layers"]
         self._count_layers(entries)
         by_name = keras_calls.by_name(entries)
@@ -201,7 +206,7 @@ class _Walk:
         }
         return config, (input_shape, dtype, outputs[last])
 
-    def _input(self, by_name: dict[str, dict], first: str) -> tuple[dict, Shape, str]:
+    def _input(self, by_name: dict[str, Json], first: str) -> tuple[Json, Shape, str]:
         """Return the clean input layer, its shape and its type."""
         inputs = [name for name, entry in by_name.items() if entry.get("class_name") == "InputLayer"]
         if first not in inputs:
@@ -211,14 +216,14 @@ class _Walk:
         return parts.input_layer(by_name[first], f"Layer {short(first)}")
 
     def _tried(
-        self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool = False
-    ) -> tuple[dict | None, Tensor]:
+        self, entry: Json, fed: list[Tensor], depth: int, where: str, reused: bool = False
+    ) -> tuple[Json | None, Tensor]:
         """Return a clean layer and its output; None and an unknown output where it has a problem, which is kept."""
         with self.found.next():
             return self._layer(entry, fed, depth, where, reused)
         return None, parts.UNKNOWN
 
-    def _layer(self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool) -> tuple[dict, Tensor]:
+    def _layer(self, entry: Json, fed: list[Tensor], depth: int, where: str, reused: bool) -> tuple[Json, Tensor]:
         """Return a clean layer and its output."""
         name = parts.class_of(entry, where)
         shapes = [tensor.shape for tensor in fed]
@@ -247,7 +252,7 @@ class _Walk:
         kept = name in ("Flatten", "Reshape", "Average", "Dropout") and all(tensor.probabilities for tensor in fed)
         return module, Tensor(cost.shape, soft or kept)
 
-    def _settings(self, name: str, settings: dict, where: str) -> dict:
+    def _settings(self, name: str, settings: Json, where: str) -> Json:
         allowed = allowed_layers.LAYERS[name].settings
         clean = {"name": parts.name_of(settings.get("name"), where), "trainable": True}
         for key, value in settings.items():
@@ -281,7 +286,7 @@ class _Walk:
             what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds an image."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
 
-    def _count_layers(self, entries: list) -> None:
+    def _count_layers(self, entries: list[Any]) -> None:
         self.counts["all"] = self.counts.get("all", 0) + len(entries)
         if self.counts["all"] > MOST_LAYERS:
             raise Refused("too-large", f"The model has more than {MOST_LAYERS} layers.", "Send a smaller one.")

@@ -8,10 +8,12 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from leaderboard.submissions.checks import allowed_layers
 from leaderboard.submissions.checks.layer_settings import Shape
 from leaderboard.submissions.checks.problems import Refused, short
+from zoo.types import Json
 
 LARGEST = 8_000_000  # values of one layer's output, for one image: AlexNet's largest has 0.3 million
 KNOWN_MODULES = {"keras.layers", "keras", "keras.models", "keras.src.models.functional", "keras.src.models.sequential"}
@@ -67,9 +69,9 @@ class Tensor:
 UNKNOWN = Tensor((-1,), True)  # the output of a layer that has a problem
 
 
-def no_unsafe_keys(document: dict) -> None:
+def no_unsafe_keys(document: Json) -> None:
     """Refuse, anywhere in a document, what decides on loading or carries code."""
-    rest: list = [document]
+    rest: list[Any] = [document]
     while rest:
         item = rest.pop()
         if isinstance(item, list):
@@ -91,7 +93,8 @@ def class_of(item: object, where: str) -> str:
     """Return the class of a serialized object of Keras; Refused if it is anything else."""
     if not isinstance(item, dict) or not isinstance(item.get("class_name"), str):
         raise Refused("config", f"{where} is not an object of Keras.", "Send the file as Keras wrote it.")
-    name, module, registered = item["class_name"], item.get("module"), item.get("registered_name")
+    name: str = item["class_name"]
+    module, registered = item.get("module"), item.get("registered_name")
     if isinstance(module, str) and module.startswith(OPERATIONS):
         what = f"{where} is the operation {short(name)}, as an operator of Python or keras.ops makes it, and no layer."
         raise Refused("operation", what, f"Use {REPLACEMENTS.get(name, 'layers of Keras')} instead.")
@@ -180,7 +183,7 @@ def name_of(value: object, where: str) -> str:
     return value
 
 
-def input_layer(entry: dict, where: str) -> tuple[dict, Shape, str]:
+def input_layer(entry: Json, where: str) -> tuple[Json, Shape, str]:
     """Return a clean InputLayer, its shape and its type."""
     class_of(entry, where)
     settings = config if isinstance(config := entry.get("config"), dict) else {}
@@ -243,7 +246,7 @@ def sources(node: object, name: str) -> list[tuple[str, int]]:
     return found
 
 
-_KWARGS: Mapping[str, tuple] = {
+_KWARGS: Mapping[str, tuple[object, ...]] = {
     "training": (None, False),
     "mask": (None,),
     "initial_state": (None,),
@@ -256,7 +259,7 @@ _KWARGS: Mapping[str, tuple] = {
 }
 
 
-def node_of(node: dict, fed_by: Sequence[tuple[str, int]], fed: list[Tensor], name: str) -> dict:
+def node_of(node: Json, fed_by: Sequence[tuple[str, int]], fed: list[Tensor], name: str) -> Json:
     """Return a clean call of a layer that is fed by these outputs of layers."""
     kwargs = node.get("kwargs") or {}
     for key, value in kwargs.items():
@@ -272,7 +275,7 @@ def node_of(node: dict, fed_by: Sequence[tuple[str, int]], fed: list[Tensor], na
     return {"args": [clean] if grouped else clean, "kwargs": {}}
 
 
-def tensor(source: tuple[str, int], shape: Shape) -> dict:
+def tensor(source: tuple[str, int], shape: Shape) -> Json:
     """Return the serialized output of a layer."""
     config = {"shape": [None, *shape], "dtype": "float32", "keras_history": [*source, 0]}
     return {"class_name": "__keras_tensor__", "config": config}

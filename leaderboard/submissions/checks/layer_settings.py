@@ -3,6 +3,8 @@
 Shapes are without the batch.
 """
 
+from zoo.types import Json
+
 Shape = tuple[int, ...]
 
 
@@ -10,7 +12,7 @@ class Misfit(Exception):
     """A layer that cannot take the inputs or settings it is given; says why."""
 
 
-def positive(config: dict, key: str) -> int:
+def positive(config: Json, key: str) -> int:
     """Return a whole number of at least 1."""
     value = config.get(key)
     if type(value) is not int or value < 1:
@@ -18,7 +20,7 @@ def positive(config: dict, key: str) -> int:
     return value
 
 
-def pair(config: dict, key: str) -> tuple[int, int]:
+def pair(config: Json, key: str) -> tuple[int, int]:
     """Return two whole numbers of at least 1; one stands for both."""
     value = config.get(key)
     found = [value, value] if type(value) is int else value
@@ -27,7 +29,7 @@ def pair(config: dict, key: str) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def single(config: dict, key: str) -> int:
+def single(config: Json, key: str) -> int:
     """Return one whole number of at least 1, as it is or in a list."""
     value = config.get(key)
     found = [value] if type(value) is int else value
@@ -59,13 +61,13 @@ def only(shapes: list[Shape]) -> list[Shape]:
     return shapes
 
 
-def channels_last(config: dict) -> None:
+def channels_last(config: Json) -> None:
     """Refuse images in another order."""
     if config.get("data_format", "channels_last") != "channels_last":
         raise Misfit("data_format should be channels_last")
 
 
-def one_of(config: dict, key: str, allowed: tuple) -> object:
+def one_of(config: Json, key: str, allowed: tuple[object, ...]) -> object:
     """Return a setting that is one of a few values."""
     value = config.get(key, allowed[0])
     if isinstance(value, (list, dict)) or value not in allowed:

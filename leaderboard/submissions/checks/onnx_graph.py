@@ -20,6 +20,7 @@ from typing import Any
 from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, wire_format
 from leaderboard.submissions.checks.onnx_signature import EXAMPLE, check_end, image_of, input_shape, output_classes
 from leaderboard.submissions.checks.problems import Findings, Refused, short
+from zoo.types import Json
 
 DOMAINS = ("", "ai.onnx")
 OPSETS = range(8, 27)  # what ONNX Runtime 1.31 runs
@@ -69,12 +70,12 @@ class Report:
     operators: dict[str, int]
     content: bytes = field(repr=False)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types, without the content."""
         return {**asdict(self), "content": None}
 
     @classmethod
-    def from_dict(cls, values: dict, content: bytes) -> "Report":
+    def from_dict(cls, values: Json, content: bytes) -> "Report":
         """Return what `to_dict` wrote, with its content."""
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "content": content})
 
@@ -166,7 +167,7 @@ def _check_model(model: Any) -> int:
 
 def _version(model: Any) -> int:
     """Return the version of the standard operators; an import of others does no harm, as none of them is allowed."""
-    versions = {opset.version for opset in model.opset_import if opset.domain in DOMAINS}
+    versions: set[int] = {opset.version for opset in model.opset_import if opset.domain in DOMAINS}
     if len(versions) != 1:
         raise Refused("onnx-version", "The model does not name one version of the standard operators.", AGAIN)
     return versions.pop()

@@ -93,4 +93,5 @@ def whole_numbers(tensor: Any) -> list[int] | None:
     kind, _ = TYPES[tensor.data_type]
     if tensor.data_type == BFLOAT16 or np.dtype(kind).kind not in "iu":
         return None
-    return np.frombuffer(tensor.raw_data, kind).tolist()
+    numbers: list[int] = np.frombuffer(tensor.raw_data, kind).tolist()
+    return numbers

@@ -35,6 +35,7 @@ from leaderboard.submissions.sandbox import child
 from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
 from zoo.errors import ZooError
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,7 @@ class Outcome:
     model: bytes
     multiply_adds: int
     parameters: int
-    training: dict | None
+    training: Json | None
     isolation: dict[str, str]
     again: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
@@ -127,7 +128,7 @@ class Box:
     def __enter__(self) -> "Box":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -152,7 +153,7 @@ class Box:
 
     def run(
         self,
-        job: dict,
+        job: Json,
         content: bytes,
         images: np.ndarray,
         progress: Callable[[float], None] = lambda share: None,
@@ -279,7 +280,7 @@ class Box:
         refused = sum(not how for how in tried.values())
         return {**granted, "probes": f"{refused} of {len(tried)} refused", "got_through": ", ".join(through)[:1000]}
 
-    def _json(self, name: str) -> dict:
+    def _json(self, name: str) -> Json:
         try:
             value = json.loads(self._take(name, SMALL))
         except OSError:
@@ -297,7 +298,7 @@ class Box:
             return 0.0
         return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
 
-    def _outcome(self, job: dict, asked: int, content: bytes, isolation: dict[str, str]) -> Outcome:
+    def _outcome(self, job: Json, asked: int, content: bytes, isolation: dict[str, str]) -> Outcome:
         """Return what the child left, checked: answers to all that was asked, and the model that gave them."""
         found = self._json(child.OUTCOME)
         if "reason" in found:
@@ -392,14 +393,14 @@ def check_isolation(isolation: dict[str, str]) -> None:
         )
 
 
-def _number(found: dict, key: str, least: float, most: float) -> float:
+def _number(found: Json, key: str, least: float, most: float) -> float:
     value = found.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
         raise Unfit(f"Its {key.replace('_', '-')} are {str(value)[:40]}, which cannot be: from {least} to {most:,}.")
     return value
 
 
-def _fraction(found: dict, key: str) -> float:
+def _fraction(found: Json, key: str) -> float:
     return float(_number(found, key, 0, 1))
 
 

@@ -17,6 +17,14 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import onnxruntime
+
+Json = dict[str, Any]  # spelled out: what starts in a sandbox imports as little as it can
 
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
 IMAGES = "images.u8"
@@ -29,7 +37,7 @@ class Unfit(Exception):
     """A submission that cannot be measured; the message is for its sender."""
 
 
-def main(kind: str, isolation: dict, attended: bool) -> None:
+def main(kind: str, isolation: Json, attended: bool) -> None:
     """Import what a job of this kind needs, wait for the word, do the job.
 
     Args:
@@ -63,13 +71,13 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _write(path: Path, value) -> None:
+def _write(path: Path, value: object) -> None:
     staged = path.with_name(f".{path.name}")
     staged.write_text(json.dumps(value))
     staged.rename(path)
 
 
-def do(job: dict, folder: Path) -> dict:
+def do(job: Json, folder: Path) -> Json:
     """Do a job and return its outcome."""
     steps = {"onnx": _given, "keras": _converted, "json": _trained}
     facts = steps[job["kind"]](job, folder)
@@ -88,12 +96,12 @@ def _tell(folder: Path, share: float) -> None:
 # Making model.onnx
 
 
-def _given(job: dict, folder: Path) -> dict:
+def _given(job: Json, folder: Path) -> Json:
     (folder / "model.sent").rename(folder / MODEL)
     return {}
 
 
-def _converted(job: dict, folder: Path) -> dict:
+def _converted(job: Json, folder: Path) -> Json:
     """Load a clean Keras archive and export it."""
     import numpy as np
 
@@ -112,7 +120,7 @@ def _converted(job: dict, folder: Path) -> dict:
     return {"parameters": int(model.count_params())}
 
 
-def _trained(job: dict, folder: Path) -> dict:
+def _trained(job: Json, folder: Path) -> Json:
     """Train a clean configuration from scratch, as every network of the board is, and export it."""
     os.environ["ZOO_DATASETS"] = job["datasets"]
     from leaderboard.submissions.checks import keras_config
@@ -122,7 +130,7 @@ def _trained(job: dict, folder: Path) -> dict:
 
     config = json.loads((folder / "model.sent").read_text())
 
-    def submitted(input_shape, num_classes):
+    def submitted(input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
         """A submitted architecture."""
         return keras.saving.deserialize_keras_object(keras_config.retarget(config, input_shape, num_classes))
 
@@ -155,7 +163,7 @@ def _multiply_adds(path: Path) -> int:
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
 
 
-def _session(path: Path):
+def _session(path: Path) -> "onnxruntime.InferenceSession":
     """Return the network, run by one thread for each call."""
     import onnxruntime
 
@@ -165,14 +173,14 @@ def _session(path: Path):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _images(job: dict, folder: Path):
+def _images(job: Json, folder: Path) -> "np.ndarray":
     """Return the images as uint8 (asked, height, width, channels), not read until they are used."""
     import numpy as np
 
     return np.asarray(np.memmap(folder / IMAGES, np.uint8, "r")).reshape(-1, *job["shape"])
 
 
-def _answer(job: dict, folder: Path) -> None:
+def _answer(job: Json, folder: Path) -> None:
     """Ask the model as `job["sizes"]` says, on all cores, and write its answers."""
     import numpy as np
 

@@ -146,7 +146,7 @@ def landlock(folder: Path, readable: list[Path]) -> bool:
         _allow(rules, path, look & handled)
     _allow(rules, Path("/dev/null"), (_READ | 0b10) & handled)
     _allow(rules, folder, handled & ~_EXECUTE & ~_IOCTL)
-    done = _LIBC.syscall(_RESTRICT_SELF, rules, 0) == 0
+    done: bool = _LIBC.syscall(_RESTRICT_SELF, rules, 0) == 0
     os.close(rules)
     return done
 
@@ -259,4 +259,4 @@ def seccomp() -> bool:
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code)
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(buffer))
-    return _LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0) == 0
+    return bool(_LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0) == 0)

@@ -40,6 +40,7 @@ from leaderboard.submissions.sandbox import (
 )  # fmt: skip
 from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
+from zoo.types import Json
 
 FLAVOR = "cpu-basic"  # two processors and 16 GB
 START = 300.0  # seconds within which a machine must be there, and within which the child must be ready
@@ -106,7 +107,7 @@ class JobBox(Box):
 
     def run(
         self,
-        job: dict,
+        job: Json,
         content: bytes,
         images: np.ndarray,
         progress: Callable[[float], None] = lambda share: None,
@@ -193,7 +194,7 @@ class JobBox(Box):
             raise Unfit(f"It was stopped after {wall:,.0f} s, the most that a measurement may take.")
         self.exit_code = getattr(result, "exit_code", None)
 
-    def _there(self, job: dict) -> dict:
+    def _there(self, job: Json) -> Json:
         """Return a job with the places that it names as they are there."""
         places = {str(folder): f"{self.there}/{number + 1}" for number, folder in enumerate(self.readable)}
         samples = job.get("datasets")

@@ -65,7 +65,7 @@ def tried(around: Surroundings) -> dict[str, str]:
     return found
 
 
-def _call(name: str, *arguments) -> Probe:
+def _call(name: str, *arguments: int) -> Probe:
     """Return a probe that makes a system call; it is refused where the filter refuses it, not where it merely fails."""
 
     def probe() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 from leaderboard.memorization import drawn_again
 from leaderboard.submissions.sandbox import Box, Outcome, Unfit
 from leaderboard.submissions.sandbox.inputs import Inputs
+from zoo.types import Json
 
 AGAIN = 1000  # images that are asked again
 LARGEST_BATCH = 256  # images, as networks are served
@@ -85,7 +86,7 @@ class Questions:
 
 def measure(
     box: Box,
-    job: dict,
+    job: Json,
     content: bytes,
     inputs: Inputs,
     progress: Callable[[float], None] = lambda share: None,
