@@ -17,6 +17,8 @@ from onnx import helper
 
 from leaderboard.submissions import checks, sandbox, worker
 from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, probes, protocol
+from zoo import data
+from zoo.data import parquet
 from zoo.errors import ZooError
 
 ISOLATED = sys.platform.startswith("linux")
@@ -284,6 +286,13 @@ def test_cached_images_that_were_changed_are_written_again(tmp_path):
         assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
     first.path.with_name(f"{first.path.name}.sha256").write_text("0")
     assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
+
+
+def test_training_rows_are_read_back_as_a_dataset(tmp_path):
+    root = inputs.training_repo("optdigits", tmp_path)
+    images, _, _ = parquet.read_split(data.get("optdigits"), "train", str(root / "optdigits"))
+    assert len(images) == 1437
+    assert inputs.training_repo("optdigits", tmp_path) == root
 
 
 def test_the_cache_is_for_this_user_alone(tmp_path, monkeypatch):

@@ -14,16 +14,18 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar, NotRequired
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from leaderboard.schemas import CLOSED, checked_json
-from leaderboard.submissions.checks.problems import Problem
+from leaderboard.submissions.checks.problems import Problem, ProblemFields
 from zoo.errors import ZooError
 from zoo.types import Json
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"
+STATES = (PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN)
 OPEN = (PENDING, RUNNING)
 MOST_ATTEMPTS = 3  # workers that may fail at one submission before it is given up
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
@@ -37,6 +39,36 @@ class NotNow(ZooError):
 
 class Lost(NotNow):
     """The submission is no longer this worker's: it was withdrawn, or another worker took over."""
+
+
+class Event(TypedDict):
+    """One transition of a submission."""
+
+    at: float  # seconds since 1970
+    status: str
+    note: NotRequired[str]
+
+
+class Gap(TypedDict):
+    """What `leaderboard.memorization.MemorizationGap` holds."""
+
+    plain: float
+    again: float
+    gap: float
+    excess: float
+    flagged: bool
+
+
+class Outcome(TypedDict):
+    """What was measured on one dataset. Receipts of 2025 and early 2026 lack what is not required."""
+
+    model: str  # the row
+    accuracy: float  # in [0, 1]
+    revision: NotRequired[str]  # SHA-256 of the ONNX file that was measured
+    parameters: NotRequired[int]
+    memorization: NotRequired[Gap]
+    folder: NotRequired[str]  # of the results in the store
+    date: NotRequired[str]
 
 
 def _from_version_1(values: Json) -> Json:
@@ -57,8 +89,8 @@ class Submission:
     id: str
     user: str
     name: str  # of the network
-    track: str  # "weights" or "architecture"
-    kind: str  # of the file: "keras", "onnx" or "json"
+    track: Annotated[str, Field(pattern="^(weights|architecture)$")]
+    kind: Annotated[str, Field(pattern="^(keras|onnx|json)$")]  # of the file
     datasets: tuple[str, ...]
     licence: str  # SPDX, in lower case
     declaration: str  # what it was trained on, in the sender's words
@@ -74,19 +106,19 @@ class Submission:
     multiply_adds: int | None = None  # of one image
     same_as: str = ""  # id of an earlier submission of the same content by somebody else
     secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
-    problems: tuple[dict[str, str], ...] = ()  # see `problems.Problem`; with any, it was refused
+    problems: tuple[ProblemFields, ...] = ()  # see `problems.Problem`; with any, it was refused
     notes: tuple[str, ...] = ()
-    status: str = PENDING
+    status: Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")] = PENDING
     stage: str = ""  # what the worker is doing, in words
     progress: float = 0.0  # share of the whole that is done
     reason: str = ""  # why it failed, why it waits again, or why a row is not on the board
-    results: dict[str, Json] = field(default_factory=Json)  # by dataset: model, accuracy, revision
+    results: dict[str, Outcome] = field(default_factory=dict)  # by dataset
     worker: str = ""  # who holds the lease
     lease: float = 0.0  # seconds of silence after which another worker may take over
     beats: int = 0  # renewals of the lease
     attempts: int = 0
     version: int = 0  # goes up with every change
-    history: tuple[Json, ...] = ()  # every transition, oldest first: at, status, note
+    history: Annotated[tuple[Event, ...], Field(min_length=1)] = ()  # every transition, oldest first
 
     @classmethod
     def from_json(cls, data: bytes) -> "Submission":
@@ -170,7 +202,7 @@ Transition = Callable[[Submission], Submission]
 
 
 def _step(s: Submission, now: float, status: str, note: str, **changes: Any) -> Submission:
-    entry = {"at": round(now, 1), "status": status, "note": note}
+    entry = Event(at=round(now, 1), status=status, note=note)
     return replace(s, status=status, history=(*s.history, entry), **changes)
 
 
@@ -213,7 +245,7 @@ def renewed(s: Submission, worker: str, lease: float, stage: str, progress: floa
     return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress)
 
 
-def measured(s: Submission, worker: str, dataset: str, result: Json) -> Submission:
+def measured(s: Submission, worker: str, dataset: str, result: Outcome) -> Submission:
     """Note that one dataset is done."""
     _held(s, worker)
     return replace(s, results={**s.results, dataset: result})

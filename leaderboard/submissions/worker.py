@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from leaderboard import checking, results
 from leaderboard.predictions import Predictions
 from leaderboard.submissions import budget, lifecycle, sandbox, supervision
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
-from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Submission, Transition
+from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
 from leaderboard.submissions.sandbox.confinement import Resources
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 
 TRAINING_SAMPLES = "training"  # a folder of the cache
 LEASE = 120.0  # seconds that a silent worker keeps a submission
-Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], Json]
+Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], Outcome]
 
 
 def default_name() -> str:
@@ -290,7 +290,7 @@ def measured(
     dataset: str,
     tell: Callable[[str, float], None],
     cancelled: Callable[[], bool],
-) -> Json:
+) -> Outcome:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
     from leaderboard.submissions import scoring
     from leaderboard.submissions.sandbox import inputs, protocol
@@ -325,7 +325,7 @@ def measured(
     return {
         "model": result.model,
         "accuracy": result.mean("accuracy"),
-        "memorization": asdict(shipped.memorization),
+        "memorization": cast(Gap, asdict(shipped.memorization)),
         "parameters": int(result.mean("parameters")),
         "revision": result.revision,
         "folder": kept,

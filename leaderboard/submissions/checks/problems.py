@@ -2,11 +2,21 @@
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from typing_extensions import TypedDict
 
 from zoo.errors import ZooError
 
 MOST_PROBLEMS = 20  # of one file
+
+
+class ProblemFields(TypedDict):
+    """A `Problem` as plain JSON types."""
+
+    code: str
+    what: str
+    fix: str
 
 
 @dataclass(frozen=True)
@@ -17,9 +27,9 @@ class Problem:
     what: str  # what was found, a sentence
     fix: str  # what to do about it, a sentence
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> ProblemFields:
         """Return plain JSON types."""
-        return asdict(self)
+        return ProblemFields(code=self.code, what=self.what, fix=self.fix)
 
     def __str__(self) -> str:
         return f"{self.what} {self.fix}"
