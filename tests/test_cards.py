@@ -2,7 +2,7 @@
 
 import yaml
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
-from test_leaderboard import made_up
+from records import made_up
 
 from zoo import cards, reports
 from zoo.recipes import ZOO

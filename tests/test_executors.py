@@ -219,7 +219,7 @@ except training.ZooError as error:
 
 
 def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
-    from test_submissions import send
+    from submitting import send
 
     from leaderboard import results
     from leaderboard.submissions import lifecycle, worker_task

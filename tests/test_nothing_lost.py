@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from networks import onnx_file
 from records import answers, made_up, write_board
-from test_submissions import MANY, send
+from submitting import MANY, send
 
 from leaderboard import results, snapshot, table
 from leaderboard.submissions import checks, intake, lifecycle, supervision, usage
