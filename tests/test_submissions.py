@@ -4,6 +4,7 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from networks import METADATA, archive, keras_file, members, onnx_file, perceptr
 from submitting import MANY, finish_all, send
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import checks, intake, lifecycle, store, worker
+from leaderboard.submissions import checks, intake, lifecycle, publishing, store, worker
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.offers import Offer
@@ -157,6 +158,35 @@ def test_who_is_not_signed_in_needs_the_secret(local):
     with pytest.raises(ZooError, match="signed in as ann"):
         intake.withdraw(local, signed_in.id, secret=secret)
     assert intake.withdraw(local, signed_in.id, "Ann").status == WITHDRAWN
+
+
+def test_a_name_belongs_to_its_first_sender_until_it_is_withdrawn(local):
+    """Where nobody signs in, others may call themselves bob: by another secret, before, between and after retries."""
+    mine, theirs = intake.new_secret(), intake.new_secret()
+    sent = send(local, name="unfit", secret=mine)
+    finish_all(local)
+    assert local.get(sent.id).status == FAILED
+    with pytest.raises(ZooError, match="is taken by"):
+        send(local, name="unfit", seed=1, secret=theirs)
+    assert intake.retry(local, sent.id, secret=mine).status == PENDING
+    finish_all(local)
+    assert intake.withdraw(local, sent.id, secret=mine).status == WITHDRAWN
+    other = send(local, name="unfit", seed=1, secret=theirs)
+    finish_all(local)
+    local.change(sent.id, lambda s: replace(s, status=FAILED))  # as an earlier version left it
+    with pytest.raises(ZooError, match="is taken by"):
+        intake.retry(local, sent.id, secret=mine)
+    with pytest.raises(ZooError, match="is taken by"):
+        intake.retry(local, other.id, secret=theirs)
+
+
+def test_a_row_is_never_that_of_another_sender_of_the_same_name(local):
+    sent = [send(local, name=f"net{n}", seed=n, secret=f"secret {n}") for n in range(2)]
+    finish_all(local)
+    for one in sent:
+        local.change(one.id, lambda s: replace(s, results={"optdigits": {"model": "bob~net.optdigits"}}))
+    (found,) = publishing._wanted(local).values()
+    assert found[0].id == sent[0].id
 
 
 # Workers

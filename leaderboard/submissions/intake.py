@@ -142,17 +142,22 @@ def _kept(store: stores.Store, submission: Submission, content: bytes | None, li
             if other.owner == user and _same(other, submission):
                 return other
         check_limits(earlier, submission.user, limits, now)
-        for other in earlier:
-            same_row = other.network == submission.network and other.withdrawable and not submission.refused
-            if same_row and submission.secret and submission.secret != other.secret:
-                raise ZooError(
-                    f"{submission.name} is taken by {other.id}, which another sender called {other.user} sent: choose "
-                    "another name, or send the secret of that receipt along."
-                )
+        _check_name(submission, earlier)
         return None
 
     submission = _with_link(submission, store.all())
     return store.add(submission, None if submission.refused else content, admit)
+
+
+def _check_name(submission: Submission, earlier: list[Submission]) -> None:
+    """Raise ZooError where another sender's submission holds the name of one that waits or is about to."""
+    for other in earlier:
+        same_row = other.network == submission.network and other.withdrawable and not submission.refused
+        if same_row and other.id != submission.id and not submission.may_replace(other):
+            raise ZooError(
+                f"{submission.name} is taken by {other.id}, which another sender called {other.user} sent: choose "
+                "another name, or send the secret of that receipt along."
+            )
 
 
 def _with_link(submission: Submission, earlier: list[Submission]) -> Submission:
@@ -226,7 +231,9 @@ def retry(
     usage.charge(store.usage, address, sends_per_day(), now)
 
     def transition(s: Submission) -> Submission:
-        check_limits(store.all(), _own(s, user, secret).user, limits, now)
+        earlier = store.all()
+        check_limits(earlier, _own(s, user, secret).user, limits, now)
+        _check_name(s, earlier)
         return lifecycle.retried(s, now)
 
     return store.change(wanted, transition)

@@ -2,7 +2,7 @@
 
     PENDING -> RUNNING -> FINISHED            measured, and on the board
                        -> FAILED -> PENDING   why, in a sentence; the sender may let it be tried again
-    PENDING, RUNNING, FINISHED -> WITHDRAWN   by its sender
+    all but rejected ones -> WITHDRAWN        by its sender
 
 A worker holds a submission by a lease that it renews: each renewal makes a new version. Other workers watch the
 version with a clock of their own that never goes back. Where it stays the same for longer than the lease, the holder is
@@ -156,8 +156,8 @@ class Submission:
 
     @property
     def withdrawable(self) -> bool:
-        """Whether its sender may withdraw it."""
-        return self.status in (PENDING, RUNNING, FINISHED)
+        """Whether its sender may withdraw it; until then it holds its name."""
+        return self.status in (PENDING, RUNNING, FINISHED) or self.retriable
 
     @property
     def complete(self) -> bool:
@@ -181,6 +181,10 @@ class Submission:
     def row(self, dataset: str) -> str:
         """Return its name on the board."""
         return f"{self.network}.{dataset}"
+
+    def may_replace(self, other: "Submission") -> bool:
+        """Whether it comes from the sender of another one; a user without a secret is signed in, so proved."""
+        return self.owner == other.owner and (not self.secret or self.secret == other.secret)
 
     def starts(self, since: float, until: float) -> int:
         """Return how often work on it was asked for in (since, until], seconds since 1970: when sent, and on retries.

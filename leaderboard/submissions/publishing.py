@@ -61,13 +61,13 @@ def publish(store: Store, records: Path) -> bool:
 
 
 def _wanted(store: Store) -> dict[tuple[str, str], tuple[Submission, Outcome]]:
-    """Return which submission's result is the row of a dataset and model: the newest, never another owner's."""
+    """Return which submission's result is the row of a dataset and model: the newest of the first one's sender."""
     wanted: dict[tuple[str, str], tuple[Submission, Outcome]] = {}
     for submission in store.all():
         if submission.status == FINISHED:
             for dataset, found in submission.results.items():
                 key = dataset, found["model"]
-                if key not in wanted or wanted[key][0].owner == submission.owner:
+                if key not in wanted or submission.may_replace(wanted[key][0]):
                     wanted[key] = submission, found
     return wanted
 

@@ -39,6 +39,11 @@ INITIALIZERS = _names(
 REGULARIZERS = _names("L1 L2 L1L2 OrthogonalRegularizer")
 CONSTRAINTS = _names("MaxNorm NonNeg UnitNorm MinMaxNorm")
 
+LISTS = _names(  # settings that may be lists of whole numbers: axes and sides
+    "axis attention_axes cropping dilation_rate dims kernel_size noise_shape output_padding output_shape padding "
+    "pool_size shared_axes size strides target_shape"
+)
+
 
 def _weights(*kinds: str) -> str:
     """Return the settings that belong to weights of these kinds."""

@@ -270,7 +270,7 @@ class _Walk:
                     raise Refused("activation", what, f"Use one of {', '.join(sorted(allowed_layers.ACTIVATIONS))}.")
                 clean[key] = value
             else:
-                clean[key] = parts.plain(value, f"{where}, {key}")
+                clean[key] = parts.plain(value, f"{where}, {key}", key in allowed_layers.LISTS)
         return clean
 
     def _charge(self, cost: Cost, reused: bool, where: str) -> None:

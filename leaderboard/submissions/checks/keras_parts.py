@@ -118,16 +118,21 @@ def unknown_layer(name: str, where: str) -> Refused:
     return Refused("layer", f"{where} is a {short(name)}, which is not one of the allowed layers.", fix)
 
 
-def plain(value: object, where: str) -> object:
-    """Return a setting that is a number, a short text, null, or a short list of such."""
+def plain(value: object, where: str, listed: bool = False) -> object:
+    """Return a setting that is a number, a short text or null, or a short list of whole numbers where one is due.
+
+    A list of any numbers would be weights that nobody counts.
+    """
     if value is None or isinstance(value, (bool, int, float)):
         return value
     if isinstance(value, str):
         if len(value) > 64 or not all(c.isalnum() or c in "_-. " for c in value):
             raise Refused("text", f"{where} is the text {short(value)}.", "Settings are numbers and names.")
         return value
-    if isinstance(value, list) and len(value) <= 64:
-        return [plain(item, where) for item in value]
+    if listed and isinstance(value, list) and len(value) <= 8:
+        if not all(item is None or isinstance(item, (int, list)) for item in value):
+            raise Refused("setting", f"{where} is {short(value)}, not a list of whole numbers.", ONLY_KERAS)
+        return [plain(item, where, listed) for item in value]
     raise Refused("setting", f"{where} is {short(value)}, not a plain setting.", ONLY_KERAS)
 
 

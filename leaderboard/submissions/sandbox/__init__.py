@@ -73,7 +73,7 @@ class Outcome:
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
-    parameters: as Keras counts them, or as the ONNX file holds them.
+    parameters: as the ONNX file holds them, or as Keras counts them if those are more.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
     isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
     """
@@ -319,8 +319,8 @@ class Box:
             raise Unfit(f"As ONNX it would not be taken: {error}") from error
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
         parameters = report.parameters
-        if job["kind"] != "onnx":
-            parameters = int(_number(found, "parameters", 1, 10**9))
+        if job["kind"] != "onnx":  # settings of layers are numbers too: the ONNX file may hold more than Keras counts
+            parameters = max(parameters, int(_number(found, "parameters", 1, 10**9)))
         training = None
         if job["kind"] == "json":
             training = {
