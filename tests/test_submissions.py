@@ -184,7 +184,8 @@ def test_a_row_is_never_that_of_another_sender_of_the_same_name(local):
     sent = [send(local, name=f"net{n}", seed=n, secret=f"secret {n}") for n in range(2)]
     finish_all(local)
     for one in sent:
-        local.change(one.id, lambda s: replace(s, results={"optdigits": {"model": "bob~net.optdigits"}}))
+        result = {**local.get(one.id).results["optdigits"], "model": "bob~net.optdigits"}
+        local.change(one.id, lambda s, result=result: replace(s, results={"optdigits": result}))
     (found,) = publishing._wanted(local).values()
     assert found[0].id == sent[0].id
 
