@@ -1,9 +1,9 @@
-"""The leaderboard: networks that read handwriting, measured alike.
+"""The leaderboard: networks that read handwriting, all measured in the same way.
 
     import leaderboard
     leaderboard.submit("net.keras", name="my_net", datasets=["mnist"], licence="mit", declaration="mnist, training set")
 
-Importing it is free: what it needs is imported by what is called.
+Importing this package is cheap: its functions import what they need.
 """
 
 from typing import TYPE_CHECKING, Any

@@ -1,11 +1,11 @@
 """The products of an ONNX graph: multiplications with a weight or between activations that one image costs.
 
-Imports no package of metrics, so that a sandbox can.
+It imports no metrics package, so that a sandbox can import it.
 
 Matrix products, convolutions and recurrent layers count, in floating point or in whole numbers, and so does a Mul by a
-stored matrix, which is a part of a matrix product. What works value by value (activations, scaling by a number or one
-number a channel, pooling, normalization) does not count, as is usual, as long as there is less of it: a matrix product
-that is made of a division, a sum of squares or any other operation value by value makes one value for every product.
+stored matrix, which is a part of a matrix product. Elementwise operations (activations, scaling by a number or
+one number per channel, pooling, normalization) do not count, as is usual, as long as there are fewer of them: a matrix
+product that is built from divisions, sums of squares or other elementwise operations needs one value per product.
 """
 
 import math
@@ -43,7 +43,7 @@ def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
     names = {name for node in model.graph.node for name in node.output if name} - there
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # else it warns of outputs without a type
+    options.log_severity_level = 3  # otherwise it warns about outputs without a type
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (image,) = session.get_inputs()
@@ -117,7 +117,7 @@ def _product_of_values(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...
 
 
 def _by_matrix(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
-    """Whether a Mul is by a stored matrix: a number, or one number a channel, only scales."""
+    """Whether a Mul is by a stored matrix and not only a scale (a number, or one number per channel)."""
     return any(name in stored and sum(side > 1 for side in shapes[name]) > 1 for name in node.input)
 
 
@@ -149,4 +149,4 @@ _FREE = (
     "Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK "
     "Transpose Unsqueeze Upsample Where Xor"
 )
-FREE = frozenset(_FREE.split())  # value by value, or moving values
+FREE = frozenset(_FREE.split())  # elementwise operations, or operations that only move values

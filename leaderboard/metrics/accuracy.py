@@ -1,4 +1,4 @@
-"""Accuracy: the share of samples whose most probable class is the right one."""
+"""Accuracy: the fraction of samples whose most probable class is the true class."""
 
 import datasets
 import evaluate

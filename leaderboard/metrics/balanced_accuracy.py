@@ -1,4 +1,4 @@
-"""Balanced accuracy: the plain mean of the classes' recalls, so that a large class counts no more than a small one."""
+"""Balanced accuracy: the unweighted mean of the recalls of all classes, so that all classes count equally."""
 
 import datasets
 import evaluate

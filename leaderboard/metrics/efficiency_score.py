@@ -1,7 +1,7 @@
-"""Efficiency score: accuracy in percent over parameters in millions.
+"""Efficiency score: accuracy in percent divided by parameters in millions.
 
-It is the ResCo-Mini project's. Alone it is degenerate (a constant guess with ten biases would win), so it is to be read
-beside the accuracy.
+Defined by the ResCo-Mini project. Alone it is degenerate (a constant guess with ten biases would win), so read it
+together with the accuracy.
 """
 
 import math

@@ -1,6 +1,6 @@
-"""Expected calibration error: how far a model's confidence is from how often it is right, over 15 equal bins.
+"""Expected calibration error: difference between confidence and accuracy, averaged over 15 equal bins.
 
-A model trained with label smoothing is less sure than it might be, on purpose, and pays for it here.
+A model trained with label smoothing is deliberately underconfident, which increases this error.
 """
 
 import datasets

@@ -1,4 +1,4 @@
-"""Latency: milliseconds for one image at a time, loaded and warm; the median."""
+"""Latency: median milliseconds for one image at a time, after loading and warm-up."""
 
 import statistics
 

@@ -1,4 +1,4 @@
-"""Macro F1: the plain mean over the classes of the harmonic mean of precision and recall."""
+"""Macro F1: the unweighted mean over the classes of the harmonic mean of precision and recall."""
 
 import datasets
 import evaluate

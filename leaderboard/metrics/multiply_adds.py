@@ -1,7 +1,7 @@
 """Multiply-adds: multiplications with a weight or between activations that one image costs, counted in the ONNX graph.
 
-Matrix products, convolutions and recurrent layers count; what works value by value (activations, scaling, pooling) does
-not, as is usual. See `leaderboard.products`.
+Matrix products, convolutions and recurrent layers count; elementwise operations (activations, scaling, pooling) do not,
+as is usual. See `leaderboard.products`.
 """
 
 import datasets

@@ -1,6 +1,6 @@
-"""Other hands: mean accuracy on the test sets of other datasets with the same labels, each counting the same.
+"""Other hands: mean accuracy on the test sets of other datasets with the same labels, equally weighted.
 
-Which they are is in the dataset's entry (`DatasetSpec.transfers`). Nothing of them was trained on or chosen on.
+The dataset's entry lists them (`DatasetSpec.transfers`). They are not used for training or for any choice.
 """
 
 import datasets

@@ -1,6 +1,6 @@
-"""Robustness: mean accuracy over the corruptions of `leaderboard/corruptions.py`, each as heavy as every other.
+"""Robustness: mean accuracy over the corruptions of `leaderboard/corruptions.py`, equally weighted.
 
-Its version goes up when a corruption or its severity changes.
+Increase the version when a corruption or its severity changes.
 """
 
 import datasets

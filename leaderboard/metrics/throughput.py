@@ -1,4 +1,4 @@
-"""Throughput: images a second in batches, loaded and warm; the median batch."""
+"""Throughput: median images per second in batches, after loading and warm-up."""
 
 import statistics
 

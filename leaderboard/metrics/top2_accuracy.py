@@ -1,4 +1,4 @@
-"""Top-2 accuracy: the share of samples whose class is among the two most probable."""
+"""Top-2 accuracy: the fraction of samples whose true class is among the two most probable."""
 
 import datasets
 import evaluate

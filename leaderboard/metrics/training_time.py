@@ -1,4 +1,4 @@
-"""Training time: seconds that the training took, on the hardware that the record names."""
+"""Training time: duration of the training in seconds, on the hardware that the record names."""
 
 import datasets
 import evaluate

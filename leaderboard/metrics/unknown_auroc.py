@@ -1,4 +1,4 @@
-"""Unknown AUROC: how often a test sample's likeliest class is more probable than that of an image of no class.
+"""Unknown AUROC: how often a test sample has a higher confidence than an image of no class.
 
 0.5 is chance. The images of no class are those of `leaderboard/unknown.py`.
 """

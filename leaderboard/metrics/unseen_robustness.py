@@ -1,6 +1,6 @@
-"""Robustness to unseen damage: mean accuracy over the kinds of `leaderboard/unseen_damage.py`, each counting the same.
+"""Robustness to unseen damage: mean accuracy over the kinds of `leaderboard/unseen_damage.py`, equally weighted.
 
-No network of the zoo was trained on them. Its version goes up when a kind or its severity changes.
+No network of the zoo was trained on them. Increase the version when a kind or its severity changes.
 """
 
 import datasets

@@ -1,7 +1,7 @@
 """The *Leaderboard* tab: the table and its front, two models head to head, the datasets.
 
-`leaderboard` is also the Space's `/leaderboard` endpoint. Pages are pure functions of the frame in the modules beside
-this one; here they are only wired to what a visitor touches.
+`leaderboard` is also the Space's `/leaderboard` endpoint. The other modules here make the pages as pure functions of
+the frame; this one connects them to the controls.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,8 +30,8 @@ SIZES = {
     "1 million and more": (1e6, np.inf),
 }
 EMBED = """Read the rows from a program: the endpoint `/leaderboard` of this Space, or
-`datasets.load_dataset("leaderboard/records")` in a clone of the repository. Show the board in a page of yours, light or
-dark (`__theme=dark`):
+`datasets.load_dataset("leaderboard/records")` in a clone of the repository. Embed the board in your own
+page, light or dark (`__theme=dark`):
 
 ```html
 <iframe src="https://…/?tab=leaderboard&dataset=mnist&embed=1" width="100%" height="720"></iframe>
@@ -39,7 +39,7 @@ dark (`__theme=dark`):
 
 
 def tab() -> Places:
-    """Build the tab inside a `gr.Blocks` from the records as they are now, with its endpoint `/leaderboard`."""
+    """Build the tab inside a `gr.Blocks` from the current records, with its endpoint `/leaderboard`."""
     frame = Live()
     with gr.Tabs(elem_id="board-views") as views:
         with gr.Tab("Ranking", id="ranking"):
@@ -72,7 +72,7 @@ def tab() -> Places:
 def _ranking(
     frame: Live,
 ) -> tuple[Callable[[], Values], list[gr.DownloadButton], gr.Radio, gr.HTML, gr.HTML]:
-    """Build the table and its front; return what renews them, the downloads, the choice of the dataset, the pages."""
+    """Build the table and the Pareto front; return their refresh function, downloads, dataset choice and pages."""
     choices = _datasets(frame())
     first = choices[0] if choices else None
     dataset = gr.Radio(choices, value=first, label="Dataset", elem_id="board-dataset")
@@ -101,7 +101,7 @@ def _ranking(
             kind: gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
             for kind, path in downloads.write(frame(), Path(downloads.own_folder().name)).items()
         }
-    with gr.Accordion("Use these figures elsewhere", open=False):
+    with gr.Accordion("Use these data elsewhere", open=False):
         gr.Markdown(EMBED)
 
     def show(chosen: Values) -> Values:
@@ -135,7 +135,7 @@ def _ranking(
              "outputs": [board, front, cost], "trigger_mode": "always_last", **QUIET}  # fmt: skip
     for control in (size, status, recipe, licence, columns, cost):
         control.input(**shown)
-    # A deep link sets the dataset, and Gradio 6.31 does not call it input when words are pasted.
+    # A deep link sets the dataset, and Gradio 6.31 does not trigger `input` when text is pasted.
     for control in (dataset, search):
         control.change(**shown)
     board.order(reorder, order, order, **QUIET).then(**shown)
@@ -153,7 +153,7 @@ def _ranking(
 
 
 def _compare(frame: Live) -> tuple[Callable[..., Values], gr.Dropdown, gr.Dropdown, gr.HTML]:
-    """Build the comparison; return what places two models there, and the components that it sets."""
+    """Build the comparison; return the function that shows two models, and the components that it sets."""
     models = frame.recorded()
     with gr.Row(elem_id="board-pick"):
         first = gr.Dropdown(models, value=None, label="First", elem_id="board-first")
@@ -179,14 +179,14 @@ def _endpoint(frame: Live) -> None:
         """Return rows of the board as JSON.
 
         Args:
-            dataset: only this one, for example "mnist".
-            search: words that a row's model, recipe or note must hold.
+            dataset: name of one dataset, for example "mnist".
+            search: words that a row's model, recipe or note must contain.
             sort: the name of a column, for example "accuracy" or "latency".
             descending: the largest first.
 
         Returns:
-            One object a row, by the names of the columns; fractions in [0, 1], latency in ms, sizes in bytes, training
-            in seconds, null where it is not known.
+            One object per row, keyed by column name; fractions in [0, 1], latency in ms, sizes in bytes, training time
+            in seconds, null if unknown.
         """
         if sort not in table.BY_NAME:
             raise zoo.UnknownName("column", sort, table.BY_NAME)
@@ -201,6 +201,6 @@ def _values(frame: pd.DataFrame, column: str) -> list[str]:
 
 
 def _datasets(frame: pd.DataFrame) -> list[str]:
-    """Return what the ranking can be of: every dataset, the one with the most rows first, and all together."""
+    """Return the choices of the ranking: every dataset, the one with the most rows first, and all together."""
     names = frame["dataset"].value_counts().index.tolist()
     return [*names, *([OVERALL] if len(names) > 1 else [])]

@@ -1,4 +1,4 @@
-"""The board's frame while the Space runs: submissions put rows there."""
+"""The board's frame while the Space runs; submissions add rows to it."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from zoo.types import Values
 
 
 class Live:
-    """The frame, read again when it was written since."""
+    """The frame, read again when its file has changed."""
 
     def __init__(self) -> None:
         self._state, self._frame = self._now(), snapshot.load()
@@ -32,5 +32,5 @@ class Live:
         return models
 
     def since_start(self, fresh: Callable[[], Values]) -> Callable[[], Values]:
-        """Return a function that is `fresh` once the frame is another than the pages were built from, else {}."""
+        """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
         return lambda: {} if self() is self._built else fresh()

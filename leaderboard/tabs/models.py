@@ -1,4 +1,4 @@
-"""The *Models* tab: what there is, and one page a model, with its report."""
+"""The *Models* tab: a list of the models, and a page with a report for each."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from zoo.types import Values
 
 
 def tab() -> Places:
-    """Build the tab inside a `gr.Blocks` from the records as they are now."""
+    """Build the tab inside a `gr.Blocks` from the current records."""
     frame = Live()
     choice = gr.Dropdown(frame.recorded(), value=None, label="Model", elem_id="models-choice")
     page = page_of_links(model_page.index(frame()), "models-page")
@@ -33,7 +33,7 @@ def tab() -> Places:
 
     def holds(parts: Mapping[str, str]) -> bool:
         tab = parts.get("tab")
-        return tab == "models" or (tab == "leaderboard" and "model" in parts)  # where a model's page once was
+        return tab == "models" or (tab == "leaderboard" and "model" in parts)  # the earlier address of a model's page
 
     choice.input(show, choice, [page, card, text], **QUIET)
 

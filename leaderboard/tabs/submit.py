@@ -1,4 +1,4 @@
-"""The *Submit* tab: a form, the queue, and a page for every submission, which keeps itself up to date.
+"""The *Submit* tab: a form, the queue, and a page for every submission that updates itself.
 
 The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/withdraw` and `/retry`.
 """
@@ -35,11 +35,11 @@ log = logging.getLogger(__name__)
 STYLE = Path(__file__).with_name("submit.css")
 RECENT = 20  # submissions that are done, in the queue's view
 REFRESH = 2.0  # seconds between looks at a submission that is not done
-# A view that was never open is built when its first value is there already, which is no change to be watched.
+# A view that was never open is built after its first value is set, so there is no change event.
 ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) show(first.dataset.address);"
-LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox; its row stands on the
-board, verified, with your claim beside it. Nothing gets lost: every submission keeps its page."""
-NO_RECEIPT = "Here a submission shows how far it is. Send one, or choose one from the queue, or give its id."
+LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox. Then its
+verified row is on the board, next to the accuracy that you claim. Every submission keeps its page."""
+NO_RECEIPT = "Track a submission here. Send one, choose one from the queue, or enter its id."
 FROM_ELSEWHERE = """**Python**, here or on any machine with this package:
 
 ```python
@@ -63,9 +63,8 @@ ID=$(curl -s $SPACE/call/submit -H 'Content-Type: application/json' -d '{"data":
 curl -sN $SPACE/call/submit/$ID
 ```
 
-The receipt has a `secret`: with it the submission can be withdrawn or tried again. On a Space of the Hub there is none:
-you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
-hf_…"`: a token without any permission is enough."""
+The receipt has a `secret`, with which you can withdraw or retry the submission. On a Space of the Hub, sign in
+instead; from a program, add `token=` or `-H "Authorization: Bearer hf_…"`. A token without any permission is enough."""
 
 
 def tab() -> Places:
@@ -95,7 +94,7 @@ def tab() -> Places:
     timer = gr.Timer(REFRESH, active=False)
 
     def read(id: str | None) -> Values:
-        """Return what the receipt's page becomes for an id."""
+        """Return the updates of the receipt's page for an id."""
         if not (id or "").strip():
             return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
         try:
@@ -173,7 +172,7 @@ def tab() -> Places:
 
 
 def _who() -> gr.Textbox:
-    """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
+    """Build the visitor's identity: a sign-in button on a Space, a name field elsewhere."""
     if sign_in.can_sign_in():
         gr.LoginButton(elem_id="submit-login", scale=0)
     return gr.Textbox(
@@ -200,12 +199,12 @@ class Form:
 
     @property
     def inputs(self) -> set[gr.components.Component]:
-        """What is sent."""
+        """The inputs of a submission."""
         return {self.file, self.source, self.name, self.datasets, self.licence, self.declaration, self.paper,
                 self.claimed, self.user}  # fmt: skip
 
     def upload(self, values: Values) -> gate.Upload | None:
-        """Return the file that was chosen; the gate has checked that its sender uploaded it."""
+        """Return the chosen file; the gate has checked that its sender uploaded it."""
         path = values[self.file]
         return gate.Upload(Path(path).name, Path(path)) if path else None
 
@@ -252,7 +251,7 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
     """Read "mnist 99.2, ahdd 98.7", or one number for the one dataset chosen; percent become fractions.
 
     Raises:
-        ZooError: it is written otherwise.
+        ZooError: it has another form.
     """
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -265,7 +264,7 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
         if 0 < found.get(name, 0) < 0.01 and not number.endswith("%"):
             raise ZooError(
                 f"The claim {part[:40]!r} means {number}%. Write {100 * float(number):.6g} if you mean "
-                f"{100 * float(number):.6g}%, or {number}% if it is meant."
+                f"{100 * float(number):.6g}%, or {number}% if that is what you mean."
             )
         if not name:
             raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
@@ -273,7 +272,7 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
 
 
 def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
-    """Return name and bytes of an upload; the name of one without is guessed from its first bytes."""
+    """Return name and bytes of an upload; a missing name is guessed from its first bytes."""
     if file is None:
         return None
     content = file.read()
@@ -282,7 +281,7 @@ def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
 
 
 def _secret(given: str | None) -> str:
-    """Return what lets the sender change a submission: nothing for a proved user, else what was given or is made."""
+    """Return the secret of a submission: "" for a verified user, else the given one or a new one."""
     return "" if sign_in.proved() else (given or "").strip() or intake.new_secret()
 
 
@@ -309,21 +308,21 @@ def _endpoints(store: Store) -> None:
         """Submit a network to the leaderboard.
 
         Args:
-            name: of the network on the board: small letters, digits and underscores.
-            datasets: what it is measured on, for example ["mnist"].
+            name: name of the network on the board: lower-case letters, digits and underscores.
+            datasets: names of datasets to measure it on, for example ["mnist"].
             licence: SPDX name, for example "mit".
-            declaration: what it was trained on, and what not.
+            declaration: which data it was trained on, and which not.
             file: an uploaded .keras or .onnx file, or a Keras configuration in JSON, which is trained here.
             source: instead of a file, hf://user/repo@revision.
             paper: a link.
-            claimed: the accuracy that you state, by dataset, between 0 and 1.
-            user: who you are, where nobody can sign in.
-            secret: of an earlier submission of yours with the same name, where nobody can sign in.
+            claimed: the accuracy that you claim for each dataset, between 0 and 1.
+            user: your name, where there is no sign-in.
+            secret: the secret of your earlier submission with the same name, where there is no sign-in.
 
         Returns:
-            The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and whatever
-            was sent. The same content for the same datasets gets the receipt that it got before. Where nobody can sign
-            in, a new receipt has a "secret": keep it, since only with it the submission can be withdrawn or retried.
+            The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and the values
+            that were sent. The same content for the same datasets returns the earlier receipt. Without sign-in, a new
+            receipt has a "secret": keep it, since it is required to withdraw or retry the submission.
         """
         offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
         key, address = _secret(secret), gate.caller().address
@@ -333,32 +332,32 @@ def _endpoints(store: Store) -> None:
 
     @gate.endpoint
     def submission_status(id: str) -> Json:
-        """Return the receipt of a submission as it is now: "status", "stage", "progress", "results", "history", …."""
+        """Return the current receipt of a submission: "status", "stage", "progress", "results", "history", …."""
         return intake.as_json(store.get(id), intake.queue(store))
 
     @gate.endpoint
     def submissions(user: str = "") -> list[Json]:
-        """Return receipts, the newest first; with a user, those of that one."""
+        """Return receipts, the newest first; with a user, only those of that user."""
         places = intake.queue(store)
         return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
     @gate.endpoint(writes=True)
     def withdraw(id: str, secret: str = "") -> Json:
-        """Withdraw a submission of yours: it is not measured, and leaves the board if it was.
+        """Withdraw your submission: it is not measured, or its rows are removed from the board.
 
         Args:
             id: of the submission.
-            secret: of its receipt, where nobody can sign in.
+            secret: the secret of its receipt, where there is no sign-in.
         """
         return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
 
     @gate.endpoint(writes=True)
     def retry(id: str, secret: str = "") -> Json:
-        """Let a failed submission of yours be tried again.
+        """Retry your failed submission.
 
         Args:
             id: of the submission.
-            secret: of its receipt, where nobody can sign in.
+            secret: the secret of its receipt, where there is no sign-in.
         """
         return intake.as_json(_retry(store, id, sign_in.proved(), secret))
 
@@ -366,11 +365,11 @@ def _endpoints(store: Store) -> None:
         api(endpoint)
 
 
-# What runs next to the Space
+# Background tasks of the Space
 
 
 def attend() -> None:
-    """Start what a Space needs besides its pages: as many workers as `ZOO_WORKERS` says, and rows from the Hub."""
+    """Start the background tasks of a Space: `ZOO_WORKERS` workers, and updates of rows from the Hub."""
     store, stop = open_store(), threading.Event()
     atexit.register(stop.set)
     if store.publish_every is not None:

@@ -14,19 +14,19 @@ from leaderboard.tabs.markup import address, badge, esc, link, model_link, name,
 SHOWN = tuple(column.name for column in COLUMNS if column.shown)
 CHOOSABLE = tuple(column.name for column in COLUMNS if column.name not in ("rank", "model", "accuracy_std", "note"))
 COSTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "latency": "Latency"}
-COST_TITLES = {"parameters": "parameters", "multiply_adds": "multiply-adds an image", "latency": "ms an image"}
+COST_TITLES = {"parameters": "parameters", "multiply_adds": "multiply-adds per image", "latency": "ms per image"}
 
 _INTERVAL_HEADER = '<th scope="col" class="interval" title="Wilson, of the shipped seed">95% interval</th>'
 
 
 def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, limit: int = 100) -> str:
-    """Return the table of the rows that a query asks for, the first `limit` of them.
+    """Return the table of the first `limit` rows of a query.
 
     Args:
         rows: the frame of `leaderboard.table.frame`.
-        query: what is asked for.
+        query: filters and order.
         columns: names of columns, shown in the frame's order; rank and model always are.
-        limit: how many rows at most; a button shows more.
+        limit: maximum number of rows; a button shows more.
     """
     found = table.select(rows, query)
     page = found.head(limit)
@@ -72,15 +72,15 @@ def overall(rows: pd.DataFrame) -> str:
         )
     return (
         f'<div class="board overall"><div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div><p>A place needs a row on as many datasets as the most complete "
-        f"network has; the others follow without one.</p></div>"
+        f"<tbody>{''.join(body)}</tbody></table></div><p>Only networks with rows on the largest number of datasets "
+        f"have a rank; the others follow without one.</p></div>"
     )
 
 
 def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
-    """Return the plot of accuracy over a cost for one dataset: rows on the Pareto front are named and joined.
+    """Return the plot of accuracy over a cost for one dataset; rows on the Pareto front are labeled and connected.
 
-    Hollow marks are what others claim, where its cost is known.
+    Hollow marks are claims by others, if their cost is known.
     """
     known = rows[(rows["dataset"] == dataset) & rows["accuracy"].notna() & rows[cost].notna()]
     if known.empty:
@@ -118,7 +118,7 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
 
 
 def legend() -> str:
-    """Return HTML that says what each column means, in the words of `leaderboard.table`."""
+    """Return HTML with the description of each column from `leaderboard.table`."""
     entries = "".join(f"<div><dt>{esc(c.title)}</dt><dd>{esc(c.description)}</dd></div>" for c in COLUMNS)
     return f'<details class="legend"><summary>What the columns mean</summary><dl>{entries}</dl></details>'
 
@@ -173,7 +173,7 @@ def _css(column: Column) -> str:
 
 def _foot(shown: int, found: int, query: Query, limit: int) -> str:
     if not found:
-        return '<p class="quiet">No row is like that. Take a filter away.</p>'
+        return '<p class="quiet">No results. Remove a filter.</p>'
     if shown == found:
         return f'<p class="quiet">{found} row{"s" if found > 1 else ""}</p>'
     order = json.dumps({"sort": query.sort, "descending": query.descending, "limit": limit + 100})

@@ -1,8 +1,8 @@
-"""The Keras layers that a submission may use, and what each costs by its configuration alone.
+"""The Keras layers that a submission may use, and their costs, computed from the configuration alone.
 
-Nothing of Keras is imported: a layer is its table entry, which says which settings it may have and gives its output
-shape, parameters and multiply-adds. `tests/test_submissions_layers.py` holds every entry against Keras itself.
-Shapes are without the batch.
+This module does not import Keras: each layer is a table entry with its allowed settings and a function for its output
+shape, parameters and multiply-adds. `tests/test_submissions_layers.py` compares every entry with Keras. Shapes exclude
+the batch axis.
 """
 
 from collections.abc import Callable, Mapping
@@ -19,7 +19,7 @@ from zoo.types import Json
 class Layer:
     """One allowed layer."""
 
-    settings: frozenset[str]  # keys of its configuration, without those that every layer has
+    settings: frozenset[str]  # keys of its configuration, except those that every layer has
     cost: Callable[[Json, list[Shape]], Cost]
 
 
@@ -120,7 +120,7 @@ LAYERS: Mapping[str, Layer] = {
 
 
 def cost(name: str, config: Json, shapes: list[Shape], where: str) -> Cost:
-    """Return the output shape and costs of a layer for inputs of these shapes; raise Refused if it cannot take them."""
+    """Return the output shape and costs of a layer for inputs of these shapes; raise Refused if they do not fit."""
     try:
         return LAYERS[name].cost(config, shapes)
     except Misfit as error:

@@ -1,6 +1,6 @@
-"""Check the configuration of a Keras model as data, work out what it costs, and write a clean copy of it.
+"""Check the configuration of a Keras model as data, compute its costs, and write a clean copy of it.
 
-Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`. The sandbox
+No name from the file is looked up: classes are compared with `allowed_layers.LAYERS`. The sandbox
 builds the clean copy, which holds only values that were checked one by one, so an unknown setting never gets there.
 """
 
@@ -25,14 +25,14 @@ MODELS = ("Functional", "Sequential")
 
 @dataclass
 class Report:
-    """What is known of a model from its configuration alone.
+    """What the configuration alone says about a model.
 
     config: the clean copy, for `keras.saving.deserialize_keras_object`.
     input_shape: height, width, channels.
-    output: its output; `parts.UNKNOWN` where a layer before it has a problem.
+    output: its output; `parts.UNKNOWN` if an earlier layer has a problem.
     parameters, multiply_adds: as Keras and the board count them.
-    layers: how many there are, by class.
-    found: problems of its layers; the report holds only where there are none.
+    layers: number of layers by class.
+    found: problems of its layers; the report is valid only if there are none.
     """
 
     config: Json
@@ -45,29 +45,32 @@ class Report:
 
     @property
     def scaled(self) -> bool:
-        """Whether a layer brings raw pixels to about one."""
+        """Whether a layer scales raw pixels to about one."""
         return bool(self.layers.keys() & {"Rescaling", "BatchNormalization", "LayerNormalization"})
 
 
 def read_config(document: object) -> Report:
-    """Return what a serialized model is; raise Refused with every problem of its layers."""
+    """Return the report of a serialized model; raise Refused with every problem of its layers."""
     report = read_on(document)
     report.found.check()
     return report
 
 
 def read_on(document: object) -> Report:
-    """Return what a serialized model is, with the problems of its layers in `found`, so that a caller can add others.
+    """Return the report of a serialized model, with the problems of its layers in `found`, so that a caller can add
+    others.
 
     Raises:
-        Refused: its parts cannot be told from each other, so that nothing else can be said of it.
+        Refused: its parts cannot be identified, so nothing else can be checked.
     """
     if not isinstance(document, dict):
-        raise Refused("config", "This is not the configuration of a Keras model.", "Send what `model.to_json()` gives.")
+        raise Refused(
+            "config", "This is not the configuration of a Keras model.", "Send the output of `model.to_json()`."
+        )
     if "class_name" in document and "module" not in document:
         what = "This configuration is of Keras 2: its layers name no module."
         raise Refused(
-            "keras2", what, "Load it with Keras 3 on your own machine, and send what `model.to_json()` gives."
+            "keras2", what, "Load it with Keras 3 on your own machine, and send the output of `model.to_json()`."
         )
     parts.no_unsafe_keys(document)
     walk = _Walk()
@@ -81,7 +84,7 @@ def read_on(document: object) -> Report:
 
 
 def from_bytes(config: Json, shape: Shape) -> Json:
-    """Return a clean configuration that takes uint8: a Rescaling by 1 behind the input makes float32 of it."""
+    """Return a clean configuration that takes uint8: a Rescaling by 1 after the input converts it to float32."""
     inner = config["config"]
     name = "pixels"
     while any(layer["config"]["name"] == name for layer in inner["layers"]):
@@ -124,7 +127,7 @@ def retarget(config: Json, input_shape: Shape, classes: int) -> Json:
     layer_list[first]["config"] = {**layer_list[first]["config"], "batch_shape": [None, *input_shape]}
     last = max((n for n, layer in enumerate(layer_list) if layer["class_name"] == "Dense"), default=None)
     if last is None:
-        what = "The last layer with weights is no Dense layer, so it cannot be fitted to another number of classes."
+        what = "The last layer with weights is not a Dense layer, so it cannot be adapted to another number of classes."
         raise Refused("retarget", what, "End the model with Dense(classes, activation='softmax').")
     layer_list[last]["config"] = {**layer_list[last]["config"], "units": classes}
     return {**config, "config": {**config["config"], "layers": layer_list}}
@@ -134,9 +137,9 @@ Signature = tuple[Shape, str, Tensor]  # shape and type of a model's input, and 
 
 
 class _Walk:
-    """One pass over a model: adds up what it costs, writes the clean copy, and collects the problems of layers.
+    """One pass over a model: adds up its costs, writes the clean copy, and collects the problems of layers.
 
-    A layer with a problem has an unknown output, and so have the layers after it: of them only settings are checked.
+    A layer with a problem has an unknown output, and so have the layers after it, of which only settings are checked.
     """
 
     def __init__(self) -> None:
@@ -150,7 +153,7 @@ class _Walk:
             raise Refused("nested", f"Models are nested more than {DEEPEST} deep.", "Flatten them.")
         name, inner = item["class_name"], item.get("config")
         if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list) or not inner["layers"]:
-            raise Refused("config", f"The {name} model has no layers.", "Send what `model.to_json()` gives.")
+            raise Refused("config", f"The {name} model has no layers.", "Send the output of `model.to_json()`.")
         walked = self._sequential(inner, depth, shapes) if name == "Sequential" else self._functional(inner, depth)
         config, signature = walked
         config["name"], config["trainable"] = parts.name_of(inner.get("name"), "The model"), True
@@ -163,7 +166,7 @@ class _Walk:
         first = entries[0] if isinstance(entries[0], dict) else {}
         start = parts.input_layer(first, "The first layer") if first.get("class_name") == "InputLayer" else None
         if start is None and not shapes:
-            what = "The Sequential model does not say what it takes: its first layer is no Input."
+            what = "The Sequential model has no input shape: its first layer is not an Input."
             raise Refused("input", what, "Begin it with keras.Input((height, width, channels), dtype='uint8').")
         input_shape, dtype = (start[1], start[2]) if start else ((shapes or [()])[0], "float32")
         if start:
@@ -198,7 +201,9 @@ class _Walk:
                 with self.found.next():
                     clean[call.layer]["inbound_nodes"].append(parts.node_of(call.node, call.sources, fed, call.layer))
         if last not in outputs:
-            raise Refused("output", "The model's output is not made by a layer.", "Send the file as Keras wrote it.")
+            raise Refused(
+                "output", "The model's output is not the output of a layer.", "Send the file as Keras wrote it."
+            )
         config = {
             "layers": [clean[name] for name in by_name if name in clean],
             "input_layers": [*first, 0],
@@ -232,7 +237,7 @@ class _Walk:
             clean, (takes, _, tensor) = self.model(entry, depth + 1, shapes)
             if parts.UNKNOWN not in fed and shapes != [takes]:
                 given = ", ".join(map(str, shapes))
-                raise Refused("shape", f"{where} takes {takes} and is given {given}.", "Make the shapes equal.")
+                raise Refused("shape", f"{where} takes {takes} but gets {given}.", "Make the shapes equal.")
             self.parameters = before if reused else self.parameters
             return clean, tensor
         if name not in allowed_layers.LAYERS:
@@ -261,7 +266,7 @@ class _Walk:
             elif key in allowed_layers.COMMON:
                 continue
             elif key not in allowed:
-                raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Take it out.")
+                raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Remove it.")
             elif (kind := key.rpartition("_")[2]) in parts.PARTS:
                 clean[key] = parts.part(value, kind, f"{where}, {key}")
             elif key.endswith("activation"):
@@ -275,7 +280,7 @@ class _Walk:
 
     def _charge(self, cost: Cost, reused: bool, where: str) -> None:
         if math.prod(cost.shape) > parts.LARGEST:
-            what = f"{where} makes {math.prod(cost.shape):,} values of one image; the most is {parts.LARGEST:,}."
+            what = f"{where} has {math.prod(cost.shape):,} output values for one image; the most is {parts.LARGEST:,}."
             raise Refused("too-large", what, "Make it smaller.")
         self.parameters += 0 if reused else cost.parameters
         self.multiply_adds += cost.multiply_adds
@@ -283,7 +288,7 @@ class _Walk:
             what = f"The model has more than {MOST_PARAMETERS:,} parameters."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
         if self.multiply_adds > MOST_MULTIPLY_ADDS:
-            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds an image."
+            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds per image."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
 
     def _count_layers(self, entries: list[Any]) -> None:

@@ -1,6 +1,6 @@
-"""The output shape, parameters and multiply-adds of a layer, by its settings and the shapes of its inputs.
+"""The output shape, parameters and multiply-adds of a layer, computed from its settings and the shapes of its inputs.
 
-Shapes are without the batch. Every function raises Misfit where settings and shapes do not fit each other.
+Shapes exclude the batch axis. Every function raises Misfit if settings and shapes are incompatible.
 """
 
 import math
@@ -25,7 +25,7 @@ from zoo.types import Json
 
 @dataclass(frozen=True)
 class Cost:
-    """The output of a layer and what it costs."""
+    """The output shape of a layer and its costs."""
 
     shape: Shape
     parameters: int = 0  # as `count_params()` counts them
@@ -33,7 +33,7 @@ class Cost:
 
 
 def window(size: int, kernel: int, stride: int, padding: object, dilation: int = 1) -> int:
-    """Return how many places a window has along one side."""
+    """Return the number of positions of a window along one side."""
     reach = dilation * (kernel - 1) + 1
     out = -(-size // stride) if padding == "same" else (size - reach) // stride + 1
     if out < 1:
@@ -42,7 +42,7 @@ def window(size: int, kernel: int, stride: int, padding: object, dilation: int =
 
 
 def windows(config: Json, height: int, width: int, kernel: tuple[int, int]) -> tuple[int, int]:
-    """Return the height and width of what a convolution makes."""
+    """Return the output height and width of a convolution."""
     channels_last(config)
     padding = one_of(config, "padding", ("valid", "same"))
     strides, dilation = pair({"strides": 1, **config}, "strides"), pair({"dilation_rate": 1, **config}, "dilation_rate")
@@ -55,7 +55,7 @@ def windows(config: Json, height: int, width: int, kernel: tuple[int, int]) -> t
 
 
 def bias(config: Json, units: int) -> int:
-    """Return how many biases so many units have."""
+    """Return the number of biases of `units` units."""
     return units if config.get("use_bias", True) else 0
 
 
@@ -64,7 +64,7 @@ def conv2d(config: Json, shapes: list[Shape]) -> Cost:
     height, width, channels = image(shapes)
     filters, kernel, groups = positive(config, "filters"), pair(config, "kernel_size"), config.get("groups", 1)
     if type(groups) is not int or groups < 1 or channels % groups or filters % groups:
-        raise Misfit(f"{channels} channels and {filters} filters cannot be parted into {groups!r} groups")
+        raise Misfit(f"{channels} channels and {filters} filters cannot be divided into {groups!r} groups")
     rows, columns = windows(config, height, width, kernel)
     each = math.prod(kernel) * (channels // groups)
     out = (rows, columns, filters)
@@ -82,7 +82,7 @@ def conv1d(config: Json, shapes: list[Shape]) -> Cost:
 
 
 def depthwise(config: Json, shapes: list[Shape]) -> Cost:
-    """DepthwiseConv2D: every channel by itself."""
+    """DepthwiseConv2D: every channel separately."""
     height, width, channels = image(shapes)
     kernel, out = (
         pair(config, "kernel_size"),
@@ -197,7 +197,7 @@ def repeat(config: Json, shapes: list[Shape]) -> Cost:
 
 
 def same(config: Json, shapes: list[Shape]) -> Cost:
-    """A layer that changes no shape and learns nothing."""
+    """A layer without parameters that keeps the shape."""
     return Cost(only(shapes)[0])
 
 
@@ -211,7 +211,7 @@ def softmax(config: Json, shapes: list[Shape]) -> Cost:
 
 
 def prelu(config: Json, shapes: list[Shape]) -> Cost:
-    """PReLU: a slope for every place, but along the axes that share one."""
+    """PReLU: one slope per position, except along shared axes."""
     (shape,) = only(shapes)
     shared = config.get("shared_axes")
     places = axes(shared, len(shape)) if shared else []
@@ -219,7 +219,7 @@ def prelu(config: Json, shapes: list[Shape]) -> Cost:
 
 
 def normalised(shape: Shape, axis: object) -> int:
-    """Return how many values lie along the axes of a normalisation."""
+    """Return the number of values along the axes of a normalization."""
     return math.prod(shape[place] for place in axes(axis, len(shape)))
 
 
@@ -250,7 +250,7 @@ def group_norm(config: Json, shapes: list[Shape]) -> Cost:
         raise Misfit("it takes at least one axis, and normalizes the last")
     groups = config.get("groups", 32)
     if type(groups) is not int or (groups != -1 and (groups < 1 or shape[-1] % groups)):
-        raise Misfit(f"{shape[-1]} channels cannot be parted into {groups!r} groups")
+        raise Misfit(f"{shape[-1]} channels cannot be divided into {groups!r} groups")
     return Cost(shape, shape[-1] * (bool(config.get("scale", True)) + bool(config.get("center", True))))
 
 
@@ -296,7 +296,7 @@ def upsample(config: Json, shapes: list[Shape]) -> Cost:
 
 
 def merge(config: Json, shapes: list[Shape]) -> Cost:
-    """Element by element; sides of 1 stretch, as in NumPy."""
+    """Elementwise; sides of 1 are broadcast, as in NumPy."""
     if len(shapes) < 2:
         raise Misfit("it takes at least two inputs")
     if len({len(shape) for shape in shapes}) > 1:
@@ -319,10 +319,10 @@ def subtract(config: Json, shapes: list[Shape]) -> Cost:
 def concatenate(config: Json, shapes: list[Shape]) -> Cost:
     """Concatenate along one axis."""
     if len(shapes) < 2 or len({len(shape) for shape in shapes}) > 1:
-        raise Misfit("it takes at least two inputs of as many dimensions")
+        raise Misfit("it takes at least two inputs with the same number of dimensions")
     (place,) = axes(config.get("axis", -1), len(shapes[0]))
     if len({(*shape[:place], *shape[place + 1 :]) for shape in shapes}) > 1:
-        raise Misfit(f"inputs of {', '.join(map(str, shapes))} differ in more than the axis that they are joined along")
+        raise Misfit(f"inputs of {', '.join(map(str, shapes))} differ in more than the concatenation axis")
     first = shapes[0]
     return Cost((*first[:place], sum(shape[place] for shape in shapes), *first[place + 1 :]))
 

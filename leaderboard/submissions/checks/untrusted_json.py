@@ -1,4 +1,4 @@
-"""Read JSON from strangers, with a limit on everything that JSON leaves open."""
+"""Read untrusted JSON, with limits on size, depth, keys, numbers and texts."""
 
 import json
 import math
@@ -20,7 +20,7 @@ def parse(data: bytes, name: str) -> Any:
 
     Args:
         data: the document.
-        name: what it is called in a sentence.
+        name: its name in messages.
 
     Raises:
         Refused: it is too large or too deep, names a key twice, or is not JSON.
@@ -75,7 +75,7 @@ def _depth(data: bytes) -> int:
 
 
 def _check(value: object, name: str) -> None:
-    """Refuse what JSON can say and no configuration needs."""
+    """Reject valid JSON that no configuration needs."""
     rest, seen = [value], 0
     while rest:
         item = rest.pop()

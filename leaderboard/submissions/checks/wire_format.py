@@ -1,7 +1,7 @@
 """Count the fields of a protocol buffer before it is parsed.
 
-A field of two bytes becomes an object of a hundred when it is parsed, so 40 MB of empty messages take gigabytes. This
-scan reads only tags and lengths, and stops at a limit: its time and memory do not depend on what follows.
+A field of two bytes becomes an object of a hundred bytes when parsed, so 40 MB of empty messages take gigabytes. This
+scan reads only tags and lengths and stops at a limit, so its time and memory are bounded.
 """
 
 from typing import Any
@@ -13,11 +13,11 @@ VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # wire types
 
 
 class BadWireFormat(ValueError):
-    """The bytes are not a protocol buffer, or one with too many fields; the message is a part of a sentence."""
+    """The bytes are not a protocol buffer, or one with too many fields; the message is part of a sentence."""
 
 
 def scan(data: bytes, descriptor: Any) -> int:
-    """Return how many fields a message has, those of messages within it included.
+    """Return the number of fields of a message, including nested messages.
 
     Args:
         data: the serialized message.
