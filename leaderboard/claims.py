@@ -16,7 +16,7 @@ class Claim:
 
     network: the zoo's architecture if there is one, else the name in the source.
     goal: for the seven reproduced systems, the accuracy that its recipe should reach: the published accuracy, or that
-    of its published weights on the test set here, whichever is higher.
+        of its published weights on the test set here, whichever is higher.
     aim: the accuracy that our own recipe should reach; None: the goal.
     """
 

@@ -49,7 +49,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
     Args:
         folder: the published folder.
         under_corruption: also measure the robustness of a glyph model, which takes 24 times as long; not for models
-        made for accelerators.
+            made for accelerators.
     """
     predictor = Predictor.load(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)

@@ -24,7 +24,7 @@ class Predictions:
     confidence: float16 (N,), the probability of the predicted class.
     hardest: int32 (M,), the samples with the lowest probability of the true class, the lowest first.
     images: uint8 (M, H, W), those samples, so that the Space can show them without the dataset; pages as reduced
-    strips.
+        strips.
     """
 
     labels: np.ndarray

@@ -149,7 +149,7 @@ def frame(
     Args:
         results: the records that can be read.
         right: returns which predictions of a result's shipped model are correct, bool (N,), or None if they are not
-        stored.
+            stored.
         broken: records that cannot be read; they have no scores and no rank.
         claims: published scores; claims about a network without a record are rows without a rank.
     """

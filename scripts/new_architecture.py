@@ -1,8 +1,8 @@
-"""Start a new architecture from a template that passes every check as it is.
+"""Start a new architecture from a template that passes every check unchanged.
 
     python scripts/new_architecture.py my_net
 
-It writes zoo/architectures/my_net.py, which is found by itself, and tells what to do next.
+It writes zoo/architectures/my_net.py, which the registry finds automatically, and prints the next steps.
 """
 
 import argparse
@@ -17,7 +17,7 @@ from zoo import data, registry
 from zoo.errors import ZooError
 
 FOLDER = cli.ROOT / "zoo" / "architectures"
-TEMPLATE = Template('''"""$title: say here what it is about."""
+TEMPLATE = Template('''"""$title: describe it here."""
 
 from zoo.backend import keras
 from zoo.registry import register

@@ -1,8 +1,8 @@
-"""How much worse shipped networks read the test glyphs when these are drawn again: figures for `memorization`.
+"""Measure how much less accurate shipped networks are on redrawn test glyphs: figures for `memorization`.
 
     python -m scripts.bench.memorization [NAME ...]    default: every shipped network of single glyphs
 
-One line a network: errors on the test images and on the same glyphs drawn again (seed 1), their ratio, and the flag.
+One line per network: errors on the test images and on the same glyphs drawn again (seed 1), their ratio, and the flag.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Mutation testing: change one place of a module after the other, and see whether a test fails each time.
+"""Mutation testing: make one change of a module after the other, and check that a test fails each time.
 
     python -m scripts.chores.mutants leaderboard/statistics.py -- tests/test_statistics.py
     python -m scripts.chores.mutants leaderboard/submissions/checks/*.py -- tests/test_submissions_hostile.py
 
-Comparisons, arithmetic, conditions, numbers, `any` and `all`, `min` and `max` are exchanged for their neighbours;
+Comparisons, arithmetic, conditions, numbers, `any` and `all`, `min` and `max` are replaced by their neighbors;
 statements that raise, return, call or leave a loop are taken out. Texts stay as they are. The tests are imported and
 collected once; every mutant lives in a fork of that process, so that hundreds take minutes.
 """
@@ -56,9 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="+", type=Path, help="files of zoo or leaderboard")
     parser.add_argument("tests", nargs="*", help="what pytest is given, after --")
-    parser.add_argument("--least", type=float, default=0.8, help="share that has to be killed (default 0.8)")
+    parser.add_argument("--least", type=float, default=0.8, help="fraction that must be killed (default 0.8)")
     if "--" not in sys.argv:
-        parser.error("say the tests after --")
+        parser.error("name the tests after --")
     place = sys.argv.index("--")
     arguments = parser.parse_args(sys.argv[1:place])
     arguments.tests = sys.argv[place + 1 :]
