@@ -214,7 +214,7 @@ def test_two_models_are_compared_on_the_same_samples(frame):
     for pair, sentence in (
         (("lenet5.mnist", "lenet5.ahdd"), "no samples in common"),
         (("lenet5.mnist", "lenet5.mnist"), "the same model"),
-        (("lenet5.mnist", "half.mnist"), "no record"),
+        (("lenet5.mnist", "half.mnist"), "not a record"),
         ((None, "lenet5.mnist"), "Choose two models"),
     ):
         assert sentence in compare.page(*pair, found, folder)

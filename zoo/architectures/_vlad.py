@@ -14,7 +14,7 @@ DIMENSIONS = 64  # that a descriptor keeps, whitened
 EMBEDDING = 128  # numbers that describe a strip, whitened
 STRIPS = 9  # of a class, at most, that a page is compared with; a page of pages70 has 8
 NEAREST = 3  # of a class's strips that count
-SHARPNESS = 40.0  # softmax of so many times the cosine; set beforehand, not tuned: accuracy does not depend on it
+SHARPNESS = 40.0  # the softmax is of this many times the cosine; not tuned, since accuracy does not depend on it
 SAMPLE = 60_000  # descriptors that a codebook is made of
 
 
@@ -86,7 +86,7 @@ def fit(model: "keras.Model", images: np.ndarray, labels: np.ndarray, seed: int)
 
 
 def outputs(model: "keras.Model", inputs: np.ndarray) -> np.ndarray:
-    """Return what a network says of many inputs, a few at a time: a strip has thousands of rows."""
+    """Return a network's outputs for many inputs, a few at a time: a strip has thousands of rows."""
     batches = (inputs[start : start + 8] for start in range(0, len(inputs), 8))
     return np.concatenate([keras.ops.convert_to_numpy(model(batch)) for batch in batches])
 

@@ -30,11 +30,11 @@ class DatasetSpec:
     group: str | None = None  # the column that says who wrote a sample
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
-    transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are read too
-    contract: Contract | None = None  # how ink becomes an image of this dataset; None: pages
-    augmentation: Augmentation | None = None  # what leaves a character of this script the same one
-    batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
-    view: Patches | None = None  # what most networks see of a sample; None: the whole image
+    transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are measured too
+    contract: Contract | None = None  # the image contract; None: pages
+    augmentation: Augmentation | None = None  # label-preserving augmentation limits
+    batch_size: int = 128  # maximum batch size of a `zoo` recipe: a small dataset needs more, smaller batches
+    view: Patches | None = None  # default view of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
     fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 

@@ -37,7 +37,7 @@ def export(run: Run, folder: Path) -> Path:
     `preprocessor_config.json` and `history.json`. BatchNorm is folded into the layers before it, the temperature that
     suits the validation samples into the last layer, and large weights are rounded to half precision and stored in it.
 
-    ONNX is written by TensorFlow: under another backend this is done by a process of its own.
+    ONNX is written by TensorFlow: under another backend a separate process does this.
 
     Returns:
         `folder`.
@@ -144,7 +144,7 @@ def _extend_the_converter() -> None:
 
 
 def facts(run: Run, model: "keras.Model") -> Json:
-    """Return what `metadata.json` says beside Keras' own version: which model it is, and how large."""
+    """Return the content of `metadata.json` apart from the Keras version: the model and its size."""
     return {
         "architecture": run.job.architecture,
         "dataset": run.job.dataset,

@@ -1,4 +1,4 @@
-"""Functions that strangers may call: declared arguments in, plain JSON out, one sentence for whatever goes wrong."""
+"""Public endpoints: declared arguments in, plain JSON out, and one sentence for every error."""
 
 import functools
 import inspect
@@ -132,9 +132,9 @@ def endpoint(
 
 
 def sentence(error: BaseException) -> str:
-    """Return what a caller is told of an error.
+    """Return the error message for a caller.
 
-    An error that is no `ZooError` is a mistake of ours: it gets an incident number, under which the log has the trace.
+    An error that is not a `ZooError` is internal: it gets an incident number, under which the log has the trace.
     The log has no values, so neither pictures nor names of people get there.
     """
     if isinstance(error, ZooError):
@@ -142,7 +142,7 @@ def sentence(error: BaseException) -> str:
     incident = secrets.token_hex(4)
     steps = "".join(traceback.format_tb(error.__traceback__))
     log.error("Incident %s: %s\n%s", incident, type(error).__name__, steps)
-    return f"This failed by a mistake of ours, not of yours. Please report it as incident {incident}."
+    return f"This failed because of an internal error. Please report it as incident {incident}."
 
 
 def walk(value: object) -> Iterator[tuple[object, int]]:

@@ -26,7 +26,7 @@ SPLIT_NAMES = {
     "test": "test", "testing": "test",
 }  # fmt: skip
 GROUPS = ("writer", "group", "block")  # columns that say which samples belong together
-METADATA = "metadata.csv"  # beside class folders, as `datasets` has it: file_name, and a column of `GROUPS`
+METADATA = "metadata.csv"  # next to class folders, as in `datasets`: file_name, and a column of `GROUPS`
 NO_GROUP = "none"
 
 

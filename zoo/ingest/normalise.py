@@ -149,10 +149,10 @@ def _has_light_paper(picture: np.ndarray) -> bool | None:
 
 def _paper(looks: Sequence[Look]) -> tuple[bool | None, str]:
     """Return whether the paper is light, None where that differs from picture to picture, and how to say it."""
-    votes = [look.light_paper for look in looks if look.light_paper is not None]
-    if not votes:
+    lights = [look.light_paper for look in looks if look.light_paper is not None]
+    if not lights:
         return None, "Paint on a transparent ground: what is opaque is ink."
-    share = float(np.mean(votes))
+    share = float(np.mean(lights))
     if AGREED > share > 1 - AGREED:
         return None, f"{share:.0%} are dark on light, the others light on dark: each is read by itself."
     return share >= AGREED, "Dark ink on light paper." if share >= AGREED else "Light ink on a dark ground."

@@ -1,4 +1,4 @@
-"""A user's own pictures -> a dataset of the zoo: checked, divided, and kept as a dataset repo beside its entry."""
+"""Make a dataset of the zoo from a user's pictures: check them, split them, and store them as a dataset repo."""
 
 import re
 from dataclasses import dataclass, fields

@@ -1,4 +1,4 @@
-"""How one sample becomes what a network sees, and how the answers to several views of it become one.
+"""Views: the inputs that a network gets for one sample, and how their predictions are pooled.
 
 A glyph is seen whole, in one view. A page is seen in patches, or, by an architecture that asks for it, as the
 descriptors of its keypoints.

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 200  # print quality at the width of a page
-STYLE = 4  # counts up when the drawing changes, so that old figures are drawn anew
+STYLE = 4  # counts up when the drawing changes, so that old figures are drawn again
 BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#666666", "#DDDDDD"  # Okabe and Ito, and two greys
 WIDE = 7.0  # inches: the width of a page's text
 _DRAWN_FROM = "Drawn-From"  # PNG text: checksum of what the figure shows

@@ -1,7 +1,8 @@
-"""The way in for agents: every endpoint is an MCP tool at `/gradio_api/mcp/`, over streamable HTTP, without a session.
+"""The interface for agents: every endpoint is an MCP tool at `/gradio_api/mcp/`, over streamable HTTP, without a
+session.
 
-A tool is called on behalf of whoever sent the very request, by the token in its header. Gradio's own MCP server calls
-the Space through a client of its own instead: that one reads the server's files and sends the server's token.
+A tool call acts on behalf of the sender of the request, identified by the token in its header. Gradio's own MCP server
+calls the Space through its own client instead, which reads the server's files and sends the server's token.
 """
 
 import contextlib

@@ -1,4 +1,4 @@
-"""The door of the Space: every HTTP request passes it. Routes that are not listed here are closed.
+"""The entry of the Space: every HTTP request passes through it. Routes that are not listed here are closed.
 
 What goes on to Gradio has been checked: its size, and for a call that there is such a function and that its parts have
 the right types. What goes wrong behind the door becomes a sentence. `Space.process_api` then passes the call itself

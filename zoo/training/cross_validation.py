@@ -89,7 +89,7 @@ def run(
     runs: Path,
     begin: Callable[[str], training.Progress] = lambda text: lambda share: None,
 ) -> Json:
-    """Train and score every fold, as far as that is not done; return the `summary` and write it beside the runs.
+    """Train and score every fold, as far as that is not done; return the `summary` and write it next to the runs.
 
     Args:
         job: its dataset is the one to be divided.

@@ -46,7 +46,7 @@ def _accuracy() -> "keras.metrics.Metric":
 
 @dataclass
 class Memory:
-    """What the loop remembers from epoch to epoch, beside the arrays."""
+    """The state of the loop between epochs, apart from the arrays."""
 
     epochs: list[Json] = field(default_factory=list)  # a line an epoch: losses, accuracies, learning rate, seconds
     best_score: float = float("-inf")  # of the watched samples: accuracy, or loss negated
