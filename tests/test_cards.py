@@ -81,7 +81,7 @@ def test_a_reader_finds_what_a_card_is_for():
         "![Confusion](figures/confusion.png)", "0 is background and 255 full", "box of 20 x 20 pixels",
         "python scripts/train_all.py --only lenet5.mnist", "| label smoothing | 0.05 |", "Its writers are American.",
         "## The network\n\nTwo convolutions, then *three* layers.",
-        "1 is read as 2 more often than any other", "As its authors say.", 'load_model("hf://me/lenet5.mnist")',
+        "Most frequent mistake: 1 is predicted as 2", "As its authors say.", 'load_model("hf://me/lenet5.mnist")',
     ):  # fmt: skip
         assert told in text, told
 

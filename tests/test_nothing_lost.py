@@ -149,7 +149,7 @@ def test_a_damaged_receipt_says_what_is_wrong_with_it(place):
     one, other = send(place), send(place, "ann", seed=1)
     path = place.root / "requests" / one.path
     for text, said in (
-        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program knows up to 2"),
+        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program supports up to 2"),
         (json.dumps({**one.to_dict(), "created": "today"}), "created: input should be a valid number"),
         (json.dumps({**one.to_dict(), "colour": 1}), "has the unknown colour"),
         (json.dumps({**one.to_dict(), "status": "DONE"}), "status: string should match"),

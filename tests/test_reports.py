@@ -140,7 +140,7 @@ def test_bad_input_is_one_sentence(published, run_script, tmp_path):
     (records / "optdigits" / f"{MODEL}.npz").unlink()
     done = run_script("report.py", MODEL, *out)
     assert done.returncode == 1
-    assert "answers of mnist_cnn.optdigits to the test set are not stored" in done.stderr
+    assert "test predictions of mnist_cnn.optdigits are not stored" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
