@@ -83,7 +83,8 @@ class DatasetSpec:
             "contract": Contract.from_dict,
             "augmentation": lambda fields: Augmentation(**fields),
         }
-        read: dict[str, Callable[..., Any]] = {"labels": tuple, "image_shape": tuple, **nested}
+        lists = ("labels", "image_shape", "transfers")
+        read: dict[str, Callable[..., Any]] = {**dict.fromkeys(lists, tuple), **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
