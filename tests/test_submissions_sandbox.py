@@ -16,7 +16,17 @@ from networks import node, onnx_file
 from onnx import helper
 
 from leaderboard.submissions import checks, sandbox, worker
-from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, probes, protocol
+from leaderboard.submissions.sandbox import (
+    Box,
+    Cancelled,
+    Resources,
+    Unfit,
+    confinement,
+    consumption,
+    inputs,
+    probes,
+    protocol,
+)
 from zoo import data
 from zoo.data import parquet
 from zoo.errors import ZooError
@@ -239,23 +249,32 @@ def test_the_probes_see_what_gets_through(tmp_path):
     }  # fmt: skip
 
 
-def test_all_memory_of_a_process_is_counted(tmp_path):
-    """Shared mappings and files without a name are memory and storage as well."""
-    code = (
-        "import mmap, os, sys\n"
-        "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))\n"
-        "file = open('gone', 'w+b'); file.write(bytes(50_000_000)); file.flush(); os.unlink('gone')\n"
-        "kept = open('mapped', 'w+b'); kept.truncate(30_000_000); mapped = mmap.mmap(kept.fileno(), 30_000_000)\n"
-        "kept.close(); os.unlink('mapped'); print('ready', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        box = Box.__new__(Box)
-        box.folder, box.process = tmp_path, process
-        assert sandbox.memory_of(process.pid) >= 200_000_000
-        assert box._stored() >= 80_000_000
-        process.stdin.close()
+CONSUMING = {  # code -> how the sentence ends
+    "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))": "0.1 GB of memory",
+    "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); gone.flush(); os.unlink('gone')": "0.0 GB",
+    "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); part = mmap.mmap(gone.fileno(), 4096)\n"
+    "os.unlink('gone'); os.close(gone.fileno())": "0.0 GB",
+    "for n in range(5000): open(f'{n}', 'w').close()": "3,000 files",
+    "for n in range(30): os.mkdir('x' * 200); os.chdir('x' * 200)": "cannot be read as a whole",
+    "for n in range(3500): os.mkdir('x'); os.chdir('x')": "cannot be read as a whole",
+    "for n in range(300): threading.Thread(target=sys.stdin.read, daemon=True).start()": "200 threads",
+}
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
+@pytest.mark.parametrize("code", CONSUMING)
+def test_everything_that_a_process_consumes_counts(tmp_path, code):
+    """Shared mappings, files without a name, parts of files, empty files, paths that are too long, threads."""
+    folder, limits = tmp_path / "own", Resources(memory=10**8, folder=20_000_000, entries=3000, threads=200)
+    folder.mkdir()
+    code_of_it = f"import mmap, os, sys, threading\n{code}\nos.write(1, b'.'); sys.stdin.read()"
+    command = [sys.executable, "-c", code_of_it]
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"."
+        assert CONSUMING[code] in consumption.reached(process.pid, limits, folder)
+        process.kill()
+    sandbox._remove(folder)
+    assert not folder.exists()
 
 
 def test_a_live_sandbox_is_not_swept_away():

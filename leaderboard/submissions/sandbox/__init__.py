@@ -31,7 +31,7 @@ import numpy as np
 
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
-from leaderboard.submissions.sandbox import child
+from leaderboard.submissions.sandbox import child, consumption
 from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
 from zoo.errors import ZooError
@@ -122,7 +122,7 @@ class Box:
         self.outside.write_text(secrets.token_hex(16))
 
     def _remove_folder(self) -> None:
-        shutil.rmtree(self.base, ignore_errors=True)
+        _remove(self.base)
         self.lock.close()
 
     def __enter__(self) -> "Box":
@@ -201,35 +201,11 @@ class Box:
                 raise Cancelled
             if time.monotonic() > deadline:
                 raise Unfit(f"It was stopped after {self.resources.wall:,.0f} s, the most that a measurement may take.")
-            if memory_of(self.process.pid) > self.resources.memory:
-                most = self.resources.memory / 1e9
-                raise Unfit(f"It was stopped because it used more than {most:.1f} GB of memory.")
-            if time.monotonic() > looked + 1:
-                looked = time.monotonic()
-                if self._stored() > self.resources.folder:
-                    raise Unfit(f"It was stopped because it wrote more than {self.resources.folder / 1e9:.1f} GB.")
+            used = None if time.monotonic() < looked + 1 else self.folder
+            looked = looked if used is None else time.monotonic()
+            if reached := consumption.reached(self.process.pid, self.resources, used):
+                raise Unfit(f"It was stopped because it {reached}.")
             time.sleep(POLL)
-
-    def _stored(self) -> int:
-        """Return the bytes of all files that the child keeps, those without a name as well."""
-        found = {}
-        paths = [os.path.join(parent, name) for parent, _, names in os.walk(self.folder) for name in names]
-        with contextlib.suppress(OSError):
-            handles = f"/proc/{self.process.pid}/fd"
-            paths += [f"{handles}/{name}" for name in os.listdir(handles)]
-        for path in paths:
-            with contextlib.suppress(OSError):
-                status = os.lstat(path) if path.startswith(str(self.folder)) else os.stat(path)
-                if stat.S_ISREG(status.st_mode):
-                    found[status.st_dev, status.st_ino] = status.st_blocks * 512
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{self.process.pid}/maps").read_text().splitlines():
-                if line.endswith("(deleted)"):
-                    span, _, _, device, inode, *_ = line.split()
-                    first, last = (int(address, 16) for address in span.split("-"))
-                    major, minor = (int(part, 16) for part in device.split(":"))
-                    found.setdefault((os.makedev(major, minor), int(inode)), last - first)
-        return sum(found.values())
 
     # What is read back
 
@@ -365,15 +341,6 @@ def private_places() -> list[Path]:
     return [path for path in places if path.exists()]
 
 
-def memory_of(pid: int) -> int:
-    """Return the bytes of memory that a process holds and no file could give back; 0 where that is not known."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem", "VmPTE")))
-
-
 def sweep() -> None:
     """Remove the folders of sandboxes whose watching process was killed: they died with it."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
@@ -381,7 +348,15 @@ def sweep() -> None:
             if folder.stat().st_uid == os.getuid():
                 with (folder / LOCK).open("r+") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError while the watching process lives
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a sandbox, however deep it is."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
 
 
 def check_isolation(isolation: dict[str, str]) -> None:

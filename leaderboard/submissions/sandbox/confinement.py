@@ -40,6 +40,8 @@ class Resources:
     file: int = 512 * 1024**2  # bytes of one file
     folder: int = 1024**3  # bytes of its whole folder, watched from outside
     files: int = 512  # open at a time
+    entries: int = 10_000  # files and folders in its folder, watched from outside
+    threads: int = 2000  # at a time, watched from outside
 
 
 def confine(folder: Path, readable: list[Path], resources: Resources, attended: bool = True) -> dict[str, str]:
