@@ -15,6 +15,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cli
 import yaml
@@ -156,13 +157,13 @@ def wait(repo: str) -> str:
         if time.monotonic() > deadline:
             raise ZooError(f"{repo} is still {stage} after {PATIENCE // 60} minutes.")
         time.sleep(POLL)
-    return hub.attempted(lambda: api.space_info(repo), repo).host
+    return str(hub.attempted(lambda: api.space_info(repo), repo).host)
 
 
 def smoke_test(url: str) -> str:
     """Check the page and the endpoints of a running Space; return a sentence, or raise ZooError."""
 
-    def fetch(path: str):
+    def fetch(path: str) -> Any:
         response = get_session().get(f"{url}{path}", timeout=60)
         hf_raise_for_status(response)
         return response

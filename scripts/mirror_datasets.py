@@ -18,6 +18,7 @@ from zoo import cards, data, hub, settings
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing
 from zoo.ingest import originals
+from zoo.types import Json
 
 OWNED = ("data/*", cards.CARD, "eval.yaml")
 
@@ -99,7 +100,7 @@ def write(mirror: originals.Mirror, repo: str, folder: Path) -> dict[str, Path]:
     return files
 
 
-def facts_of(mirror: originals.Mirror, repo: str) -> dict:
+def facts_of(mirror: originals.Mirror, repo: str) -> Json:
     """Return the facts for a dataset's card, see `cards.render_dataset`."""
     spec, original = data.get(mirror.name), originals.ORIGINALS[mirror.name]
     size = "its own size" if spec.image_shape is None else f"{spec.image_shape[0]} x {spec.image_shape[1]} pixels"

@@ -3,7 +3,7 @@
 import cli
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zoo import training
 from zoo.executors import Task
@@ -25,7 +25,7 @@ class Bars:
         self.progress.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
     def start(self, description: str) -> training.Progress:
@@ -60,14 +60,14 @@ class TaskBars:
         self.weights = {task.name: max(task.cost, least) for task in tasks}
         self.shares = dict.fromkeys(self.weights, 0.0)
         self.everything = self.progress.add_task(f"all {len(tasks)} runs", total=sum(self.weights.values()))
-        self.lines: dict = {}  # task -> its bar
+        self.lines: dict[str, TaskID] = {}  # task -> its bar
         cli.show_log(RichHandler(console=console, show_path=False))
 
     def __enter__(self) -> "TaskBars":
         self.progress.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
     def tell(self, name: str, share: float) -> None:

@@ -22,6 +22,7 @@ from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
 from zoo.ingest import originals
 from zoo.published import PublishedFolder
+from zoo.types import Json
 
 LICENCE = "apache-2.0"
 
@@ -143,7 +144,7 @@ def stage(
     return files | made
 
 
-def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str, str]) -> dict:
+def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str, str]) -> Json:
     """Return the facts about a model for its card, see `cards.render`."""
     published = PublishedFolder(folder)
     metadata, preprocessor, history = published.metadata, published.preprocessor, published.history
@@ -182,7 +183,7 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
     }
 
 
-def command(result: results.Result, metadata: dict) -> str:
+def command(result: results.Result, metadata: Json) -> str:
     """Return the command that trains a model again."""
     if result.dataset in data.DATASETS:
         return f"python scripts/train_all.py --only {result.model}"
@@ -198,7 +199,7 @@ def input_shape(folder: Path) -> tuple[int, int, int]:
     return tuple(next(layer for layer in layers if layer["class_name"] == "InputLayer")["config"]["batch_shape"][1:])
 
 
-def scores_of(result: results.Result) -> dict:
+def scores_of(result: results.Result) -> Json:
     """Return the scores of a record for its card, see `cards.render`."""
     return {
         "metrics": {

@@ -21,11 +21,13 @@ import datasets
 from progress import Bars
 
 from leaderboard import recording
+from leaderboard.results import Result
 from zoo import backend, data, ink, registry, training
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.ingest import labelled_folders, normalise, user_data
 from zoo.training import cross_validation, samples, transfer
+from zoo.types import Json
 
 log = logging.getLogger("zoo.train")
 
@@ -104,7 +106,7 @@ def architecture_of(arguments: argparse.Namespace, start: transfer.Start | None)
 
 def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer.Start | None) -> str:
     """Return the name of the dataset, which is made of the user's pictures unless it is known."""
-    where = arguments.data
+    where: str = arguments.data
     if where in data.names() and not Path(where).exists():
         return where
     name = arguments.name or user_data.name_for(where)
@@ -163,7 +165,7 @@ def check(job: training.Job, arguments: argparse.Namespace) -> None:
         transfer.start(training.build(job), job.architecture, job.dataset, job.start)
 
 
-def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace) -> None:
+def tell(result: Result, folds: Json | None, folder: Path, arguments: argparse.Namespace) -> None:
     """Print the result, and what to do next."""
     spec = data.get(result.dataset)
     if folds:

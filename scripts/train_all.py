@@ -167,7 +167,7 @@ def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBa
     for jobs in pairs:
         names = [task_of(job, runs).name for job in jobs]
 
-        def tell(share: float, names=names) -> None:
+        def tell(share: float, names: list[str] = names) -> None:
             for name in names:
                 bars.tell(name, TRAINED * share)
 

@@ -72,7 +72,7 @@ class Mutants:
         self.modules, self.made = modules, 0
         self.survivors: list[str] = []
 
-    def pytest_runtestloop(self, session) -> bool:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run in forks; what pytest itself reports is that nothing failed."""
         started = time.monotonic()
         if forked(lambda: passes(session), 3600):
@@ -89,7 +89,7 @@ class Mutants:
         return True
 
 
-def passes(session) -> bool:
+def passes(session: pytest.Session) -> bool:
     """Run the collected tests until one fails."""
     session.config.pluginmanager.unregister(name="terminalreporter")
     for item, following in zip(session.items, [*session.items[1:], None], strict=True):
@@ -99,7 +99,7 @@ def passes(session) -> bool:
     return True
 
 
-def passes_with(module: ModuleType, tree: ast.Module, session) -> bool:
+def passes_with(module: ModuleType, tree: ast.Module, session: pytest.Session) -> bool:
     """Run the tests on a mutant."""
     replace(module, tree)
     return passes(session)

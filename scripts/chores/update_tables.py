@@ -50,8 +50,8 @@ def with_tables(pages: dict[str, str]) -> dict[str, str]:
     return pages
 
 
-def _between(section: str, match: re.Match) -> str:
-    return match[1] + section + match[2]
+def _between(section: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{section}{match[2]}"
 
 
 def board() -> str:
