@@ -186,7 +186,8 @@ def _content(picture: Any) -> bytes:
     if isinstance(picture, (bytes, bytearray)):
         return bytes(picture)
     picture.seek(0)
-    return picture.read()
+    content: bytes = picture.read()
+    return content
 
 
 def _image(content: bytes) -> Any:
