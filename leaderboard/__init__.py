@@ -22,7 +22,7 @@ def submit(model: "str | Path", **offer: Any) -> "Json":
 
 
 def submission_status(id: str, **where: str | None) -> "Json":
-    """Return the receipt of a submission as it is now; see `leaderboard.submissions.client.status`."""
+    """Return the current receipt of a submission; see `leaderboard.submissions.client.status`."""
     from leaderboard.submissions import client
 
     return client.status(id, **where)

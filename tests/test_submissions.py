@@ -260,7 +260,7 @@ def test_a_mistake_of_the_worker_loses_nothing(local):
     sent = send(local)
     one = Worker(local, measure=broken)
     one.see_through(one.claim(), threading.Event())
-    assert "made a mistake (KeyError)" in local.get(sent.id).reason
+    assert "had an internal error (KeyError)" in local.get(sent.id).reason
     assert intake.retry(local, sent.id, "bob").status == PENDING
 
 

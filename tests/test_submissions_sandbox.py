@@ -123,7 +123,7 @@ def test_a_network_is_measured(measure, images):
 
 
 def test_answers_that_are_no_probabilities_are_refused(measure):
-    with pytest.raises(Unfit, match="no probabilities"):
+    with pytest.raises(Unfit, match="not probabilities"):
         measure(onnx_file(end="Relu"))
 
 
@@ -182,7 +182,7 @@ def test_it_dies_with_its_parent(tmp_path):
         ({"multiply_adds": -1}, "multiply-adds are -1"),
         ({"multiply_adds": "many"}, "multiply-adds are many"),
         ({"multiply_adds": True}, "multiply-adds are True"),
-        ([], "something else than an answer"),
+        ([], "something other than an answer"),
         ({"reason": ["x" * 10_000]}, "xxx"),
     ],
 )

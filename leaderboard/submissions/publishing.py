@@ -1,4 +1,4 @@
-"""From the store to the board: what is FINISHED has its rows, the newest of a name; what was WITHDRAWN has none.
+"""Publish the store on the board: rows of FINISHED submissions, the newest of each name; none of WITHDRAWN ones.
 
 One damaged result costs its own row and nothing else: its receipt says why, and the other rows are published.
 """

@@ -3,7 +3,7 @@
 Many may run at a time, on one machine or several. A worker holds a submission by a lease that a thread renews. If it
 dies, the lease runs out and another worker starts over. What it measured counts only while the lease is its own.
 
-Whatever goes wrong with one submission ends on its receipt as a sentence, and the worker goes on with the next.
+Every error with a submission becomes a sentence on its receipt, and the worker continues with the next one.
 """
 
 import contextlib
@@ -117,13 +117,13 @@ class Worker:
             self.close()
 
     def close(self) -> None:
-        """Let go of the waiting sandbox."""
+        """Close the waiting sandbox."""
         if self._warm:
             self._warm.close()
             self._warm = None
 
     def step(self, stop: threading.Event | None = None) -> bool:
-        """Take one submission and see it through; False if none waits."""
+        """Take one submission and process it; False if none is waiting."""
         submission = self.claim()
         if submission is None:
             return self.publish()
@@ -173,7 +173,9 @@ class Worker:
                 raise
             except (StoreFailed, OSError) as error:
                 reason = f"The worker could not go on ({without_paths(describe(error))}); it will be tried again."
-                with contextlib.suppress(ZooError):  # what cannot be written now goes to the next worker by its lease
+                with contextlib.suppress(
+                    ZooError
+                ):  # if it cannot be written now, the next worker takes over when the lease expires
                     self._end(
                         submission, partial(lifecycle.put_back, worker=self.name, now=stores.now(), reason=reason)
                     )
@@ -217,9 +219,9 @@ class Worker:
             return partial(failed, now=stores.now(), reason=reason)
         except OSError:
             raise
-        except Exception as error:  # a mistake of ours is no reason to lose a submission
+        except Exception as error:  # an internal error must not lose a submission
             log.exception("%s", submission.id)
-            reason = f"The worker made a mistake ({type(error).__name__}); it can be tried again."
+            reason = f"The worker had an internal error ({type(error).__name__}); it can be tried again."
             return partial(failed, now=stores.now(), reason=reason)
 
     @contextlib.contextmanager

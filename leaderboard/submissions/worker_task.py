@@ -1,6 +1,6 @@
-"""A worker of submissions as a task for `zoo.executors`: so many of them work where trainings do.
+"""A submission worker as a task for `zoo.executors`, so that several run where trainings run.
 
-One that dies is begun again elsewhere; what it held goes back into the queue when its lease runs out.
+A worker that dies is restarted elsewhere; its submission returns to the queue when its lease expires.
 """
 
 import logging
@@ -30,7 +30,7 @@ def task_of(number: int, store: str | None, records: Path, cache: Path, watch: b
 
 
 def work(arguments: Json, progress: Callable[[float], None], rest: float = 1.0) -> int:
-    """Work as long as there is something to do; return how many submissions were seen through."""
+    """Work as long as there is something to do; return the number of submissions processed."""
     store = open_store(arguments["store"])
     worker = Worker(store, Path(arguments["records"]), Path(arguments["cache"]), **arguments["options"])
     if worker.need_isolation:

@@ -1,4 +1,4 @@
-"""Transfer learning: a network starts from the weights of a published one, with a new head where the classes differ."""
+"""Transfer learning: start from the weights of a published network, with a new head if the classes differ."""
 
 import hashlib
 import json
@@ -123,6 +123,6 @@ def fine_tuning(recipe: Recipe) -> Recipe:
 
     Measured on 500 digits of ahdd from the weights of lenet5.mnist, accuracy on its 5,000 validation samples: from
     scratch 91.6%; started, in all epochs 95.3%, in a third of them 95.3%, and with a third of the learning rate 89.2%:
-    a head that is new has much to learn.
+    a new head needs a high learning rate.
     """
     return replace(recipe, name="finetune", epochs=max(1, recipe.epochs // SHORTER))

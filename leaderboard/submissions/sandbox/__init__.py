@@ -1,4 +1,4 @@
-"""A process for one measurement: started with nothing, watched, and gone with all that it made.
+"""A sandboxed process for one measurement: isolated, monitored, and removed with all its files.
 
     with Box("keras") as box:                # starts, confines itself and warms up
         outcome = box.run(job, content)      # only checked values come back
@@ -66,7 +66,7 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back of a measurement.
+    """The result of a measurement.
 
     answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
         them into the order of its inputs.
@@ -101,7 +101,7 @@ class Box:
             "attended": True,
             "probes": {"outside": str(self.outside), "private": [str(path) for path in private_places()]},
         }
-        # -I: no variable, no folder and no user's packages are heeded; -B: no bytecode is written.
+        # -I: ignore the user's environment variables, folders and packages; -B: write no bytecode.
         command = [sys.executable, "-I", "-B", str(LAUNCH), str(ROOT), json.dumps(options)]
         with (self.folder / "log").open("wb") as log_file:
             self.process = subprocess.Popen(
@@ -160,14 +160,14 @@ class Box:
         cancelled: Callable[[], bool] = lambda: False,
         need_isolation: bool = True,
     ) -> Outcome:
-        """Do one job and return what came of it.
+        """Run one job and return its outcome.
 
         Args:
             job: see `job_of`.
             content: the submission's clean content.
             images: uint8 (asked, H, W, 1), in the order in which they are asked; `job["sizes"]` parts them into calls.
-            progress: told which share is done, 0 to 1.
-            cancelled: asked over and over whether to stop.
+            progress: called with the fraction done, 0 to 1.
+            cancelled: called repeatedly; returns whether to stop.
             need_isolation: refuse to go on where something got through in `probes`.
 
         Raises:
@@ -215,7 +215,7 @@ class Box:
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-                raise Unfit("It left something else than an answer.")
+                raise Unfit("It left something other than an answer.")
             return file.read(most)
 
     def _ended(self) -> str:
@@ -262,9 +262,9 @@ class Box:
         except OSError:
             raise Unfit(self._ended()) from None
         except (ValueError, RecursionError):
-            raise Unfit("It left something else than an answer.") from None
+            raise Unfit("It left something other than an answer.") from None
         if not isinstance(value, dict):
-            raise Unfit("It left something else than an answer.")
+            raise Unfit("It left something other than an answer.")
         return value
 
     def _progress(self) -> float:
@@ -292,7 +292,7 @@ class Box:
         try:
             report = guard.read_onnx(model)
         except Refused as error:
-            raise Unfit(f"As ONNX it would not be taken: {error}") from error
+            raise Unfit(f"Its ONNX form would be rejected: {error}") from error
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
         parameters = report.parameters
         if job["kind"] != "onnx":  # settings of layers are numbers too: the ONNX file may hold more than Keras counts
@@ -363,7 +363,7 @@ def check_isolation(isolation: dict[str, str]) -> None:
     """Raise Unsafe where something that must not work in a sandbox does."""
     if through := isolation["got_through"]:
         raise Unsafe(
-            f"This machine does not confine a sandbox: in it one can {through}. So nothing of a stranger's is measured "
+            f"This machine does not confine a sandbox: in it one can {through}. So submissions are not measured "
             "here. Use another machine, set ZOO_SANDBOX=jobs, or pass --without-isolation for files that you trust."
         )
 
@@ -384,6 +384,6 @@ def check_probabilities(answers: np.ndarray) -> None:
     if not np.isfinite(answers).all():
         raise Unfit("Some of its answers are not numbers (NaN or infinity).")
     if answers.min(initial=0) < -SUM_TOLERANCE or answers.max(initial=0) > 1 + SUM_TOLERANCE:
-        raise Unfit("Its answers are no probabilities: some are below 0 or above 1. End it with a softmax.")
+        raise Unfit("Its answers are not probabilities: some are below 0 or above 1. End it with a softmax.")
     if not np.allclose(answers.sum(axis=1, dtype=np.float64), 1, atol=SUM_TOLERANCE):
-        raise Unfit("Its answers are no probabilities: they do not sum to 1. End it with a softmax.")
+        raise Unfit("Its answers are not probabilities: they do not sum to 1. End it with a softmax.")

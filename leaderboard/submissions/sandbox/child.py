@@ -59,11 +59,11 @@ def main(kind: str, isolation: Json, attended: bool) -> None:
         outcome = {"reason": str(error)}
     except MemoryError:
         outcome = {"reason": "It needs more memory than a measurement may use."}
-    except Exception as error:  # whatever a stranger's network makes of the libraries is an answer to its sender
+    except Exception as error:  # any error of an untrusted network is reported to its sender
         outcome = {"reason": f"It cannot be run: {type(error).__name__}: {error}"[:400]}
     _write(folder / OUTCOME, outcome)
     sys.stdout.flush()
-    os._exit(0)  # no destructor of any library has a say
+    os._exit(0)  # skip the destructors of libraries
 
 
 def _die_with_parent() -> None:
@@ -116,7 +116,7 @@ def _converted(job: Json, folder: Path) -> Json:
     session = _session(folder / MODEL)
     ours, theirs = session.run(None, {session.get_inputs()[0].name: images})[0], np.asarray(model(images))
     if not np.allclose(ours, theirs, atol=AGREEMENT):
-        raise Unfit("Keras and the ONNX file that was made of it do not agree, so there is no one model to measure.")
+        raise Unfit("The Keras model and its ONNX export do not agree, so it is unclear which model to measure.")
     return {"parameters": int(model.count_params())}
 
 
@@ -181,7 +181,7 @@ def _images(job: Json, folder: Path) -> "np.ndarray":
 
 
 def _answer(job: Json, folder: Path) -> None:
-    """Ask the model as `job["sizes"]` says, on all cores, and write its answers."""
+    """Run the model in calls of `job["sizes"]` images, on all cores, and write its answers."""
     import numpy as np
 
     session, images = _session(folder / MODEL), _images(job, folder)

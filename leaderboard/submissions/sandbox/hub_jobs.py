@@ -2,9 +2,9 @@
 
     ZOO_SANDBOX=jobs ZOO_SANDBOX_IMAGE=hf.co/spaces/you/space python scripts/evaluate_submissions.py
 
-Each measurement gets a virtual machine of its own (`huggingface_hub.Sandbox`), which is gone afterwards. Our code goes
-there and starts as it does here: it confines itself, and nothing of a stranger's follows before the probes from inside
-were refused. No token is forwarded. The image needs Python with the requirements of this package.
+Each measurement gets its own virtual machine (`huggingface_hub.Sandbox`), which is deleted afterwards. Our code is
+copied there and starts as it does here: it confines itself, and the submission follows only after all probes were
+blocked. No token is forwarded. The image needs Python with the requirements of this package.
 """
 
 import contextlib
@@ -204,7 +204,7 @@ class JobBox(Box):
         return job
 
     def _fetch(self, name: str, most: int) -> None:
-        """Copy a plain file that the child left, if there is one of at most so many bytes."""
+        """Copy a regular file that the child left, if it has at most this many bytes."""
         path = f"{self.there}/own/{name}"
         with _reached():
             try:

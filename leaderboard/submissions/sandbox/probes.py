@@ -1,4 +1,4 @@
-"""What must not work in a sandbox, tried from inside before anything of a stranger's is there.
+"""Probes: forbidden actions, tried from inside a sandbox before a submission enters it.
 
     tried(surroundings)   the name of every probe -> "" where it was refused, else what got through
 
