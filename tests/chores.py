@@ -28,7 +28,7 @@ def wait_once(arguments, progress):
 def fail(arguments, progress):
     """Fail as told: the user's mistake, or one that may pass."""
     add({"numbers": [], **arguments}, progress)
-    raise ZooError("this is yours to mend.") if arguments["final"] else OSError("the disk is gone")
+    raise ZooError("this is yours to fix.") if arguments["final"] else OSError("the disk is gone")
 
 
 def fail_once(arguments, progress):

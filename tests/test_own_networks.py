@@ -1,4 +1,4 @@
-"""What our own networks need besides layers: folding, votes, teachers, and seeds trained side by side."""
+"""What our own networks need apart from layers: folding, ensembles, teachers, and seeds trained in one program."""
 
 import json
 import os

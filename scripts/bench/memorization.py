@@ -39,7 +39,7 @@ def main() -> None:
         feed = session.get_inputs()[0].name
 
         def right(images: np.ndarray, session=session, feed=feed, labels=labels) -> np.ndarray:
-            """Return which images are read as labelled, bool (N,)."""
+            """Return which images are read as labeled, bool (N,)."""
             parts = [session.run(None, {feed: images[n : n + BATCH]})[0] for n in range(0, len(images), BATCH)]
             return np.concatenate(parts).argmax(axis=1) == labels
 

@@ -198,10 +198,10 @@ def _confidence(facts: Facts, scores: Facts) -> str:
         [
             "## When to abstain (“don’t know”)",
             "",
-            f"Below a probability of **{known['threshold']:.3f}** for its likeliest class it had better not be "
-            f"believed: then it answers {percent(test['coverage'])} of the {scored} samples and is right in "
-            f"{percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
-            f"to cost as much as {known['cost']} times “don’t know”; `load_predictor(…).threshold` has it.",
+            f"Abstain if the probability of the predicted class is below **{known['threshold']:.3f}**. With this "
+            f"threshold it answers {percent(test['coverage'])} of the {scored} samples, with an accuracy of "
+            f"{percent(test['accuracy'])}. The threshold was chosen on validation, with a wrong answer as costly as "
+            f"{known['cost']} abstentions; `load_predictor(…).threshold` has it.",
             "",
             *_figures(facts, "confidence", "coverage"),
         ]

@@ -117,7 +117,7 @@ class Split:
 
 
 def fingerprint(images: np.ndarray | Sequence[np.ndarray], labels: np.ndarray) -> str:
-    """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label.
+    """Return the SHA-256 over, sample by sample, the gray pixels (uint8, row by row) and the label.
 
     A label is one byte, or two (little-endian) where there is one above 255.
     """

@@ -133,7 +133,7 @@ def read_original(name: str, folder: Path | None) -> Mirror:
 
     Raises:
         UnknownName: no such dataset.
-        DataError: nothing that is recognised is there, or it is incomplete or contradicts itself; names the file.
+        DataError: nothing that is recognized is there, or it is incomplete or contradicts itself; names the file.
     """
     spec, original = data.get(name), ORIGINALS[name]
     if folder is None:

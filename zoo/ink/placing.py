@@ -13,7 +13,7 @@ from zoo.ink.writing import find_writing
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
 
-PEN = 0.045  # pen width of the sketch-pad, as a fraction of the pad's side
+PEN = 0.045  # pen width of the sketch pad, as a fraction of the pad's side
 # Share of its convex hull that a sketch covers when it is a dot or a bar, whose thickness is its shape: a scribbled dot
 # covers 0.94 and more, other digits less than 0.9 until they are smaller than a sixth of the pad.
 BLOB = 0.9
@@ -104,7 +104,7 @@ def _draw(lines: list[np.ndarray], corner: np.ndarray, scale: np.ndarray, stroke
     """Lines drawn `SCALE` times too large, as uint8 that just holds them."""
     width = round(stroke * SCALE)
     bits = 4  # fractional bits of OpenCV's coordinates
-    # OpenCV puts whole numbers on pixel centres; the first one lies half a pen from the edge.
+    # OpenCV puts whole numbers on pixel centers; the first one lies half a pen from the edge.
     paths = [np.round(((line - corner) * scale * SCALE + (width - 1) / 2) * 2**bits) for line in lines]
     size = np.round(np.concatenate(paths).max(axis=0) / 2**bits + (width + 1) / 2).astype(int)
     canvas = np.zeros(size[::-1], np.uint8)
@@ -137,7 +137,7 @@ def from_picture(picture: object, contract: Contract, dark: bool | None = None) 
     """Turn a picture of one glyph into what the contract's dataset looks like.
 
     Args:
-        picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
+        picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, colored, or paint on
             nothing; light may be uneven and paper ruled.
         contract: of the network that is to see it.
         dark: whether the ink is darker than the paper, where that is known; None: the picture decides.
@@ -218,7 +218,7 @@ def _narrow(mask: np.ndarray, pen: float, stroke: float) -> np.ndarray:
 
 
 def _place(glyph: np.ndarray, contract: Contract) -> np.ndarray:
-    """A fitted glyph, float (h, w) in [0, 255], moved by whole pixels onto the contract's centre."""
+    """A fitted glyph, float (h, w) in [0, 255], moved by whole pixels onto the contract's center."""
     height, width = glyph.shape
     if contract.centring == "mass":
         total = glyph.sum()

@@ -14,7 +14,7 @@ def thick_on_white(glyph: np.ndarray) -> np.ndarray:
 
 
 def ink_on_grey_paper(glyph: np.ndarray) -> np.ndarray:
-    """Blue ink on grey paper, twice as bright at one edge as at the other, with a sensor's noise."""
+    """Blue ink on gray paper, twice as bright at one edge as at the other, with a sensor's noise."""
     share = (_large(_in_a_frame(glyph)) / 255)[..., None]
     height, width = share.shape[:2]
     light = np.linspace(0.55, 1.1, width)[None, :, None] * np.linspace(1.0, 0.9, height)[:, None, None]

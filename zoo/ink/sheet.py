@@ -20,7 +20,7 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
     """Return the corners of a sheet in a picture, or None where there is none.
 
     Args:
-        colour: uint8 (H, W, 3).
+        color: uint8 (H, W, 3).
 
     Returns:
         float32 (4, 2), (x, y) in pixels: clockwise from the corner at the upper left.

@@ -13,7 +13,7 @@ from zoo.types import Json
 
 View = Patches | Keypoints
 KINDS: dict[str, type[View]] = {"patches": Patches, "keypoints": Keypoints}  # as a published folder names them
-WINDOW = 24  # pixels, about what a stroke and its neighbours need
+WINDOW = 24  # pixels, about what a stroke and its neighbors need
 VIEWS: dict[str, Callable[[], View]] = {  # as an architecture names them
     **KINDS,
     "keypoints_and_windows": partial(Keypoints, window=WINDOW),

@@ -128,7 +128,7 @@ def predict(
             right, y runs down; "pen", its width as a share of the square, may be left out (0.045). The best input:
             lines are drawn the way each network's training data looks.
         image: instead of a sketch, a picture of one character: a file (`handle_file("three.png")`) or its bytes as
-            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG, WebP or HEIC.
+            text, "data:image/png;base64,...". Dark on light, light on dark or colored; PNG, JPEG, WebP or HEIC.
         models: names of networks, for example ["lenet5.mnist"]; without any, the ones that the page starts with.
 
     Returns:

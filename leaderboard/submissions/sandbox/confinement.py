@@ -253,7 +253,7 @@ def seccomp() -> bool:
     program += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ABSENT)]
     program += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _THREAD)]
     program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    # Abort signals itself, and limits are its own; nobody else may be signalled or limited.
+    # Abort signals itself, and limits are its own; nobody else may be signaled or limited.
     for numbers in (_TGKILL, _PRLIMIT):
         program += [(_EQUAL, 0, 5, numbers[column]), (_LOAD, 0, 0, 16), (_EQUAL, 2, 0, os.getpid())]
         program += [(_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
