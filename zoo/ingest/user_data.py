@@ -172,7 +172,7 @@ def _split(images: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) ->
     return data.Split(images, labels, groups, data.fingerprint(images, labels))
 
 
-# What is kept, and what is said
+# The stored dataset, and its summary
 
 
 def _table(spec: data.DatasetSpec, split: data.Split) -> "datasets.Dataset":

@@ -75,7 +75,7 @@ def tab() -> gr.Radio:
 
 
 def respond(files: Sequence[str] | None, model: str) -> str:
-    """Return the HTML that answers uploaded files; whatever is wrong with one is said in its place."""
+    """Return the HTML that answers uploaded files; problems of a file are shown in its place."""
     if not files:
         return draw.message(WELCOME)
     answers = []

@@ -1,4 +1,4 @@
-"""Networks whose weights are computed from the data at once (`zoo.trainers.ClosedForm`).
+"""Networks whose weights are computed in closed form (`zoo.trainers.ClosedForm`).
 
 Validation uses strips that are held out: for each of them the network is fitted to the strips of its page that share no
 rows with it. What is kept is fitted to all strips.

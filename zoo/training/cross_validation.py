@@ -95,7 +95,7 @@ def run(
         job: its dataset is the one to be divided.
         count: how many folds.
         runs: the folder of all runs.
-        begin: told what begins, returns what is told the share of it that is done.
+        begin: called at the start of each fold; returns a function that is called with its progress, 0 to 1.
     """
     scores = []
     for number, part in enumerate(jobs(job, count), 1):

@@ -1,4 +1,4 @@
-"""Ensembles (`zoo.trainers.Ensemble`): networks that are trained by themselves, put together in one.
+"""Ensembles (`zoo.trainers.Ensemble`): separately trained networks combined into one.
 
 The members are named in code, so none is left out because it did badly. Their runs are those of `train_all.py`; what is
 finished is only read.

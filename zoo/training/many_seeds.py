@@ -1,4 +1,4 @@
-"""Many seeds of one network in one program: JAX maps the training step over the seeds (`jax.vmap`).
+"""Train many seeds of one network in one program: JAX vectorizes the training step over the seeds (`jax.vmap`).
 
 A small network leaves most of a GPU idle; thirty of them side by side do not. Every seed draws the samples that it
 would draw by itself, and goes through the same steps: its run is an ordinary one, and its checkpoint another's.

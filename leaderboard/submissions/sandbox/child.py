@@ -42,7 +42,7 @@ def main(kind: str, isolation: Json, attended: bool) -> None:
 
     Args:
         kind: of the job.
-        isolation: what the parent is told of it.
+        isolation: reported to the parent.
         attended: end as soon as the standard input does, since then the parent is gone.
     """
     folder = Path.cwd()
