@@ -40,7 +40,7 @@ def checked_json(
     try:
         if migrations and isinstance(values := json.loads(data), dict) and values.get("schema", 1) != version:
             data = json.dumps(_migrated(values, what, version or 1, migrations)).encode()
-        made: Kind = _adapter(kind).validate_json(data, strict=True)  # type: ignore[arg-type]
+        made: Kind = _adapter(kind).validate_json(data, strict=True)  # type: ignore[arg-type]  # of a cached type
         return made
     except ValidationError as error:
         found = [_problem(entry) for entry in error.errors(include_url=False)]

@@ -252,7 +252,7 @@ def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
 def _check_entries(path: Path) -> None:
     """Refuse a zip of many entries before their list is read, by what its end says, as `ZipFile` finds and reads it."""
     with path.open("rb") as file:
-        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private
     if end and (end[ENTRIES] > MOST_ENTRIES or end[SIZE] > MOST_ENTRIES * 300):
         raise InkError(f"{path.name} has more than {MOST_ENTRIES:,} entries: pack the pictures alone.")
 

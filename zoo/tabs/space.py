@@ -48,10 +48,10 @@ def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
     def call(*values: object) -> object:
         return endpoint(dict(zip(names, values, strict=True)))
 
-    call.endpoint = endpoint  # type: ignore[attr-defined]
+    call.endpoint = endpoint  # type: ignore[attr-defined]  # a mark on a function
     del call.__wrapped__  # Gradio reads types from its wrapper: what clients send, not what the function gets
     call.__annotations__ = {name: one.annotation for name, one in endpoint.signature.parameters.items()}
-    call.__signature__ = endpoint.signature  # type: ignore[attr-defined]
+    call.__signature__ = endpoint.signature  # type: ignore[attr-defined]  # what `inspect` reads
     gr.api(
         call,
         api_name=endpoint.name,
