@@ -1,11 +1,14 @@
 """The Hugging Face Space: `python spaces_app.py` serves it on port 7860 (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
 
+from collections.abc import Mapping
+
 import gradio as gr
 
 from leaderboard.tabs import board, models, submit
 from leaderboard.tabs.deep_links import Places, connect
 from zoo.tabs import draw, language, read, theme
 from zoo.tabs.space import Space
+from zoo.types import Values
 
 MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
 <p>Small networks that read handwriting, side by side: draw for them, then see how they were measured.</p></header>"""
@@ -16,7 +19,7 @@ def asked(tab: str, choice: gr.CheckboxGroup | gr.Radio) -> Places:
     several = isinstance(choice, gr.CheckboxGroup)
     known = {name for _, name in choice.choices}
 
-    def place(parts):
+    def place(parts: Mapping[str, str]) -> Values:
         model = parts.get("model")
         return {choice: [model] if several else model} if model in known else {}
 

@@ -1,21 +1,28 @@
-"""The leaderboard: networks that read handwriting, measured alike.
+"""The leaderboard: networks that read handwriting, all measured in the same way.
 
     import leaderboard
     leaderboard.submit("net.keras", name="my_net", datasets=["mnist"], licence="mit", declaration="mnist, training set")
 
-Importing it is free: what it needs is imported by what is called.
+Importing this package is cheap: its functions import what they need.
 """
 
+from typing import TYPE_CHECKING, Any
 
-def submit(model, **offer) -> dict:
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zoo.types import Json
+
+
+def submit(model: "str | Path", **offer: Any) -> "Json":
     """Submit a network and return its receipt; see `leaderboard.submissions.client.submit`."""
     from leaderboard.submissions import client
 
     return client.submit(model, **offer)
 
 
-def submission_status(id: str, **where) -> dict:
-    """Return the receipt of a submission as it is now; see `leaderboard.submissions.client.status`."""
+def submission_status(id: str, **where: str | None) -> "Json":
+    """Return the current receipt of a submission; see `leaderboard.submissions.client.status`."""
     from leaderboard.submissions import client
 
     return client.status(id, **where)

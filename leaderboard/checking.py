@@ -1,4 +1,4 @@
-"""Whether a row still holds: its record against the same folder measured now."""
+"""Check a row: compare its record with a new measurement of the same folder."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +10,9 @@ from leaderboard.results import Broken, Result
 from zoo.errors import ZooError
 from zoo.serving.predictor import Predictor
 
-# Another processor adds in another order, so a sample on the fence may fall to the other side.
+# Another processor sums in a different order, so a sample near the decision boundary may change its class.
 TOLERANCE = 1e-3  # of a score, and of the samples
-COSTS = ("training_time",)  # facts of the training: nothing that can be measured again here
+COSTS = ("training_time",)  # facts of the training, which cannot be measured again
 
 
 @dataclass(frozen=True)
@@ -25,27 +25,27 @@ class Score:
 
     @property
     def agrees(self) -> bool:
-        """Whether they are equal but for rounding."""
+        """Whether they are equal except for rounding."""
         return abs(self.measured - self.recorded) <= TOLERANCE * max(1.0, abs(self.recorded))
 
 
 @dataclass(frozen=True)
 class Check:
-    """What a new measurement says of a record."""
+    """The comparison of a record with a new measurement."""
 
     scores: list[Score]
-    changed: int | None  # samples that are read as another class than recorded; None: they are not stored
+    changed: int | None  # samples whose predicted class differs from the stored one; None: predictions are not stored
     problems: list[str]  # what else differs
 
     @property
     def agrees(self) -> bool:
-        """Whether the row holds."""
+        """Whether the record agrees with the measurement."""
         return not self.problems and all(score.agrees for score in self.scores)
 
     @property
     def sentence(self) -> str:
         """The outcome in words."""
-        answers = "" if self.changed is None else f" {self.changed} test samples are read otherwise than recorded."
+        answers = "" if self.changed is None else f" {self.changed} test samples have another prediction than recorded."
         if self.agrees:
             return f"The record agrees with what was measured now.{answers}"
         return f"The record does NOT agree with what was measured now.{answers} " + " ".join(self.problems)
@@ -64,25 +64,25 @@ def record_of(folder: Path, records: Path | None = None) -> Result:
 
 
 def compare(result: Result, recorded: Predictions | None, evaluation: Evaluation, predictions: Predictions) -> Check:
-    """Hold a record against an evaluation of the same model.
+    """Compare a record with an evaluation of the same model.
 
     Args:
         result: the record.
-        recorded: the answers that are stored with it; None if they are not.
+        recorded: its stored predictions; None if there are none.
         evaluation, predictions: what was measured now.
     """
     problems = []
     if evaluation.revision != result.revision:
-        problems.append("These are other weights than the record's (model.onnx differs).")
+        problems.append("The weights differ from those of the record (another model.onnx).")
     if evaluation.dataset_fingerprint != result.dataset_fingerprint:
-        problems.append("The test set is another one than the record's.")
+        problems.append("The test set differs from that of the record.")
     if result.stale:
         problems.append(f"The record is stale: {result.stale}.")
     changed = None
     if recorded is not None and len(recorded.labels) == len(predictions.labels):
         changed = int((recorded.predicted != predictions.predicted).sum())
         if changed > TOLERANCE * len(predictions.labels):
-            problems.append("That is more than rounding explains.")
+            problems.append("Rounding does not explain this difference.")
     scores = [
         Score(name, result.shipped(name), value)
         for name, value in evaluation.metrics.items()

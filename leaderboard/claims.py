@@ -1,10 +1,11 @@
-"""Scores that others state and we did not measure, each with its source: `claims.json`, one entry a claim."""
+"""Published scores that we did not measure, each with its source: `claims.json`, one entry for each claim."""
 
 import functools
 from dataclasses import dataclass
 from pathlib import Path
 
 from zoo.files import read_json
+from zoo.types import Json
 
 CLAIMS = Path(__file__).with_name("claims.json")
 
@@ -13,10 +14,10 @@ CLAIMS = Path(__file__).with_name("claims.json")
 class Claim:
     """One published score.
 
-    network: the zoo's architecture where it is one of ours, else what its source calls it.
-    goal: of one of the seven reproduced systems, what training by its recipe should reach: what it states, or what its
-        published weights score on the test set here, where that is more.
-    aim: what our own recipe is to reach; None: the goal.
+    network: the zoo's architecture if there is one, else the name in the source.
+    goal: for the seven reproduced systems, the accuracy that its recipe should reach: the published accuracy, or that
+        of its published weights on the test set here, whichever is higher.
+    aim: the accuracy that our own recipe should reach; None: the goal.
     """
 
     network: str
@@ -39,8 +40,8 @@ def claims() -> tuple[Claim, ...]:
     return tuple(Claim(**entry) for entry in read_json(CLAIMS))
 
 
-def claim_of(network: str, dataset: str) -> dict | None:
-    """Return accuracy and source of what is claimed for a network on a dataset; None where nothing is."""
+def claim_of(network: str, dataset: str) -> Json | None:
+    """Return the claimed accuracy of a network on a dataset and its source; None if there is no claim."""
     for claim in claims():
         if (claim.network, claim.dataset) == (network, dataset):
             return {"accuracy": claim.accuracy, "source": claim.source}

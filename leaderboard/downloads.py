@@ -1,10 +1,12 @@
-"""The board as files: CSV, JSON and Parquet with the same rows and columns, numbers as numbers."""
+"""The board as files: CSV, JSON and Parquet with the same rows and columns, with typed numbers."""
 
 import functools
 import tempfile
 from pathlib import Path
 
 import pandas as pd
+
+from zoo.types import Json
 
 WRITERS = {
     "csv": lambda rows, path: rows.to_csv(path, index=False),
@@ -22,11 +24,11 @@ def write(rows: pd.DataFrame, folder: Path) -> dict[str, Path]:
 
 
 @functools.cache
-def own_folder() -> tempfile.TemporaryDirectory:
-    """Return this process' folder for them, removed when it ends."""
+def own_folder() -> tempfile.TemporaryDirectory[str]:
+    """Return the folder for these files, which is removed when the process ends."""
     return tempfile.TemporaryDirectory(prefix="leaderboard-")
 
 
-def as_json(rows: pd.DataFrame) -> list[dict]:
-    """Return the rows as plain JSON types; what is not known is None."""
+def as_json(rows: pd.DataFrame) -> list[Json]:
+    """Return the rows as plain JSON types; unknown values are None."""
     return [{name: None if value != value else value for name, value in row.items()} for row in rows.to_dict("records")]

@@ -1,4 +1,4 @@
-"""(published folder, dataset) -> probabilities, computed once by the runtime that serves -> every metric."""
+"""Evaluate a published folder: probabilities from the serving runtime, computed once, and every metric of them."""
 
 import functools
 import hashlib
@@ -17,8 +17,9 @@ from zoo.errors import DataError
 from zoo.files import read_json
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
+from zoo.types import Json
 
-SPEED = ("latency", "throughput")  # measured by `leaderboard.speed`: all models in one run, not one by one
+SPEED = ("latency", "throughput")  # measured by `leaderboard.speed` for all models in one run
 
 
 @dataclass(frozen=True)
@@ -28,27 +29,27 @@ class Evaluation:
     revision: str  # SHA-256 of the model.onnx that was measured
     dataset_fingerprint: str  # SHA-256 of the test split
     metric_versions: dict[str, int]
-    metrics: dict[str, float]  # every module of `leaderboard/metrics` but those of speed
+    metrics: dict[str, float]  # every module of `leaderboard/metrics` except those of speed
     corruptions: dict[str, float]  # accuracy under each
-    unseen_damage: dict[str, float]  # accuracy under each kind that nothing was trained on
+    unseen_damage: dict[str, float]  # accuracy under each kind of damage not used in training
     transfers: dict[str, float]  # accuracy on the test set of each other dataset
-    per_class: list[dict]  # label, precision, recall, f1, support
+    per_class: list[Json]  # label, precision, recall, f1, support
     confusion: list[list[int]]  # rows are the true classes, columns the predicted
-    environment: dict  # commit, versions and processor of the evaluation
+    environment: Json  # commit, versions and processor of the evaluation
     date: str  # ISO 8601, UTC
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types."""
         return asdict(self)
 
 
 def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation, Predictions]:
-    """Measure a published folder on the test set of its dataset, on the validation samples of one that has none.
+    """Measure a published folder on the test set of its dataset, or on validation samples if there is no test set.
 
     Args:
         folder: the published folder.
-        under_corruption: measure the robustness of a glyph model too, which takes 24 times as long; of one that is
-            made for accelerators it is not measured.
+        under_corruption: also measure the robustness of a glyph model, which takes 24 times as long; not for models
+            made for accelerators.
     """
     predictor = Predictor.load(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
@@ -84,10 +85,10 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
     return evaluation, Predictions.of(probabilities, test.labels, test.images)
 
 
-def is_current(evaluation: dict, folder: Path) -> bool:
+def is_current(evaluation: Json, folder: Path) -> bool:
     """Return whether a stored evaluation is what `evaluate(folder)` would measure today.
 
-    It is while the model, the dataset's fingerprint and the version of every metric are the same.
+    It is current while the model, the dataset's fingerprint and the version of every metric are unchanged.
     """
     if set(evaluation) != set(Evaluation.__dataclass_fields__):
         return False
@@ -110,7 +111,7 @@ def is_current(evaluation: dict, folder: Path) -> bool:
 
 @functools.cache
 def _transfers(dataset: str) -> tuple[str, ...]:
-    """Return the other datasets that a network of this one is measured on: those in its entry that are here."""
+    """Return the other datasets that a network is also measured on: those of its dataset's entry that are available."""
     return tuple(name for name in data.get(dataset).transfers if _is_here(name))
 
 
@@ -123,7 +124,7 @@ def _is_here(name: str) -> bool:
 
 
 def _has_robustness(folder: Path) -> bool:
-    """Return whether a model's robustness, its accuracy under corruption, is measured too."""
+    """Return whether the accuracy of a model under corruption is measured too."""
     dataset = PublishedFolder(folder).preprocessor["dataset"]
     architecture = registry.architectures().get(PublishedFolder(folder).metadata["architecture"])
     return data.get(dataset).view is None and not (architecture and architecture.for_accelerators)
@@ -134,20 +135,20 @@ def revision(folder: Path) -> str:
     return hashlib.sha256(PublishedFolder(folder).onnx.read_bytes()).hexdigest()
 
 
-def facts(folder: Path) -> dict:
-    """Return what metrics may ask of a published folder."""
+def facts(folder: Path) -> Json:
+    """Return the facts about a published folder that metrics can use."""
     history = folder / PublishedFolder.HISTORY
     found = {"weight_shapes": weight_shapes(folder), "onnx_path": str(PublishedFolder(folder).onnx)}
     return found | ({"training_seconds": read_json(history)["training_seconds"]} if history.exists() else {})
 
 
 def weight_shapes(folder: Path) -> list[tuple[int, ...]]:
-    """Return the shape of every weight in a published folder; the state of random generators is none."""
+    """Return the shape of every weight in a published folder; states of random generators are excluded."""
     import h5py
 
     shapes = []
 
-    def visit(name: str, item) -> None:
+    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
             shapes.append(item.shape)
 
@@ -157,11 +158,11 @@ def weight_shapes(folder: Path) -> list[tuple[int, ...]]:
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
-    """Return int64 (classes, classes): how often class i (row) was read as class j (column)."""
+    """Return int64 (classes, classes): how often class i (row) was predicted as class j (column)."""
     return np.bincount(labels * classes + predicted, minlength=classes**2).reshape(classes, classes)
 
 
-def per_class(confusion: np.ndarray, labels: tuple[str, ...]) -> list[dict]:
+def per_class(confusion: np.ndarray, labels: tuple[str, ...]) -> list[Json]:
     """Return precision, recall, F1 and support of every class; a ratio over nothing is 0."""
     hits, support, claimed = np.diag(confusion), confusion.sum(axis=1), confusion.sum(axis=0)
     return [

@@ -1,9 +1,10 @@
-"""Every figure of a report, at print quality: of one row, and of the rows of a dataset beside each other."""
+"""All figures of a report in print quality: for one row, and comparing the rows of a dataset."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,6 +16,9 @@ from zoo import data, reports
 from zoo.errors import ZooError
 from zoo.files import write_json
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure as Picture
+
 MISTAKES = 30  # on the picture of them
 
 
@@ -24,17 +28,17 @@ class Figure:
 
     name: str  # of its file
     caption: str
-    key: list  # all that decides what it shows, as plain JSON types
-    make: Callable
+    key: list[Any]  # everything the figure depends on, as plain JSON types
+    make: Callable[[], "Picture"]
 
 
 def of_row(result: Result, answers: Predictions | None, report: Report | None) -> Iterator[Figure]:
-    """Yield every figure that there is of a row."""
+    """Yield every available figure of a row."""
     name, matrix = result.model, result.confusion
     labels, split = [str(entry["label"]) for entry in result.per_class], report_store.scored(result)
     yield Figure(
         "confusion.png",
-        f"Confusion matrix of the {split} set: rows are the true classes, colour shows the mistakes",
+        f"Confusion matrix of the {split} set: rows are the true classes, color shows the mistakes",
         [name, matrix, labels, split],
         lambda: reports.confusion(matrix, labels, f"{name}, {split} set"),
     )
@@ -63,7 +67,7 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
     key = [name, result.revision, threshold]
     yield Figure(
         "confidence.png",
-        f"How sure it is when it is right and when it is wrong, on the {split} set",
+        f"Confidence of correct and incorrect predictions on the {split} set",
         key,
         lambda: reports.confidence(sure, right, threshold, f"{name}, {split} set"),
     )
@@ -71,12 +75,12 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
         curves = {of: known[of]["curve"] for of in ("validation", "test")}
         yield Figure(
             "coverage.png",
-            "How right its answers are if it says “don’t know” below a confidence, which was chosen on validation",
+            "Accuracy of the answered samples if the network abstains below a confidence chosen on validation",
             [*key, curves],
-            lambda: reports.covered(curves, known, f"{name}, “don’t know” below {threshold:.3f}"),
+            lambda: reports.covered(curves, known, f"{name}, abstains below {threshold:.3f}"),
         )
 
-    def pictures(rows: np.ndarray, images: np.ndarray, title: str):
+    def pictures(rows: np.ndarray, images: np.ndarray, title: str) -> "Picture":
         read, true, confidence = answers.predicted[rows], answers.labels[rows], sure[rows]
         return reports.samples(images, true, read, confidence, labels, title, ink=report_store.ink(result))
 
@@ -84,16 +88,16 @@ def _of_answers(result: Result, answers: Predictions, report: Report | None, lab
     if len(wrong):
         yield Figure(
             "wrong.png",
-            f"Mistakes on the {split} set, the worst first: true class → what was read, and how surely",
+            f"Mistakes on the {split} set, the worst first: true class → prediction, and its confidence",
             key,
-            lambda: pictures(answers.hardest[wrong], answers.images[wrong], f"{name}, read wrong"),
+            lambda: pictures(answers.hardest[wrong], answers.images[wrong], f"{name}, incorrect"),
         )
     if report is not None and len(report.right):
         yield Figure(
             "right.png",
-            f"Samples of the {split} set that it reads right, and how surely",
+            f"Correct predictions on the {split} set and their confidence",
             key,
-            lambda: pictures(report.right, report.right_images, f"{name}, read right"),
+            lambda: pictures(report.right, report.right_images, f"{name}, correct"),
         )
 
 
@@ -109,34 +113,34 @@ def _of_report(result: Result, report: Report) -> Iterator[Figure]:
     )
     yield Figure(
         "gap.png",
-        "How far the accuracy on training samples is above that on validation samples, by epoch",
+        "Training accuracy minus validation accuracy, by epoch",
         key,
         lambda: reports.gap(epochs, kept, name),
     )
     yield Figure(
         "architecture.png",
-        "Its layers, from the image to the classes",
+        "The layers, from the image to the classes",
         key,
         lambda: reports.architecture(inside.rows, name),
     )
     if inside.filters:
         yield Figure(
             "filters.png",
-            "Learned filters: blue answers to ink, orange to background",
+            "Learned filters: blue responds to ink, orange to background",
             key,
             lambda: reports.filters(inside.filters, f"{name}, learned filters"),
         )
     if inside.maps:
         yield Figure(
             "maps.png",
-            "What its layers make of one example",
+            "Feature maps of one example",
             key,
             lambda: reports.maps(inside, f"{name}, feature maps of one example"),
         )
 
 
 def draw(result: Result, folder: Path, records: Path | None = None) -> dict[Path, str]:
-    """Draw a row's figures into `folder` where they are missing or old; return path -> caption."""
+    """Draw the figures of a row that are missing or out of date; return path -> caption."""
     answers, report = results.predictions(result, records), report_store.read_report(result, records)
     return {
         reports.draw(folder / figure.name, [figure.name, *figure.key], figure.make): figure.caption
@@ -148,11 +152,11 @@ def write(result: Result, folder: Path, records: Path | None = None) -> list[Pat
     """Write a row's report: figures/*.png, final_report.json and, where its training is known, training_summary.json.
 
     Raises:
-        ZooError: its answers to the test set are not stored.
+        ZooError: its test predictions are not stored.
     """
     answers, report = results.predictions(result, records), report_store.read_report(result, records)
     if answers is None:
-        raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
+        raise ZooError(f"The test predictions of {result.model} are not stored: run scripts/train_all.py.")
     texts = {"final_report.json": report_store.final_report(result, answers, report)}
     if report is not None:
         texts["training_summary.json"] = report_store.training_summary(result, report)
@@ -162,7 +166,7 @@ def write(result: Result, folder: Path, records: Path | None = None) -> list[Pat
 
 
 def draw_comparison(rows: list[Result], folder: Path) -> list[Path]:
-    """Draw the charts that put the rows of one dataset beside each other, where they are missing or old.
+    """Draw the charts that compare the rows of one dataset if they are missing or out of date.
 
     Their data goes into `networks.json`.
     """

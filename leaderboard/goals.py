@@ -1,4 +1,4 @@
-"""What the zoo's own networks are to reach at every size, and which row serves that: `goals.json`, one entry a goal."""
+"""Accuracy goals for the zoo's own networks by size, and the row for each: `goals.json`, one entry for each goal."""
 
 import functools
 from collections.abc import Iterable
@@ -21,15 +21,15 @@ class Goal:
     dataset: str
     what: str  # in words
     goal: float  # fraction
-    known: str  # the best that is known from elsewhere, percent, in words
-    parameters: int | None = None  # at most so many
-    ensemble: bool = False  # several networks together, else one
+    known: str  # the best known result elsewhere, percent, in words
+    parameters: int | None = None  # at most this many
+    ensemble: bool = False  # an ensemble, else a single network
 
     def best(self, results: Iterable[Result]) -> Result | None:
-        """Return the row of the zoo that serves the goal; None: none.
+        """Return the row of the zoo for the goal; None if no row is eligible.
 
-        It is the best on validation by the mean of its seeds, as the goal is: the best of three would pass for better
-        than the only one. The smaller where two are equal.
+        It is the eligible row with the best mean validation accuracy over its seeds; of equals, the smaller network.
+        The mean is used because the best of three seeds would look better than a single seed.
         """
         known = registry.architectures()
         fit = [

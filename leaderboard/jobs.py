@@ -1,4 +1,4 @@
-"""A training with its export and evaluation as a task for `zoo.executors`, and how long it may take."""
+"""Training with export and evaluation as a task for `zoo.executors`, and an estimate of its duration."""
 
 import shutil
 import statistics
@@ -11,9 +11,10 @@ from zoo.executors import Task
 from zoo.files import replacing
 from zoo.settings import PRETRAINED
 from zoo.trainers import Ensemble
+from zoo.types import Json
 
 TRAINED = 0.9  # share of a task that is training; the rest is export and evaluation
-GUESS = 2e9  # parameters x samples a second, where no pair of the architecture was ever timed
+GUESS = 2e9  # parameters x samples per second, for architectures without recorded times
 
 
 def task_of(job: training.Job, runs: Path, deterministic: bool = False, cost: float = 0.0) -> Task:
@@ -22,8 +23,8 @@ def task_of(job: training.Job, runs: Path, deterministic: bool = False, cost: fl
     return Task(f"{job.model} seed {job.seed}", "leaderboard.jobs:work", arguments, cost)
 
 
-def work(arguments: dict, progress: Callable[[float], None]) -> dict:
-    """Do such a task, or as much of it as is left; return where the run is and how it did on validation."""
+def work(arguments: Json, progress: Callable[[float], None]) -> Json:
+    """Run such a task, or the unfinished part of it; return its folder and its validation accuracy."""
     if arguments["deterministic"]:
         backend.make_deterministic()
     job = training.Job.from_dict(arguments["job"])
@@ -37,7 +38,7 @@ def work(arguments: dict, progress: Callable[[float], None]) -> dict:
 def waves(tasks: list[Task], jobs: list[training.Job]) -> list[list[Task]]:
     """Return the tasks in groups to run one after another: ensembles after their members, students after teachers.
 
-    Each finds what it needs among the finished runs. While another worker still trains that, it would train it too.
+    Each task loads the runs that it needs. A task that starts before these are finished would train them again.
     """
     found: list[list[Task]] = [[], [], []]
     for task, job in zip(tasks, jobs, strict=True):
@@ -52,7 +53,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
     Args:
         runs: the finished trainings of one pair.
         records: folder of the records.
-        ship: also put the chosen network into `zoo/pretrained`.
+        ship: also copy the chosen network to `zoo/pretrained`.
     """
     result = recording.record(runs, records)
     chosen = recording.shipped(runs).folder / "export"
@@ -63,10 +64,10 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
 
 
 def costs(jobs: Iterable[training.Job], recorded: Iterable[results.Result]) -> list[float]:
-    """Return about how many seconds each job takes.
+    """Estimate the duration of each job in seconds.
 
-    As its pair's recorded epochs, else its architecture's on other data, took; an architecture that nothing is recorded
-    of is built, and its parameters x samples x epochs are reckoned at a round pace.
+    Estimated from recorded epochs of this pair, else of this architecture on other data. An architecture without
+    records is built, and its parameters x samples x epochs are divided by a typical speed.
     """
     timed: dict[tuple[str, str], list[float]] = {}
     for result in recorded:

@@ -1,8 +1,8 @@
-"""What training and test set share: exact and near duplicates, and writers.
+"""Overlap of training and test set: exact and near duplicates, and shared writers.
 
-Two distances find near duplicates, and a pair counts when it is close in both: the pixels as they are, and a
-perceptual one (the low frequencies of the cosine transform, after Zauner, 2010), which ignores noise and jitter. Both
-are correlations of images of unit length, so 1 is the same picture but for its contrast.
+Near duplicates are pairs that are similar in both of two measures: the raw pixels, and a perceptual hash (the low
+frequencies of the cosine transform, after Zauner, 2010), which ignores noise and jitter. Both are correlations of
+images of unit length, so 1 is the same picture up to contrast.
 """
 
 import base64
@@ -13,20 +13,21 @@ import cv2
 import numpy as np
 
 from zoo import data
+from zoo.types import Json
 
 LEAKS = Path(__file__).parent / "leaks"
-PIXELS = (0.99, 0.98, 0.95)  # correlations at which near pairs are counted; examples are of the first that has any
+PIXELS = (0.99, 0.98, 0.95)  # thresholds of the correlation; examples are taken from the first with any pairs
 PERCEPTUAL = 0.995
 EXAMPLES = 6
-BLOCK = 1000  # test samples a matrix product: some 240 MB of correlations
+BLOCK = 1000  # test samples per matrix product: about 240 MB of correlations
 
 
-def report(dataset: str) -> dict:
+def report(dataset: str) -> Json:
     """Return the leak report of a glyph dataset, as plain JSON types.
 
     {"dataset", "fingerprints", "samples", "exact", "exact_other_label", "within_test", "near" (a count for each
     correlation), "perceptual",
-    "near_classes" (label -> how many of the most), "examples" (pairs with both pictures as PNG in base64), "writers"}.
+    "near_classes" (label -> count), "examples" (pairs with both pictures as PNG in base64), "writers"}.
     """
     spec = data.get(dataset)
     train, test = data.load(dataset, "train+validation"), data.load(dataset, "test")
@@ -59,8 +60,10 @@ def report(dataset: str) -> dict:
     }
 
 
-def exact_duplicates(train, train_labels, test, test_labels) -> tuple[np.ndarray, int]:
-    """Return which test samples are a training image pixel by pixel, and how many of them are labelled otherwise.
+def exact_duplicates(
+    train: np.ndarray, train_labels: np.ndarray, test: np.ndarray, test_labels: np.ndarray
+) -> tuple[np.ndarray, int]:
+    """Return which test samples are identical to a training image, and how many of these have another label.
 
     Args:
         train, test: uint8 (N, H, W, 1).
@@ -75,7 +78,7 @@ def exact_duplicates(train, train_labels, test, test_labels) -> tuple[np.ndarray
 
 
 def nearest_neighbours(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return each test sample's nearest training sample by pixels, and how alike the two are.
+    """Return each test sample's nearest training sample by pixels, and the similarity of the two.
 
     Args:
         train, test: uint8 (N, H, W, 1).
@@ -94,8 +97,8 @@ def nearest_neighbours(train: np.ndarray, test: np.ndarray) -> tuple[np.ndarray,
     return nearest, pixels, perceptual
 
 
-def writers(train: np.ndarray | None, test: np.ndarray | None) -> dict | None:
-    """Return {"train", "test", "both"}: how many writers each split has; None where they are unknown."""
+def writers(train: np.ndarray | None, test: np.ndarray | None) -> Json | None:
+    """Return {"train", "test", "both"}: numbers of writers; None if writers are unknown."""
     if train is None or test is None:
         return None
     return {
@@ -106,7 +109,7 @@ def writers(train: np.ndarray | None, test: np.ndarray | None) -> dict | None:
 
 
 def _by_class(found: np.ndarray, names: tuple[str, ...]) -> dict[str, int]:
-    """Return how many of each class there are, the most frequent first."""
+    """Return the number of samples of each class, the most frequent first."""
     counts = np.bincount(found, minlength=len(names))
     return {names[i]: int(counts[i]) for i in np.argsort(-counts, kind="stable") if counts[i]}
 
@@ -137,7 +140,8 @@ def _perceived(images: np.ndarray) -> np.ndarray:
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    unit: np.ndarray = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-6)
+    return unit
 
 
 def _png(image: np.ndarray) -> str:

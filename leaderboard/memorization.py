@@ -1,8 +1,8 @@
-"""Memorized test sets, made visible: accuracy on the test images next to accuracy on the same glyphs drawn again.
+"""Detect memorized test sets: compare the accuracy on test images with that on the same glyphs drawn again.
 
-A public test set can be learned by heart, and no rule prevents that. Such a network reads the stored images better than
-the same glyphs with another angle, size and place. The errors of an honest network grow by less than `HONEST`
-(docs/submissions.md has the figures). What is drawn is secret and new each time.
+A public test set can be memorized, and no rule prevents it. Such a network recognizes the stored images better than the
+same glyphs with another angle, size and position. The errors of an honest network grow by less than `HONEST`
+(docs/submissions.md has the figures). The changes are random, secret and new each time.
 """
 
 import math
@@ -20,12 +20,12 @@ CLEAR = 4.0  # standard errors beyond that, from which a network is flagged
 
 @dataclass(frozen=True)
 class MemorizationGap:
-    """How much better a network reads the test images than the same glyphs drawn again.
+    """Accuracy on the test images and on the same glyphs drawn again.
 
     plain, again: accuracies in [0, 1].
     gap: their difference.
-    excess: how far the errors on what was drawn again exceed `HONEST` times the plain ones, in standard errors.
-    flagged: whether that is out of line with honest networks.
+    excess: how far the errors on the redrawn glyphs exceed `HONEST` times those on the test images, in standard errors.
+    flagged: whether this is unusual for an honest network.
     """
 
     plain: float
@@ -36,7 +36,7 @@ class MemorizationGap:
 
     @classmethod
     def of(cls, plain: np.ndarray, again: np.ndarray) -> "MemorizationGap":
-        """Compare which test images were right, bool (N,), with which of them were right when drawn again."""
+        """Compare correct predictions on the test images, bool (N,), with those on the same glyphs drawn again."""
         beyond = (~again).astype(float) - HONEST * (~plain)
         spread = max(float(beyond.std()), 1 / len(beyond)) / math.sqrt(len(beyond))
         excess = float(beyond.mean()) / spread
@@ -46,14 +46,14 @@ class MemorizationGap:
     @property
     def sentence(self) -> str:
         """The comparison in words."""
-        said = f"{self.plain:.2%} of the test images are right, and {self.again:.2%} of the same glyphs drawn again"
+        said = f"Accuracy is {self.plain:.2%} on the test images and {self.again:.2%} on the same glyphs drawn again"
         if not self.flagged:
             return f"{said}."
-        return f"{said}: it falls more than honest networks do, as one that has memorized test images would."
+        return f"{said}: a drop larger than that of honest networks, as from memorized test images."
 
 
 def drawn_again(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return uint8 (N, H, W, 1) of the same glyphs, each turned, scaled and moved a little at random."""
+    """Return uint8 (N, H, W, 1) of the same glyphs, each rotated, scaled and shifted a little at random."""
     height, width = images.shape[1:3]
     out = np.empty_like(images)
     turns, scales = rng.uniform(-TURN, TURN, len(images)), rng.uniform(1 - SCALE, 1 + SCALE, len(images))

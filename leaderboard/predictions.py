@@ -1,5 +1,6 @@
-"""What a model said of every test sample, kept beside its record: some 30 kB a row, enough for paired tests."""
+"""The stored predictions of a model for every test sample, about 30 kB per row: enough for paired tests."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import BinaryIO
@@ -11,7 +12,7 @@ from zoo.errors import ZooError
 from zoo.files import read_arrays, replacing
 
 THUMBNAIL = (300, 60)  # pixels, width and height of a page's picture
-FEWEST, MOST = 24, 96  # pictures kept of the hardest samples: all mistakes if they fit
+FEWEST, MOST = 24, 96  # stored pictures of the hardest samples: all mistakes if they fit
 
 
 @dataclass(frozen=True)
@@ -19,11 +20,11 @@ class Predictions:
     """One model on one test set, in the order of its rows.
 
     labels: uint8 (N,), the true classes.
-    predicted: uint8 (N,), the likeliest classes.
+    predicted: uint8 (N,), the most probable classes.
     confidence: float16 (N,), the probability of the predicted class.
-    hardest: int32 (M,), which samples were hardest: the least probability of the true class first.
-    images: uint8 (M, H, W), those samples, so that the Space can show them without the dataset; of pages, strips that
-        are made smaller.
+    hardest: int32 (M,), the samples with the lowest probability of the true class, the lowest first.
+    images: uint8 (M, H, W), those samples, so that the Space can show them without the dataset; pages as reduced
+        strips.
     """
 
     labels: np.ndarray
@@ -34,7 +35,7 @@ class Predictions:
 
     @classmethod
     def of(cls, probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray) -> "Predictions":
-        """Return what is kept of float32 (N, classes) on int64 (N,) labels and uint8 (N, H, W, 1) images or pages."""
+        """Make them from float32 (N, classes), int64 (N,) labels and uint8 (N, H, W, 1) images or pages."""
         predicted = probabilities.argmax(axis=1)
         of_truth = probabilities[np.arange(len(labels)), labels]
         kept = int(np.clip((predicted != labels).sum(), FEWEST, MOST))
@@ -54,7 +55,7 @@ class Predictions:
         per_sample = (found.labels, found.predicted, found.confidence)
         hardest = found.hardest
         if len({array.shape for array in per_sample}) > 1 or found.labels.ndim != 1:
-            raise ZooError(f"{name} holds no predictions: its labels and answers are not of the same samples.")
+            raise ZooError(f"{name} holds no predictions: its labels and predictions differ in length.")
         if found.images.ndim != 3 or hardest.shape != found.images.shape[:1] or hardest.dtype.kind not in "iu":
             raise ZooError(f"{name} holds no predictions: its pictures are not those of the hardest samples.")
         if hardest.size and not 0 <= hardest.min() <= hardest.max() < len(found.labels):
@@ -62,18 +63,19 @@ class Predictions:
         return found
 
     def save(self, path: Path) -> None:
-        """Write an npz file, whole or not at all."""
+        """Write an npz file atomically."""
         with replacing(path) as staged, staged.open("wb") as file:
             np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
 
     @property
     def right(self) -> np.ndarray:
-        """bool (N,), which samples were read right."""
-        return self.predicted == self.labels
+        """bool (N,), which predictions are correct."""
+        right: np.ndarray = self.predicted == self.labels
+        return right
 
 
-def pictures(images, rows: np.ndarray) -> np.ndarray:
-    """Return these rows as uint8 (M, H, W): of uint8 (N, H, W, 1) images as they are, of pages made smaller."""
+def pictures(images: np.ndarray | Sequence[np.ndarray], rows: np.ndarray) -> np.ndarray:
+    """Return these rows as uint8 (M, H, W): uint8 (N, H, W, 1) images unchanged, pages reduced."""
     if isinstance(images, np.ndarray):
         return images[rows, ..., 0]
     smaller = [cv2.resize(images[row], THUMBNAIL, interpolation=cv2.INTER_AREA) for row in rows]

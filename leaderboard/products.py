@@ -1,46 +1,49 @@
 """The products of an ONNX graph: multiplications with a weight or between activations that one image costs.
 
-Imports no package of metrics, so that a sandbox can.
+It imports no metrics package, so that a sandbox can import it.
 
 Matrix products, convolutions and recurrent layers count, in floating point or in whole numbers, and so does a Mul by a
-stored matrix, which is a part of a matrix product. What works value by value (activations, scaling by a number or one
-number a channel, pooling, normalization) does not count, as is usual.
+stored matrix, which is a part of a matrix product. Elementwise operations (activations, scaling by a number or
+one number per channel, pooling, normalization) do not count, as is usual, as long as there are fewer of them: a matrix
+product that is built from divisions, sums of squares or other elementwise operations needs one value per product.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime
 
 
-def count(path) -> int:
-    """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run."""
-    products, shapes = of_one_image(path)
-    return sum(cost(node, shapes) for node in products)
+def count(path: Path | str) -> int:
+    """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run.
+
+    These are its products, or the values that all its other nodes make of an image if there are more of them.
+    """
+    graph = onnx.load(path).graph
+    shapes = shapes_of_one_image(path)
+    stored = _stored(graph, {tensor.name for tensor in graph.initializer})
+    products = [node for node in graph.node if _is_product(node, stored, shapes)]
+    multiplied = {name for node in products for name in node.output}
+    made = {name for node in graph.node for name in node.output if name} - multiplied - stored
+    return max(sum(cost(node, shapes) for node in products), sum(math.prod(shapes[name]) for name in made))
 
 
-def of_one_image(path):
-    """Return the graph's products, and the shapes of their inputs and outputs for one image, by name.
+def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every value of a graph for one image, by name.
 
-    The shapes are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
+    They are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
     """
     model = onnx.load(path)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    stored = _stored(model.graph, set(shapes))
-    products = [
-        node
-        for node in model.graph.node
-        if node.op_type in PRODUCTS and (node.op_type != "Mul" or stored & set(node.input))
-    ]
-    names = {name for node in products for name in (*node.input, *node.output) if name} - shapes.keys()
     there = {value.name for value in model.graph.output}
-    fed = {value.name for value in model.graph.input}
-    added = sorted(names - there - fed)
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in added)
+    names = {name for node in model.graph.node for name in node.output if name} - there
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # else it warns of outputs without a type
+    options.log_severity_level = 3  # otherwise it warns about outputs without a type
     options.intra_op_num_threads = 1
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (image,) = session.get_inputs()
@@ -48,10 +51,15 @@ def of_one_image(path):
     found = session.run(outputs, {image.name: np.zeros((1, *image.shape[1:]), np.uint8)})
     shapes |= {name: value.shape for name, value in zip(outputs, found, strict=True)}
     shapes[image.name] = (1, *image.shape[1:])
-    return [node for node in products if node.op_type != "Mul" or _by_matrix(node, stored, shapes)], shapes
+    return shapes
 
 
-def cost(node, shapes) -> int:
+def _is_product(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether the products of a node count; those of a Mul do if it is by a stored matrix."""
+    return node.op_type in PRODUCTS and (node.op_type != "Mul" or _by_matrix(node, stored, shapes))
+
+
+def cost(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
     """Return the multiply-adds of one product, for the shapes of its inputs and outputs by name."""
     inputs = [shapes.get(name, ()) for name in node.input]
     return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
@@ -61,7 +69,7 @@ Shapes = list[tuple[int, ...]]
 Cost = Callable[[onnx.NodeProto, Shapes, tuple[int, ...]], int]
 
 
-def _attribute(node, name: str, default):
+def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
     for attribute in node.attribute:
         if attribute.name == name:
             return onnx.helper.get_attribute_value(attribute)
@@ -73,18 +81,19 @@ def _convolution(weights: int) -> Cost:
     return lambda node, inputs, out: math.prod(out) * math.prod(inputs[weights][1:])
 
 
-def _transposed(node, inputs: Shapes, out) -> int:
+def _transposed(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Each input is multiplied with the weights (channels, filters a group, height, width) of its channel."""
     return math.prod(inputs[0]) * math.prod(inputs[1][1:])
 
 
-def _matrix_product(node, inputs: Shapes, out) -> int:
+def _matrix_product(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Each output sums over the columns of the first matrix."""
     transposed = len(inputs[0]) > 1 and _attribute(node, "transA", 0)
-    return math.prod(out) * inputs[0][-2 if transposed else -1]
+    columns: int = inputs[0][-2 if transposed else -1]
+    return math.prod(out) * columns
 
 
-def _sum_of_products(node, inputs: Shapes, out) -> int:
+def _sum_of_products(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Einsum: one product for every combination of all indices and every operand but the first."""
     terms = _attribute(node, "equation", b"").decode().replace(" ", "").partition("->")[0].split(",")
     sizes: dict[str, int] = {}
@@ -97,22 +106,22 @@ def _sum_of_products(node, inputs: Shapes, out) -> int:
     return math.prod(sizes.values()) * (len(terms) - 1)
 
 
-def _recurrent(node, inputs: Shapes, out) -> int:
+def _recurrent(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Each step of each sample is multiplied with the input's and the state's weights of every direction."""
     return math.prod(inputs[0][:2]) * (math.prod(inputs[1]) + math.prod(inputs[2]))
 
 
-def _product_of_values(node, inputs: Shapes, out) -> int:
+def _product_of_values(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
     """Mul by a stored matrix: one product a value."""
     return math.prod(out)
 
 
-def _by_matrix(node, stored: set[str], shapes) -> bool:
-    """Whether a Mul is by a stored matrix: a number, or one number a channel, only scales."""
+def _by_matrix(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
+    """Whether a Mul is by a stored matrix and not only a scale (a number, or one number per channel)."""
     return any(name in stored and sum(side > 1 for side in shapes[name]) > 1 for name in node.input)
 
 
-def _stored(graph, names: set[str]) -> set[str]:
+def _stored(graph: onnx.GraphProto, names: set[str]) -> set[str]:
     """Return the constants, and what is computed from constants alone."""
     for node in graph.node:
         if all(name in names for name in node.input if name):
@@ -140,4 +149,4 @@ _FREE = (
     "Slice Softmax Softplus Softsign SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK "
     "Transpose Unsqueeze Upsample Where Xor"
 )
-FREE = frozenset(_FREE.split())  # value by value, or moving values
+FREE = frozenset(_FREE.split())  # elementwise operations, or operations that only move values

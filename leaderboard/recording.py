@@ -1,4 +1,4 @@
-"""Finished runs -> the row of the board: every seed measured once, the shipped one chosen on validation."""
+"""Make a row of the board from finished runs: measure every seed once, choose the shipped seed on validation."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +17,7 @@ from zoo.published import PublishedFolder
 from zoo.settings import PRETRAINED
 from zoo.training import Run
 
-LICENCE = "apache-2.0"  # of the weights that the zoo trains, as of its code
+LICENCE = "apache-2.0"  # license of the code and of the weights that the zoo trains
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.npz"  # in a run's folder
 
 
@@ -27,7 +27,7 @@ def shipped(runs: list[Run]) -> Run:
 
 
 def record(runs: list[Run], folder: Path = results.RECORDS) -> results.Result:
-    """Export and measure every seed of a pair, as far as that is not done, and write its record."""
+    """Export and measure every seed of a pair that is not yet measured, and write the record."""
     evaluations = [evaluated(run) for run in runs]
     chosen = shipped(runs)
     result = row(runs, evaluations, chosen)
@@ -36,9 +36,9 @@ def record(runs: list[Run], folder: Path = results.RECORDS) -> results.Result:
 
 
 def evaluated(run: Run) -> Evaluation:
-    """Read the test set with a run, once: the scores are kept in its folder.
+    """Measure a run on the test set once; its scores are stored in its folder.
 
-    They are measured anew when the export, the dataset's fingerprint or the version of a metric has changed.
+    They are measured again when the export, the dataset's fingerprint or the version of a metric has changed.
     """
     scores, exported = run.folder / EVALUATION, run.folder / "export"
     if not PublishedFolder(exported).onnx.exists():
@@ -52,7 +52,7 @@ def evaluated(run: Run) -> Evaluation:
 
 
 def _selection(dataset: str) -> str:
-    """Return by what the shipped seed of a row is chosen."""
+    """Return the criterion by which the shipped seed of a row is chosen."""
     spec = data.get(dataset)
     whole = "" if isinstance(spec.validation, int) else f" of whole {spec.group}s that nothing was trained on"
     return f"highest accuracy on the validation samples{whole}"
@@ -103,11 +103,11 @@ def record_speed(runs: Path, folder: Path = results.RECORDS) -> list[str]:
     """Measure the speed of every recorded model in one run and write it into the records.
 
     Args:
-        runs: where trainings are; a model is looked for among the shipped ones first.
+        runs: folder of the runs; shipped models are searched first.
         folder: of the records.
 
     Returns:
-        The models whose measured folder is nowhere: they keep the speed that they had.
+        The models whose published folder was not found; their recorded speed is unchanged.
     """
     recorded = results.read_all(folder)
     found = {result.model: place for result in recorded if (place := published(result, runs))}

@@ -1,8 +1,8 @@
-"""The report of a row: what the record alone does not know is computed once, kept beside it, and drawn from there.
+"""The report of a row: data that the record does not contain, computed once and stored next to it.
 
-`<model>.report.npz` holds the light part: when to say "don't know" (chosen on validation), the epochs, the layers,
-filters, maps of an example, some samples that are read right. Pages and figures are made from it, from the record and
-from the stored answers alone, without Keras and without a dataset.
+`<model>.report.npz` holds the small part: the abstention threshold (chosen on validation), the epochs, the layers,
+filters, feature maps of an example, and some correct samples. Pages and figures need only this file, the record and the
+stored predictions, but neither Keras nor a dataset.
 """
 
 import json
@@ -23,32 +23,36 @@ from zoo.files import read_arrays, replacing, write_json
 from zoo.pages.patches import Patches
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
+from zoo.types import Json
 
-VERSION = 1  # counts up when what is kept changes
-RIGHT, MOST_RIGHT = 24, 35  # samples kept that are read right: so many, or one a class, but not more
+VERSION = 1  # increase it when the content changes
+RIGHT, MOST_RIGHT = (
+    24,
+    35,
+)  # correct samples stored: the first or one per class, at most the second
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is kept of one row beside its record and its answers.
+    """The stored report of one row.
 
     facts: plain JSON types. version, revision (of the model.onnx that it is about); training: epochs (loss, accuracy,
         validation_loss, validation_accuracy, learning_rate, seconds of each), kept_epoch, samples, training_seconds;
         dont_know: cost, threshold, samples, coverage, accuracy, curve, all on validation, None where none was chosen.
     inside: see `zoo.reports.Inside`.
-    right: int32 (R,), test samples that are read right, one of every class in turn.
+    right: int32 (R,), correctly predicted test samples, cycling through the classes.
     right_images: uint8 (R, H, W), those samples.
     """
 
-    facts: dict
+    facts: Json
     inside: reports.Inside
     right: np.ndarray
     right_images: np.ndarray
 
     @property
     def threshold(self) -> float | None:
-        """The least confidence at which it answers; None where none was chosen."""
+        """The confidence below which it abstains; None if none was chosen."""
         return (self.facts["dont_know"] or {}).get("threshold")
 
     def save(self, path: Path) -> None:
@@ -70,7 +74,7 @@ class Report:
         try:
             saved = read_arrays(path)
             text = json.loads(saved["text"].tobytes().decode())
-            layers: dict[str, list] = {"filters": [], "maps": []}
+            layers: dict[str, list[reports.Pictures]] = {"filters": [], "maps": []}
             for key, (title, columns) in text["pictures"].items():
                 layers[key.partition("-")[0]].append(reports.Pictures(title, saved[key], columns))
             inside = reports.Inside(text["rows"], tuple(layers["filters"]), tuple(layers["maps"]), saved.get("example"))
@@ -80,12 +84,12 @@ class Report:
 
 
 def path_of(result: Result, folder: Path | None = None) -> Path:
-    """Return where a row's report is kept."""
+    """Return the path of a row's report."""
     return results.path_of(result.model, result.dataset, folder).with_suffix(".report.npz")
 
 
 def read_report(result: Result, folder: Path | None = None) -> Report | None:
-    """Return what is kept of a row's report; None where there is none, or only that of other weights."""
+    """Return the stored report of a row; None if there is none, or if it is of other weights."""
     path = path_of(result, folder)
     if not path.exists():
         return None
@@ -99,7 +103,7 @@ def read_report(result: Result, folder: Path | None = None) -> Report | None:
 
 
 def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
-    """Return a row's report, computed and kept if it is missing or of other weights.
+    """Return a row's report; compute and store it if it is missing or of other weights.
 
     The threshold also goes into the published folder's preprocessor_config.json, where `Predictor.threshold` reads it.
 
@@ -109,7 +113,7 @@ def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
         folder: of the records.
 
     Raises:
-        ZooError: the folder holds other weights than the record's, or the answers to the test set are not stored.
+        ZooError: the folder holds other weights than the record's, or the test predictions are not stored.
         DataError: the dataset is missing or broken.
     """
     report = read_report(result, folder)
@@ -125,7 +129,7 @@ def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
 def _made(result: Result, published: Path, folder: Path | None) -> Report:
     answers = results.predictions(result, folder)
     if answers is None:
-        raise ZooError(f"The answers of {result.model} to the test set are not stored: run scripts/train_all.py.")
+        raise ZooError(f"The test predictions of {result.model} are not stored: run scripts/train_all.py.")
     predictor = Predictor.load(published)
     history = PublishedFolder(published).history
     example, dont_know = _validated(predictor, history)
@@ -137,10 +141,10 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
     return Report(facts, inside, right, images)
 
 
-def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, dict]:
-    """Return an example that is read right, uint8 (H, W, C), and what "don't know" comes to, both on validation.
+def _validated(predictor: Predictor, history: Json) -> tuple[np.ndarray | None, Json]:
+    """Return a correct example, uint8 (H, W, C), and the abstention statistics, both on validation.
 
-    A network that was fitted to all strips has no example; its history says how sure it was of those held out.
+    A network that was fitted to all strips has no example; its history has the confidences of the held-out strips.
     """
     view = predictor.view
     if (held_out := history.get("held_out")) is not None:
@@ -150,7 +154,7 @@ def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, 
         split = data.load(predictor.dataset, "validation")
         images, labels = split.images, split.labels
         probabilities = predictor(images)
-    else:  # an answer to every held-out strip, as one to a page is pooled from its patches
+    else:  # one prediction for every held-out strip, as that for a page is pooled from its patches
         assert isinstance(view, Patches)  # a network of keypoints has a history of held-out strips
         pages = data.load(predictor.dataset, "train")
         patches, labels = view.validation(pages.images, pages.labels)
@@ -159,13 +163,13 @@ def _validated(predictor: Predictor, history: dict) -> tuple[np.ndarray | None, 
         images, labels, probabilities = patches[::each], labels[::each], np.stack([view.pool(a) for a in answers])
     right = probabilities.argmax(axis=1) == labels
     sure = _as_stored(probabilities.max(axis=1))
-    # Of the middle class, so that it is no zero: in Arabic that is a dot.
+    # From the middle class rather than zero, which is only a dot in Arabic.
     wanted = np.flatnonzero(right & (labels == len(predictor.labels) // 2))
     return images[wanted[0] if len(wanted) else 0], _dont_know(sure, right)
 
 
-def _dont_know(sure: np.ndarray, right: np.ndarray) -> dict:
-    """Return the threshold that suits these answers, and what it comes to on them."""
+def _dont_know(sure: np.ndarray, right: np.ndarray) -> Json:
+    """Return the best threshold for these predictions, and its coverage and accuracy on them."""
     threshold = reports.choose_threshold(sure, right)
     return {
         "cost": reports.COST,
@@ -177,12 +181,12 @@ def _dont_know(sure: np.ndarray, right: np.ndarray) -> dict:
 
 
 def _as_stored(confidence: np.ndarray) -> np.ndarray:
-    """Round to the half precision in which answers to the test set are stored, so that one threshold fits both."""
+    """Round to half precision, in which test confidences are stored, so that one threshold fits both."""
     return confidence.astype(np.float16).astype(np.float32)
 
 
 def _right(result: Result, answers: Predictions) -> tuple[np.ndarray, np.ndarray]:
-    """Return test samples that are read right, the first of every class in turn, and their pictures."""
+    """Return correctly predicted test samples, cycling through the classes, and their pictures."""
     classes = len(result.per_class)
     each = max(1, RIGHT // classes)
     by_class = [np.flatnonzero(answers.right & (answers.labels == label))[:each] for label in range(classes)]
@@ -192,10 +196,10 @@ def _right(result: Result, answers: Predictions) -> tuple[np.ndarray, np.ndarray
 
 
 def scored(result: Result) -> str:
-    """Return the split that a row was measured on: "test", but for a user's dataset that has none."""
+    """Return the split that a row was measured on: "test", except for a user's dataset without one."""
     try:
         return data.get(result.dataset).scored
-    except ZooError:  # somebody else's, which is not here
+    except ZooError:  # another user's dataset, which is not available here
         return "test"
 
 
@@ -204,8 +208,8 @@ def ink(result: Result) -> int:
     return 0 if result.dataset in data.DATASETS and data.get(result.dataset).view is not None else 255
 
 
-def final_report(result: Result, answers: Predictions, report: Report | None) -> dict:
-    """Return what was measured on the split that `scored` names, as plain JSON types; fractions in [0, 1]."""
+def final_report(result: Result, answers: Predictions, report: Report | None) -> Json:
+    """Return the scores on the split that `scored` names, as plain JSON types; fractions in [0, 1]."""
     labels = [entry["label"] for entry in result.per_class]
     pairs = cards.worst_pairs(result.confusion, labels, len(labels))
     sure, right = answers.confidence.astype(np.float64), answers.right
@@ -228,7 +232,7 @@ def final_report(result: Result, answers: Predictions, report: Report | None) ->
         "accuracy_interval": result.accuracy_interval,
         "macro_f1_interval": result.macro_f1_interval,
         "documented": result.claimed,
-        # Within a class, accuracy and recall are one number.
+        # Within a class, accuracy and recall are the same.
         "per_class": [{**entry, "accuracy": entry["recall"]} for entry in result.per_class],
         "confusion": result.confusion,
         "top_confusions": [{"true": true, "read": read, "count": count} for true, read, count in pairs],
@@ -243,8 +247,8 @@ def final_report(result: Result, answers: Predictions, report: Report | None) ->
     }
 
 
-def dont_know(answers: Predictions, report: Report | None) -> dict | None:
-    """Return the threshold that was chosen on validation, and what it comes to there and on the test set."""
+def dont_know(answers: Predictions, report: Report | None) -> Json | None:
+    """Return the threshold chosen on validation, with its coverage and accuracy there and on the test set."""
     if report is None or report.threshold is None:
         return None
     chosen = dict(report.facts["dont_know"])
@@ -257,7 +261,7 @@ def dont_know(answers: Predictions, report: Report | None) -> dict | None:
     return {"cost": chosen.pop("cost"), "threshold": chosen.pop("threshold"), "validation": chosen, "test": test}
 
 
-def training_summary(result: Result, report: Report) -> dict:
+def training_summary(result: Result, report: Report) -> Json:
     """Return how the shipped seed was trained, as plain JSON types; accuracies in [0, 1], times in seconds."""
     training = report.facts["training"]
     kept = training["epochs"][training["kept_epoch"] - 1]

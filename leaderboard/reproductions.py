@@ -1,4 +1,4 @@
-"""The seven reproduced systems: what each one states, and what was measured here by its recipe and by ours."""
+"""The seven reproduced systems: published scores, and scores measured here with their recipe and with ours."""
 
 import re
 from collections.abc import Iterable, Iterator
@@ -13,35 +13,35 @@ RECIPES = ("paper", "zoo")
 
 @dataclass(frozen=True)
 class Row:
-    """One system by one recipe. Fractions in [0, 1]."""
+    """One system trained with one recipe. Fractions in [0, 1]."""
 
     claim: Claim
-    recipe: str  # "paper", the document's, or "zoo", ours
+    recipe: str  # "paper": the published recipe, "zoo": ours
     result: Result | None  # None: not trained yet
 
     @property
     def stated(self) -> float:
-        """The goal of the document's recipe; claims of other networks have none, and no row here."""
+        """The goal of the published recipe; claims of other networks have no goal and no row here."""
         return self.claim.goal or 0.0
 
     @property
     def goal(self) -> float:
-        """What the mean over the seeds is to reach."""
+        """The accuracy that the mean over the seeds should reach."""
         return self.stated if self.recipe == "paper" else self.claim.aim or self.stated
 
     @property
     def missed_by(self) -> float | None:
-        """How far below the goal the mean is; 0 where it is met, None where it is not trained yet."""
+        """How far the mean is below the goal; 0 if it is met, None if it is not trained yet."""
         return None if self.result is None else max(0.0, round(self.goal - self.result.mean("accuracy"), 6))
 
     @property
     def beyond(self) -> bool:
-        """Whether the whole 95% interval of the shipped seed lies above the goal of the document's recipe."""
+        """Whether the whole 95% interval of the shipped seed is above the goal of the published recipe."""
         return self.result is not None and self.result.accuracy_interval[0] > self.stated
 
     @property
     def lacks(self) -> list[str]:
-        """In what it falls short of what was asked: seeds, epochs."""
+        """Where the training was shortened: seeds, epochs."""
         architecture = registry.architectures().get(self.claim.network)
         if self.result is None or architecture is None or self.recipe not in architecture.recipes:
             return []
@@ -54,7 +54,7 @@ class Row:
 
 
 def rows(results: Iterable[Result]) -> Iterator[Row]:
-    """Yield every system of the documents by either recipe, in the order of the claims."""
+    """Yield every reproduced system with each recipe, in the order of the claims."""
     results = list(results)
     for claim in claims():
         if claim.goal is not None:
@@ -63,7 +63,7 @@ def rows(results: Iterable[Result]) -> Iterator[Row]:
 
 
 def find(results: Iterable[Result], network: str, dataset: str, recipe: str = "zoo") -> Result | None:
-    """Return the row of a network on a dataset by a recipe; where that is missing, the longest shortened one."""
+    """Return the row of a network on a dataset with a recipe; if it is missing, the longest shortened one."""
 
     def epochs(result: Result) -> float:
         name = result.recipe["name"]
@@ -77,6 +77,6 @@ def find(results: Iterable[Result], network: str, dataset: str, recipe: str = "z
 
 
 def networks() -> list[str]:
-    """Return the networks that are small enough to be trained on every set of glyphs, by name."""
+    """Return the names of the networks that are small enough to train on every glyph dataset."""
     known = registry.architectures().values()
     return [architecture.name for architecture in known if set(registry.GLYPH_SETS) <= set(architecture.datasets)]

@@ -1,6 +1,6 @@
-"""Result <-> `records/<dataset>/<model>.json`: one file a row of the board, with all that its figures rest on.
+"""Results as files, `records/<dataset>/<model>.json`: one file for each row of the board, with its provenance.
 
-Next to it is `<model>.npz`, the answers of the shipped model to every test sample.
+Next to it is `<model>.npz` with the predictions of the shipped model for every test sample.
 """
 
 import functools
@@ -20,6 +20,7 @@ from leaderboard.schemas import CLOSED, checked_json
 from zoo import data
 from zoo.errors import ZooError
 from zoo.files import write_json
+from zoo.types import Json
 
 RECORDS = Path(os.environ.get("ZOO_RECORDS") or Path(__file__).parent / "records")
 log = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ class SeedResult:
     """One training of a row."""
 
     seed: int
-    validation_accuracy: float  # what the shipped seed is chosen by
+    validation_accuracy: float  # the criterion for the shipped seed
     epochs: int
     metrics: dict[str, float]  # on the test set
 
@@ -48,40 +49,42 @@ class Result:
     dataset: str
     dataset_fingerprint: str  # SHA-256 of the test split
     training_fingerprint: str  # SHA-256 of the training split
-    metric_versions: dict[str, int]  # by which the scores were computed
-    recipe: dict  # every hyper-parameter
-    selection: str  # by what the shipped seed was chosen
+    metric_versions: dict[str, int]  # versions of the metrics
+    recipe: Json  # every hyperparameter
+    selection: str  # criterion by which the shipped seed was chosen
     shipped_seed: int
     revision: str  # SHA-256 of the shipped model.onnx
     seeds: list[SeedResult]
     accuracy_interval: list[float]  # Wilson, 95%, of the shipped seed
     macro_f1_interval: list[float]  # bootstrap, 95%, of the shipped seed
     corruptions: dict[str, float]  # accuracy of the shipped seed under each
-    per_class: list[dict]  # of the shipped seed: label, precision, recall, f1, support
+    per_class: list[Json]  # of the shipped seed: label, precision, recall, f1, support
     confusion: list[list[int]]  # of the shipped seed: rows are the true classes
-    environment: dict  # commit, versions, processor, devices of the shipped seed's training
-    evaluation_environment: dict  # commit, versions, processor
+    environment: Json  # commit, versions, processor, devices of the shipped seed's training
+    evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
-    unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds that nothing was trained on
+    unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds not used in training
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
     transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
-    claimed: dict | None = None  # accuracy and source, as others stated them
-    speed: dict | None = None  # see `leaderboard.speed`
-    submission: dict | None = None  # who sent it and what is said of it, see `submissions.rows.credits_of`
-    history: list[dict] = field(default_factory=list)  # what stood here before, oldest first; see `summary`
+    claimed: Json | None = None  # accuracy and source, as others stated them
+    speed: Json | None = None  # see `leaderboard.speed`
+    submission: Json | None = None  # who sent it and how it is described, see `submissions.rows.credits_of`
+    history: list[Json] = field(default_factory=list)  # earlier versions of this row, oldest first; see `summary`
 
     @classmethod
     def from_json(cls, data: bytes) -> "Result":
-        """Rebuild a result; ZooError says which fields are missing, unknown or of another type."""
+        """Rebuild a result; ZooError names fields that are missing, unknown or of the wrong type."""
         result = checked_json(cls, data, "record")
         labels, confusion = len(result.per_class), result.confusion
         if len(confusion) != labels or any(len(row) != labels for row in confusion):
-            raise ZooError("This is no record: its confusion matrix does not have a row and a column for every class.")
+            raise ZooError(
+                "This is not a record: its confusion matrix does not have one row and column for every class."
+            )
         if len(result.accuracy_interval) != 2 or len(result.macro_f1_interval) != 2:
-            raise ZooError("This is no record: an interval has two ends.")
+            raise ZooError("This is not a record: an interval must have two ends.")
         if not result.seeds or any(seed.metrics.keys() != result.seeds[0].metrics.keys() for seed in result.seeds):
-            raise ZooError("This is no record: its seeds do not have the same metrics.")
-        result.shipped("accuracy")  # a record without its shipped seed is no record
+            raise ZooError("This is not a record: its seeds do not have the same metrics.")
+        result.shipped("accuracy")  # a record without its shipped seed is invalid
         return result
 
     @functools.cached_property
@@ -103,7 +106,7 @@ class Result:
         for seed in self.seeds:
             if seed.seed == self.shipped_seed:
                 return seed.metrics[metric]
-        raise ZooError(f"The record of {self.model} has no seed {self.shipped_seed}, which it says is shipped.")
+        raise ZooError(f"The record of {self.model} ships seed {self.shipped_seed}, but does not contain it.")
 
     @property
     def samples(self) -> int:
@@ -112,12 +115,12 @@ class Result:
 
     @property
     def errors(self) -> int:
-        """Test samples that the shipped model read wrong."""
+        """Test samples that the shipped model predicts incorrectly."""
         return self.samples - sum(row[i] for i, row in enumerate(self.confusion))
 
     @property
-    def summary(self) -> dict:
-        """What the history keeps of a row."""
+    def summary(self) -> Json:
+        """The summary of a row that the history keeps."""
         scores = {"accuracy": self.mean("accuracy"), "macro_f1": self.mean("macro_f1"), "seeds": len(self.seeds)}
         commit = self.evaluation_environment.get("commit")
         return {"date": self.date, "commit": commit, **scores, "dataset_fingerprint": self.dataset_fingerprint}
@@ -130,14 +133,14 @@ class Result:
 
     @property
     def comparable(self) -> bool:
-        """Whether the accuracy is of the samples and the metric of today, so that the row can be ranked."""
+        """Whether the accuracy is of the current samples and metric, so that the row can be ranked."""
         spec = data.DATASETS.get(self.dataset)
         same_data = spec is None or spec.fingerprints["test"] == self.dataset_fingerprint
         return same_data and self.metric_versions.get("accuracy") == metrics.versions()["accuracy"]
 
     @property
     def stale(self) -> str | None:
-        """Why the scores do not compare with those measured today; None where they do."""
+        """Why the scores are not comparable with current ones; None if they are."""
         spec = data.DATASETS.get(self.dataset)
         if spec and spec.fingerprints["test"] != self.dataset_fingerprint:
             return f"measured on another version of {self.dataset} ({self.dataset_fingerprint[:12]})"
@@ -157,12 +160,12 @@ class Broken:
 
 
 def path_of(model: str, dataset: str, folder: Path | None = None) -> Path:
-    """Return where a record is."""
+    """Return the path of a record."""
     return (folder or RECORDS) / dataset / f"{model}.json"
 
 
 def write(result: Result, predictions: Predictions | None = None, folder: Path | None = None) -> Path:
-    """Write a record and its predictions and return its path; what stood there before goes into its history."""
+    """Write a record and its predictions and return its path; an earlier record goes into its history."""
     path = path_of(result.model, result.dataset, folder)
     if path.exists() and isinstance(before := read_record(path), Result):
         history = before.history + ([before.summary] if before.date != result.date else [])
@@ -174,7 +177,7 @@ def write(result: Result, predictions: Predictions | None = None, folder: Path |
 
 
 def scan(folder: Path | None = None) -> Iterator[Result | Broken]:
-    """Yield every record, by dataset and model; one that cannot be read as what is wrong with it."""
+    """Yield every record, by dataset and model; a `Broken` for each that cannot be read."""
     for path in sorted((folder or RECORDS).glob("*/*.json")):
         yield read_record(path)
 
@@ -189,11 +192,11 @@ def read_all(folder: Path | None = None) -> list[Result]:
 
 
 def read_record(path: Path) -> Result | Broken:
-    """Return one record, or what is wrong with it."""
+    """Return one record, or a `Broken` with the reason."""
     try:
         result = Result.from_json(path.read_bytes())
         if (result.model, result.dataset) != (path.stem, path.parent.name):
-            raise ZooError(f"It says that it is {result.model} on {result.dataset}.")
+            raise ZooError(f"It names another model or dataset: {result.model} on {result.dataset}.")
         return result
     except (OSError, ZooError) as error:
         said = f"It cannot be read ({error.strerror})." if isinstance(error, OSError) else str(error)
@@ -201,7 +204,7 @@ def read_record(path: Path) -> Result | Broken:
 
 
 def predictions(result: Result, folder: Path | None = None) -> Predictions | None:
-    """Return the shipped model's answers to every test sample; None where they are not kept or cannot be read."""
+    """Return the shipped model's predictions for every test sample; None if they are not stored or cannot be read."""
     try:
         return kept_predictions(result, folder)
     except ZooError as error:
@@ -210,15 +213,15 @@ def predictions(result: Result, folder: Path | None = None) -> Predictions | Non
 
 
 def kept_predictions(result: Result, folder: Path | None = None) -> Predictions | None:
-    """Return the same; None where they are not kept, ZooError where they are damaged."""
+    """Return the same; None if they are not stored, ZooError if they are damaged."""
     path = path_of(result.model, result.dataset, folder).with_suffix(".npz")
     if not os.path.lexists(path):
         return None
     found = Predictions.load(path)
     if len(found.labels) != result.samples:
-        raise ZooError(f"{path.name} answers {len(found.labels):,} test samples, the record is of {result.samples:,}.")
+        raise ZooError(f"{path.name} has {len(found.labels):,} predictions for {result.samples:,} test samples.")
     return found
 
 
-def _same_model(before: Result, now: Result) -> dict | None:
+def _same_model(before: Result, now: Result) -> Json | None:
     return before.speed if before.revision == now.revision else None

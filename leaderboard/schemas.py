@@ -1,18 +1,19 @@
-"""Dataclasses from JSON that anybody may have damaged: every field is there, has its type, and no other is."""
+"""Dataclasses from untrusted JSON: every field is present and has its type, and there are no other fields."""
 
 import functools
 import json
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from zoo.errors import ZooError
+from zoo.types import Json
 
 Kind = TypeVar("Kind")
 CLOSED: ConfigDict = {"extra": "forbid"}  # for `__pydantic_config__` of a dataclass
-MOST_PROBLEMS = 3  # that a sentence names
+MOST_PROBLEMS = 3  # that an error lists
 
 
 def checked_json(
@@ -20,39 +21,39 @@ def checked_json(
     data: bytes,
     what: str,
     version: int | None = None,
-    migrations: Mapping[int, Callable[[dict], dict]] | None = None,
+    migrations: Mapping[int, Callable[[Json], Json]] | None = None,
 ) -> Kind:
     """Return the dataclass that JSON holds.
 
     Args:
         kind: the dataclass; `__pydantic_config__ = CLOSED` makes an unknown field an error.
         data: UTF-8.
-        what: it is, for the error: "submission".
-        version: of the schema that `kind` is; its field is called `schema`, and counts as 1 where it is missing.
-        migrations: by version, how the values of that version become those of the next one.
+        what: name of the kind in errors, for example "submission".
+        version: schema version of `kind`; the JSON field is called `schema`, and its default is 1.
+        migrations: for each version, a function that converts its values to the next version.
 
     Raises:
-        ZooError: this is no JSON, or it is another thing, or it was written by a newer program.
+        ZooError: it is not JSON, it is of another kind, or it was written by a newer program.
     """
     if not data.strip():
-        raise ZooError(f"This is no {what}: the file is empty.")
+        raise ZooError(f"This is not a {what}: the file is empty.")
     try:
         if migrations and isinstance(values := json.loads(data), dict) and values.get("schema", 1) != version:
             data = json.dumps(_migrated(values, what, version or 1, migrations)).encode()
-        made: Kind = _adapter(kind).validate_json(data, strict=True)  # type: ignore[arg-type]
+        made: Kind = _adapter(kind).validate_json(data, strict=True)  # type: ignore[arg-type]  # of a cached type
         return made
     except ValidationError as error:
         found = [_problem(entry) for entry in error.errors(include_url=False)]
         more = f" (and {len(found) - MOST_PROBLEMS} more)" if len(found) > MOST_PROBLEMS else ""
-        raise ZooError(f"This is no {what}: {'; '.join(found[:MOST_PROBLEMS])}{more}.") from None
+        raise ZooError(f"This is not a {what}: {'; '.join(found[:MOST_PROBLEMS])}{more}.") from None
     except ZooError:
         raise
     except (ValueError, RecursionError):
-        raise ZooError(f"This is no {what}: it is not JSON.") from None
+        raise ZooError(f"This is not a {what}: it is not JSON.") from None
 
 
 def _problem(entry: ErrorDetails) -> str:
-    """Return one of Pydantic's errors in a few words."""
+    """Describe a Pydantic error in a few words."""
     place = ".".join(map(str, entry["loc"]))
     if entry["type"] == "missing":
         return f"it lacks {place}"
@@ -64,14 +65,14 @@ def _problem(entry: ErrorDetails) -> str:
 
 
 @functools.cache
-def _adapter(kind: type) -> TypeAdapter:
+def _adapter(kind: type) -> TypeAdapter[Any]:
     return TypeAdapter(kind)
 
 
-def _migrated(values: dict, what: str, version: int, migrations: Mapping[int, Callable[[dict], dict]]) -> dict:
+def _migrated(values: Json, what: str, version: int, migrations: Mapping[int, Callable[[Json], Json]]) -> Json:
     found = values.get("schema", 1)
     if not isinstance(found, int) or found not in migrations:
-        raise ZooError(f"This {what} has schema {str(found)[:20]}; this program knows up to {version}: update it.")
+        raise ZooError(f"This {what} has schema {str(found)[:20]}; this program supports up to {version}: update it.")
     while (found := values.get("schema", 1)) != version:
         values = migrations[found](values)
     return values

@@ -1,4 +1,4 @@
-"""What the board adds to `handwriting-zoo check`: whether a stranger's network could be measured on this machine."""
+"""The leaderboard's part of `handwriting-zoo check`: whether untrusted networks can be measured on this machine."""
 
 from collections.abc import Iterator
 
@@ -8,7 +8,7 @@ from zoo.selfcheck import Finding
 
 
 def findings() -> Iterator[Finding]:
-    """Start a sandbox as for a submission, and report what got through in its probes."""
+    """Start a sandbox as for a submission, and report which probes succeeded."""
     subject, advice = "sandbox", "submissions are accepted, but need a worker on a machine that confines sandboxes"
     try:
         with Box("onnx") as box:

@@ -1,8 +1,8 @@
-"""The frame as it was last computed, kept next to the records: what the Space shows at once.
+"""The cached board frame, stored next to the records, so that the Space can show it immediately.
 
-`records/board.jsonl` has one row a line, and `datasets.load_dataset("leaderboard/records")` reads it. It is a cache:
-`records/board.json` has its hash and the hash of everything that it was computed from, and where either differs, the
-frame is computed again from the records. So a file that is cut, edited or old does no harm.
+`records/board.jsonl` has one row per line, and `datasets.load_dataset("leaderboard/records")` reads it. It is a cache:
+`records/board.json` has its hash and the hash of everything that it was computed from, and if either differs, the frame
+is computed again from the records. So a truncated, edited or old file does no harm.
 """
 
 import functools
@@ -20,15 +20,16 @@ from leaderboard.results import Broken, Result
 from zoo import data
 from zoo.errors import ZooError
 from zoo.files import replacing, write_json
+from zoo.types import Json
 
 NAME, STATE = "board.jsonl", "board.json"
 log = logging.getLogger(__name__)
 
 
 def build(folder: Path | None = None) -> pd.DataFrame:
-    """Return the frame of all records, computed now: reads every record and its predictions, and needs scipy.
+    """Compute the frame of all records. This reads every record and its predictions, and needs scipy.
 
-    A record that cannot be read, or whose predictions cannot, is one row that says so.
+    A record is one row marked broken if it or its predictions cannot be read.
     """
     found: list[Result] = []
     broken: list[Broken] = []
@@ -48,12 +49,12 @@ def build(folder: Path | None = None) -> pd.DataFrame:
 
 
 def write(folder: Path | None = None) -> Path:
-    """Compute the frame and keep it; return where."""
+    """Compute the frame and store it; return its path."""
     return keep(build(folder), folder)
 
 
 def keep(rows: pd.DataFrame, folder: Path | None = None) -> Path:
-    """Write a frame that was computed from the records in `folder`; return where."""
+    """Write a frame that was computed from the records in `folder`; return its path."""
     path = (folder or results.RECORDS) / NAME
     state = fingerprint(folder)
     content = _lines(rows).encode()
@@ -64,26 +65,26 @@ def keep(rows: pd.DataFrame, folder: Path | None = None) -> Path:
 
 
 def load(folder: Path | None = None) -> pd.DataFrame:
-    """Return the kept frame, or compute it where it is damaged or older than the records."""
+    """Return the cached frame; compute it if the cache is damaged or older than the records."""
     kept = _kept(folder)
     if kept is None:
-        log.info("The board's table is computed from the records: the kept one is missing, damaged or old.")
+        log.info("Computing the board from the records: the cached frame is missing, damaged or out of date.")
         return build(folder)
     return _frame([json.loads(line) for line in kept.decode().splitlines()])
 
 
 def is_fresh(folder: Path | None = None) -> bool:
-    """Return whether the kept frame is whole and of the records as they are; no frame is computed."""
+    """Return whether the cached frame is complete and matches the records, without computing a frame."""
     return _kept(folder) is not None
 
 
 def is_current(folder: Path | None = None) -> bool:
-    """Return whether the kept frame is what would be computed now."""
+    """Return whether the cached frame equals a newly computed one."""
     return _kept(folder) == _lines(build(folder)).encode()
 
 
 def _kept(folder: Path | None) -> bytes | None:
-    """Return the kept rows; None where they are missing, damaged, or not of the records as they are."""
+    """Return the cached rows; None if they are missing, damaged, or do not match the records."""
     path = (folder or results.RECORDS) / NAME
     try:
         content, state = path.read_bytes(), json.loads(path.with_name(STATE).read_bytes())
@@ -117,19 +118,19 @@ def _digest_of(path: Path) -> str:
         return f"unreadable: {error.strerror}"
 
 
-@functools.lru_cache(maxsize=100_000)  # what did not change since is not read again
+@functools.lru_cache(maxsize=100_000)  # unchanged files are not read again
 def _digest(path: Path, changed: int, size: int, inode: int) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _lines(rows: pd.DataFrame) -> str:
-    """Return a row a line; numbers to 8 digits, so that the last bit of a sum makes no difference."""
+    """Return one row per line, numbers with 8 digits, so that rounding of sums makes no difference."""
     plain = ({name: _plain(value) for name, value in row.items()} for row in rows.to_dict("records"))
     return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in plain)
 
 
-def _plain(value):
+def _plain(value: object) -> object:
     if not isinstance(value, float):
         return value
     if math.isnan(value):
@@ -138,7 +139,7 @@ def _plain(value):
     return int(rounded) if rounded.is_integer() else rounded
 
 
-def _frame(rows: list[dict]) -> pd.DataFrame:
+def _frame(rows: list[Json]) -> pd.DataFrame:
     names = [column.name for column in table.COLUMNS]
     frame = pd.DataFrame({name: [row[name] for row in rows] for name in names})
     numbers = [column.name for column in table.COLUMNS if column.number]

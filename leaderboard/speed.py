@@ -1,6 +1,6 @@
-"""How fast models answer: all of them in one run on one machine, taking turns, so that they share its moods.
+"""Measure inference speed of all models in one run on one machine, interleaved, so that load affects all equally.
 
-What is timed is one input of the network: a glyph, or one patch of a page. A batch is as large as the predictor's.
+The time is for one input of the network: a glyph, or one patch of a page. The batch size is the predictor's.
 """
 
 import os
@@ -14,13 +14,14 @@ import numpy as np
 from leaderboard import metrics
 from zoo import environment
 from zoo.serving.predictor import Predictor
+from zoo.types import Json
 
 ROUNDS = 7
-SINGLE = 50  # images one at a time, a round and model
+SINGLE = 50  # single images per round and model
 
 
-def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
-    """Return the speed of published folders, by the names that they are given under.
+def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
+    """Return the speed of published folders by name.
 
     Each is {"latency": ms, "throughput": images/s, "hardware", "load" (mean of waiting processes at the start),
     "versions", "metric_versions", "images" and "batches" (how many were timed), "date"}.
@@ -34,11 +35,11 @@ def measure(folders: Mapping[str, Path]) -> dict[str, dict]:
     for _ in range(ROUNDS):
         for name, predictor in predictors.items():
             inputs = images[name]
-            predictor.classify(inputs)  # wakes its threads
+            predictor.classify(inputs)  # warm-up: starts its threads
             single[name] += [_seconds(predictor.classify, inputs[[i % len(inputs)]]) for i in range(SINGLE)]
             batch[name].append(_seconds(predictor.classify, inputs))
     versions, date = environment.versions(), datetime.now(UTC).isoformat(timespec="seconds")
-    nothing = np.zeros((1, 2), np.float32), np.zeros(1, np.int64)  # speed does not ask what was predicted
+    nothing = np.zeros((1, 2), np.float32), np.zeros(1, np.int64)  # speed does not depend on predictions
     return {
         name: {
             **{

@@ -1,24 +1,24 @@
-"""How far a score can be trusted: intervals, the paired test of two models, and which rows share a rank.
+"""Statistics of the board: confidence intervals, the paired test of two models, and groups of rows that share a rank.
 
-scipy is imported where it is needed: the Space starts from ranks that were computed before.
+scipy is imported only where it is needed: the Space uses precomputed ranks.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-ALPHA = 0.05  # chance of telling two equal models apart
+ALPHA = 0.05  # significance level: probability that two equal models test as different
 
 
 @dataclass(frozen=True)
 class McNemar:
     """Two models on the same samples (McNemar, 1947; exact: Edwards, 1948)."""
 
-    both: int  # samples that both read right
+    both: int  # samples that both predict correctly
     only_first: int
     only_second: int
     neither: int
-    p_value: float  # two-sided: how likely such a difference is if neither is better
+    p_value: float  # two-sided p-value under the hypothesis that neither is better
 
 
 def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -34,13 +34,13 @@ def macro_f1_interval(
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of macro F1 (Efron and Tibshirani, 1993).
 
-    To draw N samples with replacement is to draw N cells of the confusion matrix, so that is what is drawn.
+    Resampling N samples is equivalent to resampling N cells of the confusion matrix, so cells are drawn.
 
     Args:
         confusion: integers (classes, classes), rows are the true classes.
-        confidence: share of such intervals that hold the true value.
-        resamples: how many test sets are drawn.
-        seed: of the draws; the same matrix has the same interval.
+        confidence: nominal coverage of the interval.
+        resamples: number of bootstrap test sets.
+        seed: of the random draws; the same matrix gives the same interval.
     """
     cells = np.asarray(confusion, dtype=float)
     total = int(cells.sum())
@@ -57,7 +57,7 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
     """Compare two models on the same samples.
 
     Args:
-        first: bool (N,), which samples the first reads right.
+        first: bool (N,), which predictions of the first are correct.
         second: the same of the second.
     """
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
@@ -71,14 +71,15 @@ def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
 
 
 def tie_groups(right: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.ndarray]:
-    """Group rows that the exact McNemar test cannot tell apart.
+    """Group rows that do not differ significantly in the exact McNemar test.
 
-    A row opens a group when it is significantly worse than the row above it, or than the group's first row, so that a
-    long chain of small steps does not make its ends equal. There Bonferroni's correction for all pairs up to that row
-    holds: rows were sorted, so best and worst of many equal models differ by more than two of them do.
+    A row starts a new group if it is significantly worse than the row above it or than the group's first row; the
+    latter keeps a long chain of small steps from making its ends equal. The comparison with the first row uses
+    Bonferroni's correction for all pairs up to that row: rows are sorted, so the best and the worst of many equal
+    models differ more than two random ones do.
 
     Args:
-        right: bool (rows, samples), which samples each row reads right; the best row first.
+        right: bool (rows, samples), the correct predictions of each row; the best row first.
         alpha: the level of one test.
 
     Returns:
@@ -90,9 +91,9 @@ def tie_groups(right: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.
     breaks = np.concatenate([[True], above])
     ends = np.append(np.flatnonzero(breaks)[1:], len(packed))
     start = 0
-    for end in ends:  # within a chain of neighbours that are alike
+    for end in ends:  # within a chain of neighbors that do not differ
         while end - start > 2:
-            place = np.arange(2, end - start)  # the row at place 1 was compared as a neighbour
+            place = np.arange(2, end - start)  # the row at place 1 was compared as a neighbor
             worse, _ = _worse(packed[start], packed[start + 2 : end], 2 * alpha / (place * (place + 1)))
             if not worse.any():
                 break
@@ -102,7 +103,7 @@ def tie_groups(right: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.
     return np.cumsum(breaks) - 1, np.concatenate([[np.nan], p_values])
 
 
-def _worse(upper: np.ndarray, lower: np.ndarray, alpha) -> tuple[np.ndarray, np.ndarray]:
+def _worse(upper: np.ndarray, lower: np.ndarray, alpha: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return where `lower` is significantly worse than `upper` and the p-values; rows are packed bits."""
     only_upper = np.bitwise_count(upper & ~lower).sum(axis=1, dtype=int)
     only_lower = np.bitwise_count(~upper & lower).sum(axis=1, dtype=int)
@@ -110,9 +111,10 @@ def _worse(upper: np.ndarray, lower: np.ndarray, alpha) -> tuple[np.ndarray, np.
     return (p_values < alpha) & (only_upper > only_lower), p_values
 
 
-def _exact_p(only_first, only_second):
+def _exact_p(only_first: int | np.ndarray, only_second: int | np.ndarray) -> np.ndarray:
     """Return the two-sided binomial p-value of counts that are equally likely under the null hypothesis."""
     from scipy.special import bdtr
 
     fewer = np.minimum(only_first, only_second)
-    return np.minimum(1.0, 2 * bdtr(fewer, np.add(only_first, only_second), 0.5))
+    p_values: np.ndarray = np.minimum(1.0, 2 * bdtr(fewer, np.add(only_first, only_second), 0.5))
+    return p_values

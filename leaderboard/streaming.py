@@ -1,4 +1,4 @@
-"""A dataset of any size -> its scores, in parts: memory stays what one part needs, whatever the number of samples."""
+"""Score a dataset of any size in parts: memory is that of one part, for any number of samples."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -15,19 +15,19 @@ PART = 2000  # samples
 
 @dataclass
 class Tally:
-    """Sums over the samples so far, of which the scores are made."""
+    """Running sums over the samples, from which the scores are computed."""
 
     classes: int
     confusion: np.ndarray = field(init=False)  # int64 (classes, classes): rows are the true classes
-    second: int = 0  # samples whose class is among the two likeliest
+    second: int = 0  # samples whose true class is among the two most probable
     surprise: float = 0.0  # nats
-    gaps: np.ndarray = field(default_factory=lambda: np.zeros(BINS))  # of a bin of confidence: right minus confidence
+    gaps: np.ndarray = field(default_factory=lambda: np.zeros(BINS))  # of each bin: correct minus confidence
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.confusion = np.zeros((self.classes, self.classes), np.int64)
 
     def add(self, probabilities: np.ndarray, labels: np.ndarray) -> None:
-        """Count samples: float32 (N, classes) and int64 (N,)."""
+        """Add samples: probabilities, float32 (N, classes), and labels, int64 (N,)."""
         predicted = probabilities.argmax(axis=1)
         self.confusion += confusion_matrix(labels, predicted, self.classes)
         likeliest = np.argsort(-probabilities, axis=1, kind="stable")[:, :2]
@@ -40,11 +40,11 @@ class Tally:
 
     @property
     def samples(self) -> int:
-        """How many were counted."""
+        """The number of samples added."""
         return int(self.confusion.sum())
 
     def scores(self) -> dict[str, float]:
-        """Return what `leaderboard/metrics` say of the same samples, by their names; ZeroDivisionError of none."""
+        """Return the same scores as `leaderboard/metrics`, by name; ZeroDivisionError without samples."""
         hits, support, claimed = np.diag(self.confusion), self.confusion.sum(axis=1), self.confusion.sum(axis=0)
         seen = support > 0
         f1 = 2 * hits / np.maximum(support + claimed, 1)
@@ -60,7 +60,7 @@ class Tally:
 
 
 def tally(predictor: Predictor, parts: Iterable[data.Split]) -> Tally:
-    """Read parts of a dataset one after the other and return the sums."""
+    """Read the parts of a dataset one after the other and return the sums."""
     sums = Tally(len(predictor.labels))
     for part in parts:
         sums.add(predictor(part.images), part.labels)

@@ -1,4 +1,4 @@
-"""Results -> the ranked frame that the board, the README, the endpoint and the downloads show."""
+"""Make the ranked frame from results, for the board, the README, the endpoint and the downloads."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +10,11 @@ import pandas as pd
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
 from leaderboard.statistics import tie_groups
+from zoo.types import Json
 
-FLOOR = 0.9  # least accuracy, as a share of the dataset's best, at which efficiency is ranked: a guess is small too
+FLOOR = (
+    0.9  # minimum accuracy, as a fraction of the dataset's best, for an efficiency rank; a constant guess is small too
+)
 VERIFIED, STALE, CLAIMED, BROKEN = "verified", "stale", "claimed", "broken"
 Read = Callable[[Result], object]
 
@@ -21,7 +24,7 @@ def _percent(value: float) -> str:
 
 
 def _short(value: float) -> str:
-    """1234567 -> 1.23M: three digits that a glance can take in."""
+    """Format with three significant digits: 1234567 -> 1.23M."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g}{unit}"
@@ -42,111 +45,113 @@ def _speed(metric: str) -> Read:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of the frame: how it is read from a result and how it is written for people."""
+    """One column of the frame: how to compute it from a result and how to format it."""
 
     name: str  # in the frame
     title: str  # on the page
     value: Read
     description: str
     write: Callable[[Any], str] = str
-    better: int = 0  # 1: more is better, -1: less is, 0: it has no order of worth
+    better: int = 0  # 1: higher is better, -1: lower is better, 0: neither
     number: bool = True
-    shown: bool = False  # before a visitor chooses
+    shown: bool = False  # shown by default
 
 
 COLUMNS = (
     Column("rank", "Rank", lambda r: None,
-           "Place within the dataset by mean accuracy. Rows that the exact McNemar test on the shipped models' answers "
-           "cannot tell apart share it.", "{:.0f}".format, -1, shown=True),
-    Column("model", "Model", lambda r: r.model, "Network and dataset; the recipe too where it is not the zoo's own.",
+           "Rank within the dataset by mean accuracy. Rows that do not differ significantly in the exact "
+           "McNemar test on the shipped models' predictions share a rank.", "{:.0f}".format, -1, shown=True),
+    Column("model", "Model", lambda r: r.model, "Network and dataset, and the recipe if it is not the zoo's own.",
            number=False, shown=True),
-    Column("dataset", "Dataset", lambda r: r.dataset, "Whose test set the scores are from.", number=False),
+    Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.", number=False),
     Column("status", "Status", lambda r: STALE if r.stale else VERIFIED,
-           "verified: measured by us; stale: on another version of the data or a metric; claimed: stated by others, "
+           "verified: measured by us; stale: on another version of the data or a metric; claimed: published by others, "
            "not measured here; broken: the record cannot be read.", number=False),
     Column("accuracy", "Accuracy %", _mean("accuracy"),
-           "Share of the test set that is read right: mean ± standard deviation over the seeds.", _percent, 1,
+           "Fraction of correct predictions on the test set: mean ± standard deviation over the seeds.", _percent, 1,
            shown=True),
     Column("accuracy_std", "± seeds", lambda r: r.spread("accuracy"),
            "Standard deviation of the accuracy over the seeds, in points.", _percent, -1),
     Column("accuracy_low", "95% low", lambda r: r.accuracy_interval[0],
            "Lower end of the 95% interval (Wilson) of the shipped seed's accuracy.", _percent, 1),
     Column("accuracy_high", "95% high", lambda r: r.accuracy_interval[1], "Upper end of that interval.", _percent, 1),
-    Column("errors", "Errors", lambda r: r.errors, "Test samples that the shipped model reads wrong.", "{:,.0f}".format,
+    Column("errors", "Errors", lambda r: r.errors, "Mistakes of the shipped model on the test set.", "{:,.0f}".format,
            -1, shown=True),
     Column("p_above", "p above", lambda r: None,
-           "Exact McNemar test against the row above: how likely such a difference is if neither is better.",
+           "p-value of the exact McNemar test against the row above.",
            "{:.2g}".format),
     Column("claimed", "Claimed %", lambda r: r.claimed and r.claimed["accuracy"],
-           "What others state for this network, often chosen on the test set and of one training.", _percent, 1),
+           "Published accuracy of this network, often chosen on the test set and of one training.", _percent, 1),
     Column("macro_f1", "Macro F1", _mean("macro_f1"),
            "Mean over the classes of the harmonic mean of precision and recall.", "{:.4f}".format, 1, shown=True),
     Column("balanced_accuracy", "Balanced %", _mean("balanced_accuracy"), "Mean of the classes' recalls.", _percent, 1),
-    Column("top2_accuracy", "Top-2 %", _mean("top2_accuracy"), "The true class is among the two likeliest.", _percent,
+    Column("top2_accuracy", "Top-2 %", _mean("top2_accuracy"), "True class among the two most probable.", _percent,
            1),
     Column("expected_calibration_error", "ECE", _mean("expected_calibration_error"),
-           "Expected calibration error: how far confidence is from being right, over 15 bins.", "{:.4f}".format, -1),
+           "Expected calibration error: difference of confidence and accuracy over 15 bins.", "{:.4f}".format, -1),
     Column("negative_log_likelihood", "NLL", _mean("negative_log_likelihood"),
            "Mean of -ln p(true class), nats.", "{:.4f}".format, -1),
     Column("robustness", "Robust %", _mean("robustness"),
            "Mean accuracy under eight fixed corruptions: rotation, shift, thick, thin, noise, blur, low contrast, "
            "occlusion.", _percent, 1, shown=True),
     Column("unseen_robustness", "Unseen %", _mean("unseen_robustness"),
-           "Mean accuracy under fifteen kinds of damage that no network was trained on, after Mu and Gilmer, 2019.",
+           "Mean accuracy under fifteen kinds of damage not used in training, after Mu and Gilmer, 2019.",
            _percent, 1),
     Column("other_hands", "Other hands %", _mean("other_hands"),
            "Accuracy on the test sets of other people with the same labels: for mnist, unipen_digits.", _percent, 1),
     Column("unknown_accepted", "Unknown %", _mean("unknown_accepted"),
-           "Share of characters that are none of the classes and are accepted where 99% of the known ones are.",
+           "Fraction of characters of no class that are accepted at the threshold that accepts 99% of known ones.",
            _percent, -1),
     Column("unknown_auroc", "AUROC", _mean("unknown_auroc"),
-           "How often a known character is more confidently read than an unknown one; 0.5 is chance.",
+           "How often a known character has a higher confidence than an unknown one; 0.5 is chance.",
            "{:.4f}".format, 1),
     Column("parameters", "Parameters", lambda r: int(r.means["parameters"]),
-           "All numbers that the model holds, trained or not.", "{:,.0f}".format, -1, shown=True),
+           "All parameters of the model, trainable or not.", "{:,.0f}".format, -1, shown=True),
     Column("multiply_adds", "Mult-adds", _mean("multiply_adds"),
            "Multiply-adds of one image, counted in the ONNX graph.", _short, -1, shown=True),
-    Column("file_size", "Size kB", _mean("file_size"), "Bytes of model.onnx over 1,000.",
+    Column("file_size", "Size kB", _mean("file_size"), "Size of model.onnx in kB (1,000 bytes).",
            lambda value: f"{value / 1000:,.0f}", -1),
     Column("latency", "ms / image", _speed("latency"),
            "One image at a time, median, ONNX Runtime; all models in one run on the hardware that their pages name.",
            "{:.3f}".format, -1, shown=True),
-    Column("throughput", "Images / s", _speed("throughput"), "In batches of 256 glyphs, median, in that same run.",
+    Column("throughput", "Images / s", _speed("throughput"), "In batches of 256 glyphs, median, in the same run.",
            "{:,.0f}".format, 1),
-    Column("training_time", "Training", _mean("training_time"), "Of one seed, on the hardware that its page names.",
+    Column("training_time", "Training", _mean("training_time"), "Time for one seed, on hardware named on its page.",
            _duration, -1),
     Column("efficiency_score", "Efficiency", _mean("efficiency_score"),
-           "Accuracy in percent over parameters in millions.", "{:,.1f}".format, 1),
+           "Accuracy in percent divided by parameters in millions.", "{:,.1f}".format, 1),
     Column("efficiency_rank", "Eff. rank", lambda r: None,
-           f"Place by efficiency among the rows that reach {FLOOR:.0%} of the dataset's best accuracy.",
+           f"Rank by efficiency among the rows that reach {FLOOR:.0%} of the dataset's best accuracy.",
            "{:.0f}".format, -1),
-    Column("seeds", "Seeds", lambda r: len(r.seeds), "Trainings behind the means; the best on validation is shipped.",
+    Column("seeds", "Seeds", lambda r: len(r.seeds), "Number of trainings; the best on validation is shipped.",
            "{:.0f}".format, 1, shown=True),
-    Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: as its document has it.",
+    Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: that of the publication.",
            number=False),
-    Column("licence", "Licence", lambda r: r.licence, "Of the weights.", number=False),
+    Column("licence", "Licence", lambda r: r.licence, "License of the weights.", number=False),
     Column("submitted_by", "Sent by", lambda r: r.submission["user"] if r.submission else "",
-           "Who submitted it; the zoo's own networks are nobody's submission.", number=False),
-    Column("date", "Measured", lambda r: r.date[:10], "When the test set was read.", number=False),
-    Column("note", "Note", lambda r: r.stale or "", "Source of a claim, reason of a broken or stale row.",
+           "Who submitted it; empty for the zoo's own networks.", number=False),
+    Column("date", "Measured", lambda r: r.date[:10], "When it was measured on the test set.", number=False),
+    Column("note", "Note", lambda r: r.stale or "", "Source of a claim, or reason why a row is broken or stale.",
            number=False),
 )  # fmt: skip
+Right = Callable[[Result], np.ndarray | None]  # which test samples a result's model reads right, bool (N,)
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 
 
 def frame(
     results: Iterable[Result],
-    right: Callable[[Result], np.ndarray | None] = lambda result: None,
+    right: Right = lambda result: None,
     broken: Iterable[Broken] = (),
     claims: Iterable[Claim] = (),
 ) -> pd.DataFrame:
-    """Return one row a result, best first within each dataset, with the columns of `COLUMNS`.
+    """Return one row per result, best first within each dataset, with the columns of `COLUMNS`.
 
     Args:
         results: the records that can be read.
-        right: tells which test samples a result's shipped model reads right, bool (N,), or None if that is not kept.
+        right: returns which predictions of a result's shipped model are correct, bool (N,), or None if they are not
+            stored.
         broken: records that cannot be read; they have no scores and no rank.
-        claims: scores that others state; those of a network without a record are rows without a rank.
+        claims: published scores; claims about a network without a record are rows without a rank.
     """
     results, broken = list(results), list(broken)
     rows = pd.DataFrame({c.name: [c.value(r) for r in results] for c in COLUMNS})
@@ -158,7 +163,7 @@ def frame(
     for _, places in rows.groupby("dataset").groups.items():
         _rank(rows, places, [results[i] for i in rows.loc[places, "of"]], right)
     ours = {(r.dataset, r.architecture) for r in results} | {(b.dataset, b.model.partition(".")[0]) for b in broken}
-    others: list[dict] = [
+    others: list[Json] = [
         *({"model": b.model, "dataset": b.dataset, "status": BROKEN, "note": b.reason} for b in broken),
         *(
             {"model": c.model, "dataset": c.dataset, "status": CLAIMED, "claimed": c.accuracy,
@@ -170,28 +175,28 @@ def frame(
     return _with(rows, others) if others else rows
 
 
-def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right) -> None:
+def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Right) -> None:
     """Fill in the ranks and p-values of one dataset's rows, best first."""
     comparable = [result.comparable for result in results]
     places = places[comparable]
     results = [result for result, kept in zip(results, comparable, strict=True) if kept]
     groups = _groups(results, right)
     rows.loc[places, "p_above"] = groups[1]
-    rows.loc[places, "rank"] = np.searchsorted(groups[0], groups[0]) + 1.0  # places taken by better groups, plus one
+    rows.loc[places, "rank"] = np.searchsorted(groups[0], groups[0]) + 1.0  # number of rows in better groups, plus one
     accuracy = rows.loc[places, "accuracy"]
     fit = accuracy.index[accuracy >= FLOOR * accuracy.max()]
     rows.loc[fit, "efficiency_rank"] = rows.loc[fit, "efficiency_score"].rank(method="min", ascending=False)
 
 
-def _groups(results: list[Result], right) -> tuple[np.ndarray, np.ndarray]:
-    """Return group numbers and p-values against the row above; without stored answers only equal means tie."""
+def _groups(results: list[Result], right: Right) -> tuple[np.ndarray, np.ndarray]:
+    """Return group numbers and p-values against the row above; without stored predictions only equal means tie."""
     answers = [right(result) for result in results]
     groups, p_values = np.zeros(len(results), int), np.full(len(results), np.nan)
     start = 0
     while start < len(results):
         end = start + 1
-        if answers[start] is not None:
-            while end < len(results) and answers[end] is not None and len(answers[end]) == len(answers[start]):
+        if (first := answers[start]) is not None:
+            while end < len(results) and (after := answers[end]) is not None and len(after) == len(first):
                 end += 1
             inner, p_values[start:end] = tie_groups(np.array(answers[start:end]))
         else:
@@ -202,7 +207,7 @@ def _groups(results: list[Result], right) -> tuple[np.ndarray, np.ndarray]:
     return groups, p_values
 
 
-def _with(rows: pd.DataFrame, others: list[dict]) -> pd.DataFrame:
+def _with(rows: pd.DataFrame, others: list[Json]) -> pd.DataFrame:
     more = pd.DataFrame(others).reindex(columns=rows.columns)
     for column in COLUMNS:
         more[column.name] = (
@@ -214,10 +219,10 @@ def _with(rows: pd.DataFrame, others: list[dict]) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class Query:
-    """What a visitor asks of the board."""
+    """Filters and order of the board."""
 
     dataset: str | None = None  # None: all
-    search: str = ""  # words that model, recipe or note hold
+    search: str = ""  # words that model, recipe or note contain
     statuses: tuple[str, ...] = ()  # none: all
     recipes: tuple[str, ...] = ()
     licences: tuple[str, ...] = ()
@@ -227,7 +232,7 @@ class Query:
 
 
 def select(rows: pd.DataFrame, query: Query) -> pd.DataFrame:
-    """Return the rows of the frame that a query asks for, in its order; rows without the sorted value come last."""
+    """Return the rows of the frame that match a query, in its order; rows without the sorted value come last."""
     keep = np.ones(len(rows), bool)
     if query.dataset is not None:
         keep &= (rows["dataset"] == query.dataset).to_numpy()
@@ -244,12 +249,12 @@ def select(rows: pd.DataFrame, query: Query) -> pd.DataFrame:
         for word in words:
             matches &= text.str.contains(word, regex=False).to_numpy(bool)
         found = found[matches]
-    by = [query.sort] if query.dataset or query.sort != "rank" else ["dataset", "rank"]  # ranks are a dataset's own
+    by = [query.sort] if query.dataset or query.sort != "rank" else ["dataset", "rank"]  # ranks are within a dataset
     return found.sort_values(by, ascending=not query.descending, kind="stable", na_position="last")
 
 
 def overall(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row a network and recipe over all datasets, by mean rank; those on the most datasets come first.
+    """Return one row per network and recipe over all datasets, by mean rank; those on the most datasets come first.
 
     Columns: place, network, recipe, datasets (how many), mean_rank, and the accuracy on each dataset under its name.
     """
@@ -268,7 +273,7 @@ def overall(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto(rows: pd.DataFrame, cost: str) -> pd.Series:
-    """Return bool a row: no other has at least its accuracy at less `cost`, nor more accuracy at its cost."""
+    """Return bool, the rows on the Pareto front: none is as accurate at lower `cost`, or better at equal cost."""
     known = rows[rows["accuracy"].notna() & rows[cost].notna()].sort_values([cost, "accuracy"], ascending=[True, False])
     best_before = known["accuracy"].cummax().shift(fill_value=-np.inf)
     front = known.index[known["accuracy"] > best_before]

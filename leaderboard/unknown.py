@@ -1,7 +1,7 @@
 """Images that are none of the classes: characters that are neither digits nor letters of the networks' scripts.
 
-Methods are compared on those for choosing. Those for testing are read once by each published network. Nothing is
-trained on either.
+One part is for comparing methods. The other is for testing: each published network is measured on it once. Neither is
+used for training.
 """
 
 import functools
@@ -17,12 +17,12 @@ CHOOSING = ("Balinese", "Early_Aramaic", "Japanese_(katakana)", "Korean")  # alp
 TESTING = ("Sanskrit", "Tagalog")  # likewise
 SOURCES = ("omniglot_small", "unipen_symbols")
 REJECTED = 0.01  # share of the validation samples below the threshold, as in the metric
-LEAST = 20  # pixels: of a smaller image nobody could say that it is no digit
-SYMBOLS = "#%*+:;=?!@"  # of unipen_symbols/test, for testing: no hand makes a letter or digit of them
+LEAST = 20  # pixels: in a smaller image even a person could not recognize that it is not a digit
+SYMBOLS = "#%*+:;=?!@"  # of unipen_symbols/test, for testing: symbols that do not look like a letter or digit
 
 
 def for_choosing(dataset: str) -> np.ndarray | None:
-    """Return images of no class of `dataset` to compare methods on; see `for_testing`."""
+    """Return images of no class of `dataset` for comparing methods; see `for_testing`."""
     return of_alphabets(dataset, CHOOSING)
 
 
@@ -32,11 +32,11 @@ def of_alphabets(dataset: str, alphabets: tuple[str, ...]) -> np.ndarray | None:
 
 
 def for_testing(dataset: str) -> np.ndarray | None:
-    """Return images of no class of `dataset` that nothing was chosen on.
+    """Return images of no class of `dataset` that were not used for any choice.
 
     Returns:
         uint8 (N, H, W, 1), in the dataset's size. None for pages, for small images, for users' datasets, whose classes
-        nobody knows, and where omniglot_small or unipen_symbols is not here.
+        are unknown, and if omniglot_small or unipen_symbols is not available.
     """
     return _images(dataset, TESTING, SYMBOLS)
 
@@ -63,4 +63,5 @@ def _of_classes(name: str, split: str, chosen: Sequence[str]) -> np.ndarray:
     """Return the images of a split whose label, or the alphabet in it, is one of the chosen."""
     samples = data.load(name, split)
     wanted = [label.partition("-character")[0] in chosen for label in data.get(name).labels]
-    return samples.images[np.array(wanted)[samples.labels]]
+    images: np.ndarray = samples.images[np.array(wanted)[samples.labels]]
+    return images

@@ -1,10 +1,11 @@
-"""A second family of damage, which no network of the zoo was trained on: fifteen kinds after Mu and Gilmer (2019).
+"""Damage that is not used in training: fifteen kinds after Mu and Gilmer (2019).
 
 They name the kinds ("MNIST-C: a robustness benchmark for computer vision"); how each is drawn here was written from
 the paper's description. The recipes train on pens, blur, Gaussian noise and fading (see `zoo.recipes.Augmentation`),
-and on small rotations, shears, scales and shifts: four kinds here go beyond those. None of the others may ever be
-trained on. Sizes are fractions of the image's side. What is drawn at random depends on the kind and the sample's place
-alone: every model sees the same images. A change here is a new `VERSION` of `leaderboard/metrics/unseen_robustness.py`.
+and on small rotations, shears, scales and shifts: four kinds here go beyond those. None of the others may ever be used
+in training. Sizes are fractions of the image's side. Random parameters depend only on the kind and the sample's index,
+so every model sees the same images. A change here requires a new `VERSION` of
+`leaderboard/metrics/unseen_robustness.py`.
 """
 
 import zlib
@@ -30,12 +31,13 @@ def impulse_noise(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def glass_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Frosted glass: every pixel is taken from a neighbour, then blurred a little."""
+    """Frosted glass: every pixel is taken from a neighbor, then blurred a little."""
     reach = max(1, len(image) // 28)
     y, x = np.indices(image.shape)
     moved = rng.integers(-reach, reach + 1, (2, *image.shape))
     rows, columns = ((p + m).clip(0, n - 1) for p, m, n in zip((y, x), moved, image.shape, strict=True))
-    return cv2.GaussianBlur(image[rows, columns], (0, 0), len(image) / 40)
+    blurred: np.ndarray = cv2.GaussianBlur(image[rows, columns], (0, 0), len(image) / 40)
+    return blurred
 
 
 def motion_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -45,7 +47,8 @@ def motion_blur(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     line[size // 2] = 1
     turn = cv2.getRotationMatrix2D((size // 2, size // 2), rng.uniform(0, 180), 1)
     line = cv2.warpAffine(line, turn, (size, size))
-    return cv2.filter2D(image, -1, line / line.sum())
+    blurred: np.ndarray = cv2.filter2D(image, -1, line / line.sum())
+    return blurred
 
 
 def shear(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -59,23 +62,23 @@ def scale(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def turn(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A page that lies askew: 30 to 40 degrees, either way."""
+    """A rotated page: 30 to 40 degrees in either direction."""
     angle = np.deg2rad(rng.uniform(30, 40)) * rng.choice((-1, 1))
     return _mapped(image, np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]))
 
 
 def brightness(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Grey paper: 40% of full ink everywhere on top; what is darker than ink stays ink."""
+    """Gray paper: adds 40% of full ink everywhere, clipped at full ink."""
     return _clipped(image + 102.0)
 
 
 def translate(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Moved by up to a quarter of the side each way; ink may leave the image."""
+    """Shifted by up to a quarter of the side in each direction; ink may leave the image."""
     return _mapped(image, np.eye(2), rng.uniform(-0.25, 0.25, 2) * len(image))
 
 
 def stripe(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """A stripe down the middle, a seventh of the width, with ink and paper exchanged."""
+    """A stripe down the middle, 1/7 of the width, with ink and paper inverted."""
     out, width = image.copy(), image.shape[1]
     first = width // 2 - width // 14
     out[:, first : first + width // 7] = 255 - out[:, first : first + width // 7]
@@ -94,7 +97,7 @@ def fog(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def spatter(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Drops of ink: what is highest in a smooth random field, 6% of the image."""
+    """Drops of ink: the highest 6% of a smooth random field."""
     field = cv2.GaussianBlur(rng.standard_normal(image.shape).astype(np.float32), (0, 0), len(image) / 28)
     return np.where(field > np.quantile(field, 0.94), 255, image).astype(np.uint8)
 
@@ -111,7 +114,8 @@ def zigzag(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 def canny_edges(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Outlines alone (Canny, 1986)."""
-    return cv2.Canny(image, 100, 200)
+    edges: np.ndarray = cv2.Canny(image, 100, 200)
+    return edges
 
 
 DAMAGE: Mapping[str, Damage] = MappingProxyType(
@@ -140,7 +144,8 @@ def _mapped(image: np.ndarray, linear: np.ndarray, shift: np.ndarray | None = No
     """Return the image under a linear map (2, 2) about its middle, and a shift (2,), x and y in pixels."""
     centre = (np.array(image.shape[::-1]) - 1) / 2
     offset = centre - linear @ centre + (0 if shift is None else shift)
-    return cv2.warpAffine(image, np.column_stack([linear, offset]), image.shape[::-1])
+    warped: np.ndarray = cv2.warpAffine(image, np.column_stack([linear, offset]), image.shape[::-1])
+    return warped
 
 
 def _crossed(image: np.ndarray, rng: np.random.Generator, turns: int, dotted: bool) -> np.ndarray:
@@ -162,4 +167,5 @@ def _crossed(image: np.ndarray, rng: np.random.Generator, turns: int, dotted: bo
 
 
 def _clipped(image: np.ndarray) -> np.ndarray:
-    return np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    rounded: np.ndarray = np.clip(np.rint(image), 0, 255).astype(np.uint8)
+    return rounded

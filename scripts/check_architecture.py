@@ -1,11 +1,11 @@
-"""Say within a minute whether an architecture would be accepted, before a pull request is opened.
+"""Check in about a minute whether an architecture would be accepted, before you open a pull request.
 
     python scripts/check_architecture.py zoo/architectures/my_net.py
     python scripts/check_architecture.py my_net
 
-Status 0 if every check passes, 1 if not. What it checks is what `make test` and the board ask of every network: it
-says where it comes from, builds for each of its datasets, takes raw uint8 and gives probabilities, stays within the
-board's limits and budget, learns, and becomes an ONNX file that agrees with Keras.
+The exit status is 0 if every check passes, else 1. The checks are those of `make test` and the board: the network names
+its source, builds for each of its datasets, takes raw uint8 images and returns probabilities, stays within the board's
+limits and budget, learns, and exports to an ONNX file that agrees with Keras.
 """
 
 import argparse
@@ -31,13 +31,13 @@ from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 
 FRAMEWORKS = {"tensorflow", "torch", "jax", "flax"}
-SAMPLES, STEPS, BATCH = 256, 60, 64  # what it has to learn by heart, and in how many steps
+SAMPLES, STEPS, BATCH = 256, 60, 64  # what it must memorize, and in how many steps
 PATIENCE = 40.0  # seconds for that
 Check = tuple[str, Callable[[], str]]
 
 
 def main() -> int:
-    """Run the checks and print them; 1 if one fails."""
+    """Run the checks and print the results; return 1 if one fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("architecture", help="its file in zoo/architectures, or its name")
     wanted = parser.parse_args().architecture
@@ -45,12 +45,12 @@ def main() -> int:
     for title, check in checks(registry.get(Path(wanted).stem if wanted.endswith(".py") else wanted)):
         try:
             console.print(f"[green]✓[/] {title}: {check()}", markup=True)
-        except Exception as error:  # whatever a network does wrong is a finding
+        except Exception as error:  # any error of a network is a finding
             said = error if isinstance(error, ZooError) else f"{type(error).__name__}: {error}"
             console.print("[red]✗[/]", f"{title}:", str(said), markup=True)
             failed += 1
     good = "It would be accepted: next, `make test` and a pull request"
-    console.print(f"{f'{failed} to mend' if failed else good} ({time.monotonic() - started:.0f} s).")
+    console.print(f"{f'{failed} to fix' if failed else good} ({time.monotonic() - started:.0f} s).")
     return 1 if failed else 0
 
 
@@ -66,7 +66,7 @@ def checks(architecture: registry.Architecture) -> Iterator[Check]:
 
 
 def source(architecture: registry.Architecture) -> str:
-    """Its docstring names the network and where it comes from."""
+    """Its docstring names the network and its source."""
     if not re.search(r"\(.*(\d{4}|public|ours).*\)", architecture.title):
         raise ZooError(f"{architecture.title!r} should name its source, for example LeNet-5 (LeCun et al., 1998).")
     return architecture.title
@@ -87,7 +87,7 @@ def imports(architecture: registry.Architecture) -> str:
 
 
 def fit(architecture: registry.Architecture, spec: data.DatasetSpec, shape: tuple[int, int, int]) -> str:
-    """It takes a dataset's raw images, gives probabilities, and keeps within limits and budget."""
+    """It takes a dataset's raw images, returns probabilities, and stays within limits and budget."""
     model = registry.create_model(architecture.name, shape, len(spec.labels))
     if keras.backend.standardize_dtype(model.input.dtype) != "uint8":
         raise ZooError(f"It takes {model.input.dtype}: begin with keras.Input(input_shape, dtype='uint8').")
@@ -96,11 +96,11 @@ def fit(architecture: registry.Architecture, spec: data.DatasetSpec, shape: tupl
     if answers.shape != (4, len(spec.labels)) or answers.dtype != np.float32:
         raise ZooError(f"It gives {answers.dtype} {answers.shape}, not float32 (4, {len(spec.labels)}).")
     if not np.isfinite(answers).all() or not np.allclose(answers.sum(axis=1), 1, atol=1e-3):
-        raise ZooError("Its answers are no probabilities: end it with a softmax.")
+        raise ZooError("Its outputs are not probabilities: end it with a softmax.")
     try:
         report = keras_config.read_config(json.loads(model.to_json()))
-    except Refused as error:  # reviewed code may do what a stranger's configuration may not
-        return f"{model.count_params():,} parameters; its time cannot be foretold ({error.problem.what})"
+    except Refused as error:  # reviewed code may use more than an untrusted configuration
+        return f"{model.count_params():,} parameters; its training time cannot be estimated ({error.problem.what})"
     if report.parameters != model.count_params():
         raise ZooError(f"Keras counts {model.count_params():,} parameters, the board {report.parameters:,}.")
     hours = budget.training_seconds(report.multiply_adds, spec.name) / 3600
@@ -119,7 +119,7 @@ def _glyphs(architecture: registry.Architecture) -> tuple[data.DatasetSpec, tupl
 
 
 def learn(architecture: registry.Architecture) -> str:
-    """It learns some hundred made-up shapes by heart, from raw pixels."""
+    """It can memorize about a hundred generated shapes from raw pixels."""
     spec, shape = _glyphs(architecture)
     rng = np.random.default_rng(0)
     labels = rng.integers(0, len(spec.labels), SAMPLES)
@@ -138,11 +138,11 @@ def learn(architecture: registry.Architecture) -> str:
     went = f"its loss went from {first:.2f} to {last:.2f} in {len(losses)} steps"
     if not np.isfinite(last) or (last > 0.5 * first and len(losses) == STEPS):
         raise ZooError(f"{went.capitalize()}: is its input scaled?")
-    return went if last <= 0.5 * first else f"{went}, too few to tell: it is slow"
+    return went if last <= 0.5 * first else f"{went}, too few to judge: it is slow"
 
 
 def export(architecture: registry.Architecture) -> str:
-    """Its ONNX file passes the checks of a submission, and agrees with Keras."""
+    """Its ONNX file passes the checks for submissions, and agrees with Keras."""
     import onnxruntime
 
     from leaderboard.submissions.checks import onnx_graph

@@ -1,10 +1,10 @@
-"""Create or update the Space: its files in one commit, its hardware, variables and secrets, and a look at the result.
+"""Create or update the Space: its files in one commit, its hardware, variables and secrets, and check the result.
 
     python scripts/deploy_space.py --dry-run
     python scripts/deploy_space.py --namespace me --hardware cpu-upgrade --secret HF_TOKEN --variable ZOO_NAMESPACE=me
 
-What git tracks of the app is deployed, with a requirements.txt that leaves the training packages out. A secret's value
-is read from the environment variable of its name, so that it stands in no command line and no log.
+The app's files tracked by git are deployed, with a requirements.txt without the training packages. The value of a
+secret is read from the environment variable of its name, so that it appears in no command line and no log.
 """
 
 import argparse
@@ -15,6 +15,7 @@ import subprocess
 import time
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import cli
 import yaml
@@ -37,7 +38,7 @@ POLL = 5  # seconds
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command."""
     arguments = parse()
     cli.show_log(logging.StreamHandler())
     secrets = {name: secret(name) for name in arguments.secret}
@@ -64,20 +65,20 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--namespace", default=settings.namespace(), help="user or organisation (%(default)s)")
+    parser.add_argument("--namespace", default=settings.namespace(), help="user or organization (%(default)s)")
     parser.add_argument("--name", default="handwriting-zoo", help="the Space's (default: %(default)s)")
     parser.add_argument(
         "--hardware", choices=[str(hardware.value) for hardware in SpaceHardware], default="cpu-basic",
-        metavar="NAME", help="what it runs on: cpu-basic (free, the default), cpu-upgrade, …",
+        metavar="NAME", help="hardware: cpu-basic (free, the default), cpu-upgrade, …",
     )  # fmt: skip
     parser.add_argument("--secret", action="append", default=[], metavar="NAME", help="value from the environment")
     parser.add_argument("--variable", action="append", default=[], metavar="NAME=VALUE", help="public setting")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done; send nothing")
-    parser.add_argument("--no-wait", action="store_true", help="do not wait for it to build, nor look at it")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done; send nothing")
+    parser.add_argument("--no-wait", action="store_true", help="do not wait for the build, and do not check the Space")
     parser.add_argument("--private", action="store_true", help="a new Space is private")
     parser.add_argument(
         "--cards", choices=("refuse", "keep", "replace"), default="refuse",
-        help="what becomes of a README that was edited on the Hub (default: refuse, with a diff)",
+        help="what to do if the README was edited on the Hub (default: refuse, with a diff)",
     )  # fmt: skip
     parser.add_argument("--staging", type=Path, default=cli.ROOT / "runs" / "space", help="default: runs/space")
     return parser.parse_args()
@@ -99,13 +100,13 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def stage(staging: Path) -> dict[str, Path]:
-    """Return what the Space is to hold, path in the repo -> file here."""
+    """Return the files of the Space, path in the repo -> file here."""
     try:
         listed = subprocess.run(
             ["git", "-C", cli.ROOT, "ls-files", "-z", "--", *DEPLOYED], capture_output=True, text=True, check=True
         ).stdout
     except (OSError, subprocess.CalledProcessError) as error:
-        raise ZooError(f"{cli.ROOT} is not a git checkout, so what belongs to the app is unknown ({error}).") from error
+        raise ZooError(f"{cli.ROOT} is not a git checkout, so the files of the app are unknown ({error}).") from error
     files = {path: cli.ROOT / path for path in listed.split("\0") if path and (cli.ROOT / path).is_file()}
     readme = (cli.ROOT / "README.md").read_text(encoding="utf-8")
     check_front_matter(readme, files)
@@ -123,7 +124,7 @@ def extras_of(requirement: Requirement) -> str:
 
 
 def check_front_matter(readme: str, files: dict[str, Path]) -> None:
-    """Raise ZooError unless the README says to the Hub how the Space is run."""
+    """Raise ZooError unless the README's front matter tells the Hub how to run the Space."""
     match = re.match(r"---\n(.*?)\n---\n", readme, re.DOTALL)
     front = yaml.safe_load(match[1]) if match else {}
     if missing := FIELDS - front.keys():
@@ -152,17 +153,17 @@ def wait(repo: str) -> str:
     deadline = time.monotonic() + PATIENCE
     while (stage := str(hub.attempted(lambda: api.get_space_runtime(repo), repo).stage)) != "RUNNING":
         if stage in FAILED:
-            raise ZooError(f"{repo} does not start: {stage}; its build log on the Hub says why.")
+            raise ZooError(f"{repo} does not start: {stage}; see its build log on the Hub.")
         if time.monotonic() > deadline:
             raise ZooError(f"{repo} is still {stage} after {PATIENCE // 60} minutes.")
         time.sleep(POLL)
-    return hub.attempted(lambda: api.space_info(repo), repo).host
+    return str(hub.attempted(lambda: api.space_info(repo), repo).host)
 
 
 def smoke_test(url: str) -> str:
-    """Return a sentence if the page and the endpoints of a running Space are there, ZooError if not."""
+    """Check the page and the endpoints of a running Space; return a sentence, or raise ZooError."""
 
-    def fetch(path: str):
+    def fetch(path: str) -> Any:
         response = get_session().get(f"{url}{path}", timeout=60)
         hf_raise_for_status(response)
         return response

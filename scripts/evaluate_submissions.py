@@ -1,14 +1,14 @@
-"""Measure what was submitted, in sandboxes, and put the results on the board.
+"""Measure submissions in sandboxes, and put the results on the board.
 
-    python scripts/evaluate_submissions.py                 what waits now, then stop
-    python scripts/evaluate_submissions.py --watch         go on until it is stopped, and start again after a crash
-    python scripts/evaluate_submissions.py --show          the queue, and stop
-    python scripts/evaluate_submissions.py --again ID      measure a row once more; status 1 if it does not hold
+    python scripts/evaluate_submissions.py                 measure what is waiting, then stop
+    python scripts/evaluate_submissions.py --watch         keep running, and restart after a crash
+    python scripts/evaluate_submissions.py --show          print the queue
+    python scripts/evaluate_submissions.py --again ID      measure a row again; exit status 1 if the score differs
     python scripts/evaluate_submissions.py --store hf://me the submissions of a Space whose store is on the Hub
     python scripts/evaluate_submissions.py --executor ray --workers 4    several at a time, here or with --address
 
-It may be stopped at any moment: what it was measuring goes back into the queue. Several may run at a time. What
-isolation this machine gives is reported at the start; where it does not confine a sandbox, nothing is measured.
+You can stop it at any time: a submission that is being measured returns to the queue. Several may run at the same time.
+The isolation of this machine is reported at the start; if it cannot confine a sandbox, nothing is measured.
 """
 
 import argparse
@@ -33,24 +33,24 @@ from zoo import executors
 def main() -> int:
     """Do what the command line says."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--watch", action="store_true", help="go on when the queue is empty")
-    parser.add_argument("--unsupervised", action="store_true", help="with --watch: work in this very process")
+    parser.add_argument("--watch", action="store_true", help="keep running when the queue is empty")
+    parser.add_argument("--unsupervised", action="store_true", help="with --watch: work in this process")
     parser.add_argument("--show", action="store_true", help="only show the queue")
     parser.add_argument("--store", help="a folder, or hf://<namespace> (default: ZOO_SUBMISSIONS)")
-    parser.add_argument("--again", metavar="ID", help="measure the rows of a submission once more, and compare")
+    parser.add_argument("--again", metavar="ID", help="measure the rows of a submission again, and compare")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the board's records")
     parser.add_argument("--cache", type=Path, default=cli.ROOT / "runs" / "inputs", help="folder of prepared images")
     parser.add_argument("--seeds", type=int, default=budget.SEEDS, help="trainings of an architecture (%(default)s)")
-    parser.add_argument("--epochs", type=int, help="cut trainings short, to try things out: such rows do not compare")
-    parser.add_argument("--warm", action="store_true", help="keep a sandbox waiting: 10 s sooner, 1 GB of memory more")
+    parser.add_argument("--epochs", type=int, help="shorten trainings, for trials: such rows are not comparable")
+    parser.add_argument("--warm", action="store_true", help="keep a sandbox ready: saves 10 s, needs 1 GB of memory")
     parser.add_argument(
         "--without-isolation",
         action="store_true",
-        help="measure even where a sandbox is not confined: trusted files only",
+        help="measure even if a sandbox is not confined: for trusted files only",
     )
     where = parser.add_argument_group("where it runs")
     where.add_argument("--executor", choices=executors.EXECUTORS, default="local", help="default: this process")
-    where.add_argument("--address", help="of a running Ray, host:port or auto (default: one is started here)")
+    where.add_argument("--address", help="address of a running Ray, host:port or auto (default: start one here)")
     where.add_argument("--workers", type=int, default=2, help="on Ray, at a time (%(default)s)")
     arguments = parser.parse_args()
     store = open_store(arguments.store)
@@ -93,7 +93,7 @@ def main() -> int:
 
 
 def on_ray(arguments: argparse.Namespace, console: Console) -> int:
-    """Let several workers see to the queue; 1 if one could not."""
+    """Process the queue with several workers; return 1 if one failed."""
     options = {
         "need_isolation": not arguments.without_isolation,
         "keep_warm": arguments.warm and arguments.watch,
@@ -114,12 +114,12 @@ def on_ray(arguments: argparse.Namespace, console: Console) -> int:
         for outcome in executor.run(tasks):
             if outcome.problem:
                 failed += 1
-            console.print(f"{outcome.task.name}: {outcome.problem or f'{outcome.value} submissions seen through'}")
+            console.print(f"{outcome.task.name}: {outcome.problem or f'{outcome.value} submissions processed'}")
     return 1 if failed else 0
 
 
 def again(worker: Worker, submission: Submission) -> int:
-    """Measure every row of a submission once more; 1 if one does not hold."""
+    """Measure every row of a submission again; return 1 if a score differs."""
     agree = True
     for dataset in submission.results:
         check = measured_again(worker, submission, dataset)

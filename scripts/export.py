@@ -21,7 +21,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a shipped model, a published folder or a repo on the Hub")
     parser.add_argument("--format", choices=list(formats.FORMATS), default="onnx", help="default: onnx")
-    parser.add_argument("--int8", action="store_true", help="quantise, calibrated on training images")
+    parser.add_argument("--int8", action="store_true", help="quantize, calibrated on training images")
     parser.add_argument("-o", "--output", type=Path, help="the file to write (default: <model>[.int8].<suffix>, here)")
     arguments = parser.parse_args()
     folder = hub.resolve(arguments.model)

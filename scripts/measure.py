@@ -1,9 +1,9 @@
-"""Measure a published model on the test set of its dataset; say whether its row on the board still holds.
+"""Measure a published model on the test set of its dataset, and compare it with its row on the board.
 
 python scripts/measure.py lenet5.mnist           print its scores
-python scripts/measure.py lenet5.mnist --check   compare them with its record; status 1 if they do not agree
+python scripts/measure.py lenet5.mnist --check   compare them with its record; exit status 1 if they differ
 python scripts/measure.py ./runs/…/export        a folder that is not shipped
-python scripts/measure.py mobilenet_v2.pages70 --csv result.csv   what it said of every file
+python scripts/measure.py mobilenet_v2.pages70 --csv result.csv   the prediction for every file
 python scripts/measure.py ./model --stream       part by part: for a test set that does not fit into memory
 """
 
@@ -26,22 +26,22 @@ from zoo.serving.predictor import Predictor
 
 
 def main() -> int:
-    """Print the scores; with --check, 1 if the record says otherwise."""
+    """Print the scores; with --check, return 1 if the record differs."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
     parser.add_argument("--check", action="store_true", help="compare with the record")
     parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
-    parser.add_argument("--stream", action="store_true", help="hold one part of the test set at a time")
+    parser.add_argument("--stream", action="store_true", help="keep one part of the test set in memory at a time")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
     arguments = parser.parse_args()
     if arguments.stream and (arguments.check or arguments.csv):
-        parser.error("--stream keeps no answers, which --check and --csv need: leave one of them out.")
+        parser.error("--stream stores no predictions, which --check and --csv need: leave one of them out.")
     folder = hub.resolve(arguments.model)
     if arguments.stream:
         return stream(Predictor.load(folder))
     spec = data.get(Predictor.load(folder).dataset)
     if spec.scored != "test":
-        print(f"{spec.name} has no test split: these are the scores of the samples that the model was chosen on.")
+        print(f"{spec.name} has no test split: these are scores on validation, which chose the model.")
     result = checking.record_of(folder, arguments.records) if arguments.check else None
     evaluation, predictions = evaluate(folder)
     if arguments.csv:
@@ -70,7 +70,7 @@ def stream(predictor: Predictor) -> int:
 
 
 def write_answers(path: Path, spec: data.DatasetSpec, predictions: Predictions) -> None:
-    """Write a CSV file of filename, actual and predicted, a line a sample."""
+    """Write a CSV file of filename, actual and predicted, one line per sample."""
     labels = np.array(spec.labels)
     if spec.scored != "test":
         raise ZooError(f"{spec.name} has no test split, so --csv has no files to list.")
@@ -81,7 +81,7 @@ def write_answers(path: Path, spec: data.DatasetSpec, predictions: Predictions) 
     }
     with replacing(path) as staged:
         pd.DataFrame(answers).to_csv(staged, index=False)
-    print(f"{len(predictions.labels):,} answers are in {path}.")
+    print(f"{len(predictions.labels):,} predictions are in {path}.")
 
 
 def show(titles: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:

@@ -1,4 +1,4 @@
-"""Build the dataset repos from the originals that a person downloads, and push them.
+"""Build the dataset repos from the original downloads, and push them.
 
     python scripts/mirror_datasets.py mnist=~/Downloads/mnist ahdd=~/Downloads/AHDD --dry-run
     python scripts/mirror_datasets.py optdigits               # comes with scikit-learn
@@ -18,12 +18,13 @@ from zoo import cards, data, hub, settings
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing
 from zoo.ingest import originals
+from zoo.types import Json
 
 OWNED = ("data/*", cards.CARD, "eval.yaml")
 
 
 def main() -> int:
-    """Do what the command line says."""
+    """Run the command."""
     arguments = parse()
     cli.show_log(logging.StreamHandler())
     if not (arguments.dry_run or arguments.no_push):
@@ -50,16 +51,16 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("originals", nargs="+", metavar="name=folder", help="a dataset and what was downloaded of it")
+    parser.add_argument("originals", nargs="+", metavar="name=folder", help="a dataset and its download")
     parser.add_argument("--out", type=Path, default=cli.ROOT / "runs" / "datasets", help="default: runs/datasets")
-    parser.add_argument("--as-is", action="store_true", help="mirror a copy too that is not the known one")
-    parser.add_argument("--dry-run", action="store_true", help="write the repos here, say what a push would do")
-    parser.add_argument("--no-push", action="store_true", help="write the repos here, and that is all")
+    parser.add_argument("--as-is", action="store_true", help="also mirror a copy that differs from the known one")
+    parser.add_argument("--dry-run", action="store_true", help="write the repos here, print what a push would do")
+    parser.add_argument("--no-push", action="store_true", help="only write the repos here")
     parser.add_argument("--private", action="store_true", help="new repos are private")
-    parser.add_argument("--namespace", default=settings.namespace(), help="user or organisation (%(default)s)")
+    parser.add_argument("--namespace", default=settings.namespace(), help="user or organization (%(default)s)")
     parser.add_argument(
         "--cards", choices=("refuse", "keep", "replace"), default="refuse",
-        help="what becomes of a card that was edited on the Hub (default: refuse)",
+        help="what to do if a card was edited on the Hub (default: refuse)",
     )  # fmt: skip
     return parser.parse_args()
 
@@ -71,7 +72,7 @@ def check(mirror: originals.Mirror, as_is: bool) -> None:
         if found != spec.fingerprints[split] and not as_is:
             raise DataError(
                 f"{mirror.name}: {split} ({len(mirror.splits[split]):,} samples) is not the known one: fingerprint "
-                f"{found[:12]}…, expected {spec.fingerprints[split][:12]}…; --as-is mirrors it all the same."
+                f"{found[:12]}…, expected {spec.fingerprints[split][:12]}…; --as-is mirrors it anyway."
             )
 
 
@@ -99,12 +100,12 @@ def write(mirror: originals.Mirror, repo: str, folder: Path) -> dict[str, Path]:
     return files
 
 
-def facts_of(mirror: originals.Mirror, repo: str) -> dict:
-    """Return what a dataset's card says, see `cards.render_dataset`."""
+def facts_of(mirror: originals.Mirror, repo: str) -> Json:
+    """Return the facts for a dataset's card, see `cards.render_dataset`."""
     spec, original = data.get(mirror.name), originals.ORIGINALS[mirror.name]
     size = "its own size" if spec.image_shape is None else f"{spec.image_shape[0]} x {spec.image_shape[1]} pixels"
     ink = "dark ink on light paper" if spec.image_shape is None else "0 is background and 255 full ink"
-    columns = {"image": f"grey PNG, {size}; {ink}", "label": f"one of {len(spec.labels)}: {' '.join(spec.labels)}"}
+    columns = {"image": f"gray PNG, {size}; {ink}", "label": f"one of {len(spec.labels)}: {' '.join(spec.labels)}"}
     known = {
         spec.group or "": original.group_is,
         "filename": "the original's name",

@@ -1,8 +1,8 @@
-"""Start a new architecture from a template that passes every check as it is.
+"""Start a new architecture from a template that passes every check unchanged.
 
     python scripts/new_architecture.py my_net
 
-It writes zoo/architectures/my_net.py, which is found by itself, and tells what to do next.
+It writes zoo/architectures/my_net.py, which the registry finds automatically, and prints the next steps.
 """
 
 import argparse
@@ -17,14 +17,15 @@ from zoo import data, registry
 from zoo.errors import ZooError
 
 FOLDER = cli.ROOT / "zoo" / "architectures"
-TEMPLATE = Template('''"""$title: say here what it is about."""
+TEMPLATE = Template('''"""$title: describe it here."""
 
 from zoo.backend import keras
 from zoo.registry import register
+from zoo.types import Shape
 
 
 @register()  # the datasets that it is trained on, and recipes other than the zoo's: see `zoo.registry.register`
-def $name(input_shape, num_classes):
+def $name(input_shape: Shape, num_classes: int) -> "keras.Model":
     """$title (ours, $year): two convolutions and a dense layer.
 
     Name the source in the first line, as in "LeNet-5 (LeCun et al., 1998)", and say here what is not as there.
@@ -65,7 +66,7 @@ def write(name: str) -> Path:
             f"{name!r} cannot name a network: expected small letters, digits and underscores that name a function of "
             "Python, such as my_net."
         )
-    path = FOLDER / f"{name}.py"
+    path: Path = FOLDER / f"{name}.py"
     if name in registry.architectures() or path.exists():
         raise ZooError(f"There is an architecture {name!r} already: choose another name, or edit {path.name}.")
     title = name.replace("_", " ").title()

@@ -1,16 +1,16 @@
-"""Progress on the terminal: what is at hand and all of it, with the log above."""
+"""Progress bars on the terminal: the current task and all tasks, with the log above."""
 
 import cli
 from rich.console import Console
 from rich.logging import RichHandler
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from zoo import training
 from zoo.executors import Task
 
 
 class Bars:
-    """A progress bar for the run at hand and one for all, with the log above them."""
+    """A progress bar for the current run and one for all runs, with the log above them."""
 
     def __init__(self, total: int):
         console = Console()
@@ -25,11 +25,11 @@ class Bars:
         self.progress.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
     def start(self, description: str) -> training.Progress:
-        """Show what begins; return the function that tells which share of it is done."""
+        """Show that a run begins; return a function to report its progress."""
         before = self.finished + self.started
         self.started += 1
         self.progress.reset(self.current, description=description, total=1.0)
@@ -42,7 +42,7 @@ class Bars:
         return tell
 
     def finish(self, runs: int) -> None:
-        """Count a pair's runs as done, whatever became of them."""
+        """Count a pair's runs as done, whether they succeeded or failed."""
         self.finished += runs
         self.started = 0
         self.progress.update(self.everything, completed=self.finished)
@@ -50,7 +50,7 @@ class Bars:
 
 
 class TaskBars:
-    """A bar for every task that is at work and one for all, each weighed by the seconds that it may take."""
+    """A bar for every running task and one for all tasks, weighted by their estimated seconds."""
 
     def __init__(self, tasks: list[Task]):
         console = Console()
@@ -60,18 +60,18 @@ class TaskBars:
         self.weights = {task.name: max(task.cost, least) for task in tasks}
         self.shares = dict.fromkeys(self.weights, 0.0)
         self.everything = self.progress.add_task(f"all {len(tasks)} runs", total=sum(self.weights.values()))
-        self.lines: dict = {}  # task -> its bar
+        self.lines: dict[str, TaskID] = {}  # task -> its bar
         cli.show_log(RichHandler(console=console, show_path=False))
 
     def __enter__(self) -> "TaskBars":
         self.progress.start()
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.progress.stop()
 
     def tell(self, name: str, share: float) -> None:
-        """Show how far a task is."""
+        """Show the progress of a task."""
         if name not in self.lines:
             self.lines[name] = self.progress.add_task(name, total=1.0)
         self.shares[name] = share
@@ -80,6 +80,6 @@ class TaskBars:
         self.progress.update(self.everything, completed=done)
 
     def finish(self, name: str) -> None:
-        """Count a task as done, whatever became of it."""
+        """Count a task as done, whether it succeeded or failed."""
         self.tell(name, 1.0)
         self.progress.remove_task(self.lines.pop(name))

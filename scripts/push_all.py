@@ -1,11 +1,11 @@
-"""Publish models on the Hub: every published folder to its repo, with its card, in one commit, only if it changed.
+"""Publish models on the Hub: push every changed folder with its card to its repo in one commit.
 
-    python scripts/push_all.py --dry-run                   what would be done; nothing is sent
+    python scripts/push_all.py --dry-run                   print what would be done; send nothing
     python scripts/push_all.py                             every shipped model to <ZOO_NAMESPACE>/<model>
     python scripts/push_all.py --only lenet5.mnist --private --namespace me
 
-The token is HF_TOKEN or the one of `hf auth login`. It may be stopped at any moment: the same command goes on with what
-is left. Cards and figures are made from the records, under runs/hub, where they can be read before they are pushed.
+The token is HF_TOKEN or that of `hf auth login`. You can stop it at any time; the same command continues. Cards and
+figures are made from the records in runs/hub, where you can read them before they are pushed.
 """
 
 import argparse
@@ -22,12 +22,13 @@ from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
 from zoo.ingest import originals
 from zoo.published import PublishedFolder
+from zoo.types import Json
 
 LICENCE = "apache-2.0"
 
 
 def main() -> int:
-    """Do what the command line says; 2 if a repo was refused or failed."""
+    """Run the command; return 2 if a repo was refused or failed."""
     arguments = parse()
     cli.show_log(logging.StreamHandler())
     records = {result.model: result for result in results.read_all(arguments.records)}
@@ -58,16 +59,16 @@ def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", help="models, comma-separated")
-    parser.add_argument("--dry-run", action="store_true", help="say what would be done; send nothing")
+    parser.add_argument("--dry-run", action="store_true", help="print what would be done; send nothing")
     parser.add_argument("--private", action="store_true", help="new repos are private")
     parser.add_argument(
         "--namespace",
         default=settings.namespace(),
-        help="user or organisation (default: ZOO_NAMESPACE: %(default)s)",
+        help="user or organization (default: ZOO_NAMESPACE: %(default)s)",
     )
     parser.add_argument(
         "--cards", choices=("refuse", "keep", "replace"), default="refuse",
-        help="what becomes of a card that was edited on the Hub (default: refuse, with a diff)",
+        help="what to do if a card was edited on the Hub (default: refuse, with a diff)",
     )  # fmt: skip
     parser.add_argument(
         "--models", type=Path, default=settings.PRETRAINED, help="folder of published folders (default: zoo/pretrained)"
@@ -76,7 +77,7 @@ def parse() -> argparse.Namespace:
         "--records", type=Path, default=results.RECORDS, help="folder of the records (default: leaderboard/records)"
     )
     parser.add_argument(
-        "--staging", type=Path, default=cli.ROOT / "runs" / "hub", help="where cards are made (default: runs/hub)"
+        "--staging", type=Path, default=cli.ROOT / "runs" / "hub", help="folder for cards (default: runs/hub)"
     )
     return parser.parse_args()
 
@@ -104,17 +105,17 @@ def listing(done: hub.Push) -> Iterator[str]:
 def stage(
     folder: Path, repo: str, records: dict[str, results.Result], staging: Path, kept: Path = results.RECORDS
 ) -> dict[str, Path]:
-    """Make the card of a published folder; return all that its repo is to hold, path in the repo -> file here.
+    """Make the card of a published folder; return all files of its repo, path in the repo -> file here.
 
     Args:
         folder: the published folder.
         repo: on the Hub.
         records: by model.
         staging: where the card and the figures are made.
-        kept: the folder of the records, which their answers and reports lie beside.
+        kept: the folder of the records, with their predictions and reports.
     """
     if folder.name not in records:
-        raise ZooError(f"{folder.name} has no record, so nothing to write into its card: run scripts/train_all.py.")
+        raise ZooError(f"{folder.name} has no record for its card: run scripts/train_all.py.")
     result = records[folder.name]
     metadata = PublishedFolder(folder).metadata
     if metadata["seed"] != result.shipped_seed:
@@ -143,8 +144,8 @@ def stage(
     return files | made
 
 
-def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str, str]) -> dict:
-    """Return what a card says of a model, see `cards.render`."""
+def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str, str]) -> Json:
+    """Return the facts about a model for its card, see `cards.render`."""
     published = PublishedFolder(folder)
     metadata, preprocessor, history = published.metadata, published.preprocessor, published.history
     spec, known = data.get(result.dataset), originals.ORIGINALS.get(result.dataset)
@@ -182,7 +183,7 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
     }
 
 
-def command(result: results.Result, metadata: dict) -> str:
+def command(result: results.Result, metadata: Json) -> str:
     """Return the command that trains a model again."""
     if result.dataset in data.DATASETS:
         return f"python scripts/train_all.py --only {result.model}"
@@ -198,8 +199,8 @@ def input_shape(folder: Path) -> tuple[int, int, int]:
     return tuple(next(layer for layer in layers if layer["class_name"] == "InputLayer")["config"]["batch_shape"][1:])
 
 
-def scores_of(result: results.Result) -> dict:
-    """Return what a card says of a record, see `cards.render`."""
+def scores_of(result: results.Result) -> Json:
+    """Return the scores of a record for its card, see `cards.render`."""
     return {
         "metrics": {
             name: {"mean": result.mean(name), "std": result.spread(name), "shipped": result.shipped(name)}

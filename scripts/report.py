@@ -1,11 +1,11 @@
-"""Write reports: figures at print quality and the numbers behind them, into runs/reports.
+"""Write reports into runs/reports: figures in print quality and their data.
 
-    python scripts/report.py                           every row that is recorded, and the networks beside each other
+    python scripts/report.py                           all rows, and a comparison for each dataset
     python scripts/report.py lenet5.ahdd mnist_cnn.mnist
     python scripts/report.py lenet5.ahdd --out my-reports
 
-A report is made from the record of a row, its stored answers and its weights, shipped ones or those of a run. What is
-light is kept beside the record, for the Space. It may be stopped: the same command draws what is missing or old.
+A report is made from the record of a row, its stored predictions and its weights. A small part is stored next to the
+record for the Space. You can stop it: the same command draws what is missing or out of date.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from zoo.errors import UnknownName, ZooError
 
 
 def main() -> int:
-    """Do what the command line says; 1 if a report failed."""
+    """Run the command; return 1 if a report failed."""
     arguments = parse()
     records = {result.model: result for result in results.read_all(arguments.records)}
     failed = 0
@@ -37,7 +37,7 @@ def main() -> int:
             rows = [result for result in records.values() if result.dataset == dataset and result.comparable]
             if rows:
                 figures.draw_comparison(rows, arguments.out / dataset)
-                print(f"{arguments.out / dataset}: {len(rows)} networks beside each other")
+                print(f"{arguments.out / dataset}: comparison of {len(rows)} networks")
     return 1 if failed else 0
 
 
@@ -60,7 +60,7 @@ def told(result: results.Result, arguments: argparse.Namespace) -> str:
         report_store.keep(result, published, arguments.records)
     written = figures.write(result, arguments.out / result.model, arguments.records)
     known = report_store.read_report(result, arguments.records) is not None
-    missing = "" if known else "; nothing of its inside and its training, for its weights are not here"
+    missing = "" if known else "; without layers and training, since its weights are not here"
     return f"{arguments.out / result.model}: {len(written)} files{missing}"
 
 

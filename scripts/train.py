@@ -1,12 +1,12 @@
 """Train a network on your own pictures, from scratch or from a published model, and publish it in a folder.
 
-    python scripts/train.py --data ./letters --architecture lenet5         one folder of pictures a class
-    python scripts/train.py --data ./letters --from resco_mini.mnist       from a published model's weights
+    python scripts/train.py --data ./letters --architecture lenet5         one folder of pictures per class
+    python scripts/train.py --data ./letters --from resco_mini.mnist       starting from published weights
     python scripts/train.py --data me/letters --architecture hdr_cnn --folds 5 --name letters
 
-The pictures may also be a parquet file, a dataset repo, a dataset on the Hub, or one that the zoo knows by its name.
-It may be stopped at any moment: the same command goes on where it stopped. The model stands in runs/models, or --out,
-and is used as every other: load_model("./runs/models/lenet5.letters"), or ZOO_MODELS=runs/models for all commands.
+The pictures may also be a parquet file, a dataset repo, a dataset on the Hub, or the name of a dataset of the zoo. You
+can stop it at any time; the same command continues. The model is stored in runs/models, or --out, and used like any
+other: load_model("./runs/models/lenet5.letters"), or ZOO_MODELS=runs/models for all commands.
 """
 
 import argparse
@@ -21,19 +21,21 @@ import datasets
 from progress import Bars
 
 from leaderboard import recording
+from leaderboard.results import Result
 from zoo import backend, data, ink, registry, training
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.ingest import labelled_folders, normalise, user_data
 from zoo.training import cross_validation, samples, transfer
+from zoo.types import Json
 
 log = logging.getLogger("zoo.train")
 
 
 def main() -> None:
-    """Do what the command line says."""
+    """Run the command."""
     arguments = parse()
-    datasets.disable_progress_bars()  # they would break the bars below
+    datasets.disable_progress_bars()  # they would break the progress bars
     if arguments.deterministic:
         backend.make_deterministic()
     start = transfer.Start.read(arguments.start) if arguments.start else None
@@ -65,21 +67,25 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="folder, parquet file, dataset repo, Hub id or name of a dataset")
     parser.add_argument("--architecture", help="which network (default: that of --from)")
     parser.add_argument("--from", dest="start", help="a published model: its name, its folder or hf://owner/name")
-    parser.add_argument("--name", help="what to call the data (default: after the folder, file or repo)")
+    parser.add_argument("--name", help="name of the dataset (default: that of the folder, file or repo)")
     parser.add_argument("--recipe", help="which recipe (default: finetune with --from, else zoo)")
-    parser.add_argument("--epochs", type=int, help="at most so many epochs; the result gets a name of its own")
+    parser.add_argument("--epochs", type=int, help="maximum number of epochs; the result gets another name")
     parser.add_argument(
         "--seeds", type=int, default=1, help="trainings; the best on validation is published (default: 1)"
     )
-    parser.add_argument("--folds", type=int, help="cross-validate in so many folds first, by writer where known")
-    parser.add_argument("--fit", choices=normalise.FITS, default="ink", help="find each glyph, or take whole frames")
-    parser.add_argument("--size", type=int, help="pixels a side of the network's input (default: as --from, else 28)")
-    parser.add_argument("--group", help="column that says who wrote a picture; none: do not ask (default: writer, …)")
+    parser.add_argument(
+        "--folds", type=int, help="number of folds of a cross-validation before training, by writer if known"
+    )
+    parser.add_argument("--fit", choices=normalise.FITS, default="ink", help="find each glyph, or use whole frames")
+    parser.add_argument("--size", type=int, help="side of the network's input in pixels (default: as --from, else 28)")
+    parser.add_argument(
+        "--group", help="column with the writer of each picture; none: ignore writers (default: writer, …)"
+    )
     parser.add_argument(
         "--out", type=Path, default=cli.ROOT / "runs" / "models", help="folder of models (default: runs/models)"
     )
     parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
-    parser.add_argument("--deterministic", action="store_true", help="bit-equal on the same machine, but slower")
+    parser.add_argument("--deterministic", action="store_true", help="bit-reproducible on the same machine, but slower")
     arguments = parser.parse_args()
     for option, least in (("seeds", 1), ("epochs", 1), ("folds", 2), ("size", 8)):
         if (value := getattr(arguments, option)) is not None and value < least:
@@ -90,7 +96,7 @@ def parse() -> argparse.Namespace:
 
 
 def architecture_of(arguments: argparse.Namespace, start: transfer.Start | None) -> str:
-    """Return the architecture; ZooError where the published model is another."""
+    """Return the architecture; ZooError if the published model has another one."""
     if start is None:
         return registry.get(arguments.architecture).name
     if arguments.architecture not in (None, start.architecture):
@@ -100,7 +106,7 @@ def architecture_of(arguments: argparse.Namespace, start: transfer.Start | None)
 
 def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer.Start | None) -> str:
     """Return the name of the dataset, which is made of the user's pictures unless it is known."""
-    where = arguments.data
+    where: str = arguments.data
     if where in data.names() and not Path(where).exists():
         return where
     name = arguments.name or user_data.name_for(where)
@@ -110,14 +116,14 @@ def dataset_of(arguments: argparse.Namespace, architecture: str, start: transfer
         raise ZooError(f"{architecture} needs images of at least {least} x {least} pixels: choose --size {least}.")
     prepared = user_data.prepare(labelled_folders.read_folders(where, arguments.group), name, seen, arguments.fit)
     if start:
-        start.build()  # weights that do not fit are told before anything is written
+        start.build()  # report weights that do not fit before anything is written
     folder = user_data.keep(prepared)
-    print(*prepared.notes, f"They are the dataset {name} now, in {folder}.", sep="\n", flush=True)
+    print(*prepared.notes, f"They are stored as the dataset {name} in {folder}.", sep="\n", flush=True)
     return name
 
 
 def contract(arguments: argparse.Namespace, start: transfer.Start | None) -> ink.Contract:
-    """Return what the network is to see: what the published model sees, else what MNIST looks like."""
+    """Return the image contract: that of the published model, else that of MNIST."""
     if start is None:
         return normalise.contract_for(arguments.size or ink.MNIST.height, arguments.size or ink.MNIST.width)
     if arguments.size not in (None, start.contract.height):
@@ -138,7 +144,7 @@ def plan(arguments: argparse.Namespace, architecture: str, dataset: str, seed: i
 
 
 def check(job: training.Job, arguments: argparse.Namespace) -> None:
-    """Raise ZooError for all that would end the training later: before any epoch is spent."""
+    """Raise ZooError for all problems that would stop the training later."""
     spec = data.get(job.dataset)
     if spec.image_shape is None:
         raise ZooError(f"{spec.name} holds pages, not glyphs: scripts/train_all.py trains on those.")
@@ -159,8 +165,8 @@ def check(job: training.Job, arguments: argparse.Namespace) -> None:
         transfer.start(training.build(job), job.architecture, job.dataset, job.start)
 
 
-def tell(result, folds: dict | None, folder: Path, arguments: argparse.Namespace) -> None:
-    """Print what came out, and what to do with it."""
+def tell(result: Result, folds: Json | None, folder: Path, arguments: argparse.Namespace) -> None:
+    """Print the result, and what to do next."""
     spec = data.get(result.dataset)
     if folds:
         for score, name in ((folds["accuracy"], "accuracy"), (folds["macro_f1"], "macro F1")):

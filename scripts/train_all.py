@@ -1,15 +1,15 @@
 """Train, export, evaluate and record every row of the board.
 
-    python scripts/train_all.py                                  every registered pair, and what the documents claim
+    python scripts/train_all.py                                  every registered pair, and the reproduced systems
     python scripts/train_all.py --only lenet5.ahdd,hdr_cnn.mnist  these
     python scripts/train_all.py --only lenet5.mnist --epochs 1 --seeds 1
     python scripts/train_all.py --only lenet5.mnist --side-by-side    all its seeds in one program (KERAS_BACKEND=jax)
     python scripts/train_all.py --executor ray                   as many at a time as there are processors
     python scripts/train_all.py --executor ray --address head:6379 --gpus-per-job 0.25    on a cluster
-    python scripts/train_all.py --executor hf-jobs --flavor t4-small --dry-run           on the Hub's machines
+    python scripts/train_all.py --executor hf-jobs --flavor t4-small --dry-run           on Hugging Face Jobs
 
-It may be stopped at any moment: the same command goes on where it stopped, and what is finished is not repeated. Where
-records or the board's kept table are missing, it writes them anew from the finished runs.
+You can stop it at any time: the same command continues and does not repeat finished work. Missing records and a missing
+cached board are written again from the finished runs.
 """
 
 import argparse
@@ -37,7 +37,7 @@ log = logging.getLogger("zoo.train_all")
 
 
 def main() -> int:
-    """Do what the command line says; 1 if a pair failed."""
+    """Run the command; return 1 if a pair failed."""
     arguments = parse()
     pairs = [plan_pair(name, arguments) for name in chosen(arguments)]
     if arguments.executor == "hf-jobs":
@@ -48,11 +48,13 @@ def main() -> int:
     if arguments.deterministic:
         backend.make_deterministic()
     for dataset in sorted({jobs[0].dataset for jobs in pairs}):
-        data.load(dataset, "train")  # broken data is told before any epoch is spent
+        data.load(dataset, "train")  # report broken data before training
         data.load(dataset, "test")
     failed = train_pairs(pairs, arguments)
     if any(result.speed is None for result in results.read_all(arguments.records) if result.submission is None):
-        recording.record_speed(arguments.runs, arguments.records)  # of all rows, for only one run's figures compare
+        recording.record_speed(
+            arguments.runs, arguments.records
+        )  # of all rows, since only speeds of one run are comparable
     snapshot.write(arguments.records)
     for model, error in failed.items():
         print(f"{model} failed: {error}", file=sys.stderr)
@@ -66,30 +68,32 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--recipe", help="zoo or paper (default: zoo; without --only also the paper recipe of every pair with a claim)"
     )
-    parser.add_argument("--seeds", type=int, help="trainings a pair (default: as the architecture says, 3 or 5)")
-    parser.add_argument("--epochs", type=int, help="at most so many epochs; the result gets a name of its own")
+    parser.add_argument("--seeds", type=int, help="trainings per pair (default: that of the architecture, 3 or 5)")
+    parser.add_argument("--epochs", type=int, help="maximum number of epochs; the result gets another name")
     parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
     parser.add_argument(
         "--records", type=Path, default=results.RECORDS, help="folder of the records (default: leaderboard/records)"
     )
-    parser.add_argument("--ship", action="store_true", help="put the chosen model into zoo/pretrained")
-    parser.add_argument("--deterministic", action="store_true", help="bit-equal on the same machine, but slower")
+    parser.add_argument("--ship", action="store_true", help="copy the chosen model into zoo/pretrained")
+    parser.add_argument("--deterministic", action="store_true", help="bit-reproducible on the same machine, but slower")
     parser.add_argument("--side-by-side", action="store_true", help="train a pair's seeds in one program (JAX)")
     workers = parser.add_argument_group("where it runs")
     workers.add_argument(
         "--executor", choices=(*executors.EXECUTORS, "hf-jobs"), default="local", help="default: this process"
     )
-    workers.add_argument("--address", help="of a running Ray, host:port or auto (default: one is started here)")
-    workers.add_argument("--workers", type=int, help="runs at a time (default: as many as there is room for)")
-    workers.add_argument("--cpus-per-job", type=int, help="processors of a run (default: here, a fair share of them)")
+    workers.add_argument("--address", help="address of a running Ray, host:port or auto (default: start one here)")
+    workers.add_argument("--workers", type=int, help="runs at a time (default: as many as fit)")
+    workers.add_argument(
+        "--cpus-per-job", type=int, help="processors per run (default: an equal share of this machine's)"
+    )
     workers.add_argument("--gpus-per-job", type=float, default=0.0, help="0.25 lets four runs share a GPU")
-    workers.add_argument("--attempts", type=int, help="how often a run is begun (default: 1, on Ray 3)")
+    workers.add_argument("--attempts", type=int, help="maximum number of attempts per run (default: 1, on Ray 3)")
     workers.add_argument("--devices", type=int, help="GPUs that share every batch of one network (JAX, TensorFlow)")
-    cloud = parser.add_argument_group("hf-jobs: a pair a machine of the Hub, its runs in a bucket")
+    cloud = parser.add_argument_group("hf-jobs: one machine of the Hub per pair, with its runs in a bucket")
     cloud.add_argument("--flavor", default="cpu-basic", help="the hardware, see `hf jobs hardware` (%(default)s)")
-    cloud.add_argument("--timeout", default="6h", help="the longest a machine may work (%(default)s)")
-    cloud.add_argument("--bucket", help="where the runs go (default: <ZOO_NAMESPACE>/zoo-runs)")
-    cloud.add_argument("--source", help="where the code is cloned from (default: this checkout's origin)")
+    cloud.add_argument("--timeout", default="6h", help="time limit of a machine (%(default)s)")
+    cloud.add_argument("--bucket", help="bucket for the runs (default: <ZOO_NAMESPACE>/zoo-runs)")
+    cloud.add_argument("--source", help="repository to clone the code from (default: this checkout's origin)")
     cloud.add_argument("--dry-run", action="store_true", help="print the exact commands; submit nothing")
     arguments = parser.parse_args()
     if arguments.dry_run and arguments.executor != "hf-jobs":
@@ -105,7 +109,7 @@ def parse() -> argparse.Namespace:
 
 
 def chosen(arguments: argparse.Namespace) -> list[str]:
-    """Return the pairs to train: those named, else all that are registered, what takes longest last."""
+    """Return the pairs to train: the named ones, else all registered ones, the longest last."""
     if arguments.only is not None:
         return [name.strip() for name in arguments.only.split(",")]
     known = registry.architectures()
@@ -126,10 +130,10 @@ def plan_pair(name: str, arguments: argparse.Namespace) -> list[training.Job]:
 
 
 def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> dict[str, str]:
-    """Train every run and publish every pair; return what failed, and why. One that fails does not stop the others."""
+    """Train every run and publish every pair; return failures with reasons. A failure does not stop the others."""
     jobs = [job for pair in pairs for job in pair]
     if arguments.executor == "local":
-        costs = [float(job.recipe.epochs) for job in jobs]  # for the bar alone: they keep their order
+        costs = [float(job.recipe.epochs) for job in jobs]  # for the progress bar only: they keep their order
     else:
         costs = run_costs(jobs, results.read_all(arguments.records))
     tasks = [task_of(job, arguments.runs, arguments.deterministic, cost) for job, cost in zip(jobs, costs, strict=True)]
@@ -159,11 +163,11 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
 
 
 def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBars) -> None:
-    """Train the seeds of every pair in one program; where that fails, they are left to be trained one by one."""
+    """Train the seeds of every pair in one program; if that fails, they are trained one by one later."""
     for jobs in pairs:
         names = [task_of(job, runs).name for job in jobs]
 
-        def tell(share: float, names=names) -> None:
+        def tell(share: float, names: list[str] = names) -> None:
             for name in names:
                 bars.tell(name, TRAINED * share)
 
@@ -174,11 +178,13 @@ def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBa
 
 
 def submit(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> int:
-    """Submit a pair a machine, or print how; what a machine has done comes home with the bucket."""
+    """Submit each pair to its own machine, or print the commands; the bucket returns the runs."""
     bucket = arguments.bucket or f"{namespace()}/zoo-runs"
     source, commit = arguments.source or environment.origin(), environment.commit()
     if source is None or commit is None:
-        raise ZooError("The Hub's machines clone the code, and this is no git checkout with an origin: add --source.")
+        raise ZooError(
+            "The Hub's machines clone the code, but this is not a git checkout with an origin: add --source."
+        )
     for pair in pairs:
         job, seeds = pair[0], str(len(pair))
         name = f"{job.architecture}.{job.dataset}"
@@ -193,7 +199,7 @@ def submit(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> in
         )
         print(cloud.shell if arguments.dry_run else f"{job.model}: {cloud.submit()}", flush=True)
     home = f"hf buckets sync hf://buckets/{bucket} {arguments.runs}"
-    print(f"When they are done: {home}, and the same command without --executor publishes what it finds there.")
+    print(f"When they are done: {home}, and the same command without --executor publishes the runs.")
     return 0
 
 

@@ -17,18 +17,18 @@ def add(arguments, progress):
 
 
 def wait_once(arguments, progress):
-    """Wait for ever the first time it is begun, with its process in a file; count as `add` does."""
+    """Wait to be killed, at most ten minutes, the first time it is begun; its process is in a file. Count as `add`."""
     first = not (Path(arguments["folder"]) / f"{arguments['name']}.begun").exists()
     total = add(arguments, progress)
-    while first:
-        time.sleep(0.05)
+    if first:
+        time.sleep(600)
     return total
 
 
 def fail(arguments, progress):
     """Fail as told: the user's mistake, or one that may pass."""
     add({"numbers": [], **arguments}, progress)
-    raise ZooError("this is yours to mend.") if arguments["final"] else OSError("the disk is gone")
+    raise ZooError("this is yours to fix.") if arguments["final"] else OSError("the disk is gone")
 
 
 def fail_once(arguments, progress):

@@ -21,7 +21,7 @@ os.environ.update(
     HF_HUB_DISABLE_XET="1",  # plain LFS: what the server speaks
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     ZOO_USER_DATASETS=str(HUB_HOME / "datasets"),
-    XLA_FLAGS="--xla_backend_optimization_level=0",  # JAX compiles longer than these networks train, optimised twice so
+    XLA_FLAGS="--xla_backend_optimization_level=0",  # JAX compiles longer than these networks train, optimized twice so
 )
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: none needs more threads than one
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
@@ -58,7 +58,7 @@ def token(hub, monkeypatch):
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
-    """Train and publish a tiny network: `models/<model>`, the published folder, and `records`, beside each other."""
+    """Train and publish a tiny network: `models/<model>`, the published folder, and `records` next to it."""
     from leaderboard import jobs
     from zoo import training
     from zoo.recipes import Recipe

@@ -311,7 +311,7 @@ HOSTILE = {
         "name": "<script>", "units": 10, "activation": "softmax"})), "name"),
     "Keras 2": (keras_file({"class_name": "Sequential", "config": {"layers": []}}), "keras2"),
     "an archive of Keras 2": (keras_file(metadata={"keras_version": "2.15.0"}), "keras2"),
-    "dimensions that are texts": (keras_file(between("Permute", dims=["1", "2", "3"])), "shape"),
+    "dimensions that are texts": (keras_file(between("Permute", dims=["1", "2", "3"])), "setting"),
     "a softmax over several axes": (keras_file(between("Softmax", axis=[1, 2])), "shape"),
     "channels first": (keras_file(perceptron((1, 8, 8))), "input-order"),
     # sizes

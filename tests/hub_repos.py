@@ -2,7 +2,14 @@
 
 import hashlib
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
+
+
+def contents(files: Mapping[str, Path]) -> dict[str, bytes]:
+    """Return what files hold, as a repo has it."""
+    return {name: path.read_bytes() for name, path in files.items()}
 
 
 @dataclass(frozen=True)

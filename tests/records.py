@@ -53,7 +53,7 @@ def made_up(model: str, accuracies: list[float], wrong: int = 10, **changes) -> 
 
 
 def write_report(result: results.Result, folder: Path) -> report_store.Report:
-    """Write a made-up report beside a record: two epochs, two layers, one picture of every kind."""
+    """Write an invented report next to a record: two epochs, two layers, one picture of every kind."""
     rng = np.random.default_rng(0)
     rows = [
         {"text": "image", "kind": "image", "shape": [28, 28, 1], "parameters": 0, "sources": []},

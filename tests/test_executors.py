@@ -72,7 +72,7 @@ def test_every_task_ends_once_and_failures_stop_nobody(kind, tmp_path, on_ray):
     assert set(told) == set(outcomes) == {task.name for task in tasks}
     assert outcomes["one"].value == 3
     assert [outcomes[f"many{n}"].value for n in range(6)] == list(range(6))
-    assert outcomes["mistake"].problem == "this is yours to mend."
+    assert outcomes["mistake"].problem == "this is yours to fix."
     assert outcomes["broken"].problem == "OSError: the disk is gone"
     assert outcomes["shaky"].value == 5
     assert [begun(tmp_path, name) for name in ("one", "mistake", "broken", "shaky")] == [1, 1, 2, 2]
@@ -219,7 +219,7 @@ except training.ZooError as error:
 
 
 def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
-    from test_submissions import send
+    from submitting import send
 
     from leaderboard import results
     from leaderboard.submissions import lifecycle, worker_task

@@ -33,7 +33,7 @@ def test_an_int8_file_says_its_accuracy_and_holds_it(model, tmp_path, name):
     assert (served.name, served.labels, served.contract) == (whole.name, whole.labels, whole.contract)
     assert said["precision"] == "int8"
     parameters = json.loads((model / "metadata.json").read_text())["parameters"]
-    (weights,) = [file for file in tmp_path.iterdir() if file.suffix != ".xml"]  # OpenVINO's lie beside its graph
+    (weights,) = [file for file in tmp_path.iterdir() if file.suffix != ".xml"]  # OpenVINO's own file
     assert weights.stat().st_size < 1.5 * parameters  # bytes
     assert {file.suffix for file in tmp_path.iterdir()} <= {*SUFFIXES.values(), ".bin"}
 

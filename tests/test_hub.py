@@ -13,6 +13,7 @@ import time
 import numpy as np
 import pytest
 from conftest import HUB_HOME, ROOT, TOKEN
+from hub_repos import contents
 from hub_server import Account, Blob, Fault
 
 import zoo
@@ -38,10 +39,6 @@ def tiny(tmp_path):
         return {path.name: path for path in folder.iterdir()}
 
     return write
-
-
-def contents(files) -> dict[str, bytes]:
-    return {name: path.read_bytes() for name, path in files.items()}
 
 
 def clear_cache() -> None:

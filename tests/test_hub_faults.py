@@ -5,8 +5,8 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+from hub_repos import contents
 from hub_server import Fault
-from test_hub import contents
 
 import zoo
 from zoo import cards

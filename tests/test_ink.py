@@ -33,7 +33,7 @@ def bounding_box(image):
 
 
 def mass_centre(image):
-    """(x, y) in pixels, whole numbers at pixel centres."""
+    """(x, y) in pixels, whole numbers at pixel centers."""
     moments = cv2.moments(image)
     return moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
 
@@ -211,7 +211,7 @@ def pen_width(image):
 
 
 def statistics(images):
-    """Mean mass centre (x, y) and ink fraction, median pen width."""
+    """Mean mass center (x, y) and ink fraction, median pen width."""
     x, y = np.mean([mass_centre(image) for image in images], axis=0)
     return x, y, np.mean(images) / 255, np.median([pen_width(image) for image in images])
 

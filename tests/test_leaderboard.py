@@ -55,7 +55,7 @@ def test_a_record_remembers_what_it_was(tmp_path):
         (lambda record: record.update(acuracy=1), "has the unknown acuracy"),
         (lambda record: record["seeds"][0].pop("metrics"), "metrics"),
         (lambda record: record["seeds"].clear(), "its seeds do not"),
-        (lambda record: record.update(model="other.mnist"), "says that it is other.mnist"),
+        (lambda record: record.update(model="other.mnist"), "names another model or dataset: other.mnist"),
     ],
 )
 def test_a_broken_record_is_named_and_the_others_stay(tmp_path, damage, sentence):
@@ -63,7 +63,7 @@ def test_a_broken_record_is_named_and_the_others_stay(tmp_path, damage, sentence
     path = results.write(made_up("lenet5.mnist", [0.98]), folder=tmp_path)
     record = json.loads(path.read_text())
     damage(record)
-    for text, expected in ((json.dumps(record), sentence), ("{ half", "it is not JSON"), ("[]", "no record")):
+    for text, expected in ((json.dumps(record), sentence), ("{ half", "it is not JSON"), ("[]", "not a record")):
         path.write_text(text)
         good, broken = results.scan(tmp_path)
         assert good.model == "hdr_cnn.mnist"

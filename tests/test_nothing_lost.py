@@ -19,7 +19,7 @@ import pandas as pd
 import pytest
 from networks import onnx_file
 from records import answers, made_up, write_board
-from test_submissions import MANY, send
+from submitting import MANY, send
 
 from leaderboard import results, snapshot, table
 from leaderboard.submissions import checks, intake, lifecycle, supervision, usage
@@ -149,9 +149,14 @@ def test_a_damaged_receipt_says_what_is_wrong_with_it(place):
     one, other = send(place), send(place, "ann", seed=1)
     path = place.root / "requests" / one.path
     for text, said in (
-        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program knows up to 2"),
+        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program supports up to 2"),
         (json.dumps({**one.to_dict(), "created": "today"}), "created: input should be a valid number"),
         (json.dumps({**one.to_dict(), "colour": 1}), "has the unknown colour"),
+        (json.dumps({**one.to_dict(), "status": "DONE"}), "status: string should match"),
+        (json.dumps({**one.to_dict(), "history": []}), "history: tuple should have at least 1 item"),
+        (json.dumps({**one.to_dict(), "history": [{"at": "x", "status": "PENDING"}]}), "history.0.at"),
+        (json.dumps({**one.to_dict(), "results": {"optdigits": {}}}), "lacks results.optdigits.model"),
+        (json.dumps({**one.to_dict(), "problems": [{}]}), "lacks problems.0.code"),
         (json.dumps(other.to_dict()), "another submission than its name says"),
     ):  # fmt: skip
         path.write_text(text)

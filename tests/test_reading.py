@@ -28,7 +28,7 @@ from zoo.tabs import read
 
 
 def written(lines, pen=14, size=160, step=220):
-    """Lines of sketches as a photo: dark ink on light grey paper, uint8 (H, W, 3)."""
+    """Lines of sketches as a photo: dark ink on light gray paper, uint8 (H, W, 3)."""
     page = np.full((260 * len(lines) + 80, step * max(map(len, lines)) + 120, 3), 225, np.uint8)
     for row, line in enumerate(lines):
         for column, strokes in enumerate(line):

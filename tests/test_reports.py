@@ -140,13 +140,14 @@ def test_bad_input_is_one_sentence(published, run_script, tmp_path):
     (records / "optdigits" / f"{MODEL}.npz").unlink()
     done = run_script("report.py", MODEL, *out)
     assert done.returncode == 1
-    assert "answers of mnist_cnn.optdigits to the test set are not stored" in done.stderr
+    assert "test predictions of mnist_cnn.optdigits are not stored" in done.stderr
     assert not (tmp_path / "out").exists()
 
 
 def test_a_page_shows_the_report(published):
     page = model_page.page(MODEL, snapshot.build(published / "records"), published / "records")
-    for title in ("Read right", "How sure it is", "don’t know", "Gap between", "Layers", "Learned filters", "Feature"):
+    titles = ("Correct predictions", "Confidence", "don’t know", "Gap between", "Layers", "Learned filters", "Feature")
+    for title in titles:
         assert title in page, title
     pictures = re.findall(r"<img [^>]*>", page)
     assert all(re.search(r'alt="[^"]+"', picture) for picture in pictures)
@@ -163,7 +164,7 @@ def test_a_report_of_other_weights_is_none(published, tmp_path):
     path.write_text(path.read_text().replace(result.revision, "0" * 64))
     (result,) = results.read_all(folder)
     assert report_store.read_report(result, folder) is None
-    assert "Its report is not written yet" in model_page.page(MODEL, snapshot.build(folder), folder)
+    assert "There is no report yet" in model_page.page(MODEL, snapshot.build(folder), folder)
 
 
 def test_documents_stand_beside_what_was_measured():

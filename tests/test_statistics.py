@@ -89,7 +89,7 @@ def test_models_that_differ_do_not_share_a_group():
 def test_a_chain_of_small_steps_does_not_make_its_ends_equal():
     right = np.ones((12, 4000), bool)
     for row in range(12):
-        right[row, : 5 * row] = False  # 5 more mistakes a step: p = 0.0625 between neighbours
+        right[row, : 5 * row] = False  # 5 more mistakes a step: p = 0.0625 between neighbors
     groups, p_values = statistics.tie_groups(right)
     assert np.allclose(p_values[1:], 0.0625)
     assert groups[0] == groups[1]

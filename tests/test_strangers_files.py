@@ -1,5 +1,6 @@
 """Files of strangers that are not submissions: zips of photos, model folders, folders of pictures."""
 
+import base64
 import json
 import shutil
 import struct
@@ -17,6 +18,7 @@ from zoo.errors import DataError, InkError, ZooError
 from zoo.ingest import labelled_folders, normalise
 from zoo.settings import PRETRAINED
 from zoo.tabs import read
+from zoo.tabs.space import Space
 
 PNG = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
 
@@ -49,6 +51,59 @@ def test_a_damaged_zip_gets_a_sentence(tmp_path, how):
     path.write_bytes(content)
     with pytest.raises(InkError, match="not a zip that can be opened"):
         list(read.pictures_in([path]))
+
+
+@pytest.mark.parametrize("form", ["entries", "zip64", "disk"])
+def test_a_zip_of_very_many_entries_is_refused_before_they_are_listed(tmp_path, monkeypatch, form):
+    """Whatever its end says: `ZipFile` takes the last word on the size of the list, and so does the check."""
+    path = tmp_path / "photos.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(8000):
+            archive.writestr(f"{number}", b"")
+    content = bytearray(path.read_bytes())
+    end = len(content) - 22
+    if form == "disk":
+        content[end + 4 : end + 8] = b"PK\5\6"
+    elif form == "zip64":
+        size, start = struct.unpack_from("<LL", content, end + 12)
+        record = struct.pack("<4sQ2H2L4Q", b"PK\6\6", 44, 45, 45, 0, 0, 8000, 8000, size, start)
+        few = struct.pack("<4s4H2LH", b"PK\5\6", 0, 0, 1, 1, 50, 0, 0)
+        content[end:] = record + struct.pack("<4sLQL", b"PK\6\7", 0, end, 1) + few
+    path.write_bytes(content)
+    assert len(zipfile.ZipFile(path).infolist()) == 8000
+    monkeypatch.setattr(zipfile, "ZipFile", None)
+    with pytest.raises(InkError, match="more than 1,000 entries"):
+        list(read.pictures_in([path]))
+
+
+def test_files_are_few_and_each_is_read_once(tmp_path):
+    path = tmp_path / "a.zip"
+    zipped(path)
+    assert len(list(read.pictures_in([path] * 10))) == 1
+    with pytest.raises(InkError, match="At most 40 files"):
+        list(read.pictures_in([path] * 41))
+
+
+def test_a_frame_of_the_camera_is_decoded_as_other_pictures_are(tmp_path):
+    """By this package, in the formats that it allows: not by Gradio, in all that Pillow knows."""
+    camera = next(one for one in _camera().fns.values() if one.fn is not None and one.fn.__name__ == "respond_live")
+    assert not camera.preprocess
+    path = tmp_path / "frame.png"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
+    assert "cannot be read" in read.respond_live({"path": str(path)}, "lenet5.mnist")
+    digit = np.full((64, 64), 255, np.uint8)
+    cv2.line(digit, (32, 10), (32, 50), 0, 6)
+    path.write_bytes(cv2.imencode(".png", digit)[1].tobytes())
+    uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    for frame in ({"path": str(path)}, {"path": None, "url": uri}, {"path": uri}):
+        assert 'data-text="1"' in read.respond_live(frame, "lenet5.mnist"), frame
+    assert "uploaded to this Space" in read.respond_live({"path": None, "url": "http://x/y.png"}, "lenet5.mnist")
+
+
+def _camera():
+    with Space() as blocks:
+        read.tab()
+    return blocks
 
 
 @pytest.fixture

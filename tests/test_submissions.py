@@ -4,58 +4,27 @@ import os
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from networks import METADATA, archive, keras_file, members, onnx_file, perceptron
+from submitting import MANY, finish_all, send
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import checks, intake, lifecycle, store, worker
+from leaderboard.submissions import checks, intake, lifecycle, publishing, store, worker
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.offers import Offer
-from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import LocalStore, NoSuchSubmission, StoreFailed
 from leaderboard.submissions.worker import Worker
 from leaderboard.tabs import receipts
 from zoo.errors import ZooError
-from zoo.hub import Backoff
-
-TOKEN = "hf_NobodyMayEverReadThisToken"
-MANY = Limits(open_each=1000, daily_each=1000, open_all=1000)
-QUICK = Backoff(attempts=40, first=0.01, longest=0.1)
-
-
-def send(place, user="bob", name="net", seed=0, datasets=("optdigits",), limits=MANY, address="", secret="", **said):
-    offer = Offer(name, datasets, "mit", "optdigits, its training rows", claimed={"optdigits": 0.9}, **said)
-    file = "m.onnx", onnx_file(seed=seed)
-    return intake.submit(place, user, offer, file, limits=limits, address=address, secret=secret)
 
 
 @pytest.fixture
 def local(tmp_path):
     return LocalStore(tmp_path / "store")
-
-
-def quick(worker, submission, dataset, tell, cancelled):
-    """Stand for a measurement where only what is around it is tested."""
-    tell("measuring", 0.5)
-    if submission.name.startswith("unfit"):
-        raise Unfit("It cannot be measured.")
-    return {
-        "model": submission.row(dataset),
-        "accuracy": 0.5,
-        "parameters": 1,
-        "revision": "0",
-        "folder": "f",
-        "date": "d",
-    }
-
-
-def finish_all(place, **settings) -> None:
-    one = Worker(place, measure=quick, **settings)
-    while taken := one.claim():
-        one.see_through(taken, threading.Event())
 
 
 # Intake
@@ -191,6 +160,36 @@ def test_who_is_not_signed_in_needs_the_secret(local):
     assert intake.withdraw(local, signed_in.id, "Ann").status == WITHDRAWN
 
 
+def test_a_name_belongs_to_its_first_sender_until_it_is_withdrawn(local):
+    """Where nobody signs in, others may call themselves bob: by another secret, before, between and after retries."""
+    mine, theirs = intake.new_secret(), intake.new_secret()
+    sent = send(local, name="unfit", secret=mine)
+    finish_all(local)
+    assert local.get(sent.id).status == FAILED
+    with pytest.raises(ZooError, match="is taken by"):
+        send(local, name="unfit", seed=1, secret=theirs)
+    assert intake.retry(local, sent.id, secret=mine).status == PENDING
+    finish_all(local)
+    assert intake.withdraw(local, sent.id, secret=mine).status == WITHDRAWN
+    other = send(local, name="unfit", seed=1, secret=theirs)
+    finish_all(local)
+    local.change(sent.id, lambda s: replace(s, status=FAILED))  # as an earlier version left it
+    with pytest.raises(ZooError, match="is taken by"):
+        intake.retry(local, sent.id, secret=mine)
+    with pytest.raises(ZooError, match="is taken by"):
+        intake.retry(local, other.id, secret=theirs)
+
+
+def test_a_row_is_never_that_of_another_sender_of_the_same_name(local):
+    sent = [send(local, name=f"net{n}", seed=n, secret=f"secret {n}") for n in range(2)]
+    finish_all(local)
+    for one in sent:
+        result = {**local.get(one.id).results["optdigits"], "model": "bob~net.optdigits"}
+        local.change(one.id, lambda s, result=result: replace(s, results={"optdigits": result}))
+    (found,) = publishing._wanted(local).values()
+    assert found[0].id == sent[0].id
+
+
 # Workers
 
 
@@ -261,7 +260,7 @@ def test_a_mistake_of_the_worker_loses_nothing(local):
     sent = send(local)
     one = Worker(local, measure=broken)
     one.see_through(one.claim(), threading.Event())
-    assert "made a mistake (KeyError)" in local.get(sent.id).reason
+    assert "had an internal error (KeyError)" in local.get(sent.id).reason
     assert intake.retry(local, sent.id, "bob").status == PENDING
 
 

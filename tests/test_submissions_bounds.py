@@ -233,7 +233,7 @@ def test_a_configuration_is_fitted_to_every_dataset():
     wide = perceptron((28, 28, 1), extra=[layer("Conv2D", "wide", filters=1, kernel_size=[9, 9], padding="valid")])
     assert codes(as_json(wide), wanted=("mnist",)) == []
     (problem,) = checks.check(as_json(wide), "m.json", ("mnist", "optdigits")).problems
-    assert problem.what.startswith("Fitted to optdigits (images of (8, 8, 1), 10 classes): ")
+    assert problem.what.startswith("Adapted to optdigits (images of (8, 8, 1), 10 classes): ")
     assert problem.fix == "Or send it without optdigits."
 
 

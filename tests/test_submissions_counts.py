@@ -102,6 +102,60 @@ def test_a_scaling_by_one_number_a_channel_is_free(scale, tmp_path):
     assert products.count(tmp_path / "model.onnx") == DENSE
 
 
+def as_division() -> list[onnx.NodeProto]:
+    return [node("Div", ["f", "w"], "p"), node("ReduceSum", ["p", "first"], "y", keepdims=0)]
+
+
+def as_squares() -> list[onnx.NodeProto]:
+    sums = [node("Add", ["f", "w"], "a"), node("Sub", ["f", "w"], "b")]
+    sums += [node("ReduceSumSquare", [name, "first"], name * 2, keepdims=0) for name in "ab"]
+    return [*sums, node("Sub", ["aa", "bb"])]
+
+
+def as_activations() -> list[onnx.NodeProto]:
+    zeros = [node("Min", ["f", "zero"], "o"), node("Add", ["o", "w"], "v")]
+    return [*zeros, node("Mul", ["f", "v"], "p"), node("ReduceSum", ["p", "first"], "y", keepdims=0)]
+
+
+def as_channels() -> list[onnx.NodeProto]:
+    wide = [node("Expand", ["f", "square"], "e"), node("Reshape", ["e", "row"], "c")]
+    scaled = node("BatchNormalization", ["c", "flat_w", "nothing", "nothing", "flat_w"], "s")
+    return [*wide, scaled, node("Reshape", ["s", "square"], "p"), node("ReduceSum", ["p", "first"], "y", keepdims=0)]
+
+
+def as_logarithms() -> list[onnx.NodeProto]:
+    return [node("Log", "f", "l"), node("Add", ["l", "w"], "s"), node("Exp", "s", "p"),
+            node("ReduceSum", ["p", "first"], "y", keepdims=0)]  # fmt: skip
+
+
+def as_pairs() -> list[onnx.NodeProto]:
+    wide = [node("Expand", ["f", "square"], "e"), node("Unsqueeze", ["e", "first"], "u")]
+    pairs = [node("Unsqueeze", ["w", "first"], "v"), node("Concat", ["u", "v"], "c", axis=0)]
+    return [*wide, *pairs, node("ReduceProd", ["c", "first"], "p", keepdims=0),
+            node("ReduceSum", ["p", "first"], "y", keepdims=0)]  # fmt: skip
+
+
+def as_columns() -> list[onnx.NodeProto]:
+    """Each output for itself: no value is larger than the image."""
+    columns = [helper.make_node("Split", ["w"], [f"w{n}" for n in range(64)], axis=1, num_outputs=64)]
+    for n in range(64):
+        columns += [node("PRelu", ["f", f"w{n}"], f"p{n}"), node("ReduceSum", [f"p{n}", "first"], f"y{n}")]
+    return [*columns, node("Concat", [f"y{n}" for n in range(64)], "y", axis=0)]
+
+
+@pytest.mark.parametrize(
+    "way", [as_division, as_squares, as_activations, as_channels, as_logarithms, as_pairs, as_columns]
+)
+def test_a_matrix_product_that_is_made_value_by_value_counts(way, tmp_path):
+    constants = {"w": ones(64, 64), "column": np.array([64, 1]), "first": np.array([0]), "zero": F(0),
+                 "square": np.array([64, 64]), "row": np.array([1, 64 * 64]), "flat_w": ones(64 * 64),
+                 "nothing": np.zeros(64 * 64, F)}  # fmt: skip
+    nodes = [node("Reshape", ["x", "column"], "f"), *way()]
+    report = onnx_graph.read_graph(onnx_file(nodes=nodes, constants=constants))
+    (tmp_path / "model.onnx").write_bytes(report.content)
+    assert products.count(tmp_path / "model.onnx") >= 64 * 64
+
+
 # Parameters
 
 

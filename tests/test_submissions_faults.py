@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 from hub_server import Account, Fault
 from networks import archive, keras_file, members, onnx_file
-from test_submissions import QUICK, TOKEN, finish_all, send
+from submitting import QUICK, TOKEN, finish_all, send
 
 from leaderboard.submissions import checks, intake
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN

@@ -1,4 +1,4 @@
-"""Static checks in a process with limits: adversarial files are decided in bounded time and memory, beside a server."""
+"""Static checks in a process with limits: adversarial files take bounded time and memory."""
 
 import logging
 import os

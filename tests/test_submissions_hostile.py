@@ -73,7 +73,7 @@ def test_every_problem_is_told_at_once():
 def test_names_of_markup_formulas_and_paths_are_refused(tmp_path, name):
     store = LocalStore(tmp_path / "store")
     offer = Offer(name, ("optdigits",), "mit", "optdigits")
-    with pytest.raises(ZooError, match=r"The name is .*small letters"):
+    with pytest.raises(ZooError, match=r"The name is .*lower-case letters"):
         intake.submit(store, "bob", offer, ("m.onnx", onnx_file()))
     assert store.all() == []
 

@@ -59,7 +59,7 @@ def test_a_machine_measures_as_a_process_here_does(machine, hub, images):
 
 
 def test_what_cannot_be_measured_gets_its_reason_from_there(machine, images):
-    with pytest.raises(Unfit, match="no probabilities"):
+    with pytest.raises(Unfit, match="not probabilities"):
         measured(onnx_file(end="Relu"), images)
 
 

@@ -175,6 +175,22 @@ def test_an_accident_gets_its_replacement(between, words):
         assert len(problem) < 300
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        keras.layers.Rescaling([0.5] * 8),
+        keras.layers.Rescaling(1.0, offset=[3] * 8),
+        keras.layers.Dense(1, kernel_initializer=keras.initializers.Constant([[0.5]])),
+        keras.layers.ELU(alpha=[0.5] * 8),
+    ],
+)
+def test_weights_in_settings_are_refused(layer):
+    """They would count as no parameters, and a network that is trained from scratch would begin with them."""
+    inputs = keras.Input((8, 8, 1))
+    (problem,) = read(inputs, head(layer(inputs)))
+    assert "not a plain setting" in problem
+
+
 def test_all_problems_of_the_layers_are_told_at_once():
     inputs = keras.Input((8, 8, 1))
     x = keras.layers.RandomRotation(0.1)(inputs / 255.0)

@@ -224,7 +224,7 @@ def test_a_network_that_knows_the_test_images_by_heart_is_flagged(images, linear
     assert gap.plain == 1
     assert gap.again < 0.97
     assert gap.flagged
-    assert "as one that has memorized test images would" in gap.sentence
+    assert "as from memorized test images" in gap.sentence
 
 
 def test_an_honest_network_is_not_flagged(lenet5):

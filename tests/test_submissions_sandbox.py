@@ -16,7 +16,19 @@ from networks import node, onnx_file
 from onnx import helper
 
 from leaderboard.submissions import checks, sandbox, worker
-from leaderboard.submissions.sandbox import Box, Cancelled, Resources, Unfit, confinement, inputs, probes, protocol
+from leaderboard.submissions.sandbox import (
+    Box,
+    Cancelled,
+    Resources,
+    Unfit,
+    confinement,
+    consumption,
+    inputs,
+    probes,
+    protocol,
+)
+from zoo import data
+from zoo.data import parquet
 from zoo.errors import ZooError
 
 ISOLATED = sys.platform.startswith("linux")
@@ -111,7 +123,7 @@ def test_a_network_is_measured(measure, images):
 
 
 def test_answers_that_are_no_probabilities_are_refused(measure):
-    with pytest.raises(Unfit, match="no probabilities"):
+    with pytest.raises(Unfit, match="not probabilities"):
         measure(onnx_file(end="Relu"))
 
 
@@ -170,7 +182,7 @@ def test_it_dies_with_its_parent(tmp_path):
         ({"multiply_adds": -1}, "multiply-adds are -1"),
         ({"multiply_adds": "many"}, "multiply-adds are many"),
         ({"multiply_adds": True}, "multiply-adds are True"),
-        ([], "something else than an answer"),
+        ([], "something other than an answer"),
         ({"reason": ["x" * 10_000]}, "xxx"),
     ],
 )
@@ -234,26 +246,36 @@ def test_the_probes_see_what_gets_through(tmp_path):
         "read a file outside", "change a mode outside", "read environ of the parent", "open a socket AF_INET", "fork",
         "find variables of others", "run a program", "signal the parent", "take shared memory", "read /etc/passwd",
         "take a file in memory", "make a longer file than allowed", "outlive the parent", "read private place 1",
+        "hold up who writes a file", "control flags of a file",
     }  # fmt: skip
 
 
-def test_all_memory_of_a_process_is_counted(tmp_path):
-    """Shared mappings and files without a name are memory and storage as well."""
-    code = (
-        "import mmap, os, sys\n"
-        "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))\n"
-        "file = open('gone', 'w+b'); file.write(bytes(50_000_000)); file.flush(); os.unlink('gone')\n"
-        "kept = open('mapped', 'w+b'); kept.truncate(30_000_000); mapped = mmap.mmap(kept.fileno(), 30_000_000)\n"
-        "kept.close(); os.unlink('mapped'); print('ready', flush=True); sys.stdin.read()"
-    )
-    command = [sys.executable, "-c", code]
-    with subprocess.Popen(command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
-        process.stdout.readline()
-        box = Box.__new__(Box)
-        box.folder, box.process = tmp_path, process
-        assert sandbox.memory_of(process.pid) >= 200_000_000
-        assert box._stored() >= 80_000_000
-        process.stdin.close()
+CONSUMING = {  # code -> how the sentence ends
+    "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))": "0.1 GB of memory",
+    "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); gone.flush(); os.unlink('gone')": "0.0 GB",
+    "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); part = mmap.mmap(gone.fileno(), 4096)\n"
+    "os.unlink('gone'); os.close(gone.fileno())": "0.0 GB",
+    "for n in range(5000): open(f'{n}', 'w').close()": "3,000 files",
+    "for n in range(30): os.mkdir('x' * 200); os.chdir('x' * 200)": "cannot be read as a whole",
+    "for n in range(3500): os.mkdir('x'); os.chdir('x')": "cannot be read as a whole",
+    "for n in range(300): threading.Thread(target=sys.stdin.read, daemon=True).start()": "200 threads",
+}
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
+@pytest.mark.parametrize("code", CONSUMING)
+def test_everything_that_a_process_consumes_counts(tmp_path, code):
+    """Shared mappings, files without a name, parts of files, empty files, paths that are too long, threads."""
+    folder, limits = tmp_path / "own", Resources(memory=10**8, folder=20_000_000, entries=3000, threads=200)
+    folder.mkdir()
+    code_of_it = f"import mmap, os, sys, threading\n{code}\nos.write(1, b'.'); sys.stdin.read()"
+    command = [sys.executable, "-c", code_of_it]
+    with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout.read(1) == b"."
+        assert CONSUMING[code] in consumption.reached(process.pid, limits, folder)
+        process.kill()
+    sandbox._remove(folder)
+    assert not folder.exists()
 
 
 def test_a_live_sandbox_is_not_swept_away():
@@ -284,6 +306,13 @@ def test_cached_images_that_were_changed_are_written_again(tmp_path):
         assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
     first.path.with_name(f"{first.path.name}.sha256").write_text("0")
     assert inputs.prepare("optdigits", tmp_path / "cache").path.read_bytes() == good
+
+
+def test_training_rows_are_read_back_as_a_dataset(tmp_path):
+    root = inputs.training_repo("optdigits", tmp_path)
+    images, _, _ = parquet.read_split(data.get("optdigits"), "train", str(root / "optdigits"))
+    assert len(images) == 1437
+    assert inputs.training_repo("optdigits", tmp_path) == root
 
 
 def test_the_cache_is_for_this_user_alone(tmp_path, monkeypatch):

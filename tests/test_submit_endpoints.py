@@ -17,7 +17,7 @@ from gradio_client.exceptions import AppError
 from hub_server import Account
 from networks import keras_file, onnx_file, perceptron
 from space import serve
-from test_submissions import send
+from submitting import send
 
 import leaderboard
 from leaderboard.submissions.store import LocalStore

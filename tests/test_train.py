@@ -127,7 +127,9 @@ def test_folds_are_stopped_resumed_and_written(place, tmp_path):
         command(place, *arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
     )
     second = place / "runs" / "mnist_cnn.zahlen_fold2of2" / "zoo-3epochs" / "seed-0"
+    deadline = time.monotonic() + 240
     while first.poll() is None and not (second / "config.json").exists():
+        assert time.monotonic() < deadline
         time.sleep(0.01)
     first.send_signal(signal.SIGINT)
     said = first.communicate()[0].decode()

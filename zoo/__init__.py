@@ -3,7 +3,7 @@
     from zoo import load_model
     model = load_model("lenet5.mnist")  # a Keras model from raw uint8 images to probabilities
 
-Importing it is free: frameworks are imported by the functions that need them.
+Importing this package is cheap: functions import the frameworks that they need.
 """
 
 from typing import TYPE_CHECKING
@@ -72,7 +72,7 @@ def load_model(name: "str | Path") -> "keras.Model":
     folder = hub.resolve(name)
     try:
         return backend.keras.saving.load_model(folder)
-    except Exception as error:  # Keras raises whatever its many parts do
+    except Exception as error:  # Keras raises errors of many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ZooError(f"{folder} is not a model that Keras can load: {reason[0].rstrip('.')[:200]}.") from error
 

@@ -1,4 +1,4 @@
-"""What the zoo says when it cannot go on: one sentence that tells what was expected, what came and what to do."""
+"""Errors of the zoo: one sentence that says what was expected, what was received and what to do."""
 
 import difflib
 from collections.abc import Iterable
@@ -9,14 +9,14 @@ class ZooError(Exception):
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """Return "did you mean …?" with the names that are most like `name`, or all that are known."""
+    """Return "did you mean …?" with the names most similar to `name`, or all known names."""
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
 
 
 class UnknownName(ZooError):
-    """A name that is not known, with the nearest ones that are."""
+    """An unknown name, with the nearest known names."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]):
         super().__init__(f"There is no {kind} {name!r}; {nearest(name, known)}")

@@ -1,7 +1,7 @@
-"""How a network is trained, as data: a recipe says everything that, with a seed, decides the weights.
+"""Training recipes: a recipe and a seed determine the weights of a network.
 
-`paper` recipes stand in the architecture's file and follow its document to the letter; `zoo` is ours and is the same
-for every network, but for what an architecture overrides.
+`paper` recipes are in the architecture's file and follow its publication. `zoo` is our recipe, the same for every
+network except for the fields that an architecture overrides.
 """
 
 from dataclasses import asdict, astuple, dataclass, replace
@@ -11,9 +11,9 @@ from zoo.types import Json
 
 @dataclass(frozen=True)
 class Augmentation:
-    """Random maps and damage, drawn again for every image and epoch.
+    """Random transformations and damage, drawn again for every image and epoch.
 
-    The background of a glyph fills what moves in, the mirror image of a page. A share of the images, `damaged`, is also
+    Pixels from outside are background for a glyph, and mirrored for a page. A share of the images, `damaged`, is also
     damaged: each kind below `damaged` hits such an image with probability 1/2, in the order of the fields. No other
     kind of damage is trained on: what `leaderboard.unseen_damage` measures stays unseen.
     """
@@ -23,7 +23,9 @@ class Augmentation:
     shear: float = 0.0  # tangent of the shear angle, uniform in +-shear
     shift: float = 0.0  # fraction of the side, x and y each uniform in +-shift
     contrast: float = 0.0  # fraction, distance from the image's mean times 1 +- contrast
-    elastic: float = 0.0  # fraction of the side, what a point of a coarse grid moves by, x and y each in +-elastic
+    elastic: float = (
+        0.0  # elastic distortion: fraction of the side by which points of a coarse grid move, x and y each in +-elastic
+    )
     damaged: float = 0.0  # share of the images that are damaged too
     pen: float = 0.0  # fraction of the side, what strokes gain or lose in width, in +-pen; a third of the ink stays
     blur: float = 0.0  # fraction of the side, standard deviation of a Gaussian, in 0 to blur
@@ -36,7 +38,7 @@ class Augmentation:
         return self.damaged > 0 and max(self.pen, self.blur, self.noise, self.fading) > 0
 
     def beside(self, other: "Augmentation | None") -> "Augmentation":
-        """Return what is as strong as both, each in its own way."""
+        """Return the combination of both augmentations."""
         return self if other is None else Augmentation(*map(max, astuple(self), astuple(other)))
 
 
@@ -47,7 +49,7 @@ class Plateau:
     factor: float
     patience: int
     floor: float
-    least_gain: float = 1e-4  # by how much a loss has to be lower to count, as Keras has it
+    least_gain: float = 1e-4  # minimum decrease of the loss, as in Keras
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class FineTuning:
     BatchNorm stays as it was pretrained in both.
     """
 
-    layers: int  # last layers of the backbone that learn besides the head
+    layers: int  # number of the backbone's last layers that are trained with the head
     epochs: int  # at most, after those of the first phase
     learning_rate: float
     label_smoothing: float = 0.0
@@ -65,16 +67,16 @@ class FineTuning:
 
 @dataclass(frozen=True)
 class Distillation:
-    """Targets that are in part another network's answers to the same samples (Hinton, Vinyals and Dean, 2015)."""
+    """Targets mixed with another network's predictions for the same samples (Hinton, Vinyals and Dean, 2015)."""
 
-    teacher: str  # an architecture: its network of the same dataset, of seed 0, is trained first
+    teacher: str  # an architecture; its network for the same dataset with seed 0 is trained first
     share: float  # of the teacher in the targets, 0 to 1; the rest is the label's
     temperature: float = 1.0  # the teacher's log-probabilities are divided by it
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """Hyper-parameters of one training; a closed schema, stored with every run and record."""
+    """Hyperparameters of one training; a closed schema, stored with every run and record."""
 
     name: str
     epochs: int  # at most: early stopping may end sooner
@@ -90,16 +92,18 @@ class Recipe:
     label_smoothing: float = 0.0
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
-    augmentation: Augmentation | None = None  # in a `zoo` recipe: beside the dataset's own
-    plain: float = 0.0  # last share of the epochs, which sees the samples as they are, without augmentation
+    augmentation: Augmentation | None = None  # in a `zoo` recipe, added to that of the dataset
+    plain: float = 0.0  # no-augmentation phase: the last share of the epochs
     outliers: float = 0.0  # images of no class in an epoch, as a share of its samples, see `zoo.training.outliers`
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
     fine_tuning: FineTuning | None = None  # None: everything learns from the start
     distillation: Distillation | None = None
     views: int | None = None  # samples of an epoch, where a page is seen in patches
-    devices: int | None = None  # that share every batch, each with all weights; None: one
-    validation_share: float | None = None  # last share of the training rows, as a document has it; None: the dataset's
+    devices: int | None = None  # data parallelism: devices that share every batch; None: one
+    validation_share: float | None = (
+        None  # last share of the training rows, as in a publication; None: the dataset's split
+    )
 
     def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
@@ -117,7 +121,8 @@ class Recipe:
         return cls(**{k: nested[k](**v) if k in nested and v is not None else v for k, v in values.items()})
 
     def shortened(self, epochs: int) -> "Recipe":
-        """Return this recipe cut to `epochs`, under a name of its own: its results never pass for the full recipe's.
+        """Return this recipe shortened to `epochs`, under another name, so that its results are not confused with the
+        full recipe's.
 
         A second phase is cut by the same share.
         """
@@ -142,8 +147,7 @@ class Recipe:
         return self, replace(self, **changed)
 
 
-# One modern default: cosine to zero, averaged weights, mild label smoothing, augmentation that knows the script, images
-# of no class.
+# The default: cosine schedule, averaged weights, mild label smoothing, augmentation for the script, images of no class.
 ZOO = Recipe(
     name="zoo",
     epochs=30,
@@ -156,5 +160,5 @@ ZOO = Recipe(
     outliers=0.1,
 )
 
-# Of a network that is not learned step by step: one turn, and nothing to set.
+# For a network that is not trained by gradient descent: one epoch, no settings.
 AT_ONCE = Recipe(name="zoo", epochs=1)

@@ -1,4 +1,4 @@
-"""Which architectures there are: `@register` on a function in `zoo/architectures/`, found by itself."""
+"""The registry of architectures: functions with `@register` in `zoo/architectures/`, found automatically."""
 
 import functools
 import importlib
@@ -19,8 +19,8 @@ from zoo.types import Shape
 if TYPE_CHECKING:
     import keras
 
-GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # what an architecture is trained on unless its file says otherwise
-LETTERS = "unipen_letters"  # what some are trained on as well
+GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # the default datasets of an architecture
+LETTERS = "unipen_letters"  # further datasets of some architectures
 BACKBONE = "backbone"  # what an architecture names the layer that is its pretrained backbone
 FORMER_NAMES = {  # of architectures, which load with a warning until version 0.3
     "vote": "glyphnet_100k_x3",
@@ -34,20 +34,20 @@ _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network: how it is built, what it is trained on and by which recipes."""
+    """One architecture: its builder, datasets and recipes."""
 
     name: str  # the function's name
     build: Build
     title: str  # first line of the docstring: the network and its source
-    notes: str  # the rest of it, paragraphs of Markdown: how it is built, what was tried, what it reached
+    notes: str  # the rest of it, Markdown: the description of the network
     datasets: tuple[str, ...]
     recipes: Mapping[str, Recipe]
-    minimum_size: int  # pixels: the smallest height and width that its strides and pools leave anything of
+    minimum_size: int  # pixels: the smallest height and width that its strides and pools accept
     backbone: str | None  # the Keras application whose pretrained weights it may start from
-    view: str | None  # the kind of view that it has of a sample, see `views.VIEWS`; None: the dataset's
+    view: str | None  # the kind of view of a sample, see `views.VIEWS`; None: the dataset's
     trainer: Trainer  # how its weights are obtained
-    for_accelerators: bool  # a training takes hours without one: it is queued last
-    seeds: int  # trainings behind a score: 5 where one takes under five minutes on two cores, else 3
+    for_accelerators: bool  # a training takes hours without a GPU: it is queued last
+    seeds: int  # number of trainings: 5 if one takes under five minutes on two cores, else 3
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe by name; UnknownName lists the nearest."""
@@ -73,7 +73,7 @@ class ModelName:
         match = cls._PATTERN.fullmatch(text)
         if not match:
             raise ZooError(
-                f"{text!r} is not a model's name: expected architecture.dataset, for example lenet5.mnist, "
+                f"{text!r} is not the name of a model: expected architecture.dataset, for example lenet5.mnist, "
                 "lenet5.ahdd-paper for its paper recipe, or lenet5.mnist@<revision>."
             )
         architecture, dataset, recipe, revision = match.groups()
@@ -86,10 +86,12 @@ class ModelName:
 
 
 def current_name(architecture: str) -> str:
-    """Return the name that an architecture has now; a former one warns."""
+    """Return the current name of an architecture; a former name gives a warning."""
     if architecture in FORMER_NAMES:
         new = FORMER_NAMES[architecture]
-        warnings.warn(f"{architecture} is called {new} now; the old name goes with 0.3.", FutureWarning, stacklevel=3)
+        warnings.warn(
+            f"{architecture} is called {new} now; the old name will be removed in 0.3.", FutureWarning, stacklevel=3
+        )
         return new
     return architecture
 
@@ -110,7 +112,7 @@ def register(
     The function takes `input_shape` (height, width, channels) and `num_classes` and returns a `keras.Model` from raw
     uint8 images to float32 probabilities. A second function of the same name raises ZooError.
 
-    An architecture whose weights are not learned step by step has no recipe of its own: `trainer` says all.
+    An architecture that is not trained by gradient descent has no recipe; its `trainer` defines everything.
     """
 
     def decorate(build: Build) -> Build:

@@ -1,4 +1,4 @@
-"""What the environment decides: read when it is asked for, so that a test or a notebook can change it."""
+"""Settings from environment variables, read on each call, so that a test or a notebook can change them."""
 
 import os
 from pathlib import Path
@@ -9,7 +9,7 @@ PRETRAINED = Path(__file__).parent / "pretrained"  # published folders shipped w
 
 
 def namespace() -> str:
-    """Return the user or organisation on the Hub that holds the zoo's models and datasets (`ZOO_NAMESPACE`)."""
+    """Return the user or organization on the Hub that holds the zoo's models and datasets (`ZOO_NAMESPACE`)."""
     return os.environ.get("ZOO_NAMESPACE", "handwriting-zoo")
 
 

@@ -1,10 +1,10 @@
-"""One `evaluate.Metric` a file; each also loads by `evaluate.load("leaderboard/metrics/<name>.py")`, offline.
+"""One `evaluate.Metric` per file; `evaluate.load("leaderboard/metrics/<name>.py")` loads each one too, offline.
 
-That loader copies a single file, so each stands alone and repeats the declaration of its inputs.
+That loader copies a single file, so each file is self-contained and repeats the declaration of its inputs.
 
-Every metric reads the same probabilities and labels, and names in its `_compute` what it needs to know of the model
-besides (`weight_shapes`, `onnx_path`, …). Its `VERSION` goes up when what it computes changes: records of another
-version are stale. Adding a metric is one file here and, to show it, one column in `leaderboard/table.py`.
+Every metric gets the same probabilities and labels. The parameters of its `_compute` name what else it needs to know of
+the model (`weight_shapes`, `onnx_path`, …). Increase its `VERSION` when its result changes: records of another version
+are stale. To add a metric, add one file here and, to show it, one column in `leaderboard/table.py`.
 """
 
 import functools
@@ -47,12 +47,12 @@ def versions() -> Mapping[str, int]:
 
 
 def compute(probabilities: np.ndarray, labels: np.ndarray, **facts: object) -> dict[str, float]:
-    """Return the score of every metric whose facts are given.
+    """Compute every metric whose inputs are given.
 
     Args:
         probabilities: float32 (N, classes).
         labels: int64 (N,).
-        **facts: what metrics may ask of the model, for example `weight_shapes`.
+        **facts: facts about the model, for example `weight_shapes`.
     """
     scores = {}
     for name, metric in metrics().items():

@@ -1,4 +1,4 @@
-"""Accuracy: the share of samples whose most probable class is the right one."""
+"""Accuracy: the fraction of samples whose most probable class is the true class."""
 
 import datasets
 import evaluate
@@ -10,7 +10,7 @@ VERSION = 1  # a record that another version measured is stale
 class Accuracy(evaluate.Metric):
     """`compute(predictions=probabilities (N, classes), references=labels (N,))` -> {"accuracy": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -19,5 +19,5 @@ class Accuracy(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         return {"accuracy": float(np.mean(np.argmax(predictions, axis=1) == np.asarray(references)))}

@@ -1,4 +1,4 @@
-"""Balanced accuracy: the plain mean of the classes' recalls, so that a large class counts no more than a small one."""
+"""Balanced accuracy: the unweighted mean of the recalls of all classes, so that all classes count equally."""
 
 import datasets
 import evaluate
@@ -10,7 +10,7 @@ VERSION = 1  # a record that another version measured is stale
 class BalancedAccuracy(evaluate.Metric):
     """`compute(predictions=probabilities (N, classes), references=labels (N,))` -> {"balanced_accuracy": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Brodersen et al., 2010, The balanced accuracy and its posterior distribution",
@@ -19,7 +19,7 @@ class BalancedAccuracy(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         references = np.asarray(references)
         right = np.argmax(predictions, axis=1) == references
         recalls = [right[references == label].mean() for label in np.unique(references)]

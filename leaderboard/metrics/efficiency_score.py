@@ -1,7 +1,7 @@
-"""Efficiency score: accuracy in percent over parameters in millions.
+"""Efficiency score: accuracy in percent divided by parameters in millions.
 
-It is the ResCo-Mini project's. Alone it is degenerate (a constant guess with ten biases would win), so it is to be read
-beside the accuracy.
+Defined by the ResCo-Mini project. Alone it is degenerate (a constant guess with ten biases would win), so read it
+together with the accuracy.
 """
 
 import math
@@ -16,7 +16,7 @@ VERSION = 1  # a record that another version measured is stale
 class EfficiencyScore(evaluate.Metric):
     """`compute(predictions=…, references=…, weight_shapes=…)` -> {"efficiency_score": percent per million}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -25,7 +25,9 @@ class EfficiencyScore(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, weight_shapes):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, weight_shapes: list[tuple[int, ...]]
+    ) -> dict[str, float]:
         accuracy = np.mean(np.argmax(predictions, axis=1) == np.asarray(references))
         parameters = sum(math.prod(shape) for shape in weight_shapes)
         return {"efficiency_score": float(100 * accuracy / (parameters / 1e6))}

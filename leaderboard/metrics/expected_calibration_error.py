@@ -1,6 +1,6 @@
-"""Expected calibration error: how far a model's confidence is from how often it is right, over 15 equal bins.
+"""Expected calibration error: difference between confidence and accuracy, averaged over 15 equal bins.
 
-A model trained with label smoothing is less sure than it might be, on purpose, and pays for it here.
+A model trained with label smoothing is deliberately underconfident, which increases this error.
 """
 
 import datasets
@@ -14,7 +14,7 @@ BINS = 15
 class ExpectedCalibrationError(evaluate.Metric):
     """`compute(predictions=…, references=…)` -> {"expected_calibration_error": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Guo et al., 2017, On calibration of modern neural networks",
@@ -23,7 +23,7 @@ class ExpectedCalibrationError(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         predictions = np.asarray(predictions)
         confidence = predictions.max(axis=1)
         right = predictions.argmax(axis=1) == np.asarray(references)

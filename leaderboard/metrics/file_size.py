@@ -4,6 +4,7 @@ import os
 
 import datasets
 import evaluate
+import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
 
@@ -11,7 +12,7 @@ VERSION = 1  # a record that another version measured is stale
 class FileSize(evaluate.Metric):
     """`compute(predictions=…, references=…, onnx_path=…)` -> {"file_size": bytes}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -20,5 +21,5 @@ class FileSize(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, onnx_path):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray, onnx_path: str) -> dict[str, float]:
         return {"file_size": os.path.getsize(onnx_path)}

@@ -1,9 +1,10 @@
-"""Latency: milliseconds for one image at a time, loaded and warm; the median."""
+"""Latency: median milliseconds for one image at a time, after loading and warm-up."""
 
 import statistics
 
 import datasets
 import evaluate
+import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
 
@@ -11,7 +12,7 @@ VERSION = 1  # a record that another version measured is stale
 class Latency(evaluate.Metric):
     """`compute(predictions=…, references=…, image_seconds=[…])` -> {"latency": ms}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -20,5 +21,5 @@ class Latency(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, image_seconds):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray, image_seconds: list[float]) -> dict[str, float]:
         return {"latency": 1000 * statistics.median(image_seconds)}

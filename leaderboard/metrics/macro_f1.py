@@ -1,4 +1,4 @@
-"""Macro F1: the plain mean over the classes of the harmonic mean of precision and recall."""
+"""Macro F1: the unweighted mean over the classes of the harmonic mean of precision and recall."""
 
 import datasets
 import evaluate
@@ -11,7 +11,7 @@ VERSION = 1  # a record that another version measured is stale
 class MacroF1(evaluate.Metric):
     """`compute(predictions=probabilities (N, classes), references=labels (N,))` -> {"macro_f1": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Sokolova and Lapalme, 2009, A systematic analysis of performance measures",
@@ -20,7 +20,7 @@ class MacroF1(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         predicted = np.argmax(predictions, axis=1)
         classes = np.arange(np.shape(predictions)[1])  # a class that never occurs counts, as 0
         score = sklearn.metrics.f1_score(references, predicted, labels=classes, average="macro", zero_division=0.0)

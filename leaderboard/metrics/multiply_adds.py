@@ -1,11 +1,12 @@
 """Multiply-adds: multiplications with a weight or between activations that one image costs, counted in the ONNX graph.
 
-Matrix products, convolutions and recurrent layers count; what works value by value (activations, scaling, pooling) does
-not, as is usual. See `leaderboard.products`.
+Matrix products, convolutions and recurrent layers count; elementwise operations (activations, scaling, pooling) do not,
+as is usual. See `leaderboard.products`.
 """
 
 import datasets
 import evaluate
+import numpy as np
 
 from leaderboard import products
 
@@ -15,7 +16,7 @@ VERSION = 1  # a record that another version measured is stale
 class MultiplyAdds(evaluate.Metric):
     """`compute(predictions=…, references=…, onnx_path=…)` -> {"multiply_adds": count}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -24,5 +25,5 @@ class MultiplyAdds(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, onnx_path):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray, onnx_path: str) -> dict[str, float]:
         return {"multiply_adds": products.count(onnx_path)}

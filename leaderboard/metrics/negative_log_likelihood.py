@@ -1,4 +1,4 @@
-"""Negative log-likelihood: the mean of -ln p(true class), nats; 0 is perfect, and a sure mistake costs most."""
+"""Negative log-likelihood: the mean of -ln p(true class), nats; 0 is perfect, and a confident mistake costs most."""
 
 import datasets
 import evaluate
@@ -10,7 +10,7 @@ VERSION = 1  # a record that another version measured is stale
 class NegativeLogLikelihood(evaluate.Metric):
     """`compute(predictions=…, references=…)` -> {"negative_log_likelihood": nats, >= 0}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -19,8 +19,8 @@ class NegativeLogLikelihood(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         predictions = np.asarray(predictions)
         probability = predictions[np.arange(len(predictions)), np.asarray(references)]
-        smallest = np.finfo(np.float32).tiny  # a probability that was rounded to 0 is not an infinite surprise
+        smallest = np.finfo(np.float32).tiny  # a probability that was rounded to 0 must not give infinity
         return {"negative_log_likelihood": float(-np.log(np.maximum(probability, smallest)).mean())}

@@ -1,6 +1,6 @@
-"""Other hands: mean accuracy on the test sets of other datasets with the same labels, each counting the same.
+"""Other hands: mean accuracy on the test sets of other datasets with the same labels, equally weighted.
 
-Which they are is in the dataset's entry (`DatasetSpec.transfers`). Nothing of them was trained on or chosen on.
+The dataset's entry lists them (`DatasetSpec.transfers`). They are not used for training or for any choice.
 """
 
 import datasets
@@ -13,7 +13,7 @@ VERSION = 1  # a record that another version measured is stale
 class OtherHands(evaluate.Metric):
     """`compute(predictions=…, references=…, transfers={dataset: right (N,)})` -> {"other_hands": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Recht et al., 2019, Do ImageNet classifiers generalize to ImageNet?",
@@ -22,5 +22,7 @@ class OtherHands(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, transfers):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, transfers: dict[str, np.ndarray]
+    ) -> dict[str, float]:
         return {"other_hands": float(np.mean([np.mean(right) for right in transfers.values()]))}

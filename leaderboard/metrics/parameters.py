@@ -4,6 +4,7 @@ import math
 
 import datasets
 import evaluate
+import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
 
@@ -11,7 +12,7 @@ VERSION = 1  # a record that another version measured is stale
 class Parameters(evaluate.Metric):
     """`compute(predictions=…, references=…, weight_shapes=[w.shape for w in model.weights])` -> {"parameters": int}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -20,5 +21,7 @@ class Parameters(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, weight_shapes):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, weight_shapes: list[tuple[int, ...]]
+    ) -> dict[str, float]:
         return {"parameters": sum(math.prod(shape) for shape in weight_shapes)}

@@ -1,6 +1,6 @@
-"""Robustness: mean accuracy over the corruptions of `leaderboard/corruptions.py`, each as heavy as every other.
+"""Robustness: mean accuracy over the corruptions of `leaderboard/corruptions.py`, equally weighted.
 
-Its version goes up when a corruption or its severity changes.
+Increase the version when a corruption or its severity changes.
 """
 
 import datasets
@@ -13,7 +13,7 @@ VERSION = 1  # a record that another version measured is stale
 class Robustness(evaluate.Metric):
     """`compute(predictions=…, references=…, corrupted={name: predicted (N,)})` -> {"robustness": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Hendrycks and Dietterich, 2019, Benchmarking neural network robustness",
@@ -22,7 +22,9 @@ class Robustness(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, corrupted):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, corrupted: dict[str, np.ndarray]
+    ) -> dict[str, float]:
         references = np.asarray(references)
         return {
             "robustness": float(np.mean([np.mean(np.asarray(found) == references) for found in corrupted.values()]))

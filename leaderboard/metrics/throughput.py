@@ -1,9 +1,10 @@
-"""Throughput: images a second in batches, loaded and warm; the median batch."""
+"""Throughput: median images per second in batches, after loading and warm-up."""
 
 import statistics
 
 import datasets
 import evaluate
+import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
 
@@ -11,7 +12,7 @@ VERSION = 1  # a record that another version measured is stale
 class Throughput(evaluate.Metric):
     """`compute(predictions=…, references=…, batch_seconds=[…], batch_size=…)` -> {"throughput": images/s}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -20,5 +21,7 @@ class Throughput(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, batch_seconds, batch_size):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, batch_seconds: list[float], batch_size: int
+    ) -> dict[str, float]:
         return {"throughput": batch_size / statistics.median(batch_seconds)}

@@ -1,4 +1,4 @@
-"""Top-2 accuracy: the share of samples whose class is among the two most probable."""
+"""Top-2 accuracy: the fraction of samples whose true class is among the two most probable."""
 
 import datasets
 import evaluate
@@ -10,7 +10,7 @@ VERSION = 1  # a record that another version measured is stale
 class Top2Accuracy(evaluate.Metric):
     """`compute(predictions=probabilities (N, classes), references=labels (N,))` -> {"top2_accuracy": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -19,6 +19,6 @@ class Top2Accuracy(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray) -> dict[str, float]:
         likeliest = np.argsort(-np.asarray(predictions), axis=1, kind="stable")[:, :2]
         return {"top2_accuracy": float(np.mean((likeliest == np.asarray(references)[:, None]).any(axis=1)))}

@@ -1,7 +1,8 @@
-"""Training time: seconds that the training took, on the hardware that the record names."""
+"""Training time: duration of the training in seconds, on the hardware that the record names."""
 
 import datasets
 import evaluate
+import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
 
@@ -9,7 +10,7 @@ VERSION = 1  # a record that another version measured is stale
 class TrainingTime(evaluate.Metric):
     """`compute(predictions=…, references=…, training_seconds=…)` -> {"training_time": seconds}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="",
@@ -18,5 +19,5 @@ class TrainingTime(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, training_seconds):
+    def _compute(self, predictions: np.ndarray, references: np.ndarray, training_seconds: float) -> dict[str, float]:
         return {"training_time": float(training_seconds)}

@@ -14,7 +14,7 @@ REJECTED = 0.01  # share of the validation samples below the threshold
 class UnknownAccepted(evaluate.Metric):
     """`compute(predictions=…, references=…, validation_confidence=(M,), unknown_confidence=(K,))` -> 0..1."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Hendrycks and Gimpel, 2017, A baseline for detecting out-of-distribution examples",
@@ -23,6 +23,12 @@ class UnknownAccepted(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, validation_confidence, unknown_confidence):
+    def _compute(
+        self,
+        predictions: np.ndarray,
+        references: np.ndarray,
+        validation_confidence: np.ndarray,
+        unknown_confidence: np.ndarray,
+    ) -> dict[str, float]:
         threshold = np.quantile(validation_confidence, REJECTED)
         return {"unknown_accepted": float(np.mean(np.asarray(unknown_confidence) >= threshold))}

@@ -1,4 +1,4 @@
-"""Unknown AUROC: how often a test sample's likeliest class is more probable than that of an image of no class.
+"""Unknown AUROC: how often a test sample has a higher confidence than an image of no class.
 
 0.5 is chance. The images of no class are those of `leaderboard/unknown.py`.
 """
@@ -14,7 +14,7 @@ VERSION = 1  # a record that another version measured is stale
 class UnknownAuroc(evaluate.Metric):
     """`compute(predictions=(N, classes), references=(N,), unknown_confidence=(K,))` -> {"unknown_auroc": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Hendrycks and Gimpel, 2017, A baseline for detecting out-of-distribution examples",
@@ -23,7 +23,9 @@ class UnknownAuroc(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, unknown_confidence):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, unknown_confidence: np.ndarray
+    ) -> dict[str, float]:
         known = np.max(predictions, axis=1)
         confidence = np.concatenate([known, unknown_confidence])
         truth = np.repeat([1, 0], [len(known), len(unknown_confidence)])

@@ -1,6 +1,6 @@
-"""Robustness to unseen damage: mean accuracy over the kinds of `leaderboard/unseen_damage.py`, each counting the same.
+"""Robustness to unseen damage: mean accuracy over the kinds of `leaderboard/unseen_damage.py`, equally weighted.
 
-No network of the zoo was trained on them. Its version goes up when a kind or its severity changes.
+No network of the zoo was trained on them. Increase the version when a kind or its severity changes.
 """
 
 import datasets
@@ -13,7 +13,7 @@ VERSION = 1  # a record that another version measured is stale
 class UnseenRobustness(evaluate.Metric):
     """`compute(predictions=…, references=…, unseen={name: predicted (N,)})` -> {"unseen_robustness": 0..1}."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
             description=__doc__,
             citation="Mu and Gilmer, 2019, MNIST-C: a robustness benchmark for computer vision",
@@ -22,7 +22,9 @@ class UnseenRobustness(evaluate.Metric):
             ),
         )
 
-    def _compute(self, predictions, references, unseen):
+    def _compute(
+        self, predictions: np.ndarray, references: np.ndarray, unseen: dict[str, np.ndarray]
+    ) -> dict[str, float]:
         references = np.asarray(references)
         found = [np.mean(np.asarray(predicted) == references) for predicted in unseen.values()]
         return {"unseen_robustness": float(np.mean(found))}

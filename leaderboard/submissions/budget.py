@@ -6,17 +6,17 @@ from zoo.recipes import ZOO
 SEEDS = 3  # trainings behind a score, as of the board's own networks
 BUDGET = 3600.0  # seconds of one training, at most
 MULTIPLY_ADDS_A_SECOND = 2e10  # forward and backward, on two cores: LeNet-5 to ResCo-Mini reach 1.5 to 4e10
-IMAGES_A_SECOND = 25_000  # augmented and fed, on two cores, however small the network is
+IMAGES_A_SECOND = 25_000  # images per second augmented and fed on two cores, for any small network
 
 
 SAMPLES = {"mnist": 55_000, "ahdd": 55_000, "ahcd": 12_096, "optdigits": 1_294}  # trained on
 
 
 def training_seconds(multiply_adds: int, dataset: str) -> float:
-    """Return about how long all seeds of a network train on two cores.
+    """Estimate the training time of all seeds of a network on two cores, in seconds.
 
     Args:
-        multiply_adds: of one image, forward; backward costs twice as much again.
+        multiply_adds: of one image, forward; the backward pass costs twice as much.
         dataset: its name.
     """
     images = SAMPLES.get(dataset, 60_000) * data.get(dataset).suited(ZOO).epochs

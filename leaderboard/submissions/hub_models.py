@@ -1,4 +1,4 @@
-"""Models that are sent as a repo on the Hub."""
+"""Models that are submitted as a repo on the Hub."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ def fetch_model(repo: str, revision: str | None, most_bytes: int) -> tuple[str, 
     from huggingface_hub import HfApi
     from huggingface_hub.hf_api import RepoFile
 
-    anybody = HfApi(token=False)  # a stranger is not to see what only this Space's token may
+    anybody = HfApi(token=False)  # without the Space's token: senders must not reach its private repos
 
     def look() -> tuple[str, dict[str, int]]:
         commit = anybody.repo_info(repo, revision=revision).sha

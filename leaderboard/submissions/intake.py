@@ -1,8 +1,7 @@
-"""Intake: what a form or an endpoint asks is answered here, at once and in whole sentences.
+"""Intake: answers the requests of the form and the endpoints.
 
-Who asks is given in one of two ways. A caller who signed in has a `user` that is proved. Anybody else has a `secret`
-that was made when the submission was sent: the store keeps its hash only, and whoever knows it may change the
-submission.
+A caller is identified in one of two ways. A signed-in caller has a verified `user`. Others have a `secret` that was
+created with the submission: the store keeps only its hash, and whoever knows it may change the submission.
 """
 
 import hashlib
@@ -21,6 +20,7 @@ from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
 from zoo.settings import sends_per_day
+from zoo.types import Json
 
 HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.ASCII)
 DAY = 24 * 3600  # seconds
@@ -28,7 +28,7 @@ DAY = 24 * 3600  # seconds
 
 @dataclass(frozen=True)
 class Limits:
-    """What one user, one address and all of them may ask for. A retry counts as a submission."""
+    """Limits for one user, one address and all of them together. A retry counts as a submission."""
 
     open_each: int = 4  # submissions of one user that wait or run
     daily_each: int = 20  # of one user within a day, rejected ones too
@@ -40,7 +40,7 @@ LIMITS = Limits()
 
 
 def new_secret() -> str:
-    """Return a secret for a new submission of somebody who is not signed in: 22 letters, digits, - and _."""
+    """Return a new secret for a submission without sign-in: 22 letters, digits, - and _."""
     return secrets.token_urlsafe(16)
 
 
@@ -49,12 +49,12 @@ def _hash(secret: str) -> str:
 
 
 def may_change(submission: Submission, user: str = "", secret: str = "") -> bool:
-    """Whether a caller may change a submission: the one place that decides it.
+    """Whether a caller may change a submission; nothing else decides this.
 
     Args:
         submission: it.
-        user: who the caller proved to be, by signing in; "" if they did not.
-        secret: what they sent along.
+        user: the signed-in user; "" without sign-in.
+        secret: the secret that they sent.
     """
     if submission.secret:
         return hmac.compare_digest(submission.secret, _hash(secret))
@@ -72,19 +72,19 @@ def submit(
     address: str = "",
     secret: str = "",
 ) -> Submission:
-    """Take a submission in and return its receipt.
+    """Accept a submission and return its receipt.
 
     One that static checks reject gets a receipt too, FAILED with every problem. The same content by the same user for
-    the same datasets gets the earlier receipt. The same content by another user is a submission of its own, and names
-    the earlier one.
+    the same datasets gets the earlier receipt. The same content by another user is a separate submission that names the
+    earlier one.
 
     Args:
         store: where it is kept.
         user: who sends it.
-        offer: what is said of it.
+        offer: the fields of its form.
         file: name and bytes of what was uploaded.
         source: instead of a file, hf://user/repo@revision.
-        limits: what one user, and one address, may ask for; checked before anything is read.
+        limits: limits of users and addresses, checked before anything is read.
         clock: seconds since 1970.
         address: where the request comes from, an IP address; "" where there is none.
         secret: of a user who is not signed in: `new_secret()`, or that of an earlier submission of the same name.
@@ -133,7 +133,7 @@ def _fetched(file: tuple[str, bytes] | None, source: str) -> tuple[bytes, str, s
 
 
 def _kept(store: stores.Store, submission: Submission, content: bytes | None, limits: Limits) -> Submission:
-    """Keep a new submission, or return the earlier one that it repeats; whether it may be is decided under the lock."""
+    """Store a new submission, or return the earlier one that it repeats; the limits are checked under the lock."""
     user, now = submission.owner, submission.created
 
     def admit(earlier: list[Submission]) -> Submission | None:
@@ -141,17 +141,22 @@ def _kept(store: stores.Store, submission: Submission, content: bytes | None, li
             if other.owner == user and _same(other, submission):
                 return other
         check_limits(earlier, submission.user, limits, now)
-        for other in earlier:
-            same_row = other.network == submission.network and other.withdrawable and not submission.refused
-            if same_row and submission.secret and submission.secret != other.secret:
-                raise ZooError(
-                    f"{submission.name} is taken by {other.id}, which another sender called {other.user} sent: choose "
-                    "another name, or send the secret of that receipt along."
-                )
+        _check_name(submission, earlier)
         return None
 
     submission = _with_link(submission, store.all())
     return store.add(submission, None if submission.refused else content, admit)
+
+
+def _check_name(submission: Submission, earlier: list[Submission]) -> None:
+    """Raise ZooError where another sender's submission holds the name of one that waits or is about to."""
+    for other in earlier:
+        same_row = other.network == submission.network and other.withdrawable and not submission.refused
+        if same_row and other.id != submission.id and not submission.may_replace(other):
+            raise ZooError(
+                f"{submission.name} is taken by {other.id}, which another sender called {other.user} sent: choose "
+                "another name, or send the secret of that receipt along."
+            )
 
 
 def _with_link(submission: Submission, earlier: list[Submission]) -> Submission:
@@ -174,7 +179,7 @@ def _same(earlier: Submission, new: Submission) -> bool:
 
 
 def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float) -> None:
-    """Raise ZooError where a user, or everybody, has too many."""
+    """Raise ZooError if a user, or all users together, have too many."""
     mine = [s for s in earlier if s.owner == user.lower()]
     waiting = [s for s in mine if s.open]
     if len(waiting) >= limits.open_each:
@@ -191,10 +196,10 @@ def check_limits(earlier: list[Submission], user: str, limits: Limits, now: floa
 
 
 def _from_hub(source: str) -> tuple[str, bytes]:
-    """Return where a model on the Hub lies, pinned to a commit, and its bytes."""
+    """Return the address of a model on the Hub, pinned to a commit, and its bytes."""
     match = HUB.fullmatch(source.strip())
     if not match:
-        raise ZooError(f"{short(source)} is no repo on the Hub: expected hf://user/repo or hf://user/repo@revision.")
+        raise ZooError(f"{short(source)} is not a repo on the Hub: expected hf://user/repo or hf://user/repo@revision.")
     repo, revision = match.groups()
     commit, files = hub_models.fetch_model(repo, revision, checks.MOST_BYTES)
     if len(files) > 1:
@@ -203,7 +208,7 @@ def _from_hub(source: str) -> tuple[str, bytes]:
     return f"hf://{repo}@{commit}", next(iter(files.values()))
 
 
-def _keras_version(metadata: bytes) -> dict:
+def _keras_version(metadata: bytes) -> Json:
     found = untrusted_json.parse(metadata, "metadata.json")
     return {"keras_version": found.get("keras_version") if isinstance(found, dict) else None}
 
@@ -212,20 +217,22 @@ def _keras_version(metadata: bytes) -> dict:
 
 
 def withdraw(store: stores.Store, wanted: str, user: str = "", secret: str = "") -> Submission:
-    """Take a submission back; see `may_change` for the last two."""
+    """Withdraw a submission; see `may_change` for the last two arguments."""
     return store.change(wanted, lambda s: lifecycle.withdrawn(_own(s, user, secret), stores.now()))
 
 
 def retry(
     store: stores.Store, wanted: str, user: str = "", limits: Limits = LIMITS, secret: str = "", address: str = ""
 ) -> Submission:
-    """Let a submission that failed be tried again; within the limits, as a new one."""
+    """Retry a failed submission; the limits apply as for a new one."""
     now = stores.now()
     _own(store.get(wanted), user, secret)
     usage.charge(store.usage, address, sends_per_day(), now)
 
     def transition(s: Submission) -> Submission:
-        check_limits(store.all(), _own(s, user, secret).user, limits, now)
+        earlier = store.all()
+        check_limits(earlier, _own(s, user, secret).user, limits, now)
+        _check_name(s, earlier)
         return lifecycle.retried(s, now)
 
     return store.change(wanted, transition)
@@ -242,7 +249,7 @@ SANDBOX_SECONDS = 15.0  # start of a sandbox, conversion and measuring, on two c
 
 
 def seconds_of(submission: Submission) -> float:
-    """Return about how long a submission takes a worker."""
+    """Estimate the time that a worker needs for a submission, in seconds."""
     if submission.track == checks.WEIGHTS:
         return SANDBOX_SECONDS * len(submission.datasets)
     return sum(budget.training_seconds(submission.multiply_adds or 0, name) for name in submission.datasets)
@@ -254,11 +261,11 @@ class Place:
 
     submission: Submission
     ahead: int  # submissions that come before it
-    wait: float | None  # seconds until it is done, about; None where no worker is there
+    wait: float | None  # estimated seconds until it is done; None if no worker is running
 
 
 def queue(store: stores.Store) -> list[Place]:
-    """Return what runs and waits, in the order in which it is done."""
+    """Return running and waiting submissions in processing order."""
     waiting = sorted((s for s in store.all() if s.open), key=lambda s: s.status != RUNNING)
     attended = bool(waiting) and store.attended()
     places, total = [], 0.0
@@ -269,8 +276,8 @@ def queue(store: stores.Store) -> list[Place]:
     return places
 
 
-def as_json(submission: Submission, places: Sequence[Place] = ()) -> dict:
-    """Return a receipt as the endpoints give it: everything but what only workers need."""
+def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
+    """Return a receipt for the endpoints: everything except what only workers need."""
     values = submission.to_dict()
     for key in ("worker", "lease", "beats", "version", "attempts", "secret", "schema"):
         values.pop(key)

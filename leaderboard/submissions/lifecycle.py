@@ -1,12 +1,12 @@
-"""A submission: what was sent, what became of it, and every step between; transitions are pure functions.
+"""A submission and its state transitions, which are pure functions.
 
     PENDING -> RUNNING -> FINISHED            measured, and on the board
-                       -> FAILED -> PENDING   why, in a sentence; the sender may let it be tried again
-    PENDING, RUNNING, FINISHED -> WITHDRAWN   by its sender
+                       -> FAILED -> PENDING   with the reason; the sender may retry
+    all but rejected ones -> WITHDRAWN        by its sender
 
-A worker holds a submission by a lease that it renews: each renewal makes a new version. Other workers watch the
-version with a clock of their own that never goes back. Where it stays the same for longer than the lease, the holder is
-gone and the next worker takes over. No two machines have to agree on the time.
+A worker holds a submission by a lease that it renews: each renewal makes a new version. Other workers watch the version
+with their own monotonic clock. If it does not change for longer than the lease, the holder is gone and the next worker
+takes over. The clocks of machines do not have to agree.
 """
 
 import re
@@ -14,17 +14,20 @@ import secrets
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
-from typing import ClassVar
+from typing import Annotated, Any, ClassVar, NotRequired
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from leaderboard.schemas import CLOSED, checked_json
-from leaderboard.submissions.checks.problems import Problem
+from leaderboard.submissions.checks.problems import Problem, ProblemFields
 from zoo.errors import ZooError
+from zoo.types import Json
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"
+STATES = (PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN)
 OPEN = (PENDING, RUNNING)
-MOST_ATTEMPTS = 3  # workers that may fail at one submission before it is given up
+MOST_ATTEMPTS = 3  # workers that may die on one submission before it fails
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
 SCHEMA = 2  # of the fields below; goes up with every change to them, together with a migration
 TRIED_AGAIN = "tried again"
@@ -35,10 +38,40 @@ class NotNow(ZooError):
 
 
 class Lost(NotNow):
-    """The submission is no longer this worker's: it was withdrawn, or another worker took over."""
+    """The worker has lost the submission: it was withdrawn, or another worker took over."""
 
 
-def _from_version_1(values: dict) -> dict:
+class Event(TypedDict):
+    """One transition of a submission."""
+
+    at: float  # seconds since 1970
+    status: str
+    note: NotRequired[str]
+
+
+class Gap(TypedDict):
+    """What `leaderboard.memorization.MemorizationGap` holds."""
+
+    plain: float
+    again: float
+    gap: float
+    excess: float
+    flagged: bool
+
+
+class Outcome(TypedDict):
+    """What was measured on one dataset. Receipts of 2025 and early 2026 lack what is not required."""
+
+    model: str  # the row
+    accuracy: float  # in [0, 1]
+    revision: NotRequired[str]  # SHA-256 of the ONNX file that was measured
+    parameters: NotRequired[int]
+    memorization: NotRequired[Gap]
+    folder: NotRequired[str]  # of the results in the store
+    date: NotRequired[str]
+
+
+def _from_version_1(values: Json) -> Json:
     """Add what version 2 knows; a lease was a time of day, and is now a length of silence."""
     lease = 120.0 if values.get("status") == RUNNING else 0.0
     return {**values, "schema": 2, "number": 0, "beats": 0, "same_as": "", "secret": "", "lease": lease}
@@ -56,43 +89,43 @@ class Submission:
     id: str
     user: str
     name: str  # of the network
-    track: str  # "weights" or "architecture"
-    kind: str  # of the file: "keras", "onnx" or "json"
+    track: Annotated[str, Field(pattern="^(weights|architecture)$")]
+    kind: Annotated[str, Field(pattern="^(keras|onnx|json)$")]  # of the file
     datasets: tuple[str, ...]
     licence: str  # SPDX, in lower case
-    declaration: str  # what it was trained on, in the sender's words
+    declaration: str  # training data, in the sender's words
     digest: str  # SHA-256 of the clean content
     created: float  # seconds since 1970
     schema: int = SCHEMA
     number: int = 0  # order of arrival in its store, from 1
     paper: str = ""  # a link
-    claimed: dict[str, float] = field(default_factory=dict)  # accuracy in [0, 1] by dataset, as its sender states it
+    claimed: dict[str, float] = field(default_factory=dict)  # accuracy in [0, 1] by dataset, claimed by its sender
     source: str = "upload"  # or hf://repo@commit
     size: int = 0  # bytes of what was sent
     parameters: int | None = None
     multiply_adds: int | None = None  # of one image
-    same_as: str = ""  # id of an earlier submission of the same content by somebody else
+    same_as: str = ""  # id of an earlier submission of the same content by another user
     secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
-    problems: tuple[dict[str, str], ...] = ()  # see `problems.Problem`; with any, it was refused
+    problems: tuple[ProblemFields, ...] = ()  # see `problems.Problem`; with any, it was rejected
     notes: tuple[str, ...] = ()
-    status: str = PENDING
-    stage: str = ""  # what the worker is doing, in words
-    progress: float = 0.0  # share of the whole that is done
-    reason: str = ""  # why it failed, why it waits again, or why a row is not on the board
-    results: dict[str, dict] = field(default_factory=dict)  # by dataset: model, accuracy, revision
-    worker: str = ""  # who holds the lease
+    status: Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")] = PENDING
+    stage: str = ""  # the worker's current step, in words
+    progress: float = 0.0  # fraction that is done
+    reason: str = ""  # why it failed, is waiting again, or why a row is not on the board
+    results: dict[str, Outcome] = field(default_factory=dict)  # by dataset
+    worker: str = ""  # the worker that holds the lease
     lease: float = 0.0  # seconds of silence after which another worker may take over
     beats: int = 0  # renewals of the lease
     attempts: int = 0
     version: int = 0  # goes up with every change
-    history: tuple[dict, ...] = ()  # every transition, oldest first: at, status, note
+    history: Annotated[tuple[Event, ...], Field(min_length=1)] = ()  # every transition, oldest first
 
     @classmethod
     def from_json(cls, data: bytes) -> "Submission":
-        """Rebuild a submission of this or an earlier schema; ZooError says what is wrong with it."""
+        """Rebuild a submission of this or an earlier schema; ZooError if it is invalid."""
         return checked_json(cls, data, "submission", SCHEMA, MIGRATIONS)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types."""
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
@@ -118,13 +151,13 @@ class Submission:
 
     @property
     def retriable(self) -> bool:
-        """Whether its sender may have it tried again: it failed, or its results are damaged."""
+        """Whether its sender may retry it: it failed, or its results are damaged."""
         return (self.status == FAILED and not self.refused) or (self.status == FINISHED and bool(self.reason))
 
     @property
     def withdrawable(self) -> bool:
-        """Whether its sender may withdraw it."""
-        return self.status in (PENDING, RUNNING, FINISHED)
+        """Whether its sender may withdraw it; until then it holds its name."""
+        return self.status in (PENDING, RUNNING, FINISHED) or self.retriable
 
     @property
     def complete(self) -> bool:
@@ -133,7 +166,7 @@ class Submission:
 
     @property
     def owner(self) -> str:
-        """Whose it is: users whose names differ only in case are one, as they are on the Hub."""
+        """Its owner: user names that differ only in case are the same, as on the Hub."""
         return self.user.lower()
 
     @property
@@ -148,6 +181,10 @@ class Submission:
     def row(self, dataset: str) -> str:
         """Return its name on the board."""
         return f"{self.network}.{dataset}"
+
+    def may_replace(self, other: "Submission") -> bool:
+        """Whether it comes from the sender of another one; a user without a secret is signed in, so proved."""
+        return self.owner == other.owner and (not self.secret or self.secret == other.secret)
 
     def starts(self, since: float, until: float) -> int:
         """Return how often work on it was asked for in (since, until], seconds since 1970: when sent, and on retries.
@@ -168,13 +205,13 @@ def new_id() -> str:
 Transition = Callable[[Submission], Submission]
 
 
-def _step(s: Submission, now: float, status: str, note: str, **changes) -> Submission:
-    entry = {"at": round(now, 1), "status": status, "note": note}
+def _step(s: Submission, now: float, status: str, note: str, **changes: Any) -> Submission:
+    entry = Event(at=round(now, 1), status=status, note=note)
     return replace(s, status=status, history=(*s.history, entry), **changes)
 
 
 def received(s: Submission, now: float) -> Submission:
-    """Take a new submission in: PENDING, or FAILED at once where static checks reject it."""
+    """Create a new submission: PENDING, or FAILED if static checks reject it."""
     if s.refused:
         count = len(s.problems)
         reason = " ".join(str(Problem(**problem)) for problem in s.problems)
@@ -183,18 +220,18 @@ def received(s: Submission, now: float) -> Submission:
 
 
 def claimable(s: Submission, silent: float = 0.0) -> bool:
-    """Whether a worker may take it: it waits, or its holder was silent, in seconds, for longer than the lease."""
+    """Whether a worker may take it: it is waiting, or its holder was silent (seconds) for longer than the lease."""
     return s.status == PENDING or (s.status == RUNNING and silent > s.lease)
 
 
 def claimed(s: Submission, worker: str, now: float, lease: float, silent: float = 0.0) -> Submission:
-    """Give it to a worker, with a lease in seconds; FAILED if too many workers failed at it."""
+    """Assign it to a worker, with a lease in seconds; FAILED if too many workers died on it."""
     if not claimable(s, silent):
         raise NotNow(f"{s.id} is {s.status}, so {worker} cannot take it.")
     if s.attempts >= MOST_ATTEMPTS and not s.complete:
-        died = f"{MOST_ATTEMPTS} workers died while measuring it, so it was given up. Make it smaller and try again."
+        died = f"{MOST_ATTEMPTS} workers died while measuring it. Make it smaller and try again."
         return _step(s, now, FAILED, "given up", reason=s.reason or died, worker="", lease=0.0, stage="")
-    note = f"taken by {worker}" if s.status == PENDING else f"taken over by {worker}: {s.worker} fell silent"
+    note = f"taken by {worker}" if s.status == PENDING else f"taken over by {worker}: no sign of life from {s.worker}"
     return _step(
         s, now, RUNNING, note, worker=worker, lease=lease, attempts=s.attempts + 1, stage="starting", progress=0.0,
         reason="",
@@ -207,59 +244,59 @@ def _held(s: Submission, worker: str) -> None:
 
 
 def renewed(s: Submission, worker: str, lease: float, stage: str, progress: float) -> Submission:
-    """Renew a worker's lease and say how far it is; Lost if it is no longer the worker's."""
+    """Renew a worker's lease and report progress; Lost if the worker no longer has it."""
     _held(s, worker)
     return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress)
 
 
-def measured(s: Submission, worker: str, dataset: str, result: dict) -> Submission:
+def measured(s: Submission, worker: str, dataset: str, result: Outcome) -> Submission:
     """Note that one dataset is done."""
     _held(s, worker)
     return replace(s, results={**s.results, dataset: result})
 
 
 def finished(s: Submission, worker: str, now: float) -> Submission:
-    """End it well."""
+    """Finish it successfully."""
     _held(s, worker)
     note = f"measured on {', '.join(s.datasets)}"
     return _step(s, now, FINISHED, note, worker="", lease=0.0, stage="", progress=1.0, reason="")
 
 
 def failed(s: Submission, worker: str, now: float, reason: str) -> Submission:
-    """End it with a reason that its sender can read."""
+    """Fail it with a reason for its sender."""
     _held(s, worker)
     return _step(s, now, FAILED, _short(reason), reason=reason, worker="", lease=0.0, stage="")
 
 
 def released(s: Submission, worker: str, now: float) -> Submission:
-    """Put it back because its worker stops; that is no attempt."""
+    """Return it to the queue because its worker stops; this does not count as an attempt."""
     _held(s, worker)
     return _step(s, now, PENDING, f"put back by {worker}", worker="", lease=0.0, stage="", attempts=s.attempts - 1)
 
 
 def put_back(s: Submission, worker: str, now: float, reason: str) -> Submission:
-    """Put it back because something failed that may work later; FAILED with that reason after too many attempts."""
+    """Return it to the queue after a temporary failure; FAILED with the reason after too many attempts."""
     _held(s, worker)
     status = FAILED if s.attempts >= MOST_ATTEMPTS else PENDING
     return _step(s, now, status, _short(reason), reason=reason, worker="", lease=0.0, stage="")
 
 
 def noted(s: Submission, reason: str) -> Submission:
-    """Say of a measured one why a row of it is not on the board; "" when all are."""
+    """Store why a row of a measured submission is not on the board; "" if all rows are."""
     return replace(s, reason=reason) if s.status == FINISHED else s
 
 
 def retried(s: Submission, now: float) -> Submission:
-    """Let one that failed, or whose results are damaged, be tried again."""
+    """Retry one that failed or whose results are damaged."""
     if not s.retriable:
-        why = "its file has to change first: send it again" if s.refused else f"it is {s.status}"
+        why = "its file must be fixed first: send it again" if s.refused else f"it is {s.status}"
         raise NotNow(f"{s.id} cannot be tried again: {why}.")
     results = {} if s.status == FINISHED else s.results
     return _step(s, now, PENDING, TRIED_AGAIN, reason="", attempts=0, progress=0.0, results=results)
 
 
 def withdrawn(s: Submission, now: float) -> Submission:
-    """Take it back: it is not measured, and leaves the board if it was."""
+    """Withdraw it: it is not measured, or its rows are removed from the board."""
     if not s.withdrawable:
         raise NotNow(f"{s.id} is {s.status}, so there is nothing to withdraw.")
     return _step(s, now, WITHDRAWN, "by its sender", worker="", lease=0.0, stage="", reason="")

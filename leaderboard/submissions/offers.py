@@ -1,4 +1,4 @@
-"""What a sender says of a submission: the form's fields, checked and tidied, and the datasets to choose from."""
+"""The form of a submission: its fields, checked and cleaned, and the datasets to choose from."""
 
 import os
 import re
@@ -18,12 +18,12 @@ LICENCES = (
 NAME = re.compile(r"[a-z][a-z0-9_]{1,39}")
 USER = re.compile(r"[A-Za-z0-9][\w.-]{0,41}", re.ASCII)
 LONGEST_LINK, LONGEST_DECLARATION = 300, 600
-Found = Callable[[str, str, str], None]  # told the code of a problem, what was found, and what to do
+Found = Callable[[str, str, str], None]  # called with the code of a problem, a description and a fix
 
 
 @dataclass(frozen=True)
 class Offer:
-    """What a sender says of a submission."""
+    """The fields of a submission's form."""
 
     name: str = ""
     datasets: tuple[str, ...] = ()
@@ -38,7 +38,7 @@ class Choice:
     """A dataset that a submission can be measured on.
 
     name: of the dataset.
-    missing: why it cannot be chosen here, a sentence; "" where it can.
+    missing: why it cannot be chosen here, a sentence; "" if it can.
     """
 
     name: str
@@ -68,7 +68,7 @@ def _missing(name: str, root: str | None) -> str:
 
 
 def checked_user(user: str) -> str:
-    """Return a sender's name; ZooError if it can be none."""
+    """Return a sender's name; ZooError if it is not valid."""
     user = (user or "").strip()
     if not USER.fullmatch(user) or ".." in user:
         raise ZooError(f"Say who you are: a name of letters, digits, - and _, not {short(user)}.")
@@ -76,7 +76,7 @@ def checked_user(user: str) -> str:
 
 
 def checked_offer(offer: Offer) -> tuple[Offer, list[Problem]]:
-    """Return what is said of a submission, tidied, and everything that is wrong with it."""
+    """Return the cleaned form of a submission, and all its problems."""
     problems: list[Problem] = []
 
     def found(code: str, what: str, fix: str) -> None:
@@ -89,14 +89,18 @@ def checked_offer(offer: Offer) -> tuple[Offer, list[Problem]]:
         licence = "other"
     declaration = " ".join(str(offer.declaration).split())
     if not declaration:
-        found("declaration", "The training data are not described.", "Say what it was trained on, and what not.")
+        found(
+            "declaration",
+            "The training data are not described.",
+            "Describe which data it was trained on, and which not.",
+        )
     if len(declaration) > LONGEST_DECLARATION or not declaration.isprintable():
         found("declaration", "The declaration is too long or not plain text.",
-              f"Say it in {LONGEST_DECLARATION} characters.")  # fmt: skip
+              f"Use at most {LONGEST_DECLARATION} characters.")  # fmt: skip
         declaration = ""
     paper = str(offer.paper or "").strip()
     if paper and not _is_link(paper):
-        found("paper", f"The paper is {short(paper)}, not a link.", "Send https://…, or nothing.")
+        found("paper", f"The paper is {short(paper)}, not a link.", "Send https://…, or leave it empty.")
         paper = ""
     return Offer(str(offer.name).strip(), wanted, licence, declaration, paper, _claims(offer, found)), problems
 
@@ -120,7 +124,7 @@ def _claims(offer: Offer, found: Found) -> dict[str, float]:
     claimed: dict[str, float] = {}
     wrong: dict[str, object] = {}
     for name, value in (offer.claimed or {}).items():
-        # Anything may come in, whatever the type says.
+        # Clients may send anything, regardless of the declared type.
         if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value <= 1 and name in known:
             claimed[name] = float(value)
         else:
@@ -131,10 +135,10 @@ def _claims(offer: Offer, found: Found) -> dict[str, float]:
 
 
 def checked_name(name: str) -> str:
-    """Return a network's name; ZooError if it can be none: a receipt needs one."""
+    """Return a network's name; ZooError if it is not valid: a receipt needs one."""
     if not NAME.fullmatch(name.strip()):
         raise ZooError(
-            f"The name is {short(name)}. Use 2 to 40 small letters, digits and underscores, a letter first: my_net."
+            f"The name is {short(name)}. Use 2 to 40 lower-case letters, digits and _, starting with a letter: my_net."
         )
     return name.strip()
 

@@ -1,4 +1,4 @@
-"""From the store to the board: what is FINISHED has its rows, the newest of a name; what was WITHDRAWN has none.
+"""Publish the store on the board: rows of FINISHED submissions, the newest of each name; none of WITHDRAWN ones.
 
 One damaged result costs its own row and nothing else: its receipt says why, and the other rows are published.
 """
@@ -15,7 +15,7 @@ from leaderboard import results, snapshot
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.submissions import lifecycle
-from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Submission
+from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Outcome, Submission
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
 from zoo.files import remove, replacing
@@ -60,14 +60,14 @@ def publish(store: Store, records: Path) -> bool:
         return changed
 
 
-def _wanted(store: Store) -> dict[tuple[str, str], tuple[Submission, dict]]:
-    """Return which submission's result is the row of a dataset and model: the newest, never another owner's."""
-    wanted: dict[tuple[str, str], tuple[Submission, dict]] = {}
+def _wanted(store: Store) -> dict[tuple[str, str], tuple[Submission, Outcome]]:
+    """Return which submission's result is the row of a dataset and model: the newest of the first one's sender."""
+    wanted: dict[tuple[str, str], tuple[Submission, Outcome]] = {}
     for submission in store.all():
         if submission.status == FINISHED:
             for dataset, found in submission.results.items():
                 key = dataset, found["model"]
-                if key not in wanted or wanted[key][0].owner == submission.owner:
+                if key not in wanted or submission.may_replace(wanted[key][0]):
                     wanted[key] = submission, found
     return wanted
 
@@ -81,7 +81,7 @@ def _note(store: Store, reasons: dict[str, list[str]]) -> None:
                 store.change(wanted, partial(lifecycle.noted, reason=reason))
 
 
-def _put(store: Store, records: Path, dataset: str, model: str, submission: Submission, found: dict) -> bool:
+def _put(store: Store, records: Path, dataset: str, model: str, submission: Submission, found: Outcome) -> bool:
     """Write one row where it is not there as it was measured; never over a row that is not its sender's own."""
     path = results.path_of(model, dataset, records)
     if path.exists() and isinstance(there := results.read_record(path), Result):
@@ -104,7 +104,7 @@ def _has_answers(path: Path) -> bool:
         return False
 
 
-def _stored(store: Store, dataset: str, model: str, submission: Submission, found: dict) -> tuple[Result, bytes]:
+def _stored(store: Store, dataset: str, model: str, submission: Submission, found: Outcome) -> tuple[Result, bytes]:
     """Return the record and the answers that the store keeps of a measurement; Damaged if they are not whole."""
     record = store.result(found["folder"], f"{dataset}.json")
     answers = store.result(found["folder"], f"{dataset}.npz")

@@ -1,4 +1,4 @@
-"""What came back of the sandbox -> a row of the board, verified, with the sender's claim beside it."""
+"""Make a verified row of the board from the result of the sandbox, together with the sender's claim."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ from leaderboard.submissions.sandbox import Outcome
 from leaderboard.submissions.sandbox.inputs import Inputs
 from zoo import data, environment
 from zoo.recipes import ZOO
+from zoo.types import Json
 
 AS_SENT = {"name": "submitted"}  # the recipe of weights that were trained elsewhere
 
@@ -36,7 +37,7 @@ class Measured:
 
 
 def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
-    """Compute every metric of an outcome, on this side of the sandbox: the labels never went in."""
+    """Compute every metric of an outcome outside the sandbox, which never gets the labels."""
     answers, under, on_validation = inputs.parts(outcome.answers)
     facts = {
         "corrupted": {name: found.argmax(axis=1) for name, found in under.items()},
@@ -63,7 +64,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
     result = Result(
         model=submission.row(dataset),
         architecture=submission.row(dataset).rpartition(".")[0],
-        title=f"Sent by {submission.user}, {'trained here from its configuration' if trained else 'measured as it is'}",
+        title=f"Sent by {submission.user}, {'trained here from its configuration' if trained else 'measured as sent'}",
         licence=submission.licence,
         dataset=dataset,
         dataset_fingerprint=inputs.test.fingerprint,
@@ -96,7 +97,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
     return result, Predictions.of(answers, labels, inputs.test.images)
 
 
-def recipe_of(dataset: str, measured: Measured) -> dict:
+def recipe_of(dataset: str, measured: Measured) -> Json:
     """Return the recipe by which a submitted architecture was trained; a shortened one has a name of its own."""
     ran = (measured.outcome.training or {}).get("epochs")
     full = data.get(dataset).suited(ZOO)
@@ -109,7 +110,7 @@ def revision(measured: Measured) -> str:
 
 
 def credits_of(submission: Submission) -> dict[str, str]:
-    """Return what a row says of who sent it."""
+    """Return the credits of a row: its sender and declaration."""
     keys = ("id", "user", "track", "paper", "declaration", "source", "digest")
     return {key: getattr(submission, key) for key in keys}
 

@@ -1,4 +1,4 @@
-"""What keeps running: a step that is tried again after an error, and a process that is started again when it ends."""
+"""Supervision: repeat a step after errors, and restart a process when it ends."""
 
 import logging
 import os
@@ -41,7 +41,7 @@ def keep_doing(
             pause = rest
         except fatal:
             raise
-        except Exception as error:  # whatever it is: the next submission, or the next minute, may be better
+        except Exception as error:  # any error: the next attempt may succeed
             pause, busy = min(2 * pause, longest), False
             log.warning("%s; trying again in %.0f s", error, pause, exc_info=not isinstance(error, (ZooError, OSError)))
         if not busy:

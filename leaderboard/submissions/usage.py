@@ -1,7 +1,6 @@
-"""How often an address asks for work: counted in a small database that the processes of a machine share.
+"""Count requests per address in a small database that the processes of a machine share.
 
-Users may be made up where nobody signs in, addresses may not. The database is no record of anything: where it is
-damaged, counting starts again.
+Without sign-in, user names can be invented, but addresses cannot. If the database is damaged, counting starts again.
 """
 
 import contextlib
@@ -49,7 +48,7 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
         said = describe(error) if isinstance(error, OSError) else error
         raise StoreFailed(f"Nothing was kept: requests cannot be counted ({said}).") from error
     if not allowed:
-        raise ZooError(f"Your address has asked {most} times within a day, which is the most. Try again tomorrow.")
+        raise ZooError(f"Your address has sent {most} requests within a day, which is the limit. Try again tomorrow.")
 
 
 def _charged(path: Path, who: str, most: int, now: float) -> bool:

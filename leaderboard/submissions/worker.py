@@ -3,7 +3,7 @@
 Many may run at a time, on one machine or several. A worker holds a submission by a lease that a thread renews. If it
 dies, the lease runs out and another worker starts over. What it measured counts only while the lease is its own.
 
-Whatever goes wrong with one submission ends on its receipt as a sentence, and the worker goes on with the next.
+Every error with a submission becomes a sentence on its receipt, and the worker continues with the next one.
 """
 
 import contextlib
@@ -18,25 +18,27 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 
 from leaderboard import checking, results
 from leaderboard.predictions import Predictions
 from leaderboard.submissions import budget, lifecycle, sandbox, supervision
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
-from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Submission, Transition
+from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
 from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
 from zoo import data, settings
 from zoo.errors import ZooError
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
 TRAINING_SAMPLES = "training"  # a folder of the cache
 LEASE = 120.0  # seconds that a silent worker keeps a submission
-Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], dict]
+Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], Outcome]
 
 
 def default_name() -> str:
@@ -96,7 +98,7 @@ class Worker:
     seeds: int = budget.SEEDS
     measure: Measure | None = None  # None: `measured`, in sandboxes
     _warm: Box | None = None
-    _published: tuple = ()  # what was brought to the board: ids and versions
+    _published: tuple[Any, ...] = ()  # what was brought to the board: ids and versions
     _witness: Witness = field(default_factory=Witness)
 
     def watch(self, stop: threading.Event, rest: float = 2.0) -> None:
@@ -115,13 +117,13 @@ class Worker:
             self.close()
 
     def close(self) -> None:
-        """Let go of the waiting sandbox."""
+        """Close the waiting sandbox."""
         if self._warm:
             self._warm.close()
             self._warm = None
 
     def step(self, stop: threading.Event | None = None) -> bool:
-        """Take one submission and see it through; False if none waits."""
+        """Take one submission and process it; False if none is waiting."""
         submission = self.claim()
         if submission is None:
             return self.publish()
@@ -171,7 +173,9 @@ class Worker:
                 raise
             except (StoreFailed, OSError) as error:
                 reason = f"The worker could not go on ({without_paths(describe(error))}); it will be tried again."
-                with contextlib.suppress(ZooError):  # what cannot be written now goes to the next worker by its lease
+                with contextlib.suppress(
+                    ZooError
+                ):  # if it cannot be written now, the next worker takes over when the lease expires
                     self._end(
                         submission, partial(lifecycle.put_back, worker=self.name, now=stores.now(), reason=reason)
                     )
@@ -185,7 +189,9 @@ class Worker:
         except (Lost, Unreadable) as error:
             log.warning("%s", error)
 
-    def _measured(self, submission: Submission, tell: Callable[[str, float], None], over: Callable[[], bool]):
+    def _measured(
+        self, submission: Submission, tell: Callable[[str, float], None], over: Callable[[], bool]
+    ) -> Transition:
         """Measure a submission on every dataset that is left, and return the transition that ends it."""
         failed = partial(lifecycle.failed, worker=self.name)
         count = len(submission.datasets)
@@ -213,9 +219,9 @@ class Worker:
             return partial(failed, now=stores.now(), reason=reason)
         except OSError:
             raise
-        except Exception as error:  # a mistake of ours is no reason to lose a submission
+        except Exception as error:  # an internal error must not lose a submission
             log.exception("%s", submission.id)
-            reason = f"The worker made a mistake ({type(error).__name__}); it can be tried again."
+            reason = f"The worker had an internal error ({type(error).__name__}); it can be tried again."
             return partial(failed, now=stores.now(), reason=reason)
 
     @contextlib.contextmanager
@@ -281,8 +287,12 @@ class Worker:
 
 
 def measured(
-    worker: Worker, submission: Submission, dataset: str, tell: Callable[[str, float], None], cancelled
-) -> dict:
+    worker: Worker,
+    submission: Submission,
+    dataset: str,
+    tell: Callable[[str, float], None],
+    cancelled: Callable[[], bool],
+) -> Outcome:
     """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
     from leaderboard.submissions import scoring
     from leaderboard.submissions.sandbox import inputs, protocol
@@ -317,7 +327,7 @@ def measured(
     return {
         "model": result.model,
         "accuracy": result.mean("accuracy"),
-        "memorization": asdict(shipped.memorization),
+        "memorization": cast(Gap, asdict(shipped.memorization)),
         "parameters": int(result.mean("parameters")),
         "revision": result.revision,
         "folder": kept,
@@ -325,7 +335,7 @@ def measured(
     }
 
 
-def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> dict:
+def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> Json:
     """Return a job for `protocol.measure`; only a job that trains names the dataset."""
     job = {
         "kind": kind,

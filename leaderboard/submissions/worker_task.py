@@ -1,6 +1,6 @@
-"""A worker of submissions as a task for `zoo.executors`: so many of them work where trainings do.
+"""A submission worker as a task for `zoo.executors`, so that several run where trainings run.
 
-One that dies is begun again elsewhere; what it held goes back into the queue when its lease runs out.
+A worker that dies is restarted elsewhere; its submission returns to the queue when its lease expires.
 """
 
 import logging
@@ -8,18 +8,20 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from leaderboard.submissions.sandbox import check_isolation
 from leaderboard.submissions.store import StoreFailed, open_store
 from leaderboard.submissions.worker import Worker
 from zoo.executors import Task
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
 OPTIONS = ("need_isolation", "keep_warm", "epochs", "seeds", "lease")  # of a `Worker`, that may be given
 
 
-def task_of(number: int, store: str | None, records: Path, cache: Path, watch: bool = False, **options) -> Task:
+def task_of(number: int, store: str | None, records: Path, cache: Path, watch: bool = False, **options: Any) -> Task:
     """Return the task of one worker: it ends when nothing waits or runs, or never with `watch`."""
     if wrong := set(options) - set(OPTIONS):
         raise TypeError(f"a worker has no option {', '.join(sorted(wrong))}")
@@ -27,8 +29,8 @@ def task_of(number: int, store: str | None, records: Path, cache: Path, watch: b
     return Task(f"worker {number}", "leaderboard.submissions.worker_task:work", {**arguments, "options": options})
 
 
-def work(arguments: dict, progress: Callable[[float], None], rest: float = 1.0) -> int:
-    """Work as long as there is something to do; return how many submissions were seen through."""
+def work(arguments: Json, progress: Callable[[float], None], rest: float = 1.0) -> int:
+    """Work as long as there is something to do; return the number of submissions processed."""
     store = open_store(arguments["store"])
     worker = Worker(store, Path(arguments["records"]), Path(arguments["cache"]), **arguments["options"])
     if worker.need_isolation:

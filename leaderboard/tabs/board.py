@@ -1,10 +1,10 @@
 """The *Leaderboard* tab: the table and its front, two models head to head, the datasets.
 
-`leaderboard` is also the Space's `/leaderboard` endpoint. Pages are pure functions of the frame in the modules beside
-this one; here they are only wired to what a visitor touches.
+`leaderboard` is also the Space's `/leaderboard` endpoint. The other modules here make the pages as pure functions of
+the frame; this one connects them to the controls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import gradio as gr
@@ -18,6 +18,7 @@ from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 from zoo import gate
 from zoo.tabs.space import api
+from zoo.types import Json, Values
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
@@ -29,8 +30,8 @@ SIZES = {
     "1 million and more": (1e6, np.inf),
 }
 EMBED = """Read the rows from a program: the endpoint `/leaderboard` of this Space, or
-`datasets.load_dataset("leaderboard/records")` in a clone of the repository. Show the board in a page of yours, light or
-dark (`__theme=dark`):
+`datasets.load_dataset("leaderboard/records")` in a clone of the repository. Embed the board in your own
+page, light or dark (`__theme=dark`):
 
 ```html
 <iframe src="https://…/?tab=leaderboard&dataset=mnist&embed=1" width="100%" height="720"></iframe>
@@ -38,7 +39,7 @@ dark (`__theme=dark`):
 
 
 def tab() -> Places:
-    """Build the tab inside a `gr.Blocks` from the records as they are now, with its endpoint `/leaderboard`."""
+    """Build the tab inside a `gr.Blocks` from the current records, with its endpoint `/leaderboard`."""
     frame = Live()
     with gr.Tabs(elem_id="board-views") as views:
         with gr.Tab("Ranking", id="ranking"):
@@ -48,7 +49,7 @@ def tab() -> Places:
         with gr.Tab("Datasets", id="datasets"):
             gr.HTML(datasets.page(), apply_default_css=False, elem_id="board-datasets")
 
-    def place(parts: Mapping[str, str]) -> dict:
+    def place(parts: Mapping[str, str]) -> Values:
         if parts.get("view") == "compare":
             return {views: gr.Tabs(selected="compare"), **place_pair(parts.get("first"), parts.get("second"))}
         if parts.get("view") == "datasets":
@@ -60,7 +61,7 @@ def tab() -> Places:
     def holds(parts: Mapping[str, str]) -> bool:
         return parts.get("tab") == "leaderboard"
 
-    def fresh() -> dict:
+    def fresh() -> Values:
         return {**renew(), **{choice: gr.update(choices=frame.recorded()) for choice in pair_targets[:2]}}
 
     _endpoint(frame)
@@ -68,8 +69,10 @@ def tab() -> Places:
     return Places("leaderboard", holds, place, targets, [*ranking_pages, pair_targets[-1]], frame.since_start(fresh))
 
 
-def _ranking(frame: Live) -> tuple:
-    """Build the table and its front; return what renews them, the downloads, the choice of the dataset, the pages."""
+def _ranking(
+    frame: Live,
+) -> tuple[Callable[[], Values], list[gr.DownloadButton], gr.Radio, gr.HTML, gr.HTML]:
+    """Build the table and the Pareto front; return their refresh function, downloads, dataset choice and pages."""
     choices = _datasets(frame())
     first = choices[0] if choices else None
     dataset = gr.Radio(choices, value=first, label="Dataset", elem_id="board-dataset")
@@ -98,10 +101,10 @@ def _ranking(frame: Live) -> tuple:
             kind: gr.DownloadButton(f"Download {kind.upper()}", path, size="sm", elem_id=f"download-{kind}")
             for kind, path in downloads.write(frame(), Path(downloads.own_folder().name)).items()
         }
-    with gr.Accordion("Use these figures elsewhere", open=False):
+    with gr.Accordion("Use these data elsewhere", open=False):
         gr.Markdown(EMBED)
 
-    def show(chosen: dict) -> dict:
+    def show(chosen: Values) -> Values:
         query = table.Query(
             dataset=None if chosen[dataset] == OVERALL else chosen[dataset],
             search=chosen[search] or "",
@@ -120,7 +123,7 @@ def _ranking(frame: Live) -> tuple:
         page = table_html.render(frame(), query, chosen[columns], limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
-    def reorder(before: dict, event: gr.EventData) -> dict:
+    def reorder(before: Json, event: gr.EventData) -> Json:
         asked = event._data if isinstance(event._data, dict) else {}
         sort, limit = asked.get("sort"), asked.get("limit", 100)
         if not isinstance(sort, str) or sort not in table.BY_NAME or type(limit) is not int:
@@ -132,12 +135,12 @@ def _ranking(frame: Live) -> tuple:
              "outputs": [board, front, cost], "trigger_mode": "always_last", **QUIET}  # fmt: skip
     for control in (size, status, recipe, licence, columns, cost):
         control.input(**shown)
-    # A deep link sets the dataset, and Gradio 6.31 does not call it input when words are pasted.
+    # A deep link sets the dataset, and Gradio 6.31 does not trigger `input` when text is pasted.
     for control in (dataset, search):
         control.change(**shown)
     board.order(reorder, order, order, **QUIET).then(**shown)
 
-    def fresh() -> dict:
+    def fresh() -> Values:
         paths = downloads.write(frame(), Path(downloads.own_folder().name))
         return {
             dataset: gr.update(choices=_datasets(frame())),
@@ -149,15 +152,15 @@ def _ranking(frame: Live) -> tuple:
     return fresh, [*files.values()], dataset, board, front
 
 
-def _compare(frame: Live) -> tuple:
-    """Build the comparison; return what places two models there, and the components that it sets."""
+def _compare(frame: Live) -> tuple[Callable[..., Values], gr.Dropdown, gr.Dropdown, gr.HTML]:
+    """Build the comparison; return the function that shows two models, and the components that it sets."""
     models = frame.recorded()
     with gr.Row(elem_id="board-pick"):
         first = gr.Dropdown(models, value=None, label="First", elem_id="board-first")
         second = gr.Dropdown(models, value=None, label="Second", elem_id="board-second")
     page = page_of_links(compare.page(None, None, frame()), "board-pair")
 
-    def place(a: str | None, b: str | None) -> dict:
+    def place(a: str | None, b: str | None) -> Values:
         known = {side: name if name in frame.recorded() else None for side, name in ((first, a), (second, b))}
         return {**known, page: compare.page(a, b, frame())}
 
@@ -170,18 +173,20 @@ def _endpoint(frame: Live) -> None:
     """Add the endpoint `/leaderboard`."""
 
     @gate.endpoint
-    def leaderboard(dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False) -> list:
+    def leaderboard(
+        dataset: str | None = None, search: str = "", sort: str = "rank", descending: bool = False
+    ) -> list[Json]:
         """Return rows of the board as JSON.
 
         Args:
-            dataset: only this one, for example "mnist".
-            search: words that a row's model, recipe or note must hold.
+            dataset: name of one dataset, for example "mnist".
+            search: words that a row's model, recipe or note must contain.
             sort: the name of a column, for example "accuracy" or "latency".
             descending: the largest first.
 
         Returns:
-            One object a row, by the names of the columns; fractions in [0, 1], latency in ms, sizes in bytes, training
-            in seconds, null where it is not known.
+            One object per row, keyed by column name; fractions in [0, 1], latency in ms, sizes in bytes, training time
+            in seconds, null if unknown.
         """
         if sort not in table.BY_NAME:
             raise zoo.UnknownName("column", sort, table.BY_NAME)
@@ -196,6 +201,6 @@ def _values(frame: pd.DataFrame, column: str) -> list[str]:
 
 
 def _datasets(frame: pd.DataFrame) -> list[str]:
-    """Return what the ranking can be of: every dataset, the one with the most rows first, and all together."""
+    """Return the choices of the ranking: every dataset, the one with the most rows first, and all together."""
     names = frame["dataset"].value_counts().index.tolist()
     return [*names, *([OVERALL] if len(names) > 1 else [])]

@@ -1,16 +1,17 @@
-"""The board's frame while the Space runs: submissions put rows there."""
+"""The board's frame while the Space runs; submissions add rows to it."""
 
 from collections.abc import Callable
 
 import pandas as pd
 
 from leaderboard import results, snapshot, table
+from zoo.types import Values
 
 
 class Live:
-    """The frame, read again when it was written since."""
+    """The frame, read again when its file has changed."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._state, self._frame = self._now(), snapshot.load()
         self._built = self._frame
 
@@ -27,8 +28,9 @@ class Live:
     def recorded(self) -> list[str]:
         """Return the models that have a record."""
         frame = self()
-        return frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
+        models: list[str] = frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
+        return models
 
-    def since_start(self, fresh: Callable[[], dict]) -> Callable[[], dict]:
-        """Return a function that is `fresh` once the frame is another than the pages were built from, else {}."""
+    def since_start(self, fresh: Callable[[], Values]) -> Callable[[], Values]:
+        """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
         return lambda: {} if self() is self._built else fresh()

@@ -1,4 +1,4 @@
-"""Plots as HTML: text stays text at any width, colours are the theme's in light and dark, marks are links."""
+"""Plots as HTML: text scales with the page, colors follow the light or dark theme, marks are links."""
 
 import itertools
 import math
@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from leaderboard.tabs.markup import esc, link
+from zoo.types import Json
 
-LABEL = 8.0, 8.0  # width and height of a mark's label, about, in percent of the area
+LABEL = 8.0, 8.0  # approximate width and height of a mark's label, percent of the area
 
 
 @dataclass(frozen=True)
 class Axis:
-    """A direction of a plot, in the units of its data."""
+    """An axis of a plot, in the units of its data."""
 
     title: str
     low: float
@@ -22,7 +23,9 @@ class Axis:
     log: bool = False
 
     @classmethod
-    def over(cls, title: str, values: Sequence[float], write=None, log: bool = False) -> "Axis":
+    def over(
+        cls, title: str, values: Sequence[float], write: Callable[[float], str] | None = None, log: bool = False
+    ) -> "Axis":
         """Return an axis that holds the values, with ticks at round numbers."""
         low, high = min(values), max(values)
         if log:
@@ -42,11 +45,11 @@ class Axis:
         return cls(title, low, high, steps, write or "{:g}".format)
 
     def reversed(self) -> "Axis":
-        """Return this axis running the other way."""
+        """Return this axis in reverse direction."""
         return replace(self, low=self.high, high=self.low)
 
     def place(self, value: float) -> float:
-        """Return where a value lies, percent of the axis."""
+        """Return the position of a value, percent of the axis."""
         low, high = self.low, self.high
         if self.log:
             value, low, high = math.log10(value), math.log10(low), math.log10(high)
@@ -61,14 +64,14 @@ class Line:
     ys: Sequence[float]
     css: str = "accent"
     title: str = ""
-    step: bool = False  # level until the next point, as a front is
+    step: bool = False  # constant until the next point, as a Pareto front is
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A point that can be hovered, focused and followed.
+    """A point with a hint on hover and focus, and a link.
 
-    label: written beside it, unless that of a higher mark stands there; empty: only shown in the hint.
+    label: shown next to it unless it would overlap the label of a higher mark; empty: no label.
     hint: lines shown on hover and focus, plain text, the first one strong.
     visit: what the link leads to; None: no link.
     """
@@ -78,11 +81,11 @@ class Mark:
     hint: tuple[str, ...]
     label: str = ""
     css: str = ""
-    visit: dict | None = None
+    visit: Json | None = None
 
 
 def plot(x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = (), css: str = "") -> str:
-    """Return a plot as HTML; what it shows is also said in words or a table where it stands."""
+    """Return a plot as HTML; the page also gives its content as text or a table."""
     across = "".join(f'<i style="left:{x.place(t):.2f}%"><b>{esc(x.write(t))}</b></i>' for t in x.ticks)
     up = "".join(f'<i style="bottom:{y.place(t):.2f}%"><b>{esc(y.write(t))}</b></i>' for t in y.ticks)
     drawn = "".join(_polyline(line, x, y) for line in lines)
@@ -108,7 +111,7 @@ def _polyline(line: Line, x: Axis, y: Axis) -> str:
 
 
 def _labelled_apart(marks: Sequence[Mark], x: Axis, y: Axis) -> list[Mark]:
-    """Return the marks without those labels that would be written over a higher mark's."""
+    """Return the marks without labels that would overlap that of a higher mark."""
     taken: list[tuple[float, float]] = []
     found = []
     for mark in sorted(marks, key=lambda mark: -mark.y):
@@ -137,5 +140,5 @@ def _mark(mark: Mark, x: Axis, y: Axis) -> str:
 
 
 def _round_step(rough: float) -> float:
-    size = 10 ** math.floor(math.log10(rough))
+    size = 10.0 ** math.floor(math.log10(rough))
     return next(step * size for step in (1, 2, 5, 10) if step * size >= rough)

@@ -1,12 +1,14 @@
-"""Two rows head to head: which test samples each gets right, and whether the difference could be chance."""
+"""Compare two rows: which test samples each predicts correctly, and whether the difference is significant."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from leaderboard import results
-from leaderboard.results import Broken
+from leaderboard.predictions import Predictions
+from leaderboard.results import Broken, Result
 from leaderboard.statistics import ALPHA, McNemar, mcnemar
 from leaderboard.table import BY_NAME
 from leaderboard.tabs.markup import address, esc, grid, message, model_link, name, written
@@ -19,11 +21,11 @@ PICTURES = 12  # a side
 
 
 def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path | None = None) -> str:
-    """Return the comparison of two rows of one dataset as HTML, or a sentence that says why there is none."""
+    """Return the comparison of two rows of one dataset as HTML, or a sentence with the reason why there is none."""
     if not first or not second:
         return message("Choose two models that were measured on the same dataset.")
     if first == second:
-        return message("These are one and the same model. Choose another one for either side.")
+        return message("Both sides are the same model. Choose another one for one side.")
     found = [rows[rows["model"] == model] for model in (first, second)]
     for model, row in zip((first, second), found, strict=True):
         if row.empty:
@@ -31,7 +33,7 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
     a, b = (row.iloc[0] for row in found)
     if a["dataset"] != b["dataset"]:
         return message(
-            f"{first} was measured on {a['dataset']}, {second} on {b['dataset']}: no sample is common to both."
+            f"{first} was measured on {a['dataset']}, {second} on {b['dataset']}: they have no samples in common."
         )
     found = [results.read_record(results.path_of(row["model"], row["dataset"], folder)) for row in (a, b)]
     if broken := [record.reason for record in found if isinstance(record, Broken)]:
@@ -39,7 +41,7 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
     records = [record for record in found if not isinstance(record, Broken)]
     answers = [kept for record in records if (kept := results.predictions(record, folder)) is not None]
     if len(answers) < 2 or not np.array_equal(answers[0].labels, answers[1].labels):
-        return message("The answers of one of them are not stored, or are to other test samples.")
+        return message("The predictions of one of them are not stored, or are for other test samples.")
     test = mcnemar(answers[0].right, answers[1].right)
     at = address(view="compare", first=first, second=second)
     only = "".join(
@@ -57,15 +59,13 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
 def _verdict(first: str, second: str, test: McNemar) -> str:
     better, worse = (first, second) if test.only_first >= test.only_second else (second, first)
     if test.p_value < ALPHA:
-        words = (
-            f"<strong>{esc(better)}</strong> reads more than <strong>{esc(worse)}</strong>, beyond what chance explains"
-        )
+        words = f"<strong>{esc(better)}</strong> is significantly better than <strong>{esc(worse)}</strong>"
     else:
-        words = f"The test cannot tell <strong>{esc(first)}</strong> and <strong>{esc(second)}</strong> apart"
+        words = f"<strong>{esc(first)}</strong> and <strong>{esc(second)}</strong> do not differ significantly"
     return (
         f'<header><p class="verdict-line">{words}.</p><p>Exact McNemar test: p = <b class="p">{test.p_value:.3g}</b> '
         f"({test.only_first} samples against {test.only_second}). It compares the shipped seeds; "
-        f"ranks go by the mean over the seeds.</p></header>"
+        f"ranks use the mean over the seeds.</p></header>"
     )
 
 
@@ -79,7 +79,7 @@ def _counts(first: str, second: str, test: McNemar) -> str:
 
 
 def _facts(a: pd.Series, b: pd.Series) -> str:
-    def cells(key: str):
+    def cells(key: str) -> Iterator[str]:
         better = BY_NAME[key].better
         for one, other in ((a[key], b[key]), (b[key], a[key])):
             text = written(key, one) or "–"
@@ -93,13 +93,13 @@ def _facts(a: pd.Series, b: pd.Series) -> str:
     return f'<div class="scroll"><table class="grid"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
 
 
-def _only(record, answers, others_right: np.ndarray, winner: str, loser: str) -> str:
-    """Pictures of samples that the other one gets right and this one wrong, the hardest for this one first."""
+def _only(record: Result, answers: Predictions, others_right: np.ndarray, winner: str, loser: str) -> str:
+    """Pictures of samples that only the winner predicts correctly, the hardest for the loser first."""
     missed = ~answers.right[answers.hardest] & others_right[answers.hardest]
     shown = np.flatnonzero(missed)[:PICTURES]
     total = int((~answers.right & others_right).sum())
-    title = f"<h3>Only {name(winner)} reads these {total}</h3>"
+    title = f"<h3>Only {name(winner)} gets these {total} right</h3>"
     if not len(shown):
-        return f'<section>{title}<p class="quiet">No picture of them is kept.</p></section>'
-    words = f"{len(shown)} of them; true class → what {esc(loser)} reads, and how surely"
+        return f'<section>{title}<p class="quiet">There are no stored pictures of them.</p></section>'
+    words = f"{len(shown)} of them; true class → prediction of {esc(loser)}, and its confidence"
     return f'<section>{title}<p class="quiet">{words}.</p>{samples(record, answers, shown)}</section>'

@@ -1,4 +1,4 @@
-"""The datasets of the board, and what their test sets share with their training sets."""
+"""The datasets of the board, and the overlap of their test sets with their training sets."""
 
 from pathlib import Path
 
@@ -6,10 +6,10 @@ from leaderboard.leaks import LEAKS
 from leaderboard.tabs.markup import esc, facts
 from zoo import data
 from zoo.files import read_json
+from zoo.types import Json
 
-WHY = """A score counts only as far as the test set is new to a model. Two hands may well draw the same plain stroke,
-so a near duplicate is not yet a leak; a copied sample, or a writer who is in both sets, makes a score better than it
-is."""
+WHY = """A score is only meaningful if the test set is new to the model. Two people can draw the same simple stroke,
+so a near duplicate is not always a leak. A copied sample, or a writer who is in both sets, makes a score too high."""
 
 
 def page(folder: Path = LEAKS) -> str:
@@ -20,24 +20,24 @@ def page(folder: Path = LEAKS) -> str:
     return f'<article class="page"><p>{WHY}</p>{"".join(map(_report, reports))}</article>'
 
 
-def _report(report: dict) -> str:
+def _report(report: Json) -> str:
     spec = data.get(report["dataset"])
     samples, writers = report["samples"], report["writers"]
     current = report["fingerprints"] == dict(spec.fingerprints)
     stale = "" if current else '<p class="warning">Stale: this report is of another version of the dataset.</p>'
     if writers is None:
-        shared = "not known: the mirror does not say who wrote what"
+        shared = "unknown: the dataset has no writers"
     else:
         column = f"<code>{esc(spec.group or '')}</code>"
         shared = f"<b>{writers['both']}</b> of {writers['test']} (column {column}; {writers['train']} in training)"
     near = ", ".join(f"<b>{count:,}</b> at {level}" for level, count in report["near"].items())
     pairs = [
         ("Samples", f"{samples['train']:,} for training, {samples['test']:,} for testing"),
-        ("Exact duplicates", f"<b>{report['exact']:,}</b> test samples are training samples, pixel by pixel"
-                             f" ({report['exact_other_label']} labelled otherwise)"),
+        ("Exact duplicates", f"<b>{report['exact']:,}</b> test samples are identical to training samples"
+                             f" ({report['exact_other_label']} with another label)"),
         ("Near duplicates", f"{near} (correlation of the pixels, and a perceptual one of at least "
                             f"{report['perceptual']}){_classes(report['near_classes'])}"),
-        ("Twice in the test set", f"<b>{report['within_test']:,}</b>"),
+        ("Duplicates within the test set", f"<b>{report['within_test']:,}</b>"),
         ("Writers in both", shared),
         ("Test fingerprint", f"<code>{esc(report['fingerprints']['test'][:16])}</code>"),
     ]  # fmt: skip
@@ -54,7 +54,7 @@ def _classes(counts: dict[str, int]) -> str:
     return f". By class: {said}{', …' if len(counts) > 3 else ''}"
 
 
-def _examples(report: dict) -> str:
+def _examples(report: Json) -> str:
     if not report["examples"]:
         return ""
     figures = []
@@ -67,7 +67,7 @@ def _examples(report: dict) -> str:
         caption = f"{labels} <small>{pair['correlation']:.3f}</small>"
         figures.append(f"<figure>{images}<figcaption>{caption}</figcaption></figure>")
     pictures = "".join(figures)
-    return f'<p class="quiet">The nearest pairs, test beside training:</p><div class="samples twins">{pictures}</div>'
+    return f'<p class="quiet">The nearest pairs, test and training:</p><div class="samples twins">{pictures}</div>'
 
 
 def _image(png: str, alt: str) -> str:

@@ -1,4 +1,4 @@
-"""Small pieces of HTML that every page of records uses. Whatever comes from a record is escaped here."""
+"""Small HTML elements for all pages of records. Values from a record are escaped here."""
 
 import base64
 import html
@@ -12,7 +12,7 @@ import numpy as np
 
 from leaderboard import table
 
-VISIT = Path(__file__).with_name("visit.js").read_text(encoding="utf-8")  # makes links of pages links of the Space
+VISIT = Path(__file__).with_name("visit.js").read_text(encoding="utf-8")  # turns links of pages into links of the Space
 esc = html.escape
 
 
@@ -27,20 +27,20 @@ def _place(parts: dict[str, str]) -> dict[str, str]:
 
 
 def link(inner: str, css: str = "", style: str = "", **parts: str) -> str:
-    """Return a link to a place, which the page follows without loading anew.
+    """Return a link to a place, which the page follows without reloading.
 
     Args:
         inner: HTML.
         css: class of the link.
         style: inline style.
-        parts: of the address; they are also what the `visit` event tells the server.
+        parts: of the address; the `visit` event sends them to the server.
     """
     extra = f' class="{css}"' * bool(css) + f' style="{style}"' * bool(style)
     return f'<a href="{esc(address(**parts))}" data-visit="{esc(json.dumps(_place(parts)))}"{extra}>{inner}</a>'
 
 
 def name(model: str) -> str:
-    """Return a model's name with its dataset set back."""
+    """Return a model's name with its dataset in a muted style."""
     network, dot, dataset = model.rpartition(".")
     return f"{esc(network)}<span>{esc(dot + dataset)}</span>"
 
@@ -51,14 +51,14 @@ def model_link(model: str) -> str:
 
 
 def written(column: str, value: object) -> str:
-    """Return a value of the frame as people read it, in HTML; nothing where there is none."""
+    """Return a value of the frame formatted as HTML; "" for a missing value."""
     if value is None or value != value:  # NaN
         return ""
     return esc(table.BY_NAME[column].write(value))
 
 
 def badge(status: str) -> str:
-    """Return a mark of a row that is not simply verified."""
+    """Return a badge for a row that is not verified."""
     return "" if status == table.VERIFIED else f'<small class="badge {esc(status)}">{esc(status)}</small>'
 
 
@@ -86,5 +86,5 @@ def picture(image: np.ndarray, alt: str) -> str:
 
 
 def message(text: str) -> str:
-    """Return a sentence that stands for a page which cannot be shown."""
+    """Return a message in place of a page that cannot be shown."""
     return f'<div class="notice" role="status"><p>{esc(text)}</p></div>'

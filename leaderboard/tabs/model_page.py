@@ -1,5 +1,6 @@
-"""The page of one model: its scores, what it gets wrong, how it was trained and measured, and how to load it."""
+"""The page of one model: its scores, its mistakes, how it was trained and measured, and how to load it."""
 
+from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import address, badge, esc, facts, grid, link, message, name, picture, written
 from zoo import data
 from zoo.cards import worst_pairs
+from zoo.types import Json
 
 KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "robustness", "expected_calibration_error",
        "negative_log_likelihood", "parameters", "multiply_adds", "file_size", "latency", "throughput", "training_time",
@@ -24,10 +26,10 @@ CONFUSIONS = 6  # that are listed
 
 
 def index(rows: pd.DataFrame) -> str:
-    """Return every model that was measured as a link to its page, by dataset, the best first."""
+    """Return links to the pages of all measured models, by dataset, the best first."""
     known = rows[rows["status"].isin([table.VERIFIED, table.STALE])]
     if known.empty:
-        return message("No model is recorded yet: python scripts/train_all.py trains and records them.")
+        return message("There are no records yet: run python scripts/train_all.py.")
     groups = []
     for dataset, found in known.groupby("dataset", sort=False):
         title = data.DATASETS[dataset].title if dataset in data.DATASETS else str(dataset)
@@ -45,7 +47,7 @@ def index(rows: pd.DataFrame) -> str:
 
 
 def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
-    """Return a model's page as HTML; a record that is missing or broken is a sentence that says so.
+    """Return a model's page as HTML, or a message if its record is missing or broken.
 
     Args:
         model: its name on the board.
@@ -58,7 +60,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     row = row.iloc[0]
     if row["status"] == table.CLAIMED:
         return message(
-            f"{model} has no record: its {written('claimed', row['claimed'])}% are claimed by {row['note']}."
+            f"{model} was not measured here: its {written('claimed', row['claimed'])}% are claimed by {row['note']}."
         )
     result = results.read_record(results.path_of(model, row["dataset"], folder))
     if isinstance(result, Broken):
@@ -111,12 +113,12 @@ def _use(result: Result) -> str:
     return (
         f'<div class="pair"><section><h3>Load it</h3><pre>{esc(load)}</pre></section>'
         f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
-        "<p>It reads the test set with these weights and says whether this row still holds.</p></section></div>"
+        "<p>It measures these weights on the test set and compares the result with this row.</p></section></div>"
     )
 
 
 def _sent(result: Result) -> str:
-    """Return who sent a submission, and how it is measured again."""
+    """Return the sender of a submission, and the command that measures it again."""
     sent = result.submission or {}
     link = f'<a href="{esc(sent["paper"])}" rel="nofollow noopener ugc">{esc(sent["paper"])}</a>'
     pairs = [
@@ -132,7 +134,7 @@ def _sent(result: Result) -> str:
     return (
         f'<div class="pair"><section class="provenance"><h3>Submission</h3>{facts(pairs)}</section>'
         f'<section><h3>Measure it again</h3><pre class="again">{esc(again)}</pre>'
-        "<p>It goes through the sandbox once more, and says whether this row still holds.</p></section></div>"
+        "<p>It measures the submission in the sandbox and compares the result with this row.</p></section></div>"
     )
 
 
@@ -151,7 +153,7 @@ def _classes(result: Result) -> str:
     scores += '<p class="quiet">Recall is also the accuracy within a class.</p>'
     return (
         f'<div class="pair"><section><h3>Class by class</h3>{scores}</section>'
-        f"<section><h3>What is read as what</h3>{_confusion(result, labels)}"
+        f"<section><h3>Confusion matrix</h3>{_confusion(result, labels)}"
         f"<h4>Most often</h4>{_confusions(result)}</section></div>"
     )
 
@@ -171,7 +173,7 @@ def _confusion(result: Result, labels: list[str]) -> str:
     return (
         f'<div class="scroll"><table class="confusion"><thead><tr><td></td>{head}</tr></thead>'
         f"<tbody>{''.join(rows)}</tbody></table></div>"
-        f'<p class="quiet">Rows are the true classes, columns what was read.</p>'
+        f'<p class="quiet">Rows are the true classes, columns the predictions.</p>'
     )
 
 
@@ -187,21 +189,23 @@ def _confusions(result: Result) -> str:
 
 
 def _read(result: Result, predictions: Predictions | None, kept: report_store.Report | None) -> str:
-    """Return samples that are read right, where they are kept, and those that were the hardest."""
+    """Return stored samples with correct predictions, and the hardest ones."""
     if predictions is None:
         return ""
     right = ""
     if kept is not None and len(kept.right):
         shown = _pictures(result, predictions, kept.right, kept.right_images)
-        right = f'<section><h3>Read right</h3><p class="quiet">Test samples of every class.</p>{shown}</section>'
+        right = (
+            f'<section><h3>Correct predictions</h3><p class="quiet">Test samples of every class.</p>{shown}</section>'
+        )
     hardest = samples(result, predictions, range(min(HARDEST, len(predictions.hardest))))
     return (
-        f'{right}<section><h3>Hardest samples</h3><p class="quiet">Test samples whose true class got the least '
-        f"probability: true class → what was read, and how surely.</p>{hardest}</section>"
+        f'{right}<section><h3>Hardest samples</h3><p class="quiet">Test samples with the lowest probability of '
+        f"the true class: true class → prediction, and its confidence.</p>{hardest}</section>"
     )
 
 
-def samples(result: Result, predictions: Predictions, which) -> str:
+def samples(result: Result, predictions: Predictions, which: Iterable[int]) -> str:
     """Return pictures of stored samples; `which` counts among the hardest."""
     which = list(which)
     return _pictures(result, predictions, predictions.hardest[which], predictions.images[which])
@@ -213,7 +217,7 @@ def _pictures(result: Result, predictions: Predictions, rows: np.ndarray, images
     for sample, image in zip(map(int, rows), images, strict=True):
         truth, read = labels[predictions.labels[sample]], labels[predictions.predicted[sample]]
         alt = f"test sample {sample}: {truth} read as {read}"
-        # Set apart, or Arabic letters would turn the arrow's sides around.
+        # Isolated, or Arabic letters would reverse the sides of the arrow.
         answer = f"<bdi>{esc(read)}</bdi>"
         answer = f"<b><bdi>{esc(truth)}</bdi></b> → {answer}" if truth != read else f"<b>{answer}</b>"
         caption = f"{answer} <small>{float(predictions.confidence[sample]):.0%}</small>"
@@ -273,15 +277,15 @@ def _provenance(result: Result) -> str:
     )
     again = link("All models", tab="models")
     return (
-        f'<section class="provenance"><h3>Where these figures come from</h3>{facts(pairs)}</section>'
+        f'<section class="provenance"><h3>Provenance</h3>{facts(pairs)}</section>'
         f'<div class="pair"><section><h3>Every seed</h3>{seeds}</section>'
         f"<section><h3>This row over time</h3>{history}</section></div>"
         f"<p>{link('Compare it with another model', view='compare', first=result.model)} · {again}</p>"
     )
 
 
-def _over_time(measured: list[dict]) -> str:
-    """Return the accuracy of every measurement as a plot, where there is more than one."""
+def _over_time(measured: list[Json]) -> str:
+    """Return a plot of the accuracy of every measurement if there is more than one."""
     if len(measured) < 2:
         return ""
     days = [datetime.fromisoformat(entry["date"]).timestamp() / 86400 for entry in measured]

@@ -1,4 +1,4 @@
-"""The *Models* tab: what there is, and one page a model, with its report."""
+"""The *Models* tab: a list of the models, and a page with a report for each."""
 
 from collections.abc import Mapping
 
@@ -9,34 +9,35 @@ from leaderboard.tabs import model_page
 from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 from zoo.settings import PRETRAINED
+from zoo.types import Values
 
 
 def tab() -> Places:
-    """Build the tab inside a `gr.Blocks` from the records as they are now."""
+    """Build the tab inside a `gr.Blocks` from the current records."""
     frame = Live()
     choice = gr.Dropdown(frame.recorded(), value=None, label="Model", elem_id="models-choice")
     page = page_of_links(model_page.index(frame()), "models-page")
     with gr.Accordion("Its card", open=False, visible=False) as card:
         text = gr.Markdown()
 
-    def show(name: str | None) -> dict:
+    def show(name: str | None) -> Values:
         if name is None:
             return {page: model_page.index(frame()), card: gr.Accordion(visible=False), text: ""}
         published = PRETRAINED / name if name in zoo.list_models() else None
         said = model_page.card(published)
         return {page: model_page.page(name, frame()), card: gr.Accordion(visible=bool(said)), text: said}
 
-    def place(parts: Mapping[str, str]) -> dict:
+    def place(parts: Mapping[str, str]) -> Values:
         name = parts.get("model")
         return {choice: name if name in frame.recorded() else None, **show(name)}
 
     def holds(parts: Mapping[str, str]) -> bool:
         tab = parts.get("tab")
-        return tab == "models" or (tab == "leaderboard" and "model" in parts)  # where a model's page once was
+        return tab == "models" or (tab == "leaderboard" and "model" in parts)  # the earlier address of a model's page
 
     choice.input(show, choice, [page, card, text], **QUIET)
 
-    def fresh() -> dict:
+    def fresh() -> Values:
         return {choice: gr.update(choices=frame.recorded()), page: model_page.index(frame())}
 
     return Places("models", holds, place, [choice, page, card, text], [page], frame.since_start(fresh))

@@ -1,4 +1,4 @@
-"""Pages of submissions as HTML: a receipt, the queue, what can be sent. What senders wrote is escaped here."""
+"""Pages of submissions as HTML: a receipt, the queue, the rules. Text from senders is escaped here."""
 
 import re
 from collections.abc import Iterator
@@ -22,8 +22,8 @@ WORDS = {
     WITHDRAWN: "withdrawn",
 }
 KINDS = {"keras": "Keras weights", "onnx": "ONNX weights", "json": "architecture"}
-NO_WORKER = "No worker is running, so it is not measured before one is started."
-NOBODY = '<p class="quiet">Nothing has been sent yet.</p>'
+NO_WORKER = "No worker is running. It will be measured when one is started."
+NOBODY = '<p class="quiet">There are no submissions yet.</p>'
 
 
 def place(id: str) -> str:
@@ -36,7 +36,7 @@ def receipt(submission: Submission, where: Place | None) -> str:
 
     Args:
         submission: it.
-        where: its place in the queue; None where it is in none.
+        where: its place in the queue; None if it is not in the queue.
     """
     s = submission
     status = s.status.lower()
@@ -52,7 +52,7 @@ def receipt(submission: Submission, where: Place | None) -> str:
 def _state(s: Submission, where: Place | None) -> str:
     if s.status == PENDING:
         ahead = where.ahead if where else 0
-        before = "It is the next." if not ahead else f"{ahead} {'is' if ahead == 1 else 'are'} before it."
+        before = "It is next." if not ahead else f"{ahead} {'is' if ahead == 1 else 'are'} before it."
         again = f" {_prose(s.reason)}" if s.reason else ""
         if where is None:
             return f"Waiting.{again}"
@@ -76,7 +76,7 @@ def _bar(s: Submission) -> str:
     share = f"{100 * s.progress:.0f}"
     return (
         f'<div class="bar" role="progressbar" aria-valuenow="{share}" aria-valuemin="0" aria-valuemax="100" '
-        f'aria-label="How much is done"><i style="width:{share}%"></i></div>'
+        f'aria-label="Progress"><i style="width:{share}%"></i></div>'
     )
 
 
@@ -87,7 +87,7 @@ def _problems(s: Submission) -> str:
         f'<li data-code="{esc(p.code)}">{_prose(p.what)}<small>{_prose(p.fix)}</small></li>'
         for p in (Problem(**problem) for problem in s.problems)
     )
-    return f'<section><h3>What has to change</h3><ul class="problems">{items}</ul></section>'
+    return f'<section><h3>Problems to fix</h3><ul class="problems">{items}</ul></section>'
 
 
 def _notes(s: Submission) -> str:
@@ -117,7 +117,7 @@ def _results(s: Submission) -> str:
 
 
 def _memorization(s: Submission) -> Iterator[str]:
-    """Yield what was found of memorized test images, for every dataset that is measured."""
+    """Yield the result of the memorization test for every measured dataset."""
     for dataset, found in s.results.items():
         if "memorization" in found:
             gap = MemorizationGap(**found["memorization"])
@@ -146,22 +146,26 @@ def _facts(s: Submission) -> str:
 
 def _history(s: Submission) -> str:
     steps = "".join(
-        f"<li><time>{_when(entry['at'])}</time> {esc(WORDS.get(entry['status'], entry['status']))}: "
+        f"<li><time>{_when(entry['at'])}</time> {esc(WORDS.get(str(entry['status']), str(entry['status'])))}: "
         f"{_prose(str(entry['note']))}</li>"
         for entry in s.history
     )
-    return f'<section><h3>What happened</h3><ol class="steps">{steps}</ol></section>'
+    return f'<section><h3>History</h3><ol class="steps">{steps}</ol></section>'
 
 
 def queue(places: list[Place], recent: list[Submission], broken: list[Broken] | None = None) -> str:
-    """Return the queue, what was done last, and what cannot be read."""
+    """Return the queue, the last finished submissions, and damaged files."""
     waiting = "".join(_row(p.submission, _left(p)) for p in places)
     done = "".join(_row(s, _when(s.history[-1]["at"])) for s in recent)
     total = f"{len(places)} in the queue" if places else "The queue is empty"
     after = ""
     if places:
         wait = places[-1].wait
-        after = f"; a new one would wait for about {duration(wait)}" if wait is not None else "; no worker is running"
+        after = (
+            f"; a new submission would wait for about {duration(wait)}"
+            if wait is not None
+            else "; no worker is running"
+        )
     aside = "".join(f"<li><code>{esc(b.id or b.path)}</code> {esc(b.reason)}</li>" for b in broken or ())
     return (
         f'<div class="page queue"><section><h3>Now</h3><p class="quiet">{total}{after}.</p>'
@@ -195,37 +199,37 @@ def _row(s: Submission, last: str) -> str:
 
 
 def rules() -> str:
-    """Return what can be sent, and what happens to it."""
+    """Return the rules: what can be submitted and how it is processed."""
     mb = checks.MOST_BYTES / 1e6
     pairs = [
-        ("Weights", "A .keras file of Keras 3 or an .onnx file: measured as it is, in a minute. Raw pixels go in "
-         "(uint8, 0 to 255, height × width × 1), one probability a class comes out."),
+        ("Weights", "A .keras file of Keras 3 or an .onnx file: measured unchanged, in about a minute. "
+         "Input: raw pixels (uint8, 0 to 255, height × width × 1). Output: one probability per class."),
         ("Architecture", f"model.to_json() of a Keras model: trained here from scratch with the board's own recipe, "
-         f"{budget.SEEDS} times, fitted to each dataset's images and classes."),
-        ("Checked", "At once, as bytes: nothing that was sent is loaded before it has passed."),
-        ("Measured", "In a process of its own without network, secrets or your other files, within limits."),
+         f"{budget.SEEDS} times, adapted to each dataset's images and classes."),
+        ("Checked", "Immediately, as bytes: a file is loaded only after it has passed these checks."),
+        ("Measured", "In a separate process with limits, without network, secrets or your other files."),
         ("Limits", f"{mb:.0f} MB, {keras_config.MOST_PARAMETERS / 1e6:.0f} million parameters, "
          f"{keras_config.MOST_MULTIPLY_ADDS / 1e9:.0f} billion multiply-adds an image; {LIMITS.open_each} at a time "
          f"and {LIMITS.daily_each} within {DAY // 3600} hours from one sender."),
         ("Layers", ", ".join(sorted(allowed_layers.LAYERS))),
     ]  # fmt: skip
     entries = "".join(f"<div><dt>{esc(key)}</dt><dd>{esc(value)}</dd></div>" for key, value in pairs)
-    title = "What can be sent, and what happens to it"
+    title = "What you can submit, and how it is processed"
     return f'<details class="legend rules"><summary>{title}</summary><dl>{entries}</dl></details>'
 
 
 def _prose(text: str) -> str:
-    """Return a sentence as HTML; what stands between back-ticks is code."""
+    """Return a sentence as HTML; text between backticks is code."""
     return re.sub("`([^`]+)`", r"<code>\1</code>", esc(text))
 
 
 def missing(text: str) -> str:
-    """Return the page of a submission that is not there."""
+    """Return the page for an unknown submission."""
     return message(text)
 
 
 def duration(seconds: float) -> str:
-    """Return a time as people say it."""
+    """Return a readable duration."""
     if seconds < 90:
         return f"{max(5, round(seconds / 5) * 5)} s"
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} hours"

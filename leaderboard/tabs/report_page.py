@@ -1,4 +1,4 @@
-"""The parts of a model's page that its report holds: its confidence, its training, and what is inside it."""
+"""The sections of a model's page from its report: confidence, training, layers, filters and feature maps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,15 +12,16 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import esc, picture
 from zoo.reports.inside import Pictures, mosaic
 from zoo.reports.pictures import breadth
+from zoo.types import Json
 
 BINS = 25  # of a histogram
-SHOWN = 0.8  # of the samples: below this share that is answered, the curve is flat
-WIDEST = {"filters": 480, "maps": 800}  # pixels of a picture; larger ones keep their own size
-INK, BACKGROUND = (178, 114, 0), (0, 94, 213)  # blue and orange as OpenCV orders them: those of the printed figures
+SHOWN = 0.8  # share of answered samples below which the curve is flat
+WIDEST = {"filters": 480, "maps": 800}  # pixels of a picture; larger pictures keep their size
+INK, BACKGROUND = (178, 114, 0), (0, 94, 213)  # blue and orange in OpenCV's channel order, as in the printed figures
 
 
 def confidence(answers: Predictions | None, report: Report | None) -> str:
-    """Return how sure it is when it is right and when it is wrong, and what "don't know" comes to."""
+    """Return the confidence of correct and incorrect predictions, and the effect of abstaining."""
     if answers is None:
         return ""
     sure, right = answers.confidence.astype(np.float64), answers.right
@@ -28,27 +29,29 @@ def confidence(answers: Predictions | None, report: Report | None) -> str:
     shares = (("right", right, "accent"), ("wrong", ~right, "second"))
     charts = "".join(_histogram(sure[which], low, said, css) for said, which, css in shares)
     return (
-        f'<div class="pair"><section><h3>How sure it is</h3>{charts}</section>'
-        f"<section><h3>When to say “don’t know”</h3>{_dont_know(answers, report)}</section></div>"
+        f'<div class="pair"><section><h3>Confidence</h3>{charts}</section>'
+        f"<section><h3>When to abstain (“don’t know”)</h3>{_dont_know(answers, report)}</section></div>"
     )
 
 
 def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:
     if not len(values):
-        return f'<p class="quiet">It has no {said} answers.</p>'
+        return f'<p class="quiet">It has no {said} predictions.</p>'
     counts, edges = np.histogram(values, BINS, (low, 1.0))
     shares = 100 * counts / len(values)
     xs = 100 * np.repeat(edges, 2)
     ys = np.concatenate([[0], np.repeat(shares, 2), [0]]).tolist()
-    x = replace(Axis.over("probability of the likeliest class, %", [100 * low, 100]), low=100 * low, high=100)
-    y = replace(Axis.over(f"{len(values):,} {said} answers, %: {100 * values.mean():.2f}% sure on average", ys), low=0)
+    x = replace(Axis.over("probability of the predicted class, %", [100 * low, 100]), low=100 * low, high=100)
+    y = replace(
+        Axis.over(f"{len(values):,} {said} predictions, %: {100 * values.mean():.2f}% mean confidence", ys), low=0
+    )
     return plot(x, y, [Line(xs.tolist(), ys, f"area {css}")], css="low")
 
 
 def _dont_know(answers: Predictions, report: Report | None) -> str:
     known = report_store.dont_know(answers, report)
     if known is None:
-        return '<p class="quiet">No threshold was chosen for it.</p>'
+        return '<p class="quiet">It has no threshold.</p>'
     lines, marks = [], []
     for split, css in (("validation", "muted"), ("test", "accent")):
         curve, chosen = known[split]["curve"], known[split]
@@ -56,42 +59,45 @@ def _dont_know(answers: Predictions, report: Report | None) -> str:
         xs, ys = ([100 * curve[key][place] for place in shown] for key in ("coverage", "accuracy"))
         lines.append(Line(xs, ys, css, f"{split}, {known[split]['samples']:,} samples"))
         if chosen["coverage"] >= SHOWN and chosen["accuracy"] is not None:
-            hint = (f"{split}: {100 * chosen['accuracy']:.2f}% right", f"of {100 * chosen['coverage']:.2f}% answered")
+            hint = (f"{split}: {100 * chosen['accuracy']:.2f}% correct", f"of {100 * chosen['coverage']:.2f}% answered")
             marks.append(
                 Mark(100 * chosen["coverage"], 100 * chosen["accuracy"], hint, css="front" * (css == "accent"))
             )
     x = Axis.over("answered, % of the samples", [x for line in lines for x in line.xs])
-    y = Axis.over("right, % of the answered", [y for line in lines for y in line.ys], "{:.4g}".format)
+    y = Axis.over("correct, % of the answered", [y for line in lines for y in line.ys], "{:.4g}".format)
     test = known["test"]
-    wrong = f"{test['withheld_wrong']} mistakes and {test['withheld_right']:,} right answers are withheld"
+    wrong = f"it abstains from {test['withheld_wrong']} mistakes and {test['withheld_right']:,} correct predictions"
     return (
-        f"<p>Below a probability of <b>{known['threshold']:.3f}</b>: then it answers "
-        f"<b>{100 * test['coverage']:.2f}%</b> of the test samples and is right in "
-        f"<b>{100 * (test['accuracy'] or 0):.2f}%</b> of those; {wrong}. The threshold was chosen on validation, a "
-        f"wrong answer being as bad as {known['cost']} “don’t know”s.</p>{plot(x, y, lines, marks, css='curves')}"
+        f"<p>Below a probability of <b>{known['threshold']:.3f}</b>. With this threshold it answers "
+        f"<b>{100 * test['coverage']:.2f}%</b> of the test samples, with an accuracy of "
+        f"<b>{100 * (test['accuracy'] or 0):.2f}%</b>; {wrong}. The threshold was chosen on "
+        f"validation, with a wrong answer as costly as {known['cost']} abstentions.</p>"
+        f"{plot(x, y, lines, marks, css='curves')}"
     )
 
 
 def training(report: Report | None, model: str) -> str:
-    """Return error by epoch, and how far training is ahead of validation."""
+    """Return the error by epoch, and the gap between training and validation."""
     if report is None:
-        missing = f"Its report is not written yet: <code>python scripts/report.py {esc(model)}</code> does it."
+        missing = f"There is no report yet: run <code>python scripts/report.py {esc(model)}</code>."
         return f'<section><h3>Training</h3><p class="quiet">{missing}</p></section>'
     epochs, kept = (report.facts["training"][key] for key in ("epochs", "kept_epoch"))
     if len(epochs) == 1:  # a curve takes two points
         right, held_out = (100 * epochs[0][key] for key in ("accuracy", "validation_accuracy"))
-        said = f"In one go: {right:.2f}% of the training samples are right then, {held_out:.2f}% of those held out."
+        said = f"Fitted in one step; training accuracy {right:.2f}%, held-out accuracy {held_out:.2f}%."
         return f"<section><h3>Training</h3><p>{said}</p></section>"
     numbers = list(range(1, len(epochs) + 1))
     training, validation = ([100 * (1 - epoch[key]) for epoch in epochs] for key in ("accuracy", "validation_accuracy"))
     positive = [max(error, 0.01) for error in (*training, *validation)]
     across = Axis.over("epoch", numbers)
     errors = [
-        Line(numbers, positive[: len(epochs)], "muted", "training, as it saw its samples"),
+        Line(numbers, positive[: len(epochs)], "muted", "training (augmented samples)"),
         Line(numbers, positive[len(epochs) :], "accent", "validation"),
     ]
     ahead = [after - before for before, after in zip(training, validation, strict=True)]
-    scale = np.clip(ahead, *np.percentile(ahead, [5, 95])).tolist()  # a first epoch far off would flatten the rest
+    scale = np.clip(
+        ahead, *np.percentile(ahead, [5, 95])
+    ).tolist()  # an outlier in the first epoch would flatten the rest
     gap = plot(
         across,
         Axis.over("training minus validation accuracy, points", [0, *scale]),
@@ -99,10 +105,10 @@ def training(report: Report | None, model: str) -> str:
         css="curves",
     )
     says = (
-        f"{ahead[kept - 1]:+.2f} points at epoch {kept}, whose weights were kept. Below zero, augmentation and dropout "
-        "make training samples the harder ones."
+        f"{ahead[kept - 1]:+.2f} points at epoch {kept}, whose weights were kept. Negative values: augmentation and "
+        "dropout make training samples harder than validation samples."
     )
-    curves = plot(across, Axis.over("error %, on a logarithmic scale", positive, log=True), errors, css="curves")
+    curves = plot(across, Axis.over("error %, logarithmic scale", positive, log=True), errors, css="curves")
     return (
         f'<div class="pair"><section><h3>Training</h3>{curves}</section>'
         f'<section><h3>Gap between training and validation</h3>{gap}<p class="quiet">{says}</p></section></div>'
@@ -110,7 +116,7 @@ def training(report: Report | None, model: str) -> str:
 
 
 def inside(report: Report | None) -> str:
-    """Return the layers, the learned filters and the maps of an example."""
+    """Return the layers, the learned filters and the feature maps of an example."""
     if report is None:
         return ""
     found = report.inside
@@ -119,11 +125,11 @@ def inside(report: Report | None) -> str:
     example = "" if found.example is None else f"<figure>{picture(found.example, 'the example')}</figure>"
     parts = [f"<section><h3>Layers</h3>{_layers(found.rows)}</section>"]
     if filters:
-        words = "Blue weights answer to ink, orange ones to background; the fainter, the nearer to zero."
+        words = "Blue weights respond to ink, orange ones to background; faint weights are close to zero."
         shown = f'<p class="quiet">{words}</p><div class="mosaics">{filters}</div>'
         parts.append(f"<section><h3>Learned filters</h3>{shown}</section>")
     if maps:
-        words = "What some layers make of the validation sample that stands first; each map in its own range."
+        words = "Output of some layers for the first sample shown, from validation; each map has its own range."
         parts.append(
             f'<section><h3>Feature maps</h3><p class="quiet">{words}</p>'
             f'<div class="maps"><div class="samples">{example}</div><div>{maps}</div></div></section>'
@@ -131,7 +137,7 @@ def inside(report: Report | None) -> str:
     return "".join(parts)
 
 
-def _layers(rows: Sequence[dict]) -> str:
+def _layers(rows: Sequence[Json]) -> str:
     items = []
     for place, row in enumerate(rows):
         others = row["sources"] not in ([], [place - 1])
@@ -158,14 +164,14 @@ def _figure(layer: Pictures, image: np.ndarray, widest: int) -> str:
 
 
 def _weights(layer: Pictures) -> np.ndarray:
-    """Return weights as colour and opacity, so that zero is whatever the page is: uint8 (H, W, 4)."""
+    """Return weights as color and opacity, so that zero is transparent: uint8 (H, W, 4)."""
     drawn = mosaic(layer).astype(np.int16)
     colours = np.where((drawn > 0)[..., None], INK, BACKGROUND)
-    opacity = 255 * np.sqrt(np.abs(drawn) / 127)  # so that small weights are seen too, on dark and on light
+    opacity = 255 * np.sqrt(np.abs(drawn) / 127)  # so that small weights are visible too, on dark and on light
     return np.dstack([colours, opacity]).astype(np.uint8)
 
 
 def _grey(layer: Pictures) -> np.ndarray:
-    """Return maps as grey with nothing in the gaps: uint8 (H, W, 4)."""
+    """Return maps in gray with transparent gaps: uint8 (H, W, 4)."""
     there = mosaic(replace(layer, images=np.full_like(layer.images, 255)))
     return np.dstack([mosaic(layer)] * 3 + [there])

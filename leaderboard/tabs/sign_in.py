@@ -1,4 +1,4 @@
-"""Who sends a submission: where people sign in, whoever is proved to ask; elsewhere whoever they say they are."""
+"""Who sends a submission: the signed-in user where there is sign-in, else the name that the sender enters."""
 
 import os
 
@@ -18,10 +18,10 @@ def sender(said: str) -> str:
     """Return the name of the caller.
 
     Args:
-        said: who they say they are, which counts only where nobody needs to prove it.
+        said: the name that they enter, which counts only without sign-in.
 
     Raises:
-        ZooError: the caller must prove who they are, and did not.
+        ZooError: sign-in is required, and the caller is not signed in.
     """
     caller = gate.caller()
     if not caller.must_prove:
@@ -32,6 +32,6 @@ def sender(said: str) -> str:
 
 
 def proved() -> str:
-    """Return who the caller proved to be; "" for somebody who only says who they are, and needs a receipt's secret."""
+    """Return the verified user; "" for a caller without sign-in, who needs a receipt's secret."""
     caller = gate.caller()
     return (caller.user or "") if caller.must_prove else ""

@@ -1,4 +1,4 @@
-"""The *Submit* tab: a form, the queue, and a page for every submission, which keeps itself up to date.
+"""The *Submit* tab: a form, the queue, and a page for every submission that updates itself.
 
 The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/withdraw` and `/retry`.
 """
@@ -28,17 +28,18 @@ from leaderboard.tabs.markup import VISIT
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.tabs.space import api
+from zoo.types import Json, Values
 
 log = logging.getLogger(__name__)
 
 STYLE = Path(__file__).with_name("submit.css")
 RECENT = 20  # submissions that are done, in the queue's view
 REFRESH = 2.0  # seconds between looks at a submission that is not done
-# A view that was never open is built when its first value is there already, which is no change to be watched.
+# A view that was never open is built after its first value is set, so there is no change event.
 ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) show(first.dataset.address);"
-LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox; its row stands on the
-board, verified, with your claim beside it. Nothing gets lost: every submission keeps its page."""
-NO_RECEIPT = "Here a submission shows how far it is. Send one, or choose one from the queue, or give its id."
+LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox. Then its
+verified row is on the board, next to the accuracy that you claim. Every submission keeps its page."""
+NO_RECEIPT = "Track a submission here. Send one, choose one from the queue, or enter its id."
 FROM_ELSEWHERE = """**Python**, here or on any machine with this package:
 
 ```python
@@ -62,9 +63,8 @@ ID=$(curl -s $SPACE/call/submit -H 'Content-Type: application/json' -d '{"data":
 curl -sN $SPACE/call/submit/$ID
 ```
 
-The receipt has a `secret`: with it the submission can be withdrawn or tried again. On a Space of the Hub there is none:
-you are who you are signed in as; from a program, add `token=` or `-H "Authorization: Bearer
-hf_…"`: a token without any permission is enough."""
+The receipt has a `secret`, with which you can withdraw or retry the submission. On a Space of the Hub, sign in
+instead; from a program, add `token=` or `-H "Authorization: Bearer hf_…"`. A token without any permission is enough."""
 
 
 def tab() -> Places:
@@ -93,8 +93,8 @@ def tab() -> Places:
             )  # fmt: skip
     timer = gr.Timer(REFRESH, active=False)
 
-    def read(id: str | None) -> dict:
-        """Return what the receipt's page becomes for an id."""
+    def read(id: str | None) -> Values:
+        """Return the updates of the receipt's page for an id."""
         if not (id or "").strip():
             return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
         try:
@@ -110,10 +110,10 @@ def tab() -> Places:
             back: gr.Button(visible=s.withdrawable),
         }
 
-    def show(id: str) -> dict:
+    def show(id: str) -> Values:
         return {views: gr.Tabs(selected="receipt"), wanted: id, **read(id)}
 
-    def send(values: dict):
+    def send(values: Values) -> Values:
         try:
             who = sign_in.sender(values[user])
             offer = Offer(
@@ -135,8 +135,8 @@ def tab() -> Places:
         known = {secret: key} if intake.may_change(submission, secret=key) else {}
         return {form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
 
-    def act(action: Callable) -> Callable:
-        def do(id: str, secret: str):
+    def act(action: Callable[..., object]) -> Callable[[str, str], Values]:
+        def do(id: str, secret: str) -> Values:
             try:
                 action(store, (id or "").strip(), sign_in.proved(), secret=(secret or "").strip())
             except ZooError as error:
@@ -156,7 +156,7 @@ def tab() -> Places:
     def holds(parts: Mapping[str, str]) -> bool:
         return parts.get("tab") == "submit"
 
-    def place(parts: Mapping[str, str]) -> dict:
+    def place(parts: Mapping[str, str]) -> Values:
         return show(parts["submission"]) if parts.get("submission") else {}
 
     targets = [views, wanted, page, timer, again, back]
@@ -172,7 +172,7 @@ def tab() -> Places:
 
 
 def _who() -> gr.Textbox:
-    """Build what tells who the visitor is: a sign-in on a Space, a name elsewhere."""
+    """Build the visitor's identity: a sign-in button on a Space, a name field elsewhere."""
     if sign_in.can_sign_in():
         gr.LoginButton(elem_id="submit-login", scale=0)
     return gr.Textbox(
@@ -198,13 +198,13 @@ class Form:
     user: gr.Textbox
 
     @property
-    def inputs(self) -> set:
-        """What is sent."""
+    def inputs(self) -> set[gr.components.Component]:
+        """The inputs of a submission."""
         return {self.file, self.source, self.name, self.datasets, self.licence, self.declaration, self.paper,
                 self.claimed, self.user}  # fmt: skip
 
-    def upload(self, values: dict) -> gate.Upload | None:
-        """Return the file that was chosen; the gate has checked that its sender uploaded it."""
+    def upload(self, values: Values) -> gate.Upload | None:
+        """Return the chosen file; the gate has checked that its sender uploaded it."""
         path = values[self.file]
         return gate.Upload(Path(path).name, Path(path)) if path else None
 
@@ -251,7 +251,7 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
     """Read "mnist 99.2, ahdd 98.7", or one number for the one dataset chosen; percent become fractions.
 
     Raises:
-        ZooError: it is written otherwise.
+        ZooError: it has another form.
     """
     found = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
@@ -264,7 +264,7 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
         if 0 < found.get(name, 0) < 0.01 and not number.endswith("%"):
             raise ZooError(
                 f"The claim {part[:40]!r} means {number}%. Write {100 * float(number):.6g} if you mean "
-                f"{100 * float(number):.6g}%, or {number}% if it is meant."
+                f"{100 * float(number):.6g}%, or {number}% if that is what you mean."
             )
         if not name:
             raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
@@ -272,7 +272,7 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
 
 
 def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
-    """Return name and bytes of an upload; the name of one without is guessed from its first bytes."""
+    """Return name and bytes of an upload; a missing name is guessed from its first bytes."""
     if file is None:
         return None
     content = file.read()
@@ -281,7 +281,7 @@ def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
 
 
 def _secret(given: str | None) -> str:
-    """Return what lets the sender change a submission: nothing for a proved user, else what was given or is made."""
+    """Return the secret of a submission: "" for a verified user, else the given one or a new one."""
     return "" if sign_in.proved() else (given or "").strip() or intake.new_secret()
 
 
@@ -289,7 +289,7 @@ def _retry(store: Store, id: str, user: str, secret: str) -> Submission:
     return intake.retry(store, id, user, secret=secret, address=gate.caller().address)
 
 
-def _endpoints(store) -> None:
+def _endpoints(store: Store) -> None:
     """Add the endpoints."""
 
     @gate.endpoint(writes=True)
@@ -301,28 +301,28 @@ def _endpoints(store) -> None:
         file: gate.Upload | None = None,
         source: str = "",
         paper: str = "",
-        claimed: dict | None = None,
+        claimed: Json | None = None,
         user: str = "",
         secret: str = "",
-    ) -> dict:
+    ) -> Json:
         """Submit a network to the leaderboard.
 
         Args:
-            name: of the network on the board: small letters, digits and underscores.
-            datasets: what it is measured on, for example ["mnist"].
+            name: name of the network on the board: lower-case letters, digits and underscores.
+            datasets: names of datasets to measure it on, for example ["mnist"].
             licence: SPDX name, for example "mit".
-            declaration: what it was trained on, and what not.
+            declaration: which data it was trained on, and which not.
             file: an uploaded .keras or .onnx file, or a Keras configuration in JSON, which is trained here.
             source: instead of a file, hf://user/repo@revision.
             paper: a link.
-            claimed: the accuracy that you state, by dataset, between 0 and 1.
-            user: who you are, where nobody can sign in.
-            secret: of an earlier submission of yours with the same name, where nobody can sign in.
+            claimed: the accuracy that you claim for each dataset, between 0 and 1.
+            user: your name, where there is no sign-in.
+            secret: the secret of your earlier submission with the same name, where there is no sign-in.
 
         Returns:
-            The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and whatever
-            was sent. The same content for the same datasets gets the receipt that it got before. Where nobody can sign
-            in, a new receipt has a "secret": keep it, since only with it the submission can be withdrawn or retried.
+            The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and the values
+            that were sent. The same content for the same datasets returns the earlier receipt. Without sign-in, a new
+            receipt has a "secret": keep it, since it is required to withdraw or retry the submission.
         """
         offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
         key, address = _secret(secret), gate.caller().address
@@ -331,33 +331,33 @@ def _endpoints(store) -> None:
         return intake.as_json(submission, intake.queue(store)) | known
 
     @gate.endpoint
-    def submission_status(id: str) -> dict:
-        """Return the receipt of a submission as it is now: "status", "stage", "progress", "results", "history", …."""
+    def submission_status(id: str) -> Json:
+        """Return the current receipt of a submission: "status", "stage", "progress", "results", "history", …."""
         return intake.as_json(store.get(id), intake.queue(store))
 
     @gate.endpoint
-    def submissions(user: str = "") -> list:
-        """Return receipts, the newest first; with a user, those of that one."""
+    def submissions(user: str = "") -> list[Json]:
+        """Return receipts, the newest first; with a user, only those of that user."""
         places = intake.queue(store)
         return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
 
     @gate.endpoint(writes=True)
-    def withdraw(id: str, secret: str = "") -> dict:
-        """Withdraw a submission of yours: it is not measured, and leaves the board if it was.
+    def withdraw(id: str, secret: str = "") -> Json:
+        """Withdraw your submission: it is not measured, or its rows are removed from the board.
 
         Args:
             id: of the submission.
-            secret: of its receipt, where nobody can sign in.
+            secret: the secret of its receipt, where there is no sign-in.
         """
         return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
 
     @gate.endpoint(writes=True)
-    def retry(id: str, secret: str = "") -> dict:
-        """Let a failed submission of yours be tried again.
+    def retry(id: str, secret: str = "") -> Json:
+        """Retry your failed submission.
 
         Args:
             id: of the submission.
-            secret: of its receipt, where nobody can sign in.
+            secret: the secret of its receipt, where there is no sign-in.
         """
         return intake.as_json(_retry(store, id, sign_in.proved(), secret))
 
@@ -365,11 +365,11 @@ def _endpoints(store) -> None:
         api(endpoint)
 
 
-# What runs next to the Space
+# Background tasks of the Space
 
 
 def attend() -> None:
-    """Start what a Space needs besides its pages: as many workers as `ZOO_WORKERS` says, and rows from the Hub."""
+    """Start the background tasks of a Space: `ZOO_WORKERS` workers, and updates of rows from the Hub."""
     store, stop = open_store(), threading.Event()
     atexit.register(stop.set)
     if store.publish_every is not None:

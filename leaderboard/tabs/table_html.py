@@ -2,30 +2,31 @@
 
 import json
 from collections.abc import Sequence
+from typing import Any
 
 import pandas as pd
 
 from leaderboard import table
-from leaderboard.table import COLUMNS, Query
+from leaderboard.table import COLUMNS, Column, Query
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import address, badge, esc, link, model_link, name, written
 
 SHOWN = tuple(column.name for column in COLUMNS if column.shown)
 CHOOSABLE = tuple(column.name for column in COLUMNS if column.name not in ("rank", "model", "accuracy_std", "note"))
 COSTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "latency": "Latency"}
-COST_TITLES = {"parameters": "parameters", "multiply_adds": "multiply-adds an image", "latency": "ms an image"}
+COST_TITLES = {"parameters": "parameters", "multiply_adds": "multiply-adds per image", "latency": "ms per image"}
 
 _INTERVAL_HEADER = '<th scope="col" class="interval" title="Wilson, of the shipped seed">95% interval</th>'
 
 
 def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, limit: int = 100) -> str:
-    """Return the table of the rows that a query asks for, the first `limit` of them.
+    """Return the table of the first `limit` rows of a query.
 
     Args:
         rows: the frame of `leaderboard.table.frame`.
-        query: what is asked for.
+        query: filters and order.
         columns: names of columns, shown in the frame's order; rank and model always are.
-        limit: how many rows at most; a button shows more.
+        limit: maximum number of rows; a button shows more.
     """
     found = table.select(rows, query)
     page = found.head(limit)
@@ -71,15 +72,15 @@ def overall(rows: pd.DataFrame) -> str:
         )
     return (
         f'<div class="board overall"><div class="scroll"><table><thead><tr>{head}</tr></thead>'
-        f"<tbody>{''.join(body)}</tbody></table></div><p>A place needs a row on as many datasets as the most complete "
-        f"network has; the others follow without one.</p></div>"
+        f"<tbody>{''.join(body)}</tbody></table></div><p>Only networks with rows on the largest number of datasets "
+        f"have a rank; the others follow without one.</p></div>"
     )
 
 
 def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
-    """Return the plot of accuracy over a cost for one dataset: rows on the Pareto front are named and joined.
+    """Return the plot of accuracy over a cost for one dataset; rows on the Pareto front are labeled and connected.
 
-    Hollow marks are what others claim, where its cost is known.
+    Hollow marks are claims by others, if their cost is known.
     """
     known = rows[(rows["dataset"] == dataset) & rows["accuracy"].notna() & rows[cost].notna()]
     if known.empty:
@@ -117,12 +118,12 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
 
 
 def legend() -> str:
-    """Return HTML that says what each column means, in the words of `leaderboard.table`."""
+    """Return HTML with the description of each column from `leaderboard.table`."""
     entries = "".join(f"<div><dt>{esc(c.title)}</dt><dd>{esc(c.description)}</dd></div>" for c in COLUMNS)
     return f'<details class="legend"><summary>What the columns mean</summary><dl>{entries}</dl></details>'
 
 
-def _header(column, query: Query) -> str:
+def _header(column: Column, query: Query) -> str:
     sorted_by = query.sort == column.name
     descending = not query.descending if sorted_by else column.better > 0
     order = json.dumps({"sort": column.name, "descending": descending})
@@ -135,7 +136,7 @@ def _header(column, query: Query) -> str:
     )
 
 
-def _cell(column, row, tied: bool, bounds: tuple[float, float]) -> str:
+def _cell(column: Column, row: Any, tied: bool, bounds: tuple[float, float]) -> str:
     value = getattr(row, column.name)
     css = _css(column)
     if column.name == "rank":
@@ -156,7 +157,7 @@ def _cell(column, row, tied: bool, bounds: tuple[float, float]) -> str:
     return f'<td class="{css}" data-column="{column.name}">{written(column.name, value)}</td>'
 
 
-def _interval(row, bounds: tuple[float, float]) -> str:
+def _interval(row: Any, bounds: tuple[float, float]) -> str:
     if row.accuracy_low != row.accuracy_low:
         return '<td class="interval"></td>'
     low, high = bounds
@@ -166,13 +167,13 @@ def _interval(row, bounds: tuple[float, float]) -> str:
     return f'<td class="interval">{text}<span><i style="left:{left:.1f}%;width:{width:.1f}%"></i></span></td>'
 
 
-def _css(column) -> str:
+def _css(column: Column) -> str:
     return f"{column.name} text" if not column.number else column.name
 
 
 def _foot(shown: int, found: int, query: Query, limit: int) -> str:
     if not found:
-        return '<p class="quiet">No row is like that. Take a filter away.</p>'
+        return '<p class="quiet">No results. Remove a filter.</p>'
     if shown == found:
         return f'<p class="quiet">{found} row{"s" if found > 1 else ""}</p>'
     order = json.dumps({"sort": query.sort, "descending": query.descending, "limit": limit + 100})

@@ -1,10 +1,10 @@
-"""Simulate many jobs on many workers, as the executors schedule them, on durations that were recorded.
+"""Simulate many jobs on many workers, as the executors schedule them, with recorded durations.
 
     python -m scripts.bench.executors_simulated                              1,000 jobs on 100 workers
     python -m scripts.bench.executors_simulated --jobs 200 --workers 16 --lost 5
 
-Nothing is trained: a job takes as long as the training of one recorded seed did, drawn anew for every job. The queue is
-the executors' own. Status 1 where less than 90% of the workers' time goes into jobs that come to their end.
+Nothing is trained: the duration of each job is that of a randomly drawn recorded training. The queue is that of the
+executors. The exit status is 1 if less than 90% of the workers' time is spent on jobs that finish.
 """
 
 import argparse
@@ -30,11 +30,11 @@ BAR = 0.9
 
 @dataclass(frozen=True)
 class Account:
-    """Where the time of all workers went, in seconds, until the last job was done."""
+    """How the time of all workers was spent, in seconds, until the last job was done."""
 
     makespan: float
     workers: int
-    jobs: float  # in jobs that came to their end
+    jobs: float  # in jobs that finished
     lost: float  # in jobs that were lost with their worker, and until that was noticed
     starting: float
     handing_over: float
@@ -47,21 +47,21 @@ class Account:
 
     @property
     def idle(self) -> float:
-        """At the end, where nothing waits any more."""
+        """At the end, when no job is waiting."""
         return self.total - self.jobs - self.lost - self.starting - self.handing_over
 
     @property
     def utilisation(self) -> float:
-        """Share of the time that went into jobs that came to their end."""
+        """Fraction of the time spent on jobs that finished."""
         return self.jobs / self.total
 
 
 def main() -> int:
-    """Print where the time goes; 1 if the bar is missed."""
+    """Print how the time is spent; return 1 if the target is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, default=1000, help="how many (%(default)s)")
     parser.add_argument("--workers", type=int, default=100, help="how many (%(default)s)")
-    parser.add_argument("--lost", type=int, default=10, help="workers that are lost on the way (%(default)s)")
+    parser.add_argument("--lost", type=int, default=10, help="number of workers that are lost (%(default)s)")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="whose durations are used")
     parser.add_argument("--seed", type=int, default=0, help="of the draws (%(default)s)")
     arguments = parser.parse_args()
@@ -137,7 +137,7 @@ def simulate(
 
 
 def show(accounts: dict[str, Account], arguments: argparse.Namespace, rows: int) -> None:
-    """Print a line a simulation."""
+    """Print one line per simulation."""
     table = Table(title=f"{arguments.jobs:,} jobs, {arguments.workers:,} workers, durations of {rows} recorded rows")
     for title in ("", "hours", "in jobs", "lost jobs", "starting", "handing over", "idle at the end", "attempts"):
         table.add_column(title, justify="right" if title else "left")

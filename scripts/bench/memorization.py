@@ -1,8 +1,8 @@
-"""How much worse shipped networks read the test glyphs when these are drawn again: figures for `memorization`.
+"""Measure how much less accurate shipped networks are on redrawn test glyphs: figures for `memorization`.
 
     python -m scripts.bench.memorization [NAME ...]    default: every shipped network of single glyphs
 
-One line a network: errors on the test images and on the same glyphs drawn again (seed 1), their ratio, and the flag.
+One line per network: errors on the test images and on the same glyphs drawn again (seed 1), their ratio, and the flag.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
         feed = session.get_inputs()[0].name
 
         def right(images: np.ndarray, session=session, feed=feed, labels=labels) -> np.ndarray:
-            """Return which images are read as labelled, bool (N,)."""
+            """Return which images are read as labeled, bool (N,)."""
             parts = [session.run(None, {feed: images[n : n + BATCH]})[0] for n in range(0, len(images), BATCH)]
             return np.concatenate(parts).argmax(axis=1) == labels
 

@@ -1,7 +1,7 @@
 """Compare ways to find ink: each finds it, and all else (pieces, placing, network) stays the same.
 
     python scripts/bench/paper.py --field DIR      pictures of one glyph in DIR/index.csv
-    python scripts/bench/paper.py --samples 40     rendered stress sets, so many validation digits of MNIST each
+    python scripts/bench/paper.py --samples 40     rendered stress sets, this many validation digits of MNIST each
 
 `docs/research/reading_pictures.md` has the table.
 """

@@ -1,11 +1,11 @@
-"""Compare the runtimes that can serve the shipped networks, float and int8, beside Keras `predict`, in one run.
+"""Compare the runtimes that can serve the shipped networks, float and int8, and Keras `predict`, in one run.
 
     python -m scripts.bench.runtimes                              every shipped network (needs its datasets)
     python -m scripts.bench.runtimes --models lenet5.mnist --rounds 3
     python -m scripts.bench.runtimes --json figures.json          the figures as a file too
 
-Runtimes take turns in every round, so that they share the machine's moods; the load is printed beside the figures.
-Exit status 1 if a bar is missed.
+Runtimes are interleaved in every round, so that load affects all equally; the load is printed with the results.
+The exit status is 1 if a target is missed.
 """
 
 import argparse
@@ -42,7 +42,7 @@ FIRST_PREDICTION = 0.3  # seconds, fresh process
 OVER_KERAS = 5  # times, batches
 INT8_LOSS = 0.0005  # of accuracy
 
-# A fresh process says when it has its first prediction, and what it holds after a batch; MB.
+# A fresh process reports its first prediction, and its memory after a batch in MB.
 CHILD = """
 import sys, numpy, zoo, psutil
 one = numpy.zeros((1, *{shape}), "uint8")
@@ -58,7 +58,7 @@ def main() -> int:
     """Print a table a network; 1 if a bar is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", default=list(zoo.list_models()), help="default: all that are shipped")
-    parser.add_argument("--rounds", type=int, default=7, help="how often each runtime has its turn (default: 7)")
+    parser.add_argument("--rounds", type=int, default=7, help="number of rounds (default: 7)")
     parser.add_argument("--json", type=Path, help="write the figures there as well")
     arguments = parser.parse_args()
     console, figures, missed = Console(width=120), {}, []
@@ -112,7 +112,7 @@ def compare(model: str, rounds: int) -> dict[str, dict[str, float]]:
         batch: dict[str, list[float]] = {title: [] for title in calls}
         for _ in range(rounds):
             for title, call in calls.items():
-                call(test.images[:BATCH])  # wakes its threads
+                call(test.images[:BATCH])  # warm-up: starts its threads
                 count = SINGLE if title in files else KERAS_SINGLE
                 call(test.images[:1])
                 single[title] += [seconds(call, test.images[i : i + 1]) for i in range(count)]

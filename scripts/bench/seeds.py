@@ -1,8 +1,8 @@
-"""Measure what training seeds side by side gains over one after the other, in one run: epochs a second of both.
+"""Compare training seeds in parallel in one program with training them one after the other, in one run.
 
     KERAS_BACKEND=jax python -m scripts.bench.seeds --pair lenet5.mnist --seeds 8 --epochs 2
 
-The first epoch of either is left out: it holds the compilation.
+The first epoch of each is excluded, because it includes the compilation.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Load the running Space on loopback, and the photos of a phone, and hold both to their bars.
+"""Load test: a running Space on loopback, and decoding of phone photos, both compared with targets.
 
     python -m scripts.bench.space                             32 clients for 30 s, 5,000 requests, 12-megapixel photos
     python -m scripts.bench.space --seconds 5 --requests 500
 
-The clients run on the same machine as the Space: they share its cores. Exit status 1 if a bar is missed.
+The clients run on the same machine as the Space: they share its cores. The exit status is 1 if a target is missed.
 """
 
 import argparse
@@ -121,7 +121,7 @@ def load(url: str, process: psutil.Process, clients: int, seconds: float, reques
             try:
                 (said,) = client.ask("predict", SKETCH, None, ["lenet5.mnist"])["predictions"]
                 wrong = None if said["label"] == "7" else f"read as {said['label']}"
-            except Exception as error:  # whatever a client may meet is an error of the Space
+            except Exception as error:  # any exception is an error of the Space
                 wrong = repr(error)
             with lock:
                 times.append(1000 * (time.perf_counter() - started))

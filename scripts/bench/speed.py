@@ -1,9 +1,9 @@
-"""Measure what docs/speed.md claims, and print it beside Keras `predict` measured in the same run.
+"""Measure the figures of docs/speed.md and Keras `predict` in the same run.
 
     python -m scripts.bench.speed                     every row
     python -m scripts.bench.speed --model lenet5.ahdd  with another model
 
-Times are medians; every fresh process starts Python too. Exit status 1 if a bar is missed.
+Times are medians; every fresh process includes the start of Python. The exit status is 1 if a target is missed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ from zoo.environment import processor
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table: what was measured, the bar it is held to and what Keras needs for the same."""
+    """One line of the table: what was measured, its target, and the time of Keras for the same."""
 
     what: str
     unit: str
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Whether both bars are met."""
+        """Whether both targets are met."""
         return self.measured <= self.bar and (self.least_ratio is None or (self.ratio or 0) >= self.least_ratio)
 
 
@@ -59,7 +59,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", default="lenet5.mnist", help="which shipped model is served (default: lenet5.mnist)")
     model = parser.parse_args().model
-    zoo.load_predictor(model)  # an unknown name is told before anything is measured
+    zoo.load_predictor(model)  # report an unknown name before measuring
     rows = [*start(model), one_image(model), *space(), *dataset()]
     print_table(rows, model)
     return 0 if all(row.met for row in rows) else 1

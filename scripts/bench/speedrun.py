@@ -1,11 +1,10 @@
-"""Train mnist to 99.0% test accuracy, mean over seeds, in as few seconds as we can.
+"""Train mnist to a mean test accuracy of 99.0% in as few seconds as possible.
 
     python -m scripts.bench.speedrun                 20 seeds on all 60,000 samples, each measured on the test set once
     python -m scripts.bench.speedrun --validation    on the training samples alone, measured on the validation samples
 
-Everything was chosen with --validation. The clock runs from the first to the last step of a training; reading the data
-and compiling, which are done once for all seeds, are reported apart. Nothing is pretrained, and nothing of one seed's
-training is left for the next.
+Everything was chosen with --validation. The time is from the first to the last step of a training; reading the data and
+compiling, which happen once for all seeds, are reported separately. Nothing is pretrained, and seeds share no state.
 """
 
 import argparse
@@ -32,7 +31,7 @@ def main() -> int:
     """Train every seed and say how it went; 1 if the mean is below the goal."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=20, help="trainings (%(default)s)")
-    parser.add_argument("--validation", action="store_true", help="leave the test set alone")
+    parser.add_argument("--validation", action="store_true", help="do not use the test set")
     arguments = parser.parse_args()
     if arguments.seeds < 1:
         parser.error(f"--seeds should be at least 1, not {arguments.seeds}")

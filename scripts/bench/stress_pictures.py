@@ -78,7 +78,7 @@ def show_through(glyphs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def ruled(glyphs: np.ndarray, rng: np.random.Generator, squared: bool = False) -> np.ndarray:
-    """A notebook's lines or squares, blue, grey or red, 40 to 90 pixels apart and up to half as dark as the ink."""
+    """A notebook's lines or squares, blue, gray or red, 40 to 90 pixels apart and up to half as dark as the ink."""
     ink = row_of(glyphs)
     step, first, broad = int(rng.integers(40, 90)), int(rng.integers(0, 40)), int(rng.integers(2, 5))
     lines = np.zeros(ink.shape, np.float32)
@@ -119,7 +119,7 @@ def blackboard(glyphs: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def desk(shape: tuple[int, int], rng: np.random.Generator) -> np.ndarray:
-    """A desk, float32 (H, W, 3): black, grey, coloured or grained wood."""
+    """A desk, float32 (H, W, 3): black, gray, colored or grained wood."""
     kind = int(rng.integers(4))
     base = [(25, 25, 28), (110, 112, 115), (40, 90, 120), (130, 90, 55)][kind]
     grain = rng.normal(0, 40, shape).astype(np.float32)

@@ -1,10 +1,10 @@
-"""Run submissions through several workers, some of them killed, with a part of them measured in the real sandbox.
+"""Run submissions through several workers, some of which are killed; some submissions use the real sandbox.
 
     python -m scripts.bench.submissions                                 200 submissions, 20 of them real, two workers
     python -m scripts.bench.submissions --count 40 --real 5 --kills 0
 
-The real ones are small networks on optdigits; every fifth of them counts its place in the batch and must be refused.
-For the others a measurement is made up, as the queue is tested. Exit status 1 if one ends in another way.
+The real ones are small networks on optdigits; every fifth of them uses its position in the batch and must be rejected.
+The others get an invented measurement, to test the queue. The exit status is 1 if one ends differently.
 """
 
 import argparse
@@ -88,7 +88,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=200, help="submissions (%(default)s)")
     parser.add_argument("--real", type=int, default=20, help="of them measured in the real sandbox (%(default)s)")
     parser.add_argument("--workers", type=int, default=2, help="at a time (%(default)s)")
-    parser.add_argument("--kills", type=int, default=4, help="workers killed on the way (%(default)s)")
+    parser.add_argument("--kills", type=int, default=4, help="number of workers to kill (%(default)s)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         return _run(Path(scratch), arguments)

@@ -1,6 +1,6 @@
-"""Measure a training step with BatchNorm composed by Keras and in one pass, in either precision: TensorFlow on a CPU.
+"""Measure a training step with Keras' composed BatchNorm and the fused one, in both precisions: TensorFlow on a CPU.
 
-The four are timed in turns in one run.
+The four are interleaved in one run.
 
 python -m scripts.bench.training resco_mini glyphnet_10k hdr_cnn
 """

@@ -22,7 +22,7 @@ def main() -> None:
     known = [spec.name for spec in data.DATASETS.values() if spec.image_shape is not None and spec.name != "optdigits"]
     names = arguments.only.split(",") if arguments.only else known
     for name in names:
-        data.get(name)  # an unknown name is told before any minute is spent
+        data.get(name)  # report an unknown name before spending any time
     for name in names:
         report = leaks.report(name)
         write_json(arguments.out / f"{name}.json", report)

@@ -2,7 +2,7 @@
 
     python -m scripts.chores.measure_speed
 
-Leave the machine alone meanwhile: it takes seconds, and the load that it found is written down beside the figures.
+Do not use the machine meanwhile: it takes seconds, and the load at the start is recorded with the results.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from scripts import cli
 
 
 def main() -> int:
-    """Measure; 1 if a recorded model is nowhere on this disk."""
+    """Measure; return 1 if a recorded model is not found on this disk."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
     parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")

@@ -1,9 +1,9 @@
-"""Mutation testing: change one place of a module after the other, and see whether a test fails each time.
+"""Mutation testing: make one change of a module after the other, and check that a test fails each time.
 
     python -m scripts.chores.mutants leaderboard/statistics.py -- tests/test_statistics.py
     python -m scripts.chores.mutants leaderboard/submissions/checks/*.py -- tests/test_submissions_hostile.py
 
-Comparisons, arithmetic, conditions, numbers, `any` and `all`, `min` and `max` are exchanged for their neighbours;
+Comparisons, arithmetic, conditions, numbers, `any` and `all`, `min` and `max` are replaced by their neighbors;
 statements that raise, return, call or leave a loop are taken out. Texts stay as they are. The tests are imported and
 collected once; every mutant lives in a fork of that process, so that hundreds take minutes.
 """
@@ -56,9 +56,9 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("modules", nargs="+", type=Path, help="files of zoo or leaderboard")
     parser.add_argument("tests", nargs="*", help="what pytest is given, after --")
-    parser.add_argument("--least", type=float, default=0.8, help="share that has to be killed (default 0.8)")
+    parser.add_argument("--least", type=float, default=0.8, help="fraction that must be killed (default 0.8)")
     if "--" not in sys.argv:
-        parser.error("say the tests after --")
+        parser.error("name the tests after --")
     place = sys.argv.index("--")
     arguments = parser.parse_args(sys.argv[1:place])
     arguments.tests = sys.argv[place + 1 :]
@@ -72,7 +72,7 @@ class Mutants:
         self.modules, self.made = modules, 0
         self.survivors: list[str] = []
 
-    def pytest_runtestloop(self, session) -> bool:
+    def pytest_runtestloop(self, session: pytest.Session) -> bool:
         """Run in forks; what pytest itself reports is that nothing failed."""
         started = time.monotonic()
         if forked(lambda: passes(session), 3600):
@@ -89,7 +89,7 @@ class Mutants:
         return True
 
 
-def passes(session) -> bool:
+def passes(session: pytest.Session) -> bool:
     """Run the collected tests until one fails."""
     session.config.pluginmanager.unregister(name="terminalreporter")
     for item, following in zip(session.items, [*session.items[1:], None], strict=True):
@@ -99,7 +99,7 @@ def passes(session) -> bool:
     return True
 
 
-def passes_with(module: ModuleType, tree: ast.Module, session) -> bool:
+def passes_with(module: ModuleType, tree: ast.Module, session: pytest.Session) -> bool:
     """Run the tests on a mutant."""
     replace(module, tree)
     return passes(session)

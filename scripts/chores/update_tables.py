@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/board.md, and the board's kept frame, from the records.
+"""Write the tables of README.md and docs/board.md, and the board's cached frame, from the records.
 
 python -m scripts.chores.update_tables           write them
 python -m scripts.chores.update_tables --check   exit with 1 if they are out of date
@@ -23,7 +23,7 @@ SIZES = (1_000, 10_000, 100_000, 1_000_000)  # parameters at most, the columns o
 def main() -> int:
     """Write or check the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--check", action="store_true", help="only tell whether they are up to date")
+    parser.add_argument("--check", action="store_true", help="only check whether they are up to date")
     arguments = parser.parse_args()
     if arguments.check and not snapshot.is_current():
         return 1
@@ -39,7 +39,7 @@ def main() -> int:
 
 
 def with_tables(pages: dict[str, str]) -> dict[str, str]:
-    """Return the pages with every table as the records have it; ZooError where a table has no place in any page."""
+    """Return the pages with every table as the records have it; ZooError if no page has a place for a table."""
     pages = dict(pages)
     for name, section in SECTIONS.items():
         pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
@@ -50,8 +50,8 @@ def with_tables(pages: dict[str, str]) -> dict[str, str]:
     return pages
 
 
-def _between(section: str, match: re.Match) -> str:
-    return match[1] + section + match[2]
+def _between(section: str, match: re.Match[str]) -> str:
+    return f"{match[1]}{section}{match[2]}"
 
 
 def board() -> str:
@@ -118,7 +118,7 @@ def reproduced() -> str:
 
 
 def by_document() -> str:
-    """Return the reproduced systems as a Markdown table: what each one states, and what was measured."""
+    """Return the reproduced systems as a Markdown table: published and measured scores."""
     lines = [
         "| system | published % | recipe | mean % ± sd | n | 95% interval | goal % | |",
         "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
@@ -141,7 +141,7 @@ def by_document() -> str:
 
 
 def by_network() -> str:
-    """Return the small networks on every set of glyphs as a Markdown table; the best of a set is bold."""
+    """Return the small networks on every glyph dataset as a Markdown table; the best of each is bold."""
     measured = results.read_all()
     found = {
         (network, dataset): reproductions.find(measured, network, dataset)
@@ -166,7 +166,7 @@ def by_network() -> str:
 
 
 def by_goal() -> str:
-    """Return the goals of our own networks as a Markdown table: each goal and the row that serves it best."""
+    """Return the goals of our own networks as a Markdown table: each goal and its row."""
     measured = results.read_all()
     lines = [
         "| data | goal | test % | best known % | row | parameters | mean % ± sd | n | |",

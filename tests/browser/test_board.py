@@ -32,7 +32,7 @@ def test_it_ranks_with_ties_and_shows_what_is_broken(board):
     broken = board.locator("#board-table tr.broken")
     assert broken.count() == 1
     broken.get_by_role("link").click()
-    board.get_by_text("half.mnist.json: This is no record").wait_for()
+    board.get_by_text("half.mnist.json: This is not a record").wait_for()
 
 
 def test_it_filters_by_dataset_words_size_and_status(board):
@@ -46,7 +46,7 @@ def test_it_filters_by_dataset_words_size_and_status(board):
     board.get_by_role("option", name="below 10,000").click()
     wait_for_models(board, ["tiny.mnist"])
     board.locator("#board-dataset").get_by_text("ahdd", exact=True).click()
-    board.get_by_text("No row is like that").wait_for()
+    board.get_by_text("No results. Remove a filter").wait_for()
 
 
 def test_it_sorts_numbers_as_numbers(board):
@@ -104,7 +104,7 @@ def test_a_model_has_one_page_with_its_report(visit, theme):
     page.wait_for_selector("#models-page .card")
     page.locator("#models-choice input").click()
     page.get_by_role("option", name="hdr_cnn.mnist").click()
-    page.get_by_text("Its report is not written yet").wait_for()
+    page.get_by_text("There is no report yet").wait_for()
     page.locator("#models-page").get_by_role("link", name="Compare it with another model").click()
     page.get_by_text("Choose two models").wait_for()
     assert "first=hdr_cnn.mnist" in page.url
@@ -115,7 +115,7 @@ def test_two_models_are_compared(visit):
     assert float(page.locator("#board-pair .p").inner_text()) < 0.001
     page.locator("#board-second input").click()
     page.get_by_role("option", name="mnist_cnn.mnist").click()
-    page.get_by_text("The test cannot tell").wait_for()
+    page.get_by_text("do not differ significantly").wait_for()
     assert "second=mnist_cnn.mnist" in page.url
 
 

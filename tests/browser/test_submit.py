@@ -21,7 +21,7 @@ DESK = {"viewport": {"width": 1280, "height": 900}}
 
 @pytest.fixture(scope="module")
 def space(tmp_path_factory):
-    """A Space with a store and a board of its own, and a worker beside it."""
+    """A Space with its own store and board, and a worker."""
     root = tmp_path_factory.mktemp("submissions")
     settings = {"ZOO_RECORDS": str(root / "records"), "ZOO_SUBMISSIONS": str(root / "store")}
     (root / "records").mkdir()

@@ -1,4 +1,4 @@
-"""Networks side by side in one: the answer is the mean of their probabilities (Hansen and Salamon, 1990)."""
+"""Ensembles as one model that averages the probabilities of its members (Hansen and Salamon, 1990)."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from zoo.types import Shape
 
 
 def build(members: Sequence[str], name: str, input_shape: Shape, num_classes: int) -> "keras.Model":
-    """Return a network of fresh members side by side, its output the mean of theirs."""
+    """Return an ensemble of untrained members; its output is the mean of theirs."""
     inputs = keras.Input(input_shape, dtype="uint8")
     answers = []
     for number, member in enumerate(members):

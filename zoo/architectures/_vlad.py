@@ -14,7 +14,7 @@ DIMENSIONS = 64  # that a descriptor keeps, whitened
 EMBEDDING = 128  # numbers that describe a strip, whitened
 STRIPS = 9  # of a class, at most, that a page is compared with; a page of pages70 has 8
 NEAREST = 3  # of a class's strips that count
-SHARPNESS = 40.0  # softmax of so many times the cosine; set beforehand, not tuned: accuracy does not depend on it
+SHARPNESS = 40.0  # the softmax is of this many times the cosine; not tuned, since accuracy does not depend on it
 SAMPLE = 60_000  # descriptors that a codebook is made of
 
 
@@ -31,7 +31,7 @@ def similarities(rows: "keras.KerasTensor", book: int, num_classes: int) -> "ker
     x = layers.Dense(min(DIMENSIONS, rows.shape[-1]), name=f"components_{book}")(rows)
     scores = layers.Dense(CENTRES, name=f"nearest_{book}")(x)
     nearest = scores >= ops.max(scores, axis=-1, keepdims=True)
-    chosen = ops.cast(nearest, "float32") * there  # (N, rows, centres)
+    chosen = ops.cast(nearest, "float32") * there  # (N, rows, centers)
     sums = ops.matmul(ops.transpose(chosen, (0, 2, 1)), x)
     counts = ops.sum(chosen, axis=1)
     expected = layers.EinsumDense("nc,cd->ncd", (CENTRES, x.shape[-1]), name=f"centres_{book}")(counts)
@@ -70,7 +70,7 @@ def fit(model: "keras.Model", images: np.ndarray, labels: np.ndarray, seed: int)
         sample = sample @ components.get_weights()[0] + components.get_weights()[1]
         means = MiniBatchKMeans(CENTRES, random_state=seed * books + book, batch_size=4096, n_init=3).fit(sample)
         centres = means.cluster_centers_.astype(np.float32)
-        # The nearest centre c of x has the greatest 2 c x - c c.
+        # The nearest center c of x has the greatest 2 c x - c c.
         model.get_layer(f"nearest_{book}").set_weights([2 * centres.T, -(centres**2).sum(axis=1)])
         model.get_layer(f"centres_{book}").set_weights([centres])
         vlad = outputs(keras.Model(described, model.get_layer(f"vlad_{book}").output), rows)
@@ -86,7 +86,7 @@ def fit(model: "keras.Model", images: np.ndarray, labels: np.ndarray, seed: int)
 
 
 def outputs(model: "keras.Model", inputs: np.ndarray) -> np.ndarray:
-    """Return what a network says of many inputs, a few at a time: a strip has thousands of rows."""
+    """Return a network's outputs for many inputs, a few at a time: a strip has thousands of rows."""
     batches = (inputs[start : start + 8] for start in range(0, len(inputs), 8))
     return np.concatenate([keras.ops.convert_to_numpy(model(batch)) for batch in batches])
 

@@ -1,4 +1,4 @@
-"""The network of the public AHCD letter recogniser."""
+"""The network of the public AHCD letter recognizer."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""AlexNet with batch normalisation, on glyphs enlarged inside the graph."""
+"""AlexNet with batch normalization, on glyphs enlarged inside the graph."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Ensembles: networks that are trained by themselves; the answer is the mean of their probabilities."""
+"""Ensembles: separately trained networks; the prediction is the mean of their probabilities."""
 
 from zoo.architectures import _ensemble
 from zoo.backend import keras
@@ -6,7 +6,7 @@ from zoo.registry import register
 from zoo.trainers import Ensemble
 from zoo.types import Shape
 
-# Each member is trained by its own recipe, from a seed of its own.
+# Each member is trained with its own recipe and seed.
 SMALL = ("glyphnet_100k",) * 3
 LARGE = ("glyphnet_300k",) * 5
 GRAND = ("glyphnet_1m",) * 3 + LARGE
@@ -17,8 +17,8 @@ MIXED = ("resco_mini", "glyphnet_1m", "glyphnet_300k", "hdr_cnn", "ahcd_cnn")
 def glyphnet_100k_x3(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 100k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any of them was measured on a test set. On validation it reads mnist
-    99.76%, ahdd 99.50% and ahcd 97.69%; the mean of its members alone is 99.72%, 99.50% and 97.35%.
+    Its members were named before any of them was measured on a test set. Its validation accuracy is 99.76% on mnist,
+    99.50% on ahdd and 97.69% on ahcd; the mean of its members alone is 99.72%, 99.50% and 97.35%.
     """
     return _ensemble.build(SMALL, "glyphnet_100k_x3", input_shape, num_classes)
 
@@ -27,8 +27,8 @@ def glyphnet_100k_x3(input_shape: Shape, num_classes: int) -> "keras.Model":
 def glyphnet_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of five GlyphNets 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any of them was measured on a test set. On validation it reads mnist
-    99.76%, ahdd 99.48% and ahcd 97.54%; the mean of its members alone is 99.75%, 99.49% and 97.44%.
+    Its members were named before any of them was measured on a test set. Its validation accuracy is 99.76% on mnist,
+    99.48% on ahdd and 97.54% on ahcd; the mean of its members alone is 99.75%, 99.49% and 97.44%.
     """
     return _ensemble.build(LARGE, "glyphnet_300k_x5", input_shape, num_classes)
 
@@ -37,8 +37,8 @@ def glyphnet_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
 def glyphnet_1m_x3_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 1m and five 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any GlyphNet 1m was measured on a test set. On validation it reads
-    mnist 99.80%, ahdd 99.50% and ahcd 97.54%; the best mean of its members alone is 99.76%, 99.49% and 97.49%.
+    Its members were named before any GlyphNet 1m was measured on a test set. Its validation accuracy is 99.80% on
+    mnist, 99.50% on ahdd and 97.54% on ahcd; the best mean of its members alone is 99.76%, 99.49% and 97.49%.
     """
     return _ensemble.build(GRAND, "glyphnet_1m_x3_300k_x5", input_shape, num_classes)
 
@@ -49,6 +49,7 @@ def mixed_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
 
     After Hansen and Salamon, 1990. Its makes were chosen on the validation of ahcd, 1,344 images, among combinations of
     these five and the GlyphNet 100k, when test scores of earlier trainings were known; the 1m and the 300k are of one
-    family. It reads 98.14% there, which flatters what was chosen there, and its best member 97.54%.
+    family. Its accuracy there is 98.14%, which is too high because it was chosen there; that of its best member is
+    97.54%.
     """
     return _ensemble.build(MIXED, "mixed_x5", input_shape, num_classes)

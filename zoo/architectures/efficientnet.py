@@ -10,7 +10,7 @@ from zoo.types import Shape
 
 STAGES = ((3, 16, 1), (3, 24, 2), (5, 40, 2), (5, 64, 1))  # side of the depthwise kernel, channels, blocks
 EXPANSION = 4  # of the channels inside a block
-SQUEEZE = 4  # of the block's channels, between the two layers that weigh them
+SQUEEZE = 4  # of the block's channels, between the two layers of channel attention
 LAST_SIDE = 7  # pixels, about: height and width at the end
 
 
@@ -26,8 +26,8 @@ def efficientnet(input_shape: Shape, num_classes: int) -> "keras.Model":
     export.
 
     On pages, eight epochs of 2,000 patches from random weights do not reach a pretrained MobileNetV2. The statistics of
-    BatchNorm are its weak spot there: from one draw of 2,000 patches to the next, the same weights read 54.6% or 59.3%
-    of the held-out patches. What remains is more patches, for the weights and for the statistics.
+    BatchNorm are its weak spot there: with different draws of 2,000 patches for them, the same weights reach 54.6% or
+    59.3% on the held-out patches. More patches, for the weights and for the statistics, were not tried.
     """
     layers = keras.layers
     halvings = max(1, round(math.log2(min(input_shape[:2]) / LAST_SIDE)))
@@ -51,7 +51,7 @@ def efficientnet(input_shape: Shape, num_classes: int) -> "keras.Model":
 
 
 def _block(x: "keras.KerasTensor", side: int, channels: int, strides: int) -> "keras.KerasTensor":
-    """Expand, convolve each channel, weigh the channels, project; around a shortcut where the shapes allow."""
+    """Expand, depthwise convolution, channel attention, project; with a shortcut if the shapes are equal."""
     layers = keras.layers
     inner = EXPANSION * x.shape[-1]
     y = layers.Conv2D(inner, 1, use_bias=False)(x)

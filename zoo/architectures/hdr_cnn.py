@@ -1,4 +1,4 @@
-"""The "HDR" network of a public handwritten digit recogniser."""
+"""The "HDR" network of a public handwritten digit recognizer."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""LeNet-5, the convolutional network that read the cheques."""
+"""LeNet-5, the convolutional network for reading checks."""
 
 from zoo.backend import keras
 from zoo.recipes import Plateau, Recipe

@@ -17,14 +17,15 @@ def rootsift_vlad(input_shape: Shape, num_classes: int) -> "keras.Model":
     """RootSIFT and VLAD (Arandjelovic and Zisserman, 2012; Jegou et al., 2012): writers by their strokes.
 
     1,864,704 parameters at 70 classes, none of them learned by gradients. An image's rows are descriptors. Each is
-    rooted (the Hellinger kernel), whitened and given to its nearest centre; what is left over by each centre is summed,
-    normalised within the centre, then by its root (Jegou and Chum, 2012), and whitened again. Two strips are as alike
+    rooted (the Hellinger kernel), whitened and given to its nearest center; what is left over by each center is summed,
+    normalized within the center, then by its root (Jegou and Chum, 2012), and whitened again. Two strips are as alike
     as the cosine between these; a class counts by its three most similar strips. After Christlein et al. (2015, 2017),
-    who use exemplar SVMs and learned descriptors besides.
+    who also use exemplar SVMs and learned descriptors.
 
-    Chosen on held-out lines of the training pages, three strips a page: all 210 are told right. Variants were compared
+    Chosen on held-out lines of the training pages, three strips per page: all 210 are classified correctly. Variants
+    were compared
     there before this file was written, by how far the next writer is, with one seed and mostly one codebook: fewer
-    centres and dimensions bring it nearer, embeddings of 96 to 192 numbers do not differ, 256 whiten too much.
+    centers and dimensions bring it nearer, embeddings of 96 to 192 numbers do not differ, 256 whiten too much.
     """
     inputs = keras.Input(input_shape, dtype="uint8")
     x = keras.layers.Reshape((input_shape[0], input_shape[1] * input_shape[2]))(keras.layers.Rescaling(1.0)(inputs))

@@ -1,4 +1,4 @@
-"""Facts and scores -> the text of a card; pure, no I/O. Every card is sealed, so that a person's edit is seen."""
+"""Make the text of a card from facts and scores, without I/O. Every card is sealed, so manual edits are detected."""
 
 from zoo.cards.dataset_card import eval_yaml, render_dataset
 from zoo.cards.model_card import eval_results, metadata, render, worst_pairs

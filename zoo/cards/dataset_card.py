@@ -11,9 +11,8 @@ def render_dataset(facts: Facts) -> str:
     """Return the card of a dataset repo, sealed.
 
     Args:
-        facts: repo, name, title, source, licence, terms, script, labels, limits (sentences), done (sentences: what was
-            found and put right when it was made from the originals), columns (name -> what it is),
-            splits (name -> samples, fingerprint).
+        facts: repo, name, title, source, licence, terms, script, labels, limits (sentences), done (sentences:
+            corrections made to the originals), columns (name -> description), splits (name -> samples, fingerprint).
     """
     front = {
         "pretty_name": facts["title"],
@@ -41,11 +40,11 @@ def render_dataset(facts: Facts) -> str:
         f'train = load_dataset("{facts["repo"]}", split="train")',
         "```",
         "",
-        table(("column", "what it is"), columns, "ll"),
+        table(("column", "description"), columns, "ll"),
         "",
         table(("split", "samples", "fingerprint"), splits, "lrl"),
         "",
-        "The fingerprint is the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and then the label "
+        "The fingerprint is the SHA-256 over, sample by sample, the gray pixels (uint8, row by row) and then the label "
         "as one byte: equal fingerprints mean equal data in equal order, however it is stored.",
         "",
         "## How it was made from the originals",
@@ -66,7 +65,7 @@ def eval_yaml(facts: Facts) -> str:
     tasks = [{"id": f"{facts['name']}_{metric}", "config": "default", "split": "test"} for metric in METRICS]
     text = {
         "name": facts["title"],
-        "description": f"{facts['title']}: every test sample read once by weights that were chosen on validation.",
+        "description": f"{facts['title']}: every test sample predicted once by weights that were chosen on validation.",
         "evaluation_framework": "handwriting-zoo",
         "tasks": tasks,
     }

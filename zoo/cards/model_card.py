@@ -18,7 +18,7 @@ def render(facts: Facts, scores: Facts) -> str:
     Args:
         facts: what the model is. Plain JSON types:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
-            notes: Markdown, how the network is built and what it reached; "" where nothing is to be said;
+            notes: Markdown, the description of the network; "" if there is none;
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
             dataset: name, title, hub_id (None: it is on no Hub), source, terms (of use), limits (a list of sentences),
             scored (the split that scores are of, "test" or "validation");
@@ -117,7 +117,7 @@ def _headline(facts: Facts, scores: Facts) -> str:
             f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
             f"{facts['parameters']:,} parameters{weight}.",
             "",
-            f"It reads **{percent(accuracy['shipped'])}** of the {tested:,} {dataset['scored']} samples right "
+            f"Its accuracy is **{percent(accuracy['shipped'])}** on {tested:,} {dataset['scored']} samples "
             f"(95% interval {percent(low)} to {percent(high)}).",
             "",
             *_figures(facts, "right", "wrong"),
@@ -137,9 +137,9 @@ def _scores(facts: Facts, scores: Facts) -> str:
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
     scored = facts["dataset"]["scored"]
     read = (
-        "the test set was read once a seed"
+        "each seed was measured on the test set once"
         if scored == "test"
-        else "there is no test set, so that these scores are of the samples that it was chosen on, which flatters it"
+        else "there is no test set, so these scores are on validation samples and somewhat too high"
     )
     return "\n".join(
         [
@@ -164,7 +164,7 @@ def _folds(folds: Facts | None) -> list[str]:
     by = "equal shares of every class" if folds["held_out_by"] == "class" else f"whole {folds['held_out_by']}s"
     return [
         f"Cross-validation on the training data, {count} folds that hold out {by}: {percent(accuracy['mean'])} ± "
-        f"{100 * accuracy['sd']:.2f} (standard deviation over the folds), of networks trained alike.",
+        f"{100 * accuracy['sd']:.2f} (standard deviation over the folds), of networks trained in the same way.",
         "",
     ]
 
@@ -196,12 +196,12 @@ def _confidence(facts: Facts, scores: Facts) -> str:
     test, scored = known["test"], facts["dataset"]["scored"]
     return "\n".join(
         [
-            "## When to say “don’t know”",
+            "## When to abstain (“don’t know”)",
             "",
-            f"Below a probability of **{known['threshold']:.3f}** for its likeliest class it had better not be "
-            f"believed: then it answers {percent(test['coverage'])} of the {scored} samples and is right in "
-            f"{percent(test['accuracy'])} of those. The threshold was chosen on validation, where a wrong answer was "
-            f"to cost as much as {known['cost']} times “don’t know”; `load_predictor(…).threshold` has it.",
+            f"Abstain if the probability of the predicted class is below **{known['threshold']:.3f}**. With this "
+            f"threshold it answers {percent(test['coverage'])} of the {scored} samples, with an accuracy of "
+            f"{percent(test['accuracy'])}. The threshold was chosen on validation, with a wrong answer as costly as "
+            f"{known['cost']} abstentions; `load_predictor(…).threshold` has it.",
             "",
             *_figures(facts, "confidence", "coverage"),
         ]
@@ -226,7 +226,7 @@ def _loading(facts: Facts) -> str:
     images = f'images = np.zeros((1, {shape}), "uint8")  # 0 is background, 255 full ink'
     return f"""## Load it
 
-With the zoo, by name; pin a commit with `@<revision>`:
+With the zoo, by name; use `@<revision>` to pin a commit:
 
 ```python
 import numpy as np
@@ -265,26 +265,26 @@ def _contract(facts: Facts) -> str:
     contract, labels = facts["contract"], " ".join(facts["labels"])
     height, width, channels = facts["input_shape"]
     if contract is None:
-        return f"""## What it expects
+        return f"""## Input
 
 - `uint8`, shape (N, {height}, {width}, {channels}), dark ink on light paper, as scanned. No scaling before it: that is
-  a layer of the graph. `preprocessor_config.json` says which views of a page are taken and how they are pooled.
-- The classes, in the order of the output: {labels}
+  a layer of the graph. `preprocessor_config.json` defines the views of a page and how their predictions are pooled.
+- Classes, in the order of the output: {labels}
 """
     fit = {
         "keep": "scaled, aspect kept, until it touches a box of",
         "stretch": "stretched to fill a box of",
     }[contract["aspect"]]
-    centre = {"mass": "centre of mass", "box": "bounding box's centre"}[contract["centring"]]
-    return f"""## What it expects
+    centre = {"mass": "center of mass", "box": "bounding box center"}[contract["centring"]]
+    return f"""## Input
 
 - `uint8`, shape (N, {height}, {width}, {channels}); **0 is background and 255 full
-  ink**, upright. No scaling before it: that is a layer of the graph.
+  ink**, upright. Do not scale it: scaling is a layer of the graph.
 - A glyph {fit} {contract["box_height"]} x {contract["box_width"]} pixels, its {centre} at
   ({contract["centre_x"]:g}, {contract["centre_y"]:g}), a pen of about {contract["stroke"]:g} pixels.
-- The classes, in the order of the output: {labels}
+- Classes, in the order of the output: {labels}
 
-`preprocessor_config.json` says the same to programs; `zoo.ink` brings a sketch or a photo into this form.
+`preprocessor_config.json` has the same in machine-readable form; `zoo.ink` converts a sketch or a photo to it.
 """
 
 
@@ -296,13 +296,17 @@ def _training(facts: Facts, scores: Facts) -> str:
     made = [f"on {training['processor']}" if training.get("processor") else "", versions]
     title, hub_id, start = dataset["title"], dataset["hub_id"], training.get("start")
     data = f"[{title}]({dataset_link(hub_id)})" if hub_id else title
-    begun = f"It began with the weights of {start['model']} (SHA-256 `{start['revision'][:16]}…`). " if start else ""
+    begun = (
+        f"The training started from the weights of {start['model']} (SHA-256 `{start['revision'][:16]}…`). "
+        if start
+        else ""
+    )
     return "\n".join(
         [
             "## Training",
             "",
             f"Data: {data} ({dataset['source']}); "
-            f"{samples['train']:,} samples to train on, {samples['validation']:,} to choose on. "
+            f"{samples['train']:,} training samples, {samples['validation']:,} validation samples. "
             f"{begun}{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
             + "; ".join(part for part in made if part)
             + ".",
@@ -310,7 +314,7 @@ def _training(facts: Facts, scores: Facts) -> str:
             table(("setting", "value"), settings, "ll"),
             "",
             *_figures(facts, "curves", "gap"),
-            "One command trains it again, with every seed, and measures it:",
+            "This command trains it again with every seed and measures it:",
             "",
             "```sh",
             training["command"],
@@ -327,7 +331,7 @@ def _inside(facts: Facts) -> str:
 
 
 def _figures(facts: Facts, *names: str) -> list[str]:
-    """Return the lines that show these figures, as far as there are any."""
+    """Return the Markdown of these figures that exist."""
     paths = {f"figures/{name}.png" for name in names} & facts["figures"].keys()
     return [f"![{facts['figures'][path]}]({path})\n" for path in facts["figures"] if path in paths]
 
@@ -337,17 +341,17 @@ def _limits(facts: Facts, scores: Facts) -> str:
     pairs = worst_pairs(scores["confusion"], facts["labels"])
     weakest = min(scores["per_class"], key=lambda row: row["f1"], default=None)
     sentences = [
-        f"It knows {count} classes and always answers with one of them: a blank sheet, another letter or a photo of "
-        "anything gets an answer too, at times a confident one.",
-        "It reads one glyph at a time, cut out and placed as above. Shifted, tiny, inverted or slanted glyphs are read "
-        "less well than the scores say.",
-        "The scores are for the writers, pens and scanners of one dataset; expect less on others.",
+        f"It has {count} classes and always predicts one of them: a blank sheet, another letter or any photo also "
+        "gets a prediction, sometimes with high confidence.",
+        "It takes one glyph at a time, cropped and placed as above. Its accuracy on shifted, tiny, inverted or slanted "
+        "glyphs is lower than the scores.",
+        "The scores are for the writers, pens and scanners of one dataset; expect a lower accuracy on others.",
         *facts["dataset"].get("limits", ()),
     ]
     if pairs and weakest:
         true, read, _ = pairs[0]
         sentences.append(
-            f"Known confusion: {in_line(true)} is read as {in_line(read)} more often than any other mistake is made; "
+            f"Most frequent mistake: {in_line(true)} is predicted as {in_line(read)}; "
             f"the weakest class is {in_line(weakest['label'])} (F1 {weakest['f1']:.4f})."
         )
     return "## Limits\n\n" + "\n".join(f"- {sentence}" for sentence in sentences) + "\n"
@@ -355,8 +359,8 @@ def _limits(facts: Facts, scores: Facts) -> str:
 
 def _licence(facts: Facts) -> str:
     dataset = facts["dataset"]
-    data = f" The data has its own terms: {dataset['terms']}" if dataset.get("terms") else ""
-    return f"## Licence\n\nWeights and code: {facts['licence']}.{data} Cite: {facts['title']}; {dataset['source']}.\n"
+    data = f" The data have their own terms: {dataset['terms']}" if dataset.get("terms") else ""
+    return f"## License\n\nWeights and code: {facts['licence']}.{data} Cite: {facts['title']}; {dataset['source']}.\n"
 
 
 def _setting(value: object) -> str:

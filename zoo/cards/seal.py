@@ -1,7 +1,7 @@
-"""The seal of a card: its last line holds the checksum of what stands above it.
+"""The seal of a card: its last line has the checksum of the text above it.
 
-A card whose seal holds was written by the zoo and may be written anew; one whose seal is broken or missing was edited
-by a person, and is not overwritten unseen.
+A card with a valid seal was written by the zoo and may be replaced. A card without a valid seal was edited by a person
+and is not overwritten automatically.
 """
 
 import hashlib
@@ -13,12 +13,12 @@ _SEAL = re.compile(r"<!-- written by the zoo, sha256 ([0-9a-f]{64}); [^>]*-->\n?
 def sealed(text: str) -> str:
     """Return the card with its seal as the last line."""
     text = text.rstrip("\n") + "\n"
-    note = "edit freely: a changed card is not overwritten unseen"
+    note = "you can edit it: a changed card is not overwritten automatically"
     return f"{text}\n<!-- written by the zoo, sha256 {_checksum(text)}; {note} -->\n"
 
 
 def is_sealed(text: str) -> bool:
-    """Whether the card is as the zoo wrote it."""
+    """Whether the card is unchanged since the zoo wrote it."""
     text = text.replace("\r\n", "\n")
     match = _SEAL.search(text)
     return match is not None and _checksum(text[: match.start()]) == match[1]

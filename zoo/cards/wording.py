@@ -1,4 +1,4 @@
-"""How cards write things: percentages, sizes, labels of either script, tables, and the Hub's names of things."""
+"""Formatting in cards: percentages, sizes, labels of both scripts, tables, and the Hub's names."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
 
 
 def in_line(label: str) -> str:
-    """Return a label for a line of Latin text: without marks, the numbers after an Arabic letter change their place."""
+    """Return a label for Latin text, with marks so that numbers after an Arabic letter keep their position."""
     return label if label.isascii() else f"\u200e{label}\u200e"
 
 

@@ -11,7 +11,7 @@ _DIGITS = tuple("0123456789")
 _ARABIC_DIGITS = tuple("٠١٢٣٤٥٦٧٨٩")
 _ARABIC_LETTERS = tuple("أبتثجحخدذرزسشصضطظعغفقكلمنهوي")
 
-# What a pen, a scanner or a camera may do to a glyph in training, see `Augmentation`.
+# Damage by pens, scanners and cameras in training, see `Augmentation`.
 _DAMAGE: dict[str, float] = {"damaged": 0.6, "pen": 0.08, "blur": 0.08, "noise": 0.24, "fading": 0.7}
 # A dot of an Arabic letter is two or three pixels wide: 99 of 100 stay visible.
 _DOTS_SURVIVE: dict[str, float] = {**_DAMAGE, "pen": 0.065, "blur": 0.065}
@@ -194,7 +194,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             source="Alpaydin and Kaynak, 1998, UCI repository; the 1,797 digits that scikit-learn bundles",
             validation=143,  # 10% of the training rows
             contract=OPTDIGITS,
-            augmentation=Augmentation(),  # eight pixels bear no warp: measured, it only blurs
+            augmentation=Augmentation(),  # no affine augmentation at 8 x 8 pixels: measured, it only blurs
             batch_size=16,
         ),
     )

@@ -1,6 +1,6 @@
-"""Which samples are held out: by writer where the writer is known, else in equal shares of every class.
+"""Choose held-out samples: by writer if writers are known, else stratified by class.
 
-Every choice is a function of the labels and groups alone: the same samples are held out every time and everywhere.
+Every choice depends only on the labels and groups, so the same samples are held out every time and everywhere.
 """
 
 import warnings
@@ -65,7 +65,7 @@ def missing(labels: np.ndarray, held_out: np.ndarray) -> tuple[int, str] | None:
 
 
 def spread(labels: np.ndarray, groups: np.ndarray | None) -> np.ndarray:
-    """Return an order int (N,) of whose rows any stretch is a fair sample: every class in its share, or whole writers.
+    """Return an order, int (N,), in which any slice is stratified by class, or has whole writers.
 
     Recipes that hold out the last share of the rows, as some documents do, need that.
     """

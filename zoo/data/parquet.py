@@ -121,7 +121,7 @@ def unreadable() -> tuple[type[Exception], ...]:
 
 
 def _decode(encoded: list[bytes | None], shape: Shape | None, row_name: RowName) -> Images:
-    """Decode PNGs to grey: into one array (N, H, W, 1) of the given shape, or each to its own size."""
+    """Decode PNGs to gray: into one array (N, H, W, 1) of the given shape, or each to its own size."""
     pages: list[Any] = [None] * len(encoded)
     images = None if shape is None else np.empty((len(encoded), *shape), np.uint8)
 

@@ -30,11 +30,11 @@ class DatasetSpec:
     group: str | None = None  # the column that says who wrote a sample
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
-    transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are read too
-    contract: Contract | None = None  # how ink becomes an image of this dataset; None: pages
-    augmentation: Augmentation | None = None  # what leaves a character of this script the same one
-    batch_size: int = 128  # at most, in a `zoo` recipe: a small dataset needs more, smaller steps
-    view: Patches | None = None  # what most networks see of a sample; None: the whole image
+    transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are measured too
+    contract: Contract | None = None  # the image contract; None: pages
+    augmentation: Augmentation | None = None  # label-preserving augmentation limits
+    batch_size: int = 128  # maximum batch size of a `zoo` recipe: a small dataset needs more, smaller batches
+    view: Patches | None = None  # default view of a sample; None: the whole image
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
     fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 
@@ -83,7 +83,8 @@ class DatasetSpec:
             "contract": Contract.from_dict,
             "augmentation": lambda fields: Augmentation(**fields),
         }
-        read: dict[str, Callable[..., Any]] = {"labels": tuple, "image_shape": tuple, **nested}
+        lists = ("labels", "image_shape", "transfers")
+        read: dict[str, Callable[..., Any]] = {**dict.fromkeys(lists, tuple), **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 
 
@@ -116,7 +117,7 @@ class Split:
 
 
 def fingerprint(images: np.ndarray | Sequence[np.ndarray], labels: np.ndarray) -> str:
-    """Return the SHA-256 over, sample by sample, the grey pixels (uint8, row by row) and the label.
+    """Return the SHA-256 over, sample by sample, the gray pixels (uint8, row by row) and the label.
 
     A label is one byte, or two (little-endian) where there is one above 255.
     """

@@ -1,4 +1,4 @@
-"""Where jobs run: in this process, or on Ray's workers here or in a cluster; `hub` hands a whole command to the Hub.
+"""Where jobs run: in this process, or on Ray workers here or in a cluster; `hub` hands a whole command to the Hub.
 
 A `Task` names a function and gives it plain JSON, so that it can be sent anywhere; what a job makes goes into a folder
 that all workers see. A job that is done is on disk, so a command that was stopped does only the rest when it is given
@@ -24,7 +24,7 @@ class Executor(Protocol):
         """Return itself."""
 
     def __exit__(self, *error: object) -> None:
-        """Stop every worker, whatever it is at: what it had written stays."""
+        """Stop every worker at once; files that it has written remain."""
 
     def run(self, tasks: Iterable[Task], tell: Tell = lambda name, share: None) -> Iterator[Outcome]:
         """Yield what became of every task, as they end; one that fails does not stop the others."""

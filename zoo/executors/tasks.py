@@ -63,7 +63,7 @@ class Problem:
 
     @classmethod
     def of(cls, error: Exception) -> "Problem":
-        """Say what an error was: a ZooError is the user's to mend, and is not tried again."""
+        """Say what an error was: a ZooError must be fixed by the user, and is not retried."""
         import traceback
 
         final = isinstance(error, ZooError)
@@ -93,7 +93,7 @@ class Queue:
     def __post_init__(self) -> None:
         for task in self.tasks:
             if task.name in self._places:
-                raise ZooError(f"Two tasks are named {task.name}: every one needs a name of its own.")
+                raise ZooError(f"Two tasks are named {task.name}: every task needs a unique name.")
             self._places[task.name], self._tried[task.name] = len(self._places), []
             self._wait(task)
 

@@ -1,8 +1,8 @@
 """A published model as one file for another runtime: ONNX, OpenVINO or LiteRT, in float or int8.
 
-Each file says in its metadata what it is and what it scores: the accuracy on the full test set, measured on that very
-file. int8 is post-training quantisation (Jacob et al., 2018): weights to int8 per channel, activations to 8 bits
-between the extremes that calibration images reach.
+The metadata of each file describes the model and its accuracy on the full test set, measured with that file. int8 is
+post-training quantization (Jacob et al., 2018): weights to int8 per channel, activations to 8 bits between the extremes
+that calibration images reach.
 """
 
 import json
@@ -22,6 +22,7 @@ from zoo.files import replacing
 from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.serving.predictor import BATCH
+from zoo.types import Json
 
 CALIBRATION = 512  # training images, evenly spread; more move no accuracy here by more than 0.02 points
 CALIBRATION_BATCH = 32
@@ -43,17 +44,17 @@ class Format:
     stamp: Callable[[Path, str], None]
 
 
-def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
+def convert(folder: Path, target: Path, name: str, int8: bool = False) -> Json:
     """Write a published folder as a file of another format, whole or not at all.
 
     Args:
         folder: the published folder.
-        target: the file to write; OpenVINO's weights come beside it with the suffix .bin.
+        target: the file to write; OpenVINO writes its weights next to it with the suffix .bin.
         name: a key of `FORMATS`.
-        int8: quantise, calibrated on training images.
+        int8: quantize, calibrated on training images.
 
     Returns:
-        What the file says of itself; "accuracy" is a fraction, of the full test set.
+        The metadata of the file; "accuracy" is a fraction of the full test set.
 
     Raises:
         UnknownName: no such format.
@@ -63,7 +64,7 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
         raise UnknownName("format", name, FORMATS)
     form = FORMATS[name]
     if target.suffix != form.suffix:
-        raise ZooError(f"A file of format {name} ends in {form.suffix}; {target.name} does not, so name it anew.")
+        raise ZooError(f"A file of format {name} ends in {form.suffix}; {target.name} does not: rename it.")
     preprocessor, metadata = PublishedFolder(folder).preprocessor, PublishedFolder(folder).metadata
     dataset = preprocessor["dataset"]
     images = _spread(data.load(dataset, "train").images, CALIBRATION) if int8 else None
@@ -85,7 +86,7 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> dict:
     return said
 
 
-def measure(runtime: runtimes.Runtime, dataset: str) -> dict:
+def measure(runtime: runtimes.Runtime, dataset: str) -> Json:
     """Return {"accuracy", "test_samples", "test_fingerprint"} of a loaded network on the full test set."""
     test = data.load(dataset, "test")
     starts = range(0, len(test), BATCH)
@@ -103,7 +104,7 @@ def _spread(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
-    """Fold BatchNorm into the convolutions; with images, quantise to QDQ (quantise and dequantise nodes)."""
+    """Fold BatchNorm into the convolutions; with images, quantize to QDQ (quantize and dequantize nodes)."""
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -112,7 +113,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
             starts = range(0, len(images), CALIBRATION_BATCH)
             self.feeds = iter([{feed: images[i : i + CALIBRATION_BATCH]} for i in starts])
 
-        def get_next(self):
+        def get_next(self) -> dict[str, np.ndarray] | None:
             return next(self.feeds, None)
 
     import onnx
@@ -154,7 +155,7 @@ def _stamp_openvino(path: Path, text: str) -> None:
     openvino = runtimes.installed("openvino")
     model = openvino.Core().read_model(path)
     model.set_rt_info(text, runtimes.METADATA_KEY)
-    stamped = path.with_name("stamped.xml")  # the model still reads its weights from beside `path`
+    stamped = path.with_name("stamped.xml")  # the model still reads its weights from the folder of `path`
     openvino.save_model(model, stamped, compress_to_fp16=False)
     for suffix in (".xml", ".bin"):
         stamped.with_suffix(suffix).replace(path.with_suffix(suffix))
@@ -195,7 +196,7 @@ def _stamp_litert(path: Path, text: str) -> None:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Converters report every pass on the log; what goes wrong is raised."""
+    """Silence converters, which log every pass; errors are still raised."""
     before = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

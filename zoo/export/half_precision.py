@@ -33,7 +33,7 @@ def pack_weights(path: Path) -> None:
     path.rename(whole)
     with h5py.File(whole) as source, h5py.File(path, "w") as target:  # a new file: HDF5 gives no room back
 
-        def copy(name: str, item) -> None:
+        def copy(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if isinstance(item, h5py.Group):
                 target.require_group(name).attrs.update(item.attrs)
                 return

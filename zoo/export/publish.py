@@ -11,6 +11,7 @@ import sys
 import warnings
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -24,6 +25,7 @@ from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.training.batch_norm_folding import folded
 from zoo.training.job import Run, build, view_of
+from zoo.types import Json
 
 REJECTED = 0.01  # share of the validation samples that are rejected as unknown
 
@@ -35,7 +37,7 @@ def export(run: Run, folder: Path) -> Path:
     `preprocessor_config.json` and `history.json`. BatchNorm is folded into the layers before it, the temperature that
     suits the validation samples into the last layer, and large weights are rounded to half precision and stored in it.
 
-    ONNX is written by TensorFlow: under another backend this is done by a process of its own.
+    ONNX is written by TensorFlow: under another backend a separate process does this.
 
     Returns:
         `folder`.
@@ -66,7 +68,7 @@ def export(run: Run, folder: Path) -> Path:
     return folder
 
 
-def _calibrated(model: "keras.Model", run: Run) -> tuple[dict, dict]:
+def _calibrated(model: "keras.Model", run: Run) -> tuple[Json, Json]:
     """Calibrate a network of glyphs and round its weights, in place.
 
     Returns:
@@ -122,7 +124,7 @@ def _extend_the_converter() -> None:
         """A resized image's size, not its scale: 28 pixels times 227 / 28 in float32 are 226."""
 
         @classmethod
-        def version_11(cls, ctx, node, **kwargs):
+        def version_11(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
             size = ctx.make_node("Identity", [node.input[1]])  # the converter turns constant sizes into scales
             ctx.replace_input(node, node.input[1], size.output[0], 1)
             Resize.version_11(ctx, node, **kwargs)
@@ -132,7 +134,7 @@ def _extend_the_converter() -> None:
         """1 - erf(x): what TensorFlow computes GELU of."""
 
         @classmethod
-        def version_9(cls, ctx, node, **kwargs):
+        def version_9(cls, ctx: Any, node: Any, **kwargs: Any) -> None:
             (x,), outputs = node.input, node.output
             shape, dtype = ctx.get_shape(outputs[0]), ctx.get_dtype(outputs[0])
             ctx.remove_node(node.name)
@@ -141,8 +143,8 @@ def _extend_the_converter() -> None:
             ctx.make_node("Sub", [one.output[0], error.output[0]], outputs=outputs, shapes=[shape], dtypes=[dtype])
 
 
-def facts(run: Run, model: "keras.Model") -> dict:
-    """Return what `metadata.json` says beside Keras' own version: which model it is, and how large."""
+def facts(run: Run, model: "keras.Model") -> Json:
+    """Return the content of `metadata.json` apart from the Keras version: the model and its size."""
     return {
         "architecture": run.job.architecture,
         "dataset": run.job.dataset,
@@ -154,7 +156,7 @@ def facts(run: Run, model: "keras.Model") -> dict:
     }
 
 
-def preprocessor(architecture: str, dataset: str) -> dict:
+def preprocessor(architecture: str, dataset: str) -> Json:
     """Return what turns a picture into the model's input and its output into labels."""
     spec = data.get(dataset)
     view = view_of(architecture, spec)

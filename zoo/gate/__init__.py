@@ -1,4 +1,4 @@
-"""The gate: one place that every call of a stranger passes, whichever way it comes (page, API, MCP).
+"""The gate: every external call passes through it, from the page, the API or MCP.
 
 It establishes the caller (`callers`), takes only files that this caller uploaded (`uploads`), applies limits
 (`limits`), checks the types of the arguments, and turns whatever goes wrong into one sentence (`endpoints`). Nothing

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from zoo.errors import ZooError
+from zoo.types import Facts
 
 SIGN_IN = (
     "Sign in with Hugging Face first. From a program, send a token of yours with the request: one without any "
@@ -42,7 +43,7 @@ class Caller:
     agent: bool = False
 
     @classmethod
-    def of(cls, scope: Mapping, agent: bool = False) -> "Caller":
+    def of(cls, scope: Facts, agent: bool = False) -> "Caller":
         """Return the caller of an HTTP request.
 
         Args:
@@ -80,7 +81,7 @@ class Caller:
         return frozenset(f"{kind} {value}" for kind, value in found.items() if value)
 
 
-def _address(scope: Mapping, headers: Mapping[str, str]) -> str:
+def _address(scope: Facts, headers: Mapping[str, str]) -> str:
     """Return the address of the client.
 
     Proxies append to `x-forwarded-for` whom they answer, so the last public address is true even where the client
@@ -96,7 +97,7 @@ def _address(scope: Mapping, headers: Mapping[str, str]) -> str:
     return peer
 
 
-def _signed_in(scope: Mapping, headers: Mapping[str, str]) -> str | None:
+def _signed_in(scope: Facts, headers: Mapping[str, str]) -> str | None:
     """Return the user of the session; a cookie that another site's page made the browser send does not count."""
     if not (on_space() and os.environ.get("OAUTH_CLIENT_SECRET")):  # without it, the cookie is signed with a known key
         return None

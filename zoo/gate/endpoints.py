@@ -1,4 +1,4 @@
-"""Functions that strangers may call: declared arguments in, plain JSON out, one sentence for whatever goes wrong."""
+"""Public endpoints: declared arguments in, plain JSON out, and one sentence for every error."""
 
 import functools
 import inspect
@@ -8,6 +8,7 @@ import traceback
 import types
 import typing
 from collections.abc import Callable, Iterator, Mapping
+from typing import overload
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -15,13 +16,14 @@ from zoo.errors import UnknownName, ZooError
 from zoo.gate import uploads
 from zoo.gate.callers import SIGN_IN, caller
 from zoo.gate.uploads import Upload
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
 DEEPEST = 40  # lists within lists
 LONGEST = 10_000  # characters of a text that is no file
 MOST_ITEMS = 1_000_000
-FILE = dict | str  # what a client sends for an `Upload`
+FILE = Json | str  # what a client sends for an `Upload`
 
 
 class Endpoint:
@@ -35,7 +37,7 @@ class Endpoint:
     signature: of the function, as a client calls it.
     """
 
-    def __init__(self, function: Callable, writes: bool = False):
+    def __init__(self, function: Callable[..., object], writes: bool = False):
         self.function = function
         self.writes = writes
         self.name = function.__name__
@@ -97,7 +99,7 @@ class Endpoint:
                     raise ZooError(f'"{name}" holds a text of {len(item):,} characters; at most {LONGEST:,} are read.')
 
     @property
-    def schema(self) -> dict:
+    def schema(self) -> Json:
         """The JSON schema of its arguments."""
         described = _described(self.description)
         return {
@@ -114,15 +116,25 @@ class Endpoint:
         }
 
 
-def endpoint(function: Callable | None = None, *, writes: bool = False):
+@overload
+def endpoint(function: Callable[..., object]) -> Endpoint: ...
+
+
+@overload
+def endpoint(*, writes: bool) -> Callable[[Callable[..., object]], Endpoint]: ...
+
+
+def endpoint(
+    function: Callable[..., object] | None = None, *, writes: bool = False
+) -> Endpoint | Callable[[Callable[..., object]], Endpoint]:
     """Make a function an `Endpoint`: `@endpoint`, or `@endpoint(writes=True)`."""
     return Endpoint(function, writes) if function else functools.partial(Endpoint, writes=writes)
 
 
 def sentence(error: BaseException) -> str:
-    """Return what a caller is told of an error.
+    """Return the error message for a caller.
 
-    An error that is no `ZooError` is a mistake of ours: it gets an incident number, under which the log has the trace.
+    An error that is not a `ZooError` is internal: it gets an incident number, under which the log has the trace.
     The log has no values, so neither pictures nor names of people get there.
     """
     if isinstance(error, ZooError):
@@ -130,7 +142,7 @@ def sentence(error: BaseException) -> str:
     incident = secrets.token_hex(4)
     steps = "".join(traceback.format_tb(error.__traceback__))
     log.error("Incident %s: %s\n%s", incident, type(error).__name__, steps)
-    return f"This failed by a mistake of ours, not of yours. Please report it as incident {incident}."
+    return f"This failed because of an internal error. Please report it as incident {incident}."
 
 
 def walk(value: object) -> Iterator[tuple[object, int]]:
@@ -191,7 +203,7 @@ def in_words(expected: object) -> str:
         return "an uploaded file or a data URI"
     origin, inner = typing.get_origin(expected), typing.get_args(expected)
     if origin in (typing.Union, types.UnionType):
-        if set(inner) >= {dict, str}:
+        if set(inner) >= set(typing.get_args(FILE)):
             return in_words(FILE)
         return " or ".join(in_words(one) for one in inner if one is not type(None))
     if origin is list:

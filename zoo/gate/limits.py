@@ -1,4 +1,4 @@
-"""How often somebody may call, counted before any work is done; what is sent to be kept has limits of its own."""
+"""Rate limits of calls, checked before any work is done; submissions have separate limits."""
 
 import os
 import threading
@@ -18,7 +18,7 @@ class TooMany(ZooError):
 
 @dataclass(frozen=True)
 class Rate:
-    """So many calls within a time; all of them may come at once, then they are allowed again one by one."""
+    """A number of calls within a time; all may come at once, and then they are allowed again one by one."""
 
     most: int
     seconds: float

@@ -1,4 +1,4 @@
-"""What goes wrong between here and the Hub: what may pass is tried again, the rest is said in one sentence."""
+"""Errors of the Hub and the connection: temporary ones are retried, others become one sentence."""
 
 import json
 import logging

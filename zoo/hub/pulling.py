@@ -143,7 +143,7 @@ def _remembered(repo: str, revision: str | None) -> Path | None:
 
 
 def _stamp(folder: Path) -> Path:
-    """Return the file beside a snapshot that remembers in which state it was verified."""
+    """Return the file next to a snapshot that stores the state in which it was verified."""
     return folder.parent.parent / "verified" / f"{folder.name}.json"
 
 

@@ -76,7 +76,7 @@ def push(
 
     Files are compared by the checksums in the Hub's listing, before anything is sent. The commit names the one that
     was compared with as its parent, so that nobody else's change is ever overwritten unseen; if the Hub refuses it for
-    that (409, 412), or is busy or broken (429, 5xx, a cut line), the comparison is made anew and the push tried again.
+    that (409, 412), or is busy or broken (429, 5xx, a cut line), the comparison and the push are tried again.
     A push that was stopped is finished by the same call.
 
     Args:

@@ -4,10 +4,11 @@ Here they are only found and named; what is made of them is the work of `zoo.ing
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,13 +16,17 @@ from zoo.data.parquet import unreadable
 from zoo.errors import DataError
 from zoo.ink.decoding import FILES
 
+if TYPE_CHECKING:
+    import datasets
+    import pandas
+
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
 GROUPS = ("writer", "group", "block")  # columns that say which samples belong together
-METADATA = "metadata.csv"  # beside class folders, as `datasets` has it: file_name, and a column of `GROUPS`
+METADATA = "metadata.csv"  # next to class folders, as in `datasets`: file_name, and a column of `GROUPS`
 NO_GROUP = "none"
 
 
@@ -129,9 +134,13 @@ def _split_folders(root: Path, folders: list[Path]) -> tuple[dict[str, Path], tu
     return roots, notes
 
 
-def _labelled_files(root: Path, folder: Path, labels: Sequence[str], split: str):
+def _labelled_files(
+    root: Path, folder: Path, labels: Sequence[str], split: str
+) -> tuple[list[Path], list[int], list[Path]]:
     """The pictures of a split's class folders, their class numbers, and the files that are no pictures."""
-    files, numbers, ignored = [], [], []
+    files: list[Path] = []
+    numbers: list[int] = []
+    ignored: list[Path] = []
     for class_folder in _folders(folder):
         if class_folder.name not in labels:
             known = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
@@ -191,7 +200,7 @@ def _check_readme(path: Path) -> None:
         said = yaml.safe_load(header[0]) if header else None
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         raise DataError(f"The header of {path} is not YAML that can be read ({type(error).__name__}).") from error
-    left: list = [said.get("configs")] if isinstance(said, dict) else []
+    left: list[Any] = [said.get("configs")] if isinstance(said, dict) else []
     while left:
         item = left.pop()
         left += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
@@ -200,7 +209,9 @@ def _check_readme(path: Path) -> None:
             raise DataError(f"{path} names data outside its folder, {item[:60]!r}: download what is meant first.")
 
 
-def _groups_of_files(files: list[Path], folder: Path, root: Path, group: str | None):
+def _groups_of_files(
+    files: list[Path], folder: Path, root: Path, group: str | None
+) -> tuple[list[str], str] | tuple[None, None]:
     """Return who wrote each file and the column that says so, from metadata.csv; (None, None) where there is none."""
     path = next((base / METADATA for base in (folder, root) if (base / METADATA).is_file()), None)
     if path is None:
@@ -225,10 +236,10 @@ def _groups_of_files(files: list[Path], folder: Path, root: Path, group: str | N
     for file, name in zip(files, names, strict=True):
         if not isinstance(name, str):
             raise DataError(f"{path} does not say the {column} of {file.relative_to(path.parent).as_posix()}.")
-    return names, column
+    return list(map(str, names)), column
 
 
-def _table(path: Path):
+def _table(path: Path) -> "pandas.DataFrame":
     """A table of text whose columns are divided by commas, semicolons, tabs or bars, as its first line shows."""
     import pandas
 
@@ -243,7 +254,7 @@ def _table(path: Path):
 # Parquet and dataset repos
 
 
-def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments) -> Source:
+def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments: Any) -> Source:
     import datasets
 
     try:
@@ -275,14 +286,14 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
     return Source(labels, splits, column, repo, notes)
 
 
-def _column(rows, names: Iterable[str], kind: type, what: str, where: str) -> str:
+def _column(rows: "datasets.Dataset", names: Iterable[str], kind: type, what: str, where: str) -> str:
     """Return the column of that name, else the only one of that kind."""
     for name in names:
         if name in rows.column_names:
             return name
     of_kind = [name for name, feature in rows.features.items() if isinstance(feature, kind)]
     if len(of_kind) == 1:
-        return of_kind[0]
+        return str(of_kind[0])
     expected = " or ".join(names)
     raise DataError(f"{where} has no column {what}: expected {expected}, there is {', '.join(rows.column_names)}.")
 
@@ -295,7 +306,7 @@ def _group_column(columns: Sequence[str], group: str | None, where: str) -> str 
     return group or next((name for name in GROUPS if name in columns), None)
 
 
-def _label_names(by_split: dict, label: str, where: str) -> tuple[str, ...]:
+def _label_names(by_split: Mapping[str, "datasets.Dataset"], label: str, where: str) -> tuple[str, ...]:
     import datasets
 
     feature = by_split["train"].features[label]
@@ -307,7 +318,9 @@ def _label_names(by_split: dict, label: str, where: str) -> tuple[str, ...]:
     return sorted_labels(map(str, values))
 
 
-def _label_numbers(rows, label: str, labels: tuple[str, ...], place: Callable[[int], str]) -> np.ndarray:
+def _label_numbers(
+    rows: "datasets.Dataset", label: str, labels: tuple[str, ...], place: Callable[[int], str]
+) -> np.ndarray:
     import datasets
 
     values = list(rows[label])
@@ -315,7 +328,7 @@ def _label_numbers(rows, label: str, labels: tuple[str, ...], place: Callable[[i
         names = tuple(rows.features[label].names)
         if names != labels:
             raise DataError(f"{place(0)}: its classes are {', '.join(names)}, those of train {', '.join(labels)}.")
-        known: dict = {number: number for number in range(len(names))}
+        known: dict[Any, int] = {number: number for number in range(len(names))}
     else:
         values = [str(value) for value in values]
         known = {name: number for number, name in enumerate(labels)}
@@ -331,7 +344,9 @@ def _root_of(where: str) -> Path | None:
     return path if path.is_dir() else path.parent if path.is_file() else None
 
 
-def _bytes_of(rows, image: str, place: Callable[[int], str], root: Path | None) -> Callable[[int], bytes]:
+def _bytes_of(
+    rows: "datasets.Dataset", image: str, place: Callable[[int], str], root: Path | None
+) -> Callable[[int], bytes]:
     column = rows.data.table[image].combine_chunks()
 
     def encoded(row: int) -> bytes:
@@ -356,7 +371,7 @@ def _row_place(where: str, split: str, row: int) -> str:
 def sorted_labels(names: Iterable[str]) -> tuple[str, ...]:
     """Return class names in the order that people expect: numbers by their value, before words."""
 
-    def key(name: str) -> list[tuple]:
+    def key(name: str) -> list[tuple[int, int, str]]:
         return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
     return tuple(sorted(set(names), key=key))

@@ -1,7 +1,7 @@
 """Pictures of any kind -> images of one contract: what they are, where their ink is, how they are fitted.
 
 "ink" is the default: every picture is one glyph, found on its paper and placed as `zoo.ink` places a sketch. So size,
-colour, polarity and margins may differ, and what the sketch-pad sends is what the network was trained on. "resize"
+color, polarity and margins may differ, and what the sketch pad sends is what the network was trained on. "resize"
 takes the whole frame as it is, for pictures whose places and sizes mean something; they have to be alike then, and the
 sketch-pad's contract is measured on them.
 """
@@ -78,7 +78,7 @@ def contract_for(height: int, width: int) -> ink.Contract:
 
 
 def measured(images: np.ndarray, contract: ink.Contract) -> ink.Contract:
-    """Return the contract that images keep to: the median of their glyphs' long sides, centres of mass and pens."""
+    """Return the contract that images keep to: the median of their glyphs' long sides, centers of mass and pens."""
     sides, centres, pens = [], [], []
     for image in images[:: max(1, len(images) // MEASURED), :, :, 0]:
         rows, columns = (np.flatnonzero((image > 127).any(axis=axis)) for axis in (1, 0))
@@ -149,10 +149,10 @@ def _has_light_paper(picture: np.ndarray) -> bool | None:
 
 def _paper(looks: Sequence[Look]) -> tuple[bool | None, str]:
     """Return whether the paper is light, None where that differs from picture to picture, and how to say it."""
-    votes = [look.light_paper for look in looks if look.light_paper is not None]
-    if not votes:
+    lights = [look.light_paper for look in looks if look.light_paper is not None]
+    if not lights:
         return None, "Paint on a transparent ground: what is opaque is ink."
-    share = float(np.mean(votes))
+    share = float(np.mean(lights))
     if AGREED > share > 1 - AGREED:
         return None, f"{share:.0%} are dark on light, the others light on dark: each is read by itself."
     return share >= AGREED, "Dark ink on light paper." if share >= AGREED else "Light ink on a dark ground."

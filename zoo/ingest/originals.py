@@ -17,7 +17,7 @@ from zoo.ingest.file_formats import FORMS, SPLITS, Samples, files_below
 
 @dataclass(frozen=True)
 class Runs:
-    """Groups by position in the file: so many samples of each class follow each other and share a writer or block."""
+    """Groups by position in the file: runs with a fixed number of samples of each class share a writer or block."""
 
     samples: Mapping[str, int]  # split -> length of a run
     first: Mapping[str, int]  # split -> number of the first group
@@ -25,7 +25,7 @@ class Runs:
 
 @dataclass(frozen=True)
 class Original:
-    """What is known of a dataset beside its `DatasetSpec`: how it is told right from wrong, and its terms."""
+    """What is known about a dataset in addition to its `DatasetSpec`: checks of the originals, and terms of use."""
 
     licence: str  # the Hub's identifier
     terms: str
@@ -133,7 +133,7 @@ def read_original(name: str, folder: Path | None) -> Mirror:
 
     Raises:
         UnknownName: no such dataset.
-        DataError: nothing that is recognised is there, or it is incomplete or contradicts itself; names the file.
+        DataError: nothing that is recognized is there, or it is incomplete or contradicts itself; names the file.
     """
     spec, original = data.get(name), ORIGINALS[name]
     if folder is None:

@@ -1,4 +1,4 @@
-"""A user's own pictures -> a dataset of the zoo: checked, divided, and kept as a dataset repo beside its entry."""
+"""Make a dataset of the zoo from a user's pictures: check them, split them, and store them as a dataset repo."""
 
 import re
 from dataclasses import dataclass, fields
@@ -172,7 +172,7 @@ def _split(images: np.ndarray, labels: np.ndarray, groups: np.ndarray | None) ->
     return data.Split(images, labels, groups, data.fingerprint(images, labels))
 
 
-# What is kept, and what is said
+# The stored dataset, and its summary
 
 
 def _table(spec: data.DatasetSpec, split: data.Split) -> "datasets.Dataset":

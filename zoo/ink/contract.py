@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
@@ -18,11 +19,11 @@ class Contract:
 
     Attributes:
         height, width: size of the image, pixels.
-        channels: always 1, grey.
+        channels: always 1, gray.
         polarity: always "ink-high": 0 is background, 255 full ink.
         box_height, box_width: the box a glyph is fitted in, pixels.
         aspect: "keep" scales a glyph until it touches the box; "stretch" fills the box both ways.
-        centring: what is put on the centre: "mass" (of the ink) or "box" (the glyph's bounding box).
+        centring: what is put on the center: "mass" (of the ink) or "box" (the glyph's bounding box).
         centre_x, centre_y: where it is put, pixels; a glyph moves by whole pixels only.
         scale: "box" where every glyph was scaled to touch the box; "pen" where none was, so that a small letter is
             known by a pen that is broad for it: the box is then that of a typical glyph.
@@ -69,12 +70,12 @@ class Contract:
         height, width = (max(1, round(side * factor)) for side in (self.box_height, self.box_width))
         return dataclasses.replace(self, box_height=min(height, self.height), box_width=min(width, self.width))
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return the contract as plain JSON values."""
         return dataclasses.asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Contract":
+    def from_dict(cls, values: Json) -> "Contract":
         """Return the contract that `to_dict` wrote; ZooError if a field is not one of a contract or has a bad value."""
         fields = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - fields)
@@ -83,20 +84,20 @@ class Contract:
         return cls(**values)
 
 
-# 99.98% of the samples have a long side of exactly 20 pixels, all a centre of mass within half a pixel of 14, evenly
+# 99.98% of the samples have a long side of exactly 20 pixels, all a center of mass within half a pixel of 14, evenly
 # spread: they were shifted by whole pixels. Stroke: redrawn middle lines then have the ink fraction of the originals.
 MNIST = Contract(stroke=2.25)
 
-# The same with the centre of mass on 13 and a finer pen. 99.3% of the samples, and 99.95% of the zeros, fill the box:
+# The same with the center of mass on 13 and a finer pen. 99.3% of the samples, and 99.95% of the zeros, fill the box:
 # the dot of a zero is as large here as any other digit.
 AHDD = Contract(centre_x=13.0, centre_y=13.0, stroke=1.8)
 
-# Cut from forms and never normalised: long sides from 9 to 29 pixels (median 18), centres of mass 2.5 pixels around
+# Cut from forms and never normalized: long sides from 9 to 29 pixels (median 18), centers of mass 2.5 pixels around
 # (17, 17). A glyph is given the median of each, its size corrected by its pen.
 AHCD = Contract(height=32, width=32, box_height=18, box_width=18, scale="pen", centre_x=17.0, centre_y=17.0, stroke=1.5)
 
 # Counts of ink in 4 x 4 cells of a bitmap that was stretched to 20 x 32 and padded to 32 x 32:
-# 5 x 8 cells, half a cell of them on either side, centred by the box.
+# 5 x 8 cells, half a cell of them on either side, centered by the box.
 OPTDIGITS = Contract(
     height=8, width=8, box_height=8, box_width=6, aspect="stretch",
     centring="box", centre_x=3.5, centre_y=3.5, stroke=1.2,

@@ -1,8 +1,8 @@
 """Pictures as people send them: decoded, upright and small, whatever file or array they come as.
 
 Reading and training decode with this module alone, so what one takes the other takes, too. What a file is decides its
-content, never its name, and only the formats of `FORMATS` are opened. A file's size is read before its pixels are, so
-that a decompression bomb is refused, not opened.
+content, never its name, and only the formats of `FORMATS` are opened. A file's size and what else it declares is read
+before its pixels are, so that a decompression bomb is refused, not opened: see `zoo.ink.bounds`.
 """
 
 import contextlib
@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 
 from zoo.errors import Blank, InkError
+from zoo.ink import bounds
+from zoo.ink.bounds import MAX_PIXELS
+from zoo.types import Json
 
-# What a client may send: a bound that no phone reaches, checked before any work is done.
-MAX_PIXELS = 50_000_000  # the largest common phone photo
+MAX_SIDE = 65_535  # pixels; JPEG has no longer ones, and reducing a line of millions takes long
 MAX_PAGES = 20  # of a TIFF that are read
 MAX_FRAMES = 50  # of a GIF that are searched for ink
-MAX_SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
-START_OF_SCAN = b"\xff\xda"
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
 # Pillow's names. No PostScript or PDF: a program would have to run it.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
@@ -123,9 +123,11 @@ def _to_uint8(picture: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _pillow() -> Any:
-    """Pillow's Image, with HEIC; imported when a file is read."""
-    from PIL import Image
+    """Pillow's Image, with HEIC and bounded TIFF and EXIF; imported when a file is read."""
+    from PIL import Image, TiffImagePlugin
 
+    directory: Any = TiffImagePlugin.ImageFileDirectory_v2
+    directory.load = bounds.bounded(directory.load)
     with contextlib.suppress(ModuleNotFoundError):  # an extra: `pip install handwriting-zoo[heic]`
         import pillow_heif
 
@@ -136,12 +138,8 @@ def _pillow() -> Any:
 def _opened(picture: Any, side: int) -> Iterator[Decoded]:
     """The pages of a PIL image, a path, bytes or an open file; each page's size is checked before its pixels."""
     Image = _pillow()
-    if isinstance(picture, (bytes, bytearray)):
-        picture = io.BytesIO(picture)
     try:
-        image = picture if isinstance(picture, Image.Image) else Image.open(picture, formats=FORMATS)
-        if image.format == "JPEG":
-            _check_scans(image)
+        image = picture if isinstance(picture, Image.Image) else _image(_content(picture))
         count = _count(image, MAX_PAGES if image.format == "TIFF" else MAX_FRAMES)
         if count == 1:
             yield Decoded(_page(image, side))
@@ -170,6 +168,8 @@ def _count(image: Any, most: int) -> int:
     """How many pages or frames a TIFF or GIF has, one more than `most` where it has more; 1 for other formats."""
     if image.format not in ("TIFF", "GIF"):
         return 1
+    if image.format == "GIF":  # the frames together have about as many pixels as the largest picture
+        most = min(most, MAX_PIXELS // max(image.width * image.height, 1))
     count = 1
     with contextlib.suppress(EOFError):
         while count <= most:
@@ -179,17 +179,26 @@ def _count(image: Any, most: int) -> int:
     return count
 
 
-def _check_scans(image: Any) -> None:
-    """Refuse a JPEG of very many scans: each takes as long as the whole picture, however few bytes it has."""
-    file = getattr(image, "fp", None)
-    if file is None:
-        return
-    place = file.tell()
-    file.seek(0)
-    scans = file.read().count(START_OF_SCAN)
-    file.seek(place)
-    if scans > MAX_SCANS:
-        raise InkError(f"This JPEG comes in {scans:,} scans; at most {MAX_SCANS} are read: save it again.")
+def _content(picture: Any) -> bytes:
+    """The content of a path, bytes or an open file."""
+    if isinstance(picture, (str, Path)):
+        return Path(picture).read_bytes()
+    if isinstance(picture, (bytes, bytearray)):
+        return bytes(picture)
+    picture.seek(0)
+    content: bytes = picture.read()
+    return content
+
+
+def _image(content: bytes) -> Any:
+    """A PIL image of a file, opened and not decoded; its size is checked with each page."""
+    if content.startswith(b"\xff\xd8"):
+        bounds.check_scans(content)
+    file = bounds.Metered(content)
+    image = _pillow().open(file, formats=FORMATS)
+    bounds.check_decoder(image, len(content))
+    file.left = bounds.MAX_READS
+    return image
 
 
 def _unreadable(picture: object) -> InkError:
@@ -213,9 +222,14 @@ def _first_with_ink(image: Any, count: int, side: int) -> Decoded:
 
 def _page(image: Any, side: int) -> np.ndarray:
     """The current page of a PIL image, upright and small."""
+    _check_size(*image.size)
+    with bounds.turn(image.width * image.height):
+        return _upright(image, side)
+
+
+def _upright(image: Any, side: int) -> np.ndarray:
     from PIL import ImageOps
 
-    _check_size(*image.size)
     if image.format in ("JPEG", "MPO"):
         image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do
     if max(image.size) > 2 * side and image.mode in ("L", "RGB", "RGBA"):
@@ -236,9 +250,11 @@ def _check_size(width: int, height: int) -> None:
             f"A picture has at most {MAX_PIXELS // 10**6} megapixels; this one is {width} x {height}, "
             "so please send a smaller one."
         )
+    if max(width, height) > MAX_SIDE:
+        raise InkError(f"A picture has at most {MAX_SIDE:,} pixels a side; this one is {width} x {height}.")
 
 
-def _sketchpad(parts: dict) -> np.ndarray:
+def _sketchpad(parts: Json) -> np.ndarray:
     """The picture in a Sketchpad's dictionary: the composite if it has ink, else the layers."""
     from zoo.ink.paper import find_ink
 

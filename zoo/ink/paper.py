@@ -91,7 +91,7 @@ def on_paper(colour: np.ndarray, dark: bool | None = None) -> np.ndarray:
     near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
     level = cv2.bitwise_and(contrast, contrast, mask=near).astype(np.float32)
     full = _full(level.astype(np.uint8), ground.floor)
-    ink = ((level - full / 8) / (full - full / 8)).clip(0, 1)
+    ink: np.ndarray = ((level - full / 8) / (full - full / 8)).clip(0, 1)
     ink[level < ground.floor / 2] = 0
     return ink
 
@@ -120,7 +120,8 @@ def _enlarged(colour: np.ndarray) -> np.ndarray:
     factor = -(-SMALL // max(colour.shape[:2]))
     if factor == 1:
         return colour
-    return cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    enlarged: np.ndarray = cv2.resize(colour, None, fx=factor, fy=factor, interpolation=cv2.INTER_CUBIC)
+    return enlarged
 
 
 def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
@@ -164,7 +165,8 @@ def _overlap(one: np.ndarray, other: np.ndarray) -> float:
 def _contrast(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
     """Share of the paper's light that is missing, the most of the three channels; uint8 (H, W)."""
     apart = cv2.divide(cv2.subtract(paper, picture), cv2.max(paper, 40), scale=255)
-    return cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2])
+    strongest: np.ndarray = cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2])
+    return strongest
 
 
 def _full(contrast: np.ndarray, floor: float) -> float:

@@ -44,7 +44,8 @@ def pens_of(labels: np.ndarray, count: int) -> np.ndarray:
     middle = (mask > 0) & (distance >= cv2.dilate(distance, np.ones((3, 3), np.uint8)))
     names = labels[middle]
     sums = np.bincount(names, weights=distance[middle], minlength=count)
-    return 2 * sums / np.bincount(names, minlength=count).clip(1)
+    widths: np.ndarray = 2 * sums / np.bincount(names, minlength=count).clip(1)
+    return widths
 
 
 def _without_specks(ink: np.ndarray) -> np.ndarray:
@@ -64,7 +65,8 @@ def _without_specks(ink: np.ndarray) -> np.ndarray:
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
     gain = np.where(kept, 1 / peak.clip(0.3, 1), 0)
     gain[0] = 1  # soft edges
-    return (ink * gain[pieces]).clip(0, 1).astype(np.float32)
+    even: np.ndarray = (ink * gain[pieces]).clip(0, 1).astype(np.float32)
+    return even
 
 
 def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
@@ -96,7 +98,8 @@ def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
     upright = (high > 2.5 * size) & (touches.any(axis=0) | (large.sum() >= 3))
     rule = slim & ((wide > 1.5 * size) | upright)
     solid = touches.any(axis=0) & (pens > SOLID * pen)
-    return ~(edge | solid | rule)
+    kept: np.ndarray = ~(edge | solid | rule)
+    return kept
 
 
 def _without_lines(mask: np.ndarray) -> np.ndarray:
@@ -155,4 +158,5 @@ def _rest_without_lines(piece: np.ndarray, inside: np.ndarray, through: bool) ->
     pen = float(pens_of(np.where(np.isin(labels, large), labels, 0), count)[large].max())
     if found < 3 and not (through and thickness <= 0.6 * pen):
         return None
-    return rest & np.isin(labels, large).astype(np.uint8)
+    kept: np.ndarray = rest & np.isin(labels, large).astype(np.uint8)
+    return kept

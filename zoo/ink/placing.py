@@ -13,7 +13,7 @@ from zoo.ink.writing import find_writing
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
 
-PEN = 0.045  # pen width of the sketch-pad, as a fraction of the pad's side
+PEN = 0.045  # pen width of the sketch pad, as a fraction of the pad's side
 # Share of its convex hull that a sketch covers when it is a dot or a bar, whose thickness is its shape: a scribbled dot
 # covers 0.94 and more, other digits less than 0.9 until they are smaller than a sixth of the pad.
 BLOB = 0.9
@@ -26,7 +26,9 @@ SCALE = 8  # sub-pixels a pixel, each way, when strokes are drawn
 # --- strokes -------------------------------------------------------------------------------------
 
 
-def from_strokes(strokes: Sequence, contract: Contract, frame: float, pen: float = PEN) -> np.ndarray:
+def from_strokes(
+    strokes: Sequence[Sequence[Sequence[float]]], contract: Contract, frame: float, pen: float = PEN
+) -> np.ndarray:
     """Draw a sketch the way the contract's dataset looks.
 
     Lines are scaled as lines and only then given the dataset's pen width, so a small sketch is as sharp as a large one.
@@ -64,7 +66,7 @@ def from_strokes(strokes: Sequence, contract: Contract, frame: float, pen: float
     return _place(_shrink(glyph, SCALE), contract)
 
 
-def _lines(strokes: Sequence, frame: float) -> list[np.ndarray]:
+def _lines(strokes: Sequence[Sequence[Sequence[float]]], frame: float) -> list[np.ndarray]:
     """Strokes as a list of float arrays (points, 2), checked and cut to the pad."""
     wanted = "A sketch is a list of strokes, each a list of (x, y) points"
     if not isinstance(strokes, (list, tuple)):
@@ -102,7 +104,7 @@ def _draw(lines: list[np.ndarray], corner: np.ndarray, scale: np.ndarray, stroke
     """Lines drawn `SCALE` times too large, as uint8 that just holds them."""
     width = round(stroke * SCALE)
     bits = 4  # fractional bits of OpenCV's coordinates
-    # OpenCV puts whole numbers on pixel centres; the first one lies half a pen from the edge.
+    # OpenCV puts whole numbers on pixel centers; the first one lies half a pen from the edge.
     paths = [np.round(((line - corner) * scale * SCALE + (width - 1) / 2) * 2**bits) for line in lines]
     size = np.round(np.concatenate(paths).max(axis=0) / 2**bits + (width + 1) / 2).astype(int)
     canvas = np.zeros(size[::-1], np.uint8)
@@ -116,7 +118,7 @@ def _is_blob(ink: np.ndarray) -> bool:
     mask = (ink > 0).astype(np.uint8)
     hull = cv2.convexHull(cv2.findNonZero(mask))
     filled = cv2.fillConvexPoly(np.zeros_like(mask), hull, 1)
-    return mask.sum() >= BLOB * filled.sum()
+    return bool(mask.sum() >= BLOB * filled.sum())
 
 
 def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
@@ -124,7 +126,8 @@ def _shrink(picture: np.ndarray, factor: int) -> np.ndarray:
     height, width = picture.shape
     padded = np.pad(picture, ((0, -height % factor), (0, -width % factor)))
     blocks = padded.reshape(padded.shape[0] // factor, factor, -1, factor)
-    return blocks.mean(axis=(1, 3))
+    means: np.ndarray = blocks.mean(axis=(1, 3))
+    return means
 
 
 # --- pictures ------------------------------------------------------------------------------------
@@ -134,7 +137,7 @@ def from_picture(picture: object, contract: Contract, dark: bool | None = None) 
     """Turn a picture of one glyph into what the contract's dataset looks like.
 
     Args:
-        picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, coloured, or paint on
+        picture: anything that `photos.pixels` takes. Ink may be dark on light, light on dark, colored, or paint on
             nothing; light may be uneven and paper ruled.
         contract: of the network that is to see it.
         dark: whether the ink is darker than the paper, where that is known; None: the picture decides.
@@ -196,7 +199,8 @@ def _widen(mask: np.ndarray, radius: float) -> np.ndarray:
     """Ink with `radius` pixels more on every side, float in [0, 1], in a frame grown to hold it."""
     grown = np.pad(mask, int(np.ceil(radius)))
     distance = cv2.distanceTransform((~grown).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-    return (radius + 1 - distance).clip(0, 1)
+    drawn: np.ndarray = (radius + 1 - distance).clip(0, 1)
+    return drawn
 
 
 def _narrow(mask: np.ndarray, pen: float, stroke: float) -> np.ndarray:
@@ -206,14 +210,15 @@ def _narrow(mask: np.ndarray, pen: float, stroke: float) -> np.ndarray:
     away = cv2.distanceTransform((~middle).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     kept = np.maximum(eaten, (stroke / 2 + 0.5 - away).clip(0, 1) * (distance > 0))
     rows, columns = (np.flatnonzero((kept > 0.5).any(axis=axis)) for axis in (1, 0))
-    return kept[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    cut: np.ndarray = kept[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+    return cut
 
 
 # --- both ----------------------------------------------------------------------------------------
 
 
 def _place(glyph: np.ndarray, contract: Contract) -> np.ndarray:
-    """A fitted glyph, float (h, w) in [0, 255], moved by whole pixels onto the contract's centre."""
+    """A fitted glyph, float (h, w) in [0, 255], moved by whole pixels onto the contract's center."""
     height, width = glyph.shape
     if contract.centring == "mass":
         total = glyph.sum()

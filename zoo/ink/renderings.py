@@ -14,7 +14,7 @@ def thick_on_white(glyph: np.ndarray) -> np.ndarray:
 
 
 def ink_on_grey_paper(glyph: np.ndarray) -> np.ndarray:
-    """Blue ink on grey paper, twice as bright at one edge as at the other, with a sensor's noise."""
+    """Blue ink on gray paper, twice as bright at one edge as at the other, with a sensor's noise."""
     share = (_large(_in_a_frame(glyph)) / 255)[..., None]
     height, width = share.shape[:2]
     light = np.linspace(0.55, 1.1, width)[None, :, None] * np.linspace(1.0, 0.9, height)[:, None, None]
@@ -28,7 +28,8 @@ def rotated(glyph: np.ndarray) -> np.ndarray:
     page = _large(_in_a_frame(glyph))
     middle = (page.shape[1] / 2, page.shape[0] / 2)
     turn = cv2.getRotationMatrix2D(middle, 10 if glyph.sum() % 2 else -10, 1)
-    return 255 - cv2.warpAffine(page, turn, page.shape[::-1], flags=cv2.INTER_LINEAR)
+    turned: np.ndarray = 255 - cv2.warpAffine(page, turn, page.shape[::-1], flags=cv2.INTER_LINEAR)
+    return turned
 
 
 def small_in_a_large_frame(glyph: np.ndarray) -> np.ndarray:
@@ -66,9 +67,11 @@ def _in_a_frame(glyph: np.ndarray) -> np.ndarray:
 
 
 def _large(glyph: np.ndarray) -> np.ndarray:
-    return cv2.resize(glyph.squeeze(), None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
+    large: np.ndarray = cv2.resize(glyph.squeeze(), None, fx=ZOOM, fy=ZOOM, interpolation=cv2.INTER_CUBIC)
+    return large
 
 
 def _thicker(page: np.ndarray, pixels: float) -> np.ndarray:
     size = round(pixels * ZOOM) | 1
-    return cv2.dilate(np.pad(page, size), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    thick: np.ndarray = cv2.dilate(np.pad(page, size), cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))
+    return thick

@@ -23,7 +23,7 @@ class Glyph:
 
     x, y, width, height: its box, as fractions of the picture's width and height.
     line: which line of writing it stands on, from 0 at the top.
-    ink: float32 (H, W) in [0, 1], the box's own ink without that of its neighbours.
+    ink: float32 (H, W) in [0, 1], the box's own ink without that of its neighbors.
     """
 
     x: float
@@ -101,7 +101,7 @@ def _join(boxes: np.ndarray, typical: float) -> list[list[int]]:
 
 
 def _lines(boxes: np.ndarray) -> list[list[int]]:
-    """Group glyphs into lines from top to bottom: what overlaps a neighbour in height by half stands beside it."""
+    """Group glyphs into lines from top to bottom: glyphs that overlap by half of their height share a line."""
     y0, y1 = boxes[:, 1], boxes[:, 3]
     overlap = np.minimum(y1[:, None], y1) - np.maximum(y0[:, None], y0)
     lower = np.minimum((y1 - y0)[:, None], y1 - y0)

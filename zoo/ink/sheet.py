@@ -20,7 +20,7 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
     """Return the corners of a sheet in a picture, or None where there is none.
 
     Args:
-        colour: uint8 (H, W, 3).
+        color: uint8 (H, W, 3).
 
     Returns:
         float32 (4, 2), (x, y) in pixels: clockwise from the corner at the upper left.
@@ -54,7 +54,8 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
     at_border = np.mean((x <= 1) | (y <= 1) | (x >= width - 2) | (y >= height - 2))
     if at_border > FREE or np.count_nonzero(strokes & inside) < WRITTEN * np.count_nonzero(inside):
         return None
-    return (corners / scale).astype(np.float32)
+    found: np.ndarray = (corners / scale).astype(np.float32)
+    return found
 
 
 def _four_corners(outline: np.ndarray) -> np.ndarray | None:
@@ -71,7 +72,8 @@ def _four_corners(outline: np.ndarray) -> np.ndarray | None:
             sides /= np.linalg.norm(sides, axis=1, keepdims=True)
             if np.abs((sides * np.roll(sides, 1, axis=0)).sum(axis=1)).max() > SKEW:
                 return None
-            return np.roll(polygon, -int(polygon.sum(axis=1).argmin()), axis=0)
+            corners: np.ndarray = np.roll(polygon, -int(polygon.sum(axis=1).argmin()), axis=0)
+            return corners
     return None
 
 

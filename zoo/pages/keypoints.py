@@ -1,7 +1,7 @@
-"""A page as a bag of local descriptors: what its strokes look like around a few thousand points, and nothing of where.
+"""A page as a bag of local descriptors of its strokes at a few thousand points, without their positions.
 
 SIFT (Lowe, 2004, "Distinctive image features from scale-invariant keypoints") of the page without its ruled lines. The
-descriptors are upright, for which way a stroke leans tells one writer from another (Fiel and Sablatnig, 2012).
+descriptors are upright, because the slant of strokes helps to identify the writer (Fiel and Sablatnig, 2012).
 """
 
 from collections.abc import Sequence
@@ -78,7 +78,7 @@ class Keypoints:
         return abs(one - other) * self.step < self.strip
 
     def _rows(self, described: np.ndarray) -> np.ndarray:
-        """Return what describes keypoints, uint8 (N, columns), as a view; of too many, every so manieth."""
+        """Return descriptors, uint8 (N, columns), as a view; too many are evenly subsampled."""
         kept = np.linspace(0, len(described) - 1, min(len(described), self.most)).round().astype(int)
         view = np.zeros(self.input_shape, np.uint8)
         view[: len(kept), :, 0] = described[kept]

@@ -112,7 +112,9 @@ class Patches:
         tops = range(0, len(prepared) - self.side + 1, self.step)
         if len(tops) <= self.held_out:
             needed = self.side + self.held_out * self.step
-            raise DataError(f"A page of {len(prepared)} pixels in height is too low: training takes at least {needed}.")
+            raise DataError(
+                f"A page of {len(prepared)} pixels in height is too short: training needs at least {needed}."
+            )
         return [prepared[top : top + self.side] for top in tops]
 
     def _even(self, strip: np.ndarray, count: int) -> np.ndarray:

@@ -1,7 +1,7 @@
-"""Ruled paper: where its lines run, and the page without them.
+"""Find the ruled lines of a page and remove them.
 
-A rule is nearly straight, nearly level, thinner than a stroke of the pen is long, and runs on where nobody writes. What
-crosses it is kept: ink that goes on above or below is taller than the rule is thick.
+A ruled line is nearly straight, thin and nearly horizontal, and continues where nothing is written. Strokes that cross
+it are kept: their ink extends above or below the line.
 """
 
 import cv2
@@ -10,7 +10,7 @@ import numpy as np
 from zoo.ink.paper import FAINTEST
 
 RUN = 40  # pixels in a row that only a rule, hardly a pen, leaves inked
-STEEPEST = 0.02  # slope of a page that lay askew on the scanner
+STEEPEST = 0.02  # slope of a page that was rotated on the scanner
 LEAST_LENGTH = 0.25  # of the page's width that a rule is seen on
 BAND = 7  # pixels: height over which a rule's length is summed, for it bends
 APART = 25  # pixels between two rules, at least
@@ -20,7 +20,7 @@ SPECK = 8  # pixels: what is left of a rule in pieces smaller than this is dirt
 
 
 def without_rules(page: np.ndarray) -> np.ndarray:
-    """Return a page in black and white, its ruled lines gone.
+    """Return a page in black and white without its ruled lines.
 
     Args:
         page: uint8 (H, W), dark ink on light paper.
@@ -80,7 +80,7 @@ def find_rules(ink: np.ndarray) -> list[np.ndarray]:
 
 
 def _fitted(rows: np.ndarray, columns: np.ndarray, near: np.ndarray, width: int) -> np.ndarray | None:
-    """Return a line through the inked pixels that are near, bent where there is enough to see it."""
+    """Fit a line through the inked pixels nearby, with curvature if there are enough of them."""
     rule = None
     for _ in range(3):  # each time those that are near to what was fitted
         if near.sum() < RUN:

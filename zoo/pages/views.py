@@ -1,4 +1,4 @@
-"""How one sample becomes what a network sees, and how the answers to several views of it become one.
+"""Views: the inputs that a network gets for one sample, and how their predictions are pooled.
 
 A glyph is seen whole, in one view. A page is seen in patches, or, by an architecture that asks for it, as the
 descriptors of its keypoints.
@@ -13,7 +13,7 @@ from zoo.types import Json
 
 View = Patches | Keypoints
 KINDS: dict[str, type[View]] = {"patches": Patches, "keypoints": Keypoints}  # as a published folder names them
-WINDOW = 24  # pixels, about what a stroke and its neighbours need
+WINDOW = 24  # pixels, about what a stroke and its neighbors need
 VIEWS: dict[str, Callable[[], View]] = {  # as an architecture names them
     **KINDS,
     "keypoints_and_windows": partial(Keypoints, window=WINDOW),

@@ -1,15 +1,15 @@
-"""When to say "don't know": a least confidence, chosen on validation samples by what a mistake costs."""
+"""When to abstain: a confidence threshold, chosen on validation samples by the cost of a mistake."""
 
 import numpy as np
 
 from zoo.types import Json
 
-COST = 10  # a wrong answer is as bad as so many "don't know"s
+COST = 10  # a wrong answer costs as much as this many abstentions
 POINTS = 120  # of a stored curve: more than a figure can show
 
 
 def choose_threshold(confidence: np.ndarray, right: np.ndarray, cost: float = COST) -> float:
-    """Return the confidence below which a model had better say "don't know" (Chow, 1970).
+    """Return the confidence below which a model should abstain (Chow, 1970).
 
     It is the least of those at which the samples given cost least: `cost` for a wrong answer, 1 for "don't know". They
     should be validation samples: what is chosen on the test set tells nothing about new ones.

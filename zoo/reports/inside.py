@@ -221,7 +221,7 @@ def _filters(model: "keras.Model") -> Iterator[Pictures]:
     for depth, layer in enumerate(layers):
         weights = np.asarray(_keras.ops.convert_to_numpy(layer.kernel), np.float32)  # (h, w, inputs, filters)
         count, inputs = weights.shape[3], weights.shape[2]
-        if depth == 0:  # every channel of the image is the same grey: the filter that it sees is the sum
+        if depth == 0:  # every channel of the image is the same gray: the filter that it sees is the sum
             images = weights.sum(axis=2).transpose(2, 0, 1)
             title, columns = f"all {count} filters of the first convolution", min(count, 16)
         else:
@@ -249,7 +249,7 @@ def _maps(model: "keras.Model", example: np.ndarray) -> Iterator[Pictures]:
 
 
 def _spatial(model: "keras.Model") -> Iterator[tuple[str, object]]:
-    """Yield a name and the tensor behind every convolution: after its normalisation and activation, before a pool."""
+    """Yield a name and the tensor behind every convolution: after its normalization and activation, before a pool."""
     model = _backbone(model) or model
     layers = {layer.name: layer for layer in model.layers}
     readers: dict[str, list[str]] = {}

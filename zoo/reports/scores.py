@@ -1,4 +1,4 @@
-"""Figures of what was measured: where a model errs, class by class, and how its confidence goes with being right."""
+"""Figures of the scores: confusions, scores by class, and confidence of correct and incorrect predictions."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,14 +16,14 @@ BINS = 25  # of a histogram of confidence
 
 
 def confusion(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: str) -> "Figure":
-    """Draw a confusion matrix: every count is written, colour shows the mistakes alone (the diagonal is right)."""
+    """Draw a confusion matrix: every count is written, color shows only mistakes, off the diagonal."""
     counts = np.asarray(matrix)
     size = len(labels)
     mistakes = np.where(np.eye(size, dtype=bool), 0, counts)
     side = 0.34 * size if size <= 30 else 0.2 * size  # inches
     figure, axes = new_figure(side + 2.0, side + 1.6)
     font = 6 if size <= 30 else 4
-    # A square root, so that single mistakes are seen beside the frequent ones.
+    # A square root, so that single mistakes are visible next to frequent ones.
     shade = np.sqrt(mistakes)
     darkest = max(1.0, shade.max())
     axes.imshow(shade, cmap="Blues", vmin=0, vmax=darkest)
@@ -77,7 +77,7 @@ def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: st
     axes.barh(range(len(pairs)), counts, color=BLUE, height=0.7)
     for place, (true, _, count) in enumerate(pairs):
         axes.text(count, place, f" {count} of {of_class[true]:,}", va="center", fontsize=7)
-    axes.set_yticks(range(len(pairs)), [f"{in_line(true)}  read as  {in_line(read)}" for true, read, _ in pairs])
+    axes.set_yticks(range(len(pairs)), [f"{in_line(true)}  predicted as  {in_line(read)}" for true, read, _ in pairs])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.15 * max(counts, default=1))
     plain(axes, "samples", "")
@@ -89,7 +89,7 @@ def confusions(matrix: Sequence[Sequence[int]], labels: Sequence[str], title: st
 
 
 def confidence(sure: np.ndarray, right: np.ndarray, threshold: float | None, title: str) -> "Figure":
-    """Draw how sure a model is when it is right and when it is wrong, each as shares of its own samples.
+    """Draw the confidence of correct and of incorrect predictions, each as shares of its own samples.
 
     Args:
         sure: float (N,), the probability of the likeliest class.
@@ -104,9 +104,9 @@ def confidence(sure: np.ndarray, right: np.ndarray, threshold: float | None, tit
         if len(values):
             axes.hist(values, edges, weights=np.full(len(values), 100 / len(values)), color=colour)
             axes.axvline(values.mean(), color="black", linewidth=1)
-            told = f"mean {100 * values.mean():.2f}% in {len(values):,} {name} answers"
+            told = f"mean {100 * values.mean():.2f}% in {len(values):,} {name} predictions"
         else:
-            told = f"no {name} answers"
+            told = f"no {name} predictions"
         axes.set_title(told, fontsize=8, loc="left")
         if threshold is not None:
             axes.axvline(threshold, color=GREY, linewidth=1, linestyle="--", label="“don’t know” below")
@@ -139,7 +139,7 @@ def covered(
         if chosen and chosen[name]["accuracy"] is not None:
             x, y = 100 * chosen[name]["coverage"], 100 * chosen[name]["accuracy"]
             axes.plot([x], [y], "o", color=colour, markersize=5, label=f"threshold: {y:.2f}% of {x:.1f}%")
-    plain(axes, "answered, % of the samples", "right, % of the answered")
+    plain(axes, "answered, % of the samples", "correct, % of the answered")
     lowest = min((min(curve["accuracy"]) for curve in curves.values()), default=0)
     axes.set_ylim(100 * lowest - 0.05 * (100 - 100 * lowest) - 0.01, 100 + 0.05 * (100 - 100 * lowest) + 0.01)
     axes.set_xlim(0, 101)

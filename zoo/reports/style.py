@@ -1,6 +1,6 @@
 """One style for every figure. Drawn once, and again when that changes.
 
-Lines are blue and orange of the Okabe-Ito set, which people with any colour vision can tell apart, and differ in their
+Lines are blue and orange of the Okabe-Ito set, which people with any color vision can tell apart, and differ in their
 dashes too; a matrix has one hue, and every number that matters is written out. The font is the one that matplotlib
 brings along (DejaVu Sans): it has the Arabic letters and digits, and is the same on every machine.
 """
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI = 200  # print quality at the width of a page
-STYLE = 4  # counts up when the drawing changes, so that old figures are drawn anew
-BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#666666", "#DDDDDD"  # Okabe and Ito, and two greys
+STYLE = 4  # counts up when the drawing changes, so that old figures are drawn again
+BLUE, ORANGE, GREY, PALE = "#0072B2", "#D55E00", "#666666", "#DDDDDD"  # Okabe and Ito, and two grays
 WIDE = 7.0  # inches: the width of a page's text
 _DRAWN_FROM = "Drawn-From"  # PNG text: checksum of what the figure shows
 

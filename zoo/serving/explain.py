@@ -1,4 +1,4 @@
-"""Why a network says what it says, asked of the served model itself: no gradient, no Keras.
+"""Explain predictions with the served model itself, without gradients and without Keras.
 
 `saliency` covers the image with a small patch of paper, place by place, and notes how the answer changes (occlusion,
 Zeiler and Fergus, 2014). `feature_maps` reads what the convolutions of model.onnx give for an image.

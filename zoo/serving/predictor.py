@@ -63,9 +63,9 @@ class Predictor:
         dataset: what it was trained on.
         parameters: as Keras' `count_params()` counts them.
         runtime: what computes it.
-        threshold: the least probability of the likeliest class at which it had better be believed, chosen on validation
-            samples (see `zoo.reports.choose_threshold`); None where none was chosen.
-        accepts: the least probability of the likeliest class at which an image is taken for one of the classes at all:
+        threshold: the probability of the most probable class below which to abstain, chosen on validation samples (see
+            `zoo.reports.choose_threshold`); None where none was chosen.
+        accepts: the probability of the most probable class below which an image counts as none of the classes:
             99% of the validation samples reach it; None where it was not measured.
     """
 

@@ -14,7 +14,7 @@ from zoo.ink.writing import Writing, find_writing, turned
 from zoo.serving.predictor import Predictor
 
 SURE = 0.6  # probability from which a label counts as sure, for a network without a threshold of its own
-FEW = 4  # glyphs: so many may still be the parts of one
+FEW = 4  # glyphs: up to this many may still be the parts of one
 MOSTLY = 0.75  # of the ink: a letter has so much, and its dots the rest
 WIDE = 1.15  # times as wide as high: from there on a digit may be two that touch
 LYING = 0.8  # mean confidence below which other orientations are tried

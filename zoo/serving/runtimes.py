@@ -1,4 +1,4 @@
-"""What runs a network's file: ONNX Runtime, OpenVINO or LiteRT, each behind the same call.
+"""Runtimes for a network's file: ONNX Runtime, OpenVINO or LiteRT, with the same interface.
 
 `zoo.serving.predictor` serves on ONNX Runtime; OpenVINO is its option for large batches; LiteRT runs what
 `scripts/export.py` writes for a phone, so that its accuracy is measured on the file itself. None of them imports Keras

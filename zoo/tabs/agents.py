@@ -1,7 +1,8 @@
-"""The way in for agents: every endpoint is an MCP tool at `/gradio_api/mcp/`, over streamable HTTP, without a session.
+"""The interface for agents: every endpoint is an MCP tool at `/gradio_api/mcp/`, over streamable HTTP, without a
+session.
 
-A tool is called on behalf of whoever sent the very request, by the token in its header. Gradio's own MCP server calls
-the Space through a client of its own instead: that one reads the server's files and sends the server's token.
+A tool call acts on behalf of the sender of the request, identified by the token in its header. Gradio's own MCP server
+calls the Space through its own client instead, which reads the server's files and sends the server's token.
 """
 
 import contextlib
@@ -13,10 +14,12 @@ from mcp import types
 from mcp.server.lowlevel import Server
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
 
 from zoo import gate
 from zoo.errors import UnknownName
 from zoo.gate import limits
+from zoo.types import Facts, Json
 
 AT_ONCE = 4  # tools that run at the same time; more would only share the cores
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
@@ -36,19 +39,20 @@ class Agents:
         server: Server = Server(title)
         self._manager = StreamableHTTPSessionManager(app=server, stateless=True)
 
-        @server.list_tools()
+        @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]  # MCP gives it no types
         async def list_tools() -> list[types.Tool]:
             return [
                 types.Tool(name=name, description=one.description, inputSchema=one.schema)
                 for name, one in self.endpoints.items()
             ]
 
-        @server.call_tool(validate_input=False)  # the gate does, in a sentence
-        async def call_tool(name: str, arguments: dict) -> types.CallToolResult:
+        # The gate checks the input, in a sentence.
+        @server.call_tool(validate_input=False)  # type: ignore[untyped-decorator]  # MCP gives it no types
+        async def call_tool(name: str, arguments: Json) -> types.CallToolResult:
             request = server.request_context.request
             return await self._call(name, arguments, {} if request is None else request.scope)
 
-    async def _call(self, name: str, arguments: dict, scope: Mapping) -> types.CallToolResult:
+    async def _call(self, name: str, arguments: Json, scope: Facts) -> types.CallToolResult:
         """Call a tool on behalf of who sent the request."""
         with gate.entered(gate.Caller.of(scope, agent=True)) as caller:
             try:
@@ -68,7 +72,7 @@ class Agents:
         async with self._manager.run():
             yield
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer an HTTP request."""
         path, method = scope["path"].rstrip("/"), scope["method"]
         answer: Response | None = None
@@ -81,7 +85,7 @@ class Agents:
         else:
             await self._manager.handle_request(scope, receive, send)
 
-    def _schemas(self) -> Sequence[dict]:
+    def _schemas(self) -> Sequence[Json]:
         """Return what the Hub lists of a Space's tools, in the form of Gradio's own server."""
         return [
             {

@@ -1,4 +1,4 @@
-"""The door of the Space: every HTTP request passes it. Routes that are not listed here are closed.
+"""The entry of the Space: every HTTP request passes through it. Routes that are not listed here are closed.
 
 What goes on to Gradio has been checked: its size, and for a call that there is such a function and that its parts have
 the right types. What goes wrong behind the door becomes a sentence. `Space.process_api` then passes the call itself
@@ -7,18 +7,23 @@ through the gate.
 
 import json
 import re
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import limits
 from zoo.gate.endpoints import walk
 from zoo.gate.uploads import UPLOADS, NotYours
+from zoo.types import Json
+
+if TYPE_CHECKING:
+    from zoo.tabs.space import Space
 
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
@@ -44,7 +49,7 @@ AGENTS = f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"
 class Call(BaseModel):
     """The body of `/call/NAME`: the values of the arguments, in order."""
 
-    data: list
+    data: list[Any]
 
 
 class Join(Call):
@@ -79,10 +84,10 @@ class Door:
         agents: answers at /gradio_api/mcp.
     """
 
-    def __init__(self, app: Callable, blocks, agents: Callable):
+    def __init__(self, app: ASGIApp, blocks: "Space", agents: ASGIApp):
         self._app, self._blocks, self._agents = app, blocks, agents
 
-    async def __call__(self, scope, receive, send) -> None:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
@@ -90,7 +95,7 @@ class Door:
             return
         begun = False
 
-        async def sending(message) -> None:
+        async def sending(message: Message) -> None:
             nonlocal begun
             begun = True
             await send(message)
@@ -103,7 +108,7 @@ class Door:
             status = 429 if isinstance(error, limits.TooMany) else 403 if isinstance(error, NotYours) else 400
             await refused(error, status if isinstance(error, ZooError) else 500)(scope, receive, send)
 
-    async def _answer(self, scope, receive, send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         path, method = scope["path"].rstrip("/") or "/", scope["method"]
         caller = gate.Caller.of(scope)
         if not is_open(method, path):
@@ -161,7 +166,7 @@ class Door:
             said["trigger_id"] = None
         return said
 
-    def _named(self, name: str, body: object) -> dict:
+    def _named(self, name: str, body: object) -> Json:
         """Return arguments by name, those that were not sent as null."""
         endpoint = self._endpoint(name)
         if not isinstance(body, Mapping):
@@ -178,7 +183,7 @@ class Door:
         return endpoints[name]
 
 
-def _parsed(form: type[BaseModel], body: object, example: str) -> dict:
+def _parsed(form: type[BaseModel], body: object, example: str) -> Json:
     try:
         found = form.model_validate(body)
     except ValidationError:
@@ -194,7 +199,7 @@ def _file(path: str) -> str:
     return next((path[len(start) :] for start in FILES if path.startswith(start)), "")
 
 
-async def _body(receive: Callable, most: int) -> bytes:
+async def _body(receive: Receive, most: int) -> bytes:
     """Return the body of a request, read up to a number of bytes and values, and not parsed yet.
 
     Raises:
@@ -223,11 +228,11 @@ def _values(body: bytes) -> object:
     return said
 
 
-def _replayed(body: bytes, receive: Callable) -> Callable:
+def _replayed(body: bytes, receive: Receive) -> Receive:
     """Return a `receive` that gives a body, then what the client does afterwards."""
     given = False
 
-    async def received():
+    async def received() -> Message:
         nonlocal given
         if given:
             return await receive()
@@ -237,11 +242,11 @@ def _replayed(body: bytes, receive: Callable) -> Callable:
     return received
 
 
-def _noting(send: Callable, caller: gate.Caller) -> Callable:
+def _noting(send: Send, caller: gate.Caller) -> Send:
     """Return a `send` that remembers whose the uploaded files are that an answer lists."""
     body = bytearray()
 
-    async def noted(message) -> None:
+    async def noted(message: Message) -> None:
         if message["type"] == "http.response.body":
             body.extend(message.get("body", b""))
             if not message.get("more_body"):

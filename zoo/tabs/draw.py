@@ -1,4 +1,4 @@
-"""The *Draw* tab: a sketch-pad that is ready for the first stroke, and what each chosen network makes of it.
+"""The *Draw* tab: a sketch pad and the predictions of each chosen network.
 
 `predict` is also the Space's `/predict` endpoint. Everything between the browser and the networks is a pure function:
 `read` turns a sketch and model names into readings, `render` turns readings into HTML.
@@ -22,28 +22,30 @@ import zoo
 from zoo import gate, hub, ink
 from zoo.errors import UnknownName, ZooError
 from zoo.published import PublishedFolder
+from zoo.serving.predictor import Predictor
 from zoo.serving.reading import read_seen, see
 from zoo.settings import PRETRAINED
 from zoo.tabs import why
 from zoo.tabs.space import api
+from zoo.types import Json
 
-SIDE = 1000  # units of the pad's side: finer than any screen, and whole numbers travel short
+SIDE = 1000  # units of the pad's side: finer than any screen, and integers are short to send
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
 WELCOME = "The pad is empty. Draw a digit: the networks answer when you lift the pen."
-MOST_FIRST = 3  # models of `ZOO_MODELS` that are asked at once, without a choice
-FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose best model is asked until the visitor chooses
+MOST_FIRST = 3  # models of `ZOO_MODELS` that are used by default
+FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose best model is used by default
 
 
 @dataclass(frozen=True)
 class Reading:
-    """What one network makes of one sketch.
+    """The prediction of one network for one sketch.
 
     model: its name.
     script: of its labels, "latin" or "arabic".
     labels: what its classes are called.
     probabilities: float32 (len(labels),), of each class.
-    image: uint8 (H, W, 1), the image it saw.
-    why: pictures that explain it, (caption, uint8 picture, grey or RGB); none unless they are asked for.
+    image: uint8 (H, W, 1), the image it received.
+    why: pictures that explain it, (caption, uint8 picture, gray or RGB); empty unless requested.
     """
 
     model: str
@@ -94,9 +96,9 @@ def tab() -> gr.CheckboxGroup:
 
 
 def warm() -> threading.Thread:
-    """Load the shipped networks in the background, so that the first stroke is answered like every other."""
+    """Load the shipped networks in the background, so that the first stroke is answered quickly too."""
 
-    def load():
+    def load() -> None:
         for name in glyph_models():
             predictor = predictor_of(name)
             predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
@@ -106,8 +108,8 @@ def warm() -> threading.Thread:
     return thread
 
 
-def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -> str:
-    """Return the HTML that answers a sketch; whatever is wrong with the sketch is said there in a sentence."""
+def respond(sketch: Json | None, models: Sequence[str], explain: bool = False) -> str:
+    """Return the HTML that answers a sketch; problems of the sketch are shown there as a sentence."""
     try:
         readings = read(_strokes(sketch), models)
         return render([_explained(reading) for reading in readings] if explain else readings)
@@ -117,8 +119,8 @@ def respond(sketch: dict | None, models: Sequence[str], explain: bool = False) -
 
 @gate.endpoint
 def predict(
-    sketch: dict | None = None, image: gate.Upload | None = None, models: list[str] | None = None
-) -> dict[str, list]:
+    sketch: Json | None = None, image: gate.Upload | None = None, models: list[str] | None = None
+) -> dict[str, list[Json]]:
     """Read one handwritten character with one or several networks.
 
     Args:
@@ -126,7 +128,7 @@ def predict(
             right, y runs down; "pen", its width as a share of the square, may be left out (0.045). The best input:
             lines are drawn the way each network's training data looks.
         image: instead of a sketch, a picture of one character: a file (`handle_file("three.png")`) or its bytes as
-            text, "data:image/png;base64,...". Dark on light, light on dark or coloured; PNG, JPEG, WebP or HEIC.
+            text, "data:image/png;base64,...". Dark on light, light on dark or colored; PNG, JPEG, WebP or HEIC.
         models: names of networks, for example ["lenet5.mnist"]; without any, the ones that the page starts with.
 
     Returns:
@@ -158,7 +160,7 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
     readings = []
     for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
         if predictor.view is not None:
-            raise ZooError(f"{predictor.name} reads whole pages, not sketches: show it one in Read, or by /read.")
+            raise ZooError(f"{predictor.name} reads whole pages, not sketches: use the Read tab or /read.")
         if seen is not None:
             (glyph,) = read_seen(seen, predictor, one=True).glyphs
             image, probabilities = glyph.image, glyph.probabilities
@@ -171,14 +173,14 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
 
 
 def render(readings: Sequence[Reading]) -> str:
-    """Return readings as HTML cards: the likeliest class large, what the network saw, and every class as a bar."""
+    """Return readings as HTML cards: the most probable class, the network's input, and a bar for every class."""
     return f'<div class="readings" role="status">{"".join(map(_card, readings))}</div>'
 
 
 # --- from the client -----------------------------------------------------------------------------
 
 
-def _strokes(sketch: object) -> dict:
+def _strokes(sketch: object) -> Json:
     """What the pad sent, as {"strokes", "size"}; their contents are checked by `ink`."""
     if sketch is None or sketch == "":
         raise ink.Blank(WELCOME)
@@ -188,14 +190,14 @@ def _strokes(sketch: object) -> dict:
 
 
 @functools.lru_cache(maxsize=64)  # far more than are shipped
-def predictor_of(name: str):
+def predictor_of(name: str) -> Predictor:
     if name not in zoo.list_models():  # `load_predictor` would also open folders and ask the Hub
         raise UnknownName("network", name, zoo.list_models())
     return zoo.load_predictor(name)
 
 
 def glyph_models() -> list[str]:
-    """The networks that read one glyph, dataset by dataset; those of pages are asked in the tab *Read*."""
+    """The networks for single glyphs by dataset; networks for pages are in the *Read* tab."""
     folders = {name: hub.resolve(name) for name in zoo.list_models()}
     names = [name for name, folder in folders.items() if PublishedFolder(folder).preprocessor["contract"]]
     return sorted(names, key=lambda name: name.split(".")[::-1])
@@ -230,7 +232,7 @@ def _on_validation(name: str) -> tuple[bool, float]:
 # --- to the client -------------------------------------------------------------------------------
 
 
-def _as_json(reading: Reading) -> dict:
+def _as_json(reading: Reading) -> Json:
     chances = {label: round(float(p), 6) for label, p in zip(reading.labels, reading.probabilities, strict=True)}
     label = reading.labels[reading.best]
     return {
@@ -281,7 +283,7 @@ def label_of(text: str, script: str, role: str) -> str:
 
 
 def percent(p: float) -> str:
-    """A probability as people read it, in HTML: never quite certain, and no digits that mean nothing."""
+    """Format a probability as HTML: never exactly 100%, and without meaningless digits."""
     if p >= 0.9995:
         return "&gt; 99.9%"
     return "0%" if p < 0.0005 else f"{p:.1%}"

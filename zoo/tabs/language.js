@@ -1,8 +1,8 @@
 // English or Arabic: by the browser's language, by `?language=ar`, or by this button, which is remembered. Sentences
-// that stand in props.arabic are replaced wherever they appear; what is not there stays English, and stays left to right.
+// English or Arabic: by the browser's language, by `?language=ar`, or by this button, whose state is stored.
 const button = element.querySelector('button');
 const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
-const originals = new WeakMap(); // text node -> what it said in English
+const originals = new WeakMap(); // text node -> its English text
 const page = document.querySelector('.gradio-container');
 const asked = new URLSearchParams(location.search).get('language');
 let language = asked ?? localStorage.getItem('language') ?? (navigator.language.startsWith('ar') ? 'ar' : 'en');

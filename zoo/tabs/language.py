@@ -1,4 +1,4 @@
-"""English or Arabic: a switch in the masthead; `arabic.json` holds what is said, sentence by sentence."""
+"""A switch between English and Arabic in the header; `arabic.json` has the translation of each sentence."""
 
 import json
 from pathlib import Path
@@ -9,7 +9,7 @@ HERE = Path(__file__).parent
 
 
 def switch() -> None:
-    """Build the switch inside a `gr.Blocks`; the page opens in the browser's language where that is Arabic."""
+    """Build the switch inside a `gr.Blocks`; the page opens in Arabic if that is the browser's language."""
     gr.HTML(
         html_template='<button type="button" class="language">العربية</button>',
         css_template=(

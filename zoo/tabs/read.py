@@ -7,9 +7,8 @@ import base64
 import html
 import io
 import logging
-import struct
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +19,12 @@ import numpy as np
 import zoo
 from zoo import gate
 from zoo.errors import InkError, ZooError
+from zoo.gate.uploads import UPLOADS
 from zoo.ink.decoding import FILES, pixels
 from zoo.serving import reading
 from zoo.tabs import draw
 from zoo.tabs.space import api
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +32,7 @@ PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the s
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 MOST_ENTRIES = 1000  # of a zip
-END_OF_ZIP = 65_557  # bytes at most that follow the list of its entries
+ENTRIES, SIZE = 4, 5  # in what `zipfile` finds at the end of a zip: how many entries, and bytes of their list
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
 UNSURE = "?"  # for a page by none of a network's writers
 STEP_SIDE = 480  # pixels of a step's picture
@@ -65,14 +66,16 @@ def tab() -> gr.Radio:
     quiet = {"show_progress": "hidden", "api_visibility": "private", "outputs": shown}
     for control in (files.upload, files.clear, model.input):
         control(respond, [files, model], trigger_mode="always_last", concurrency_limit=2, **quiet)
-    camera.stream(respond_live, [camera, model], stream_every=0.4, time_limit=300, concurrency_limit=4, **quiet)
+    camera.stream(
+        respond_live, [camera, model], stream_every=0.4, time_limit=300, concurrency_limit=4, preprocess=False, **quiet
+    )  # Gradio would decode any format of any size
     api(read, draw.ANSWERERS)
     api(models)
     return model
 
 
 def respond(files: Sequence[str] | None, model: str) -> str:
-    """Return the HTML that answers uploaded files; whatever is wrong with one is said in its place."""
+    """Return the HTML that answers uploaded files; problems of a file are shown in its place."""
     if not files:
         return draw.message(WELCOME)
     answers = []
@@ -90,14 +93,23 @@ def respond(files: Sequence[str] | None, model: str) -> str:
     return f'<div class="pages" role="status">{"".join(answers)}</div>'
 
 
-def respond_live(frame: np.ndarray | None, model: str) -> str:
-    """Return the HTML that answers one frame of the camera."""
+def respond_live(frame: object, model: str) -> str:
+    """Return the HTML that answers one frame of the camera: a file or a data URI, as the page sends it."""
     if frame is None:
         return draw.message(WELCOME)
     try:
-        return f'<div class="pages">{answer(frame, model, "camera")}</div>'
+        return f'<div class="pages">{answer(_frame(frame), model, "camera")}</div>'
     except ZooError as error:
         return draw.message(str(error))
+
+
+def _frame(value: object) -> object:
+    """Return the source of a frame; the gate has checked that a path is an upload of the caller."""
+    said = value if isinstance(value, Mapping) else {}
+    path = str(said.get("path") or "")
+    if path and not path.startswith("data:"):
+        return Path(path)
+    return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
 
 
 def answer(picture: object, model: str, name: str) -> str:
@@ -111,7 +123,7 @@ def answer(picture: object, model: str, name: str) -> str:
 
 
 @gate.endpoint
-def read(image: gate.Upload, model: str | None = None) -> dict:
+def read(image: gate.Upload, model: str | None = None) -> Json:
     """Read every handwritten digit or letter in a photo, in reading order.
 
     Args:
@@ -157,7 +169,7 @@ def read(image: gate.Upload, model: str | None = None) -> dict:
 
 
 @gate.endpoint
-def models() -> list[dict]:
+def models() -> list[Json]:
     """List the networks that this Space serves.
 
     Returns:
@@ -198,6 +210,7 @@ def vote(picture: object, model: str, name: str = "") -> Votes:
     """Show a page to a network of pages, view by view."""
     predictor = draw.predictor_of(model)
     page = cv2.cvtColor(np.ascontiguousarray(pixels(picture, PAGE_SIDE)[..., :3]), cv2.COLOR_RGB2GRAY)
+    assert predictor.view is not None  # only networks of pages are asked
     each = predictor.classify(predictor.view.views(page))
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
     return Votes(name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
@@ -237,13 +250,10 @@ def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
 
 
 def _check_entries(path: Path) -> None:
-    """Refuse a zip of more than `MOST_ENTRIES`, by what its end says, before its list of entries is read."""
+    """Refuse a zip of many entries before their list is read, by what its end says, as `ZipFile` finds and reads it."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - END_OF_ZIP))
-        end = file.read()
-    place = end.rfind(b"PK\5\6")
-    entries, size = struct.unpack_from("<HL", end, place + 10)  # struct.error where there is no end
-    if entries > MOST_ENTRIES or size > MOST_ENTRIES * 1000:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private
+    if end and (end[ENTRIES] > MOST_ENTRIES or end[SIZE] > MOST_ENTRIES * 300):
         raise InkError(f"{path.name} has more than {MOST_ENTRIES:,} entries: pack the pictures alone.")
 
 
@@ -351,7 +361,8 @@ def _at_most(picture: np.ndarray) -> np.ndarray:
     if factor >= 1:
         return picture
     small = cv2.resize(picture, None, fx=factor, fy=factor, interpolation=cv2.INTER_AREA)
-    return small if small.ndim == 3 else small[..., None]
+    image: np.ndarray = small if small.ndim == 3 else small[..., None]
+    return image
 
 
 def _jpeg(picture: np.ndarray) -> str:

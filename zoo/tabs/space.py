@@ -10,11 +10,16 @@ import functools
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
+from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
+from gradio.blocks import BlockFunction
+from gradio.state_holder import SessionState
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import JSONResponse
 
 from zoo import gate
 from zoo.errors import ZooError
@@ -23,6 +28,7 @@ from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
+from zoo.types import Facts
 
 log = logging.getLogger(__name__)
 
@@ -39,13 +45,13 @@ def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
     names = list(endpoint.parameters)
 
     @functools.wraps(endpoint.function)
-    def call(*values):
+    def call(*values: object) -> object:
         return endpoint(dict(zip(names, values, strict=True)))
 
-    call.endpoint = endpoint  # type: ignore[attr-defined]
+    call.endpoint = endpoint  # type: ignore[attr-defined]  # a mark on a function
     del call.__wrapped__  # Gradio reads types from its wrapper: what clients send, not what the function gets
     call.__annotations__ = {name: one.annotation for name, one in endpoint.signature.parameters.items()}
-    call.__signature__ = endpoint.signature  # type: ignore[attr-defined]
+    call.__signature__ = endpoint.signature  # type: ignore[attr-defined]  # what `inspect` reads
     gr.api(
         call,
         api_name=endpoint.name,
@@ -57,7 +63,7 @@ def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
 class Space(gr.Blocks):
     """Blocks behind the gate: see `zoo.gate`. Nothing has to be done for that where a tab adds a function."""
 
-    def __exit__(self, *exception):
+    def __exit__(self, *exception: Any) -> None:
         """Hide every function that is no endpoint: a page calls it, a program does not."""
         for fn in self.fns.values():
             if not hasattr(fn.fn, "endpoint"):
@@ -75,7 +81,14 @@ class Space(gr.Blocks):
         prefix = re.sub(r"\W", "_", os.environ["SPACE_ID"].rpartition("/")[2]) + "_" if on_space() else ""
         return {prefix + name: one for name, one in self.endpoints.items()}
 
-    async def process_api(self, block_fn, inputs, state=None, request=None, **more):
+    async def process_api(
+        self,
+        block_fn: BlockFunction | int,
+        inputs: list[Any],
+        state: SessionState | None = None,
+        request: Any = None,
+        **more: Any,
+    ) -> Any:
         """Call a function for a client, through the gate; Gradio comes here from every route, the queue included."""
         try:
             with gate.entered(_caller(request)) as caller:
@@ -89,7 +102,7 @@ class Space(gr.Blocks):
         except Exception as error:
             raise gr.Error(gate.sentence(error), print_exception=False) from None
 
-    async def preprocess_data(self, block_fn, inputs, *rest, **more):
+    async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **more: Any) -> Any:
         """Bring values into the types that a function of the page expects; others get a sentence."""
         try:
             for component, value in zip(block_fn.inputs, inputs, strict=True):
@@ -102,12 +115,12 @@ class Space(gr.Blocks):
             log.info("%s was called with other values: %s", block_fn.api_name, type(error).__name__)
             raise ZooError("The page does not send such values: reload it, or call an endpoint.") from None
 
-    def launch(self, *args, **options):
+    def launch(self, *args: Any, **options: Any) -> Any:
         """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools."""
         agents = Agents(self.tools, str(self.title))
 
         @contextlib.asynccontextmanager
-        async def lifespan(app) -> AsyncIterator[None]:
+        async def lifespan(app: object) -> AsyncIterator[None]:
             async with agents.running():
                 yield
 
@@ -124,7 +137,7 @@ class Space(gr.Blocks):
         return super().launch(*args, app_kwargs=application, mcp_server=False, _frontend=False, **options)
 
 
-async def _invalid(request, error: RequestValidationError):
+async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
     """Answer a request whose parameters are missing or of another type."""
     first = error.errors()[0]
     return refused(ZooError(f"{first['loc'][-1]}: {first['msg']}."), 422)
@@ -132,11 +145,11 @@ async def _invalid(request, error: RequestValidationError):
 
 def _caller(request: gr.Request | None) -> gate.Caller:
     """Return who sent a request."""
-    scope: Mapping = getattr(getattr(request, "request", None), "scope", None) or {}
+    scope: Facts = getattr(getattr(request, "request", None), "scope", None) or {}
     return gate.Caller.of(scope)
 
 
-def _check_count(block_fn, inputs: object, more: Mapping) -> None:
+def _check_count(block_fn: BlockFunction, inputs: object, more: Facts) -> None:
     """Raise gr.Error where there are too few or too many values."""
     if more.get("iterator") is not None:
         return

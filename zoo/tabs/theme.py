@@ -1,4 +1,4 @@
-"""How the Space looks: one Gradio theme and one style sheet, light and dark, nothing loaded from elsewhere."""
+"""The look of the Space: one Gradio theme and one style sheet, light and dark, without external resources."""
 
 from pathlib import Path
 

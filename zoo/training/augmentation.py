@@ -1,4 +1,4 @@
-"""Random maps and contrast of uint8 images, with OpenCV: 55,000 glyphs take half a second on two cores, bent ones 1."""
+"""Augmentation of uint8 images with OpenCV: 55,000 glyphs take 0.5 s on two cores, 1 s with elastic distortion."""
 
 import functools
 import os
@@ -17,7 +17,7 @@ GRID = 4  # points a side that an elastic map moves; what lies between them foll
 def augment(
     images: np.ndarray, augmentation: Augmentation, rng: np.random.Generator, border: int = cv2.BORDER_CONSTANT
 ) -> np.ndarray:
-    """Return a copy in which every image is rotated, scaled, sheared and shifted at random about its middle, and bent.
+    """Return a copy with every image randomly rotated, scaled, sheared, shifted and elastically distorted.
 
     Args:
         images: uint8 (N, H, W, C).
@@ -93,12 +93,14 @@ def rewritten(image: np.ndarray, grown: float) -> np.ndarray:
     for radius in (int(whole), int(whole) + 1):
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
         steps.append(cv2.dilate(image, disc) if grown > 0 else np.maximum(cv2.erode(image, disc), image[..., 0] // 3))
-    return cv2.addWeighted(steps[0], 1 - part, steps[1], part, 0)
+    mixed: np.ndarray = cv2.addWeighted(steps[0], 1 - part, steps[1], part, 0)
+    return mixed
 
 
 def scaled(image: np.ndarray, gain: float, offset: float) -> np.ndarray:
     """Return `gain * image + offset` as uint8, rounded and held in 0 to 255."""
-    return cv2.addWeighted(image, gain, image, 0, offset)
+    toned: np.ndarray = cv2.addWeighted(image, gain, image, 0, offset)
+    return toned
 
 
 def affine_maps(count: int, shape: tuple[int, int], bounds: Augmentation, rng: np.random.Generator) -> np.ndarray:
@@ -119,7 +121,7 @@ def affine_maps(count: int, shape: tuple[int, int], bounds: Augmentation, rng: n
 
 
 def sources(maps: np.ndarray, nodes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Return where each pixel of a bent image comes from: its affine map's source, moved as the nearest nodes are.
+    """Return the source of each pixel under elastic distortion: that of its affine map, moved like the nearest nodes.
 
     Args:
         maps: (N, 2, 3), source -> target, as `affine_maps` draws them.
@@ -135,10 +137,13 @@ def sources(maps: np.ndarray, nodes: np.ndarray, size: tuple[int, int]) -> np.nd
     target = np.stack([x.ravel(), y.ravel()])  # (2, pixels)
     source = (inverse @ (target - maps[:, :, 2:])).reshape(-1, 2, height, width).astype(np.float32)
     bent = _spread(height) @ nodes @ _spread(width).T
-    return source + bent * np.array([width, height], np.float32)[:, None, None]
+    places: np.ndarray = source + bent * np.array([width, height], np.float32)[:, None, None]
+    return places
 
 
 @functools.cache
 def _spread(pixels: int) -> np.ndarray:
     """Return weights (pixels, GRID) of cubic interpolation from evenly spread nodes, the first and last at the rim."""
-    return CubicSpline(np.linspace(0, pixels - 1, GRID), np.eye(GRID))(np.arange(pixels)).astype(np.float32)
+    spline = CubicSpline(np.linspace(0, pixels - 1, GRID), np.eye(GRID))
+    weights: np.ndarray = spline(np.arange(pixels)).astype(np.float32)
+    return weights

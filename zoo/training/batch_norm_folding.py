@@ -5,6 +5,8 @@ as well (Jacob et al., 2018, "Quantization and training of neural networks", sec
 and its parameters are counted so.
 """
 
+from typing import Any
+
 import numpy as np
 
 from zoo.backend import keras
@@ -27,13 +29,13 @@ def folded(model: "keras.Model") -> "keras.Model":
                 before[layer.name] = source
     sources = {source.name for source in before.values()}
 
-    def copied(layer):
+    def copied(layer: "keras.Layer") -> "keras.Layer":
         if isinstance(layer, keras.Model):
             return folded(layer)
         config = layer.get_config()
         return layer.__class__.from_config({**config, "use_bias": True} if layer.name in sources else config)
 
-    def called(layer, *inputs, **options):
+    def called(layer: "keras.Layer", *inputs: Any, **options: Any) -> Any:
         return inputs[0] if layer.name in before else layer(*inputs, **options)
 
     copy = keras.models.clone_model(model, clone_function=copied, call_function=called)
@@ -45,7 +47,7 @@ def folded(model: "keras.Model") -> "keras.Model":
     return copy
 
 
-def _merged(linear, norm) -> list[np.ndarray]:
+def _merged(linear: "keras.Layer", norm: "keras.layers.BatchNormalization") -> list[np.ndarray]:
     """Return kernel and bias of a linear layer that does what it and the BatchNorm after it do."""
     kernel, *rest = linear.get_weights()
     values = norm.get_weights()[::-1]  # variance, mean, then shift and scale, where it has them
@@ -57,5 +59,5 @@ def _merged(linear, norm) -> list[np.ndarray]:
     return [kernel * scale.reshape(kernel.shape[2:] if _depthwise(linear) else (-1,)), (bias - mean) * scale + shift]
 
 
-def _depthwise(layer) -> bool:
+def _depthwise(layer: "keras.Layer") -> bool:
     return isinstance(layer, keras.layers.DepthwiseConv2D)

@@ -1,4 +1,4 @@
-"""Networks whose weights are computed from the data at once (`zoo.trainers.ClosedForm`).
+"""Networks whose weights are computed in closed form (`zoo.trainers.ClosedForm`).
 
 Validation uses strips that are held out: for each of them the network is fitted to the strips of its page that share no
 rows with it. What is kept is fitted to all strips.
@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -15,16 +16,16 @@ from zoo import data
 from zoo.backend import keras
 from zoo.files import replacing
 from zoo.pages.keypoints import Keypoints
+from zoo.trainers import Fit
 from zoo.training.job import Job, view_of
+from zoo.types import Json, Progress
 
 log = logging.getLogger(__name__)
 
 HELD_OUT = 3  # strips of every page that are held out in turn, evenly from its top to its bottom
 
 
-def run(
-    job: Job, fit: Callable, build: Callable[[], "keras.Model"], folder: Path, progress: Callable[[float], None]
-) -> dict:
+def run(job: Job, fit: Fit, build: Callable[[], "keras.Model"], folder: Path, progress: Progress) -> Json:
     """Fit a job's network, save its weights and return the history that is stored.
 
     Args:
@@ -96,7 +97,7 @@ def _score(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     }
 
 
-def _held_out(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list]:
+def _held_out(probabilities: np.ndarray, labels: np.ndarray) -> dict[str, list[Any]]:
     """Return how sure each answer is and whether it is right, once with the writer among the classes, once without."""
     known = probabilities.max(axis=1)
     others = probabilities.copy()

@@ -10,6 +10,7 @@ from zoo import data, training
 from zoo.data import held_out
 from zoo.errors import DataError
 from zoo.files import read_json, write_json
+from zoo.types import Json
 
 BATCH = 256  # images of a call when a fold is scored
 
@@ -38,14 +39,15 @@ def jobs(job: training.Job, count: int) -> list[training.Job]:
     return [replace(job, dataset=data.fold(job.dataset, number + 1, count)) for number in range(count)]
 
 
-def score(run: training.Run) -> dict:
+def score(run: training.Run) -> Json:
     """Return what a finished run makes of the part that it did not see: samples, accuracy and macro F1.
 
     The scores are kept in the run's folder.
     """
     path = run.folder / "fold.json"
     if path.exists():
-        return read_json(path)
+        result: Json = read_json(path)
+        return result
     from sklearn.metrics import f1_score
 
     test = data.load(run.job.dataset, "test")
@@ -62,7 +64,7 @@ def score(run: training.Run) -> dict:
     return scores
 
 
-def summary(job: training.Job, scores: Iterable[dict]) -> dict:
+def summary(job: training.Job, scores: Iterable[Json]) -> Json:
     """Return what is written of a cross-validation, as plain JSON types; sd is over the folds (n - 1)."""
     folds = list(scores)
     spec = data.get(job.dataset)
@@ -86,14 +88,14 @@ def run(
     count: int,
     runs: Path,
     begin: Callable[[str], training.Progress] = lambda text: lambda share: None,
-) -> dict:
-    """Train and score every fold, as far as that is not done; return the `summary` and write it beside the runs.
+) -> Json:
+    """Train and score every fold, as far as that is not done; return the `summary` and write it next to the runs.
 
     Args:
         job: its dataset is the one to be divided.
         count: how many folds.
         runs: the folder of all runs.
-        begin: told what begins, returns what is told the share of it that is done.
+        begin: called at the start of each fold; returns a function that is called with its progress, 0 to 1.
     """
     scores = []
     for number, part in enumerate(jobs(job, count), 1):
@@ -104,7 +106,8 @@ def run(
     return result
 
 
-def path_of(result: dict, runs: Path) -> Path:
+def path_of(result: Json, runs: Path) -> Path:
     """Return the file that a summary is written to."""
     name = f"folds-{len(result['folds'])}-seed-{result['seed']}.json"
-    return runs / f"{result['architecture']}.{result['dataset']}" / result["recipe"]["name"] / name
+    folder: Path = runs / f"{result['architecture']}.{result['dataset']}" / result["recipe"]["name"] / name
+    return folder

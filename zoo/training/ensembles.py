@@ -1,4 +1,4 @@
-"""Ensembles (`zoo.trainers.Ensemble`): networks that are trained by themselves, put together in one.
+"""Ensembles (`zoo.trainers.Ensemble`): separately trained networks combined into one.
 
 The members are named in code, so none is left out because it did badly. Their runs are those of `train_all.py`; what is
 finished is only read.
@@ -14,6 +14,7 @@ from zoo import data
 from zoo.backend import keras
 from zoo.files import replacing
 from zoo.training.job import Job, Run
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +37,7 @@ def run(
     members: Callable[[], list[Run]],
     folder: Path,
     progress: Callable[[float], None],
-) -> dict:
+) -> Json:
     """Put an ensemble together from its members' runs, save its weights and return the history that is stored.
 
     Args:

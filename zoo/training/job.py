@@ -1,6 +1,5 @@
 """What to train (`Job`) and what came of it (`Run`): a run folder with weights, history and environment."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -12,8 +11,7 @@ from zoo.pages import views
 from zoo.recipes import Recipe
 from zoo.trainers import Stepwise
 from zoo.training.batch_norm_folding import folded
-
-Progress = Callable[[float], None]  # told which share of the run's epochs is done, 0 to 1
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
@@ -35,12 +33,12 @@ class Job:
         """Return the run's own folder."""
         return runs / f"{self.architecture}.{self.dataset}" / self.recipe.name / f"seed-{self.seed}"
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: dict) -> "Job":
+    def from_dict(cls, values: Json) -> "Job":
         """Rebuild a job; an unknown field raises TypeError."""
         return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
 
@@ -51,8 +49,8 @@ class Run:
 
     job: Job
     folder: Path
-    history: dict  # epochs, kept_epoch, training_seconds, validation {loss, accuracy}, fingerprint
-    environment: dict
+    history: Json  # epochs, kept_epoch, training_seconds, validation {loss, accuracy}, fingerprint
+    environment: Json
 
     @classmethod
     def read(cls, folder: Path) -> "Run":

@@ -17,6 +17,7 @@ from zoo.files import replacing
 from zoo.recipes import Augmentation, Plateau, Recipe
 from zoo.training import backbones, samples, transfer
 from zoo.training.job import Job
+from zoo.types import Json
 
 log = logging.getLogger("zoo.training")  # one training, one name in its log
 
@@ -33,7 +34,9 @@ def _accuracy() -> "keras.metrics.Metric":
     """Return the share of right answers among the samples of a class: outliers have no right one."""
 
     class Accuracy(keras.metrics.CategoricalAccuracy):
-        def update_state(self, y_true, y_pred, sample_weight=None):
+        def update_state(
+            self, y_true: "keras.KerasTensor", y_pred: "keras.KerasTensor", sample_weight: None = None
+        ) -> "keras.KerasTensor":
             even = 1.001 / y_true.shape[-1]  # what every class has in the target of an outlier
             known = keras.ops.cast(keras.ops.max(y_true, axis=-1) > even, "float32")
             return super().update_state(y_true, y_pred, known)
@@ -43,14 +46,14 @@ def _accuracy() -> "keras.metrics.Metric":
 
 @dataclass
 class Memory:
-    """What the loop remembers from epoch to epoch, beside the arrays."""
+    """The state of the loop between epochs, apart from the arrays."""
 
-    epochs: list[dict] = field(default_factory=list)  # a line an epoch: losses, accuracies, learning rate, seconds
+    epochs: list[Json] = field(default_factory=list)  # a line an epoch: losses, accuracies, learning rate, seconds
     best_score: float = float("-inf")  # of the watched samples: accuracy, or loss negated
     best_epoch: int = 0  # 1 is the first
     phase: int = 0  # which phase of the recipe is at work
     phase_start: int = 0  # epochs before it
-    backbone: dict | None = None  # where its pretrained weights came from
+    backbone: Json | None = None  # where its pretrained weights came from
     plateau_loss: float = float("inf")  # lowest validation loss, as the plateau counts it
     plateau_wait: int = 0  # epochs since then, or since the last cut of the learning rate
     fingerprint: str | None = None  # of the training data
@@ -87,7 +90,7 @@ class Loop:
         self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
         self._start()
 
-    def run(self) -> dict:
+    def run(self) -> Json:
         """Train to the end, from the checkpoint if there is one, and save the kept weights."""
         if self.memory.epochs:
             log.info("%s seed %d goes on after epoch %d", self.job.model, self.job.seed, len(self.memory.epochs))
@@ -99,7 +102,7 @@ class Loop:
             self._next_phase()
         return self.end()
 
-    def end(self) -> dict:
+    def end(self) -> Json:
         """Save the kept weights and return the history that is stored."""
         with self._kept_weights():
             validation = self._score(*self.samples.validation(self.job.dataset))
@@ -158,7 +161,7 @@ class Loop:
         """Epochs of all phases, at most."""
         return sum(phase.epochs for phase in self.phases)
 
-    def _compile(self):
+    def _compile(self) -> "keras.optimizers.Optimizer":
         recipe = self.recipe
         if recipe.fine_tuning is not None:
             backbones.set_learning(self.model, recipe.fine_tuning.layers if self.memory.phase else 0)
@@ -183,7 +186,7 @@ class Loop:
         optimizer.build(self.model.trainable_variables)
         return optimizer
 
-    def _schedule(self):
+    def _schedule(self) -> "float | keras.optimizers.schedules.LearningRateSchedule":
         if not self.recipe.cosine:
             return self.recipe.learning_rate
         warmup = round(min(self.recipe.warmup, LONGEST_WARMUP * self.recipe.epochs) * self._steps)
@@ -300,8 +303,8 @@ class Loop:
             for name in ("loss", "accuracy")
         }
 
-    def _progress_callback(self, number: int):
-        def tell(batch: int, logs: dict) -> None:
+    def _progress_callback(self, number: int) -> "keras.callbacks.Callback":
+        def tell(batch: int, logs: Json) -> None:
             self.progress((number + (batch + 1) / self._steps) / self._total_epochs)
 
         return keras.callbacks.LambdaCallback(on_train_batch_end=tell)
@@ -364,13 +367,13 @@ class Loop:
         for variable, state in zip(self._random_states(), states, strict=True):
             variable.assign(state)
 
-    def _random_states(self) -> list:
+    def _random_states(self) -> "list[keras.Variable]":
         weights = {id(v) for v in self.model.weights}
         return [v for v in self.model.variables if id(v) not in weights]
 
     # What is on disk between epochs
 
-    def _variables(self) -> list:
+    def _variables(self) -> "list[keras.Variable]":
         """Everything that the next epoch starts from: weights, dropout's random state, optimizer."""
         return [*self.model.weights, *self._random_states(), *self.optimizer.variables]
 

@@ -1,4 +1,4 @@
-"""Many seeds of one network in one program: JAX maps the training step over the seeds (`jax.vmap`).
+"""Train many seeds of one network in one program: JAX vectorizes the training step over the seeds (`jax.vmap`).
 
 A small network leaves most of a GPU idle; thirty of them side by side do not. Every seed draws the samples that it
 would draw by itself, and goes through the same steps: its run is an ordinary one, and its checkpoint another's.
@@ -7,6 +7,7 @@ would draw by itself, and goes through the same steps: its run is an ordinary on
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def train(jobs: Sequence[Job], runs: Path, progress: Callable[[float], None] = l
     waiting = [job for job in jobs if read_run(job, runs) is None]
     loops = [_loop(job, runs) for job in waiting]
     program = _program(loops[0]) if loops else None
-    while loops:
+    while program is not None:
         least = min(len(loop.memory.epochs) for loop in loops)
         behind = [loop for loop in loops if len(loop.memory.epochs) == least]  # those that were stopped earliest
         if behind[0].finished:
@@ -82,7 +83,7 @@ def _loop(job: Job, runs: Path) -> Loop:
     return loop
 
 
-def _epoch(loops: list[Loop], program) -> None:
+def _epoch(loops: list[Loop], program: Callable[..., Any]) -> None:
     """Take every loop through one epoch."""
     started, rates = time.perf_counter(), [loop.rate for loop in loops]
     drawn = [loop.draw() for loop in loops]
@@ -106,7 +107,7 @@ def _epoch(loops: list[Loop], program) -> None:
         loop.conclude(float(loss[number]), float(accuracy[number]), rates[number], started)
 
 
-def _variables(loop: Loop) -> list:
+def _variables(loop: Loop) -> "list[keras.Variable]":
     """Everything that a step changes, in the order that the program takes it."""
     model = loop.model
     return [*model.trainable_variables, *model.non_trainable_variables, *loop.optimizer.variables]
@@ -116,7 +117,7 @@ def _values(loop: Loop) -> list[np.ndarray]:
     return [keras.ops.convert_to_numpy(variable) for variable in _variables(loop)]
 
 
-def _program(loop: Loop):
+def _program(loop: Loop) -> Callable[..., Any]:
     """Return the program over (state, images, targets), all with a leading axis of seeds; `loop` stands for them all.
 
     It goes through the batches, (seeds, batches, samples, ...), and returns the state and the sums (3, seeds) of loss,
@@ -126,13 +127,13 @@ def _program(loop: Loop):
     loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=loop.recipe.label_smoothing)
     learned, kept = len(model.trainable_variables), len(model.non_trainable_variables)
 
-    def objective(weights, others, images, targets):
+    def objective(weights: Any, others: Any, images: Any, targets: Any) -> tuple[Any, Any]:
         answers, others, penalties = model.stateless_call(weights, others, images, training=True, return_losses=True)
         known = targets.max(axis=-1) > 1.001 / targets.shape[-1]  # outliers have no right answer
         right = ((answers.argmax(axis=-1) == targets.argmax(axis=-1)) & known).sum()
         return loss_of(targets, answers) + sum(penalties), (others, right, known.sum())
 
-    def step(state, batch, with_slopes):
+    def step(state: list[Any], batch: Any, with_slopes: Callable[..., Any]) -> tuple[list[Any], Any]:
         weights, others, rest = state[:learned], state[learned : learned + kept], state[learned + kept :]
         (loss, (others, right, known)), slopes = with_slopes(objective)(weights, others, *batch)
         weights, rest = optimizer.stateless_apply(rest, slopes, weights)

@@ -49,7 +49,8 @@ def scribble(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
         if rng.random() < 0.7:
             points = _smooth(points)
         cv2.polylines(canvas, [np.rint(points).astype(np.int32)], False, 255, pen, cv2.LINE_AA)
-    return cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    drawn: np.ndarray = cv2.resize(canvas, (width, height), interpolation=cv2.INTER_AREA)
+    return drawn
 
 
 def pair(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:
@@ -88,4 +89,5 @@ def _smooth(points: np.ndarray) -> np.ndarray:
     a, b, c, d = padded[:-3], padded[1:-2], padded[2:-1], padded[3:]
     t = np.linspace(0, 1, 12)[:, None, None]
     curve = 0.5 * (2 * b + (c - a) * t + (2 * a - 5 * b + 4 * c - d) * t**2 + (3 * b - a - 3 * c + d) * t**3)
-    return curve.transpose(1, 0, 2).reshape(-1, 2)
+    smooth: np.ndarray = curve.transpose(1, 0, 2).reshape(-1, 2)
+    return smooth

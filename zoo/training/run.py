@@ -20,8 +20,9 @@ from zoo.recipes import Distillation
 from zoo.trainers import ClosedForm, Ensemble, Stepwise
 from zoo.training import closed_form, ensembles, samples
 from zoo.training.batch_norm_folding import folded
-from zoo.training.job import Job, Progress, Run, build, plan, read_run
+from zoo.training.job import Job, Run, build, plan, read_run
 from zoo.training.loop import Loop, Teach
+from zoo.types import Json, Progress
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +50,7 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     return conclude(job, runs, history)
 
 
-def conclude(job: Job, runs: Path, history: dict) -> Run:
+def conclude(job: Job, runs: Path, history: Json) -> Run:
     """Write what makes a run a finished one: its weights are saved, its history is given."""
     folder = job.folder(runs)
     write_json(folder / "environment.json", {**environment.describe(), "devices": devices()})
@@ -58,7 +59,7 @@ def conclude(job: Job, runs: Path, history: dict) -> Run:
     return Run.read(folder)
 
 
-def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], dict]:
+def _work(job: Job, runs: Path, progress: Progress) -> Callable[[], Json]:
     """Return what trains the job and returns its history; what is wrong with its data is raised already."""
     trainer, folder = registry.get(job.architecture).trainer, job.folder(runs)
     if job.start and not isinstance(trainer, Stepwise):
@@ -101,7 +102,8 @@ def _teacher(job: Job, distillation: Distillation, runs: Path) -> Teach:
     def teach(images: np.ndarray, targets: np.ndarray) -> np.ndarray:
         answers = teacher.predict(images, batch_size=ensembles.BATCH, verbose=0) ** (1 / distillation.temperature)
         answers /= answers.sum(axis=1, keepdims=True)
-        return targets + np.float32(distillation.share) * (answers - targets)
+        softened: np.ndarray = targets + np.float32(distillation.share) * (answers - targets)
+        return softened
 
     return teach
 

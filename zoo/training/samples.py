@@ -1,4 +1,4 @@
-"""What a training sees of a dataset: the samples of an epoch, drawn anew, and those that validate, always the same."""
+"""The samples of a training: those of an epoch, drawn again each time, and the fixed validation samples."""
 
 from dataclasses import dataclass
 
@@ -56,7 +56,7 @@ class Glyphs:
 
 
 class Pages:
-    """Pages seen in patches: an epoch is so many of them, drawn at random from the training strips."""
+    """Pages seen in patches: an epoch has a fixed number of them, drawn at random from the training strips."""
 
     def __init__(self, train: data.Split, view: Patches, recipe: Recipe, targets: np.ndarray):
         self.train, self.view, self.recipe, self.targets = train, view, recipe, targets
@@ -108,4 +108,5 @@ def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return float32 (N, classes): 1 at each label."""
-    return np.eye(classes, dtype=np.float32)[labels]
+    targets: np.ndarray = np.eye(classes, dtype=np.float32)[labels]
+    return targets

@@ -1,4 +1,4 @@
-"""Transfer learning: a network starts from the weights of a published one, with a new head where the classes differ."""
+"""Transfer learning: start from the weights of a published network, with a new head if the classes differ."""
 
 import hashlib
 import json
@@ -12,6 +12,7 @@ from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 from zoo.recipes import Recipe
 from zoo.training.batch_norm_folding import folded
+from zoo.types import Json
 
 if TYPE_CHECKING:
     import keras
@@ -76,7 +77,7 @@ class Start:
 
         sizes = []
 
-        def visit(name: str, item) -> None:
+        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
             if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
                 sizes.append(item.size)
 
@@ -85,7 +86,7 @@ class Start:
         return sum(sizes)
 
 
-def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> dict:
+def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> Json:
     """Give a fresh model the weights of a published one, in place.
 
     The last layer keeps its fresh weights unless both know the same classes in the same order.
@@ -122,6 +123,6 @@ def fine_tuning(recipe: Recipe) -> Recipe:
 
     Measured on 500 digits of ahdd from the weights of lenet5.mnist, accuracy on its 5,000 validation samples: from
     scratch 91.6%; started, in all epochs 95.3%, in a third of them 95.3%, and with a third of the learning rate 89.2%:
-    a head that is new has much to learn.
+    a new head needs a high learning rate.
     """
     return replace(recipe, name="finetune", epochs=max(1, recipe.epochs // SHORTER))

@@ -1,8 +1,8 @@
-"""Check a file that was sent, without loading, looking up or running anything.
+"""Check a submitted file, without loading, looking up or running anything.
 
 checked = checks.check(data, "model.keras", ("mnist",))
-checked.problems    # what has to change, each with what to do; empty: it can be measured
-checked.content     # clean bytes, for the sandbox; the same for equal models, however they were packed
+checked.problems    # problems and how to fix them; empty: it can be measured
+checked.content     # clean bytes for the sandbox; identical for equal models, however they were packed
 
 A server calls `guard.check`, which does the same in a process with limits.
 """
@@ -20,10 +20,11 @@ from leaderboard.submissions import budget
 from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, keras_parts, onnx_graph, untrusted_json
 from leaderboard.submissions.checks.problems import Findings, Problem, Refused, short
 from zoo import data as datasets
+from zoo.types import Json
 
 MOST_BYTES = 50_000_000  # of a file
 WEIGHTS, ARCHITECTURE = "weights", "architecture"
-KERAS, ONNX, CONFIG = "keras", "onnx", "json"  # also how the stored file ends
+KERAS, ONNX, CONFIG = "keras", "onnx", "json"  # also the suffix of the stored file
 TRACKS = {KERAS: WEIGHTS, ONNX: WEIGHTS, CONFIG: ARCHITECTURE}
 CONVERT = "model = keras.models.load_model({name}); model.save('model.keras')"
 CONVERT_SAVED_MODEL = "python -m tf2onnx.convert --saved-model FOLDER --output model.onnx --opset 18"
@@ -34,10 +35,10 @@ class Checked:
     """The result of the static checks of a file.
 
     kind: KERAS, ONNX or CONFIG.
-    content: bytes to be stored and measured, rebuilt from what was checked; None where it is refused.
-    digest: SHA-256 of what was sent, and of the clean content where that is known: equal models have equal ones.
+    content: bytes to be stored and measured, rebuilt from the checked parts; None if it is rejected.
+    digest: SHA-256 of the clean content, else of the submitted file; equal models have equal digests.
     parameters, multiply_adds: of one image; multiply-adds of ONNX are counted in the sandbox.
-    problems: what has to change.
+    problems: to fix before it can be measured.
     notes: hints for the sender.
     """
 
@@ -51,26 +52,26 @@ class Checked:
 
     @property
     def track(self) -> str:
-        """WEIGHTS: measured as it is; ARCHITECTURE: trained from scratch."""
+        """WEIGHTS: measured unchanged; ARCHITECTURE: trained from scratch."""
         return TRACKS[self.kind]
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types, without the content."""
         return {**asdict(self), "content": None}
 
     @classmethod
-    def from_dict(cls, values: dict, content: bytes | None) -> "Checked":
-        """Return what `to_dict` wrote, with its content."""
+    def from_dict(cls, values: Json, content: bytes | None) -> "Checked":
+        """Rebuild a report from `to_dict`, with its content."""
         problems = tuple(Problem(**problem) for problem in values["problems"])
         return cls(**{**values, "content": content, "problems": problems, "notes": tuple(values["notes"])})
 
 
 def check(data: bytes, filename: str, wanted: Sequence[str]) -> Checked:
-    """Return the result of the static checks of a file that is to be measured on these datasets.
+    """Run the static checks of a file that is to be measured on these datasets.
 
     Args:
         data: the file's bytes.
-        filename: only its ending is looked at, and only for a better sentence: bytes decide.
+        filename: only its suffix is used, and only for a better message; the content decides.
         wanted: names of datasets.
     """
     kind = _kind(data, filename)
@@ -88,13 +89,13 @@ def check(data: bytes, filename: str, wanted: Sequence[str]) -> Checked:
 
 
 def refused(data: bytes, filename: str, error: Refused) -> Checked:
-    """Return what is said of a file that is refused for this reason."""
+    """Return the report of a file that is rejected for this reason."""
     kind = _kind(data, filename) or ONNX
     return Checked(kind, hashlib.sha256(data).hexdigest(), problems=error.problems)
 
 
 def _all_of(*checks: Callable[[], None]) -> None:
-    """Run every check, then raise Refused with everything that they found."""
+    """Run every check, then raise Refused with all problems that they found."""
     found = Findings()
     for check_one in checks:
         with found.next():
@@ -103,7 +104,7 @@ def _all_of(*checks: Callable[[], None]) -> None:
 
 
 def _kind(data: bytes, filename: str) -> str | None:
-    """Return what the bytes are; None if they are nothing that is taken."""
+    """Return the kind of the file; None if it is not an accepted kind."""
     if data[:2] == b"PK":
         return KERAS
     if data[:1000].lstrip()[:1] == b"{":
@@ -117,14 +118,14 @@ def _kind(data: bytes, filename: str) -> str | None:
 
 
 def _unknown(data: bytes, filename: str) -> Refused:
-    """Return why a file of another kind is not taken, with the lines that turn it into one that is."""
+    """Return why a file of another kind is not accepted, with code that converts it."""
     suffix = PurePosixPath(filename.lower()).suffix
     if data[:8] == hdf5.SIGNATURE or suffix in (".h5", ".hdf5"):
         convert = CONVERT.format(name=repr(PurePosixPath(filename).name[:80]))
-        what = "This is a legacy HDF5 model, which is not opened here: reading one has been a way to run code."
+        what = "This is a legacy HDF5 model, which is not opened here: reading such files has been a way to run code."
         return Refused("legacy-h5", what, f"On your own machine: `import keras` and `{convert}`.")
     if suffix in (".pb", ".pbtxt") or data[:1] == b"\x12":
-        what = "This looks like a TensorFlow SavedModel, which holds a program and is not opened here."
+        what = "This looks like a TensorFlow SavedModel, which contains a program and is not opened here."
         return Refused("saved-model", what, f"On your own machine: `pip install tf2onnx` and `{CONVERT_SAVED_MODEL}`.")
     if suffix in (".pt", ".pth", ".pkl", ".pickle", ".joblib") or data[:1] == b"\x80":
         what = "This is a pickle, which runs code when it is read."
@@ -173,11 +174,11 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
             )
         except Refused as error:
             if (report.input_shape, report.output.shape) != (spec.image_shape, (len(spec.labels),)):
-                what = f"Fitted to {name} (images of {spec.image_shape}, {len(spec.labels)} classes): {error}"
+                what = f"Adapted to {name} (images of {spec.image_shape}, {len(spec.labels)} classes): {error}"
                 raise Refused(error.problem.code, what, f"Or send it without {name}.") from None
             raise
         if fitted.output.shape != (len(spec.labels),):
-            what = f"Fitted to {name}, the model gives {fitted.output.shape}, not one value a class."
+            what = f"Adapted to {name}, the model gives {fitted.output.shape}, not one value per class."
             raise Refused("output", what, "End it with Dense(classes, activation='softmax').")
         if (needed := budget.training_seconds(fitted.multiply_adds, name)) > budget.SEEDS * budget.BUDGET:
             what = f"Its {budget.SEEDS} trainings on {name} would take about {needed / 3600:.0f} hours."
@@ -195,7 +196,9 @@ def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
 _CHECKS = {KERAS: _keras, CONFIG: _config, ONNX: _onnx}
 
 
-def _taken(checked: Checked, content: bytes, parameters: int, multiply_adds: int | None, notes: tuple) -> Checked:
+def _taken(
+    checked: Checked, content: bytes, parameters: int, multiply_adds: int | None, notes: tuple[str, ...]
+) -> Checked:
     if parameters == 0:
         raise Refused("empty", "The model has no weights, so there is nothing to measure.", "Send a network.")
     digest = hashlib.sha256(content).hexdigest()
@@ -218,25 +221,25 @@ def _fits(
             raise Refused("input-order", what, "Build it for channels last (NHWC): height, width, channels.")
         if tuple(input_shape) != shape:
             what = f"The model takes images of {tuple(input_shape)}; those of {name} are {shape}."
-            raise Refused("input-shape", what, f"Choose another dataset, or fit the model to {name}.")
+            raise Refused("input-shape", what, f"Choose another dataset, or adapt the model to {name}.")
 
     def gives(name: str) -> None:
         classes = len(datasets.get(name).labels)
         if output is not None and tuple(output) != (classes,):
             what = f"The model gives {tuple(output)}; {name} has {classes} classes."
-            raise Refused("classes", what, f"Choose another dataset, or fit the model to {name}.")
+            raise Refused("classes", what, f"Choose another dataset, or adapt the model to {name}.")
 
     return [functools.partial(one, name) for name in wanted for one in (takes, gives)]
 
 
 def _check_probabilities(report: keras_config.Report) -> None:
     if not report.output.probabilities:
-        what = "The model does not end in a softmax, so what it gives are no probabilities."
+        what = "The model does not end in a softmax, so its output is not probabilities."
         raise Refused("probabilities", what, "End it with Dense(classes, activation='softmax') or a Softmax layer.")
 
 
 def _check_weights(data: bytes, parameters: int) -> None:
-    """Refuse weights that are not numbers, or not those of the configuration."""
+    """Reject weights that are not finite, or that do not match the configuration."""
     weights = [
         weight
         for weight in hdf5.read_weights(data)
@@ -246,7 +249,7 @@ def _check_weights(data: bytes, parameters: int) -> None:
         raise Refused("nan", "The weights hold NaN or infinity.", "Train with a lower learning rate.")
     found = sum(weight.values(data).size for weight in weights if weight.dtype.kind == "f")
     if found != parameters:
-        what = f"The configuration has {parameters:,} parameters, the weights {found:,}: they do not belong together."
+        what = f"The configuration has {parameters:,} parameters, the weights {found:,}: they do not match."
         raise Refused("weights", what, "Save it again with `model.save('model.keras')`.")
 
 
@@ -254,6 +257,6 @@ def _notes(report: keras_config.Report) -> tuple[str, ...]:
     if report.scaled:
         return ()
     return (
-        "It gets raw pixels, 0 to 255, and has no layer that scales them: if it was trained on x / 255, let it begin "
+        "It gets raw pixels, 0 to 255, and has no layer that scales them: if it was trained on x / 255, begin it "
         "with keras.layers.Rescaling(1 / 255).",
     )

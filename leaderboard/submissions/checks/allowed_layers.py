@@ -1,8 +1,8 @@
-"""The Keras layers that a submission may use, and what each costs by its configuration alone.
+"""The Keras layers that a submission may use, and their costs, computed from the configuration alone.
 
-Nothing of Keras is imported: a layer is its table entry, which says which settings it may have and gives its output
-shape, parameters and multiply-adds. `tests/test_submissions_layers.py` holds every entry against Keras itself.
-Shapes are without the batch.
+This module does not import Keras: each layer is a table entry with its allowed settings and a function for its output
+shape, parameters and multiply-adds. `tests/test_submissions_layers.py` compares every entry with Keras. Shapes exclude
+the batch axis.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,14 +12,15 @@ from leaderboard.submissions.checks import layer_costs
 from leaderboard.submissions.checks.layer_costs import Cost
 from leaderboard.submissions.checks.layer_settings import Misfit, Shape
 from leaderboard.submissions.checks.problems import Refused
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
 class Layer:
     """One allowed layer."""
 
-    settings: frozenset[str]  # keys of its configuration, without those that every layer has
-    cost: Callable[[dict, list[Shape]], Cost]
+    settings: frozenset[str]  # keys of its configuration, except those that every layer has
+    cost: Callable[[Json, list[Shape]], Cost]
 
 
 def _names(text: str) -> frozenset[str]:
@@ -37,6 +38,11 @@ INITIALIZERS = _names(
 )
 REGULARIZERS = _names("L1 L2 L1L2 OrthogonalRegularizer")
 CONSTRAINTS = _names("MaxNorm NonNeg UnitNorm MinMaxNorm")
+
+LISTS = _names(  # settings that may be lists of whole numbers: axes and sides
+    "axis attention_axes cropping dilation_rate dims kernel_size noise_shape output_padding output_shape padding "
+    "pool_size shared_axes size strides target_shape"
+)
 
 
 def _weights(*kinds: str) -> str:
@@ -113,8 +119,8 @@ LAYERS: Mapping[str, Layer] = {
 }  # fmt: skip
 
 
-def cost(name: str, config: dict, shapes: list[Shape], where: str) -> Cost:
-    """Return the output shape and costs of a layer for inputs of these shapes; raise Refused if it cannot take them."""
+def cost(name: str, config: Json, shapes: list[Shape], where: str) -> Cost:
+    """Return the output shape and costs of a layer for inputs of these shapes; raise Refused if they do not fit."""
     try:
         return LAYERS[name].cost(config, shapes)
     except Misfit as error:

@@ -1,10 +1,10 @@
 """Run the static checks in a process of their own, with limits on time and memory.
 
-checked = guard.check(data, "model.keras", ("mnist",))  # as `checks.check`, and always an answer
+checked = guard.check(data, "model.keras", ("mnist",))  # like `checks.check`, but always returns a report
 
-The caller never parses a stranger's bytes: it writes them to a file without a name, and `sandbox.spawner` forks a
-process that reads this file, has no network, no token and no other file of a user, and is killed at its limits. So the
-server keeps answering, and whatever goes wrong in a check is one sentence for the sender.
+The caller never parses untrusted bytes: it writes them to an unnamed file, and `sandbox.spawner` forks a process that
+reads this file, has no network, no token and no access to other users' files, and is killed at its limits. So the
+server keeps answering, and every failure of a check becomes one sentence for the sender.
 """
 
 import atexit
@@ -30,6 +30,7 @@ from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.checks.problems import Problem, Refused
 from zoo.errors import ZooError
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -39,15 +40,17 @@ class Limits:
     """The most that a child may use."""
 
     cpu: int = 4  # seconds of processor time
-    wall: float = 20.0  # seconds; more than `cpu`, as the machine may be busy
+    wall: float = 20.0  # seconds of wall time; more than `cpu`, since the machine may be busy
     memory: int = 450_000_000  # bytes of private memory
-    file: int = 512_000_000  # bytes of the file that it makes
+    file: int = 512_000_000  # bytes of the file that it writes
 
     def problem(self, seconds: float) -> Problem:
-        """Return what a child ended for that ran for this time without an answer."""
+        """Return why a child that ran for this time ended without an answer."""
         if seconds >= self.wall:
             return Problem(
-                "limits", f"Checking it took more than {self.wall:.0f} s.", "Send it again when less is going on."
+                "limits",
+                f"Checking it took more than {self.wall:.0f} s.",
+                "Send it again when the server is less busy.",
             )
         what = f"Checking it took more than {self.cpu} s of processor time or {self.memory / 1e6:.0f} MB of memory."
         return Problem("limits", what, "No ordinary file does: export the network again with its framework.")
@@ -58,7 +61,7 @@ LAUNCH = (
     "import sys; sys.path.insert(0, sys.argv.pop(1)); "
     "from leaderboard.submissions.sandbox import spawner; spawner.main()"
 )
-SENT = Limits()  # for a file that was sent
+SENT = Limits()  # for a submitted file
 MEASURED = Limits(cpu=20, wall=60.0, memory=2_000_000_000)  # for an ONNX file that a sandbox made, up to 300 MB
 AT_ONCE = 2  # checks at a time; each may take `SENT.memory`
 PATIENCE = 30.0  # seconds that a check waits for its turn
@@ -67,7 +70,7 @@ START = 30.0  # seconds within which the spawner must answer
 
 @dataclass(frozen=True)
 class Answer:
-    """What a child returned: a JSON object, a file's bytes where the task makes one, and what it used."""
+    """The result of a child: a JSON object, the bytes of a file if the task makes one, and resource usage."""
 
     header: dict[str, Any]
     content: bytes | None
@@ -76,11 +79,11 @@ class Answer:
 
 
 def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SENT) -> checks.Checked:
-    """Return what `checks.check` says of a file, from a process with limits; a problem where it reaches them.
+    """Return the result of `checks.check` from a process with limits; reaching a limit is a problem.
 
     Args:
         data: the file's bytes.
-        filename: only its ending is used, and only for a better sentence.
+        filename: only its suffix is used, and only for a better message.
         wanted: names of datasets.
         limits: of the process.
 
@@ -97,7 +100,7 @@ def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SE
 
 
 def read_onnx(data: bytes, limits: Limits = MEASURED) -> onnx_graph.Report:
-    """Return what `onnx_graph.read_graph` says of an ONNX file, from a process with limits; raise its Refused."""
+    """Return the result of `onnx_graph.read_graph` from a process with limits; raise its Refused."""
     answer = run({"task": "onnx"}, data, limits)
     if "problems" in answer.header:
         raise Refused.of([Problem(**one) for one in answer.header["problems"]])
@@ -109,8 +112,8 @@ def start() -> None:
     threading.Thread(target=_started, name="checks", daemon=True).start()
 
 
-def run(request: dict, data: bytes, limits: Limits) -> Answer:
-    """Return what a child says; raise Refused with one sentence if it says nothing."""
+def run(request: Json, data: bytes, limits: Limits) -> Answer:
+    """Return the answer of a child; raise Refused with one sentence if there is none."""
     if not _TURNS.acquire(timeout=PATIENCE):
         raise ZooError("Many files are being checked at the moment. Try again in a minute.")
     try:
@@ -140,14 +143,14 @@ def _started() -> "Spawner":
 
 
 class Spawner:
-    """The process that forks one child a check; it ends with this process."""
+    """The process that forks one child for each check; it ends with this process."""
 
     def __init__(self) -> None:
         self.owner = os.getpid()
         self.lock = threading.Lock()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with theirs:
-            # -I: no variable, no folder and no package of the user is used; -B: no bytecode is written.
+            # -I: ignore the user's environment variables, folders and packages; -B: write no bytecode.
             command = [sys.executable, "-I", "-B", "-c", LAUNCH, str(ROOT), str(theirs.fileno())]
             environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
             self.process = subprocess.Popen(
@@ -158,7 +161,7 @@ class Spawner:
 
     @property
     def alive(self) -> bool:
-        """Whether the process runs, and is ours: a fork of this process needs its own."""
+        """Whether the process runs and belongs to this process: a fork needs its own."""
         return self.owner == os.getpid() and self.process.poll() is None
 
     def close(self) -> None:
@@ -168,7 +171,7 @@ class Spawner:
             self.process.kill()
             self.process.wait()
 
-    def run(self, request: dict, data: bytes, limits: Limits) -> Answer:
+    def run(self, request: Json, data: bytes, limits: Limits) -> Answer:
         """Have a child do one task; raise Refused if it ends without an answer."""
         with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as made:
             sent.write(data)
@@ -181,7 +184,7 @@ class Spawner:
                         socket.send_fds(self.socket, [message], [sent.fileno(), made.fileno(), theirs])
                     except OSError:
                         self.process.kill()
-                        raise ZooError("The checks of files have stopped. Try again.") from None
+                        raise ZooError("The file checks stopped unexpectedly. Try again.") from None
                     finally:
                         os.close(theirs)
                     started = time.monotonic()
@@ -193,8 +196,8 @@ class Spawner:
                     os.kill(int(child), signal.SIGKILL)
                 raise Refused.of([limits.problem(time.monotonic() - started)])
             if not child:
-                self.process.kill()  # the next check starts another
-                raise ZooError("The checks of files have stopped. Try again.")
+                self.process.kill()  # the next check starts a new one
+                raise ZooError("The file checks stopped unexpectedly. Try again.")
             made.seek(0)
             header = json.loads(found)
             used = {key: header.pop(key) for key in ("memory", "cpu")}
@@ -202,7 +205,7 @@ class Spawner:
 
 
 def _line(pipe: Any, deadline: float) -> bytes:
-    """Return the first line of a pipe, byte by byte, since the rest belongs to somebody else; b"" if none comes."""
+    """Return the first line of a pipe, read byte by byte to leave the rest; b"" if none comes."""
     line = b""
     while not line.endswith(b"\n"):
         part = _read(pipe, 1, deadline)
@@ -213,7 +216,7 @@ def _line(pipe: Any, deadline: float) -> bytes:
 
 
 def _rest(pipe: Any, deadline: float) -> Any:
-    """Yield what comes through a pipe until it is closed or the deadline has passed."""
+    """Yield data from a pipe until it is closed or the deadline has passed."""
     while part := _read(pipe, 2**16, deadline):
         yield part
 

@@ -1,11 +1,11 @@
-"""Read weights in HDF5 as bytes: the plain layout that Keras writes, and nothing else.
+"""Read HDF5 weights as bytes: only the simple layout that Keras writes.
 
 HDF5 has external links, external storage, virtual datasets, filters and shared messages, and its library has had bugs
-in the reading of each. Keras uses none of them: its files are symbol-table groups of contiguous datasets (superblock
-version 0). This reader knows only those, and refuses everything else by name before the library sees the file.
+in reading each of them. Keras uses none of them: its files are symbol-table groups of contiguous datasets (superblock
+version 0). This reader supports only these, and rejects everything else by name before the library sees the file.
 
-The time is linear in the size of the file. No two parts of a file from Keras overlap, so all parts together are never
-larger than the file: a file whose parts are larger in sum is refused as soon as that shows.
+The time is linear in the size of the file. Parts of a file from Keras do not overlap, so their total size is at most
+the file size: a file that exceeds it is rejected immediately.
 
 Source: the HDF5 file format specification, versions 1.1 to 3.0 (The HDF Group).
 """
@@ -21,14 +21,14 @@ from leaderboard.submissions.checks.problems import Refused, short
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 2**64 - 1
 MOST_OBJECTS = 4000
-MOST_MESSAGES = 80_000  # of all object headers; Keras writes five a dataset
+MOST_MESSAGES = 80_000  # of all object headers; Keras writes five per dataset
 DEEPEST = 30  # groups within groups
 LONGEST_NAME = 200  # bytes
 AGAIN = "Save it again with Keras 3: `model.save('model.keras')`."
 FEATURES = {  # header messages that Keras does not write
     0x02: ("hdf5-link", "a group of the newer kind, which can hold links to other files"),
     0x06: ("hdf5-link", "a link message, as links to other files are"),
-    0x07: ("hdf5-external", "a dataset that lies in another file"),
+    0x07: ("hdf5-external", "a dataset in another file"),
     0x0A: ("hdf5-link", "a group of the newer kind, which can hold links to other files"),
     0x0B: ("hdf5-filter", "a compressed dataset"),
     0x0F: ("hdf5-shared", "shared messages"),
@@ -38,7 +38,7 @@ HARMLESS = {0x00, 0x04, 0x05, 0x0C, 0x0D, 0x12, 0x13, 0x15, 0x16, 0x0E}  # paddi
 
 @dataclass(frozen=True)
 class Weight:
-    """One dataset: where it is in the file, and what it is."""
+    """One dataset: its position in the file, type and shape."""
 
     path: str
     shape: tuple[int, ...]
@@ -51,13 +51,13 @@ class Weight:
 
 
 def read_weights(data: bytes) -> list[Weight]:
-    """Return every dataset of a file; raise Refused if it is anything but what Keras writes."""
+    """Return every dataset of a file; raise Refused if Keras did not write it in this layout."""
     try:
         return _Reader(data).weights()
     except Refused:
         raise
     except (struct.error, IndexError, ValueError, OverflowError):
-        raise Refused("hdf5", "The weights are not a whole HDF5 file.", AGAIN) from None
+        raise Refused("hdf5", "The weights are not a complete HDF5 file.", AGAIN) from None
 
 
 class _Reader:
@@ -84,15 +84,15 @@ class _Reader:
 
     def _take(self, offset: int, size: int) -> memoryview:
         if offset < 0 or size < 0 or offset + size > len(self.data):
-            raise Refused("hdf5", "A part of the weights lies outside their file.", AGAIN)
+            raise Refused("hdf5", "A part of the weights is outside the file.", AGAIN)
         self.taken += size
         if self.taken > len(self.data):
-            raise Refused("hdf5-overlap", "Parts of the weights lie on top of each other.", AGAIN)
+            raise Refused("hdf5-overlap", "Parts of the weights overlap.", AGAIN)
         return self.data[offset : offset + size]
 
     def _visit(self, address: int) -> None:
         if address in self.seen:
-            raise Refused("hdf5-loop", "A part of the weights is linked to twice.", AGAIN)
+            raise Refused("hdf5-loop", "A part of the weights is linked twice.", AGAIN)
         self.seen.add(address)
         if len(self.seen) > MOST_OBJECTS:
             raise Refused("hdf5-size", f"The weights have more than {MOST_OBJECTS} parts.", "Send a smaller model.")
@@ -148,17 +148,17 @@ class _Reader:
 
     def _heap(self, address: int) -> memoryview:
         head = self._take(address, 32)
-        if head[:4] != b"HEAP" or head[4] != 0:
+        if bytes(head[:4]) != b"HEAP" or head[4] != 0:
             raise Refused("hdf5", "The names in the weights cannot be read.", AGAIN)
         size, _, start = struct.unpack_from("<3Q", head, 8)
         return self._take(start, size)
 
     def _tree(self, address: int, names: memoryview, path: str, depth: int, below: int | None = None) -> None:
-        """Read a B-tree of symbol-table nodes; `below` is the level that its parent asks for."""
+        """Read a B-tree of symbol-table nodes; `below` is the level that its parent expects."""
         self._visit(address)
         head = self._take(address, 24)
         kind, level, used = struct.unpack_from("<BBH", head, 4)
-        if head[:4] != b"TREE" or kind != 0 or level > 4 or below not in (None, level):
+        if bytes(head[:4]) != b"TREE" or kind != 0 or level > 4 or below not in (None, level):
             raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
         children = struct.unpack(f"<{2 * used}Q", self._take(address + 24, 16 * used))[1::2]
         for child in children:
@@ -171,7 +171,7 @@ class _Reader:
         self._visit(address)
         head = self._take(address, 8)
         (count,) = struct.unpack_from("<H", head, 6)
-        if head[:4] != b"SNOD":
+        if bytes(head[:4]) != b"SNOD":
             raise Refused("hdf5", "A group of the weights cannot be read.", AGAIN)
         entries = self._take(address + 8, 40 * count)
         for start in range(0, len(entries), 40):
@@ -201,7 +201,7 @@ class _Reader:
         if offset == UNDEFINED and size == 0:
             offset = 0
         if stored < size or size > len(self.data):
-            what = f"{short(path)} in the weights says that it has {size:,} bytes, more than there are."
+            what = f"{short(path)} in the weights claims {size:,} bytes, more than there are."
             raise Refused("hdf5-size", what, AGAIN)
         self._take(offset, size)
         self.found.append(Weight(path, shape, dtype, offset))
@@ -218,5 +218,5 @@ def _dtype(message: memoryview, path: str) -> np.dtype:
     kind, order, size = message[0] & 0x0F, message[1] & 0x01, struct.unpack_from("<I", message, 4)[0]
     names = {(1, 2): "<f2", (1, 4): "<f4", (1, 8): "<f8", (0, 1): "u1", (0, 2): "<u2", (0, 4): "<u4", (0, 8): "<u8"}
     if (kind, size) not in names or order:
-        raise Refused("hdf5-type", f"{short(path)} in the weights holds no plain numbers.", AGAIN)
+        raise Refused("hdf5-type", f"{short(path)} in the weights does not hold plain numbers.", AGAIN)
     return np.dtype(names[kind, size])

@@ -1,35 +1,37 @@
-"""The calls of layers in a functional Keras model, in an order in which each is fed by calls before it.
+"""The layer calls of a functional Keras model in topological order.
 
 The time is linear in the number of calls and of their inputs.
 """
 
 from collections import deque
 from dataclasses import dataclass
+from typing import Any
 
 from leaderboard.submissions.checks import keras_parts as parts
 from leaderboard.submissions.checks.problems import Refused, short
+from zoo.types import Json
 
 MOST_CALLS = 1000
 
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a layer: the layer's name, which call of it this is, what Keras wrote, and what feeds it."""
+    """One call of a layer: the layer's name, the number of the call, what Keras wrote, and its inputs."""
 
     layer: str
     index: int
-    node: dict
+    node: Json
     sources: tuple[tuple[str, int], ...]  # layer and call
 
     @property
     def needs(self) -> set[tuple[str, int]]:
-        """The calls that come before: those that feed it, and the one before it of the same layer."""
+        """The calls that must come before: its inputs, and the previous call of the same layer."""
         return {*self.sources, *([(self.layer, self.index - 1)] if self.index else [])}
 
 
-def by_name(entries: list) -> dict[str, dict]:
+def by_name(entries: list[Any]) -> dict[str, Json]:
     """Return the layers of a functional model by their names; raise Refused if two have the same."""
-    found: dict[str, dict] = {}
+    found: dict[str, Json] = {}
     for number, entry in enumerate(entries):
         name = parts.name_of(entry.get("name") if isinstance(entry, dict) else None, f"Layer {number + 1}")
         if name in found:
@@ -38,11 +40,11 @@ def by_name(entries: list) -> dict[str, dict]:
     return found
 
 
-def ordered(layers: dict[str, dict], first: str) -> list[Call]:
-    """Return the calls of all layers but the input layer `first`, each after those that feed it.
+def ordered(layers: dict[str, Json], first: str) -> list[Call]:
+    """Return the calls of all layers except the input layer `first`, each after its inputs.
 
     Raises:
-        Refused: there are too many, or one is fed by itself or by a layer that is not there.
+        Refused: there are too many, or an input of one is the call itself or an unknown layer.
     """
     calls = {(call.layer, call.index): call for call in _calls(layers, first)}
     missing = {key: len(call.needs) for key, call in calls.items()}
@@ -59,12 +61,12 @@ def ordered(layers: dict[str, dict], first: str) -> list[Call]:
                 done.append(calls[key])
     if len(done) < len(calls):
         name = next(key[0] for key in calls if missing[key])
-        what = f"Layer {short(name)} is fed by itself or by a layer that is not there."
+        what = f"Layer {short(name)} has itself or an unknown layer as an input."
         raise Refused("graph", what, "Send the file as Keras wrote it.")
     return done
 
 
-def _calls(layers: dict[str, dict], first: str) -> list[Call]:
+def _calls(layers: dict[str, Json], first: str) -> list[Call]:
     found: list[Call] = []
     for name, entry in layers.items():
         nodes = entry.get("inbound_nodes")

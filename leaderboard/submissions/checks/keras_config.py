@@ -1,11 +1,12 @@
-"""Check the configuration of a Keras model as data, work out what it costs, and write a clean copy of it.
+"""Check the configuration of a Keras model as data, compute its costs, and write a clean copy of it.
 
-Nothing is looked up by a name that the file gives: classes are compared with `allowed_layers.LAYERS`. The sandbox
+No name from the file is looked up: classes are compared with `allowed_layers.LAYERS`. The sandbox
 builds the clean copy, which holds only values that were checked one by one, so an unknown setting never gets there.
 """
 
 import math
 from dataclasses import dataclass, field
+from typing import Any
 
 from leaderboard.submissions.checks import allowed_layers, keras_calls
 from leaderboard.submissions.checks import keras_parts as parts
@@ -13,6 +14,7 @@ from leaderboard.submissions.checks.keras_parts import Tensor
 from leaderboard.submissions.checks.layer_costs import Cost
 from leaderboard.submissions.checks.layer_settings import Shape
 from leaderboard.submissions.checks.problems import Findings, Refused, short
+from zoo.types import Json
 
 MOST_LAYERS = 400
 DEEPEST = 4  # models within models
@@ -23,17 +25,17 @@ MODELS = ("Functional", "Sequential")
 
 @dataclass
 class Report:
-    """What is known of a model from its configuration alone.
+    """What the configuration alone says about a model.
 
     config: the clean copy, for `keras.saving.deserialize_keras_object`.
     input_shape: height, width, channels.
-    output: its output; `parts.UNKNOWN` where a layer before it has a problem.
+    output: its output; `parts.UNKNOWN` if an earlier layer has a problem.
     parameters, multiply_adds: as Keras and the board count them.
-    layers: how many there are, by class.
-    found: problems of its layers; the report holds only where there are none.
+    layers: number of layers by class.
+    found: problems of its layers; the report is valid only if there are none.
     """
 
-    config: dict
+    config: Json
     input_shape: Shape
     output: Tensor
     parameters: int = 0
@@ -43,29 +45,32 @@ class Report:
 
     @property
     def scaled(self) -> bool:
-        """Whether a layer brings raw pixels to about one."""
+        """Whether a layer scales raw pixels to about one."""
         return bool(self.layers.keys() & {"Rescaling", "BatchNormalization", "LayerNormalization"})
 
 
 def read_config(document: object) -> Report:
-    """Return what a serialized model is; raise Refused with every problem of its layers."""
+    """Return the report of a serialized model; raise Refused with every problem of its layers."""
     report = read_on(document)
     report.found.check()
     return report
 
 
 def read_on(document: object) -> Report:
-    """Return what a serialized model is, with the problems of its layers in `found`, so that a caller can add others.
+    """Return the report of a serialized model, with the problems of its layers in `found`, so that a caller can add
+    others.
 
     Raises:
-        Refused: its parts cannot be told from each other, so that nothing else can be said of it.
+        Refused: its parts cannot be identified, so nothing else can be checked.
     """
     if not isinstance(document, dict):
-        raise Refused("config", "This is not the configuration of a Keras model.", "Send what `model.to_json()` gives.")
+        raise Refused(
+            "config", "This is not the configuration of a Keras model.", "Send the output of `model.to_json()`."
+        )
     if "class_name" in document and "module" not in document:
         what = "This configuration is of Keras 2: its layers name no module."
         raise Refused(
-            "keras2", what, "Load it with Keras 3 on your own machine, and send what `model.to_json()` gives."
+            "keras2", what, "Load it with Keras 3 on your own machine, and send the output of `model.to_json()`."
         )
     parts.no_unsafe_keys(document)
     walk = _Walk()
@@ -78,8 +83,8 @@ def read_on(document: object) -> Report:
     return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts, walk.found)
 
 
-def from_bytes(config: dict, shape: Shape) -> dict:
-    """Return a clean configuration that takes uint8: a Rescaling by 1 behind the input makes float32 of it."""
+def from_bytes(config: Json, shape: Shape) -> Json:
+    """Return a clean configuration that takes uint8: a Rescaling by 1 after the input converts it to float32."""
     inner = config["config"]
     name = "pixels"
     while any(layer["config"]["name"] == name for layer in inner["layers"]):
@@ -95,7 +100,7 @@ def from_bytes(config: dict, shape: Shape) -> dict:
     if config["class_name"] == "Sequential":
         return {**config, "config": {**inner, "layers": [taking, rescaling, *inner["layers"][1:]]}}
 
-    def fed(item):
+    def fed(item: Any) -> Any:
         if isinstance(item, list):
             return [fed(part) for part in item]
         history = [name, *item["config"]["keras_history"][1:]]
@@ -112,7 +117,7 @@ def from_bytes(config: dict, shape: Shape) -> dict:
     return {**config, "config": {**inner, "layers": layer_list}}
 
 
-def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
+def retarget(config: Json, input_shape: Shape, classes: int) -> Json:
     """Return a clean configuration for images of another size and another number of classes.
 
     The input layer takes `input_shape`, and the last Dense layer gets `classes` units.
@@ -122,16 +127,19 @@ def retarget(config: dict, input_shape: Shape, classes: int) -> dict:
     layer_list[first]["config"] = {**layer_list[first]["config"], "batch_shape": [None, *input_shape]}
     last = max((n for n, layer in enumerate(layer_list) if layer["class_name"] == "Dense"), default=None)
     if last is None:
-        what = "The last layer with weights is no Dense layer, so it cannot be fitted to another number of classes."
+        what = "The last layer with weights is not a Dense layer, so it cannot be adapted to another number of classes."
         raise Refused("retarget", what, "End the model with Dense(classes, activation='softmax').")
     layer_list[last]["config"] = {**layer_list[last]["config"], "units": classes}
     return {**config, "config": {**config["config"], "layers": layer_list}}
 
 
-class _Walk:
-    """One pass over a model: adds up what it costs, writes the clean copy, and collects the problems of layers.
+Signature = tuple[Shape, str, Tensor]  # shape and type of a model's input, and its output
 
-    A layer with a problem has an unknown output, and so have the layers after it: of them only settings are checked.
+
+class _Walk:
+    """One pass over a model: adds up its costs, writes the clean copy, and collects the problems of layers.
+
+    A layer with a problem has an unknown output, and so have the layers after it, of which only settings are checked.
     """
 
     def __init__(self) -> None:
@@ -139,26 +147,26 @@ class _Walk:
         self.counts: dict[str, int] = {}
         self.found = Findings()
 
-    def model(self, item: dict, depth: int, shapes: list[Shape] | None) -> tuple[dict, tuple[Shape, str, Tensor]]:
+    def model(self, item: Json, depth: int, shapes: list[Shape] | None) -> tuple[Json, Signature]:
         """Return a clean Functional or Sequential model and its input shape, input type and output."""
         if depth > DEEPEST:
             raise Refused("nested", f"Models are nested more than {DEEPEST} deep.", "Flatten them.")
         name, inner = item["class_name"], item.get("config")
         if not isinstance(inner, dict) or not isinstance(inner.get("layers"), list) or not inner["layers"]:
-            raise Refused("config", f"The {name} model has no layers.", "Send what `model.to_json()` gives.")
+            raise Refused("config", f"The {name} model has no layers.", "Send the output of `model.to_json()`.")
         walked = self._sequential(inner, depth, shapes) if name == "Sequential" else self._functional(inner, depth)
         config, signature = walked
         config["name"], config["trainable"] = parts.name_of(inner.get("name"), "The model"), True
         module = "keras" if name == "Sequential" else "keras.src.models.functional"
         return {"module": module, "class_name": name, "config": config, "registered_name": None}, signature
 
-    def _sequential(self, inner: dict, depth: int, shapes: list[Shape] | None) -> tuple:
+    def _sequential(self, inner: Json, depth: int, shapes: list[Shape] | None) -> tuple[Json, Signature]:
         entries, clean = inner["layers"], []
         self._count_layers(entries)
         first = entries[0] if isinstance(entries[0], dict) else {}
         start = parts.input_layer(first, "The first layer") if first.get("class_name") == "InputLayer" else None
         if start is None and not shapes:
-            what = "The Sequential model does not say what it takes: its first layer is no Input."
+            what = "The Sequential model has no input shape: its first layer is not an Input."
             raise Refused("input", what, "Begin it with keras.Input((height, width, channels), dtype='uint8').")
         input_shape, dtype = (start[1], start[2]) if start else ((shapes or [()])[0], "float32")
         if start:
@@ -174,7 +182,7 @@ class _Walk:
             clean.append(layer)
         return {"layers": clean}, (input_shape, dtype, tensor)
 
-    def _functional(self, inner: dict, depth: int) -> tuple:
+    def _functional(self, inner: Json, depth: int) -> tuple[Json, Signature]:
         entries = inner["layers"]
         self._count_layers(entries)
         by_name = keras_calls.by_name(entries)
@@ -193,7 +201,9 @@ class _Walk:
                 with self.found.next():
                     clean[call.layer]["inbound_nodes"].append(parts.node_of(call.node, call.sources, fed, call.layer))
         if last not in outputs:
-            raise Refused("output", "The model's output is not made by a layer.", "Send the file as Keras wrote it.")
+            raise Refused(
+                "output", "The model's output is not the output of a layer.", "Send the file as Keras wrote it."
+            )
         config = {
             "layers": [clean[name] for name in by_name if name in clean],
             "input_layers": [*first, 0],
@@ -201,7 +211,7 @@ class _Walk:
         }
         return config, (input_shape, dtype, outputs[last])
 
-    def _input(self, by_name: dict[str, dict], first: str) -> tuple[dict, Shape, str]:
+    def _input(self, by_name: dict[str, Json], first: str) -> tuple[Json, Shape, str]:
         """Return the clean input layer, its shape and its type."""
         inputs = [name for name, entry in by_name.items() if entry.get("class_name") == "InputLayer"]
         if first not in inputs:
@@ -211,14 +221,14 @@ class _Walk:
         return parts.input_layer(by_name[first], f"Layer {short(first)}")
 
     def _tried(
-        self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool = False
-    ) -> tuple[dict | None, Tensor]:
+        self, entry: Json, fed: list[Tensor], depth: int, where: str, reused: bool = False
+    ) -> tuple[Json | None, Tensor]:
         """Return a clean layer and its output; None and an unknown output where it has a problem, which is kept."""
         with self.found.next():
             return self._layer(entry, fed, depth, where, reused)
         return None, parts.UNKNOWN
 
-    def _layer(self, entry: dict, fed: list[Tensor], depth: int, where: str, reused: bool) -> tuple[dict, Tensor]:
+    def _layer(self, entry: Json, fed: list[Tensor], depth: int, where: str, reused: bool) -> tuple[Json, Tensor]:
         """Return a clean layer and its output."""
         name = parts.class_of(entry, where)
         shapes = [tensor.shape for tensor in fed]
@@ -227,7 +237,7 @@ class _Walk:
             clean, (takes, _, tensor) = self.model(entry, depth + 1, shapes)
             if parts.UNKNOWN not in fed and shapes != [takes]:
                 given = ", ".join(map(str, shapes))
-                raise Refused("shape", f"{where} takes {takes} and is given {given}.", "Make the shapes equal.")
+                raise Refused("shape", f"{where} takes {takes} but gets {given}.", "Make the shapes equal.")
             self.parameters = before if reused else self.parameters
             return clean, tensor
         if name not in allowed_layers.LAYERS:
@@ -247,7 +257,7 @@ class _Walk:
         kept = name in ("Flatten", "Reshape", "Average", "Dropout") and all(tensor.probabilities for tensor in fed)
         return module, Tensor(cost.shape, soft or kept)
 
-    def _settings(self, name: str, settings: dict, where: str) -> dict:
+    def _settings(self, name: str, settings: Json, where: str) -> Json:
         allowed = allowed_layers.LAYERS[name].settings
         clean = {"name": parts.name_of(settings.get("name"), where), "trainable": True}
         for key, value in settings.items():
@@ -256,7 +266,7 @@ class _Walk:
             elif key in allowed_layers.COMMON:
                 continue
             elif key not in allowed:
-                raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Take it out.")
+                raise Refused("setting", f"{where} ({name}) has the unknown setting {short(key)}.", "Remove it.")
             elif (kind := key.rpartition("_")[2]) in parts.PARTS:
                 clean[key] = parts.part(value, kind, f"{where}, {key}")
             elif key.endswith("activation"):
@@ -265,12 +275,12 @@ class _Walk:
                     raise Refused("activation", what, f"Use one of {', '.join(sorted(allowed_layers.ACTIVATIONS))}.")
                 clean[key] = value
             else:
-                clean[key] = parts.plain(value, f"{where}, {key}")
+                clean[key] = parts.plain(value, f"{where}, {key}", key in allowed_layers.LISTS)
         return clean
 
     def _charge(self, cost: Cost, reused: bool, where: str) -> None:
         if math.prod(cost.shape) > parts.LARGEST:
-            what = f"{where} makes {math.prod(cost.shape):,} values of one image; the most is {parts.LARGEST:,}."
+            what = f"{where} has {math.prod(cost.shape):,} output values for one image; the most is {parts.LARGEST:,}."
             raise Refused("too-large", what, "Make it smaller.")
         self.parameters += 0 if reused else cost.parameters
         self.multiply_adds += cost.multiply_adds
@@ -278,10 +288,10 @@ class _Walk:
             what = f"The model has more than {MOST_PARAMETERS:,} parameters."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
         if self.multiply_adds > MOST_MULTIPLY_ADDS:
-            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds an image."
+            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds per image."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
 
-    def _count_layers(self, entries: list) -> None:
+    def _count_layers(self, entries: list[Any]) -> None:
         self.counts["all"] = self.counts.get("all", 0) + len(entries)
         if self.counts["all"] > MOST_LAYERS:
             raise Refused("too-large", f"The model has more than {MOST_LAYERS} layers.", "Send a smaller one.")

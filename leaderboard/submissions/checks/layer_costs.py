@@ -1,6 +1,6 @@
-"""The output shape, parameters and multiply-adds of a layer, by its settings and the shapes of its inputs.
+"""The output shape, parameters and multiply-adds of a layer, computed from its settings and the shapes of its inputs.
 
-Shapes are without the batch. Every function raises Misfit where settings and shapes do not fit each other.
+Shapes exclude the batch axis. Every function raises Misfit if settings and shapes are incompatible.
 """
 
 import math
@@ -20,11 +20,12 @@ from leaderboard.submissions.checks.layer_settings import (
     sequence,
     single,
 )
+from zoo.types import Json
 
 
 @dataclass(frozen=True)
 class Cost:
-    """The output of a layer and what it costs."""
+    """The output shape of a layer and its costs."""
 
     shape: Shape
     parameters: int = 0  # as `count_params()` counts them
@@ -32,7 +33,7 @@ class Cost:
 
 
 def window(size: int, kernel: int, stride: int, padding: object, dilation: int = 1) -> int:
-    """Return how many places a window has along one side."""
+    """Return the number of positions of a window along one side."""
     reach = dilation * (kernel - 1) + 1
     out = -(-size // stride) if padding == "same" else (size - reach) // stride + 1
     if out < 1:
@@ -40,8 +41,8 @@ def window(size: int, kernel: int, stride: int, padding: object, dilation: int =
     return out
 
 
-def windows(config: dict, height: int, width: int, kernel: tuple[int, int]) -> tuple[int, int]:
-    """Return the height and width of what a convolution makes."""
+def windows(config: Json, height: int, width: int, kernel: tuple[int, int]) -> tuple[int, int]:
+    """Return the output height and width of a convolution."""
     channels_last(config)
     padding = one_of(config, "padding", ("valid", "same"))
     strides, dilation = pair({"strides": 1, **config}, "strides"), pair({"dilation_rate": 1, **config}, "dilation_rate")
@@ -53,34 +54,35 @@ def windows(config: dict, height: int, width: int, kernel: tuple[int, int]) -> t
     return rows, columns
 
 
-def bias(config: dict, units: int) -> int:
-    """Return how many biases so many units have."""
+def bias(config: Json, units: int) -> int:
+    """Return the number of biases of `units` units."""
     return units if config.get("use_bias", True) else 0
 
 
-def conv2d(config: dict, shapes: list[Shape]) -> Cost:
+def conv2d(config: Json, shapes: list[Shape]) -> Cost:
     """Conv2D, in groups."""
     height, width, channels = image(shapes)
     filters, kernel, groups = positive(config, "filters"), pair(config, "kernel_size"), config.get("groups", 1)
     if type(groups) is not int or groups < 1 or channels % groups or filters % groups:
-        raise Misfit(f"{channels} channels and {filters} filters cannot be parted into {groups!r} groups")
+        raise Misfit(f"{channels} channels and {filters} filters cannot be divided into {groups!r} groups")
     rows, columns = windows(config, height, width, kernel)
     each = math.prod(kernel) * (channels // groups)
     out = (rows, columns, filters)
     return Cost(out, each * filters + bias(config, filters), each * math.prod(out))
 
 
-def conv1d(config: dict, shapes: list[Shape]) -> Cost:
+def conv1d(config: Json, shapes: list[Shape]) -> Cost:
     """Conv1D, in groups: a Conv2D of one column."""
     steps, features = sequence(shapes)
-    column = {side: [single(config, side), 1] for side in ("kernel_size", "strides", "dilation_rate") if side in config}
+    sides = ("kernel_size", "strides", "dilation_rate")
+    column: Json = {side: [single(config, side), 1] for side in sides if side in config}
     cost = conv2d({**config, **column}, [(steps, 1, features)])
     rows, _, filters = cost.shape
     return Cost((rows, filters), cost.parameters, cost.multiply_adds)
 
 
-def depthwise(config: dict, shapes: list[Shape]) -> Cost:
-    """DepthwiseConv2D: every channel by itself."""
+def depthwise(config: Json, shapes: list[Shape]) -> Cost:
+    """DepthwiseConv2D: every channel separately."""
     height, width, channels = image(shapes)
     kernel, out = (
         pair(config, "kernel_size"),
@@ -91,7 +93,7 @@ def depthwise(config: dict, shapes: list[Shape]) -> Cost:
     return Cost((rows, columns, out), weights + bias(config, out), weights * rows * columns)
 
 
-def separable(config: dict, shapes: list[Shape]) -> Cost:
+def separable(config: Json, shapes: list[Shape]) -> Cost:
     """SeparableConv2D: depthwise, then 1 x 1."""
     depth = depthwise({**config, "use_bias": False}, shapes)
     filters = positive(config, "filters")
@@ -104,7 +106,7 @@ def separable(config: dict, shapes: list[Shape]) -> Cost:
     )
 
 
-def transposed(config: dict, shapes: list[Shape]) -> Cost:
+def transposed(config: Json, shapes: list[Shape]) -> Cost:
     """Conv2DTranspose: every input pixel is multiplied with the whole kernel."""
     height, width, channels = image(shapes)
     channels_last(config)
@@ -120,7 +122,7 @@ def transposed(config: dict, shapes: list[Shape]) -> Cost:
     return Cost((rows, columns, filters), each + bias(config, filters), each * height * width)
 
 
-def pool(config: dict, shapes: list[Shape]) -> Cost:
+def pool(config: Json, shapes: list[Shape]) -> Cost:
     """MaxPooling2D and AveragePooling2D."""
     height, width, channels = image(shapes)
     channels_last(config)
@@ -131,10 +133,10 @@ def pool(config: dict, shapes: list[Shape]) -> Cost:
     return Cost((rows, columns, channels))
 
 
-def global_pool(rank: int) -> Callable[[dict, list[Shape]], Cost]:
+def global_pool(rank: int) -> Callable[[Json, list[Shape]], Cost]:
     """Global pooling of images (rank 3) or sequences (rank 2)."""
 
-    def cost(config: dict, shapes: list[Shape]) -> Cost:
+    def cost(config: Json, shapes: list[Shape]) -> Cost:
         channels_last(config)
         shape = image(shapes) if rank == 3 else sequence(shapes)
         kept = (1,) * (rank - 1) if config.get("keepdims") else ()
@@ -143,7 +145,7 @@ def global_pool(rank: int) -> Callable[[dict, list[Shape]], Cost]:
     return cost
 
 
-def dense(config: dict, shapes: list[Shape]) -> Cost:
+def dense(config: Json, shapes: list[Shape]) -> Cost:
     """Dense, along the last dimension."""
     (shape,) = only(shapes)
     if not shape:
@@ -155,14 +157,14 @@ def dense(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(out, shape[-1] * units + bias(config, units), math.prod(out) * shape[-1])
 
 
-def flatten(config: dict, shapes: list[Shape]) -> Cost:
+def flatten(config: Json, shapes: list[Shape]) -> Cost:
     """Flatten."""
     (shape,) = only(shapes)
     channels_last(config)
     return Cost((math.prod(shape),))
 
 
-def reshape(config: dict, shapes: list[Shape]) -> Cost:
+def reshape(config: Json, shapes: list[Shape]) -> Cost:
     """Reshape; one side may be -1."""
     (shape,) = only(shapes)
     target = config.get("target_shape")
@@ -175,7 +177,7 @@ def reshape(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(tuple(math.prod(shape) // known if n == -1 else n for n in target))
 
 
-def permute(config: dict, shapes: list[Shape]) -> Cost:
+def permute(config: Json, shapes: list[Shape]) -> Cost:
     """Permute."""
     (shape,) = only(shapes)
     dims = config.get("dims")
@@ -186,7 +188,7 @@ def permute(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(tuple(shape[n - 1] for n in dims))
 
 
-def repeat(config: dict, shapes: list[Shape]) -> Cost:
+def repeat(config: Json, shapes: list[Shape]) -> Cost:
     """RepeatVector."""
     (shape,) = only(shapes)
     if len(shape) != 1:
@@ -194,12 +196,12 @@ def repeat(config: dict, shapes: list[Shape]) -> Cost:
     return Cost((positive(config, "n"), *shape))
 
 
-def same(config: dict, shapes: list[Shape]) -> Cost:
-    """A layer that changes no shape and learns nothing."""
+def same(config: Json, shapes: list[Shape]) -> Cost:
+    """A layer without parameters that keeps the shape."""
     return Cost(only(shapes)[0])
 
 
-def softmax(config: dict, shapes: list[Shape]) -> Cost:
+def softmax(config: Json, shapes: list[Shape]) -> Cost:
     """Softmax over one axis: over several, Keras exports operators that are not allowed."""
     (shape,) = only(shapes)
     if type(config.get("axis", -1)) is not int:
@@ -208,8 +210,8 @@ def softmax(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(shape)
 
 
-def prelu(config: dict, shapes: list[Shape]) -> Cost:
-    """PReLU: a slope for every place, but along the axes that share one."""
+def prelu(config: Json, shapes: list[Shape]) -> Cost:
+    """PReLU: one slope per position, except along shared axes."""
     (shape,) = only(shapes)
     shared = config.get("shared_axes")
     places = axes(shared, len(shape)) if shared else []
@@ -217,11 +219,11 @@ def prelu(config: dict, shapes: list[Shape]) -> Cost:
 
 
 def normalised(shape: Shape, axis: object) -> int:
-    """Return how many values lie along the axes of a normalisation."""
+    """Return the number of values along the axes of a normalization."""
     return math.prod(shape[place] for place in axes(axis, len(shape)))
 
 
-def batch_norm(config: dict, shapes: list[Shape]) -> Cost:
+def batch_norm(config: Json, shapes: list[Shape]) -> Cost:
     """BatchNormalization: mean and variance count as parameters."""
     (shape,) = only(shapes)
     if config.get("renorm"):
@@ -232,7 +234,7 @@ def batch_norm(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(shape, size * (2 + bool(config.get("scale", True)) + bool(config.get("center", True))))
 
 
-def layer_norm(config: dict, shapes: list[Shape]) -> Cost:
+def layer_norm(config: Json, shapes: list[Shape]) -> Cost:
     """LayerNormalization."""
     (shape,) = only(shapes)
     size = normalised(shape, config.get("axis", -1))
@@ -241,18 +243,18 @@ def layer_norm(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(shape, size * (bool(config.get("scale", True)) + bool(config.get("center", True))))
 
 
-def group_norm(config: dict, shapes: list[Shape]) -> Cost:
+def group_norm(config: Json, shapes: list[Shape]) -> Cost:
     """GroupNormalization."""
     (shape,) = only(shapes)
     if not shape or config.get("axis", -1) not in (-1, len(shape)):
         raise Misfit("it takes at least one axis, and normalizes the last")
     groups = config.get("groups", 32)
     if type(groups) is not int or (groups != -1 and (groups < 1 or shape[-1] % groups)):
-        raise Misfit(f"{shape[-1]} channels cannot be parted into {groups!r} groups")
+        raise Misfit(f"{shape[-1]} channels cannot be divided into {groups!r} groups")
     return Cost(shape, shape[-1] * (bool(config.get("scale", True)) + bool(config.get("center", True))))
 
 
-def sides(config: dict, key: str) -> list[list[int]]:
+def sides(config: Json, key: str) -> list[list[int]]:
     """Return ((top, bottom), (left, right)) of a padding or cropping."""
     value = config.get(key)
     if type(value) is int:
@@ -265,7 +267,7 @@ def sides(config: dict, key: str) -> list[list[int]]:
     return value
 
 
-def pad(config: dict, shapes: list[Shape]) -> Cost:
+def pad(config: Json, shapes: list[Shape]) -> Cost:
     """ZeroPadding2D."""
     height, width, channels = image(shapes)
     channels_last(config)
@@ -273,7 +275,7 @@ def pad(config: dict, shapes: list[Shape]) -> Cost:
     return Cost((height + sum(rows), width + sum(columns), channels))
 
 
-def crop(config: dict, shapes: list[Shape]) -> Cost:
+def crop(config: Json, shapes: list[Shape]) -> Cost:
     """Cropping2D."""
     height, width, channels = image(shapes)
     channels_last(config)
@@ -284,7 +286,7 @@ def crop(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(out)
 
 
-def upsample(config: dict, shapes: list[Shape]) -> Cost:
+def upsample(config: Json, shapes: list[Shape]) -> Cost:
     """UpSampling2D."""
     height, width, channels = image(shapes)
     channels_last(config)
@@ -293,8 +295,8 @@ def upsample(config: dict, shapes: list[Shape]) -> Cost:
     return Cost((height * rows, width * columns, channels))
 
 
-def merge(config: dict, shapes: list[Shape]) -> Cost:
-    """Element by element; sides of 1 stretch, as in NumPy."""
+def merge(config: Json, shapes: list[Shape]) -> Cost:
+    """Elementwise; sides of 1 are broadcast, as in NumPy."""
     if len(shapes) < 2:
         raise Misfit("it takes at least two inputs")
     if len({len(shape) for shape in shapes}) > 1:
@@ -307,28 +309,28 @@ def merge(config: dict, shapes: list[Shape]) -> Cost:
     return Cost(tuple(out))
 
 
-def subtract(config: dict, shapes: list[Shape]) -> Cost:
+def subtract(config: Json, shapes: list[Shape]) -> Cost:
     """Subtract: of two."""
     if len(shapes) != 2:
         raise Misfit("it takes two inputs")
     return merge(config, shapes)
 
 
-def concatenate(config: dict, shapes: list[Shape]) -> Cost:
+def concatenate(config: Json, shapes: list[Shape]) -> Cost:
     """Concatenate along one axis."""
     if len(shapes) < 2 or len({len(shape) for shape in shapes}) > 1:
-        raise Misfit("it takes at least two inputs of as many dimensions")
+        raise Misfit("it takes at least two inputs with the same number of dimensions")
     (place,) = axes(config.get("axis", -1), len(shapes[0]))
     if len({(*shape[:place], *shape[place + 1 :]) for shape in shapes}) > 1:
-        raise Misfit(f"inputs of {', '.join(map(str, shapes))} differ in more than the axis that they are joined along")
+        raise Misfit(f"inputs of {', '.join(map(str, shapes))} differ in more than the concatenation axis")
     first = shapes[0]
     return Cost((*first[:place], sum(shape[place] for shape in shapes), *first[place + 1 :]))
 
 
-def recurrent(gates: int) -> Callable[[dict, list[Shape]], Cost]:
+def recurrent(gates: int) -> Callable[[Json, list[Shape]], Cost]:
     """SimpleRNN, GRU and LSTM: 1, 3 and 4 gates."""
 
-    def cost(config: dict, shapes: list[Shape]) -> Cost:
+    def cost(config: Json, shapes: list[Shape]) -> Cost:
         steps, features = sequence(shapes)
         for key in ("return_state", "stateful", "unroll"):
             if config.get(key):
@@ -342,7 +344,7 @@ def recurrent(gates: int) -> Callable[[dict, list[Shape]], Cost]:
     return cost
 
 
-def attention(config: dict, shapes: list[Shape]) -> Cost:
+def attention(config: Json, shapes: list[Shape]) -> Cost:
     """MultiHeadAttention over sequences."""
     if len(shapes) not in (2, 3) or len({len(shape) for shape in shapes}) > 1 or len(shapes[0]) != 2:
         raise Misfit("it takes query, value and perhaps key, each (steps, features)")

@@ -1,16 +1,18 @@
-"""A layer's settings and the shapes of its inputs, taken for what they should be; Misfit says what is wrong with them.
+"""Check a layer's settings and the shapes of its inputs; Misfit says what is wrong with them.
 
-Shapes are without the batch.
+Shapes exclude the batch axis.
 """
+
+from zoo.types import Json
 
 Shape = tuple[int, ...]
 
 
 class Misfit(Exception):
-    """A layer that cannot take the inputs or settings it is given; says why."""
+    """A layer that does not accept its inputs or settings; the message says why."""
 
 
-def positive(config: dict, key: str) -> int:
+def positive(config: Json, key: str) -> int:
     """Return a whole number of at least 1."""
     value = config.get(key)
     if type(value) is not int or value < 1:
@@ -18,8 +20,8 @@ def positive(config: dict, key: str) -> int:
     return value
 
 
-def pair(config: dict, key: str) -> tuple[int, int]:
-    """Return two whole numbers of at least 1; one stands for both."""
+def pair(config: Json, key: str) -> tuple[int, int]:
+    """Return two whole numbers of at least 1; a single one is used for both."""
     value = config.get(key)
     found = [value, value] if type(value) is int else value
     if not (isinstance(found, list) and len(found) == 2 and all(type(n) is int and n >= 1 for n in found)):
@@ -27,8 +29,8 @@ def pair(config: dict, key: str) -> tuple[int, int]:
     return found[0], found[1]
 
 
-def single(config: dict, key: str) -> int:
-    """Return one whole number of at least 1, as it is or in a list."""
+def single(config: Json, key: str) -> int:
+    """Return one whole number of at least 1, alone or in a list."""
     value = config.get(key)
     found = [value] if type(value) is int else value
     if not (isinstance(found, list) and len(found) == 1 and type(found[0]) is int and found[0] >= 1):
@@ -59,13 +61,13 @@ def only(shapes: list[Shape]) -> list[Shape]:
     return shapes
 
 
-def channels_last(config: dict) -> None:
-    """Refuse images in another order."""
+def channels_last(config: Json) -> None:
+    """Reject channels-first images."""
     if config.get("data_format", "channels_last") != "channels_last":
         raise Misfit("data_format should be channels_last")
 
 
-def one_of(config: dict, key: str, allowed: tuple) -> object:
+def one_of(config: Json, key: str, allowed: tuple[object, ...]) -> object:
     """Return a setting that is one of a few values."""
     value = config.get(key, allowed[0])
     if isinstance(value, (list, dict)) or value not in allowed:
@@ -74,11 +76,11 @@ def one_of(config: dict, key: str, allowed: tuple) -> object:
 
 
 def axes(value: object, rank: int) -> list[int]:
-    """Return axes of one sample, 0 is the first behind the batch."""
+    """Return axes of one sample; 0 is the first after the batch axis."""
     found = [value] if type(value) is int else value
     if not isinstance(found, list) or not found or not all(type(n) is int and -rank <= n <= rank for n in found):
-        raise Misfit(f"{value!r} is no axis of an input with {rank} dimensions")
+        raise Misfit(f"{value!r} is not an axis of an input with {rank} dimensions")
     places = [n - 1 if n > 0 else n + rank for n in found]
     if not all(0 <= place < rank for place in places) or len(set(places)) != len(places):
-        raise Misfit(f"{value!r} is no axis of an input with {rank} dimensions behind the batch")
+        raise Misfit(f"{value!r} is not an axis of an input with {rank} dimensions after the batch")
     return places

@@ -1,12 +1,12 @@
-"""Check an ONNX model as data, and rebuild it from what was checked.
+"""Check an ONNX model as data, and rebuild it from the checked parts.
 
-Allowed are standard operators with the attributes that the standard gives them, and constants in the file itself:
-nothing that loops, defines functions or allocates without limit. The file is parsed as a protocol buffer, which runs
-nothing; shapes are inferred and graphs optimized in the sandbox only.
+Allowed are standard operators with their standard attributes, and constants in the file itself, but no loops, no
+functions and no unlimited allocations. The file is parsed as a protocol buffer, which runs nothing; shape inference and
+graph optimization happen only in the sandbox.
 
-What is stored and measured is a new file: the nodes that the output depends on, each with its checked inputs, outputs
-and attributes, and one initializer for every constant that they use. Names, documentation, metadata and whatever else
-the sender's file held stay behind, so nothing can hide there, and equal networks are equal files.
+The stored and measured file is new: the nodes that the output depends on, each with its checked inputs, outputs and
+attributes, and one initializer for every constant that they use. Names, documentation, metadata and everything else in
+the sender's file are dropped, so nothing can be hidden there, and equal networks give equal files.
 """
 
 import functools
@@ -20,12 +20,13 @@ from typing import Any
 from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, wire_format
 from leaderboard.submissions.checks.onnx_signature import EXAMPLE, check_end, image_of, input_shape, output_classes
 from leaderboard.submissions.checks.problems import Findings, Refused, short
+from zoo.types import Json
 
 DOMAINS = ("", "ai.onnx")
-OPSETS = range(8, 27)  # what ONNX Runtime 1.31 runs
+OPSETS = range(8, 27)  # supported by ONNX Runtime 1.31
 MOST_NODES = 5000
 MOST_PARAMETERS = 60_000_000
-LARGEST = 8_000_000  # values that a constant may ask an operator to make
+LARGEST = 8_000_000  # output values that a constant may request from an operator
 MOST_NUMBERS = 64  # of one attribute
 LARGEST_NUMBER = 2**40  # in an attribute
 MOST_ARGUMENTS = 4096  # inputs of one node
@@ -45,8 +46,8 @@ _OPERATORS = (
 OPERATORS = frozenset(_OPERATORS.split())
 REFUSED_OPERATORS = {
     "Loop": ("onnx-loop", "a Loop, which may never end"),
-    "Scan": ("onnx-loop", "a Scan, which runs a graph of its own"),
-    "If": ("onnx-loop", "an If, which runs graphs of its own"),
+    "Scan": ("onnx-loop", "a Scan, which contains a graph"),
+    "If": ("onnx-loop", "an If, which contains graphs"),
 }
 SHAPED_BY = {"ConstantOfShape": 0, "Expand": 1, "Tile": 1, "Reshape": 1, "Pad": 1, "Range": 1, "Resize": 3}
 AGAIN = "Export it again."
@@ -54,12 +55,12 @@ AGAIN = "Export it again."
 
 @dataclass(frozen=True)
 class Report:
-    """What is known of an ONNX model without running it.
+    """What is known about an ONNX model without running it.
 
     input_shape: height, width, channels.
     classes: length of the output.
     parameters: stored numbers, as `onnx_parameters` counts them.
-    operators: how many nodes there are, by operator.
+    operators: number of nodes by operator.
     content: the rebuilt file.
     """
 
@@ -69,25 +70,25 @@ class Report:
     operators: dict[str, int]
     content: bytes = field(repr=False)
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> Json:
         """Return plain JSON types, without the content."""
         return {**asdict(self), "content": None}
 
     @classmethod
-    def from_dict(cls, values: dict, content: bytes) -> "Report":
-        """Return what `to_dict` wrote, with its content."""
+    def from_dict(cls, values: Json, content: bytes) -> "Report":
+        """Rebuild a report from `to_dict`, with its content."""
         return cls(**{**values, "input_shape": tuple(values["input_shape"]), "content": content})
 
 
 def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambda shape, classes: None) -> Report:
-    """Return what an ONNX file is and a clean copy of it.
+    """Return a report of an ONNX file and a clean copy of it.
 
     Args:
         data: the file's bytes.
         fits: called with the shape of an image and the number of classes; may raise Refused.
 
     Raises:
-        Refused: with everything that is wrong with it.
+        Refused: with all problems.
     """
     model = _parse(data)
     graph, found = model.graph, Findings()
@@ -152,7 +153,7 @@ def _parse(data: bytes) -> Any:
 def _check_model(model: Any) -> int:
     """Return the version of the standard operators."""
     if model.functions:
-        raise Refused("onnx-function", "The model defines functions of its own.", "Export it with them inlined.")
+        raise Refused("onnx-function", "The model defines functions.", "Export it with them inlined.")
     if model.training_info:
         raise Refused("onnx-training", "The model has a training graph.", "Export it for inference.")
     if model.graph.sparse_initializer:
@@ -165,8 +166,8 @@ def _check_model(model: Any) -> int:
 
 
 def _version(model: Any) -> int:
-    """Return the version of the standard operators; an import of others does no harm, as none of them is allowed."""
-    versions = {opset.version for opset in model.opset_import if opset.domain in DOMAINS}
+    """Return the version of the standard operators; other domains are ignored."""
+    versions: set[int] = {opset.version for opset in model.opset_import if opset.domain in DOMAINS}
     if len(versions) != 1:
         raise Refused("onnx-version", "The model does not name one version of the standard operators.", AGAIN)
     return versions.pop()
@@ -181,17 +182,19 @@ def _check_operator(node: Any) -> None:
         code, what = REFUSED_OPERATORS[operator]
         raise Refused(code, f"The graph has {what}.", "Export the network unrolled and without branches.")
     if operator not in OPERATORS:
-        raise Refused("onnx-operator", f"The operator {short(operator)} is not allowed.", "Build it from others.")
+        raise Refused(
+            "onnx-operator", f"The operator {short(operator)} is not allowed.", "Replace it by allowed operators."
+        )
     for attribute in node.attribute:
         if attribute.HasField("g") or attribute.graphs:
-            raise Refused("onnx-loop", f"A node {operator} has a graph of its own.", "Unroll it.")
+            raise Refused("onnx-loop", f"A node {operator} contains a graph.", "Unroll it.")
 
 
 class _Rebuilt:
-    """A graph that is written from checked values.
+    """A graph that is built from checked values.
 
-    Values (v1, …) and constants (w1, …) are numbered in the order of the nodes that make or first use them. Where a
-    node is not allowed, or the input or output is not known, what is left is checked all the same.
+    Values (v1, …) and constants (w1, …) are numbered in the order of the nodes that make or first use them. If a node
+    is not allowed, or the input or output is unknown, the rest is still checked.
     """
 
     def __init__(self, graph: Any, version: int, allowed: set[int], shape: tuple[int, ...] | None, classes: int | None):
@@ -222,12 +225,12 @@ class _Rebuilt:
             what = "The model's output does not depend on its input."
             raise Refused("onnx-graph", what, "Export the whole network, from pixels to probabilities.")
         if graph.output[0].name in constants or self.names.get(graph.output[0].name, "image") == "image":
-            raise Refused("output", "The model's output is made by no node.", "Export the whole network.")
+            raise Refused("output", "The model's output is not the output of a node.", "Export the whole network.")
         if shape and classes:
             self._ends(self.names[graph.output[0].name], shape, classes)
 
     def _constants(self, graph: Any) -> dict[str, Any]:
-        """Return what every constant is made of, a TensorProto or an AttributeProto, by name."""
+        """Return the TensorProto or AttributeProto of every constant, by name."""
         constants: dict[str, Any] = {}
         found = [(tensor.name, tensor) for tensor in graph.initializer]
         for node in graph.node:
@@ -242,14 +245,14 @@ class _Rebuilt:
         return constants
 
     def _check_flow(self, nodes: list[Any], constants: dict[str, Any]) -> None:
-        """Refuse a graph where a name is made twice, or used before it is made."""
+        """Reject a graph where a name is defined twice, or used before it is defined."""
         made = {*self.names, *constants}
         for node in nodes:
             if len(node.input) > MOST_ARGUMENTS or len(node.output) > MOST_ARGUMENTS:
                 raise Refused("too-large", f"A node {node.op_type} has more than {MOST_ARGUMENTS:,} inputs.", AGAIN)
             for name in node.input:
                 if name not in made:
-                    what = f"A node {node.op_type} uses {short(name)}, which no node before it makes."
+                    what = f"A node {node.op_type} uses {short(name)}, which no earlier node produces."
                     raise Refused("onnx-graph", what, AGAIN)
             for name in filter(None, node.output):
                 if name in made:
@@ -305,21 +308,21 @@ def _needed(nodes: list[Any], output: str) -> list[Any]:
 
 
 def _check_size(operator: str, tensor: Any) -> None:
-    """Refuse a constant that asks an operator for a huge result."""
+    """Reject a constant that requests a huge result from an operator."""
     values = onnx_tensors.whole_numbers(tensor) if operator != "Resize" else []
     if operator == "Range" and values is None:
         return  # of floats: its result is measured in the sandbox
     if values is None or len(values) > 2 * onnx_tensors.MOST_SIDES:
-        raise Refused("onnx-size", f"A node {operator} is given no list of whole numbers for a shape.", EXAMPLE)
+        raise Refused("onnx-size", f"A node {operator} has no list of whole numbers as a shape.", EXAMPLE)
     asked = sum(map(abs, values)) if operator == "Pad" else math.prod(n for n in values if n > 1)
     if asked > LARGEST:
-        what = f"A node {operator} makes {asked:,} values; the most is {LARGEST:,}."
+        what = f"A node {operator} requests {asked:,} values; the most is {LARGEST:,}."
         raise Refused("too-large", what, "Make it smaller.")
 
 
 @functools.cache
 def _known_attributes(operator: str, version: int) -> dict[str, int]:
-    """Return the attributes of an operator and their types, as the standard has them."""
+    """Return the standard attributes of an operator and their types."""
     import onnx.defs
 
     try:
@@ -330,7 +333,7 @@ def _known_attributes(operator: str, version: int) -> dict[str, int]:
     return {name: int(attribute.type.value) for name, attribute in schema.attributes.items()}
 
 
-FIELDS = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> where its value is
+FIELDS = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints"}  # AttributeProto.AttributeType -> field of its value
 VALUE = 4  # the type of an attribute that is a tensor
 
 
@@ -342,7 +345,7 @@ def _attributes(node: Any, version: int) -> list[Any]:
     for attribute in node.attribute:
         name, kind = attribute.name, known.get(attribute.name)
         if kind is None or name in clean or attribute.ref_attr_name or attribute.type not in (kind, 0):
-            what = f"{where} has the attribute {short(name)}, which the standard does not have, or has it twice."
+            what = f"{where} has the attribute {short(name)}, which is not standard, or is repeated."
             raise Refused("onnx-attribute", what, AGAIN)
         made = clean[name] = onnx.AttributeProto(name=name, type=kind)
         if kind == VALUE:
@@ -351,7 +354,7 @@ def _attributes(node: Any, version: int) -> list[Any]:
                 raise Refused("onnx-attribute", f"{where} has more than one value in {short(name)}.", AGAIN)
             continue
         if kind not in FIELDS:
-            raise Refused("onnx-attribute", f"{where} has the attribute {short(name)} of an odd type.", AGAIN)
+            raise Refused("onnx-attribute", f"{where} has the attribute {short(name)} of the wrong type.", AGAIN)
         value = getattr(attribute, FIELDS[kind])
         if kind == 3 and not TEXT.fullmatch(value.decode("ascii", "replace")):
             raise Refused("onnx-attribute", f"{where} has the text {short(value)} in {short(name)}.", AGAIN)
@@ -366,7 +369,7 @@ def _attributes(node: Any, version: int) -> list[Any]:
 
 
 def _check_numbers(where: str, name: str, numbers: list[Any]) -> None:
-    """Refuse NaN, and numbers that ask for more than any network needs; a slice may end at infinity."""
+    """Reject NaN and unreasonably large numbers; a slice may end at infinity."""
     for number in numbers:
         if number != number:
             raise Refused("nan", f"{where} has NaN in {short(name)}.", AGAIN)

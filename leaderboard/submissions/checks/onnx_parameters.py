@@ -1,4 +1,4 @@
-"""Count the parameters of an ONNX model: every stored number, whatever its type, each once.
+"""Count the parameters of an ONNX model: every stored number of any type, each once.
 
 A number of eight bytes counts as two: two could be packed into it. Not counted are, within limits,
 
@@ -17,7 +17,7 @@ from leaderboard.submissions.checks import onnx_structure
 from leaderboard.submissions.checks.onnx_tensors import FLOATS
 
 FREE = 1000  # bytes of the structure
-LONGEST_SHAPE = 16  # numbers, as the two sides of a padding of eight axes
+LONGEST_SHAPE = 16  # numbers, for example the two sides of a padding of eight axes
 INT64 = 7  # TensorProto.DataType: the type of shapes
 WIDE = (INT64, 11, 13)  # types of eight bytes: float64 and uint64 too
 SCALES = {  # operator -> inputs that are scales and zero points
@@ -38,9 +38,9 @@ def count(nodes: Iterable[Any], constants: dict[str, Any]) -> int:
         constants: name -> TensorProto of every initializer that they use.
     """
     nodes = list(nodes)
-    scaled: set[str] = set()  # what is a scale or a zero point in any use
+    scaled: set[str] = set()  # constants used as a scale or a zero point
     dynamic: set[str] = set()  # scales that DynamicQuantizeLinear computes
-    other: set[str] = set()  # what is used as anything else
+    other: set[str] = set()  # constants used in any other way
     for node in nodes:
         if node.op_type == "DynamicQuantizeLinear":
             dynamic |= set(node.output[1:2])

@@ -1,4 +1,4 @@
-"""What an ONNX model takes and gives: uint8 images with the channels last, and one probability a class."""
+"""Input and output of an ONNX model: uint8 images with channels last, and one probability per class."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -38,12 +38,14 @@ def image_of(graph: Any) -> Any:
 
 
 def input_shape(graph: Any) -> tuple[int, ...]:
-    """Return height, width and channels; raise Refused with all that is wrong: type, channel order and shape."""
+    """Return height, width and channels; raise Refused with all problems of type, channel order and shape."""
     image = image_of(graph)
     sides, found = _sides(image), Findings()
     with found.next():
         if image.type.tensor_type.elem_type != UINT8:
-            what = "The model does not take uint8: here a network gets raw pixels, 0 to 255, and scales them itself."
+            what = (
+                "The model does not take uint8: a network gets raw pixels here, 0 to 255, and must scale them itself."
+            )
             raise Refused("input-type", what, EXAMPLE)
     with found.next():
         if sides and isinstance(sides[0], int):
@@ -61,7 +63,7 @@ def input_shape(graph: Any) -> tuple[int, ...]:
 
 
 def output_classes(graph: Any) -> int:
-    """Return how many classes the output has; raise Refused with all that is wrong with it."""
+    """Return the number of classes of the output; raise Refused with all its problems."""
     if len(graph.output) != 1:
         raise Refused("output", f"The model has {len(graph.output)} outputs.", "It should give probabilities only.")
     sides, found = _sides(graph.output[0]), Findings()
@@ -71,16 +73,16 @@ def output_classes(graph: Any) -> int:
     with found.next():
         if len(sides) != 2 or not isinstance(sides[1], int) or not 0 < sides[1] <= LARGEST_SIDE:
             what = f"The model gives {_written(sides)}, not (any, classes)."
-            raise Refused("output", what, "Its output should be one probability a class.")
+            raise Refused("output", what, "Its output should be one probability per class.")
         if isinstance(sides[0], int):
-            what = f"The model gives batches of {sides[0]} answers only."
+            what = f"The model returns batches of {sides[0]} only."
             raise Refused("output", what, "Leave the size of the batch free in its output, as in its input.")
     found.check()
     return int(sides[1] or 0)
 
 
 def check_end(nodes: Sequence[Any], output: str) -> None:
-    """Refuse a network whose probabilities are quantized after the softmax: they do not sum to 1."""
+    """Reject a network whose probabilities are quantized after the softmax: they do not sum to 1."""
     made_by = {name: node for node in nodes for name in node.output}
     chain = [made_by.get(output)]
     while chain[-1] is not None and chain[-1].op_type in ("DequantizeLinear", "QuantizeLinear"):
@@ -88,6 +90,6 @@ def check_end(nodes: Sequence[Any], output: str) -> None:
     if len(chain) > 1:
         softmax = chain[-1]
         name = short(softmax.name) if softmax is not None and softmax.name else "the name of the softmax node"
-        what = "The output is quantized behind the softmax, so it has steps of 1/256 and does not sum to 1."
+        what = "The output is quantized after the softmax, so it has steps of 1/256 and does not sum to 1."
         fix = f"Quantize all but the softmax: `quantize_static(…, nodes_to_exclude=[{name}])`."
         raise Refused("quantized-output", what, fix)

@@ -1,6 +1,6 @@
-"""Constants of an ONNX model: each is checked to be whole, in this file and made of finite numbers, and copied clean.
+"""Constants of an ONNX model: each must be complete, in this file and finite; clean copies are made.
 
-A constant has a type, at most eight sides and its numbers, in one of two encodings; a clean copy has them as raw bytes.
+A constant has a type, at most eight dimensions and its numbers, in one of two encodings; a clean copy uses raw bytes.
 """
 
 import math
@@ -27,7 +27,7 @@ def clean(tensor: Any, name: str) -> Any:
     """Return a checked copy of a TensorProto, without a name; `name` is for sentences.
 
     Raises:
-        Refused: it lies in another file, is of a type that is not allowed, does not hold what it says, or holds NaN.
+        Refused: it is in another file, its type is not allowed, its size is wrong, or it contains NaN.
     """
     import onnx
 
@@ -48,7 +48,7 @@ def clean(tensor: Any, name: str) -> Any:
         what = f"The constant {short(name)} holds a part of a number, or one that does not fit its type."
         raise Refused("onnx-size", what, AGAIN) from None
     if len(values) != size:
-        what = f"The constant {short(name)} says that it has {size:,} values, and has {len(values):,}."
+        what = f"The constant {short(name)} claims {size:,} values but has {len(values):,}."
         raise Refused("onnx-size", what, AGAIN)
     if not _finite(values, tensor.data_type):
         raise Refused("nan", f"The constant {short(name)} holds NaN or infinity.", "Train with a lower learning rate.")
@@ -58,7 +58,7 @@ def clean(tensor: Any, name: str) -> Any:
 
 
 def _listed(tensor: Any, kind: str, field: str) -> np.ndarray:
-    """Return the numbers of a constant that has them one by one; half precision is stored as its bits."""
+    """Return the numbers of a constant in the field encoding; half precision is stored as bits."""
     listed = np.array(getattr(tensor, field))
     if tensor.data_type == 10:
         return listed.astype(np.uint16).view(kind)
@@ -93,4 +93,5 @@ def whole_numbers(tensor: Any) -> list[int] | None:
     kind, _ = TYPES[tensor.data_type]
     if tensor.data_type == BFLOAT16 or np.dtype(kind).kind not in "iu":
         return None
-    return np.frombuffer(tensor.raw_data, kind).tolist()
+    numbers: list[int] = np.frombuffer(tensor.raw_data, kind).tolist()
+    return numbers

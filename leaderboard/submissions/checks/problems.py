@@ -1,32 +1,42 @@
-"""What is wrong with a submission: every problem with what to do about it."""
+"""Problems of a submission, each with a fix."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
+
+from typing_extensions import TypedDict
 
 from zoo.errors import ZooError
 
 MOST_PROBLEMS = 20  # of one file
 
 
+class ProblemFields(TypedDict):
+    """A `Problem` as plain JSON types."""
+
+    code: str
+    what: str
+    fix: str
+
+
 @dataclass(frozen=True)
 class Problem:
-    """One thing that has to change before a submission can be taken."""
+    """One problem that must be fixed before a submission is accepted."""
 
     code: str  # a short name that stays the same, for example "lambda"
     what: str  # what was found, a sentence
-    fix: str  # what to do about it, a sentence
+    fix: str  # how to fix it, a sentence
 
-    def to_dict(self) -> dict[str, str]:
+    def to_dict(self) -> ProblemFields:
         """Return plain JSON types."""
-        return asdict(self)
+        return ProblemFields(code=self.code, what=self.what, fix=self.fix)
 
     def __str__(self) -> str:
         return f"{self.what} {self.fix}"
 
 
 class Refused(ZooError):
-    """A file is refused; `problems` has everything that is known to be wrong with it."""
+    """A file is rejected; `problems` has all known problems."""
 
     def __init__(self, code: str, what: str, fix: str):
         super().__init__(f"{what} {fix}")
@@ -34,7 +44,7 @@ class Refused(ZooError):
 
     @classmethod
     def of(cls, problems: Sequence[Problem]) -> "Refused":
-        """Return a refusal for several problems."""
+        """Return a `Refused` for several problems."""
         refused = cls(problems[0].code, problems[0].what, problems[0].fix)
         refused.problems = tuple(problems)
         return refused
@@ -46,7 +56,7 @@ class Refused(ZooError):
 
 
 class Findings:
-    """Collects the problems of several checks, so that a sender gets all of them at once.
+    """Collects the problems of several checks, so that a sender gets all at once.
 
     found = Findings()
     with found.next():
@@ -59,7 +69,7 @@ class Findings:
 
     @contextlib.contextmanager
     def next(self) -> Iterator[None]:
-        """Keep the problems of a block; raise them at once when there are too many."""
+        """Collect the problems of a block; raise them immediately when there are too many."""
         try:
             yield
         except Refused as error:

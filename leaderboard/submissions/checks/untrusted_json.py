@@ -1,11 +1,13 @@
-"""Read JSON from strangers, with a limit on everything that JSON leaves open."""
+"""Read untrusted JSON, with limits on size, depth, keys, numbers and texts."""
 
 import json
 import math
 import re
 from collections import Counter
+from typing import Any, NoReturn
 
 from leaderboard.submissions.checks.problems import Refused, short
+from zoo.types import Json
 
 MOST_BYTES = 1_000_000
 DEEPEST = 40  # levels of nesting; a model within a model within a model has 25
@@ -13,12 +15,12 @@ MOST_VALUES = 200_000
 LONGEST_TEXT = 512
 
 
-def parse(data: bytes, name: str):
+def parse(data: bytes, name: str) -> Any:
     """Return the value of a JSON document.
 
     Args:
         data: the document.
-        name: what it is called in a sentence.
+        name: its name in messages.
 
     Raises:
         Refused: it is too large or too deep, names a key twice, or is not JSON.
@@ -48,7 +50,7 @@ class _Constant(ValueError):
     pass
 
 
-def _once(pairs: list) -> dict:
+def _once(pairs: list[tuple[str, Any]]) -> Json:
     found = dict(pairs)
     if len(found) < len(pairs):
         (key, _), *_ = Counter(key for key, _ in pairs).most_common(1)
@@ -56,7 +58,7 @@ def _once(pairs: list) -> dict:
     return found
 
 
-def _no_constant(text: str):
+def _no_constant(text: str) -> NoReturn:
     raise _Constant(text)
 
 
@@ -72,8 +74,8 @@ def _depth(data: bytes) -> int:
     return deepest
 
 
-def _check(value, name: str) -> None:
-    """Refuse what JSON can say and no configuration needs."""
+def _check(value: object, name: str) -> None:
+    """Reject valid JSON that no configuration needs."""
     rest, seen = [value], 0
     while rest:
         item = rest.pop()

@@ -1,22 +1,23 @@
 """Count the fields of a protocol buffer before it is parsed.
 
-A field of two bytes becomes an object of a hundred when it is parsed, so 40 MB of empty messages take gigabytes. This
-scan reads only tags and lengths, and stops at a limit: its time and memory do not depend on what follows.
+A field of two bytes becomes an object of a hundred bytes when parsed, so 40 MB of empty messages take gigabytes. This
+scan reads only tags and lengths and stops at a limit, so its time and memory are bounded.
 """
 
 from typing import Any
 
 MOST_FIELDS = 300_000  # a network of 5,000 nodes has about 150,000
 DEEPEST = 30  # messages within messages
+Children = dict[int, Any]  # what a message holds of other messages, by number: again `Children`
 VARINT, FIXED_64, BYTES, FIXED_32 = 0, 1, 2, 5  # wire types
 
 
 class BadWireFormat(ValueError):
-    """The bytes are not a protocol buffer, or one with too many fields; the message is a part of a sentence."""
+    """The bytes are not a protocol buffer, or one with too many fields; the message is part of a sentence."""
 
 
 def scan(data: bytes, descriptor: Any) -> int:
-    """Return how many fields a message has, those of messages within it included.
+    """Return the number of fields of a message, including nested messages.
 
     Args:
         data: the serialized message.
@@ -31,7 +32,7 @@ def scan(data: bytes, descriptor: Any) -> int:
         raise BadWireFormat("ends in the middle") from None
 
 
-def _children(descriptor: Any, known: dict[str, dict]) -> dict[int, dict]:
+def _children(descriptor: Any, known: dict[str, Children]) -> Children:
     """Return the fields of a message type that are messages themselves, by number."""
     if descriptor.full_name not in known:
         found = known[descriptor.full_name] = {}
@@ -41,9 +42,9 @@ def _children(descriptor: Any, known: dict[str, dict]) -> dict[int, dict]:
     return known[descriptor.full_name]
 
 
-def _scan(data: bytes, children: dict[int, dict]) -> int:
+def _scan(data: bytes, children: Children) -> int:
     place, end, count = 0, len(data), 0
-    outer: list[tuple[int, dict[int, dict]]] = []
+    outer: list[tuple[int, Children]] = []
     while True:
         if place >= end:
             if place > end:

@@ -1,4 +1,4 @@
-"""A process for one measurement: started with nothing, watched, and gone with all that it made.
+"""A sandboxed process for one measurement: isolated, monitored, and removed with all its files.
 
     with Box("keras") as box:                # starts, confines itself and warms up
         outcome = box.run(job, content)      # only checked values come back
@@ -31,10 +31,11 @@ import numpy as np
 
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
-from leaderboard.submissions.sandbox import child
+from leaderboard.submissions.sandbox import child, consumption
 from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
 from zoo.errors import ZooError
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -65,14 +66,14 @@ class Cancelled(Exception):
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came back of a measurement.
+    """The result of a measurement.
 
     answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
         them into the order of its inputs.
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
-    parameters: as Keras counts them, or as the ONNX file holds them.
+    parameters: as the ONNX file holds them, or as Keras counts them if those are more.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
     isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
     """
@@ -81,7 +82,7 @@ class Outcome:
     model: bytes
     multiply_adds: int
     parameters: int
-    training: dict | None
+    training: Json | None
     isolation: dict[str, str]
     again: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
@@ -100,7 +101,7 @@ class Box:
             "attended": True,
             "probes": {"outside": str(self.outside), "private": [str(path) for path in private_places()]},
         }
-        # -I: no variable, no folder and no user's packages are heeded; -B: no bytecode is written.
+        # -I: ignore the user's environment variables, folders and packages; -B: write no bytecode.
         command = [sys.executable, "-I", "-B", str(LAUNCH), str(ROOT), json.dumps(options)]
         with (self.folder / "log").open("wb") as log_file:
             self.process = subprocess.Popen(
@@ -121,13 +122,13 @@ class Box:
         self.outside.write_text(secrets.token_hex(16))
 
     def _remove_folder(self) -> None:
-        shutil.rmtree(self.base, ignore_errors=True)
+        _remove(self.base)
         self.lock.close()
 
     def __enter__(self) -> "Box":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     @property
@@ -152,21 +153,21 @@ class Box:
 
     def run(
         self,
-        job: dict,
+        job: Json,
         content: bytes,
         images: np.ndarray,
         progress: Callable[[float], None] = lambda share: None,
         cancelled: Callable[[], bool] = lambda: False,
         need_isolation: bool = True,
     ) -> Outcome:
-        """Do one job and return what came of it.
+        """Run one job and return its outcome.
 
         Args:
             job: see `job_of`.
             content: the submission's clean content.
             images: uint8 (asked, H, W, 1), in the order in which they are asked; `job["sizes"]` parts them into calls.
-            progress: told which share is done, 0 to 1.
-            cancelled: asked over and over whether to stop.
+            progress: called with the fraction done, 0 to 1.
+            cancelled: called repeatedly; returns whether to stop.
             need_isolation: refuse to go on where something got through in `probes`.
 
         Raises:
@@ -200,35 +201,11 @@ class Box:
                 raise Cancelled
             if time.monotonic() > deadline:
                 raise Unfit(f"It was stopped after {self.resources.wall:,.0f} s, the most that a measurement may take.")
-            if memory_of(self.process.pid) > self.resources.memory:
-                most = self.resources.memory / 1e9
-                raise Unfit(f"It was stopped because it used more than {most:.1f} GB of memory.")
-            if time.monotonic() > looked + 1:
-                looked = time.monotonic()
-                if self._stored() > self.resources.folder:
-                    raise Unfit(f"It was stopped because it wrote more than {self.resources.folder / 1e9:.1f} GB.")
+            used = None if time.monotonic() < looked + 1 else self.folder
+            looked = looked if used is None else time.monotonic()
+            if reached := consumption.reached(self.process.pid, self.resources, used):
+                raise Unfit(f"It was stopped because it {reached}.")
             time.sleep(POLL)
-
-    def _stored(self) -> int:
-        """Return the bytes of all files that the child keeps, those without a name as well."""
-        found = {}
-        paths = [os.path.join(parent, name) for parent, _, names in os.walk(self.folder) for name in names]
-        with contextlib.suppress(OSError):
-            handles = f"/proc/{self.process.pid}/fd"
-            paths += [f"{handles}/{name}" for name in os.listdir(handles)]
-        for path in paths:
-            with contextlib.suppress(OSError):
-                status = os.lstat(path) if path.startswith(str(self.folder)) else os.stat(path)
-                if stat.S_ISREG(status.st_mode):
-                    found[status.st_dev, status.st_ino] = status.st_blocks * 512
-        with contextlib.suppress(OSError):
-            for line in Path(f"/proc/{self.process.pid}/maps").read_text().splitlines():
-                if line.endswith("(deleted)"):
-                    span, _, _, device, inode, *_ = line.split()
-                    first, last = (int(address, 16) for address in span.split("-"))
-                    major, minor = (int(part, 16) for part in device.split(":"))
-                    found.setdefault((os.makedev(major, minor), int(inode)), last - first)
-        return sum(found.values())
 
     # What is read back
 
@@ -238,7 +215,7 @@ class Box:
         with os.fdopen(handle, "rb") as file:
             found = os.fstat(handle)
             if not stat.S_ISREG(found.st_mode) or found.st_size > most:
-                raise Unfit("It left something else than an answer.")
+                raise Unfit("It left something other than an answer.")
             return file.read(most)
 
     def _ended(self) -> str:
@@ -279,15 +256,15 @@ class Box:
         refused = sum(not how for how in tried.values())
         return {**granted, "probes": f"{refused} of {len(tried)} refused", "got_through": ", ".join(through)[:1000]}
 
-    def _json(self, name: str) -> dict:
+    def _json(self, name: str) -> Json:
         try:
             value = json.loads(self._take(name, SMALL))
         except OSError:
             raise Unfit(self._ended()) from None
         except (ValueError, RecursionError):
-            raise Unfit("It left something else than an answer.") from None
+            raise Unfit("It left something other than an answer.") from None
         if not isinstance(value, dict):
-            raise Unfit("It left something else than an answer.")
+            raise Unfit("It left something other than an answer.")
         return value
 
     def _progress(self) -> float:
@@ -297,7 +274,7 @@ class Box:
             return 0.0
         return min(max(share, 0.0), 1.0) if math.isfinite(share) else 0.0
 
-    def _outcome(self, job: dict, asked: int, content: bytes, isolation: dict[str, str]) -> Outcome:
+    def _outcome(self, job: Json, asked: int, content: bytes, isolation: dict[str, str]) -> Outcome:
         """Return what the child left, checked: answers to all that was asked, and the model that gave them."""
         found = self._json(child.OUTCOME)
         if "reason" in found:
@@ -315,11 +292,11 @@ class Box:
         try:
             report = guard.read_onnx(model)
         except Refused as error:
-            raise Unfit(f"As ONNX it would not be taken: {error}") from error
+            raise Unfit(f"Its ONNX form would be rejected: {error}") from error
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
         parameters = report.parameters
-        if job["kind"] != "onnx":
-            parameters = int(_number(found, "parameters", 1, 10**9))
+        if job["kind"] != "onnx":  # settings of layers are numbers too: the ONNX file may hold more than Keras counts
+            parameters = max(parameters, int(_number(found, "parameters", 1, 10**9)))
         training = None
         if job["kind"] == "json":
             training = {
@@ -364,15 +341,6 @@ def private_places() -> list[Path]:
     return [path for path in places if path.exists()]
 
 
-def memory_of(pid: int) -> int:
-    """Return the bytes of memory that a process holds and no file could give back; 0 where that is not known."""
-    try:
-        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
-    except OSError:
-        return 0
-    return sum(1024 * int(line.split()[1]) for line in lines if line.startswith(("RssAnon", "RssShmem", "VmPTE")))
-
-
 def sweep() -> None:
     """Remove the folders of sandboxes whose watching process was killed: they died with it."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
@@ -380,26 +348,34 @@ def sweep() -> None:
             if folder.stat().st_uid == os.getuid():
                 with (folder / LOCK).open("r+") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError while the watching process lives
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Remove the folder of a sandbox, however deep it is."""
+    try:
+        shutil.rmtree(folder, ignore_errors=True)
+    except RecursionError:
+        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
 
 
 def check_isolation(isolation: dict[str, str]) -> None:
     """Raise Unsafe where something that must not work in a sandbox does."""
     if through := isolation["got_through"]:
         raise Unsafe(
-            f"This machine does not confine a sandbox: in it one can {through}. So nothing of a stranger's is measured "
+            f"This machine does not confine a sandbox: in it one can {through}. So submissions are not measured "
             "here. Use another machine, set ZOO_SANDBOX=jobs, or pass --without-isolation for files that you trust."
         )
 
 
-def _number(found: dict, key: str, least: float, most: float) -> float:
+def _number(found: Json, key: str, least: float, most: float) -> float:
     value = found.get(key)
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
         raise Unfit(f"Its {key.replace('_', '-')} are {str(value)[:40]}, which cannot be: from {least} to {most:,}.")
     return value
 
 
-def _fraction(found: dict, key: str) -> float:
+def _fraction(found: Json, key: str) -> float:
     return float(_number(found, key, 0, 1))
 
 
@@ -408,6 +384,6 @@ def check_probabilities(answers: np.ndarray) -> None:
     if not np.isfinite(answers).all():
         raise Unfit("Some of its answers are not numbers (NaN or infinity).")
     if answers.min(initial=0) < -SUM_TOLERANCE or answers.max(initial=0) > 1 + SUM_TOLERANCE:
-        raise Unfit("Its answers are no probabilities: some are below 0 or above 1. End it with a softmax.")
+        raise Unfit("Its answers are not probabilities: some are below 0 or above 1. End it with a softmax.")
     if not np.allclose(answers.sum(axis=1, dtype=np.float64), 1, atol=SUM_TOLERANCE):
-        raise Unfit("Its answers are no probabilities: they do not sum to 1. End it with a softmax.")
+        raise Unfit("Its answers are not probabilities: they do not sum to 1. End it with a softmax.")

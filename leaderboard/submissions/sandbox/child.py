@@ -17,6 +17,14 @@ import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+    import onnxruntime
+
+Json = dict[str, Any]  # spelled out: what starts in a sandbox imports as little as it can
 
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
 IMAGES = "images.u8"
@@ -29,12 +37,12 @@ class Unfit(Exception):
     """A submission that cannot be measured; the message is for its sender."""
 
 
-def main(kind: str, isolation: dict, attended: bool) -> None:
+def main(kind: str, isolation: Json, attended: bool) -> None:
     """Import what a job of this kind needs, wait for the word, do the job.
 
     Args:
         kind: of the job.
-        isolation: what the parent is told of it.
+        isolation: reported to the parent.
         attended: end as soon as the standard input does, since then the parent is gone.
     """
     folder = Path.cwd()
@@ -51,11 +59,11 @@ def main(kind: str, isolation: dict, attended: bool) -> None:
         outcome = {"reason": str(error)}
     except MemoryError:
         outcome = {"reason": "It needs more memory than a measurement may use."}
-    except Exception as error:  # whatever a stranger's network makes of the libraries is an answer to its sender
+    except Exception as error:  # any error of an untrusted network is reported to its sender
         outcome = {"reason": f"It cannot be run: {type(error).__name__}: {error}"[:400]}
     _write(folder / OUTCOME, outcome)
     sys.stdout.flush()
-    os._exit(0)  # no destructor of any library has a say
+    os._exit(0)  # skip the destructors of libraries
 
 
 def _die_with_parent() -> None:
@@ -63,13 +71,13 @@ def _die_with_parent() -> None:
     os._exit(1)
 
 
-def _write(path: Path, value) -> None:
+def _write(path: Path, value: object) -> None:
     staged = path.with_name(f".{path.name}")
     staged.write_text(json.dumps(value))
     staged.rename(path)
 
 
-def do(job: dict, folder: Path) -> dict:
+def do(job: Json, folder: Path) -> Json:
     """Do a job and return its outcome."""
     steps = {"onnx": _given, "keras": _converted, "json": _trained}
     facts = steps[job["kind"]](job, folder)
@@ -88,12 +96,12 @@ def _tell(folder: Path, share: float) -> None:
 # Making model.onnx
 
 
-def _given(job: dict, folder: Path) -> dict:
+def _given(job: Json, folder: Path) -> Json:
     (folder / "model.sent").rename(folder / MODEL)
     return {}
 
 
-def _converted(job: dict, folder: Path) -> dict:
+def _converted(job: Json, folder: Path) -> Json:
     """Load a clean Keras archive and export it."""
     import numpy as np
 
@@ -108,11 +116,11 @@ def _converted(job: dict, folder: Path) -> dict:
     session = _session(folder / MODEL)
     ours, theirs = session.run(None, {session.get_inputs()[0].name: images})[0], np.asarray(model(images))
     if not np.allclose(ours, theirs, atol=AGREEMENT):
-        raise Unfit("Keras and the ONNX file that was made of it do not agree, so there is no one model to measure.")
+        raise Unfit("The Keras model and its ONNX export do not agree, so it is unclear which model to measure.")
     return {"parameters": int(model.count_params())}
 
 
-def _trained(job: dict, folder: Path) -> dict:
+def _trained(job: Json, folder: Path) -> Json:
     """Train a clean configuration from scratch, as every network of the board is, and export it."""
     os.environ["ZOO_DATASETS"] = job["datasets"]
     from leaderboard.submissions.checks import keras_config
@@ -122,7 +130,7 @@ def _trained(job: dict, folder: Path) -> dict:
 
     config = json.loads((folder / "model.sent").read_text())
 
-    def submitted(input_shape, num_classes):
+    def submitted(input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
         """A submitted architecture."""
         return keras.saving.deserialize_keras_object(keras_config.retarget(config, input_shape, num_classes))
 
@@ -155,7 +163,7 @@ def _multiply_adds(path: Path) -> int:
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
 
 
-def _session(path: Path):
+def _session(path: Path) -> "onnxruntime.InferenceSession":
     """Return the network, run by one thread for each call."""
     import onnxruntime
 
@@ -165,15 +173,15 @@ def _session(path: Path):
     return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def _images(job: dict, folder: Path):
+def _images(job: Json, folder: Path) -> "np.ndarray":
     """Return the images as uint8 (asked, height, width, channels), not read until they are used."""
     import numpy as np
 
     return np.asarray(np.memmap(folder / IMAGES, np.uint8, "r")).reshape(-1, *job["shape"])
 
 
-def _answer(job: dict, folder: Path) -> None:
-    """Ask the model as `job["sizes"]` says, on all cores, and write its answers."""
+def _answer(job: Json, folder: Path) -> None:
+    """Run the model in calls of `job["sizes"]` images, on all cores, and write its answers."""
     import numpy as np
 
     session, images = _session(folder / MODEL), _images(job, folder)

@@ -40,6 +40,8 @@ class Resources:
     file: int = 512 * 1024**2  # bytes of one file
     folder: int = 1024**3  # bytes of its whole folder, watched from outside
     files: int = 512  # open at a time
+    entries: int = 10_000  # files and folders in its folder, watched from outside
+    threads: int = 2000  # at a time, watched from outside
 
 
 def confine(folder: Path, readable: list[Path], resources: Resources, attended: bool = True) -> dict[str, str]:
@@ -146,7 +148,7 @@ def landlock(folder: Path, readable: list[Path]) -> bool:
         _allow(rules, path, look & handled)
     _allow(rules, Path("/dev/null"), (_READ | 0b10) & handled)
     _allow(rules, folder, handled & ~_EXECUTE & ~_IOCTL)
-    done = _LIBC.syscall(_RESTRICT_SELF, rules, 0) == 0
+    done: bool = _LIBC.syscall(_RESTRICT_SELF, rules, 0) == 0
     os.close(rules)
     return done
 
@@ -219,9 +221,14 @@ CALLS = {  # x86-64, ARM64; None: it has no such call
     "settimeofday": (164, 170), "clock_settime": (227, 112), "clock_adjtime": (305, 266), "adjtimex": (159, 171),
 }  # fmt: skip
 _VALUES = (  # calls that are refused for some values of an argument: numbers, which argument, values
-    ((72, 25), 1, (8, 10, 15)),  # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX would let the kernel signal another process
-    ((16, 29), 1, (0x8901, 0x8902, 0x5412)),  # ioctl: FIOSETOWN, SIOCSPGRP likewise; TIOCSTI types into a terminal
+    # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX would let the kernel signal another process; F_SETLEASE and F_NOTIFY would
+    # hold up who writes a file outside
+    ((72, 25), 1, (8, 10, 15, 1024, 1026)),
     ((157, 167), 0, (_DIE_WITH_PARENT, 35, 0x59616D61)),  # prctl: outlive the parent, PR_SET_MM, PR_SET_PTRACER
+)
+_ONLY = (  # calls that are allowed for some values of an argument only
+    # ioctl: TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; others change attributes of files, or devices
+    ((16, 29), 1, (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)),
 )
 _CLONE, _CLONE3, _TGKILL, _MMAP, _PRLIMIT = (56, 220), (435, 435), (234, 131), (9, 222), (302, 261)
 
@@ -238,11 +245,12 @@ def seccomp() -> bool:
     for numbers in CALLS.values():
         if (number := numbers[column]) is not None:
             program += [(_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
-    for numbers, argument, values in _VALUES:
+    listed = [(*call, _REFUSE, _ALLOW) for call in _VALUES] + [(*call, _ALLOW, _REFUSE) for call in _ONLY]
+    for numbers, argument, values, answer, otherwise in listed:
         program += [(_EQUAL, 0, 2 * len(values) + 2, numbers[column]), (_LOAD, 0, 0, 16 + 8 * argument)]
         for value in values:
-            program += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _REFUSE)]
-        program += [(_RETURN, 0, 0, _ALLOW)]
+            program += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, answer)]
+        program += [(_RETURN, 0, 0, otherwise)]
     # Shared memory without a file, and stacks that grow, are memory that RLIMIT_DATA does not count.
     program += [(_EQUAL, 0, 6, _MMAP[column]), (_LOAD, 0, 0, 40), (_ANY_BIT, 2, 0, _GROWS_DOWN)]
     program += [(_ANY_BIT, 0, 2, _ANONYMOUS), (_ANY_BIT, 0, 1, _SHARED), (_RETURN, 0, 0, _REFUSE)]
@@ -251,7 +259,7 @@ def seccomp() -> bool:
     program += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ABSENT)]
     program += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _THREAD)]
     program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    # Abort signals itself, and limits are its own; nobody else may be signalled or limited.
+    # Abort signals itself, and limits are its own; nobody else may be signaled or limited.
     for numbers in (_TGKILL, _PRLIMIT):
         program += [(_EQUAL, 0, 5, numbers[column]), (_LOAD, 0, 0, 16), (_EQUAL, 2, 0, os.getpid())]
         program += [(_EQUAL, 1, 0, 0), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
@@ -259,4 +267,4 @@ def seccomp() -> bool:
     code = b"".join(struct.pack("<HBBI", *instruction) for instruction in program)
     buffer = ctypes.create_string_buffer(code)
     header = struct.pack("<HxxxxxxQ", len(program), ctypes.addressof(buffer))
-    return _LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0) == 0
+    return bool(_LIBC.prctl(_SET_SECCOMP, 2, ctypes.c_char_p(header), 0, 0) == 0)

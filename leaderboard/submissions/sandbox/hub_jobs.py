@@ -2,9 +2,9 @@
 
     ZOO_SANDBOX=jobs ZOO_SANDBOX_IMAGE=hf.co/spaces/you/space python scripts/evaluate_submissions.py
 
-Each measurement gets a virtual machine of its own (`huggingface_hub.Sandbox`), which is gone afterwards. Our code goes
-there and starts as it does here: it confines itself, and nothing of a stranger's follows before the probes from inside
-were refused. No token is forwarded. The image needs Python with the requirements of this package.
+Each measurement gets its own virtual machine (`huggingface_hub.Sandbox`), which is deleted afterwards. Our code is
+copied there and starts as it does here: it confines itself, and the submission follows only after all probes were
+blocked. No token is forwarded. The image needs Python with the requirements of this package.
 """
 
 import contextlib
@@ -40,6 +40,7 @@ from leaderboard.submissions.sandbox import (
 )  # fmt: skip
 from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
+from zoo.types import Json
 
 FLAVOR = "cpu-basic"  # two processors and 16 GB
 START = 300.0  # seconds within which a machine must be there, and within which the child must be ready
@@ -106,7 +107,7 @@ class JobBox(Box):
 
     def run(
         self,
-        job: dict,
+        job: Json,
         content: bytes,
         images: np.ndarray,
         progress: Callable[[float], None] = lambda share: None,
@@ -193,7 +194,7 @@ class JobBox(Box):
             raise Unfit(f"It was stopped after {wall:,.0f} s, the most that a measurement may take.")
         self.exit_code = getattr(result, "exit_code", None)
 
-    def _there(self, job: dict) -> dict:
+    def _there(self, job: Json) -> Json:
         """Return a job with the places that it names as they are there."""
         places = {str(folder): f"{self.there}/{number + 1}" for number, folder in enumerate(self.readable)}
         samples = job.get("datasets")
@@ -203,7 +204,7 @@ class JobBox(Box):
         return job
 
     def _fetch(self, name: str, most: int) -> None:
-        """Copy a plain file that the child left, if there is one of at most so many bytes."""
+        """Copy a regular file that the child left, if it has at most this many bytes."""
         path = f"{self.there}/own/{name}"
         with _reached():
             try:

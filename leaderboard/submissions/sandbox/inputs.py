@@ -74,7 +74,8 @@ def training_repo(dataset: str, folder: Path) -> Path:
             columns[spec.group] = rows.groups
         datasets.Dataset.from_dict(columns).to_parquet(path)
 
-    _kept(root / dataset / "data" / "train-00000-of-00001.parquet", write)
+    # The hash lies outside the folder that is read: `datasets` takes every file there that is called train-… for data.
+    _kept(root / dataset / "data" / "train-00000-of-00001.parquet", write, root / "train.sha256")
     return root
 
 
@@ -96,9 +97,9 @@ def private(folder: Path) -> Path:
     raise ZooError(f"{folder} belongs to another user, or is a link, so images are not read from it. Choose another.")
 
 
-def _kept(path: Path, write: Callable[[Path], None]) -> Path:
-    """Return a file, written again unless its content still has the SHA-256 that is kept with it."""
-    noted = path.with_name(f"{path.name}.sha256")
+def _kept(path: Path, write: Callable[[Path], None], noted: Path | None = None) -> Path:
+    """Return a file, written again unless its content still has the SHA-256 that is noted, by default next to it."""
+    noted = noted or path.with_name(f"{path.name}.sha256")
     if path.exists() and noted.exists() and noted.read_text() == _sha256(path):
         return path
     with replacing(path) as staged:

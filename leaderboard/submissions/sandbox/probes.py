@@ -1,4 +1,4 @@
-"""What must not work in a sandbox, tried from inside before anything of a stranger's is there.
+"""Probes: forbidden actions, tried from inside a sandbox before a submission enters it.
 
     tried(surroundings)   the name of every probe -> "" where it was refused, else what got through
 
@@ -7,6 +7,7 @@ returns where it was not.
 """
 
 import ctypes
+import fcntl
 import importlib
 import mmap
 import os
@@ -65,7 +66,7 @@ def tried(around: Surroundings) -> dict[str, str]:
     return found
 
 
-def _call(name: str, *arguments) -> Probe:
+def _call(name: str, *arguments: int) -> Probe:
     """Return a probe that makes a system call; it is refused where the filter refuses it, not where it merely fails."""
 
     def probe() -> None:
@@ -116,7 +117,26 @@ def _files(around: Surroundings) -> Iterator[tuple[str, Probe]]:
     for path in ("/", "/etc/passwd", "/dev/shm", "/tmp", "/proc", "/proc/1/environ"):
         yield f"read {path}", partial(_look, Path(path))
     yield "make a file in shared memory", lambda: os.close(os.open("/dev/shm", os.O_TMPFILE | os.O_RDWR))
+    for name, request in (("flags", 0x80086601), ("attributes", 0x801C581F)):  # reading harms nothing
+        yield f"control {name} of a file", partial(_control, request)
+    yield "hold up who writes a file", _lease
     yield "watch what others do with files", _call("inotify_init1", 0)
+
+
+def _lease() -> None:
+    with open(__file__, "rb") as file:
+        fcntl.fcntl(file.fileno(), fcntl.F_SETLEASE, fcntl.F_RDLCK)
+
+
+def _control(request: int) -> None:
+    """Ask for an ioctl; it is refused where the filter refuses it, not where the file system does not know it."""
+    try:
+        with open(__file__, "rb") as file:
+            fcntl.ioctl(file.fileno(), request, bytes(128))
+    except OSError as error:
+        if error.errno not in (1, 13):
+            raise GotThrough(f"it fails for another reason: {error.strerror}") from None
+        raise
 
 
 def _look(path: Path) -> None:

@@ -1,8 +1,8 @@
-"""The measuring protocol: which images a network is asked, in which order and company, and whether its answers agree.
+"""The measuring protocol: the order and batches of the images, and the comparison of repeated answers.
 
-An image counts as it is read alone, so no other image can help. The order is secret and new for each measurement. A
-random sample of the images is asked again: at once, at another time, and twice in random batches. Honest networks give
-the same answers. The others are refused with the reason.
+Only predictions of single images count, so other images cannot help. The order is secret and new for each measurement.
+A random sample of the images is repeated: immediately, at another time, and twice in random batches. Honest networks
+give the same answers. Other networks are rejected with the reason.
 """
 
 import secrets
@@ -14,6 +14,7 @@ import numpy as np
 from leaderboard.memorization import drawn_again
 from leaderboard.submissions.sandbox import Box, Outcome, Unfit
 from leaderboard.submissions.sandbox.inputs import Inputs
+from zoo.types import Json
 
 AGAIN = 1000  # images that are asked again
 LARGEST_BATCH = 256  # images, as networks are served
@@ -85,7 +86,7 @@ class Questions:
 
 def measure(
     box: Box,
-    job: dict,
+    job: Json,
     content: bytes,
     inputs: Inputs,
     progress: Callable[[float], None] = lambda share: None,

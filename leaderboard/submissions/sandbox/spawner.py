@@ -19,17 +19,18 @@ from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.checks.guard import Limits
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import confinement
+from zoo.types import Json
 
 NICE = 5  # a check gives way to whoever waits for a prediction
 
 
-def check(request: dict, data: bytes) -> tuple[dict, bytes | None]:
+def check(request: Json, data: bytes) -> tuple[Json, bytes | None]:
     """The task "check": a file that was sent."""
     checked = checks.check(data, request["filename"], request["wanted"])
     return checked.to_dict(), checked.content
 
 
-def onnx(request: dict, data: bytes) -> tuple[dict, bytes | None]:
+def onnx(request: Json, data: bytes) -> tuple[Json, bytes | None]:
     """The task "onnx": an ONNX file of a sandbox."""
     try:
         report = onnx_graph.read_graph(data)
@@ -38,7 +39,7 @@ def onnx(request: dict, data: bytes) -> tuple[dict, bytes | None]:
     return report.to_dict(), report.content
 
 
-TASKS: dict[str, Callable[[dict, bytes], tuple[dict, bytes | None]]] = {"check": check, "onnx": onnx}
+TASKS: dict[str, Callable[[Json, bytes], tuple[Json, bytes | None]]] = {"check": check, "onnx": onnx}
 
 
 def main() -> None:
@@ -85,7 +86,7 @@ def _child(message: bytes, sent: int, made: int, answer: int) -> None:
         os._exit(0)
 
 
-def _answer(request: dict, sent: int, made: int) -> dict:
+def _answer(request: Json, sent: int, made: int) -> Json:
     """Return the header of an answer; the trace of whatever went wrong."""
     try:
         with open(sent, "rb", closefd=False) as file:

@@ -1,4 +1,4 @@
-"""What every place of submissions can do, and what can go wrong there."""
+"""The interface of stores of submissions, and their errors."""
 
 import hashlib
 import json
@@ -13,7 +13,7 @@ from leaderboard.submissions.lifecycle import Submission, Transition
 from zoo.errors import ZooError
 
 Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that is returned instead; may raise
-ATTENDED = 3  # a worker that announced itself within so many of its intervals is there
+ATTENDED = 3  # a worker counts as running if its last sign of life is at most this many intervals old
 
 
 class NoSuchSubmission(ZooError):
@@ -31,11 +31,11 @@ class Unreadable(ZooError):
 
 
 class StoreFailed(ZooError):
-    """The store could not be read or written now; what was there is as it was."""
+    """The store could not be read or written now; its content is unchanged."""
 
 
 class Damaged(ZooError):
-    """Something that the store should have is missing or damaged; trying again does not help."""
+    """Something in the store is missing or damaged; trying again does not help."""
 
 
 @dataclass(frozen=True)
@@ -185,12 +185,12 @@ def decode(data: bytes, path: str) -> Submission:
     """Return the submission that a file at a path below `requests` holds; ZooError if it holds none, or another."""
     submission = Submission.from_json(data)
     if submission.path != path:
-        raise ZooError("It holds another submission than its name says.")
+        raise ZooError("It contains another submission than its name says.")
     return submission
 
 
 def describe(error: Exception) -> str:
-    """Return what an error says in a few words, without paths of this machine."""
+    """Describe an error in a few words, without paths of this machine."""
     if isinstance(error, ZooError):
         return str(error)
     return (error.strerror if isinstance(error, OSError) else "") or type(error).__name__

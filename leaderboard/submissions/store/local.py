@@ -57,7 +57,7 @@ class LocalStore(Store):
             raise StoreFailed(f"The store cannot be read ({describe(error)}). Try again later.") from error
         return Listing.of(found)
 
-    def _of_user(self, folder: os.DirEntry) -> list[Found]:
+    def _of_user(self, folder: os.DirEntry[str]) -> list[Found]:
         """Return what is in a user's folder; every write replaces a file there, which dates the folder."""
         try:
             changed = os.stat(folder.path).st_mtime_ns

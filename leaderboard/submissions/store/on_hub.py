@@ -163,12 +163,12 @@ class HubStore(Store):
         from huggingface_hub.errors import RepositoryNotFoundError
 
         try:
-            return HfApi().repo_info(self.requests, repo_type="dataset").sha
+            return str(HfApi().repo_info(self.requests, repo_type="dataset").sha)
         except RepositoryNotFoundError:
             hub.require_token()
             for repo in (self.requests, self.results):
                 HfApi().create_repo(repo, repo_type="dataset", exist_ok=True)
-            return HfApi().repo_info(self.requests, repo_type="dataset").sha
+            return str(HfApi().repo_info(self.requests, repo_type="dataset").sha)
 
     def _at(self, head: str) -> Listing:
         """Return everything at a commit; only files that changed are fetched."""

@@ -1,0 +1,135 @@
+"""What a picture's file may ask of its decoder: memory and time are bounded by what it declares, before it is decoded.
+
+A small file can ask for much: a tile of 400 megapixels in a picture of 256 pixels, a million empty chunks, hundreds of
+scans that each take as long as the whole picture, or tags that all name the same megabytes.
+"""
+
+import contextlib
+import functools
+import io
+import re
+import struct
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any, Literal
+
+from zoo.errors import InkError
+
+MAX_PIXELS = 50_000_000  # the largest common phone photo
+MAX_SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
+MAX_READS_TO_OPEN = 2000  # a chunk, a segment or a tag takes one to five
+MAX_READS = 300_000  # to decode what was opened
+MAX_TAGS = 5000  # of one directory of a TIFF or of EXIF
+MAX_STRIPS = 65_536  # strips or tiles of one page
+MAX_TILE_PIXELS = 4096**2
+SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python: BMP with run lengths, PPM as text
+LARGE = 4_000_000  # pixels; decoding one takes up to 20 bytes a pixel
+AT_ONCE = 2  # large pictures that are decoded at the same time
+
+WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 278, 322, 323
+OFFSETS = 273, 279, 324, 325  # tags with one value for each strip or tile
+SIZES = WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH
+COMPRESSIONS = 1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946  # none, fax, LZW, JPEG, Deflate, PackBits
+UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
+
+_large = threading.BoundedSemaphore(AT_ONCE)
+
+
+class Metered(io.BytesIO):
+    """A file in memory that counts how often it is read: Pillow reads once for each part that it handles in Python."""
+
+    left = MAX_READS_TO_OPEN
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """Read as other files; InkError where that was done too often."""
+        self.left -= 1
+        if self.left < 0:
+            raise InkError("This picture's file is in too many parts: please save it again.")
+        return super().read(size)
+
+
+def check_scans(content: bytes | memoryview) -> None:
+    """Refuse a JPEG of very many scans: each takes as long as the whole picture, however few bytes it has.
+
+    What follows the picture, such as the video of a phone's motion photo, is not looked at.
+    """
+    place, scans = 2, 0
+    marker = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
+    while (found := marker.search(content, place)) and found[1] != b"\xd9":
+        scans += found[1] == b"\xda"
+        if scans > MAX_SCANS:
+            raise InkError(f"This JPEG has more than {MAX_SCANS} scans: save it again.")
+        place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+
+
+def check_decoder(image: Any, size: int) -> None:
+    """Refuse a large picture that Pillow decodes in Python, where it holds up everything else.
+
+    Args:
+        image: a PIL image that is open and not decoded.
+        size: of its file, bytes.
+    """
+    from PIL import Image
+
+    slow = any(tile.codec_name in Image.DECODERS for tile in getattr(image, "tile", ()))
+    if slow and (image.width * image.height > SLOW_PIXELS or size > SLOW_BYTES):
+        raise InkError(
+            f"A {image.format} file of this kind has at most {SLOW_PIXELS // 10**6} megapixel: save it as PNG or JPEG."
+        )
+
+
+def bounded(load: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return Pillow's reader of a directory of TIFF or EXIF tags, which checks a directory before reading it."""
+
+    @functools.wraps(load)
+    def checked(directory: Any, file: Any) -> None:
+        place = file.tell()
+        end = file.seek(0, io.SEEK_END)
+        file.seek(place)
+        big, order = directory._bigtiff, directory._endian
+        head = file.read(8 if big else 2)
+        if len(head) == (8 if big else 2):
+            (count,) = struct.unpack(order + ("Q" if big else "H"), head)
+            if count > MAX_TAGS:
+                raise InkError(f"A TIFF, or a picture's EXIF, has at most {MAX_TAGS:,} tags: save it again.")
+            form = struct.Struct(order + ("HHQ8s" if big else "HHL4s"))
+            entries = file.read(form.size * count)
+            _check_tags(form.iter_unpack(entries[: len(entries) // form.size * form.size]), directory, end)
+        file.seek(place)
+        load(directory, file)
+
+    return checked
+
+
+def _check_tags(tags: Iterator[tuple[int, int, int, bytes]], directory: Any, end: int) -> None:
+    """Check the tags of a directory: (tag, type, count, value or offset). `end`: bytes of the file."""
+    order: Literal["little", "big"] = "little" if directory._endian == "<" else "big"
+    total, sizes = 0, {}
+    for tag, kind, count, value in tags:
+        size = count * directory._load_dispatch.get(kind, (0,))[0]
+        if size > len(value) and int.from_bytes(value, order) + size <= end:  # else Pillow stops here
+            total += size
+        if tag in OFFSETS and count > MAX_STRIPS:
+            raise InkError(f"A TIFF has at most {MAX_STRIPS:,} strips or tiles: save it again.")
+        if tag in SIZES and tag in sizes:
+            raise InkError("A TIFF gives each of its sizes once; this one gives one twice: save it again.")
+        if tag in SIZES:
+            sizes[tag] = int.from_bytes(value[: UNSIGNED.get(kind, 0)], order)
+        if tag in (WIDTH, LENGTH, TILE_WIDTH, TILE_LENGTH) and not (kind in UNSIGNED and 0 < size <= len(value)):
+            raise InkError("A TIFF gives its width and length as whole numbers: save it again.")
+    if total > 2 * end:
+        raise InkError("The tags of a TIFF, or of a picture's EXIF, are more than its file holds: save it again.")
+    if sizes.get(TILE_WIDTH, 1) * sizes.get(TILE_LENGTH, 1) > MAX_TILE_PIXELS:
+        raise InkError(f"A tile of a TIFF has at most {MAX_TILE_PIXELS // 10**6} megapixels: save it in smaller ones.")
+    if sizes.get(COMPRESSION, 1) not in COMPRESSIONS:
+        raise InkError("A TIFF is uncompressed or packed by LZW, Deflate, PackBits, JPEG or as a fax: save it as one.")
+
+
+@contextlib.contextmanager
+def turn(pixels: int) -> Iterator[None]:
+    """Wait until a picture of so many pixels may be decoded: of large ones, `AT_ONCE` at a time."""
+    if pixels <= LARGE:
+        yield
+        return
+    with _large:
+        yield
