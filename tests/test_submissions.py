@@ -121,6 +121,18 @@ def test_the_queue_tells_how_long_it_takes(local):
     assert waits[0] > 0
 
 
+def test_a_short_one_does_not_wait_for_long_ones_of_others(local, monkeypatch):
+    hours = {"long0": 12 * 3600.0, "long1": 12 * 3600.0, "short": 15.0}
+    monkeypatch.setattr(intake, "seconds_of", lambda s: hours[s.name])
+    for seed, name in enumerate(hours):
+        send(local, name=name, seed=seed)
+    assert [place.submission.name for place in intake.queue(local)] == ["short", "long0", "long1"]
+    assert Worker(local).claim().name == "short"
+    long0, long1, short = local.all()
+    later = replace(short, created=long0.created + 13 * 3600)
+    assert [s.name for s in intake.in_order([long0, long1, later])] == ["long0", "long1", "short"]
+
+
 @pytest.mark.parametrize(
     ("one", "other"),
     [(("ann", "b__cc"), ("ann__b", "cc")), (("a-b", "net"), ("a_b", "net")), (("a.b", "net"), ("a-b", "net")),

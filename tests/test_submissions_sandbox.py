@@ -288,6 +288,22 @@ def test_a_live_sandbox_is_not_swept_away():
         assert str(os.getpid()) not in box.base.name
 
 
+@pytest.mark.parametrize("kind", ["fifo", "link", "folder"])
+def test_a_log_that_is_no_file_is_not_read(tmp_path, kind, caplog):
+    (tmp_path / "secret").write_text("a token")
+    with Box("onnx") as box:
+        box.process.kill()
+        box.process.wait()
+        (box.folder / "log").unlink()
+        if kind == "link":
+            (box.folder / "log").symlink_to(tmp_path / "secret")
+        else:
+            (os.mkfifo if kind == "fifo" else os.mkdir)(box.folder / "log")
+        box.process.returncode = 1
+        assert "without an answer" in box._ended()
+    assert "a token" not in caplog.text
+
+
 def test_reasons_name_no_path_of_this_machine(tmp_path):
     with Box("onnx") as box:
         (box.folder / "outcome.json").write_text(json.dumps({"reason": f"Load model from {box.folder}/m.onnx failed."}))

@@ -264,9 +264,25 @@ class Place:
     wait: float | None  # estimated seconds until it is done; None if no worker is running
 
 
+def in_order(submissions: Sequence[Submission]) -> list[Submission]:
+    """Return submissions as workers take them: by when each arrived, plus how long it takes.
+
+    Args:
+        submissions: in their order of arrival.
+
+    One of 15 seconds does not wait for one of hours that came shortly before, however many of those one sender has; and
+    none waits for ever, as what arrives later than its own length after it comes behind it.
+    """
+    due, arrived = {}, 0.0
+    for submission in submissions:
+        arrived = max(arrived, submission.created)  # a clock may have been set back
+        due[submission.id] = arrived + seconds_of(submission)
+    return sorted(submissions, key=lambda s: due[s.id])
+
+
 def queue(store: stores.Store) -> list[Place]:
     """Return running and waiting submissions in processing order."""
-    waiting = sorted((s for s in store.all() if s.open), key=lambda s: s.status != RUNNING)
+    waiting = sorted((s for s in in_order(store.all()) if s.open), key=lambda s: s.status != RUNNING)
     attended = bool(waiting) and store.attended()
     places, total = [], 0.0
     for ahead, submission in enumerate(waiting):

@@ -22,7 +22,7 @@ from typing import Any, cast
 
 from leaderboard import checking, results
 from leaderboard.predictions import Predictions
-from leaderboard.submissions import budget, lifecycle, sandbox, supervision
+from leaderboard.submissions import budget, intake, lifecycle, sandbox, supervision
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
 from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
@@ -139,8 +139,8 @@ class Worker:
         return changed
 
     def claim(self) -> Submission | None:
-        """Return the oldest submission that may be taken, taken; None if there is none."""
-        waiting = self.store.all()
+        """Return the first submission of the queue that may be taken, taken; None if there is none."""
+        waiting = intake.in_order(self.store.all())
         self._witness.forget_all_but([s for s in waiting if s.status == RUNNING])
         for one in waiting:
             if not one.open or not lifecycle.claimable(one, self._witness.silent(one)):

@@ -44,6 +44,7 @@ LAUNCH = Path(__file__).with_name("launch.py")
 MEASURING = Resources()
 TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 SMALL = 20_000  # bytes of a JSON file that comes back
+LARGEST_LOG = 10_000_000  # bytes of a log that is read
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 POLL = 0.05  # seconds
@@ -225,8 +226,8 @@ class Box:
             return f"It was stopped after {limits.cpu:,} s of processor time, or for its use of memory."
         if status == -signal.SIGXFSZ:
             return f"It was stopped because it wrote a file of more than {limits.file / 1e6:.0f} MB."
-        with contextlib.suppress(OSError):
-            tail = (self.folder / "log").read_bytes()[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:]
+        with contextlib.suppress(OSError, Unfit):  # the child may have put anything there
+            tail = self._take("log", LARGEST_LOG)[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:]
             log.warning("A sandbox ended with status %s: %s", status, " | ".join(tail))
         if status is not None and status < 0:
             name = signal.Signals(-status).name
