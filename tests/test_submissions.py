@@ -92,6 +92,18 @@ def test_limits_hold_for_one_and_for_all(local):
         send(local, seed=6, limits=limits)
 
 
+def test_nobody_uses_up_the_limits_of_a_name_that_they_only_claim(local):
+    """Where nobody signs in, a user is a name and a secret."""
+    limits = Limits(open_each=2, daily_each=2)
+    for seed in range(4):
+        send(local, name=f"squatter{seed}", seed=seed, limits=limits, secret=intake.new_secret())
+    own = intake.new_secret()
+    for seed in range(2):
+        send(local, name=f"own{seed}", seed=10 + seed, limits=limits, secret=own)
+    with pytest.raises(ZooError, match="bob has 2 submissions waiting"):
+        send(local, name="own2", seed=12, limits=limits, secret=own)
+
+
 def test_only_the_sender_withdraws_and_retries(local):
     sent = send(local, name="unfit")
     with pytest.raises(ZooError, match="only its sender"):

@@ -95,7 +95,7 @@ def submit(
     user, name, now = checked_user(user), checked_name(offer.name), clock()
     if (file is None) == (not source):
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
-    check_limits(store.all(), user, limits, now)
+    check_limits(store.all(), user, limits, now, _hash(secret))
     usage.charge(store.usage, address, sends_per_day(), now)
     offer, problems = checked_offer(offer)
     content, filename, source = _fetched(file, source)
@@ -140,7 +140,7 @@ def _kept(store: stores.Store, submission: Submission, content: bytes | None, li
         for other in reversed(earlier):
             if other.owner == user and _same(other, submission):
                 return other
-        check_limits(earlier, submission.user, limits, now)
+        check_limits(earlier, submission.user, limits, now, submission.secret)
         _check_name(submission, earlier)
         return None
 
@@ -178,9 +178,13 @@ def _same(earlier: Submission, new: Submission) -> bool:
     return earlier.status != WITHDRAWN
 
 
-def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float) -> None:
-    """Raise ZooError if a user, or all users together, have too many."""
-    mine = [s for s in earlier if s.owner == user.lower()]
+def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
+    """Raise ZooError if a user, or all users together, have too many.
+
+    A user who is not signed in is their name and the hash of their secret: nobody uses up the limits of another by
+    taking their name. For who takes a new secret each time, the limit of their address counts.
+    """
+    mine = [s for s in earlier if s.owner == user.lower() and s.secret == secret]
     waiting = [s for s in mine if s.open]
     if len(waiting) >= limits.open_each:
         ids = ", ".join(s.id for s in waiting)
@@ -231,7 +235,7 @@ def retry(
 
     def transition(s: Submission) -> Submission:
         earlier = store.all()
-        check_limits(earlier, _own(s, user, secret).user, limits, now)
+        check_limits(earlier, _own(s, user, secret).user, limits, now, s.secret)
         _check_name(s, earlier)
         return lifecycle.retried(s, now)
 

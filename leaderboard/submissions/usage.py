@@ -5,13 +5,13 @@ Without sign-in, user names can be invented, but addresses cannot. If the databa
 
 import contextlib
 import hashlib
-import ipaddress
 import os
 import sqlite3
 from pathlib import Path
 
 from leaderboard.submissions.store import StoreFailed, describe
 from zoo.errors import ZooError
+from zoo.gate.callers import network_of
 
 DAY = 24 * 3600  # seconds
 SCHEMA = """
@@ -35,7 +35,7 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
     """
     if not address:
         return
-    who = hashlib.sha256(_network(address).encode()).hexdigest()[:32]
+    who = hashlib.sha256(network_of(address).encode()).hexdigest()[:32]
     try:
         try:
             allowed = _charged(path, who, most, now)
@@ -63,15 +63,3 @@ def _charged(path: Path, who: str, most: int, now: float) -> bool:
             return False
         database.execute("insert into asked values (?, ?)", (who, now))
         return True
-
-
-def _network(address: str) -> str:
-    """Return what counts as one address: of IPv6 the first 64 bits, since everybody has that many."""
-    try:
-        found = ipaddress.ip_address(address.strip())
-    except ValueError:
-        return address[:100]
-    if isinstance(found, ipaddress.IPv6Address):
-        mapped = found.ipv4_mapped
-        return str(mapped or ipaddress.ip_network((found, 64), strict=False))
-    return str(found)

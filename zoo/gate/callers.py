@@ -69,6 +69,11 @@ class Caller:
         return identity.user_of_token(self.token)
 
     @property
+    def network(self) -> str:
+        """What counts as one address for limits."""
+        return network_of(self.address)
+
+    @property
     def must_prove(self) -> bool:
         """Whether writing takes a proved user: on a Space always, elsewhere through MCP."""
         return on_space() or self.agent
@@ -79,6 +84,18 @@ class Caller:
         token = self.token and hashlib.sha256(self.token.encode()).hexdigest()
         found = {"address": self.address, "user": self.signed_in, "token": token}
         return frozenset(f"{kind} {value}" for kind, value in found.items() if value)
+
+
+def network_of(address: str) -> str:
+    """Return what counts as one address: of IPv6 the first 64 bits, since everybody has that many."""
+    try:
+        found = ipaddress.ip_address(address.strip())
+    except ValueError:
+        return address[:100]
+    if isinstance(found, ipaddress.IPv6Address):
+        mapped = found.ipv4_mapped
+        return str(mapped or ipaddress.ip_network((found, 64), strict=False))
+    return str(found)
 
 
 def _address(scope: Facts, headers: Mapping[str, str]) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller
 
+MEGABYTES = 2000  # that one address uploads within an hour
 MOST_KEYS = 50_000  # callers that are counted at a time
 
 
@@ -38,15 +39,15 @@ class Limiter:
         self._due: dict[Hashable, float] = {}  # when the key's calls so far will all have been allowed again
         self._lock = threading.Lock()
 
-    def count(self, key: Hashable, rate: Rate) -> None:
-        """Count a call.
+    def count(self, key: Hashable, rate: Rate, cost: float = 1.0) -> None:
+        """Count a call, or so many of what the rate counts.
 
         Raises:
             TooMany: it is one too many; it is not counted.
         """
         now = self._clock()
         with self._lock:
-            due = max(self._due.get((key, rate.what), now), now) + rate.each
+            due = max(self._due.get((key, rate.what), now), now) + rate.each * cost
             if due - now > rate.seconds + 1e-9:
                 wait = due - now - rate.seconds
                 raise TooMany(
@@ -76,7 +77,7 @@ def check_call(caller: Caller) -> None:
     Raises:
         TooMany: there are more.
     """
-    LIMITER.count(caller.address, Rate(_calls_per_minute(), 60.0, "calls from your address"))
+    LIMITER.count(caller.network, Rate(_calls_per_minute(), 60.0, "calls from your address"))
 
 
 def check_request(caller: Caller) -> None:
@@ -85,7 +86,16 @@ def check_request(caller: Caller) -> None:
     Raises:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
-    LIMITER.count(caller.address, Rate(2 * _calls_per_minute(), 60.0, "requests from your address"))
+    LIMITER.count(caller.network, Rate(2 * _calls_per_minute(), 60.0, "requests from your address"))
+
+
+def check_upload(caller: Caller, size: int) -> None:
+    """Count a part of an upload, in bytes, as it arrives.
+
+    Raises:
+        TooMany: more than `MEGABYTES` within an hour.
+    """
+    LIMITER.count(caller.network, Rate(MEGABYTES, 3600.0, "megabytes from your address"), size / 1e6)
 
 
 def _calls_per_minute() -> int:

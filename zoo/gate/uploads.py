@@ -3,7 +3,6 @@
 import base64
 import binascii
 import io
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -75,12 +74,6 @@ class Uploads:
             owners = self._owners.get(path, frozenset()) if isinstance(path, str) else frozenset()
         if not owners & caller.marks:
             raise NotYours()
-
-    def hidden(self, path: str, caller: Caller) -> bool:
-        """Return whether a file was uploaded, and by others only."""
-        with self._lock:
-            owners = self._owners.get(os.path.normpath(path))
-        return owners is not None and not owners & caller.marks
 
     def opened(self, value: object, caller: Caller) -> Upload:
         """Return the file that a client means.

@@ -40,6 +40,8 @@ def user_of_token(token: str) -> str:
     """
     from huggingface_hub import HfApi
 
+    if not token.isascii():
+        raise ZooError("The Hub does not accept the token that was sent: a token is letters and digits.")
     patience = Backoff(attempts=2, first=0.5, longest=1.0)
     name: str = attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)
     return name

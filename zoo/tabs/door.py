@@ -8,9 +8,11 @@ through the gate.
 import json
 import re
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anyio import to_thread
+from gradio.utils import get_upload_folder
 from pydantic import BaseModel, StrictInt, StrictStr, ValidationError
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -19,6 +21,7 @@ from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import limits
 from zoo.gate.endpoints import walk
+from zoo.gate.storage import STORAGE, Meter
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.types import Json
 
@@ -29,7 +32,9 @@ API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
 MOST_BYTES = 75_000_000  # of a request that carries values: the largest network as base64
 FEW_BYTES = 10_000  # of a request that only names a session or an event
-MOST_VALUES = 200_000  # in the JSON of a request: a sketch has at most 40,000 numbers
+MOST_WAITING = 40  # calls of one address that wait in the queue
+MOST_UNREAD = 60  # messages of one session that nobody has fetched; a call takes about three
+MOST_VALUES = 80_000  # in the JSON of a request: a sketch has at most 20,000 points, which are 60,000
 ID = r"[\w-]{1,64}"  # the name of a session or an event
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
@@ -120,29 +125,46 @@ class Door:
             await self._agents(scope, _replayed(body, receive), send)
         elif path == f"{API}/upload":
             limits.check_call(caller)
-            await self._app(scope, receive, _noting(send, caller))
+            await to_thread.run_sync(STORAGE.check, Path(get_upload_folder()))
+            await self._app(scope, _metered(receive, Meter(caller)), _noting(send, caller))
         elif method == "POST":
             limits.check_request(caller)
             body = await _body(receive, MOST_BYTES if re.fullmatch(VALUES, path) else FEW_BYTES)
-            body = await to_thread.run_sync(self._rewritten, path, body)
+            said = await to_thread.run_sync(self._checked, path, body)
+            if re.fullmatch(VALUES, path):
+                self._check_waiting(caller, str(said.get("session_hash")))
+            body = await to_thread.run_sync(lambda: json.dumps(said).encode())
             new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
             headers = [(key, value) for key, value in scope["headers"] if key not in new]
             await self._app({**scope, "headers": [*headers, *new.items()]}, _replayed(body, receive), send)
-        elif UPLOADS.hidden(_file(path), caller):
-            raise NotYours()
         else:
+            if path.startswith(FILES):
+                UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
             await self._app(scope, receive, send)
 
-    def _rewritten(self, path: str, body: bytes) -> bytes:
-        """Return the body of a call as it goes on to Gradio; ZooError where it is not one."""
-        return json.dumps(self._checked(path, _values(body))).encode()
+    def _check_waiting(self, caller: gate.Caller, session: str) -> None:
+        """Check what a caller has in the queue before one more call.
 
-    def _checked(self, path: str, body: object) -> object:
+        Raises:
+            TooMany: `MOST_WAITING` calls of their address wait, or `MOST_UNREAD` messages of their session.
+        """
+        queue = self._blocks._queue
+        waiting = [event for one in queue.event_queue_per_concurrency_id.values() for event in one.queue]
+        if sum(gate.Caller.of(event.request.scope).network == caller.network for event in waiting) >= MOST_WAITING:
+            raise limits.TooMany(
+                f"{MOST_WAITING} calls from your address are waiting: send more when some are answered."
+            )
+        unread = queue.pending_messages_per_session.get(session)
+        if unread is not None and unread.qsize() >= MOST_UNREAD:
+            raise limits.TooMany("The answers to your earlier calls have not been fetched yet: fetch them first.")
+
+    def _checked(self, path: str, content: bytes) -> Json:
         """Return the body of a call with what Gradio needs of it.
 
         Raises:
             ZooError: it has another form, or there is no such function.
         """
+        body = _values(content)
         what, _, name = path.removeprefix(f"{API}/").partition("/")
         if what == "call" and name.startswith("v2/"):
             return self._named(name.removeprefix("v2/"), body)
@@ -240,6 +262,17 @@ def _replayed(body: bytes, receive: Receive) -> Receive:
         return {"type": "http.request", "body": body, "more_body": False}
 
     return received
+
+
+def _metered(receive: Receive, meter: Meter) -> Receive:
+    """Return a `receive` that counts the bytes of an upload as they arrive."""
+
+    async def metered() -> Message:
+        message = await receive()
+        meter.count(len(message.get("body", b"")))
+        return message
+
+    return metered
 
 
 def _noting(send: Send, caller: gate.Caller) -> Send:
