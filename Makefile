@@ -32,7 +32,7 @@ fuzz: .venv/test          ## hostile files: each parser of submissions for FUZZ_
 	ZOO_RANDOM_CALLS=10000 $(BIN)/python -m pytest -s tests/test_gate_random.py
 
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
-	$(BIN)/python scripts/train_all.py
+	$(BIN)/python scripts/train_all.py --records leaderboard/records
 
 docs: .venv/test          ## build the documentation into site/; a warning is an error
 	$(BIN)/zensical build --strict

@@ -1,5 +1,6 @@
 """Make a row of the board from finished runs: measure every seed once, choose the shipped seed on validation."""
 
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 
@@ -99,19 +100,20 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
     )
 
 
-def record_speed(runs: Path, folder: Path = results.RECORDS) -> list[str]:
-    """Measure the speed of every recorded model in one run and write it into the records.
+def record_speed(runs: Path, folder: Path = results.RECORDS, only: Collection[str] | None = None) -> list[str]:
+    """Measure the speed of recorded models in one run and write it into the records.
 
     Args:
         runs: folder of the runs; shipped models are searched first.
         folder: of the records.
+        only: these models; None: every one. The records of others do not change.
 
     Returns:
         The models whose published folder was not found; their recorded speed is unchanged.
     """
-    recorded = results.read_all(folder)
+    recorded = [result for result in results.read_all(folder) if only is None or result.model in only]
     found = {result.model: place for result in recorded if (place := published(result, runs))}
-    measured = speed.measure(found)
+    measured = speed.measure(found) if found else {}
     for result in recorded:
         if result.model in measured:
             results.write(replace(result, speed=measured[result.model]), folder=folder)

@@ -22,7 +22,9 @@ from zoo.errors import ZooError
 from zoo.files import write_json
 from zoo.types import Json
 
-RECORDS = Path(os.environ.get("ZOO_RECORDS") or Path(__file__).parent / "records")
+_ELSEWHERE = os.environ.get("ZOO_RECORDS")
+RECORDS = Path(_ELSEWHERE or Path(__file__).parent / "records")
+LOCAL = Path(_ELSEWHERE or os.environ.get("ZOO_LOCAL_RECORDS") or RECORDS.with_name("local_records"))  # ignored by git
 log = logging.getLogger(__name__)
 
 
@@ -159,9 +161,19 @@ class Broken:
     reason: str
 
 
+def folders(folder: Path | None = None) -> tuple[Path, ...]:
+    """Return the folders whose rows a board shows: one, or for None the committed and the local rows."""
+    return (folder,) if folder else (RECORDS,) if LOCAL == RECORDS else (RECORDS, LOCAL)
+
+
+def is_local(model: str, dataset: str) -> bool:
+    """Return whether a row was made on this machine and is no part of the committed records."""
+    return LOCAL != RECORDS and path_of(model, dataset, LOCAL).exists()
+
+
 def path_of(model: str, dataset: str, folder: Path | None = None) -> Path:
-    """Return the path of a record."""
-    return (folder or RECORDS) / dataset / f"{model}.json"
+    """Return where a record is; without a folder, a local row stands in for the committed row of its name."""
+    return (folder or (LOCAL if is_local(model, dataset) else RECORDS)) / dataset / f"{model}.json"
 
 
 def write(result: Result, predictions: Predictions | None = None, folder: Path | None = None) -> Path:
@@ -177,8 +189,12 @@ def write(result: Result, predictions: Predictions | None = None, folder: Path |
 
 
 def scan(folder: Path | None = None) -> Iterator[Result | Broken]:
-    """Yield every record, by dataset and model; a `Broken` for each that cannot be read."""
-    for path in sorted((folder or RECORDS).glob("*/*.json")):
+    """Yield every record, by dataset and model; a `Broken` for each that cannot be read.
+
+    Without a folder these are the committed and the local rows; see `path_of`.
+    """
+    found = {path.relative_to(place): path for place in folders(folder) for path in place.glob("*/*.json")}
+    for _, path in sorted(found.items()):
         yield read_record(path)
 
 

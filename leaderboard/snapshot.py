@@ -3,6 +3,9 @@
 `records/board.jsonl` has one row per line, and `datasets.load_dataset("leaderboard/records")` reads it. It is a cache:
 `records/board.json` has its hash and the hash of everything that it was computed from, and if either differs, the frame
 is computed again from the records. So a truncated, edited or old file does no harm.
+
+Without a folder, the frame is that of the committed and the local rows. It is kept next to the local rows if there are
+any, so that they change no committed file.
 """
 
 import functools
@@ -45,17 +48,33 @@ def build(folder: Path | None = None) -> pd.DataFrame:
             continue
         right[one.dataset, one.model] = None if predictions is None else predictions.right
         found.append(one)
-    return table.frame(found, lambda result: right[result.dataset, result.model], broken, claims.claims())
+    rows = table.frame(found, lambda result: right[result.dataset, result.model], broken, claims.claims())
+    if folder is None:
+        own = [r.submission is None and results.is_local(r.model, r.dataset) for r in found]
+        local = {(r.dataset, r.model) for r, is_own in zip(found, own, strict=True) if is_own}
+        marked = np.array([pair in local for pair in zip(rows["dataset"], rows["model"], strict=True)], bool)
+        rows.loc[marked & (rows["status"] == table.VERIFIED), "status"] = table.LOCAL
+    return rows
+
+
+def home(folder: Path | None = None) -> Path:
+    """Return the folder that a frame is kept in."""
+    return folder or (results.LOCAL if any(results.LOCAL.glob("*/*.json")) else results.RECORDS)
 
 
 def write(folder: Path | None = None) -> Path:
-    """Compute the frame and store it; return its path."""
+    """Compute the frame of a folder, of the whole board for the local rows, and store it; return its path."""
+    folder = _whole(folder)
     return keep(build(folder), folder)
+
+
+def _whole(folder: Path | None) -> Path | None:
+    return None if folder == results.LOCAL else folder
 
 
 def keep(rows: pd.DataFrame, folder: Path | None = None) -> Path:
     """Write a frame that was computed from the records in `folder`; return its path."""
-    path = (folder or results.RECORDS) / NAME
+    path = home(folder) / NAME
     state = fingerprint(folder)
     content = _lines(rows).encode()
     with replacing(path) as staged:
@@ -75,7 +94,7 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 
 def is_fresh(folder: Path | None = None) -> bool:
     """Return whether the cached frame is complete and matches the records, without computing a frame."""
-    return _kept(folder) is not None
+    return _kept(_whole(folder)) is not None
 
 
 def is_current(folder: Path | None = None) -> bool:
@@ -85,7 +104,7 @@ def is_current(folder: Path | None = None) -> bool:
 
 def _kept(folder: Path | None) -> bytes | None:
     """Return the cached rows; None if they are missing, damaged, or do not match the records."""
-    path = (folder or results.RECORDS) / NAME
+    path = home(folder) / NAME
     try:
         content, state = path.read_bytes(), json.loads(path.with_name(STATE).read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -103,10 +122,10 @@ def fingerprint(folder: Path | None = None) -> str:
         "claims": [str(claim) for claim in claims.claims()],
     }
     whole = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
-    root = folder or results.RECORDS
-    paths = [p for p in root.glob("*/*") if p.name.endswith((".json", ".npz")) and not p.name.endswith(".report.npz")]
-    for path in sorted(paths):
-        whole.update(f"{path.parent.name}/{path.name} {_digest_of(path)}\n".encode())
+    for root in results.folders(folder):
+        found = (path for path in root.glob("*/*") if path.name.endswith((".json", ".npz")))
+        for path in sorted(path for path in found if not path.name.endswith(".report.npz")):
+            whole.update(f"{path.parent.name}/{path.name} {_digest_of(path)}\n".encode())
     return whole.hexdigest()
 
 

@@ -15,7 +15,7 @@ from zoo.types import Json
 FLOOR = (
     0.9  # minimum accuracy, as a fraction of the dataset's best, for an efficiency rank; a constant guess is small too
 )
-VERIFIED, STALE, CLAIMED, BROKEN = "verified", "stale", "claimed", "broken"
+VERIFIED, LOCAL, STALE, CLAIMED, BROKEN = "verified", "local", "stale", "claimed", "broken"
 Read = Callable[[Result], object]
 
 
@@ -65,8 +65,9 @@ COLUMNS = (
            number=False, shown=True),
     Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.", number=False),
     Column("status", "Status", lambda r: STALE if r.stale else VERIFIED,
-           "verified: measured by us; stale: on another version of the data or a metric; claimed: published by others, "
-           "not measured here; broken: the record cannot be read.", number=False),
+           "verified: measured by us; local: trained on this machine, not published; stale: on another version of the "
+           "data or a metric; claimed: published by others, not measured here; broken: the record cannot be read.",
+           number=False),
     Column("accuracy", "Accuracy %", _mean("accuracy"),
            "Fraction of correct predictions on the test set: mean ± standard deviation over the seeds.", _percent, 1,
            shown=True),

@@ -38,7 +38,7 @@ def main() -> int:
     parser.add_argument("--show", action="store_true", help="only show the queue")
     parser.add_argument("--store", help="a folder, or hf://<namespace> (default: ZOO_SUBMISSIONS)")
     parser.add_argument("--again", metavar="ID", help="measure the rows of a submission again, and compare")
-    parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the board's records")
+    parser.add_argument("--records", type=Path, default=results.LOCAL, help="folder that rows are written to")
     parser.add_argument("--cache", type=Path, default=cli.ROOT / "runs" / "inputs", help="folder of prepared images")
     parser.add_argument("--seeds", type=int, default=budget.SEEDS, help="trainings of an architecture (%(default)s)")
     parser.add_argument("--epochs", type=int, help="shorten trainings, for trials: such rows are not comparable")

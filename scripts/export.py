@@ -20,7 +20,13 @@ def main() -> None:
     """Convert, measure and say what was written."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a shipped model, a published folder or a repo on the Hub")
-    parser.add_argument("--format", choices=list(formats.FORMATS), default="onnx", help="default: onnx")
+    parser.add_argument(
+        "--format",
+        choices=list(formats.FORMATS),
+        default="onnx",
+        type=lambda name: "litert" if name == "tflite" else name,
+        help="default: onnx; tflite is another name of litert",
+    )
     parser.add_argument("--int8", action="store_true", help="quantize, calibrated on training images")
     parser.add_argument("-o", "--output", type=Path, help="the file to write (default: <model>[.int8].<suffix>, here)")
     arguments = parser.parse_args()
@@ -31,7 +37,7 @@ def main() -> None:
     said = formats.convert(folder, target, arguments.format, arguments.int8)
     print(
         f"{target}: {target.stat().st_size:,} bytes, {said['precision']}, "
-        f"{said['accuracy']:.2%} of {said['test_samples']:,} test samples of {said['dataset']}"
+        f"{said['accuracy']:.2%} of {said['test_samples']:,} {said['split']} samples of {said['dataset']}"
     )
 
 

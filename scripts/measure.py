@@ -32,7 +32,7 @@ def main() -> int:
     parser.add_argument("--check", action="store_true", help="compare with the record")
     parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
     parser.add_argument("--stream", action="store_true", help="keep one part of the test set in memory at a time")
-    parser.add_argument("--records", type=Path, default=results.RECORDS, help="folder of the records")
+    parser.add_argument("--records", type=Path, help="folder of the records (default: all of the board)")
     arguments = parser.parse_args()
     if arguments.stream and (arguments.check or arguments.csv):
         parser.error("--stream stores no predictions, which --check and --csv need: leave one of them out.")

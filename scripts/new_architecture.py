@@ -43,8 +43,9 @@ NEXT = """\
 {path} is there: a small convolutional network, to be made yours. Then:
   python scripts/check_architecture.py {name}          says within a minute whether it would be accepted
   python scripts/train_all.py --only {name}.optdigits  trains on digits that scikit-learn brings along
-  python scripts/train_all.py --only {name}.mnist      brings it to the board
-and `make test`, and a pull request with this one file."""
+  python scripts/train_all.py --only {name}.mnist      trains on mnist, which takes longer
+Its row shows on the board of `python spaces_app.py`, and no tracked file changes. To add it to the zoo: `make test`,
+and a pull request with this one file."""
 
 
 def main() -> None:

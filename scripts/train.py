@@ -20,7 +20,7 @@ import cli
 import datasets
 from progress import Bars
 
-from leaderboard import recording
+from leaderboard import recording, report_store
 from leaderboard.results import Result
 from zoo import backend, data, ink, registry, training
 from zoo.errors import DataError, ZooError
@@ -52,6 +52,7 @@ def main() -> None:
         runs = [training.train(job, arguments.runs, bars.start(f"{job.model} seed {job.seed}")) for job in jobs]
         bars.start(f"{jobs[0].model} export and evaluation")
         result = recording.record(runs, arguments.out / "records")
+        report_store.keep(result, recording.shipped(runs).folder / "export", arguments.out / "records")  # its threshold
         folder = arguments.out / result.model
         with replacing(folder) as staged:
             shutil.copytree(recording.shipped(runs).folder / "export", staged)

@@ -10,6 +10,8 @@
 
 You can stop it at any time: the same command continues and does not repeat finished work. Missing records and a missing
 cached board are written again from the finished runs.
+
+Rows go to leaderboard/local_records, which git ignores. `--records leaderboard/records` changes the published board.
 """
 
 import argparse
@@ -51,11 +53,11 @@ def main() -> int:
         data.load(dataset, "train")  # report broken data before training
         data.load(dataset, "test")
     failed = train_pairs(pairs, arguments)
-    if any(result.speed is None for result in results.read_all(arguments.records) if result.submission is None):
-        recording.record_speed(
-            arguments.runs, arguments.records
-        )  # of all rows, since only speeds of one run are comparable
+    recorded = results.read_all(arguments.records)
+    if unmeasured := [r.model for r in recorded if r.speed is None and r.submission is None]:
+        recording.record_speed(arguments.runs, arguments.records, unmeasured)
     snapshot.write(arguments.records)
+    summarize(recorded, [jobs[0].model for jobs in pairs], arguments.records)
     for model, error in failed.items():
         print(f"{model} failed: {error}", file=sys.stderr)
     return 1 if failed else 0
@@ -72,7 +74,11 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, help="maximum number of epochs; the result gets another name")
     parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
     parser.add_argument(
-        "--records", type=Path, default=results.RECORDS, help="folder of the records (default: leaderboard/records)"
+        "--records",
+        type=Path,
+        default=results.LOCAL,
+        help="folder of the records (default: leaderboard/local_records, which git ignores; the board shows its rows "
+        "as local. Those of the published board are in leaderboard/records)",
     )
     parser.add_argument("--ship", action="store_true", help="copy the chosen model into zoo/pretrained")
     parser.add_argument("--deterministic", action="store_true", help="bit-reproducible on the same machine, but slower")
@@ -135,7 +141,7 @@ def train_pairs(pairs: list[list[training.Job]], arguments: argparse.Namespace) 
     if arguments.executor == "local":
         costs = [float(job.recipe.epochs) for job in jobs]  # for the progress bar only: they keep their order
     else:
-        costs = run_costs(jobs, results.read_all(arguments.records))
+        costs = run_costs(jobs, results.read_all(None if arguments.records == results.LOCAL else arguments.records))
     tasks = [task_of(job, arguments.runs, arguments.deterministic, cost) for job, cost in zip(jobs, costs, strict=True)]
     pair_of = {task.name: job.model for task, job in zip(tasks, jobs, strict=True)}
     waiting = {pair[0].model: list(pair) for pair in pairs}
@@ -175,6 +181,23 @@ def train_side_by_side(pairs: list[list[training.Job]], runs: Path, bars: TaskBa
             many_seeds.train(jobs, runs, tell)
         except Exception:
             log.exception("%s: its seeds failed side by side and are trained one after the other", jobs[0].model)
+
+
+def summarize(recorded: list[results.Result], models: list[str], records: Path) -> None:
+    """Print the score of each trained model, and where its row is shown."""
+    found = [result for result in recorded if result.model in models]
+    for result in found:
+        low, high = result.accuracy_interval
+        seconds = sum(seed.metrics.get("training_time", 0.0) for seed in result.seeds)
+        print(
+            f"{result.model}: {result.mean('accuracy'):.2%} of {result.samples:,} test samples correct, 95% interval "
+            f"{low:.2%} to {high:.2%}, trained in {seconds:,.0f} s."
+        )
+    if found:
+        place = records.resolve()
+        shown = place.relative_to(cli.ROOT) if place.is_relative_to(cli.ROOT) else place
+        start = "" if records in (results.LOCAL, results.RECORDS) else f"ZOO_RECORDS={shown} "
+        print(f"Recorded in {shown}. To see it on the board: {start}python spaces_app.py")
 
 
 def submit(pairs: list[list[training.Job]], arguments: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ os.environ.update(
     HF_HUB_DISABLE_XET="1",  # plain LFS: what the server speaks
     HF_HUB_DISABLE_PROGRESS_BARS="1",
     ZOO_USER_DATASETS=str(HUB_HOME / "datasets"),
+    ZOO_LOCAL_RECORDS=str(HUB_HOME / "local-records"),  # no test sees what a contributor trained
     XLA_FLAGS="--xla_backend_optimization_level=0",  # JAX compiles longer than these networks train, optimized twice so
 )
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: none needs more threads than one
@@ -95,7 +96,7 @@ def run_script(tmp_path):
 def checkout(tmp_path):
     """Return a copy of the repository, tracked by git, whose networks are links: what a tutorial may write into."""
     folder = tmp_path / "checkout"
-    left_out = shutil.ignore_patterns("__pycache__", "pretrained")
+    left_out = shutil.ignore_patterns("__pycache__", "pretrained", "local_records")
     for name in ("zoo", "leaderboard", "scripts", "docs"):
         shutil.copytree(ROOT / name, folder / name, ignore=left_out)
     for name in ("README.md", "mkdocs.yml", "requirements.txt", "spaces_app.py"):

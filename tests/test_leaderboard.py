@@ -176,6 +176,27 @@ def test_the_kept_frame_is_that_of_the_records(board, tmp_path):
     assert snapshot.load(tmp_path).set_index("model").loc["lenet5.ahdd", "status"] == table.BROKEN
 
 
+def test_local_rows_show_on_the_board_and_change_no_committed_file(tmp_path, monkeypatch):
+    committed, local = tmp_path / "records", tmp_path / "local_records"
+    monkeypatch.setattr(results, "RECORDS", committed)
+    monkeypatch.setattr(results, "LOCAL", local)
+    write_board(committed)
+    before = {path: path.read_bytes() for path in committed.rglob("*") if path.is_file()}
+    rows = snapshot.load()
+    results.write(made_up("my_net.mnist", [0.99]), answers(10), local)
+    results.write(made_up("lenet5.mnist", [0.5]), answers(500), local)
+    snapshot.write(local)
+    assert {path: path.read_bytes() for path in committed.rglob("*") if path.is_file()} == before
+    shown = snapshot.load().set_index("model")
+    assert shown.index[shown["status"] == table.LOCAL].tolist() == ["my_net.mnist", "lenet5.mnist"]
+    assert shown.loc["lenet5.mnist", "accuracy"] == 0.5
+    assert len(shown) == len(rows) + 1
+    assert snapshot.load(committed)["model"].tolist() == rows["model"].tolist()
+    assert snapshot.is_fresh()
+    assert snapshot.is_fresh(committed)
+    assert results.path_of("my_net.mnist", "mnist").parent.parent == local
+
+
 def test_the_kept_frame_is_a_dataset(board, tmp_path):
     import datasets
 

@@ -77,7 +77,7 @@ class Worker:
     """One worker.
 
     store: where submissions are.
-    records: the board's records.
+    records: where rows are written: not among the committed records, unless `ZOO_RECORDS` says so.
     cache: where inputs of sandboxes are kept.
     name: who it is, in leases and histories.
     lease: seconds of silence after which another worker takes over; renewed at a third of it.
@@ -88,7 +88,7 @@ class Worker:
     """
 
     store: Store
-    records: Path = results.RECORDS
+    records: Path = results.LOCAL
     cache: Path = field(default_factory=lambda: settings.cache_folder() / "inputs")
     name: str = field(default_factory=default_name)
     lease: float = LEASE

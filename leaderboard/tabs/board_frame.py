@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from leaderboard import results, snapshot, table
+from leaderboard import snapshot, table
 from zoo.types import Values
 
 
@@ -16,9 +16,9 @@ class Live:
         self._built = self._frame
 
     @staticmethod
-    def _now() -> int | None:
-        path = results.RECORDS / snapshot.STATE
-        return path.stat().st_mtime_ns if path.exists() else None
+    def _now() -> tuple[str, int] | None:
+        path = snapshot.home() / snapshot.STATE
+        return (str(path), path.stat().st_mtime_ns) if path.exists() else None
 
     def __call__(self) -> pd.DataFrame:
         if (state := self._now()) != self._state:

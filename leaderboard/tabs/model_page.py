@@ -27,7 +27,7 @@ CONFUSIONS = 6  # that are listed
 
 def index(rows: pd.DataFrame) -> str:
     """Return links to the pages of all measured models, by dataset, the best first."""
-    known = rows[rows["status"].isin([table.VERIFIED, table.STALE])]
+    known = rows[rows["status"].isin([table.VERIFIED, table.LOCAL, table.STALE])]
     if known.empty:
         return message("There are no records yet: run python scripts/train_all.py.")
     groups = []

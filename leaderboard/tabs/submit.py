@@ -373,7 +373,7 @@ def attend() -> None:
     store, stop = open_store(), threading.Event()
     atexit.register(stop.set)
     if store.publish_every is not None:
-        step = partial(publish, store, results.RECORDS)
+        step = partial(publish, store, results.LOCAL)
         follow = partial(supervision.keep_doing, lambda: step() and False, stop, store.publish_every)
         threading.Thread(target=follow, name="submissions", daemon=True).start()
     command = [sys.executable, "-m", "leaderboard.submissions"]

@@ -143,7 +143,7 @@ def _cell(column: Column, row: Any, tied: bool, bounds: tuple[float, float]) -> 
         text = f"{'<small>=</small>' if tied else ''}{written('rank', value)}" if value == value else "–"
         return f'<td class="{css}" data-column="rank">{text}</td>'
     if column.name == "model":
-        known = row.status in (table.VERIFIED, table.STALE, table.BROKEN)
+        known = row.status in (table.VERIFIED, table.LOCAL, table.STALE, table.BROKEN)
         text = model_link(value) if known else f'<span class="model" title="{esc(row.note)}">{name(value)}</span>'
         sent = f'<small class="badge sent">by {esc(row.submitted_by)}</small>' if row.submitted_by else ""
         return f'<th scope="row" class="{css}" data-column="model">{text}{badge(row.status)}{sent}</th>'

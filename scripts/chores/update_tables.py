@@ -25,10 +25,10 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="only check whether they are up to date")
     arguments = parser.parse_args()
-    if arguments.check and not snapshot.is_current():
+    if arguments.check and not snapshot.is_current(results.RECORDS):
         return 1
     if not arguments.check:
-        snapshot.write()
+        snapshot.write(results.RECORDS)
     pages = {name: (cli.ROOT / name).read_text(encoding="utf-8") for name in PAGES}
     updated = with_tables(pages)
     if arguments.check:
@@ -56,7 +56,7 @@ def _between(section: str, match: re.Match[str]) -> str:
 
 def board() -> str:
     """Return the board as a Markdown table: every row that was measured, the columns that fit a page."""
-    rows = snapshot.load()
+    rows = snapshot.load(results.RECORDS)
     rows = rows[rows["status"].isin([table.VERIFIED, table.STALE])]
     lines = [
         "| data | rank | model | accuracy % | 95% interval | wrong | macro F1 | robust % | parameters | efficiency |",
@@ -79,7 +79,7 @@ def best() -> str:
     known = registry.architectures()
     measured = [
         row
-        for row in results.read_all()
+        for row in results.read_all(results.RECORDS)
         if row.submission is None and row.recipe["name"] == "zoo" and row.architecture in known
     ]
     heads = [f"≤ {size:,}" for size in SIZES] + ["any size"]
@@ -105,7 +105,7 @@ def _validation(row: results.Result) -> tuple[float, float]:
 
 def reproduced() -> str:
     """Return the reproduced systems as a short Markdown table: published, by its recipe, and by ours."""
-    rows = {(row.claim.model, row.recipe): row.result for row in reproductions.rows(results.read_all())}
+    rows = {(row.claim.model, row.recipe): row.result for row in reproductions.rows(results.read_all(results.RECORDS))}
     lines = ["| system | dataset | published % | its recipe % | our recipe % |", "| --- | --- | ---: | ---: | ---: |"]
     for claim in claims():
         if claim.goal is None:
@@ -123,7 +123,7 @@ def by_document() -> str:
         "| system | published % | recipe | mean % ± sd | n | 95% interval | goal % | |",
         "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
     ]
-    for row in reproductions.rows(results.read_all()):
+    for row in reproductions.rows(results.read_all(results.RECORDS)):
         first = row.recipe == reproductions.RECIPES[0]
         name = f"{row.claim.network} on {row.claim.dataset}" if first else ""
         stated = f"{100 * row.claim.accuracy:.2f}" if first else ""
@@ -142,7 +142,7 @@ def by_document() -> str:
 
 def by_network() -> str:
     """Return the small networks on every glyph dataset as a Markdown table; the best of each is bold."""
-    measured = results.read_all()
+    measured = results.read_all(results.RECORDS)
     found = {
         (network, dataset): reproductions.find(measured, network, dataset)
         for network in reproductions.networks()
@@ -167,7 +167,7 @@ def by_network() -> str:
 
 def by_goal() -> str:
     """Return the goals of our own networks as a Markdown table: each goal and its row."""
-    measured = results.read_all()
+    measured = results.read_all(results.RECORDS)
     lines = [
         "| data | goal | test % | best known % | row | parameters | mean % ± sd | n | |",
         "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | --- |",

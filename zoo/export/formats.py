@@ -1,7 +1,8 @@
 """A published model as one file for another runtime: ONNX, OpenVINO or LiteRT, in float or int8.
 
-The metadata of each file describes the model and its accuracy on the full test set, measured with that file. int8 is
-post-training quantization (Jacob et al., 2018): weights to int8 per channel, activations to 8 bits between the extremes
+The metadata of each file describes the model and its accuracy on the full test set, measured with that file; for a
+dataset without a test split, on the validation samples, and `split` says so. int8 is post-training quantization (Jacob
+et al., 2018): weights to int8 per channel, activations to 8 bits between the extremes
 that calibration images reach.
 """
 
@@ -87,13 +88,18 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> Json:
 
 
 def measure(runtime: runtimes.Runtime, dataset: str) -> Json:
-    """Return {"accuracy", "test_samples", "test_fingerprint"} of a loaded network on the full test set."""
-    test = data.load(dataset, "test")
+    """Return {"accuracy", "split", "test_samples", "test_fingerprint"} of a loaded network on all scored samples.
+
+    The split is "test", or "validation" for a dataset without a test split.
+    """
+    split = data.get(dataset).scored
+    test = data.load(dataset, split)
     starts = range(0, len(test), BATCH)
     right = sum(
         int((runtime(test.images[i : i + BATCH]).argmax(axis=1) == test.labels[i : i + BATCH]).sum()) for i in starts
     )
-    return {"accuracy": right / len(test), "test_samples": len(test), "test_fingerprint": test.fingerprint}
+    accuracy = right / len(test)
+    return {"accuracy": accuracy, "split": split, "test_samples": len(test), "test_fingerprint": test.fingerprint}
 
 
 def _spread(images: np.ndarray, count: int) -> np.ndarray:

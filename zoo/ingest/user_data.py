@@ -100,8 +100,8 @@ def keep(prepared: Prepared) -> Path:
         differ = [f.name for f in fields(spec) if f.name != "title" and getattr(found, f.name) != getattr(spec, f.name)]
         if differ:
             raise ZooError(
-                f"{spec.name} is already the name of other data (another {', '.join(differ)}): choose another --name, "
-                f"or remove {folder} and what was trained on it."
+                f"{spec.name} is already the name of other data (different: {', '.join(differ)}): choose another "
+                f"--name, or remove {folder} and what was trained on it."
             )
         return folder
     with replacing(folder) as staged:

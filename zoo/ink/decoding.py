@@ -157,6 +157,10 @@ def _opened(picture: Any, side: int) -> Iterator[Decoded]:
         raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
     except FileNotFoundError:
         raise InkError(f"There is no file {Path(picture).name}.") from None
+    except IsADirectoryError:
+        raise InkError(
+            f"{Path(picture).name} is a folder: name the pictures in it, such as {Path(picture).name}/*.png."
+        ) from None
     # Pillow's ways to say no.
     except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError, KeyError, IndexError):
         raise _unreadable(picture) from None
