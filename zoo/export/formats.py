@@ -2,8 +2,7 @@
 
 The metadata of each file describes the model and its accuracy on the full test set, measured with that file; for a
 dataset without a test split, on the validation samples, and `split` says so. int8 is post-training quantization (Jacob
-et al., 2018): weights to int8 per channel, activations to 8 bits between the extremes
-that calibration images reach.
+et al., 2018): weights to int8 per channel, activations to 8 bits between the extremes that calibration images reach.
 """
 
 import json
