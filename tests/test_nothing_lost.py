@@ -454,7 +454,7 @@ def test_retries_count_and_addresses_are_counted_across_users_and_processes(plac
         intake.retry(place, sent.id, "bob", limits)
     for n in range(3):  # users may be made up; the network that they come from may not
         send(LocalStore(place.root), f"user{n}", seed=n, limits=limits, address=f"2001:db8::{n}:5")
-    with pytest.raises(ZooError, match="Your address has asked 6 times"):
+    with pytest.raises(ZooError, match="Your address has sent 6 requests"):
         send(LocalStore(place.root), "another", seed=9, limits=limits, address="2001:db8:0:0:ffff::")
     send(place, "elsewhere", seed=9, limits=limits, address="198.51.100.7")
 
