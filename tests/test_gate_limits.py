@@ -8,6 +8,7 @@ import anyio
 import httpx
 import pytest
 from gate_calls import API, upload
+from hub_server import Account
 from space import serve
 
 from zoo.errors import ZooError
@@ -143,3 +144,37 @@ def test_an_ipv6_address_counts_with_its_network(monkeypatch):
         limits.check_call(Caller("2001:db8::ffff:9"))
     limits.check_call(Caller("2001:db8:0:1::1"))
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") == "192.0.2.1"
+
+
+def test_the_hub_is_asked_once_about_a_token_and_seldom_for_one_address(hub, monkeypatch):
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    hub.tokens["hf_Remembered"] = Account("ann", "read")
+    hub.log.clear()
+    assert [Caller("192.0.2.1", token="hf_Remembered").user for _ in range(20)] == ["ann"] * 20
+    assert len([asked for asked in hub.log if "whoami" in asked.path]) == 1
+    for n in range(9):
+        with pytest.raises(ZooError, match="does not accept"):
+            _ = Caller("192.0.2.1", token=f"hf_made_up{n}").user
+    with pytest.raises(limits.TooMany, match="tokens from your address"):
+        _ = Caller("192.0.2.1", token="hf_made_up9").user
+    assert Caller("192.0.2.1", token="hf_Remembered").user == "ann"
+    with pytest.raises(ZooError, match="letters and digits"):
+        _ = Caller("192.0.2.2", token="hf_\u00e9").user
+
+
+@pytest.mark.parametrize(
+    ("header", "address"),
+    [
+        ("1.1.1.1, 8.8.8.8:1234", "8.8.8.8"),
+        ("1.1.1.1, [2a00:1450::1]:443", "2a00:1450::1"),
+        ("1.1.1.1, [2a00:1450::1]", "2a00:1450::1"),
+        ("1.1.1.1, unknown", "10.0.0.1"),
+        ("1.1.1.1, 10.0.0.2", "1.1.1.1"),
+        ("", "10.0.0.1"),
+    ],
+)
+def test_the_last_address_that_a_proxy_wrote_counts(monkeypatch, header, address):
+    for key, value in ON_HUB.items():
+        monkeypatch.setenv(key, value)
+    headers = [(b"x-forwarded-for", header.encode())]
+    assert Caller.of({"client": ("10.0.0.1", 1), "headers": headers}).address == address

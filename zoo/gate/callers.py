@@ -7,6 +7,7 @@ import contextlib
 import hashlib
 import ipaddress
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
@@ -66,7 +67,9 @@ class Caller:
 
         if on_space() and identity.is_own(self.token):
             raise ZooError("This token belongs to the Space itself, so it proves nothing: send another one of yours.")
-        return identity.user_of_token(self.token)
+        from zoo.gate import limits
+
+        return identity.remembered(self.token) or limits.checked_token(self, identity.user_of_token)
 
     @property
     def network(self) -> str:
@@ -108,9 +111,12 @@ def _address(scope: Facts, headers: Mapping[str, str]) -> str:
     if not on_space():
         return peer
     for hop in reversed(headers.get("x-forwarded-for", "").split(",")):
-        with contextlib.suppress(ValueError):
-            if ipaddress.ip_address(hop.strip()).is_global:
-                return hop.strip()
+        try:
+            found = ipaddress.ip_address(re.sub(r"^\[(.*)\](:\d+)?$|^([\d.]+):\d+$", r"\1\3", hop.strip()))
+        except ValueError:
+            break  # what stands before it, the client may have written
+        if found.is_global:
+            return str(found)
     return peer
 
 

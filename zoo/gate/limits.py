@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller
 
+TOKENS = 10  # that the Hub is asked about for one address within a minute
 MEGABYTES = 2000  # that one address uploads within an hour
 MOST_KEYS = 50_000  # callers that are counted at a time
 
@@ -87,6 +88,16 @@ def check_request(caller: Caller) -> None:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
     LIMITER.count(caller.network, Rate(2 * _calls_per_minute(), 60.0, "requests from your address"))
+
+
+def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
+    """Return whose token a caller sent, as the Hub says: it refuses a Space that asks too often.
+
+    Raises:
+        TooMany: their address sent `TOKENS` within a minute that were not known here.
+    """
+    LIMITER.count(caller.network, Rate(TOKENS, 60.0, "tokens from your address"))
+    return look_up(caller.token or "")
 
 
 def check_upload(caller: Caller, size: int) -> None:

@@ -1,9 +1,17 @@
 """Who somebody is on the Hub."""
 
+import hashlib
 import hmac
+import threading
+import time
 
 from zoo.errors import ZooError
 from zoo.hub.failures import Backoff, as_zoo_error, attempted, reason_of
+
+REMEMBERED = 300.0  # seconds: for as long, a token that was revoked still says who its user is
+MOST_REMEMBERED = 10_000
+_users: dict[str, tuple[str, float]] = {}  # by the hash of a token: its user, and when the Hub said so
+_lock = threading.Lock()
 
 
 def account(patience: float = 3.0) -> str | None:
@@ -44,7 +52,21 @@ def user_of_token(token: str) -> str:
         raise ZooError("The Hub does not accept the token that was sent: a token is letters and digits.")
     patience = Backoff(attempts=2, first=0.5, longest=1.0)
     name: str = attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)
+    with _lock:
+        if len(_users) >= MOST_REMEMBERED:
+            _users.clear()
+        _users[_hash(token)] = name, time.monotonic()
     return name
+
+
+def remembered(token: str) -> str | None:
+    """Return whose token this is, as the Hub said within `REMEMBERED` seconds; its hash is kept, not the token."""
+    name, when = _users.get(_hash(token), ("", 0.0))
+    return name if name and time.monotonic() - when < REMEMBERED else None
+
+
+def _hash(token: str) -> str:
+    return hashlib.sha256(token.encode()).hexdigest()
 
 
 def is_own(token: str) -> bool:
