@@ -207,7 +207,7 @@ def test_a_repo_of_the_hub_is_pinned_and_kept(remote, hub, tmp_path):
     sent = intake.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/layout")
     assert (sent.status, sent.kind, sent.parameters) == (PENDING, "keras", 650)
     for source, sentence in (
-        ("hf://me/nowhere", "no repo"), ("https://evil.example", "no repo on the Hub"),
+        ("hf://me/nowhere", "no repo"), ("https://evil.example", "not a repo on the Hub"),
         ("hf://../..", "cannot be a repo's name"), ("hf://me/requests@main", "no repo"),
     ):  # fmt: skip
         with pytest.raises(ZooError, match=sentence):

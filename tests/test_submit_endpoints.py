@@ -66,7 +66,7 @@ def test_the_python_function_sends_a_file_and_gets_a_receipt(running, tmp_path):
     [
         ({"file": {"path": str(ROOT / "README.md")}}, "that was uploaded"),
         ({}, "Send either a file or a repo"),
-        ({"source": "https://evil.example/x"}, "no repo on the Hub"),
+        ({"source": "https://evil.example/x"}, "not a repo on the Hub"),
         ({"user": "../bob", "source": "hf://a/b"}, "Say who you are"),
         ({"name": "<b>", "source": "hf://a/b"}, "The name is"),
     ],
