@@ -149,7 +149,7 @@ BROKEN = {
     "bomb": (lambda: ink.from_picture(bomb(), ink.MNIST), "50 megapixels"),
     "huge array": (lambda: ink.from_picture(np.broadcast_to(np.uint8(0), (10**5, 10**5)), ink.MNIST), "megapixels"),
     "no picture": (lambda: ink.from_picture(io.BytesIO(b"GIF89a, or so"), ink.MNIST), "PNG, JPEG or WebP"),
-    "no file": (lambda: ink.from_picture("no/such/file.png", ink.MNIST), "There is no file file.png"),
+    "no file": (lambda: ink.from_picture("no/such/file.png", ink.MNIST), "no file file.png"),
     "five channels": (lambda: ink.from_picture(np.zeros((9, 9, 5)), ink.MNIST), "array of numbers of shape"),
     "letters": (lambda: ink.from_picture(np.array([["a"]]), ink.MNIST), "array of numbers"),
     "not finite": (lambda: ink.from_picture(np.full((9, 9), np.inf), ink.MNIST), "finite"),
