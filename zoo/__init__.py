@@ -67,9 +67,15 @@ def load_model(name: "str | Path") -> "keras.Model":
     Raises:
         ZooError: there is no such model, or Keras cannot load it.
     """
-    from zoo import backend, hub
+    from zoo import backend, hub, settings
+    from zoo.published import PublishedFolder
 
     folder = hub.resolve(name)
+    if not PublishedFolder(folder).weights.is_file():  # the wheel has what serves, which is half as large
+        on_hub = f"hf://{settings.namespace()}/{name}"
+        raise ZooError(
+            f"The installed package has no weights of {name} for Keras: load_model({on_hub!r}), or use a clone."
+        )
     try:
         return backend.keras.saving.load_model(folder)
     except Exception as error:  # Keras raises errors of many kinds

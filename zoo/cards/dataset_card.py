@@ -1,9 +1,7 @@
 """The card of a dataset repo, and the tasks that models report under."""
 
-import yaml
-
 from zoo.cards.seal import sealed
-from zoo.cards.wording import METRICS, TASK, table
+from zoo.cards.wording import METRICS, TASK, as_yaml, table
 from zoo.types import Facts
 
 
@@ -57,7 +55,7 @@ def render_dataset(facts: Facts) -> str:
         "",
         f"## Licence\n\n{facts['terms']}",
     ]
-    return sealed(f"---\n{yaml.safe_dump(front, sort_keys=False, allow_unicode=True)}---\n\n" + "\n".join(lines) + "\n")
+    return sealed(f"---\n{as_yaml(front)}---\n\n" + "\n".join(lines) + "\n")
 
 
 def eval_yaml(facts: Facts) -> str:
@@ -69,7 +67,7 @@ def eval_yaml(facts: Facts) -> str:
         "evaluation_framework": "handwriting-zoo",
         "tasks": tasks,
     }
-    rendered: str = yaml.safe_dump(text, sort_keys=False, allow_unicode=True)
+    rendered = as_yaml(text)
     return rendered
 
 

@@ -2,10 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-import yaml
-
 from zoo.cards.seal import sealed
-from zoo.cards.wording import METRIC_TITLES, METRICS, TASK, dataset_link, in_line, kilobytes, percent, table
+from zoo.cards.wording import METRIC_TITLES, METRICS, TASK, as_yaml, dataset_link, in_line, kilobytes, percent, table
 from zoo.published import PublishedFolder
 from zoo.types import Facts, Json
 
@@ -34,7 +32,7 @@ def render(facts: Facts, scores: Facts) -> str:
 
     Both may hold more; what a card does not know is left out of it.
     """
-    front = yaml.safe_dump(metadata(facts, scores), sort_keys=False, allow_unicode=True, width=120)
+    front = as_yaml(metadata(facts, scores), width=120)
     sections = (
         _headline(facts, scores),
         facts["notes"] and f"## The network\n\n{facts['notes']}\n",
@@ -99,7 +97,7 @@ def eval_results(facts: Facts, scores: Facts) -> dict[str, str]:
         for name in METRICS
         if name in scores["metrics"]
     ]
-    return {f".eval_results/{dataset['name']}.yaml": yaml.safe_dump(entries, sort_keys=False, allow_unicode=True)}
+    return {f".eval_results/{dataset['name']}.yaml": as_yaml(entries)}
 
 
 def _headline(facts: Facts, scores: Facts) -> str:

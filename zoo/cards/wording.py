@@ -32,3 +32,11 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], alignment: str) 
     rules = {"l": "---", "r": "---:"}
     lines = [titles, [rules[side] for side in alignment], *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def as_yaml(value: object, width: int = 80) -> str:
+    """Return plain types as YAML, keys in their order."""
+    import yaml  # of the extra `board`: whoever only reads pictures writes no cards
+
+    text: str = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=width)
+    return text
