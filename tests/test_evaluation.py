@@ -200,7 +200,7 @@ def test_a_row_can_be_measured_again(recorded):
     other = dataclasses.replace(predictions, predicted=(predictions.predicted + 1) % 10)
     assert not checking.compare(result, predictions, evaluation, other).agrees
     claimed = dataclasses.replace(result, revision="0" * 64)
-    assert "other weights" in checking.compare(claimed, predictions, evaluation, predictions).sentence
+    assert "The weights differ" in checking.compare(claimed, predictions, evaluation, predictions).sentence
 
 
 def test_evaluate_script_checks_a_row(recorded, run_script):

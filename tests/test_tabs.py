@@ -76,7 +76,7 @@ def test_every_shipped_network_answers_a_sketch():
     assert [r.model for r in readings] == models
     for r in readings:
         assert r.probabilities.sum() == pytest.approx(1, abs=1e-4)
-        if r.script == "latin":
+        if "3" in r.labels:
             assert r.labels[r.best] == "3", r.model
 
 

@@ -55,14 +55,13 @@ class Start:
         """Return the zoo's own architecture, BatchNorm folded, with the published weights; ZooError if they differ."""
         shape = self.contract.height, self.contract.width, self.contract.channels
         model = registry.create_model(self.architecture, shape, len(self.labels))
-        as_trained = self._numbers() == model.count_params()  # so were some published before all were folded
-        if not as_trained:
-            model = folded(model)
         try:
+            as_trained = self._numbers() == model.count_params()  # so were some published before all were folded
+            if not as_trained:
+                model = folded(model)
             with warnings.catch_warnings():
-                warnings.simplefilter(
-                    "error", UserWarning
-                )  # Keras leaves a layer fresh that it does not find, and warns
+                # Keras leaves a layer fresh that it does not find, and warns.
+                warnings.simplefilter("error", UserWarning)
                 model.load_weights(self.weights)
         except (OSError, ValueError, KeyError, UserWarning) as error:
             reason = str(error).strip().splitlines()[0][:200]
