@@ -12,6 +12,7 @@ from pathlib import Path
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller
 
+EVERYBODY = frozenset({"everybody"})  # whose the files are that the page itself offers
 MOST_KNOWN = 100_000  # uploads that are remembered; the oldest are forgotten first
 
 
@@ -59,20 +60,24 @@ class Uploads:
         self._owners: OrderedDict[str, frozenset[str]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def note(self, paths: Iterable[object], caller: Caller) -> None:
-        """Remember that a caller uploaded files; two callers may have uploaded the same content."""
+    def note(self, paths: Iterable[object], caller: Caller | None) -> None:
+        """Remember whose files are: a caller's, who uploaded them or was offered them, or everybody's (None).
+
+        Two callers may have uploaded the same content.
+        """
+        marks = EVERYBODY if caller is None else caller.marks
         with self._lock:
             for path in paths:
                 if isinstance(path, str):
-                    self._owners[path] = self._owners.pop(path, frozenset()) | caller.marks
+                    self._owners[path] = self._owners.pop(path, frozenset()) | marks
             while len(self._owners) > MOST_KNOWN:
                 self._owners.popitem(last=False)
 
     def check(self, path: object, caller: Caller) -> None:
-        """Raise NotYours unless the caller uploaded this very path."""
+        """Raise NotYours unless the caller uploaded this very path, or the page offers it."""
         with self._lock:
             owners = self._owners.get(path, frozenset()) if isinstance(path, str) else frozenset()
-        if not owners & caller.marks:
+        if not owners & (caller.marks | EVERYBODY):
             raise NotYours()
 
     def opened(self, value: object, caller: Caller) -> Upload:

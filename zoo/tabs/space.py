@@ -10,7 +10,7 @@ import functools
 import logging
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -25,7 +25,8 @@ from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.callers import on_space
-from zoo.gate.endpoints import check_values
+from zoo.gate.endpoints import check_values, walk
+from zoo.gate.uploads import UPLOADS
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
 from zoo.types import Facts
@@ -95,7 +96,9 @@ class Space(gr.Blocks):
                 limits.check_call(caller)
                 check_values(inputs)
                 _check_count(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs, more)
-                return await super().process_api(block_fn, inputs, state, request, **more)
+                answer: dict[str, Any] = await super().process_api(block_fn, inputs, state, request, **more)
+                UPLOADS.note(_offered(answer.get("data")), caller)
+                return answer
         except gr.Error as error:
             error.print_exception = False  # a visitor's mistake, whose values are not for the log
             raise
@@ -127,6 +130,7 @@ class Space(gr.Blocks):
         # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
         self.queue(max_size=MOST_WAITING)
+        UPLOADS.note(_offered(self.get_config_file()), None)
         self.mcp_server = True  # the page's API documentation names the tools
         application = {
             "middleware": [Middleware(Door, blocks=self, agents=agents)],
@@ -147,6 +151,13 @@ def _caller(request: gr.Request | None) -> gate.Caller:
     """Return who sent a request."""
     scope: Facts = getattr(getattr(request, "request", None), "scope", None) or {}
     return gate.Caller.of(scope)
+
+
+def _offered(value: object) -> Iterator[str]:
+    """Yield the paths of files that the page offers: those in what a function returned, or in the page as it starts."""
+    for item, _ in walk(value):
+        if isinstance(item, Mapping) and isinstance(path := item.get("path"), str):
+            yield path
 
 
 def _check_count(block_fn: BlockFunction, inputs: object, more: Facts) -> None:
