@@ -195,6 +195,7 @@ def test_two_devices_share_the_batches_of_one_network(tmp_path):
 import sys
 from pathlib import Path
 from zoo import training
+from zoo.errors import ZooError
 from zoo.recipes import Recipe
 found = []
 for devices in (None, 2):
@@ -206,7 +207,7 @@ assert all(abs(a - b) < 1e-3 for a, b in zip(one, two)), (one, two)
 try:
     three = Recipe("many", epochs=1, batch_size=63, devices=3)
     training.train(training.Job("mnist_cnn", "optdigits", three, 0), Path())
-except training.ZooError as error:
+except ZooError as error:
     print(error)
 """
     flags = f"{os.environ['XLA_FLAGS']} --xla_force_host_platform_device_count=2"

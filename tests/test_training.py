@@ -172,8 +172,8 @@ def test_train_all_writes_a_record_that_the_board_shows(run_script, tmp_path):
         ("lenet.mnist", "There is no architecture 'lenet'; did you mean lenet5"),
         ("lenet5.mnits", "There is no dataset 'mnits'; did you mean mnist"),
         ("lenet5.mnist-papr", "There is no recipe of lenet5 'papr'; did you mean paper"),
-        ("lenet5", "'lenet5' is not a model's name: expected architecture.dataset"),
-        ("", "'' is not a model's name: expected architecture.dataset"),
+        ("lenet5", "'lenet5' is not the name of a model: expected architecture.dataset"),
+        ("", "'' is not the name of a model: expected architecture.dataset"),
     ],
 )
 def test_an_unknown_name_is_answered_with_the_nearest(run_script, only, sentence):
