@@ -9,6 +9,7 @@ import zoo
 from leaderboard.evaluation import evaluate
 from zoo import data, registry, training
 from zoo.backend import keras
+from zoo.data import loading
 from zoo.export import export
 from zoo.pages.patches import Patches
 from zoo.recipes import FineTuning
@@ -34,7 +35,7 @@ def pages(monkeypatch):
         "test": data.Split(tuple(page(n, 70 + 5 * n, 32) for n in (0, 5, 0, 5)), labels[[0, 1, 0, 1]], None, "e"),
     }
     spec = replace(data.get("pages70"), labels=("01", "02"), view=VIEW)
-    monkeypatch.setattr(data, "DATASETS", {**data.DATASETS, "pages70": spec})
+    monkeypatch.setattr(loading, "DATASETS", {**data.DATASETS, "pages70": spec})
     monkeypatch.setattr(data, "load", lambda name, split: splits[split])
 
 

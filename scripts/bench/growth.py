@@ -217,12 +217,13 @@ def measure_samples(size: int, folder: Path) -> dict[str, float]:
 
 def make_submissions(size: int, folder: Path) -> None:
     """Write submissions of 100 users that wait."""
-    from leaderboard.submissions.lifecycle import Submission
+    from leaderboard.submissions.lifecycle import Event, Submission
 
     for n in range(size):
         one = Submission(
             id=f"20261121-{n:08x}", user=f"user{n % 100}", name=f"network{n:05d}", track="weights", kind="onnx",
             datasets=("mnist",), licence="mit", declaration="", digest=f"{n:064x}", created=float(n),
+            history=(Event(at=float(n), status="PENDING"),),
         )  # fmt: skip
         path = folder / "requests" / one.path
         path.parent.mkdir(parents=True, exist_ok=True)
