@@ -11,6 +11,7 @@ from leaderboard import report_store
 from zoo import data, registry, training
 from zoo.architectures import _vlad
 from zoo.backend import keras
+from zoo.data import loading
 from zoo.export import export
 from zoo.pages import keypoints, ruled_lines, views
 from zoo.serving.predictor import Predictor
@@ -92,7 +93,7 @@ def run(tmp_path_factory, request):
         labels = np.arange(3)
         split = data.Split(tuple(page(writer, 0)[..., None] for writer in labels), labels, None, "t")
         spec = replace(data.get("pages70"), labels=("01", "02", "03"))
-        patch.setattr(data, "DATASETS", {**data.DATASETS, "pages70": spec})
+        patch.setattr(loading, "DATASETS", {**data.DATASETS, "pages70": spec})
         patch.setattr(data, "load", lambda name, which: split)
         patch.setitem(views.KINDS, "keypoints", SmallKeypoints)
         patch.setitem(views.VIEWS, "keypoints", SmallKeypoints)
