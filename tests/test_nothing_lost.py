@@ -459,6 +459,12 @@ def test_retries_count_and_addresses_are_counted_across_users_and_processes(plac
     send(place, "elsewhere", seed=9, limits=limits, address="198.51.100.7")
 
 
+@pytest.mark.parametrize("now", [1000.0, 1000.04, 1000.06, 1000.96])
+def test_what_was_just_sent_counts_at_once(place, now):
+    sent = send_at(place, now, 0, MANY)
+    assert sent.starts(now - 1, now) == 1
+
+
 @pytest.mark.parametrize("damage", [empty, binary, cut, folder, unreadable])
 def test_a_damaged_count_starts_again(tmp_path, damage):
     path = tmp_path / "usage.sqlite3"

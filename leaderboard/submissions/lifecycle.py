@@ -9,6 +9,7 @@ with their own monotonic clock. If it does not change for longer than the lease,
 takes over. The clocks of machines do not have to agree.
 """
 
+import math
 import re
 import secrets
 from collections.abc import Callable
@@ -206,7 +207,8 @@ Transition = Callable[[Submission], Submission]
 
 
 def _step(s: Submission, now: float, status: str, note: str, **changes: Any) -> Submission:
-    entry = Event(at=round(now, 1), status=status, note=note)
+    # Rounded down: a time of the future would not count for the limits (see `Submission.starts`).
+    entry = Event(at=math.floor(now * 10) / 10, status=status, note=note)
     return replace(s, status=status, history=(*s.history, entry), **changes)
 
 
