@@ -20,8 +20,9 @@ from space import serve
 from submitting import send
 
 import leaderboard
+from leaderboard.submissions import sign_in
 from leaderboard.submissions.store import LocalStore
-from leaderboard.tabs import receipts, sign_in, submit
+from leaderboard.tabs import receipts, submit
 from leaderboard.tabs.board import Live
 from zoo import gate
 from zoo.errors import ZooError

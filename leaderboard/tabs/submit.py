@@ -16,19 +16,18 @@ from pathlib import Path
 import gradio as gr
 
 from leaderboard import results
-from leaderboard.submissions import intake, offers, supervision
+from leaderboard.submissions import calls, intake, offers, sign_in, supervision
 from leaderboard.submissions.checks import guard
-from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.publishing import publish
-from leaderboard.submissions.store import Store, open_store
-from leaderboard.tabs import receipts, sign_in
+from leaderboard.submissions.store import open_store
+from leaderboard.tabs import receipts
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.tabs.space import api
-from zoo.types import Json, Values
+from zoo.types import Values
 
 log = logging.getLogger(__name__)
 
@@ -124,11 +123,11 @@ def tab() -> Places:
                 paper=values[form.paper] or "",
                 claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
             )
-            key = _secret(values[secret])
+            key = calls.secret_of(values[secret])
             source = (values[form.source] or "").strip()
             address = gate.caller().address
             submission = intake.submit(
-                store, who, offer, _read(form.upload(values)), source, address=address, secret=key
+                store, who, offer, calls.content_of(form.upload(values)), source, address=address, secret=key
             )
         except ZooError as error:
             return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
@@ -163,11 +162,12 @@ def tab() -> Places:
     pages = [page, timer, again, back]
     form.send.click(send, {*form.inputs, secret}, [form.answer, secret, *targets], **QUIET)
     wanted.submit(read, wanted, pages, **QUIET)
-    again.click(act(_retry), [wanted, secret], pages, **QUIET)
+    again.click(act(calls.retried), [wanted, secret], pages, **QUIET)
     back.click(act(intake.withdraw), [wanted, secret], pages, **QUIET)
     timer.tick(read, wanted, pages, **QUIET)
     views.select(list_queue, None, queue, **QUIET)
-    _endpoints(store)
+    for endpoint in calls.endpoints(store):
+        api(endpoint)
     return Places("submit", holds, place, targets, [queue, page])
 
 
@@ -269,100 +269,6 @@ def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
         if not name:
             raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
     return found
-
-
-def _read(file: gate.Upload | None) -> tuple[str, bytes] | None:
-    """Return name and bytes of an upload; a missing name is guessed from its first bytes."""
-    if file is None:
-        return None
-    content = file.read()
-    kinds = ((b"PK", ".keras"), (b"{", ".json"), (b"", ".onnx"))
-    return file.name or "model" + next(kind for start, kind in kinds if content.startswith(start)), content
-
-
-def _secret(given: str | None) -> str:
-    """Return the secret of a submission: "" for a verified user, else the given one or a new one."""
-    return "" if sign_in.proved() else (given or "").strip() or intake.new_secret()
-
-
-def _retry(store: Store, id: str, user: str, secret: str) -> Submission:
-    return intake.retry(store, id, user, secret=secret, address=gate.caller().address)
-
-
-def _endpoints(store: Store) -> None:
-    """Add the endpoints."""
-
-    @gate.endpoint(writes=True)
-    def submit(
-        name: str,
-        datasets: list[str],
-        licence: str,
-        declaration: str,
-        file: gate.Upload | None = None,
-        source: str = "",
-        paper: str = "",
-        claimed: Json | None = None,
-        user: str = "",
-        secret: str = "",
-    ) -> Json:
-        """Submit a network to the leaderboard.
-
-        Args:
-            name: name of the network on the board: lower-case letters, digits and underscores.
-            datasets: names of datasets to measure it on, for example ["mnist"].
-            licence: SPDX name, for example "mit".
-            declaration: which data it was trained on, and which not.
-            file: an uploaded .keras or .onnx file, or a Keras configuration in JSON, which is trained here.
-            source: instead of a file, hf://user/repo@revision.
-            paper: a link.
-            claimed: the accuracy that you claim for each dataset, between 0 and 1.
-            user: your name, where there is no sign-in.
-            secret: the secret of your earlier submission with the same name, where there is no sign-in.
-
-        Returns:
-            The receipt: "id", "status" (PENDING, or FAILED with "problems", each with "what" and "fix"), and the values
-            that were sent. The same content for the same datasets returns the earlier receipt. Without sign-in, a new
-            receipt has a "secret": keep it, since it is required to withdraw or retry the submission.
-        """
-        offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-        key, address = _secret(secret), gate.caller().address
-        submission = intake.submit(store, sign_in.sender(user), offer, _read(file), source, address=address, secret=key)
-        known = {"secret": key} if intake.may_change(submission, secret=key) else {}
-        return intake.as_json(submission, intake.queue(store)) | known
-
-    @gate.endpoint
-    def submission_status(id: str) -> Json:
-        """Return the current receipt of a submission: "status", "stage", "progress", "results", "history", …."""
-        return intake.as_json(store.get(id), intake.queue(store))
-
-    @gate.endpoint
-    def submissions(user: str = "") -> list[Json]:
-        """Return receipts, the newest first; with a user, only those of that user."""
-        places = intake.queue(store)
-        return [intake.as_json(s, places) for s in reversed(store.all()) if user in ("", s.user)][:200]
-
-    @gate.endpoint(writes=True)
-    def withdraw(id: str, secret: str = "") -> Json:
-        """Withdraw your submission: it is not measured, or its rows are removed from the board.
-
-        Args:
-            id: of the submission.
-            secret: the secret of its receipt, where there is no sign-in.
-        """
-        return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
-
-    @gate.endpoint(writes=True)
-    def retry(id: str, secret: str = "") -> Json:
-        """Retry your failed submission.
-
-        Args:
-            id: of the submission.
-            secret: the secret of its receipt, where there is no sign-in.
-        """
-        return intake.as_json(_retry(store, id, sign_in.proved(), secret))
-
-    for endpoint in (submit, submission_status, submissions, withdraw, retry):
-        api(endpoint)
 
 
 # Background tasks of the Space

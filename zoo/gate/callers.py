@@ -23,6 +23,13 @@ SIGN_IN = (
 )
 
 
+class NotSignedIn(ZooError):
+    """A call that takes a proved user, by somebody unknown."""
+
+    def __init__(self) -> None:
+        super().__init__(SIGN_IN)
+
+
 def on_space() -> bool:
     """Return whether this is a Space of the Hub, where people sign in."""
     return os.environ.get("SYSTEM") == "spaces" and bool(os.environ.get("SPACE_ID"))

@@ -14,7 +14,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import uploads
-from zoo.gate.callers import SIGN_IN, caller
+from zoo.gate.callers import NotSignedIn, caller
 from zoo.gate.uploads import Upload
 from zoo.types import Json
 
@@ -66,7 +66,7 @@ class Endpoint:
         if self.writes:
             who = caller()
             if who.must_prove and who.user is None:
-                raise ZooError(SIGN_IN)
+                raise NotSignedIn()
         return self.function(**checked)
 
     def checked(self, arguments: Mapping[str, object]) -> dict[str, object]:
@@ -78,10 +78,13 @@ class Endpoint:
         for name in arguments:
             if name not in self.parameters:
                 raise UnknownName(f"argument of {self.name}", str(name)[:40], self.parameters)
-        found = {}
+        found: dict[str, object] = {}
         for name, parameter in self.parameters.items():
             value = arguments.get(name)
             if value is None and parameter.default is not parameter.empty:
+                continue
+            if isinstance(value, Upload) and name in self.files:  # the way in opened it, as a part of a form
+                found[name] = value
                 continue
             self._check(name, value)
             found[name] = uploads.UPLOADS.opened(value, caller()) if name in self.files else value

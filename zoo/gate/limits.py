@@ -15,7 +15,14 @@ MOST_KEYS = 50_000  # callers that are counted at a time
 
 
 class TooMany(ZooError):
-    """More calls than the limit allows."""
+    """More calls than the limit allows.
+
+    seconds: after which one more is allowed.
+    """
+
+    def __init__(self, sentence: str, seconds: float = 1.0):
+        super().__init__(sentence)
+        self.seconds = seconds
 
 
 @dataclass(frozen=True)
@@ -53,7 +60,8 @@ class Limiter:
                 wait = due - now - rate.seconds
                 raise TooMany(
                     f"Too many {rate.what}: at most {rate.most:,} within {said(rate.seconds)}. "
-                    f"Try again in {said(max(wait, 1))}."
+                    f"Try again in {said(max(wait, 1))}.",
+                    max(wait, 1),
                 )
             self._due[key, rate.what] = due
             if len(self._due) > MOST_KEYS:

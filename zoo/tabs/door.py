@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import limits
+from zoo.gate.bodies import check_count, read_body
 from zoo.gate.endpoints import walk
 from zoo.gate.storage import STORAGE, Meter
 from zoo.gate.uploads import UPLOADS, NotYours
@@ -34,7 +35,6 @@ MOST_BYTES = 75_000_000  # of a request that carries values: the largest network
 FEW_BYTES = 10_000  # of a request that only names a session or an event
 MOST_WAITING = 40  # calls of one address that wait in the queue
 MOST_UNREAD = 60  # messages of one session that nobody has fetched; a call takes about three
-MOST_VALUES = 80_000  # in the JSON of a request: a sketch has at most 20,000 points, which are 60,000
 ID = r"[\w-]{1,64}"  # the name of a session or an event
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
@@ -222,21 +222,10 @@ def _file(path: str) -> str:
 
 
 async def _body(receive: Receive, most: int) -> bytes:
-    """Return the body of a request, read up to a number of bytes and values, and not parsed yet.
-
-    Raises:
-        ZooError: it has more. What is left of it is not read.
-    """
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise ZooError(f"This request has at most {most:,} bytes: upload a larger file first.")
-        more = bool(message.get("more_body")) and message["type"] == "http.request"
-    if sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:  # counted, since parsing them takes long
-        raise ZooError(f"A request has at most {MOST_VALUES:,} values.")
-    return bytes(body)
+    """Return the body of a request that carries JSON, read up to a number of bytes and values, and not parsed yet."""
+    body = await read_body(receive, most)
+    check_count(body)
+    return body
 
 
 def _values(body: bytes) -> object:

@@ -3,8 +3,7 @@
 import os
 
 from zoo import gate
-from zoo.errors import ZooError
-from zoo.gate.callers import SIGN_IN, on_space
+from zoo.gate.callers import NotSignedIn, on_space
 
 __all__ = ["can_sign_in", "on_space", "proved", "sender"]
 
@@ -21,13 +20,13 @@ def sender(said: str) -> str:
         said: the name that they enter, which counts only without sign-in.
 
     Raises:
-        ZooError: sign-in is required, and the caller is not signed in.
+        NotSignedIn: sign-in is required, and the caller is not signed in.
     """
     caller = gate.caller()
     if not caller.must_prove:
         return said
     if caller.user is None:
-        raise ZooError(SIGN_IN)
+        raise NotSignedIn()
     return caller.user
 
 
