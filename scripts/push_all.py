@@ -148,7 +148,10 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
     """Return the facts about a model for its card, see `cards.render`."""
     published = PublishedFolder(folder)
     metadata, preprocessor, history = published.metadata, published.preprocessor, published.history
-    spec, known = data.get(result.dataset), originals.ORIGINALS.get(result.dataset)
+    spec = data.get(result.dataset)
+    parts = [data.get(name) for name in spec.parts or (spec.name,)]
+    origins = [originals.ORIGINALS[part.name] for part in parts if part.name in originals.ORIGINALS]
+    repos = [part.hub_id for part in parts if part.name in originals.ORIGINALS or part.repo]
     return {
         "model": result.model,
         "repo": repo,
@@ -165,11 +168,12 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
         "dataset": {
             "name": spec.name,
             "title": spec.title,
-            "hub_id": spec.hub_id if known or spec.repo else None,
+            "hub_id": repos[0] if repos and not spec.parts else None,
+            "repos": repos,
             "scored": spec.scored,
             "source": spec.source,
-            "terms": known.terms if known else "",
-            "limits": known.limits if known else (),
+            "terms": " ".join(dict.fromkeys(origin.terms for origin in origins)),
+            "limits": [*dict.fromkeys(limit for origin in origins for limit in origin.limits)],
         },
         "training": {
             "samples": history["samples"],

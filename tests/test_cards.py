@@ -38,8 +38,8 @@ FACTS = {
         "aspect": "keep", "centring": "mass", "centre_x": 14.0, "centre_y": 14.0, "stroke": 2.25,
     },
     "dataset": {
-        "name": "mnist", "title": "MNIST: handwritten digits", "hub_id": "ylecun/mnist", "source": "LeCun, 1998",
-        "scored": "test",
+        "name": "mnist", "title": "MNIST: handwritten digits", "hub_id": "ylecun/mnist", "repos": ["ylecun/mnist"],
+        "source": "LeCun, 1998", "scored": "test",
         "terms": "As its authors say.", "limits": ["Its writers are American."],
     },
     "training": {

@@ -110,3 +110,14 @@ def test_outliers_are_of_no_class_and_count_for_no_accuracy():
         image.tobytes() for image in seen.train.images
     )
     assert not known & {image.tobytes() for image in images[of_none]}
+
+
+def test_in_a_balanced_epoch_each_class_comes_equally_often():
+    labels = np.repeat([0, 1, 2], [2, 50, 8])
+    split = data.Split(np.arange(60, dtype=np.uint8).reshape(60, 1, 1, 1), labels, None, "")
+    seen = samples.Glyphs(split, split, samples.one_hot(labels, 3), balanced=True)
+    images, targets = seen.epoch(np.random.default_rng(0), None)
+    np.testing.assert_array_equal(targets.sum(axis=0), [20, 20, 20])
+    np.testing.assert_array_equal(labels[images.ravel()], targets.argmax(axis=1))
+    assert np.bincount(images.ravel())[:2].tolist() == [10, 10]  # the two of the smallest class, again and again
+    assert len(set(images[targets[:, 1] == 1].ravel())) == 20  # of a large class nobody comes twice

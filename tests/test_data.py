@@ -40,7 +40,7 @@ def test_real_data_is_the_data_we_think_it_is(name):
 @pytest.mark.parametrize(
     ("name", "count"),
     [("mnist", 4992), ("ahdd", 5000), ("ahcd", 1344), ("unipen_letters", 5118), ("unipen_digits", 906),
-     ("unipen_symbols", 778), ("omniglot_small", 484)],
+     ("unipen_symbols", 778), ("omniglot_small", 484), ("alnum", 4992 + 906 + 5118)],
 )  # fmt: skip
 def test_validation_is_held_out_by_writer(name, count):
     train, validation = data.load(name, "train"), data.load(name, "validation")
@@ -48,6 +48,25 @@ def test_validation_is_held_out_by_writer(name, count):
     assert len(train) + count == len(data.load(name, "train+validation"))
     assert not set(train.groups) & set(validation.groups)
     assert set(train.labels) == set(validation.labels)
+
+
+@real_data
+def test_a_composite_entry_is_its_parts_with_its_own_labels():
+    spec, test = data.get("alnum"), data.load("alnum", "test")
+    parts = [data.load(part, "test") for part in spec.parts]
+    first, second = len(parts[0]), len(parts[0]) + len(parts[1])
+    assert len(test) == sum(map(len, parts))
+    assert spec.labels[test.labels[second]] == data.get("unipen_letters").labels[parts[2].labels[0]]
+    np.testing.assert_array_equal(test.images[second:], parts[2].images)
+    assert set(test.groups[first:second]) == set(parts[1].groups)  # UNIPEN's writers keep their numbers
+    assert min(test.groups[:first]) >= 10_000  # those of mnist are other people
+
+
+def test_a_composite_entry_needs_the_data_of_its_parts(monkeypatch, tmp_path):
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path))
+    loading._load_source.cache_clear()
+    with pytest.raises(zoo.DataError, match="mnist"):
+        data.load("alnum")
 
 
 @real_data

@@ -62,7 +62,8 @@ def offered() -> list[Choice]:
 
 def _missing(name: str, root: str | None) -> str:
     bundled = name == "optdigits"  # it comes with scikit-learn
-    if not root or bundled or (Path(root) / name).is_dir():
+    parts = data.get(name).parts or (name,)
+    if not root or bundled or all((Path(root) / part).is_dir() for part in parts):
         return ""
     return f"The data of {name} are not on this server, so nothing can be measured on it here."
 

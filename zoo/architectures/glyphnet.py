@@ -92,6 +92,8 @@ def _activated(x: "keras.KerasTensor", full: bool) -> "keras.KerasTensor":
     return keras.layers.Activation("relu" if full else "swish")(x)
 
 
+ON_ALNUM = ("glyphnet_10k", "glyphnet_300k")  # sizes that also have networks for digits and letters together
+
 NOTES = """
 A 3 x 3 convolution, then stages of residual blocks, each at half the height and width of the stage before, then global
 average pooling and one dense layer with a softmax. It maps raw uint8 images (N, height, width, channels) to float32
@@ -118,7 +120,8 @@ def _register(name: str, size: Size) -> None:
     recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain)
     if size.full:
         recipe = replace(recipe, precision="mixed_bfloat16", augmentation=Augmentation(elastic=0.04))
-    register(datasets=(*GLYPH_SETS, LETTERS), seeds=size.seeds, zoo=recipe)(build)
+    mixed = ("alnum",) if name in ON_ALNUM else ()
+    register(datasets=(*GLYPH_SETS, LETTERS, *mixed), seeds=size.seeds, zoo=recipe)(build)
 
 
 for _name, _size in SIZES.items():

@@ -18,8 +18,8 @@ def render(facts: Facts, scores: Facts) -> str:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
             notes: Markdown, the description of the network; "" if there is none;
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
-            dataset: name, title, hub_id (None: it is on no Hub), source, terms (of use), limits (a list of sentences),
-            scored (the split that scores are of, "test" or "validation");
+            dataset: name, title, hub_id (None: it is on no Hub), repos (hub_id, or those of its parts), source,
+            terms (of use), limits (a list of sentences), scored (the split that scores are of, "test" or "validation");
             training: samples (train, validation), epochs, seconds, commit, versions, processor, command (to do it
             again), start (None, or model and revision of the published weights that it began with);
             files: path in the repo -> bytes; figures: path -> caption, only those that there are.
@@ -57,7 +57,7 @@ def metadata(facts: Facts, scores: Facts) -> Json:
         "library_name": "keras",
         "pipeline_tag": TASK,
         "tags": ["keras", "onnx", "handwriting", facts["script"], "computer-vision"],
-        **({"datasets": [dataset["hub_id"]]} if dataset["hub_id"] else {}),
+        **({"datasets": dataset["repos"]} if dataset["repos"] else {}),
         "metrics": [family for name, family in METRICS.items() if name in scores["metrics"]],
         "model-index": [
             {

@@ -128,6 +128,25 @@ DATASETS: Mapping[str, DatasetSpec] = {
             augmentation=Augmentation(rotation=10, scale=0.1, shear=0.15, shift=0.08, **_DAMAGE),
         ),
         DatasetSpec(
+            name="alnum",
+            title="Digits and letters: 0 to 9 and A to Z, written on paper and on tablets",
+            labels=(*_DIGITS, *_CAPITALS),
+            script="latin",
+            image_shape=(28, 28, 1),
+            fingerprints={
+                "train": "9c45cbeacd8ebf8f4d578094fd6a2bf589a4eb483223d66f510d64ffb5cf7cfe",
+                "test": "dc391fbab9056a9f119f6092453ea473f4a4e8b513c5963a5bc91c5fb9cfed7d",
+            },
+            source="mnist, unipen_digits and unipen_letters, put together",
+            group="writer",
+            # The two parts of UNIPEN number the same writers.
+            parts={"mnist": 10_000, "unipen_digits": 0, "unipen_letters": 0},
+            validation=(*_UNIPEN_VALIDATION, *(10_000 + writer for writer in _MNIST_VALIDATION)),
+            balanced=True,
+            contract=MNIST,
+            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+        ),
+        DatasetSpec(
             name="unipen_digits",
             title="UNIPEN digits, written on tablets",
             labels=_DIGITS,

@@ -2,7 +2,8 @@
 
 Every dataset is a Hugging Face dataset repo, read with `datasets` from the folder that `ZOO_DATASETS` names, else from
 the Hub; `optdigits` comes with scikit-learn and needs neither. The entry of a user's dataset (`zoo.ingest.user_data`)
-lies next to its data. `<dataset>_fold2of5` is any dataset with another part held out, for cross-validation.
+lies next to its data. A composite entry, such as `alnum`, is put together from the datasets that it names.
+`<dataset>_fold2of5` is any dataset with another part held out, for cross-validation.
 """
 
 import functools
@@ -138,19 +139,24 @@ def filenames(name: str, split: str) -> list[str]:
 
 
 def _location(spec: DatasetSpec) -> str:
-    """Return the folder or the Hub id to read from, or "" for the bundled copy."""
+    """Return the folder or the Hub id to read from, or "" for the bundled copy and for what is put together."""
     if spec.name not in DATASETS:
         return str((user_datasets() / spec.name).resolve())
     root = os.environ.get("ZOO_DATASETS")
     if root and (Path(root) / spec.name).is_dir():
         return str((Path(root) / spec.name).resolve())
-    return "" if spec.name == "optdigits" else spec.hub_id
+    return "" if spec.parts or spec.name == "optdigits" else spec.hub_id
 
 
-@functools.lru_cache(maxsize=4)  # train and validation share one decoding; 60,000 images take 47 MB
+@functools.lru_cache(
+    maxsize=8
+)  # as many as the splits of alnum and its parts; train and validation share one decoding; 60,000 images take 47 MB
 def _load_source(name: str, split: str, location: str) -> Split:
     spec = get(name)
-    images, labels, groups = parquet.read_split(spec, split, location) if location else _read_bundled(split)
+    if location:
+        images, labels, groups = parquet.read_split(spec, split, location)
+    else:
+        images, labels, groups = _composed(spec, split) if spec.parts else _read_bundled(split)
     found = fingerprint(images, labels)
     if groups is None and spec.writers_file and found == spec.fingerprints[split]:
         groups = known_writers(name, split)  # of exactly these rows in exactly this order
@@ -194,6 +200,19 @@ def known_writers(name: str, what: str) -> np.ndarray:
     with np.load(Path(__file__).parent / "writers" / f"{name}.npz") as known:
         numbers: np.ndarray = known[what].astype(np.int32)
     return numbers
+
+
+def _composed(spec: DatasetSpec, split: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the rows of a composite entry: those of its parts one after another, with its own labels."""
+    images, labels, groups = [], [], []
+    for name, added in spec.parts.items():
+        part, source = get(name), load(name, "test" if split == "test" else "train+validation")
+        if source.groups is None:
+            raise DataError(f"{spec.name} needs to know who wrote each sample of {name}, and this copy does not say.")
+        images.append(source.images)
+        labels.append(np.array([spec.labels.index(label) for label in part.labels])[source.labels])
+        groups.append(source.groups + np.int32(added))
+    return np.concatenate(images), np.concatenate(labels), np.concatenate(groups)
 
 
 def _read_bundled(split: str) -> tuple[np.ndarray, np.ndarray, None]:

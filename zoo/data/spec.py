@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,8 @@ class DatasetSpec:
     group: str | None = None  # the column that says who wrote a sample
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
+    parts: Mapping[str, int] = field(default_factory=dict)  # of a composite entry: dataset -> added to writers' numbers
+    balanced: bool = False  # whether a training epoch has as many samples of each class
     transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are measured too
     contract: Contract | None = None  # the image contract; None: pages
     augmentation: Augmentation | None = None  # label-preserving augmentation limits
@@ -40,7 +42,7 @@ class DatasetSpec:
 
     @property
     def hub_id(self) -> str:
-        """The dataset's repo on the Hub."""
+        """The dataset's repo on the Hub; a composite entry has only those of its parts."""
         return self.repo or f"{namespace()}/{self.name}"
 
     @property

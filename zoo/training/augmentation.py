@@ -67,7 +67,7 @@ def damage(images: np.ndarray, bounds: Augmentation, rng: np.random.Generator) -
     sigma = rng.uniform(0, bounds.blur, count) * side  # pixels
     grain = rng.uniform(0, bounds.noise, count).astype(np.float32) * 255
     lost = rng.uniform(0, bounds.fading, count)
-    grey = rng.uniform(0, 1 / 3, count) * lost * 255
+    gray = rng.uniform(0, 1 / 3, count) * lost * 255
     for row in np.flatnonzero(hit.any(axis=0)):
         image = images[row]
         if hit[0, row] and grown[row]:
@@ -78,7 +78,7 @@ def damage(images: np.ndarray, bounds: Augmentation, rng: np.random.Generator) -
             spots = rng.standard_normal(images.shape[1:], np.float32) * grain[row]
             image = np.clip(np.rint(spots + image.reshape(images.shape[1:])), 0, 255).astype(np.uint8)
         if hit[3, row] and lost[row]:
-            image = scaled(image, 1 - lost[row], grey[row])
+            image = scaled(image, 1 - lost[row], gray[row])
         images[row] = image.reshape(images.shape[1:])
 
 

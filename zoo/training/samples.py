@@ -20,6 +20,7 @@ class Glyphs:
     watched: data.Split  # the samples that early stopping watches
     targets: np.ndarray  # float32 (N, classes): 1 at the label of each training sample
     outliers: int = 0  # images of no class in an epoch; every class is as likely as another in their targets
+    balanced: bool = False  # whether each class comes equally often in an epoch
 
     @property
     def known(self) -> int:
@@ -37,6 +38,8 @@ class Glyphs:
         """Return the images, uint8 (N, H, W, C), and targets (N, classes) of an epoch, or only the first `most`."""
         order = rng.permutation(self.count)[:most]
         known = order < len(self.train)
+        if self.balanced:
+            order[known] = _equally_often(self.train.labels, rng)[order[known]]
         images = np.empty((len(order), *self.train.images.shape[1:]), np.uint8)
         targets = np.full((len(order), self.targets.shape[1]), 1 / self.targets.shape[1], np.float32)
         images[known], targets[known] = self.train.images[order[known]], self.targets[order[known]]
@@ -103,7 +106,17 @@ def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
         rows = data.load(dataset, "train+validation")
         held_out = np.arange(len(rows)) >= round(len(rows) * (1 - recipe.validation_share))  # a document's own share
         train, watched = rows.take(~held_out), rows.take(held_out)
-    return Glyphs(train, watched, one_hot(train.labels, len(spec.labels)), round(recipe.outliers * len(train)))
+    targets = one_hot(train.labels, len(spec.labels))
+    return Glyphs(train, watched, targets, round(recipe.outliers * len(train)), spec.balanced)
+
+
+def _equally_often(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return N rows of N samples: the classes take turns, and each goes through its samples again and again."""
+    classes = np.unique(labels)
+    each = -(-len(labels) // len(classes))
+    columns = [np.resize(rng.permutation(np.flatnonzero(labels == label)), each) for label in classes]
+    rows: np.ndarray = np.stack(columns, axis=1).ravel()[: len(labels)]
+    return rows
 
 
 def one_hot(labels: np.ndarray, classes: int) -> np.ndarray:
