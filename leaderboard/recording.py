@@ -12,6 +12,8 @@ from leaderboard.evaluation import Evaluation, evaluate, is_current, revision
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import macro_f1_interval, wilson_interval
 from zoo import data, registry
+from zoo.environment import commit
+from zoo.errors import ZooError
 from zoo.export import export
 from zoo.files import read_json, write_json
 from zoo.published import PublishedFolder
@@ -25,6 +27,20 @@ EVALUATION, PREDICTIONS = "evaluation.json", "predictions.npz"  # in a run's fol
 def shipped(runs: list[Run]) -> Run:
     """Return the run that is shipped: the best on validation, the first of equals."""
     return max(runs, key=lambda run: run.history["validation"]["accuracy"])
+
+
+def require_commit(folder: Path, uncommitted: bool = False) -> None:
+    """Raise ZooError where the published board would get rows of code that nobody else can have.
+
+    Args:
+        folder: of the records that will be written.
+        uncommitted: whether such rows are wanted all the same.
+    """
+    if folder.resolve() == results.RECORDS.resolve() and not uncommitted and (commit() or "").endswith("+"):
+        raise ZooError(
+            "The published board takes rows of committed code, and Python files differ from the last commit: commit "
+            "them, or say --uncommitted, which the row then tells."
+        )
 
 
 def record(runs: list[Run], folder: Path = results.RECORDS) -> results.Result:

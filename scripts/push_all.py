@@ -15,11 +15,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import cli
+from huggingface_hub import constants
 
 from leaderboard import figures, report_store, results
 from zoo import cards, data, hub, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
+from zoo.hub.eval_results import eval_results
 from zoo.ingest import originals
 from zoo.published import PublishedFolder
 from zoo.types import Json
@@ -136,7 +138,7 @@ def stage(
         scores["folds"] = read_json(folds)
     if report is not None and (answers := results.predictions(result, kept)) is not None:
         scores["dont_know"] = report_store.dont_know(answers, report)
-    texts = {cards.CARD: cards.render(facts, scores), **cards.eval_results(facts, scores)}
+    texts = {cards.CARD: cards.render(facts, scores), **eval_results(facts, scores)}
     for name, text in texts.items():
         with replacing(staging / name) as staged:
             staged.write_text(text, encoding="utf-8")
@@ -170,6 +172,7 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
             "title": spec.title,
             "hub_id": repos[0] if repos and not spec.parts else None,
             "repos": repos,
+            "revision": spec.revision,
             "scored": spec.scored,
             "source": spec.source,
             "terms": " ".join(dict.fromkeys(origin.terms for origin in origins)),
@@ -184,6 +187,7 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
             **{key: result.environment.get(key) for key in ("commit", "versions", "processor")},
         },
         "figures": captions,
+        "board": f"{constants.ENDPOINT}/spaces/{settings.namespace()}/handwriting-zoo",
     }
 
 

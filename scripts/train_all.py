@@ -44,6 +44,7 @@ def main() -> int:
     pairs = [plan_pair(name, arguments) for name in chosen(arguments)]
     if arguments.executor == "hf-jobs":
         return submit(pairs, arguments)
+    recording.require_commit(arguments.records, arguments.uncommitted)
     if arguments.side_by_side:
         for jobs in pairs:
             many_seeds.check(jobs)
@@ -79,6 +80,9 @@ def parse() -> argparse.Namespace:
         default=results.LOCAL,
         help="folder of the records (default: leaderboard/local_records, which git ignores; the board shows its rows "
         "as local. Those of the published board are in leaderboard/records)",
+    )
+    parser.add_argument(
+        "--uncommitted", action="store_true", help="train for the published board although code is not committed"
     )
     parser.add_argument("--ship", action="store_true", help="copy the chosen model into zoo/pretrained")
     parser.add_argument("--deterministic", action="store_true", help="bit-reproducible on the same machine, but slower")

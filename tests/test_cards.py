@@ -5,6 +5,7 @@ from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 from records import made_up
 
 from zoo import cards, reports
+from zoo.hub.eval_results import eval_results
 from zoo.recipes import ZOO
 
 RESULT = made_up(
@@ -38,8 +39,8 @@ FACTS = {
         "aspect": "keep", "centring": "mass", "centre_x": 14.0, "centre_y": 14.0, "stroke": 2.25,
     },
     "dataset": {
-        "name": "mnist", "title": "MNIST: handwritten digits", "hub_id": "ylecun/mnist", "repos": ["ylecun/mnist"],
-        "source": "LeCun, 1998", "scored": "test",
+        "name": "mnist", "title": "MNIST: handwritten digits", "hub_id": "ylecun/mnist",
+        "repos": ["ylecun/mnist"], "revision": "77f3", "source": "LeCun, 1998", "scored": "test",
         "terms": "As its authors say.", "limits": ["Its writers are American."],
     },
     "training": {
@@ -47,7 +48,7 @@ FACTS = {
         "versions": {"keras": "3.15.1"}, "processor": "2 cores",
         "command": "python scripts/train_all.py --only lenet5.mnist",
     },
-    "files": {"model.onnx": 250_570},
+    "files": {"model.onnx": 250_570}, "board": "http://127.0.0.1/spaces/us/handwriting-zoo",
     "figures": {"figures/right.png": "Samples", "figures/confusion.png": "Confusion"},
 }  # fmt: skip
 
@@ -63,14 +64,16 @@ def test_the_hubs_parser_reads_the_record_back():
     assert results["f1"].metric_value == RESULT.shipped("macro_f1")
     assert (results["f1"].dataset_type, results["f1"].dataset_split) == ("ylecun/mnist", "test")
 
-    ((path, text),) = cards.eval_results(FACTS, SCORES).items()
+    ((path, text),) = eval_results(FACTS, SCORES).items()
     assert path == ".eval_results/mnist.yaml"
     entries = {entry.task_id: entry for entry in parse_eval_result_entries(yaml.safe_load(text))}
     assert {task: entry.value for task, entry in entries.items()} == {
         "mnist_accuracy": RESULT.shipped("accuracy"), "mnist_macro_f1": RESULT.shipped("macro_f1"),
     }  # fmt: skip
     assert {entry.dataset_id for entry in entries.values()} == {"ylecun/mnist"}
-    assert entries["mnist_accuracy"].date == RESULT.date
+    accuracy = entries["mnist_accuracy"]
+    assert (accuracy.date, accuracy.dataset_revision) == (RESULT.date, "77f3")
+    assert accuracy.source_url == FACTS["board"]
 
 
 def test_a_reader_finds_what_a_card_is_for():

@@ -16,6 +16,7 @@ from leaderboard.evaluation import confusion_matrix, per_class
 from leaderboard.evaluation import evaluate as measure
 from leaderboard.predictions import Predictions
 from zoo import training
+from zoo.errors import ZooError
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 PREDICTED = np.array([0, 1, 1, 1, 2, 0, 2, 0])
@@ -239,3 +240,13 @@ def test_predictions_are_small_and_keep_every_mistake(tmp_path):
     read = Predictions.load(tmp_path / "x.npz")
     np.testing.assert_array_equal(read.right, probabilities.argmax(axis=1) == labels)
     assert set(np.flatnonzero(~read.right)) <= set(read.hardest.tolist())
+
+
+def test_the_published_board_takes_rows_of_committed_code_only(monkeypatch, tmp_path):
+    monkeypatch.setattr(recording, "commit", lambda: "0123456789ab+")
+    with pytest.raises(ZooError, match="commit them, or say --uncommitted"):
+        recording.require_commit(results.RECORDS)
+    recording.require_commit(results.RECORDS, uncommitted=True)
+    recording.require_commit(tmp_path)  # rows of this machine alone
+    monkeypatch.setattr(recording, "commit", lambda: "0123456789ab")
+    recording.require_commit(results.RECORDS)

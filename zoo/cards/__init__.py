@@ -1,7 +1,7 @@
 """Make the text of a card from facts and scores, without I/O. Every card is sealed, so manual edits are detected."""
 
 from zoo.cards.dataset_card import eval_yaml, render_dataset
-from zoo.cards.model_card import eval_results, metadata, render, worst_pairs
+from zoo.cards.model_card import metadata, render, worst_pairs
 from zoo.cards.seal import is_sealed, sealed
 from zoo.cards.wording import METRICS, dataset_link, in_line
 
@@ -11,7 +11,6 @@ __all__ = [
     "CARD",
     "METRICS",
     "dataset_link",
-    "eval_results",
     "eval_yaml",
     "in_line",
     "is_sealed",

@@ -18,10 +18,12 @@ def render(facts: Facts, scores: Facts) -> str:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
             notes: Markdown, the description of the network; "" if there is none;
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
-            dataset: name, title, hub_id (None: it is on no Hub), repos (hub_id, or those of its parts), source,
+            dataset: name, title, hub_id (None: it is on no Hub), repos (hub_id, or those of its parts), revision
+            (the commit of hub_id; None: the newest), source,
             terms (of use), limits (a list of sentences), scored (the split that scores are of, "test" or "validation");
             training: samples (train, validation), epochs, seconds, commit, versions, processor, command (to do it
             again), start (None, or model and revision of the published weights that it began with);
+            board: the address of the leaderboard;
             files: path in the repo -> bytes; figures: path -> caption, only those that there are.
         scores: what it was measured at; fractions in [0, 1]:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
@@ -80,24 +82,6 @@ def metadata(facts: Facts, scores: Facts) -> Json:
             }
         ],
     }
-
-
-def eval_results(facts: Facts, scores: Facts) -> dict[str, str]:
-    """Return the files of `.eval_results/`, path -> YAML: one task a metric, scores of the weights in the repo."""
-    dataset = facts["dataset"]
-    if not dataset["hub_id"] or dataset["scored"] != "test":
-        return {}  # scores that nobody else can compare with
-    entries = [
-        {
-            "dataset": {"id": dataset["hub_id"], "task_id": f"{dataset['name']}_{name}"},
-            "value": scores["metrics"][name]["shipped"],
-            "date": scores["date"],
-            "notes": f"seed {facts['seed']}, the best on validation of {scores['seeds']}; test split read once",
-        }
-        for name in METRICS
-        if name in scores["metrics"]
-    ]
-    return {f".eval_results/{dataset['name']}.yaml": as_yaml(entries)}
 
 
 def _headline(facts: Facts, scores: Facts) -> str:
