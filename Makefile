@@ -40,6 +40,7 @@ docs: .venv/test          ## build the documentation into site/; a warning is an
 bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python -m scripts.bench.speed
 	$(BIN)/python -m scripts.bench.runtimes
+	$(BIN)/python -m scripts.bench.portable
 	$(BIN)/python -m scripts.bench.space
 	$(BIN)/python -m scripts.bench.ink
 	$(BIN)/python -m scripts.bench.board

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, keras_weights
+from zoo import data
 from zoo.errors import UnknownName, ZooError
 from zoo.files import replacing
 from zoo.published import PublishedFolder
@@ -86,8 +86,8 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> Json:
     return said
 
 
-def measure(runtime: runtimes.Runtime, dataset: str) -> Json:
-    """Return {"accuracy", "split", "test_samples", "test_fingerprint"} of a loaded network on all scored samples.
+def measure(network: Callable[[np.ndarray], np.ndarray], dataset: str) -> Json:
+    """Return {"accuracy", "split", "test_samples", "test_fingerprint"} of a network on all scored samples.
 
     The split is "test", or "validation" for a dataset without a test split.
     """
@@ -95,7 +95,7 @@ def measure(runtime: runtimes.Runtime, dataset: str) -> Json:
     test = data.load(dataset, split)
     starts = range(0, len(test), BATCH)
     right = sum(
-        int((runtime(test.images[i : i + BATCH]).argmax(axis=1) == test.labels[i : i + BATCH]).sum()) for i in starts
+        int((network(test.images[i : i + BATCH]).argmax(axis=1) == test.labels[i : i + BATCH]).sum()) for i in starts
     )
     accuracy = right / len(test)
     return {"accuracy": accuracy, "split": split, "test_samples": len(test), "test_fingerprint": test.fingerprint}
@@ -173,8 +173,7 @@ def _write_litert(folder: Path, target: Path, images: np.ndarray | None) -> None
     """From the Keras weights, by Keras' own exporter."""
     from zoo import backend
 
-    with keras_weights.keras_folder(folder) as whole:
-        model = backend.keras.saving.load_model(whole)
+    model = backend.keras.saving.load_model(folder)
     options = {}
     if images is not None:
         options = {

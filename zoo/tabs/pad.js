@@ -22,6 +22,14 @@ function extend(event) {
   }
   const [first, ...rest] = pen.points;
   pen.path.setAttribute('d', `M${first}` + (rest.length ? rest.map(point => `L${point}`).join('') : 'h0'));
+  tell();
+}
+
+// Whoever listens on the page follows the pen: each point as it is drawn, and each change. Returns whether the server
+// is to answer: who answers instead prevents that.
+function tell() {
+  const detail = { strokes: pen ? [...strokes, pen.points] : strokes, size: side, pen: width, drawing: pen !== null };
+  return pad.dispatchEvent(new CustomEvent('ink', { bubbles: true, cancelable: true, detail }));
 }
 
 function show() {
@@ -33,7 +41,7 @@ function show() {
 function send() {
   show();
   props.value = { strokes: strokes.map(points => [...points]), size: side, pen: width };
-  trigger('input');
+  if (tell()) trigger('input');
 }
 
 function lift(event) {
@@ -97,6 +105,7 @@ function trace() {
   pen.points.push([...place]);
   const [first, ...rest] = pen.points;
   pen.path.setAttribute('d', `M${first}` + (rest.length ? rest.map(point => `L${point}`).join('') : 'h0'));
+  tell();
 }
 
 sheet.addEventListener('keydown', event => {

@@ -1,0 +1,94 @@
+"""An ONNX file becomes a program of kernels."""
+
+import math
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.errors import ZooError
+from zoo.portable import graph
+from zoo.portable.operators import BINARY, OPERATORS, UNARY, Unsupported
+from zoo.portable.program import Block, Program, Step
+from zoo.portable.strided import Builder, Value, View, dense_strides
+
+FLOAT = 1  # TensorProto.DataType
+MOVES = {"Transpose", "Reshape", "Flatten", "Identity", "Slice", "Squeeze", "Unsqueeze", "Concat"}  # no arithmetic
+
+
+def compiled(path: Path, precision: str = "float32") -> Program:
+    """Return the program that computes an ONNX network for one image.
+
+    Args:
+        path: model.onnx, which takes uint8 images (N, height, width, channels) and gives probabilities (N, classes).
+        precision: its weights are rounded to, one of `graph.PRECISIONS`.
+
+    Raises:
+        UnknownName: no such precision.
+        ZooError: it is no such network, or it has an operator that no kernel computes.
+    """
+    network = graph.read(path, precision)
+    build, shape = Builder(), (1, *network.shape)
+    image = Block(-(-math.prod(shape) // 4))  # bytes, four in the place of a number
+    loaded = View(Block(math.prod(shape)), 0, shape, dense_strides(shape))
+    build.steps.append(Step("load", ((image, 0), loaded.place), (loaded.size,)))
+    values: dict[str, Value | None] = {"": None, **network.constants, network.input: loaded}
+    as_bytes = {network.input}  # names of values that are not cast to numbers yet
+    try:
+        for node in network.nodes:
+            if as_bytes & set(node.input) and node.op_type in MOVES:
+                as_bytes |= set(node.output)
+            values[node.output[0]] = _added(build, node, [values[name] for name in node.input], as_bytes)
+    except Unsupported as error:
+        raise ZooError(f"{path.parent.name or path.name} cannot be exported: it has {error}.") from None
+    answer = build.dense(build.view(known_value(values[network.output])))
+    return Program(fused(build.steps), build.weights, image, answer.place, answer.size)
+
+
+def fused(steps: list[Step]) -> list[Step]:
+    """Return steps with each product of numbers and their sigmoid in one step: it is faster and takes less memory."""
+    uses = Counter(id(block) for step in steps for block, _ in step.places)
+    found: list[Step] = []
+    for step in steps:
+        before = found[-1] if found else step
+        if _is_swish(before, step) and uses[id(before.places[-1][0])] == 2:
+            size = before.numbers[1]
+            found[-1] = Step("unary", (before.places[0], step.places[-1]), (UNARY["Swish"], size, 0.0, 0.0), True)
+        else:
+            found.append(step)
+    return found
+
+
+def _is_swish(one: Step, other: Step) -> bool:
+    """Return whether two steps are y = sigmoid(x) and x * y, number by number."""
+    if one.kernel != "unary" or one.numbers[0] != UNARY["Sigmoid"] or other.kernel != "binary":
+        return False
+    size = one.numbers[1]
+    plain = (BINARY["Mul"], 1, 1, size, *[0, 0, 1] * 2)
+    return other.numbers == plain and set(other.places[:2]) == set(one.places)
+
+
+def known_value(value: Value | None) -> Value:
+    """Return a value that has to be there."""
+    assert value is not None
+    return value
+
+
+def _added(build: Builder, node: Any, inputs: list[Value | None], as_bytes: set[str]) -> Value:
+    """Add the calls of one node; return its first output."""
+    kind, given = node.op_type, graph.attributes(node)
+    if kind == "Cast":
+        if given["to"] != FLOAT:
+            raise Unsupported("a cast to another type than float32")
+        return build.view(known_value(inputs[0]))
+    if as_bytes & set(node.input) and kind not in MOVES:
+        raise Unsupported(f"the operator {kind} on bytes, not on float32")
+    if kind not in OPERATORS or node.domain not in ("", "ai.onnx"):
+        raise Unsupported(f"the operator {kind}, which no kernel computes")
+    if any(list(node.output)[1:]):
+        raise Unsupported(f"a {kind} with several outputs")
+    for value in inputs:
+        if isinstance(value, np.ndarray) and value.dtype not in (np.float32, np.int64, np.int32, np.bool_):
+            raise Unsupported(f"constants of type {value.dtype}")
+    return OPERATORS[kind](build, kind, inputs, given)

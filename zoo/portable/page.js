@@ -1,0 +1,23 @@
+// One network in a page of its own: it answers on every frame while the pen moves.
+const network = await open(JSON.parse(document.querySelector('#network').textContent));
+const card = document.querySelector('.reading');
+const empty = document.querySelector('.message');
+
+const show = eachFrame(({ strokes, size, pen }) => {
+  const found = network.read(strokes, size, pen);
+  card.hidden = !found;
+  empty.hidden = Boolean(found);
+  if (found) fill(card, network, found);
+});
+document.querySelector('#draw-pad').addEventListener('ink', event => show(event.detail));
+
+function startPad(element, props, trigger) {
+  {pad}
+}
+startPad(document.querySelector('#draw-pad'), { side: 1000, pen: PEN }, () => {});
+
+if (navigator.language.startsWith('ar')) {
+  Object.assign(document.documentElement, { lang: 'ar', dir: 'rtl' });
+  for (const one of document.querySelectorAll('[data-ar]')) one.textContent = one.dataset.ar;
+}
+document.documentElement.dataset.ready = '';
