@@ -12,7 +12,7 @@ from leaderboard import metrics, unknown
 from leaderboard.corruptions import corrupted
 from leaderboard.predictions import Predictions
 from leaderboard.unseen_damage import damaged
-from zoo import data, environment, registry
+from zoo import data, environment, keras_weights, registry
 from zoo.errors import DataError
 from zoo.files import read_json
 from zoo.published import PublishedFolder
@@ -138,23 +138,8 @@ def revision(folder: Path) -> str:
 def facts(folder: Path) -> Json:
     """Return the facts about a published folder that metrics can use."""
     history = folder / PublishedFolder.HISTORY
-    found = {"weight_shapes": weight_shapes(folder), "onnx_path": str(PublishedFolder(folder).onnx)}
+    found = {"weight_shapes": keras_weights.shapes(folder), "onnx_path": str(PublishedFolder(folder).onnx)}
     return found | ({"training_seconds": read_json(history)["training_seconds"]} if history.exists() else {})
-
-
-def weight_shapes(folder: Path) -> list[tuple[int, ...]]:
-    """Return the shape of every weight in a published folder; states of random generators are excluded."""
-    import h5py
-
-    shapes = []
-
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            shapes.append(item.shape)
-
-    with h5py.File(PublishedFolder(folder).weights) as weights:
-        weights.visititems(visit)
-    return shapes
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from leaderboard import recording, report_store, results
-from zoo import backend, data, registry, training
+from zoo import backend, data, keras_weights, registry, training
 from zoo.executors import Task
 from zoo.files import replacing
 from zoo.settings import PRETRAINED
@@ -53,7 +53,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
     Args:
         runs: the finished trainings of one pair.
         records: folder of the records.
-        ship: also copy the chosen network to `zoo/pretrained`.
+        ship: also copy the chosen network to `zoo/pretrained`, each number once.
     """
     result = recording.record(runs, records)
     chosen = recording.shipped(runs).folder / "export"
@@ -61,6 +61,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
     if ship:
         with replacing(PRETRAINED / result.model) as staged:
             shutil.copytree(chosen, staged)
+            keras_weights.store_once(staged)
 
 
 def costs(jobs: Iterable[training.Job], recorded: Iterable[results.Result]) -> list[float]:

@@ -18,7 +18,7 @@ import cli
 from huggingface_hub import constants
 
 from leaderboard import figures, report_store, results
-from zoo import cards, data, hub, registry, settings
+from zoo import cards, data, hub, keras_weights, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
 from zoo.hub.eval_results import eval_results
@@ -125,6 +125,9 @@ def stage(
             f"{folder.name}: the folder holds seed {metadata['seed']}, but its record is of seed {result.shipped_seed}."
         )
     files = {name: folder / name for name in (*hub.MODEL_FILES, PublishedFolder.HISTORY) if (folder / name).exists()}
+    if PublishedFolder.WEIGHTS not in files:  # a repo is for everybody's Keras, which knows nothing of our files
+        files[PublishedFolder.WEIGHTS] = staging / PublishedFolder.WEIGHTS
+        keras_weights.restore(folder, files[PublishedFolder.WEIGHTS])
     try:
         report = report_store.keep(result, folder, kept)
     except ZooError as error:

@@ -17,7 +17,7 @@ from hub_repos import contents
 from hub_server import Account, Blob, Fault
 
 import zoo
-from zoo import cards
+from zoo import cards, keras_weights
 from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, pull, push, resolve
 
 MODEL = "mnist_cnn.optdigits"
@@ -85,6 +85,26 @@ def test_train_push_clear_the_cache_load_predict(hub, token, published, run_scri
         assert np.shape(scope["probabilities"]) == (1, 10)
     offline = python("\n".join([*blocks, "print(np.shape(probabilities))"]), HF_HUB_OFFLINE="1")
     assert offline.stdout.splitlines()[-1:] == ["(1, 10)"], offline.stderr
+
+
+def test_a_network_that_is_stored_once_is_pushed_whole(hub, token, published, run_script, tmp_path):
+    """As the repository stores its networks: Keras' weights are made of model.onnx for every other Keras."""
+    shutil.copytree(published / "models", tmp_path / "models")
+    shutil.copytree(published / "records", tmp_path / "records")
+    folder = tmp_path / "models" / MODEL
+    whole = zoo.load_model(folder).predict(IMAGES, verbose=0)
+    keras_weights.store_once(folder)
+    assert not (folder / "model.weights.h5").exists()
+    assert (folder / "keras_weights.npz").stat().st_size < 1000  # places in model.onnx, no numbers
+    np.testing.assert_array_equal(zoo.load_model(folder).predict(IMAGES, verbose=0), whole)
+    assert push_all(run_script, tmp_path).returncode == 0
+    assert {*MODEL_FILES, "history.json"} <= hub.repo(REPO).files.keys()
+    assert "keras_weights.npz" not in hub.repo(REPO).files
+    np.testing.assert_array_equal(zoo.load_model(f"hf://{REPO}").predict(IMAGES, verbose=0), whole)
+    assert push_all(run_script, tmp_path).stdout == f"{REPO}: unchanged\n"
+    (folder / "keras_weights.npz").write_bytes(b"PK")
+    with pytest.raises(zoo.ZooError, match=r"keras_weights\.npz does not say how Keras' weights are made"):
+        zoo.load_model(folder)
 
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess:

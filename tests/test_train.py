@@ -18,7 +18,7 @@ from space import serve
 
 import zoo
 from leaderboard import results
-from zoo import data, training
+from zoo import data, keras_weights, training
 from zoo.files import read_json, write_json
 from zoo.recipes import Recipe
 from zoo.training import transfer
@@ -78,8 +78,8 @@ def test_a_model_starts_from_a_published_one_and_is_loaded_as_every_other(tuned,
     assert zoo.load_predictor(tuned).labels == tuple(f"zahl {n}" for n in range(10))
     assert tuned.name in zoo.list_models()
     metadata = read_json(tuned / "metadata.json")
-    weights = zoo.settings.PRETRAINED / "lenet5.mnist" / "model.weights.h5"
-    assert metadata["start"] == {"model": "lenet5.mnist", "revision": sha256(weights), "head": "new"}
+    network = zoo.settings.PRETRAINED / "lenet5.mnist" / "model.onnx"
+    assert metadata["start"] == {"model": "lenet5.mnist", "revision": sha256(network), "head": "new"}
     assert metadata["dataset_fingerprint"] == data.get("zahlen").fingerprints["train"]
 
 
@@ -162,12 +162,16 @@ def spoilt(tmp_path):
 
     def spoil(how):
         folder = shutil.copytree(zoo.settings.PRETRAINED / "lenet5.mnist", tmp_path / "lenet5.mnist")
+        weights = folder / "model.weights.h5"
         if how == "another network's weights":
-            shutil.copy(zoo.settings.PRETRAINED / "mnist_cnn.mnist" / "model.weights.h5", folder / "model.weights.h5")
+            keras_weights.restore(zoo.settings.PRETRAINED / "mnist_cnn.mnist", weights)
         elif how == "cut off":
-            (folder / "model.weights.h5").write_bytes((folder / "model.weights.h5").read_bytes()[:5000])
+            keras_weights.restore(folder, weights)
+            weights.write_bytes(weights.read_bytes()[:5000])
+        elif how == "of another graph":
+            shutil.copy(zoo.settings.PRETRAINED / "mnist_cnn.mnist" / "keras_weights.npz", folder)
         elif how == "missing":
-            (folder / "model.weights.h5").unlink()
+            (folder / "keras_weights.npz").unlink()
         elif how == "pages":
             fields = read_json(folder / "preprocessor_config.json")
             write_json(folder / "preprocessor_config.json", {**fields, "contract": None})
@@ -183,6 +187,7 @@ def spoilt(tmp_path):
     [
         ("another network's weights", r"model\.weights\.h5 does not fit lenet5 at \(28, 28, 1\) and 10 classes"),
         ("cut off", r"model\.weights\.h5 does not fit lenet5"),
+        ("of another graph", r"keras_weights\.npz does not say how Keras' weights are made of model\.onnx"),
         ("missing", r"is not a published model: there is no model\.weights\.h5 in it"),
         ("pages", r"reads pages, not glyphs"),
         ("unknown network", r"There is no architecture 'lenet7'; did you mean lenet5"),

@@ -67,17 +67,17 @@ def load_model(name: "str | Path") -> "keras.Model":
     Raises:
         ZooError: there is no such model, or Keras cannot load it.
     """
-    from zoo import backend, hub, settings
-    from zoo.published import PublishedFolder
+    from zoo import backend, hub, keras_weights
 
     folder = hub.resolve(name)
-    if not PublishedFolder(folder).weights.is_file():  # the wheel has what serves, which is half as large
-        on_hub = f"hf://{settings.namespace()}/{name}"
-        raise ZooError(
-            f"The installed package has no weights of {name} for Keras: load_model({on_hub!r}), or use a clone."
-        )
     try:
-        return backend.keras.saving.load_model(folder)
+        with keras_weights.keras_folder(folder) as whole:
+            return backend.keras.saving.load_model(whole)
+    except ModuleNotFoundError as error:
+        raise ZooError(
+            f"load_model needs {error.name}, which is not installed: pip install 'handwriting-zoo[train]'. To read "
+            "pictures, load_predictor needs nothing more."
+        ) from error
     except Exception as error:  # Keras raises errors of many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise ZooError(f"{folder} is not a model that Keras can load: {reason[0].rstrip('.')[:200]}.") from error

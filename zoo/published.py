@@ -20,6 +20,7 @@ class PublishedFolder:
     CONFIG: ClassVar = "config.json"  # Keras' configuration of the network
     METADATA: ClassVar = "metadata.json"  # which model it is, and how large
     WEIGHTS: ClassVar = "model.weights.h5"  # for Keras
+    STORED: ClassVar = "keras_weights.npz"  # in place of it: how it is made of the ONNX file, see `zoo.keras_weights`
     ONNX: ClassVar = "model.onnx"  # for every other runtime: what is served and measured
     PREPROCESSOR: ClassVar = "preprocessor_config.json"  # what turns a picture into its input, and answers into labels
     HISTORY: ClassVar = "history.json"  # of its training
@@ -34,6 +35,11 @@ class PublishedFolder:
     def weights(self) -> Path:
         """The network's weights for Keras."""
         return self.path / self.WEIGHTS
+
+    @property
+    def stored(self) -> Path:
+        """What stands in place of the weights for Keras where each number is stored once."""
+        return self.path / self.STORED
 
     @property
     def config(self) -> Json:
@@ -62,4 +68,5 @@ class PublishedFolder:
     @property
     def missing(self) -> list[str]:
         """Names of the files that it needs and lacks."""
-        return [name for name in self.NEEDED if not (self.path / name).is_file()]
+        there = {self.WEIGHTS} if self.stored.is_file() else set()
+        return [name for name in self.NEEDED if name not in there and not (self.path / name).is_file()]

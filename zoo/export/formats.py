@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data
+from zoo import data, keras_weights
 from zoo.errors import UnknownName, ZooError
 from zoo.files import replacing
 from zoo.published import PublishedFolder
@@ -173,7 +173,8 @@ def _write_litert(folder: Path, target: Path, images: np.ndarray | None) -> None
     """From the Keras weights, by Keras' own exporter."""
     from zoo import backend
 
-    model = backend.keras.saving.load_model(folder)
+    with keras_weights.keras_folder(folder) as whole:
+        model = backend.keras.saving.load_model(whole)
     options = {}
     if images is not None:
         options = {

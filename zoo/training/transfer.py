@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zoo import data, hub, ink, registry
+from zoo import data, hub, ink, keras_weights, registry
 from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 from zoo.recipes import Recipe
@@ -28,7 +29,7 @@ class Start:
     architecture: str
     labels: tuple[str, ...]
     contract: ink.Contract
-    weights: Path
+    folder: Path
 
     @classmethod
     def read(cls, name: str) -> "Start":
@@ -44,45 +45,33 @@ class Start:
             contract = ink.Contract.from_dict(preprocessor["contract"])
         except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
             raise ZooError(f"{folder} is not a published model of the zoo: {error!r}.") from error
-        return cls(str(model), model.architecture, labels, contract, PublishedFolder(folder).weights)
+        return cls(str(model), model.architecture, labels, contract, folder)
 
     @property
     def revision(self) -> str:
-        """SHA-256 of the weights."""
-        return hashlib.sha256(self.weights.read_bytes()).hexdigest()
+        """SHA-256 of its model.onnx, as in the records."""
+        return hashlib.sha256(PublishedFolder(self.folder).onnx.read_bytes()).hexdigest()
 
     def build(self) -> "keras.Model":
         """Return the zoo's own architecture, BatchNorm folded, with the published weights; ZooError if they differ."""
         shape = self.contract.height, self.contract.width, self.contract.channels
         model = registry.create_model(self.architecture, shape, len(self.labels))
         try:
-            as_trained = self._numbers() == model.count_params()  # so were some published before all were folded
-            if not as_trained:
-                model = folded(model)
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), keras_weights.keras_folder(self.folder) as whole:
                 # Keras leaves a layer fresh that it does not find, and warns.
                 warnings.simplefilter("error", UserWarning)
-                model.load_weights(self.weights)
+                numbers = sum(math.prod(weight) for weight in keras_weights.shapes(whole))
+                as_trained = numbers == model.count_params()  # so were some published before all were folded
+                if not as_trained:
+                    model = folded(model)
+                model.load_weights(PublishedFolder(whole).weights)
         except (OSError, ValueError, KeyError, UserWarning) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ZooError(
-                f"{self.weights} does not fit {self.architecture} at {shape} and {len(self.labels)} classes ({reason})."
+                f"{PublishedFolder(self.folder).weights} does not fit {self.architecture} at {shape} and "
+                f"{len(self.labels)} classes ({reason})."
             ) from error
         return folded(model) if as_trained else model
-
-    def _numbers(self) -> int:
-        """Return how many numbers the weights are; the state of random generators is none."""
-        import h5py
-
-        sizes = []
-
-        def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-            if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-                sizes.append(item.size)
-
-        with h5py.File(self.weights) as file:
-            file.visititems(visit)
-        return sum(sizes)
 
 
 def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> Json:
@@ -95,7 +84,7 @@ def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> J
         name: the published model, see `hub.resolve`.
 
     Returns:
-        What a history says of it: model, revision (SHA-256 of the weights), head ("kept" or "new").
+        What a history says of it: model, revision (SHA-256 of model.onnx), head ("kept" or "new").
 
     Raises:
         ZooError: another architecture, other images, or weights that do not fit; names the first that does not.
