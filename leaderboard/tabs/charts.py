@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from leaderboard.tabs.markup import esc, link
+from leaderboard.tabs.markup import html
 from zoo.types import Json
 
 LABEL = 8.0, 8.0  # approximate width and height of a mark's label, percent of the area
@@ -86,28 +86,17 @@ class Mark:
 
 def plot(x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = (), css: str = "") -> str:
     """Return a plot as HTML; the page also gives its content as text or a table."""
-    across = "".join(f'<i style="left:{x.place(t):.2f}%"><b>{esc(x.write(t))}</b></i>' for t in x.ticks)
-    up = "".join(f'<i style="bottom:{y.place(t):.2f}%"><b>{esc(y.write(t))}</b></i>' for t in y.ticks)
-    drawn = "".join(_polyline(line, x, y) for line in lines)
-    points = "".join(_mark(mark, x, y) for mark in _labelled_apart(marks, x, y))
-    titles = "".join(f'<li class="{line.css}">{esc(line.title)}</li>' for line in lines if line.title)
-    return (
-        f'<figure class="plot {css}"><figcaption>{esc(y.title)}</figcaption>'
-        f'<div class="area"><div class="up" aria-hidden="true">{up}</div>'
-        f'<div class="across" aria-hidden="true">{across}</div>'
-        f'<svg viewBox="0 0 100 100" preserveAspectRatio="none" aria-hidden="true">{drawn}</svg>'
-        f'<div class="marks">{points}</div></div>'
-        f'<p class="below">{esc(x.title)}</p>{f"<ul>{titles}</ul>" if titles else ""}</figure>'
-    )
+    drawn = [(line, _points(line, x, y)) for line in lines]
+    return html("charts.plot", x, y, drawn, _labelled_apart(marks, x, y), css)
 
 
-def _polyline(line: Line, x: Axis, y: Axis) -> str:
+def _points(line: Line, x: Axis, y: Axis) -> str:
+    """Return the corners of a line as SVG has them, in percent of the area from its upper left."""
     points = [(x.place(a), 100 - y.place(b)) for a, b in zip(line.xs, line.ys, strict=True)]
     if line.step:
         corners = [(after[0], before[1]) for before, after in itertools.pairwise(points)]
         points = [p for pair in zip(points, [*corners, (100, points[-1][1])], strict=True) for p in pair]
-    path = " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
-    return f'<polyline class="{line.css}" points="{path}" vector-effect="non-scaling-stroke"/>'
+    return " ".join(f"{a:.2f},{b:.2f}" for a, b in points)
 
 
 def _labelled_apart(marks: Sequence[Mark], x: Axis, y: Axis) -> list[Mark]:
@@ -124,19 +113,6 @@ def _labelled_apart(marks: Sequence[Mark], x: Axis, y: Axis) -> list[Mark]:
             taken.append(place)
         found.append(mark)
     return found
-
-
-def _mark(mark: Mark, x: Axis, y: Axis) -> str:
-    left, bottom = x.place(mark.x), y.place(mark.y)
-    first, *rest = map(esc, mark.hint)
-    side = " left" if left > 55 else ""
-    inner = f'<span class="hint{side}"><strong>{first}</strong>{"".join(f"<br>{line}" for line in rest)}</span>'
-    if mark.label:
-        inner += f'<span class="label{" start" if left < 15 else ""}">{esc(mark.label)}</span>'
-    style = f"left:{left:.2f}%;bottom:{bottom:.2f}%"
-    if mark.visit is None:
-        return f'<span class="mark {mark.css}" tabindex="0" style="{style}">{inner}</span>'
-    return link(inner, css=f"mark {mark.css}", style=style, **mark.visit)
 
 
 def _round_step(rough: float) -> float:

@@ -1,24 +1,36 @@
-"""Small HTML elements for all pages of records. Values from a record are escaped here."""
+"""What the templates of this folder share: addresses, formats, pictures. `html` makes the pages."""
 
 import base64
-import html
 import json
-from collections.abc import Iterable
+import re
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
 import cv2
 import numpy as np
+from markupsafe import Markup, escape
 
 from leaderboard import table
+from zoo.tabs.templates import Templates
 
-VISIT = Path(__file__).with_name("visit.js").read_text(encoding="utf-8")  # turns links of pages into links of the Space
-esc = html.escape
+HERE = Path(__file__).parent
+VISIT = (HERE / "visit.js").read_text(encoding="utf-8")  # turns links of pages into links of the Space
 
 
 def address(**parts: str) -> str:
-    """Return the deep link to a place, for example `address(model="lenet5.mnist")`; see `_place`."""
+    """Return the deep link to a place, for example `address(model="lenet5.mnist")`."""
     return "?" + urlencode(_place(parts))
+
+
+def place(id: str) -> str:
+    """Return the deep link to a submission."""
+    return address(tab="submit", submission=id)
+
+
+def visit(**parts: str) -> str:
+    """Return the same place as JSON, which the `visit` event sends to the server."""
+    return json.dumps(_place(parts))
 
 
 def _place(parts: dict[str, str]) -> dict[str, str]:
@@ -26,65 +38,47 @@ def _place(parts: dict[str, str]) -> dict[str, str]:
     return {"tab": "models" if "model" in parts else "leaderboard", **parts}
 
 
-def link(inner: str, css: str = "", style: str = "", **parts: str) -> str:
-    """Return a link to a place, which the page follows without reloading.
-
-    Args:
-        inner: HTML.
-        css: class of the link.
-        style: inline style.
-        parts: of the address; the `visit` event sends them to the server.
-    """
-    extra = f' class="{css}"' * bool(css) + f' style="{style}"' * bool(style)
-    return f'<a href="{esc(address(**parts))}" data-visit="{esc(json.dumps(_place(parts)))}"{extra}>{inner}</a>'
-
-
-def name(model: str) -> str:
-    """Return a model's name with its dataset in a muted style."""
-    network, dot, dataset = model.rpartition(".")
-    return f"{esc(network)}<span>{esc(dot + dataset)}</span>"
-
-
-def model_link(model: str) -> str:
-    """Return a link to a model's page."""
-    return link(name(model), css="model", model=model)
-
-
-def written(column: str, value: object) -> str:
-    """Return a value of the frame formatted as HTML; "" for a missing value."""
+def written(value: object, column: str) -> str:
+    """Return a value of the frame as its column is formatted; "" for a missing value."""
     if value is None or value != value:  # NaN
         return ""
-    return esc(table.BY_NAME[column].write(value))
+    return table.BY_NAME[column].write(value)
 
 
-def badge(status: str) -> str:
-    """Return a badge for a row that is not verified."""
-    return "" if status == table.VERIFIED else f'<small class="badge {esc(status)}">{esc(status)}</small>'
+def percent(share: float, digits: int = 2) -> str:
+    """Return a fraction in [0, 1] in percent, without the sign."""
+    return f"{100 * share:.{digits}f}"
 
 
-def facts(pairs: Iterable[tuple[str, str]]) -> str:
-    """Return a list of facts; the values are HTML."""
-    return "<dl>" + "".join(f"<div><dt>{esc(key)}</dt><dd>{value}</dd></div>" for key, value in pairs) + "</dl>"
+def thousands(count: int) -> str:
+    """Return a count with separators: 12,345."""
+    return f"{count:,}"
 
 
-def grid(header: Iterable[str], rows: Iterable[Iterable[str]], css: str = "") -> str:
-    """Return a plain table; the cells are HTML, the first of a row is its header."""
-    head = "".join(f'<th scope="col">{esc(title)}</th>' for title in header)
-    body = "".join(
-        f'<tr><th scope="row">{first}</th>{"".join(f"<td>{cell}</td>" for cell in rest)}</tr>' for first, *rest in rows
-    )
-    inner = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
-    return f'<div class="scroll"><table class="grid {css}">{inner}</table></div>'
+def minute(date: str) -> str:
+    """2026-11-21T03:35:40+00:00 -> 2026-11-21 03:35 UTC."""
+    return date[:16].replace("T", " ") + " UTC"
 
 
-def picture(image: np.ndarray, alt: str) -> str:
-    """Return an <img> of uint8 (H, W), or (H, W, 4) for blue, green, red and opacity."""
+def moment(seconds: float) -> str:
+    """Return seconds since 1970 as a date and time."""
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M} UTC"
+
+
+def prose(text: str) -> Markup:
+    """Return a sentence as HTML; text between backticks is code."""
+    return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", str(escape(text))))
+
+
+def data_uri(image: np.ndarray) -> str:
+    """Return the address of a PNG of uint8 (H, W), or (H, W, 4) for blue, green, red and opacity."""
     png = base64.b64encode(cv2.imencode(".png", image)[1]).decode("ascii")
-    return (
-        f'<img src="data:image/png;base64,{png}" alt="{esc(alt)}" width="{image.shape[1]}" height="{image.shape[0]}">'
-    )
+    return f"data:image/png;base64,{png}"
+
+
+html = Templates(HERE, address, visit, written, percent, thousands, minute, moment, prose, data_uri, place)
 
 
 def message(text: str) -> str:
     """Return a message in place of a page that cannot be shown."""
-    return f'<div class="notice" role="status"><p>{esc(text)}</p></div>'
+    return html("elements.message", text)

@@ -9,7 +9,7 @@ from leaderboard import report_store
 from leaderboard.predictions import Predictions
 from leaderboard.report_store import Report
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
-from leaderboard.tabs.markup import esc, picture
+from leaderboard.tabs.markup import html
 from zoo.reports.inside import Pictures, mosaic
 from zoo.reports.pictures import breadth
 from zoo.types import Json
@@ -27,16 +27,13 @@ def confidence(answers: Predictions | None, report: Report | None) -> str:
     sure, right = answers.confidence.astype(np.float64), answers.right
     low = min(0.5, float(sure.min()))
     shares = (("right", right, "accent"), ("wrong", ~right, "second"))
-    charts = "".join(_histogram(sure[which], low, said, css) for said, which, css in shares)
-    return (
-        f'<div class="pair"><section><h3>Confidence</h3>{charts}</section>'
-        f"<section><h3>When to abstain (“don’t know”)</h3>{_dont_know(answers, report)}</section></div>"
-    )
+    charts = [_histogram(sure[which], low, said, css) for said, which, css in shares]
+    return html("report_page.confidence", charts, _dont_know(answers, report))
 
 
 def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:
     if not len(values):
-        return f'<p class="quiet">It has no {said} predictions.</p>'
+        return html("report_page.quiet", f"It has no {said} predictions.")
     counts, edges = np.histogram(values, BINS, (low, 1.0))
     shares = 100 * counts / len(values)
     xs = 100 * np.repeat(edges, 2)
@@ -51,7 +48,7 @@ def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:
 def _dont_know(answers: Predictions, report: Report | None) -> str:
     known = report_store.dont_know(answers, report)
     if known is None:
-        return '<p class="quiet">It has no threshold.</p>'
+        return html("report_page.quiet", "It has no threshold.")
     lines, marks = [], []
     for split, css in (("validation", "muted"), ("test", "accent")):
         curve, chosen = known[split]["curve"], known[split]
@@ -65,27 +62,16 @@ def _dont_know(answers: Predictions, report: Report | None) -> str:
             )
     x = Axis.over("answered, % of the samples", [x for line in lines for x in line.xs])
     y = Axis.over("correct, % of the answered", [y for line in lines for y in line.ys], "{:.4g}".format)
-    test = known["test"]
-    wrong = f"it abstains from {test['withheld_wrong']} mistakes and {test['withheld_right']:,} correct predictions"
-    return (
-        f"<p>Below a probability of <b>{known['threshold']:.3f}</b>. With this threshold it answers "
-        f"<b>{100 * test['coverage']:.2f}%</b> of the test samples, with an accuracy of "
-        f"<b>{100 * (test['accuracy'] or 0):.2f}%</b>; {wrong}. The threshold was chosen on "
-        f"validation, with a wrong answer as costly as {known['cost']} abstentions.</p>"
-        f"{plot(x, y, lines, marks, css='curves')}"
-    )
+    return html("report_page.dont_know", known, plot(x, y, lines, marks, css="curves"))
 
 
 def training(report: Report | None, model: str) -> str:
     """Return the error by epoch, and the gap between training and validation."""
     if report is None:
-        missing = f"There is no report yet: run <code>python scripts/report.py {esc(model)}</code>."
-        return f'<section><h3>Training</h3><p class="quiet">{missing}</p></section>'
+        return html("report_page.no_training", model)
     epochs, kept = (report.facts["training"][key] for key in ("epochs", "kept_epoch"))
     if len(epochs) == 1:  # a curve takes two points
-        right, held_out = (100 * epochs[0][key] for key in ("accuracy", "validation_accuracy"))
-        said = f"Fitted in one step; training accuracy {right:.2f}%, held-out accuracy {held_out:.2f}%."
-        return f"<section><h3>Training</h3><p>{said}</p></section>"
+        return html("report_page.one_step", epochs[0])
     numbers = list(range(1, len(epochs) + 1))
     training, validation = ([100 * (1 - epoch[key]) for epoch in epochs] for key in ("accuracy", "validation_accuracy"))
     positive = [max(error, 0.01) for error in (*training, *validation)]
@@ -104,15 +90,8 @@ def training(report: Report | None, model: str) -> str:
         [Line([1, len(epochs)], [0, 0], "muted"), Line(numbers, scale, "accent")],
         css="curves",
     )
-    says = (
-        f"{ahead[kept - 1]:+.2f} points at epoch {kept}, whose weights were kept. Negative values: augmentation and "
-        "dropout make training samples harder than validation samples."
-    )
     curves = plot(across, Axis.over("error %, logarithmic scale", positive, log=True), errors, css="curves")
-    return (
-        f'<div class="pair"><section><h3>Training</h3>{curves}</section>'
-        f'<section><h3>Gap between training and validation</h3>{gap}<p class="quiet">{says}</p></section></div>'
-    )
+    return html("report_page.training", curves, gap, ahead[kept - 1], kept)
 
 
 def inside(report: Report | None) -> str:
@@ -120,47 +99,26 @@ def inside(report: Report | None) -> str:
     if report is None:
         return ""
     found = report.inside
-    filters = "".join(_figure(layer, _weights(layer), WIDEST["filters"]) for layer in found.filters)
-    maps = "".join(_figure(layer, _grey(layer), WIDEST["maps"]) for layer in found.maps)
-    example = "" if found.example is None else f"<figure>{picture(found.example, 'the example')}</figure>"
-    parts = [f"<section><h3>Layers</h3>{_layers(found.rows)}</section>"]
-    if filters:
-        words = "Blue weights respond to ink, orange ones to background; faint weights are close to zero."
-        shown = f'<p class="quiet">{words}</p><div class="mosaics">{filters}</div>'
-        parts.append(f"<section><h3>Learned filters</h3>{shown}</section>")
-    if maps:
-        words = "Output of some layers for the first sample shown, from validation; each map has its own range."
-        parts.append(
-            f'<section><h3>Feature maps</h3><p class="quiet">{words}</p>'
-            f'<div class="maps"><div class="samples">{example}</div><div>{maps}</div></div></section>'
-        )
-    return "".join(parts)
+    filters = [_figure(layer, _weights(layer), WIDEST["filters"]) for layer in found.filters]
+    maps = [_figure(layer, _grey(layer), WIDEST["maps"]) for layer in found.maps]
+    return html("report_page.inside", _layers(found.rows), filters, maps, found.example)
 
 
-def _layers(rows: Sequence[Json]) -> str:
+def _layers(rows: Sequence[Json]) -> list[tuple[Json, list[int], float, float]]:
+    """Return each layer with the numbers of the layers that it reads unless that is the one before, width, opacity."""
     items = []
     for place, row in enumerate(rows):
         others = row["sources"] not in ([], [place - 1])
-        reads = f" <small>reads {' and '.join(str(source + 1) for source in row['sources'])}</small>" if others else ""
-        depth = np.log2(1 + row["shape"][-1]) / 12 if len(row["shape"]) == 3 else 0.6
-        style = f"width:{100 * breadth(row, rows):.0f}%;opacity:{0.35 + 0.65 * min(depth, 1):.2f}"
-        bar = f'<i class="{esc(row["kind"])}" style="{style}"></i>'
-        count = f"{row['parameters']:,}" if row["parameters"] else ""
-        items.append(
-            f'<li><span class="slab">{bar}</span><span>{esc(row["text"])}{reads}</span>'
-            f"<span>{' × '.join(map(str, row['shape']))}</span><span>{count}</span></li>"
-        )
-    head = '<li class="head"><span></span><span></span><span>output</span><span>parameters</span></li>'
-    return f'<ol class="layers">{head}{"".join(items)}</ol>'
+        sources = [source + 1 for source in row["sources"]] if others else []
+        depth = float(np.log2(1 + row["shape"][-1])) / 12 if len(row["shape"]) == 3 else 0.6
+        items.append((row, sources, breadth(row, rows), 0.35 + 0.65 * min(depth, 1)))
+    return items
 
 
-def _figure(layer: Pictures, image: np.ndarray, widest: int) -> str:
+def _figure(layer: Pictures, image: np.ndarray, widest: int) -> tuple[str, np.ndarray, int]:
+    """Return the title, the picture, and its width on the page in pixels."""
     scale = max(1, min(8, widest // image.shape[1]))
-    width = f"width:{scale * image.shape[1]}px"
-    return (
-        f'<figure class="mosaic" style="{width}">{picture(image, layer.title)}'
-        f"<figcaption>{esc(layer.title)}</figcaption></figure>"
-    )
+    return layer.title, image, scale * image.shape[1]
 
 
 def _weights(layer: Pictures) -> np.ndarray:
