@@ -2,6 +2,7 @@
 
 import functools
 import hashlib
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -83,6 +84,16 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     return evaluation, Predictions.of(probabilities, test.labels, test.images)
+
+
+def evaluate_parts(predictor: Predictor, parts: Iterable[data.Split]) -> tuple[int, dict[str, float]]:
+    """Return the number of samples, and every metric that needs no more than predictions and labels.
+
+    One part's images are in memory at a time; of each sample only the probabilities stay, 4 bytes a class.
+    """
+    answers = [(predictor(part.images), part.labels) for part in parts]
+    probabilities, labels = (np.concatenate(both) for both in zip(*answers, strict=True))
+    return len(labels), metrics.compute(probabilities, labels)
 
 
 def is_current(evaluation: Json, folder: Path) -> bool:

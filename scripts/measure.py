@@ -16,8 +16,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from leaderboard import checking, results, streaming
-from leaderboard.evaluation import evaluate
+from leaderboard import checking, results
+from leaderboard.evaluation import evaluate, evaluate_parts
 from leaderboard.predictions import Predictions
 from zoo import data, hub
 from zoo.errors import ZooError
@@ -31,7 +31,7 @@ def main() -> int:
     parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
     parser.add_argument("--check", action="store_true", help="compare with the record")
     parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
-    parser.add_argument("--stream", action="store_true", help="keep one part of the test set in memory at a time")
+    parser.add_argument("--stream", action="store_true", help="keep one part of the test images in memory at a time")
     parser.add_argument("--records", type=Path, help="folder of the records (default: all of the board)")
     arguments = parser.parse_args()
     if arguments.stream and (arguments.check or arguments.csv):
@@ -63,9 +63,9 @@ def main() -> int:
 
 def stream(predictor: Predictor) -> int:
     """Print the scores that need no more than one part of the test set at a time."""
-    sums = streaming.tally(predictor, data.stream(predictor.dataset, "test"))
-    print(f"{predictor.name} on {sums.samples:,} samples of {predictor.dataset}:")
-    show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in sums.scores().items()])
+    samples, scores = evaluate_parts(predictor, data.stream(predictor.dataset, "test"))
+    print(f"{predictor.name} on {samples:,} samples of {predictor.dataset}:")
+    show(("metric", "measured"), [(name, f"{value:.6g}") for name, value in scores.items()])
     return 0
 
 
