@@ -84,12 +84,16 @@ def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, mon
     augmented = {}
     for share in (0.0, 0.5, 1.0):
         drawn.clear()
-        job = training.Job("glyphnet_700", "optdigits", replace(recipe, name=f"plain-{share}", plain=share), seed=0)
-        training.train(job, tmp_path)
+        ending = replace(recipe, name=f"plain-{share}", no_augmentation=share)
+        training.train(training.Job("glyphnet_700", "optdigits", ending, seed=0), tmp_path)
         augmented[share] = len(drawn)
     # Of every augmented epoch the samples, and those of BatchNorm's statistics; at the end those of the last epoch.
     assert augmented == {0.0: 4 * 2 + 1, 0.5: 2 * 2, 1.0: 0}
-    assert [replace(recipe, plain=0.5).augmentation_at(epoch) is None for epoch in range(4)] == [False] * 2 + [True] * 2
+    half = replace(recipe, no_augmentation=0.5)
+    assert [half.augmentation_at(epoch) is None for epoch in range(4)] == [False, False, True, True]
+    written = {**half.to_dict(), "plain": 0.5}  # as before version 0.2
+    del written["no_augmentation"]
+    assert Recipe.from_dict(written) == half
 
 
 def test_averaging_the_weights_does_not_change_the_steps(tmp_path):
@@ -211,7 +215,7 @@ def test_elastic_augmentation_bends_smoothly_by_what_it_says():
     np.testing.assert_allclose(unbent.astype(int), images, atol=1)
 
 
-def test_a_recipe_augments_beside_what_the_script_bears():
+def test_a_recipe_adds_to_the_augmentation_of_the_dataset():
     recipe = training.plan("glyphnet_300k", "ahdd").recipe
     assert recipe.augmentation == replace(data.get("ahdd").augmentation, elastic=0.04)
     assert training.plan("glyphnet_10k", "ahdd").recipe.augmentation == data.get("ahdd").augmentation

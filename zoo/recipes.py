@@ -37,8 +37,8 @@ class Augmentation:
         """Whether any image is damaged."""
         return self.damaged > 0 and max(self.pen, self.blur, self.noise, self.fading) > 0
 
-    def beside(self, other: "Augmentation | None") -> "Augmentation":
-        """Return the combination of both augmentations."""
+    def combined(self, other: "Augmentation | None") -> "Augmentation":
+        """Return both augmentations in one: the larger of each field."""
         return self if other is None else Augmentation(*map(max, astuple(self), astuple(other)))
 
 
@@ -93,7 +93,7 @@ class Recipe:
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
     augmentation: Augmentation | None = None  # in a `zoo` recipe, added to that of the dataset
-    plain: float = 0.0  # no-augmentation phase: the last share of the epochs
+    no_augmentation: float = 0.0  # the last share of the epochs, in which samples are not augmented
     outliers: float = 0.0  # images of no class in an epoch, as a share of its samples, see `zoo.training.outliers`
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32
     backbone_weights: str | None = None  # "imagenet", or a file's name: what the backbone starts from
@@ -111,7 +111,11 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Json) -> "Recipe":
-        """Rebuild a recipe; an unknown field raises TypeError."""
+        """Rebuild a recipe; an unknown field raises TypeError.
+
+        Runs, records and jobs from before version 0.2 call the field `no_augmentation` "plain".
+        """
+        values = {"no_augmentation" if key == "plain" else key: value for key, value in values.items()}
         nested = {
             "plateau": Plateau,
             "augmentation": Augmentation,
@@ -135,7 +139,7 @@ class Recipe:
 
     def augmentation_at(self, epoch: int) -> Augmentation | None:
         """Return how the samples of an epoch of this phase, 0 the first, are augmented; None: not at all."""
-        last = round(self.plain * self.epochs)
+        last = round(self.no_augmentation * self.epochs)
         return None if last and epoch >= self.epochs - last else self.augmentation
 
     def phases(self) -> tuple["Recipe", ...]:

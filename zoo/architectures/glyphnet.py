@@ -15,7 +15,7 @@ class Size:
     stem: channels of the convolution at full resolution.
     stages: channels of the blocks of each stage; every stage begins by halving height and width.
     epochs: of its recipe; smaller members are trained for longer, and their epochs are cheaper.
-    plain: last share of the epochs without augmentation, larger for members that cannot overfit.
+    no_augmentation: last share of the epochs without augmentation, larger for members that cannot overfit.
     full: whether blocks are full convolutions with ReLU, else separable ones with swish. On processors with matrix
         units, full ones take no longer in bfloat16. These members are also trained with elastic distortion.
     attention: whether blocks have channel attention.
@@ -25,21 +25,21 @@ class Size:
     stem: int
     stages: tuple[tuple[int, ...], ...]
     epochs: int
-    plain: float
+    no_augmentation: float
     full: bool = False
     attention: bool = False
     seeds: int = 3
 
 
 SIZES = {
-    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, plain=0.5),
-    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 60, plain=0.25, attention=True, seeds=5),
-    "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, plain=0.25),
-    "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, plain=0.25),
-    "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, plain=0.25),
-    "glyphnet_100k": Size(16, ((48, 48), (64, 64)), 16, plain=0.25, full=True),
-    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, plain=0.25, full=True, seeds=5),
-    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 16, plain=0.25, full=True),
+    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, no_augmentation=0.5),
+    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 60, no_augmentation=0.25, attention=True, seeds=5),
+    "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, no_augmentation=0.25),
+    "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, no_augmentation=0.25),
+    "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, no_augmentation=0.25),
+    "glyphnet_100k": Size(16, ((48, 48), (64, 64)), 16, no_augmentation=0.25, full=True),
+    "glyphnet_300k": Size(32, ((64, 64), (128, 128)), 16, no_augmentation=0.25, full=True, seeds=5),
+    "glyphnet_1m": Size(32, ((96, 96), (192, 192, 192)), 16, no_augmentation=0.25, full=True),
 }
 
 
@@ -117,7 +117,7 @@ def _register(name: str, size: Size) -> None:
     blocks = "residual blocks after He et al., 2016" if size.full else "separable blocks after Howard et al., 2017"
     title = f"GlyphNet {name.partition('_')[2]} (the zoo's own family; {blocks})."
     build.__doc__ = f"{title}\n{NOTES}"
-    recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, plain=size.plain)
+    recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, no_augmentation=size.no_augmentation)
     if size.full:
         recipe = replace(recipe, precision="mixed_bfloat16", augmentation=Augmentation(elastic=0.04))
     mixed = ("alnum",) if name in ON_ALNUM else ()

@@ -69,7 +69,7 @@ class DatasetSpec:
         """Return a `zoo` recipe as this dataset needs it: what its script allows, its batches, its number of epochs."""
         return replace(
             recipe,
-            augmentation=(self.augmentation or Augmentation()).beside(recipe.augmentation),
+            augmentation=(self.augmentation or Augmentation()).combined(recipe.augmentation),
             batch_size=min(recipe.batch_size, self.batch_size),
             epochs=recipe.epochs * self.passes,
         )
