@@ -17,14 +17,13 @@ from pydantic import ConfigDict
 from leaderboard import metrics
 from leaderboard.predictions import Predictions
 from leaderboard.schemas import CLOSED, checked_json
-from zoo import data
+from zoo import data, settings
 from zoo.errors import ZooError
 from zoo.files import write_json
 from zoo.types import Json
 
-_ELSEWHERE = os.environ.get("ZOO_RECORDS")
-RECORDS = Path(_ELSEWHERE or Path(__file__).parent / "records")
-LOCAL = Path(_ELSEWHERE or os.environ.get("ZOO_LOCAL_RECORDS") or RECORDS.with_name("local_records"))  # ignored by git
+RECORDS = settings.folder("ZOO_RECORDS") or Path(__file__).parent / "records"
+LOCAL = settings.folder("ZOO_RECORDS") or settings.folder("ZOO_LOCAL_RECORDS") or RECORDS.with_name("local_records")
 log = logging.getLogger(__name__)
 
 

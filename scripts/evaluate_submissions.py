@@ -12,7 +12,6 @@ The isolation of this machine is reported at the start; if it cannot confine a s
 """
 
 import argparse
-import os
 import sys
 import threading
 from pathlib import Path
@@ -27,7 +26,7 @@ from leaderboard.submissions import budget, intake, sandbox, supervision, worker
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.store import SCHEME, open_store
 from leaderboard.submissions.worker import Worker, measured_again
-from zoo import executors
+from zoo import executors, settings
 
 
 def main() -> int:
@@ -100,7 +99,7 @@ def on_ray(arguments: argparse.Namespace, console: Console) -> int:
         "seeds": arguments.seeds,
         "epochs": arguments.epochs,
     }
-    place = arguments.store or os.environ.get("ZOO_SUBMISSIONS")
+    place = arguments.store or settings.value("ZOO_SUBMISSIONS")
     if place and not place.startswith(SCHEME):
         place = str(Path(place).resolve())
     tasks = [

@@ -1,6 +1,7 @@
 """The arrows of the design: which module may import which, read from the sources and from a running process."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import Counter
@@ -9,6 +10,8 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT
+
+from zoo import settings
 
 SOURCES = sorted(path for folder in ("zoo", "leaderboard") for path in (ROOT / folder).rglob("*.py"))
 LEVELS = 9  # of packages and modules in `zoo`, from `errors` up to the command line
@@ -112,6 +115,15 @@ def test_arrows_that_may_not_exist(path):
         assert not found & {"tensorflow", "jax", "torch"}, "only the choice of a backend imports one"
     if inside.name not in ("hub_models.py", "on_hub.py", "hub_jobs.py") and "hub" not in inside.parts:
         assert "huggingface_hub" not in found, "only the hub, the store, models and machines on it touch the network"
+
+
+def test_settings_are_read_in_one_place_and_documented():
+    reading = re.compile(r'environ\.get\("(?:ZOO|XDG)_|getenv|"(?:ZOO|XDG)_\w+" (?:not )?in os\.environ')
+    found = [path for path in SOURCES if reading.search(path.read_text(encoding="utf-8"))]
+    assert found == []
+    pages = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md"), *SOURCES]
+    named = {name for path in pages for name in re.findall(r"\bZOO_[A-Z_]+\b", path.read_text(encoding="utf-8"))}
+    assert named == {name for name in settings.SETTINGS if name.startswith("ZOO_")}
 
 
 @pytest.mark.parametrize(

@@ -147,12 +147,14 @@ for name in NAMES:
     model = zoo.create_model(name, shape)
     model.set_weights([rng.uniform(0.01, 0.05, w.shape) * rng.choice([-1, 1], w.shape) if w.ndim > 1 else
                        np.full(w.shape, 0.5) for w in model.get_weights()])
-    outputs = model.predict_on_batch(images).tolist()
+    outputs = np.array(model(images)).tolist()
+    results[name] = {"outputs": outputs}
+    if results["backend"] == "tensorflow":  # every other test trains on it
+        continue
     model.compile("adam", "categorical_crossentropy")
     before = model.get_weights()
     loss = float(model.train_on_batch(images, targets))
-    moved = max(float(abs(a - b).max()) for a, b in zip(before, model.get_weights()))
-    results[name] = {"outputs": outputs, "loss": loss, "moved": moved}
+    results[name] |= {"loss": loss, "moved": max(float(abs(a - b).max()) for a, b in zip(before, model.get_weights()))}
 print(json.dumps(results))
 """
 

@@ -173,7 +173,7 @@ def test_every_model_has_a_page(frame, name):
         "old.ahdd": "Stale: measured on another version of ahdd",
         "half.mnist": "This record is broken. half.mnist.json: This is not a record",
         "two-layer ensemble.mnist": "99.91% are claimed by arXiv",
-        "no.such": "There is no row &#x27;no.such&#x27;",
+        "no.such": "There is no row &#39;no.such&#39;",
         None: "There is no row None",
     }
     assert said[name] in page

@@ -117,7 +117,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(tmp_path):
 
 
 def test_killed_and_started_again_is_bit_equal(tmp_path):
-    command = [sys.executable, str(ROOT / "scripts/train_all.py"), "--only", PAIR, "--epochs", "40", "--seeds", "1"]
+    command = [sys.executable, str(ROOT / "scripts/train_all.py"), "--only", PAIR, "--epochs", "12", "--seeds", "1"]
     command += ["--deterministic"]
 
     def start(name: str) -> subprocess.Popen:
@@ -125,7 +125,7 @@ def test_killed_and_started_again_is_bit_equal(tmp_path):
         return subprocess.Popen([*command, *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
 
     def folder(name: str):
-        return tmp_path / name / PAIR / "zoo-40epochs" / "seed-0"
+        return tmp_path / name / PAIR / "zoo-12epochs" / "seed-0"
 
     undisturbed, killed = start("undisturbed"), start("killed")
     log = folder("killed") / "training.log"
@@ -143,7 +143,7 @@ def test_killed_and_started_again_is_bit_equal(tmp_path):
         assert process.returncode == 0, errors
 
     a, b = (
-        weights_of(training.read_run(training.plan("mnist_cnn", "optdigits", epochs=40), tmp_path / name))
+        weights_of(training.read_run(training.plan("mnist_cnn", "optdigits", epochs=12), tmp_path / name))
         for name in ("undisturbed", "killed")
     )
     for x, y in zip(a, b, strict=True):

@@ -71,7 +71,7 @@ def test_two_phases_train_the_head_then_the_end_of_the_backbone(pages, tmp_path,
     fresh = zoo.create_model("mobilenet_v2", VIEW.input_shape, 2)
     pretrained = backbones.of(fresh)
     pretrained.save_weights(tmp_path / "mobilenet_v2_imagenet_no_top.weights.h5")
-    monkeypatch.setenv(backbones.FOLDER, str(tmp_path))
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path))
     job = training.plan("mobilenet_v2", "pages70")
     second = FineTuning(layers=3, epochs=1, learning_rate=1e-3)
     short = replace(job.recipe, epochs=1, views=16, batch_size=8, fine_tuning=second)
@@ -119,7 +119,7 @@ def test_statistics_of_patches_are_taken_in_batches_that_fit(pages, tmp_path, mo
 
 def test_backbone_weights_that_do_not_fit_are_told_before_any_epoch(pages, tmp_path, monkeypatch):
     zoo.create_model("lenet5").save_weights(tmp_path / "mobilenet_v2_imagenet_no_top.weights.h5")
-    monkeypatch.setenv(backbones.FOLDER, str(tmp_path))
+    monkeypatch.setenv("ZOO_WEIGHTS", str(tmp_path))
     with pytest.raises(zoo.ZooError, match="does not fit the backbone of mobilenet_v2"):
         training.train(training.plan("mobilenet_v2", "pages70"), tmp_path / "runs")
     assert not (tmp_path / "runs").exists()

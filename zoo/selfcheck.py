@@ -111,10 +111,8 @@ def serving() -> Finding:
 
 def folders() -> Iterator[Finding]:
     """Look whether the folders that the environment names are there."""
-    named = {"ZOO_DATASETS": os.environ.get("ZOO_DATASETS", "")}
-    named["ZOO_MODELS"] = os.environ.get("ZOO_MODELS", "")
-    for variable, value in named.items():
-        for folder in filter(None, value.split(os.pathsep)):
+    for variable in ("ZOO_DATASETS", "ZOO_MODELS"):
+        for folder in filter(None, settings.value(variable).split(os.pathsep)):
             if not Path(folder).expanduser().is_dir():
                 yield Finding(
                     variable, "note", f"names {folder}, which is not a folder", f"correct or unset {variable}"
@@ -126,7 +124,7 @@ def datasets(thorough: bool) -> Iterator[Finding]:
     from zoo import data
 
     for spec in data.DATASETS.values():
-        folder = Path(os.environ.get("ZOO_DATASETS") or os.devnull) / spec.name
+        folder = (settings.folder("ZOO_DATASETS") or Path(os.devnull)) / spec.name
         subject = f"data: {spec.name}"
         if any(folder.glob("**/*.parquet")):
             yield _read(subject, spec.name, f"in {folder}") if thorough else Finding(subject, "ok", f"in {folder}")
@@ -189,7 +187,7 @@ def hub() -> Finding:
         return Finding("Hub", "note", f"{str(error).rstrip('.')}; {namespace}", advice)
     if who is None:
         return Finding("Hub", "note", f"reachable, no token; {namespace}", "to publish: set HF_TOKEN, or hf auth login")
-    if "ZOO_NAMESPACE" not in os.environ:
+    if not settings.value("ZOO_NAMESPACE"):
         return Finding("Hub", "note", f"reachable as {who}; {namespace}", f"to publish: export ZOO_NAMESPACE={who}")
     return Finding("Hub", "ok", f"reachable as {who}; {namespace}")
 

@@ -19,7 +19,7 @@ from leaderboard.submissions.checks.problems import short
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
-from zoo.settings import sends_per_day
+from zoo.settings import number
 from zoo.types import Json
 
 HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.ASCII)
@@ -96,7 +96,7 @@ def submit(
     if (file is None) == (not source):
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
     check_limits(store.all(), user, limits, now, _hash(secret))
-    usage.charge(store.usage, address, sends_per_day(), now)
+    usage.charge(store.usage, address, number("ZOO_SENDS_PER_DAY"), now)
     offer, problems = checked_offer(offer)
     content, filename, source = _fetched(file, source)
     checked = guard.check(content, filename, offer.datasets)
@@ -231,7 +231,7 @@ def retry(
     """Retry a failed submission; the limits apply as for a new one."""
     now = stores.now()
     _own(store.get(wanted), user, secret)
-    usage.charge(store.usage, address, sends_per_day(), now)
+    usage.charge(store.usage, address, number("ZOO_SENDS_PER_DAY"), now)
 
     def transition(s: Submission) -> Submission:
         earlier = store.all()

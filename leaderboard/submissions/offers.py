@@ -1,6 +1,5 @@
 """The form of a submission: its fields, checked and cleaned, and the datasets to choose from."""
 
-import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from leaderboard.submissions.checks.problems import Problem, short
-from zoo import data
+from zoo import data, settings
 from zoo.errors import UnknownName, ZooError
 
 LICENCES = (
@@ -56,14 +55,14 @@ def offered() -> list[Choice]:
     Only a folder of datasets (`ZOO_DATASETS`) is looked into: without one, the data come from the Hub when they are
     needed.
     """
-    root = os.environ.get("ZOO_DATASETS")
+    root = settings.folder("ZOO_DATASETS")
     return [Choice(name, _missing(name, root)) for name in choices()]
 
 
-def _missing(name: str, root: str | None) -> str:
+def _missing(name: str, root: Path | None) -> str:
     bundled = name == "optdigits"  # it comes with scikit-learn
     parts = data.get(name).parts or (name,)
-    if not root or bundled or all((Path(root) / part).is_dir() for part in parts):
+    if not root or bundled or all((root / part).is_dir() for part in parts):
         return ""
     return f"The data of {name} are not on this server, so nothing can be measured on it here."
 

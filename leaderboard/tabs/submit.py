@@ -5,7 +5,6 @@ The same through endpoints: `/submit`, `/submission_status`, `/submissions`, `/w
 
 import atexit
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Mapping
@@ -24,7 +23,7 @@ from leaderboard.submissions.store import open_store
 from leaderboard.tabs import receipts
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
-from zoo import gate
+from zoo import gate, settings
 from zoo.errors import ZooError
 from zoo.tabs.space import api
 from zoo.types import Values
@@ -284,5 +283,5 @@ def attend() -> None:
         threading.Thread(target=follow, name="submissions", daemon=True).start()
     command = [sys.executable, "-m", "leaderboard.submissions"]
     guard.start()
-    for _ in range(int(os.environ.get("ZOO_WORKERS") or 0)):
+    for _ in range(settings.number("ZOO_WORKERS")):
         threading.Thread(target=supervision.keep_running, args=(command, stop), name="worker", daemon=True).start()

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs/board.md, and the board's cached frame, from the records.
+"""Write the tables of README.md and docs, and the board's cached frame, from the records and the settings.
 
 python -m scripts.chores.update_tables           write them
 python -m scripts.chores.update_tables --check   exit with 1 if they are out of date
@@ -12,11 +12,11 @@ from statistics import fmean
 from leaderboard import goals, reproductions, results, snapshot, table
 from leaderboard.claims import claims
 from scripts import cli
-from zoo import data, registry
+from zoo import data, registry, settings
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 
-PAGES = ("README.md", "docs/board.md")
+PAGES = ("README.md", "docs/board.md", "docs/settings.md")
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # parameters at most, the columns of the README's first table
 
 
@@ -196,6 +196,13 @@ def mean_of(result: results.Result) -> str:
     return f"{100 * result.mean('accuracy'):.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
 
 
+def environment_variables() -> str:
+    """Return the settings as a Markdown table."""
+    lines = ["| variable | what it sets | default |", "| --- | --- | --- |"]
+    lines += [f"| `{one.name}` | {one.meaning} | {one.default} |" for one in settings.SETTINGS.values()]
+    return "\n".join(lines) + "\n"
+
+
 SECTIONS = {
     "best": best,
     "reproduced": reproduced,
@@ -203,6 +210,7 @@ SECTIONS = {
     "documents": by_document,
     "networks": by_network,
     "goals": by_goal,
+    "settings": environment_variables,
 }
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ lies next to its data. A composite entry, such as `alnum`, is put together from 
 """
 
 import functools
-import os
 import re
 import warnings
 from collections.abc import Iterator
@@ -16,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo import settings
 from zoo.data import held_out, parquet
 from zoo.data.catalog import DATASETS
 from zoo.data.spec import DatasetSpec, Split, fingerprint
 from zoo.errors import DataError, UnknownName, ZooError
 from zoo.files import read_json
-from zoo.settings import other_copies, user_datasets
 
 SPLITS = ("train", "validation", "test")
 ENTRY = "dataset.json"  # a user's dataset: its `DatasetSpec`, next to its data
@@ -37,7 +36,7 @@ def get(name: str) -> DatasetSpec:
     if match := _FOLD.fullmatch(name):
         base, number, count = match[1], int(match[2]), int(match[3])
         return replace(get(base), name=name, fold=(base, number, count))
-    entry = user_datasets() / name / ENTRY
+    entry = settings.user_datasets() / name / ENTRY
     if not NAME.fullmatch(name) or not entry.is_file():
         raise UnknownName("dataset", name, names())
     try:
@@ -48,7 +47,7 @@ def get(name: str) -> DatasetSpec:
 
 def names() -> tuple[str, ...]:
     """Return the names of all datasets: the zoo's, then the users'."""
-    return (*DATASETS, *sorted(path.parent.name for path in user_datasets().glob(f"*/{ENTRY}")))
+    return (*DATASETS, *sorted(path.parent.name for path in settings.user_datasets().glob(f"*/{ENTRY}")))
 
 
 def fold(name: str, number: int, count: int) -> str:
@@ -141,10 +140,10 @@ def filenames(name: str, split: str) -> list[str]:
 def _location(spec: DatasetSpec) -> str:
     """Return the folder or the Hub id to read from, or "" for the bundled copy and for what is put together."""
     if spec.name not in DATASETS:
-        return str((user_datasets() / spec.name).resolve())
-    root = os.environ.get("ZOO_DATASETS")
-    if root and (Path(root) / spec.name).is_dir():
-        return str((Path(root) / spec.name).resolve())
+        return str((settings.user_datasets() / spec.name).resolve())
+    root = settings.folder("ZOO_DATASETS")
+    if root and (root / spec.name).is_dir():
+        return str((root / spec.name).resolve())
     return "" if spec.parts or spec.name == "optdigits" else spec.hub_id
 
 
@@ -168,7 +167,7 @@ def _load_source(name: str, split: str, location: str) -> Split:
             f"{location or name}: split {split!r} is not the {name} that the records were measured on "
             f"(fingerprint {found[:12]}…, expected {spec.fingerprints[split][:12]}…)"
         )
-        if name not in other_copies():
+        if name not in settings.other_copies():
             raise DataError(f"{difference}; set ZOO_OTHER_COPIES={name} to use it all the same.")
         warnings.warn(f"{difference}; scores will not compare.", stacklevel=3)
     return Split(images, labels, groups, found)

@@ -1,6 +1,5 @@
 """Rate limits of calls, checked before any work is done; submissions have separate limits."""
 
-import os
 import threading
 import time
 from collections.abc import Callable, Hashable
@@ -8,6 +7,7 @@ from dataclasses import dataclass
 
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller
+from zoo.settings import number
 
 TOKENS = 10  # that the Hub is asked about for one address within a minute
 MEGABYTES = 2000  # that one address uploads within an hour
@@ -86,7 +86,7 @@ def check_call(caller: Caller) -> None:
     Raises:
         TooMany: there are more.
     """
-    LIMITER.count(caller.network, Rate(_calls_per_minute(), 60.0, "calls from your address"))
+    LIMITER.count(caller.network, Rate(number("ZOO_CALLS_PER_MINUTE"), 60.0, "calls from your address"))
 
 
 def check_request(caller: Caller) -> None:
@@ -95,7 +95,7 @@ def check_request(caller: Caller) -> None:
     Raises:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
-    LIMITER.count(caller.network, Rate(2 * _calls_per_minute(), 60.0, "requests from your address"))
+    LIMITER.count(caller.network, Rate(2 * number("ZOO_CALLS_PER_MINUTE"), 60.0, "requests from your address"))
 
 
 def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
@@ -115,7 +115,3 @@ def check_upload(caller: Caller, size: int) -> None:
         TooMany: more than `MEGABYTES` within an hour.
     """
     LIMITER.count(caller.network, Rate(MEGABYTES, 3600.0, "megabytes from your address"), size / 1e6)
-
-
-def _calls_per_minute() -> int:
-    return int(os.environ.get("ZOO_CALLS_PER_MINUTE") or 1200)

@@ -5,14 +5,12 @@ An architecture has a backbone if it registers the Keras application that it is,
 """
 
 import hashlib
-import os
 from pathlib import Path
 
+from zoo import settings
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.registry import BACKBONE, Architecture
-
-FOLDER = "ZOO_WEIGHTS"  # names a folder with `<architecture>_imagenet_no_top.weights.h5`, for where nothing downloads
 
 
 def of(model: "keras.Model") -> "keras.Model":
@@ -40,8 +38,8 @@ def load(model: "keras.Model", architecture: Architecture, source: str) -> dict[
     backbone = of(model)
     path = Path(source)
     if source == "imagenet":
-        path = Path(os.environ.get(FOLDER, "")) / f"{architecture.name}_imagenet_no_top.weights.h5"
-        if not (FOLDER in os.environ and path.exists()):
+        path = (settings.folder("ZOO_WEIGHTS") or Path()) / f"{architecture.name}_imagenet_no_top.weights.h5"
+        if not (settings.folder("ZOO_WEIGHTS") and path.exists()):
             return _download(backbone, architecture)
     if not path.exists():
         raise ZooError(f"There are no backbone weights at {path}.")
@@ -59,8 +57,8 @@ def _download(backbone: "keras.Model", architecture: Architecture) -> dict[str, 
         pretrained = build(input_shape=backbone.input_shape[1:], include_top=False, weights="imagenet")
     except Exception as error:  # Keras passes on whatever its downloader met
         raise ZooError(
-            f"The ImageNet weights of {architecture.backbone} cannot be downloaded here: set {FOLDER} to a folder that "
-            f"holds {architecture.name}_imagenet_no_top.weights.h5."
+            f"The ImageNet weights of {architecture.backbone} cannot be downloaded here: set ZOO_WEIGHTS to a folder "
+            f"that holds {architecture.name}_imagenet_no_top.weights.h5."
         ) from error
     backbone.set_weights(pretrained.get_weights())
     return {"source": "keras.applications"}

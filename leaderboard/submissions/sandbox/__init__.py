@@ -336,9 +336,8 @@ def private_places() -> list[Path]:
     """Return files and folders of this machine that a sandbox must not read: labels, datasets, tokens."""
     records = Path(__file__).parents[2] / "records"
     places = [*sorted(records.glob("*/*.npz"))[:1], *sorted(records.glob("*/*.json"))[:1], Path.home()]
-    places += [
-        Path(os.environ[name]) for name in ("ZOO_DATASETS", "HF_HOME", "ZOO_SUBMISSIONS") if os.environ.get(name)
-    ]
+    named = (settings.value("ZOO_DATASETS"), settings.value("ZOO_SUBMISSIONS"), os.environ.get("HF_HOME"))
+    places += [Path(place) for place in named if place]
     return [path for path in places if path.exists()]
 
 

@@ -11,7 +11,6 @@ file lock or as a commit on top of the one that was read (compare-and-swap). So 
 A file that cannot be read is set aside: `Store.broken` says why, and everything else goes on.
 """
 
-import os
 from pathlib import Path
 
 from leaderboard.submissions.store.base import (
@@ -27,6 +26,7 @@ from leaderboard.submissions.store.base import (
 )
 from leaderboard.submissions.store.local import LocalStore
 from leaderboard.submissions.store.on_hub import HubStore
+from zoo import settings
 
 SCHEME = "hf://"
 
@@ -49,5 +49,5 @@ __all__ = [
 
 def open_store(place: str | None = None) -> Store:
     """Return the store that a place names, or `ZOO_SUBMISSIONS`: a folder, or hf://<namespace>."""
-    place = place or os.environ.get("ZOO_SUBMISSIONS") or str(Path(__file__).parents[3] / "runs" / "submissions")
+    place = place or settings.submissions()
     return HubStore(place.removeprefix(SCHEME)) if place.startswith(SCHEME) else LocalStore(Path(place))
