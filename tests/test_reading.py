@@ -164,11 +164,11 @@ def test_agents_find_the_same_as_tools(space):
     import asyncio
 
     from mcp import ClientSession
-    from mcp.client.streamable_http import streamablehttp_client
+    from mcp.client.streamable_http import streamable_http_client
 
     async def tools():
         async with (
-            streamablehttp_client(f"{space.url}/gradio_api/mcp/") as (reading, writing, *_),
+            streamable_http_client(f"{space.url}/gradio_api/mcp/") as (reading, writing, *_),
             ClientSession(reading, writing) as session,
         ):
             await session.initialize()
