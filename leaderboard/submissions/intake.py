@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
-from leaderboard.submissions.checks.problems import short
+from leaderboard.submissions.checks.problems import Problem, short
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
@@ -100,7 +100,16 @@ def submit(
     offer, problems = checked_offer(offer)
     content, filename, source = _fetched(file, source)
     checked = guard.check(content, filename, offer.datasets)
-    submission = Submission(
+    submission = _submission(user, name, offer, checked, problems, now)
+    submission = replace(submission, source=source, size=len(content), secret=_hash(secret))
+    return _kept(store, lifecycle.received(submission, now), checked.content, limits)
+
+
+def _submission(
+    user: str, name: str, offer: Offer, checked: checks.Checked, problems: Sequence[Problem], now: float
+) -> Submission:
+    """Return what the form and the static checks say of a submission."""
+    return Submission(
         id=lifecycle.new_id(),
         user=user,
         name=name,
@@ -113,15 +122,11 @@ def submit(
         created=now,
         paper=offer.paper,
         claimed=dict(offer.claimed or {}),
-        source=source,
-        size=len(content),
         parameters=checked.parameters,
         multiply_adds=checked.multiply_adds,
-        secret=_hash(secret),
         problems=tuple(problem.to_dict() for problem in (*problems, *checked.problems)),
         notes=checked.notes,
     )
-    return _kept(store, lifecycle.received(submission, now), checked.content, limits)
 
 
 def _fetched(file: tuple[str, bytes] | None, source: str) -> tuple[bytes, str, str]:

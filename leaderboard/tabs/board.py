@@ -5,6 +5,7 @@ the frame; this one connects them to the controls.
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import gradio as gr
@@ -69,21 +70,44 @@ def tab() -> Places:
     return Places("leaderboard", holds, place, targets, [*ranking_pages, pair_targets[-1]], frame.since_start(fresh))
 
 
-def _ranking(
-    frame: Live,
-) -> tuple[Callable[[], Values], list[gr.DownloadButton], gr.Radio, gr.HTML, gr.HTML]:
-    """Build the table and the Pareto front; return their refresh function, downloads, dataset choice and pages."""
-    choices = _datasets(frame())
-    first = choices[0] if choices else None
-    dataset = gr.Radio(choices, value=first, label="Dataset", elem_id="board-dataset")
+@dataclass(frozen=True)
+class Controls:
+    """What the ranking is chosen by."""
+
+    dataset: gr.Radio
+    search: gr.Textbox
+    size: gr.Dropdown
+    status: gr.CheckboxGroup
+    recipe: gr.CheckboxGroup
+    licence: gr.CheckboxGroup
+    columns: gr.CheckboxGroup
+    order: gr.State
+
+    def query(self, chosen: Values) -> table.Query:
+        """Return the query that the values of the components make."""
+        return table.Query(
+            dataset=None if chosen[self.dataset] == OVERALL else chosen[self.dataset],
+            search=chosen[self.search] or "",
+            statuses=tuple(chosen[self.status]),
+            recipes=tuple(chosen[self.recipe]),
+            licences=tuple(chosen[self.licence]),
+            parameters=SIZES[chosen[self.size]],
+            sort=chosen[self.order]["sort"],
+            descending=chosen[self.order]["descending"],
+        )
+
+
+def _controls(frame: pd.DataFrame) -> Controls:
+    choices = _datasets(frame)
+    dataset = gr.Radio(choices, value=choices[0] if choices else None, label="Dataset", elem_id="board-dataset")
     with gr.Row(elem_id="board-tools"):
         search = gr.Textbox(placeholder="Search", show_label=False, elem_id="board-search", scale=3)
         size = gr.Dropdown(list(SIZES), value="any size", show_label=False, elem_id="board-size", scale=1)
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
-        status, recipe, licence = (
-            gr.CheckboxGroup(_values(frame(), name), label=name.capitalize(), elem_id=f"board-{name}")
+        filters = [
+            gr.CheckboxGroup(_values(frame, name), label=name.capitalize(), elem_id=f"board-{name}")
             for name in ("status", "recipe", "licence")
-        )
+        ]
         columns = gr.CheckboxGroup(
             [(table.BY_NAME[name].title, name) for name in table_html.CHOOSABLE],
             value=[name for name in table_html.SHOWN if name in table_html.CHOOSABLE],
@@ -91,6 +115,15 @@ def _ranking(
             elem_id="board-columns",
         )
     order = gr.State({"sort": "rank", "descending": False, "limit": 100})
+    return Controls(dataset, search, size, *filters, columns, order)
+
+
+def _ranking(
+    frame: Live,
+) -> tuple[Callable[[], Values], list[gr.DownloadButton], gr.Radio, gr.HTML, gr.HTML]:
+    """Build the table and the Pareto front; return their refresh function, downloads, dataset choice and pages."""
+    by = _controls(frame())
+    first = by.dataset.value
     board = page_of_links(table_html.render(frame(), table.Query(dataset=first)), "board-table")
     costs = [(title, name) for name, title in table_html.COSTS.items()]
     cost = gr.Radio(costs, value="parameters", label="Accuracy over", elem_id="board-cost")
@@ -105,51 +138,46 @@ def _ranking(
         gr.Markdown(EMBED)
 
     def show(chosen: Values) -> Values:
-        query = table.Query(
-            dataset=None if chosen[dataset] == OVERALL else chosen[dataset],
-            search=chosen[search] or "",
-            statuses=tuple(chosen[status]),
-            recipes=tuple(chosen[recipe]),
-            licences=tuple(chosen[licence]),
-            parameters=SIZES[chosen[size]],
-            sort=chosen[order]["sort"],
-            descending=chosen[order]["descending"],
-        )
-        limit = chosen[order]["limit"]
+        query, columns, limit = by.query(chosen), chosen[by.columns], chosen[by.order]["limit"]
         if query.dataset is None:
-            page = table_html.overall(frame()) + table_html.render(frame(), query, ["dataset", *chosen[columns]], limit)
+            page = table_html.overall(frame()) + table_html.render(frame(), query, ["dataset", *columns], limit)
             return {board: page, front: gr.HTML(visible=False), cost: gr.Radio(visible=False)}
         drawn = table_html.front(table.select(frame(), query), query.dataset, chosen[cost])
-        page = table_html.render(frame(), query, chosen[columns], limit)
+        page = table_html.render(frame(), query, columns, limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: Json, event: gr.EventData) -> Json:
-        asked = event._data if isinstance(event._data, dict) else {}
-        sort, limit = asked.get("sort"), asked.get("limit", 100)
-        if not isinstance(sort, str) or sort not in table.BY_NAME or type(limit) is not int:
-            return before
-        limit = min(max(limit, 1), len(frame()) + 100)
-        return {"sort": sort, "descending": bool(asked.get("descending")), "limit": limit}
+        return _reordered(before, event._data, len(frame()))
 
-    shown = {"fn": show, "inputs": {dataset, search, size, status, recipe, licence, columns, order, cost},
-             "outputs": [board, front, cost], "trigger_mode": "always_last", **QUIET}  # fmt: skip
-    for control in (size, status, recipe, licence, columns, cost):
+    shown = {"fn": show, "inputs": {*vars(by).values(), cost}, "outputs": [board, front, cost],
+             "trigger_mode": "always_last", **QUIET}  # fmt: skip
+    for control in (by.size, by.status, by.recipe, by.licence, by.columns, cost):
         control.input(**shown)
     # A deep link sets the dataset, and Gradio 6.31 does not trigger `input` when text is pasted.
-    for control in (dataset, search):
+    for control in (by.dataset, by.search):
         control.change(**shown)
-    board.order(reorder, order, order, **QUIET).then(**shown)
+    board.order(reorder, by.order, by.order, **QUIET).then(**shown)
 
     def fresh() -> Values:
         paths = downloads.write(frame(), Path(downloads.own_folder().name))
         return {
-            dataset: gr.update(choices=_datasets(frame())),
+            by.dataset: gr.update(choices=_datasets(frame())),
             board: table_html.render(frame(), table.Query(dataset=first)),
             front: table_html.front(frame(), first, "parameters"),
             **{files[kind]: gr.update(value=path) for kind, path in paths.items()},
         }
 
-    return fresh, [*files.values()], dataset, board, front
+    return fresh, [*files.values()], by.dataset, board, front
+
+
+def _reordered(before: Json, sent: object, rows: int) -> Json:
+    """Return the order that a click on a header or on "Show more" asks for; what makes no sense changes nothing."""
+    asked = sent if isinstance(sent, dict) else {}
+    sort, limit = asked.get("sort"), asked.get("limit", 100)
+    if not isinstance(sort, str) or sort not in table.BY_NAME or type(limit) is not int:
+        return before
+    limit = min(max(limit, 1), rows + 100)
+    return {"sort": sort, "descending": bool(asked.get("descending")), "limit": limit}
 
 
 def _compare(frame: Live) -> tuple[Callable[..., Values], gr.Dropdown, gr.Dropdown, gr.HTML]:

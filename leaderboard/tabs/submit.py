@@ -17,9 +17,10 @@ import gradio as gr
 from leaderboard import results
 from leaderboard.submissions import calls, intake, offers, sign_in, supervision
 from leaderboard.submissions.checks import guard
+from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.publishing import publish
-from leaderboard.submissions.store import open_store
+from leaderboard.submissions.store import Store, open_store
 from leaderboard.tabs import receipts
 from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.markup import VISIT
@@ -77,60 +78,24 @@ def tab() -> Places:
         with gr.Tab("Queue", id="queue"):
             queue = gr.HTML(js_on_load=VISIT, apply_default_css=False, elem_id="submit-queue")
         with gr.Tab("Receipt", id="receipt"):
-            with gr.Row(elem_id="receipt-tools"):
-                wanted = gr.Textbox(placeholder="Id of a submission", show_label=False, elem_id="receipt-id")
-                secret = gr.Textbox(
-                    placeholder="Its secret", show_label=False, elem_id="receipt-secret", max_length=100,
-                    visible=not sign_in.on_space(),
-                )  # fmt: skip
-                again = gr.Button("Try it again", size="sm", visible=False, elem_id="receipt-retry")
-                back = gr.Button("Withdraw", size="sm", visible=False, elem_id="receipt-withdraw")
-            page = gr.HTML(
-                receipts.missing(NO_RECEIPT), js_on_load=VISIT + ADDRESS, apply_default_css=False,
-                elem_id="receipt-page",
-            )  # fmt: skip
+            receipt = _receipt()
     timer = gr.Timer(REFRESH, active=False)
+    pages = [receipt.page, timer, receipt.again, receipt.back]
+    targets = [views, receipt.wanted, *pages]
 
     def read(id: str | None) -> Values:
-        """Return the updates of the receipt's page for an id."""
-        if not (id or "").strip():
-            return {page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
-        try:
-            submission = store.get((id or "").strip())
-            where = next((p for p in intake.queue(store) if p.submission.id == submission.id), None)
-        except ZooError as error:
-            return {page: receipts.missing(str(error)), timer: gr.Timer(active=False)}
-        s = submission
-        return {
-            page: receipts.receipt(s, where),
-            timer: gr.Timer(active=s.open),
-            again: gr.Button(visible=s.retriable),
-            back: gr.Button(visible=s.withdrawable),
-        }
+        return receipt.shown(store, (id or "").strip(), timer)
 
     def show(id: str) -> Values:
-        return {views: gr.Tabs(selected="receipt"), wanted: id, **read(id)}
+        return {views: gr.Tabs(selected="receipt"), receipt.wanted: id, **read(id)}
 
     def send(values: Values) -> Values:
+        key = calls.secret_of(values[receipt.secret])
         try:
-            who = sign_in.sender(values[user])
-            offer = Offer(
-                name=values[form.name] or "",
-                datasets=tuple(values[form.datasets]),
-                licence=values[form.licence] or "",
-                declaration=values[form.declaration] or "",
-                paper=values[form.paper] or "",
-                claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
-            )
-            key = calls.secret_of(values[secret])
-            source = (values[form.source] or "").strip()
-            address = gate.caller().address
-            submission = intake.submit(
-                store, who, offer, calls.content_of(form.upload(values)), source, address=address, secret=key
-            )
+            submission = _sent(store, form, values, key)
         except ZooError as error:
             return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
-        known = {secret: key} if intake.may_change(submission, secret=key) else {}
+        known = {receipt.secret: key} if intake.may_change(submission, secret=key) else {}
         return {form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
 
     def act(action: Callable[..., object]) -> Callable[[str, str], Values]:
@@ -143,31 +108,88 @@ def tab() -> Places:
 
         return do
 
-    def list_queue() -> str:
-        try:
-            done = [s for s in store.all() if not s.open]
-            recent = sorted(done, key=lambda s: s.history[-1]["at"], reverse=True)[:RECENT]
-            return receipts.queue(intake.queue(store), recent, store.broken())
-        except ZooError as error:
-            return receipts.missing(str(error))
-
     def holds(parts: Mapping[str, str]) -> bool:
         return parts.get("tab") == "submit"
 
     def place(parts: Mapping[str, str]) -> Values:
         return show(parts["submission"]) if parts.get("submission") else {}
 
-    targets = [views, wanted, page, timer, again, back]
-    pages = [page, timer, again, back]
-    form.send.click(send, {*form.inputs, secret}, [form.answer, secret, *targets], **QUIET)
-    wanted.submit(read, wanted, pages, **QUIET)
-    again.click(act(calls.retried), [wanted, secret], pages, **QUIET)
-    back.click(act(intake.withdraw), [wanted, secret], pages, **QUIET)
-    timer.tick(read, wanted, pages, **QUIET)
-    views.select(list_queue, None, queue, **QUIET)
+    form.send.click(send, {*form.inputs, receipt.secret}, [form.answer, receipt.secret, *targets], **QUIET)
+    receipt.wanted.submit(read, receipt.wanted, pages, **QUIET)
+    receipt.again.click(act(calls.retried), [receipt.wanted, receipt.secret], pages, **QUIET)
+    receipt.back.click(act(intake.withdraw), [receipt.wanted, receipt.secret], pages, **QUIET)
+    timer.tick(read, receipt.wanted, pages, **QUIET)
+    views.select(partial(_listed, store), None, queue, **QUIET)
     for endpoint in calls.endpoints(store):
         api(endpoint)
-    return Places("submit", holds, place, targets, [queue, page])
+    return Places("submit", holds, place, targets, [queue, receipt.page])
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """The components that show one submission."""
+
+    wanted: gr.Textbox
+    secret: gr.Textbox
+    again: gr.Button
+    back: gr.Button
+    page: gr.HTML
+
+    def shown(self, store: Store, id: str, timer: gr.Timer) -> Values:
+        """Return the updates for an id; the timer runs while the submission is open."""
+        if not id:
+            return {self.page: receipts.missing(NO_RECEIPT), timer: gr.Timer(active=False)}
+        try:
+            submission = store.get(id)
+            where = next((p for p in intake.queue(store) if p.submission.id == submission.id), None)
+        except ZooError as error:
+            return {self.page: receipts.missing(str(error)), timer: gr.Timer(active=False)}
+        return {
+            self.page: receipts.receipt(submission, where),
+            timer: gr.Timer(active=submission.open),
+            self.again: gr.Button(visible=submission.retriable),
+            self.back: gr.Button(visible=submission.withdrawable),
+        }
+
+
+def _receipt() -> Receipt:
+    with gr.Row(elem_id="receipt-tools"):
+        wanted = gr.Textbox(placeholder="Id of a submission", show_label=False, elem_id="receipt-id")
+        secret = gr.Textbox(
+            placeholder="Its secret", show_label=False, elem_id="receipt-secret", max_length=100,
+            visible=not sign_in.on_space(),
+        )  # fmt: skip
+        again = gr.Button("Try it again", size="sm", visible=False, elem_id="receipt-retry")
+        back = gr.Button("Withdraw", size="sm", visible=False, elem_id="receipt-withdraw")
+    page = gr.HTML(
+        receipts.missing(NO_RECEIPT), js_on_load=VISIT + ADDRESS, apply_default_css=False, elem_id="receipt-page"
+    )
+    return Receipt(wanted, secret, again, back, page)
+
+
+def _sent(store: Store, form: "Form", values: Values, secret: str) -> Submission:
+    """Hand what the form holds to the intake, and return the new submission."""
+    who = sign_in.sender(values[form.user])
+    offer = Offer(
+        name=values[form.name] or "",
+        datasets=tuple(values[form.datasets]),
+        licence=values[form.licence] or "",
+        declaration=values[form.declaration] or "",
+        paper=values[form.paper] or "",
+        claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
+    )
+    content, source = calls.content_of(form.upload(values)), (values[form.source] or "").strip()
+    return intake.submit(store, who, offer, content, source, address=gate.caller().address, secret=secret)
+
+
+def _listed(store: Store) -> str:
+    """Return the queue, and the submissions that were finished last."""
+    try:
+        done = [s for s in store.all() if not s.open]
+        recent = sorted(done, key=lambda s: s.history[-1]["at"], reverse=True)[:RECENT]
+        return receipts.queue(intake.queue(store), recent, store.broken())
+    except ZooError as error:
+        return receipts.missing(str(error))
 
 
 def _who() -> gr.Textbox:

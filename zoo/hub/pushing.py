@@ -94,10 +94,7 @@ def push(
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 
-    for path, file in files.items():
-        if file.stat().st_size > LARGEST_FILE:
-            size, most = file.stat().st_size / 1024**3, LARGEST_FILE / 1024**3
-            raise ZooError(f"{repo}: {path} is too large to push: {size:.1f} GiB, the most is {most:.0f} GiB.")
+    _check_sizes(repo, files)
     if not dry_run:
         require_token()
     api = HfApi()
@@ -121,6 +118,13 @@ def push(
         return replace(plan, commit=done.oid)
 
     return attempted(attempt, repo, backoff)
+
+
+def _check_sizes(repo: str, files: Mapping[str, Path]) -> None:
+    for path, file in files.items():
+        if file.stat().st_size > LARGEST_FILE:
+            size, most = file.stat().st_size / 1024**3, LARGEST_FILE / 1024**3
+            raise ZooError(f"{repo}: {path} is too large to push: {size:.1f} GiB, the most is {most:.0f} GiB.")
 
 
 def require_token() -> None:
