@@ -13,6 +13,7 @@ import os
 import re
 import subprocess
 import time
+from collections import Counter
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +33,9 @@ DEPLOYED = (
     "docs", "leaderboard", "zoo",
 )  # fmt: skip
 FIELDS = {"title", "sdk", "sdk_version", "python_version", "app_file"}  # that the README's front matter must have
-FAILED = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE", "PAUSED", "STOPPED"}
+FAILED = {"BUILD_ERROR", "RUNTIME_ERROR", "CONFIG_ERROR", "NO_APP_FILE"}
+ASLEEP = {"SLEEPING", "PAUSED", "STOPPED"}
+LOCAL = "leaderboard/local_records/"  # rows of this machine
 PATIENCE = 15 * 60  # seconds for a Space to build and start
 POLL = 5  # seconds
 
@@ -51,6 +54,9 @@ def main() -> int:
     )  # fmt: skip
     print(f"{'would be ' if arguments.dry_run and done.differs else ''}{done}", flush=True)
     if arguments.dry_run:
+        folders = Counter(path.partition("/")[0] for path in (*done.added, *done.changed))
+        for name, count in sorted(folders.items()):
+            print(f"  {name}" + (f"/ ({count} files)" if count > 1 else ""))
         named = ", ".join(variables), ", ".join(secrets) or "none"
         print(f"  hardware {arguments.hardware}; variables {named[0]}; secrets {named[1]}")
         return 0
@@ -108,6 +114,11 @@ def stage(staging: Path) -> dict[str, Path]:
     except (OSError, subprocess.CalledProcessError) as error:
         raise ZooError(f"{cli.ROOT} is not a git checkout, so the files of the app are unknown ({error}).") from error
     files = {path: cli.ROOT / path for path in listed.split("\0") if path and (cli.ROOT / path).is_file()}
+    if local := next((path for path in files if path.startswith(LOCAL)), None):
+        raise ZooError(
+            f"git tracks {local}, a row of this machine, and a Space shows only rows that everybody has: "
+            f"git rm -r --cached {LOCAL}"
+        )
     readme = (cli.ROOT / "README.md").read_text(encoding="utf-8")
     check_front_matter(readme, files)
     packages = "".join(f"{one.name}{extras_of(one)}{one.specifier}\n" for one in environment.requirements("space"))
@@ -148,12 +159,17 @@ def configure(repo: str, hardware: str, variables: dict[str, str], secrets: dict
 
 
 def wait(repo: str) -> str:
-    """Return the Space's address once it runs; ZooError if it fails or takes too long."""
+    """Return the Space's address once it runs, and start one that sleeps; ZooError if it fails or takes too long."""
     api = HfApi()
     deadline = time.monotonic() + PATIENCE
+    started = False
     while (stage := str(hub.attempted(lambda: api.get_space_runtime(repo), repo).stage)) != "RUNNING":
         if stage in FAILED:
             raise ZooError(f"{repo} does not start: {stage}; see its build log on the Hub.")
+        if stage in ASLEEP and not started:
+            print(f"{repo} is {stage.lower()}: starting it", flush=True)
+            hub.attempted(lambda: api.restart_space(repo), repo)
+            started = True
         if time.monotonic() > deadline:
             raise ZooError(f"{repo} is still {stage} after {PATIENCE // 60} minutes.")
         time.sleep(POLL)

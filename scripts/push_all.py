@@ -47,8 +47,8 @@ def main() -> int:
             print(f"{'would be ' if arguments.dry_run and done.differs else ''}{done}", flush=True)
             if arguments.dry_run:
                 print("".join(f"  {line}\n" for line in listing(done)), end="")
-        except hub.Forbidden:
-            raise  # the others would be refused for the same reason
+        except (hub.Forbidden, hub.Unreachable):
+            raise  # the others would fail for the same reason
         except ZooError as error:
             if isinstance(error, hub.CardEdited):
                 print(error.diff)

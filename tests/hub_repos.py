@@ -44,6 +44,7 @@ class Repo:
     variables: dict[str, str] = field(default_factory=dict)
     hardware: str = "cpu-basic"
     host: str | None = None  # of a Space: where it is served
+    stage: str = "RUNNING"  # of a Space that has files
 
     def commit(self, message: str, tree: dict[str, Blob]) -> str:
         self.commits.append((secrets.token_hex(20), message, tree))  # never the same: clients remember commits

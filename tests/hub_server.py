@@ -328,9 +328,13 @@ class Hub:
 
     def runtime(self, call: Call) -> Answer:
         repo = self._find(call)
-        stage = "RUNNING" if len(repo.commits) > 1 else "NO_APP_FILE"
+        stage = repo.stage if len(repo.commits) > 1 else "NO_APP_FILE"
         hardware = {"current": repo.hardware, "requested": repo.hardware}
         return Answer.json({"stage": stage, "hardware": hardware, "gcTimeout": None})
+
+    def restart(self, call: Call) -> Answer:
+        self._find(call, write=True).stage = "RUNNING"
+        return self.runtime(call)
 
     # Helpers
 
@@ -385,6 +389,7 @@ class Hub:
             ("POST", _API + r"/commit/(?P<revision>[^/]+)", commit),
             ("GET", _API + r"/runtime", runtime),
             ("GET", _API + r"/variables", variables),
+            ("POST", _API + r"/restart", restart),
             ("POST", _API + r"/(?P<setting>secrets|variables|hardware)", space_setting),
             ("POST", r"/(?:(?P<kind>datasets|spaces)/)?(?P<name>[^/]+/[^/]+)\.git/info/lfs/objects/batch", lfs_batch),
             ("PUT", r"/lfs/(?P<oid>\w+)", lfs_put),

@@ -1,5 +1,6 @@
 """The Space: deployed, started from what was deployed, and looked at."""
 
+import os
 import subprocess
 import sys
 
@@ -52,14 +53,37 @@ def test_what_is_deployed_runs(hub, deploy, tmp_path):
     with serve(tmp_path / "deployed") as space:
         repo.host = space.url
         commits = len(repo.commits)
+        repo.stage = "SLEEPING"
         again = deploy("--hardware", "cpu-upgrade")
         assert again.returncode == 0, again.stderr
-        assert f"{SPACE}: unchanged\n{SPACE}: runs at {space.url}, with /predict" in again.stdout
+        assert (
+            f"{SPACE}: unchanged\n{SPACE} is sleeping: starting it\n{SPACE}: runs at {space.url}, with /predict"
+            in again.stdout
+        )
         assert len(repo.commits) == commits
     repo.host = hub.url  # answers, but not as an app does
     lost = deploy()
     assert lost.returncode == 2
     assert f"error: {hub.url}: the Hub refused it" in lost.stderr
+
+
+def test_a_dry_run_says_what_would_be_sent_where_there_is_no_way_to_the_hub(deploy):
+    done = deploy("--dry-run", HF_ENDPOINT="http://127.0.0.1:9")
+    assert done.returncode == 0, done.stderr
+    assert "compared with nothing because the Hub cannot be reached\n  CHANGELOG.md\n" in done.stdout
+    assert "\n  zoo/ (" in done.stdout
+
+
+def test_rows_of_this_machine_are_not_deployed(checkout):
+    row = checkout / "leaderboard" / "local_records" / "mnist" / "mine.mnist.json"
+    row.parent.mkdir(parents=True)
+    row.write_text("{}")
+    subprocess.run(["git", "add", "--force", row], cwd=checkout, check=True)
+    command = [sys.executable, checkout / "scripts" / "deploy_space.py", "--dry-run"]
+    environment = {**os.environ, "PYTHONPATH": str(checkout)}
+    done = subprocess.run(command, cwd=checkout, capture_output=True, text=True, env=environment)
+    assert done.returncode == 2
+    assert "git tracks leaderboard/local_records/mnist/mine.mnist.json" in done.stderr
 
 
 def test_a_space_needs_no_package_that_its_requirements_lack(hub, deploy, tmp_path):

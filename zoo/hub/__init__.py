@@ -5,7 +5,7 @@ repo, made only where something differs, on top of the very commit that it was c
 """
 
 from zoo.hub.contents import MODEL_FILES
-from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, attempted
+from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, Unreachable, attempted
 from zoo.hub.identity import account
 from zoo.hub.pulling import list_models, pull, resolve
 from zoo.hub.pushing import CardEdited, Push, push, require_token
@@ -17,6 +17,7 @@ __all__ = [
     "Forbidden",
     "NoSuchRepo",
     "Push",
+    "Unreachable",
     "account",
     "attempted",
     "list_models",

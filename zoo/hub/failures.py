@@ -36,6 +36,10 @@ class NoSuchRepo(ZooError):
     """A repo that the Hub does not have, or does not show."""
 
 
+class Unreachable(ZooError):
+    """The Hub cannot be reached, or must not be (`HF_HUB_OFFLINE`)."""
+
+
 class Forbidden(ZooError):
     """A token that is unknown, or that may not do what is asked."""
 
@@ -50,6 +54,7 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
     Raises:
         NoSuchRepo: the Hub has no such repo, or none that may be seen.
         Forbidden: the token is unknown, or may not do this.
+        Unreachable: there is no way to the Hub.
         ZooError: anything else that the Hub refused, or went on failing at.
     """
     from huggingface_hub.utils import httpx
@@ -154,7 +159,7 @@ def as_zoo_error(error: BaseException, about: str) -> ZooError:
     if isinstance(error, IncompleteSnapshotError):
         return ZooError(f"Only a part of {about} is in the cache, which is not used: load it once more online.")
     if isinstance(error, (OfflineModeIsEnabled, httpx.ConnectError, FileNotFoundError)):
-        return ZooError(f"{about} is not in the cache, and the Hub cannot be reached ({reason}).")
+        return Unreachable(f"{about} is not in the cache, and the Hub cannot be reached ({reason}).")
     if status == 401:
         return Forbidden(f"{about}: the Hub does not accept the token; set HF_TOKEN to a valid one ({reason}).")
     if status == 403:

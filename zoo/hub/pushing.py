@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from zoo import cards
 from zoo.errors import ZooError
 from zoo.hub.contents import OWNED, git_oid, owned, sha256
-from zoo.hub.failures import PATIENT, Backoff, attempted
+from zoo.hub.failures import PATIENT, Backoff, Unreachable, attempted
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -38,6 +38,7 @@ class Push:
 
     repo: str
     head: str | None  # the commit that the files were compared with
+    compared: bool = True  # False: the Hub could not be reached, so `added` is every file
     new: bool = False  # there was no such repo
     added: tuple[str, ...] = ()
     changed: tuple[str, ...] = ()
@@ -55,6 +56,8 @@ class Push:
         if self.kept:
             parts.append("the edited card kept")
         state = ", ".join(parts) if self.differs else "unchanged" + (", the edited card kept" if self.kept else "")
+        if not self.compared:
+            state = f"{len(self.added)} files, compared with nothing because the Hub cannot be reached"
         return f"{self.repo}: {'new repo, ' if self.new else ''}{state}" + (
             f" -> {self.commit[:12]}" if self.commit else ""
         )
@@ -85,11 +88,12 @@ def push(
         owned: patterns of paths that are the zoo's to delete where `files` has them no longer; others stay.
         edited_card: what to do with a README.md that was edited on the Hub, see `cards.sealed`.
         private: make a new repo private; one that exists is left as it is.
-        dry_run: only compare; sends nothing and needs no token for a public repo.
+        dry_run: only compare; sends nothing and needs no token for a public repo, nor the Hub.
         space: further arguments of `create_repo` for a Space.
 
     Raises:
         CardEdited: the card was edited on the Hub, and is to be refused.
+        Unreachable: there is no way to the Hub.
         ZooError: no token, one that may not write there, a file that is too large, or a Hub that went on failing.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
@@ -117,7 +121,12 @@ def push(
         )
         return replace(plan, commit=done.oid)
 
-    return attempted(attempt, repo, backoff)
+    try:
+        return attempted(attempt, repo, backoff)
+    except Unreachable:
+        if not dry_run:
+            raise
+        return Push(repo, None, compared=False, added=tuple(sorted(files)))
 
 
 def _check_sizes(repo: str, files: Mapping[str, Path]) -> None:
