@@ -214,7 +214,7 @@ def test_weights_of_another_shape_are_named():
         (["--architecture", "hdr_cnn", "--size", "12"], "hdr_cnn needs images of at least 18 x 18 pixels"),
         (["--from", "lenet5.mnist", "--size", "32"], "lenet5.mnist takes 28 x 28 pixels: leave out --size"),
         (["--architecture", "lenet5", "--name", "mnist"], "'mnist' is a name of the zoo's own"),
-        (["--architecture", "lenet5", "--group", "author"], "has no metadata.csv, in which a column 'author'"),
+        (["--architecture", "lenet5", "--group", "author"], "has no metadata.csv: expected one with a column 'author'"),
         (["--architecture", "lenet5", "--folds", "60"], "has too few samples for 60 folds"),
         ([], "name a network with --architecture"),
     ],

@@ -237,9 +237,9 @@ def spoil(folder, how):
         ("cut off", r"3/0013\.png is no picture that can be read \(30 bytes\)"),
         ("no bytes", r"3/0013\.png is no picture that can be read \(0 bytes\)"),
         ("blank", r"3/0013\.png: Nothing stands out from the paper"),
-        ("one class", r"There is one class only \(\d\)"),
-        ("no class folders", r"has no class folders in it but pictures"),
-        ("nothing", r"has no class folders in it but nothing to read"),
+        ("one class", r"There is only one class \(\d\)"),
+        ("no class folders", r"has no class folders, but pictures"),
+        ("nothing", r"has no class folders, but nothing to read"),
         ("another class in test", r"test/X: 'X' is not one of the training classes \(0, 1, 2"),
         ("class missing from validation", r"The class '0' is missing from the validation split"),
         ("one writer a class", r"The class '\d' has no picture by the writers who"),
@@ -257,7 +257,7 @@ def test_a_bad_folder_is_named_and_nothing_is_left(folder, kept, how, sentence):
     ("columns", "sentence"),
     [
         ({"image": [b"?"] * 4, "label": [0, 1, 0, 1]}, r"split 'train', row 0 is no picture"),
-        ({"image": [None] * 4, "label": [0, 1, 0, 1]}, r"row 0: there is no picture, but NoneType"),
+        ({"image": [None] * 4, "label": [0, 1, 0, 1]}, r"row 0: expected a picture, not NoneType"),
         ({"image": [b"?"] * 4, "label": [0.5, 1.0, 0.5, 1.0]}, r"the column label holds .* expected classes"),
         (
             {"image": [b"?"] * 4, "sort": [0, 1, 0, 1]},

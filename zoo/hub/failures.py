@@ -55,7 +55,7 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
         NoSuchRepo: the Hub has no such repo, or none that may be seen.
         Forbidden: the token is unknown, or may not do this.
         Unreachable: there is no way to the Hub.
-        ZooError: anything else that the Hub refused, or went on failing at.
+        ZooError: anything else that the Hub refused or kept failing at.
     """
     from huggingface_hub.utils import httpx
 
@@ -157,7 +157,7 @@ def as_zoo_error(error: BaseException, about: str) -> ZooError:
     if isinstance(error, HFValidationError):
         return ZooError(f"{about!r} cannot be a repo's name: expected namespace/name ({reason}).")
     if isinstance(error, IncompleteSnapshotError):
-        return ZooError(f"Only a part of {about} is in the cache, which is not used: load it once more online.")
+        return ZooError(f"Only a part of {about} is in the cache: load it once more online.")
     if isinstance(error, (OfflineModeIsEnabled, httpx.ConnectError, FileNotFoundError)):
         return Unreachable(f"{about} is not in the cache, and the Hub cannot be reached ({reason}).")
     if status == 401:
@@ -165,5 +165,5 @@ def as_zoo_error(error: BaseException, about: str) -> ZooError:
     if status == 403:
         return Forbidden(f"{about}: the token may not do this; it needs write access to that namespace ({reason}).")
     if _may_pass(error):
-        return ZooError(f"{about}: the Hub went on failing ({reason}); later, the same command goes on from here.")
+        return ZooError(f"{about}: the Hub keeps failing ({reason}): run it again later, it continues from here.")
     return ZooError(f"{about}: the Hub refused it ({reason}).")

@@ -116,7 +116,7 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
             content = path.resolve()
             path.unlink(missing_ok=True)
             content.unlink(missing_ok=True)
-    raise ZooError(f"{at}: {_names(damaged, folder)} came twice with another checksum than the Hub lists; not used.")
+    raise ZooError(f"{at}: {_names(damaged, folder)} was downloaded twice with another checksum than the Hub's.")
 
 
 def _checked(folder: Path, name: str) -> Path:

@@ -94,7 +94,7 @@ def push(
     Raises:
         CardEdited: the card was edited on the Hub, and is to be refused.
         Unreachable: there is no way to the Hub.
-        ZooError: no token, one that may not write there, a file that is too large, or a Hub that went on failing.
+        ZooError: no token, one that may not write there, a file that is too large, or a Hub that keeps failing.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 

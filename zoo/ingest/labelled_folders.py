@@ -95,7 +95,7 @@ def _read_folders(root: Path, group: str | None) -> Source:
     folders = _folders(root)
     if not folders:
         held = "pictures" if any(_is_picture(file) for file in root.iterdir()) else "nothing to read"
-        raise DataError(f"{root} has no class folders in it but {held}: expected one folder of pictures a class.")
+        raise DataError(f"{root} has no class folders, but {held}: expected one folder of pictures for each class.")
     roots, notes = _split_folders(root, folders)
     labels = sorted_labels(folder.name for folder in _folders(roots["train"]))
     splits, ignored, column = {}, [], None
@@ -159,7 +159,7 @@ def _labelled_files(
                 f"{folder} has pictures without class folders, so their labels are missing: expected one folder of "
                 "pictures a class."
             )
-        raise DataError(f"{folder} has no pictures in it: expected one folder of pictures a class.")
+        raise DataError(f"{folder} has no pictures: expected one folder of pictures for each class.")
     return files, numbers, ignored
 
 
@@ -186,7 +186,7 @@ def _check_inside(files: Iterable[Path], root: Path) -> None:
     """Raise DataError for a link that leaves the folder: it would take in pictures that nobody named."""
     for file in files:
         if not file.resolve().is_relative_to(root.resolve()):
-            raise DataError(f"{file} is a link to a file outside {root}: copy what it is to take in.")
+            raise DataError(f"{file} is a link to a file outside {root}: copy the file into that folder.")
 
 
 def _check_readme(path: Path) -> None:
@@ -206,7 +206,7 @@ def _check_readme(path: Path) -> None:
         left += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
         outside = isinstance(item, str) and ("://" in item or item.startswith(("/", "~")) or ".." in item.split("/"))
         if outside:
-            raise DataError(f"{path} names data outside its folder, {item[:60]!r}: download what is meant first.")
+            raise DataError(f"{path} refers to data outside its folder, {item[:60]!r}: download those data first.")
 
 
 def _groups_of_files(
@@ -216,7 +216,8 @@ def _groups_of_files(
     path = next((base / METADATA for base in (folder, root) if (base / METADATA).is_file()), None)
     if path is None:
         if group not in (None, NO_GROUP):
-            raise DataError(f"{folder} has no {METADATA}, in which a column {group!r} could say who wrote a picture.")
+            what = f"a column {group!r} that says who wrote each picture"
+            raise DataError(f"{folder} has no {METADATA}: expected one with {what}.")
         return None, None
     table = _table(path)
     known = {str(name).strip().lower(): name for name in table.columns}
@@ -358,7 +359,7 @@ def _bytes_of(
             return _read_file([path], 0)
         value = value.get("bytes") if isinstance(value, dict) else value
         if not isinstance(value, bytes):
-            raise DataError(f"{place(row)}: there is no picture, but {type(value).__name__}.")
+            raise DataError(f"{place(row)}: expected a picture, not {type(value).__name__}.")
         return value
 
     return encoded

@@ -166,7 +166,7 @@ def _read_forms(spec: data.DatasetSpec, original: Original, folder: Path) -> tup
                 raise DataError(f"{folder}: the labels of {split} in {form} are not those of the other files there.")
         done.append(f"The labels were compared with {form}, and are the same.")
     if not found:
-        raise DataError(f"{folder} holds no original of {spec.name} that is recognised: expected {', '.join(FORMS)}.")
+        raise DataError(f"{folder} holds no original of {spec.name} that is recognized: expected {', '.join(FORMS)}.")
     return found, done
 
 

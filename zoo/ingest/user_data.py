@@ -118,7 +118,7 @@ def keep(prepared: Prepared) -> Path:
 def _check_classes(source: Source) -> None:
     labels, train = source.labels, source.splits["train"]
     if len(labels) < 2:
-        raise DataError(f"There is one class only ({', '.join(labels)}): to learn anything, a network needs two.")
+        raise DataError(f"There is only one class ({', '.join(labels)}): a network needs at least two.")
     counts = np.bincount(train.labels, minlength=len(labels))
     validation = source.splits.get("validation")
     for number in np.flatnonzero(counts < (LEAST if validation is None else 1)):

@@ -1,7 +1,8 @@
-"""What a picture's file may ask of its decoder: memory and time are bounded by what it declares, before it is decoded.
+"""Limits for picture files, checked on what a file declares, before it is decoded.
 
-A small file can ask for much: a tile of 400 megapixels in a picture of 256 pixels, a million empty chunks, hundreds of
-scans that each take as long as the whole picture, or tags that all name the same megabytes.
+A small file can cost much memory or time: a tile of 400 megapixels in a picture of 256
+pixels, a million empty chunks, hundreds of scans that each take as long as the whole picture, or tags that all name
+the same megabytes.
 """
 
 import contextlib
@@ -49,7 +50,7 @@ class Metered(io.BytesIO):
 
 
 def check_scans(content: bytes | memoryview) -> None:
-    """Refuse a JPEG of very many scans: each takes as long as the whole picture, however few bytes it has.
+    """Refuse a JPEG with too many scans: each takes as long as the whole picture, even if it has few bytes.
 
     What follows the picture, such as the video of a phone's motion photo, is not looked at.
     """
@@ -63,7 +64,7 @@ def check_scans(content: bytes | memoryview) -> None:
 
 
 def check_decoder(image: Any, size: int) -> None:
-    """Refuse a large picture that Pillow decodes in Python, where it holds up everything else.
+    """Refuse a large picture that Pillow decodes in Python, which blocks all other threads.
 
     Args:
         image: a PIL image that is open and not decoded.
@@ -127,7 +128,7 @@ def _check_tags(tags: Iterator[tuple[int, int, int, bytes]], directory: Any, end
 
 @contextlib.contextmanager
 def turn(pixels: int) -> Iterator[None]:
-    """Wait until a picture of so many pixels may be decoded: of large ones, `AT_ONCE` at a time."""
+    """Wait until a picture of this size may be decoded: at most `AT_ONCE` large ones at a time."""
     if pixels <= LARGE:
         yield
         return

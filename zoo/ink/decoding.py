@@ -1,8 +1,8 @@
-"""Pictures as people send them: decoded, upright and small, whatever file or array they come as.
+"""Decode pictures: a file or an array becomes upright RGBA pixels of limited size.
 
-Reading and training decode with this module alone, so what one takes the other takes, too. What a file is decides its
-content, never its name, and only the formats of `FORMATS` are opened. A file's size and what else it declares is read
-before its pixels are, so that a decompression bomb is refused, not opened: see `zoo.ink.bounds`.
+Reading and training both decode with this module, so both accept the same files. A file's content decides its format,
+not its name, and only the formats of `FORMATS` are opened. A file's declared size is checked before its pixels are
+decoded, so that a decompression bomb is refused: see `zoo.ink.bounds`.
 """
 
 import contextlib

@@ -1,9 +1,9 @@
-"""Ink on paper: what of a picture was written, whatever the light, the paper and the pen.
+"""Separate ink from paper, for any light, paper and pen.
 
-The paper under the ink is estimated by a morphological closing: a square that is larger than the pen is broad erases
+The paper under the ink is estimated by a morphological closing: a square that is larger than the pen's width erases
 the strokes and keeps everything larger, so shadows, desks, folds and the edge of the paper are paper too (as in the
-rolling ball of Sternberg, 1983). Nobody says how broad the pen is, or whether it is darker or lighter than the paper.
-Both are found by trying: squares of doubling size on the picture and on its negative. Ink of the right polarity stays
+rolling ball of Sternberg, 1983). The width of the pen and the polarity are not known.
+Both are found by a search: squares of doubling size on the picture and on its negative. Ink of the right polarity stays
 the same over several sizes, from the first one that is larger than the pen; everything else grows with the square (the
 stability criterion of MSER: Matas et al., 2002).
 """

@@ -1,7 +1,7 @@
-"""Which pieces of ink were written: not specks, the lines of a form or a notebook, or what lies at the picture's edge.
+"""Keep the pieces of ink that are writing: no specks, no lines of a form or a notebook, nothing cut by the edge.
 
-A piece is ink that hangs together. No piece is judged alone: a thin bar at the edge is a 1 where nothing else is there,
-and what is left of a form's box next to a digit that is larger.
+A piece is connected ink. Pieces are judged together: a thin bar at the edge is a 1 if there is nothing else, and the
+rest of a form's box if there is a larger digit.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""Placing: ink, drawn or photographed, becomes an image of a contract: scaled, centered, its pen as broad as there."""
+"""Place drawn or photographed ink in an image as a contract describes it: scale, center and pen width."""
 
 from collections.abc import Sequence
 

@@ -1,6 +1,6 @@
-"""Several glyphs in one picture: found, and put into the order in which they are read.
+"""Find the glyphs in a picture and put them into reading order.
 
-A glyph is ink that hangs together, with whatever stands above or below it: the dots of a letter, the bar of a five.
+A glyph is connected ink together with what is above or below it: the dots of a letter, the bar of a five.
 Glyphs that touch each other are not taken apart.
 """
 

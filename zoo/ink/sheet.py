@@ -1,7 +1,7 @@
-"""A sheet of paper on a desk: found by its four corners and seen from straight above.
+"""Find a sheet of paper on a desk by its four corners, and rectify it.
 
 A sheet is the largest light region of a picture, once its writing is taken away, if that region is a quadrilateral that
-stands free within the picture. What lies along the picture's border on several sides ends at the edge of a shadow.
+stands free within the picture. A region along the picture's border on several sides ends at a shadow, not a sheet.
 """
 
 import cv2

@@ -1,4 +1,4 @@
-"""What was written in a picture: the sheet is found first, then the ink on it, then which of that ink is writing."""
+"""Find the writing in a picture: first the sheet, then the ink on it, then the ink that is writing."""
 
 from dataclasses import dataclass
 

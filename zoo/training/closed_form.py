@@ -33,7 +33,7 @@ def run(job: Job, fit: Fit, build: Callable[[], "keras.Model"], folder: Path, pr
         fit: sets a model's weights, see `zoo.trainers.ClosedForm`.
         build: returns its architecture with fresh weights.
         folder: of the run; `model.weights.h5` is written there.
-        progress: told the share that is done.
+        progress: called with the share that is done.
 
     Returns:
         What `training.train` stores, and `held_out`: `confidence` and `right` of every held-out strip, first

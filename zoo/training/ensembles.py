@@ -45,7 +45,7 @@ def run(
         network: its architecture.
         members: trains the members, or reads what is finished, in their order.
         folder: of the run; `model.weights.h5` is written there.
-        progress: told the share that is done.
+        progress: called with the share that is done.
     """
     started = time.perf_counter()
     runs = members()

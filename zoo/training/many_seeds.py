@@ -28,7 +28,7 @@ def train(jobs: Sequence[Job], runs: Path, progress: Callable[[float], None] = l
     Args:
         jobs: what to train.
         runs: the folder of all runs.
-        progress: told the share of the epochs that is done, after every epoch.
+        progress: called with the share of the epochs that is done, after every epoch.
 
     Returns:
         The runs, in the order of the jobs.

@@ -33,7 +33,7 @@ def train(job: Job, runs: Path, progress: Progress = lambda share: None) -> Run:
     Args:
         job: what to train.
         runs: the folder of all runs.
-        progress: told the share of the epochs that is done, after every few batches.
+        progress: called with the share of the epochs that is done, after every few batches.
 
     Raises:
         DataError: the dataset is missing or broken; nothing has been written then.

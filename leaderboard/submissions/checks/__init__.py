@@ -226,8 +226,9 @@ def _fits(
     def gives(name: str) -> None:
         classes = len(datasets.get(name).labels)
         if output is not None and tuple(output) != (classes,):
-            what = f"The model gives {tuple(output)}; {name} has {classes} classes."
-            raise Refused("classes", what, f"Choose another dataset, or adapt the model to {name}.")
+            what = f"{name} has {classes} classes, and the model has {' x '.join(map(str, output))} outputs."
+            fix = f"Give it {classes} outputs, in the order of the labels of {name}, or choose another dataset."
+            raise Refused("classes", what, fix)
 
     return [functools.partial(one, name) for name in wanted for one in (takes, gives)]
 
