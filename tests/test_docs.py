@@ -1,5 +1,6 @@
 """The documentation as a whole: it builds without a warning, names what is there, and asks nobody else for anything."""
 
+import json
 import re
 import subprocess
 import sys
@@ -39,6 +40,17 @@ def test_every_page_has_its_place_in_the_navigation():
 def test_what_is_linked_is_there(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))
     assert [link for link in links if not (ROOT / link).exists()] == []
+
+
+def test_the_notebook_is_made_of_its_tutorial_whose_blocks_are_run():
+    pytest.importorskip("jupytext")
+    from scripts.chores import write_notebook
+
+    made = write_notebook.notebook()
+    assert write_notebook.NOTEBOOK.read_text(encoding="utf-8") == made, "python -m scripts.chores.write_notebook"
+    cells = ["".join(cell["source"]) for cell in json.loads(made)["cells"] if cell["cell_type"] == "code"]
+    blocks = re.findall(r"```python\n(.*?)\n```", write_notebook.PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    assert cells == blocks
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/index.md"])
