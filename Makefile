@@ -16,6 +16,9 @@ test: .venv/test          ## style and types, then every test, the browser's inc
 	$(BIN)/python -m pytest --ignore tests/browser --numprocesses logical --dist loadfile
 	$(BIN)/python -m pytest tests/browser  # pages are slow to mount where others want the processors too
 
+help:                     ## this list
+	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
+
 coverage: .venv/test      ## which lines of zoo and leaderboard the tests run; twice as long as `make test`
 	$(BIN)/coverage erase
 	$(BIN)/coverage run -m pytest
@@ -58,4 +61,4 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo check test coverage mutants fuzz train docs bench
+.PHONY: demo check test help coverage mutants fuzz train docs bench

@@ -51,7 +51,8 @@ def saved(page, form="JPEG", **options):
 
 def test_glyphs_are_read_line_by_line():
     page = zoo.read(written([[THREE, SEVEN, FOUR], [SEVEN, FOUR]]), "hdr_cnn.mnist")
-    assert page.text == "374\n74"
+    assert page.text == str(page) == "374\n74"
+    assert len(repr(page)) < 1000  # no pixels: people print it
     assert all(0 < value < 1 for glyph in page.glyphs for value in glyph.box)
 
 

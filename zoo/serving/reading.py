@@ -1,7 +1,7 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -39,8 +39,8 @@ class ReadGlyph:
     label: str
     confidence: float
     sure: bool
-    probabilities: np.ndarray
-    image: np.ndarray
+    probabilities: np.ndarray = field(repr=False)
+    image: np.ndarray = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -64,9 +64,12 @@ class Reading:
     notes: tuple[str, ...]
     script: str
     right_to_left: bool
-    seen: "Seen"
-    labels: tuple[str, ...]
+    seen: "Seen" = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
     following: tuple["Reading", ...] = ()
+
+    def __str__(self) -> str:
+        return self.text
 
     @property
     def text(self) -> str:
@@ -295,7 +298,7 @@ def separator_of(labels: tuple[str, ...]) -> str:
 def _box_in_picture(glyph: Glyph, writing: Writing, shape: tuple[int, ...]) -> tuple[float, float, float, float]:
     """A glyph's box as fractions of the picture that was sent, though it was found on a sheet in it."""
     if writing.matrix is None:
-        return glyph.x, glyph.y, glyph.width, glyph.height
+        return float(glyph.x), float(glyph.y), float(glyph.width), float(glyph.height)
     height, width = writing.page.shape[:2]
     x0, y0 = glyph.x * width, glyph.y * height
     x1, y1 = x0 + glyph.width * width, y0 + glyph.height * height
