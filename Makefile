@@ -13,7 +13,7 @@ test: .venv/test          ## style and types, then every test, the browser's inc
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore tests/browser --numprocesses logical --dist loadfile
+	$(BIN)/python -m pytest --ignore tests/browser --numprocesses logical --dist loadfile --no-loadscope-reorder
 	$(BIN)/python -m pytest tests/browser  # pages are slow to mount where others want the processors too
 
 help:                     ## this list

@@ -34,6 +34,17 @@ ROOT = Path(__file__).resolve().parent.parent
 real_data = pytest.mark.skipif("ZOO_DATASETS" not in os.environ, reason="ZOO_DATASETS names no datasets")
 
 
+# Files that take a minute and more are begun first, so that no processor waits for another's last one.
+LONG = ("test_training", "test_shipped", "test_executors", "test_tutorials", "test_train", "test_own_networks",
+        "test_submit_endpoints", "test_ink", "test_registry", "test_hub", "test_views", "test_reports")  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the long files first; the order within a file stays."""
+    places = {name: place for place, name in enumerate(LONG)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONG)))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _hub_is_there():
     with HUB.serving():
