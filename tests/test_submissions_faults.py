@@ -129,6 +129,8 @@ def remote(hub, monkeypatch):
 def test_the_hub_has_the_layout_of_the_boards(remote, hub):
     sent = send(remote)
     assert set(hub.repo("me/requests", "dataset").files) == {f"bob/net_eval_request_{sent.id}.json", sent.file}
+    assert hub.repo("me/requests", "dataset").private
+    assert hub.repo("me/results", "dataset").private
     assert remote.get(sent.id) == sent
     assert hashlib.sha256(remote.content(sent)).hexdigest() == sent.digest
     assert send(remote) == sent

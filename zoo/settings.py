@@ -36,6 +36,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("ZOO_RECORDS", "one folder for all records, those of this machine too", ""),
         Setting("ZOO_LOCAL_RECORDS", "the folder of this machine's records", "leaderboard/local_records"),
         Setting("ZOO_SUBMISSIONS", "the store of submissions: a folder, or hf://<namespace>", "runs/submissions"),
+        Setting("ZOO_PUBLIC_SUBMISSIONS", "1: datasets of submissions that are made on the Hub are public", "0"),
         Setting("ZOO_WORKERS", "the number of workers that a Space starts", "0"),
         Setting("ZOO_CALLS_PER_MINUTE", "calls of endpoints from one address within a minute", "1200"),
         Setting("ZOO_SENDS_PER_DAY", "submissions and retries from one address within a day", "60"),

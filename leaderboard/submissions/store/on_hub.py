@@ -23,7 +23,7 @@ from leaderboard.submissions.store.base import (
 )
 from zoo import hub
 from zoo.errors import ZooError
-from zoo.settings import cache_folder
+from zoo.settings import cache_folder, number
 
 Answer = TypeVar("Answer")
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
@@ -166,8 +166,9 @@ class HubStore(Store):
             return str(HfApi().repo_info(self.requests, repo_type="dataset").sha)
         except RepositoryNotFoundError:
             hub.require_token()
+            private = not number("ZOO_PUBLIC_SUBMISSIONS")
             for repo in (self.requests, self.results):
-                HfApi().create_repo(repo, repo_type="dataset", exist_ok=True)
+                HfApi().create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
             return str(HfApi().repo_info(self.requests, repo_type="dataset").sha)
 
     def _at(self, head: str) -> Listing:
