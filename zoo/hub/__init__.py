@@ -1,7 +1,7 @@
-"""Published folders, wherever they are: on this disk, shipped with the package, or on the Hub, both ways.
+"""Published folders on this disk, in the package or on the Hub: find, pull and push them.
 
-What is pulled is complete and has the checksums that the Hub lists, or is not used. What is pushed is one commit a
-repo, made only where something differs, on top of the very commit that it was compared with.
+A pulled folder is used only if it is complete and has the checksums that the Hub lists. A push is one commit a repo,
+made only if something differs, on top of the commit that it was compared with.
 """
 
 from zoo.hub.contents import MODEL_FILES

@@ -1,4 +1,4 @@
-"""A command on the Hub's machines (Hugging Face Jobs): how it is written, and how it is submitted.
+"""Write and submit a command for the Hub's machines (Hugging Face Jobs).
 
 What it makes goes into a bucket that is mounted as its folder of runs, so a job that was stopped goes on there, and
 `hf buckets sync` brings the runs home.

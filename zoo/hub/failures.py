@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Backoff:
-    """How often something is tried that the Hub or the line failed at, and how long is waited in between."""
+    """How often a failed request is repeated, and the seconds to wait before each attempt."""
 
     attempts: int = 6
     first: float = 1.0  # seconds before the second attempt; doubles
@@ -45,10 +45,10 @@ class Forbidden(ZooError):
 
 
 def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT) -> Result:
-    """Return what `call` returns; where the Hub or the line fails in a way that may pass, wait and call it again.
+    """Return what `call` returns; after a temporary failure of the Hub or the connection, wait and call it again.
 
     Args:
-        call: something that may be called again after it failed half-way.
+        call: a function that may be called again after it failed half-way.
         about: what the sentence of an error is to name, for example the repo.
 
     Raises:
@@ -109,7 +109,7 @@ def _status(error: BaseException) -> int | None:
 
 
 def _may_pass(error: BaseException) -> bool:
-    """Whether trying again may help: conflicts, a busy or broken Hub, a line that was cut; not a line that is down."""
+    """Whether another attempt may help: a conflict, a busy or broken Hub, a lost connection, but not without any."""
     from huggingface_hub.utils import httpx
 
     status = _status(error)

@@ -1,4 +1,4 @@
-"""Who somebody is on the Hub."""
+"""Look up the user of a token on the Hub."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""From the Hub to here: a name becomes a folder that is complete and has the checksums that the Hub lists."""
+"""Pull from the Hub: a name becomes a folder that is complete and has the checksums that the Hub lists."""
 
 import contextlib
 import logging
@@ -21,7 +21,7 @@ SCHEME = "hf://"
 
 
 def list_models() -> tuple[str, ...]:
-    """Return the names of the models that are shipped with the package or lie in a folder of `ZOO_MODELS`, sorted."""
+    """Return the names of the models that are shipped with the package or are in a folder of `ZOO_MODELS`, sorted."""
     found = (
         path.parent.name for folder in model_folders() for path in folder.glob(f"*/{PublishedFolder.PREPROCESSOR}")
     )
@@ -29,7 +29,7 @@ def list_models() -> tuple[str, ...]:
 
 
 def resolve(name: str | Path) -> Path:
-    """Return the published folder that a name means, fetching it from the Hub where it is nowhere nearer.
+    """Return the published folder that a name means, and fetch it from the Hub if it is not on this machine.
 
     Args:
         name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist") or one in a folder of `ZOO_MODELS`, a

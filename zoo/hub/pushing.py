@@ -1,4 +1,4 @@
-"""From here to the Hub: one commit a repo, only where something differs, on top of what it was compared with."""
+"""Push to the Hub: one commit a repo, only if something differs, on top of the commit that it was compared with."""
 
 import difflib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ EditedCard = Literal["refuse", "keep", "replace"]  # what becomes of a card that
 
 
 class CardEdited(ZooError):
-    """A card that somebody edited on the Hub stands in the way; `diff` is what a push would do to it."""
+    """The card was edited on the Hub; `diff` is what a push would change in it."""
 
     def __init__(self, repo: str, diff: str):
         super().__init__(
@@ -137,7 +137,7 @@ def _check_sizes(repo: str, files: Mapping[str, Path]) -> None:
 
 
 def require_token() -> None:
-    """Raise ZooError where there is no token to write with; it is never read for anything else, nor shown."""
+    """Raise ZooError if there is no token to write with; the token is not shown."""
     from huggingface_hub import get_token
 
     if get_token() is None:

@@ -1,1 +1,1 @@
-"""Other people's files made into datasets: public originals, class folders of pictures, and what users bring."""
+"""Make datasets from files: public originals, class folders of pictures, and what users bring."""

@@ -1,4 +1,4 @@
-"""The forms that authors hand a dataset out in -> samples as they are, in whatever state.
+"""Read datasets in the file formats that their authors publish, without any correction.
 
 Five forms are read, in this order of trust: a dataset repo (parquet), idx files, a Matlab file, single pictures (in
 folders or zips) and CSVs.

@@ -1,6 +1,6 @@
-"""Labelled pictures wherever a user has them: a folder of class folders, parquet files, a dataset repo.
+"""Find labelled pictures: in a folder of class folders, in parquet files or in a dataset repo.
 
-Here they are only found and named; what is made of them is the work of `zoo.ingest.user_data`.
+`zoo.ingest.user_data` makes a dataset of them.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Pictures of any kind -> images of one contract: what they are, where their ink is, how they are fitted.
+"""Bring pictures of any kind into one contract: find the paper and the ink, and fit it.
 
 "ink" is the default: every picture is one glyph, found on its paper and placed as `zoo.ink` places a sketch. So size,
 color, polarity and margins may differ, and what the sketch pad sends is what the network was trained on. "resize"

@@ -1,4 +1,4 @@
-"""The datasets as their authors hand them out -> splits of ours, whatever form and state a download is in.
+"""Convert the original downloads of datasets into our splits, and correct what is known to be wrong in them.
 
 `zoo.ingest.file_formats` reads the files. Header rows, copies with light paper, copies with rows and columns exchanged,
 and labels counted from one are recognized and corrected; the dataset's card reports what was done.
@@ -125,7 +125,7 @@ class Mirror:
 
 
 def read_original(name: str, folder: Path | None) -> Mirror:
-    """Read a dataset's originals and put them right.
+    """Read a dataset's originals and correct them.
 
     Args:
         name: a key of `data.DATASETS`.
