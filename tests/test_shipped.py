@@ -54,7 +54,7 @@ LARGE = [model for model in zoo.list_models() if RECORDS[model].means["multiply_
 @real_data
 @pytest.mark.parametrize("model", LARGE)
 def test_every_tenth_sample_is_read_as_recorded(model):
-    rows = slice(None, None, 10)
+    rows = slice(None, None, 20 if RECORDS[model].dataset == "pages70" else 10)
     images = data.load(RECORDS[model].dataset, "test").images[rows]
     kept = results.predictions(RECORDS[model])
     probabilities = zoo.load_predictor(model)(images)
@@ -85,7 +85,7 @@ def test_no_worse_than_its_document(model):
 def test_keras_and_the_served_model_agree(model):
     predictor = zoo.load_predictor(model)
     images = np.random.default_rng(0).integers(0, 256, (16, *predictor.input_shape), np.uint8)
-    by_keras = zoo.load_model(model).predict(images, verbose=0)
+    by_keras = np.array(zoo.load_model(model)(images))
     np.testing.assert_allclose(by_keras, predictor.classify(images), atol=1e-5)
     with pytest.raises(zoo.ZooError, match="takes uint8"):
         predictor.classify(images.astype(np.float32))
