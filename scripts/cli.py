@@ -1,4 +1,4 @@
-"""What every script shares: the repository on the path, a log on the terminal, and one sentence for a mistake.
+"""What every script shares: the repository on the path, a log on the terminal, and one sentence for an error.
 
 Import it first: it lets a script run from a clone that was not installed. Benchmarks and chores run as modules, for
 example `python -m scripts.bench.board`.
@@ -8,9 +8,25 @@ import logging
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import TracebackType
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
+
+
+def _explain(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Print one sentence if a package is missing, else the trace."""
+    if isinstance(error, ModuleNotFoundError) and error.name and not (ROOT / error.name.partition(".")[0]).exists():
+        print(
+            f"error: {sys.executable} has no package {error.name}. Activate the environment that `make demo` installs "
+            "(. .venv/bin/activate), or run pip install -e '.[all]'.",
+            file=sys.stderr,
+        )
+    else:
+        sys.__excepthook__(kind, error, trace)
+
+
+sys.excepthook = _explain
 
 
 def run(main: Callable[[], int | None]) -> None:

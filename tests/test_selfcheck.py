@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 
@@ -125,3 +126,11 @@ def test_the_hub_says_who_this_is(hub, monkeypatch, token, namespace, state, say
     assert finding.state == state
     assert says in finding.says
     assert "hf_Of" not in finding.says
+
+
+@pytest.mark.parametrize("script", ["train_all.py", "new_architecture.py", "train.py", "deploy_space.py"])
+def test_a_script_outside_the_environment_says_so_in_a_sentence(script):
+    command = [sys.executable, "-S", ROOT / "scripts" / script]  # without any installed package
+    done = subprocess.run(command, capture_output=True, text=True, env={})
+    assert done.returncode != 0
+    assert re.fullmatch(r"error: .* has no package \w+\. Activate the environment .*\n", done.stderr)
