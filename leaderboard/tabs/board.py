@@ -104,10 +104,10 @@ def _controls(frame: pd.DataFrame) -> Controls:
         search = gr.Textbox(placeholder="Search", show_label=False, elem_id="board-search", scale=3)
         size = gr.Dropdown(list(SIZES), value="any size", show_label=False, elem_id="board-size", scale=1)
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
-        filters = [
+        status, recipe, licence = (
             gr.CheckboxGroup(_values(frame, name), label=name.capitalize(), elem_id=f"board-{name}")
             for name in ("status", "recipe", "licence")
-        ]
+        )
         columns = gr.CheckboxGroup(
             [(table.BY_NAME[name].title, name) for name in table_html.CHOOSABLE],
             value=[name for name in table_html.SHOWN if name in table_html.CHOOSABLE],
@@ -115,7 +115,7 @@ def _controls(frame: pd.DataFrame) -> Controls:
             elem_id="board-columns",
         )
     order = gr.State({"sort": "rank", "descending": False, "limit": 100})
-    return Controls(dataset, search, size, *filters, columns, order)
+    return Controls(dataset, search, size, status, recipe, licence, columns, order)
 
 
 def _ranking(
