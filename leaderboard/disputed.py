@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 
-from leaderboard import results
+from leaderboard import results, table
 from leaderboard.predictions import Predictions
 from leaderboard.results import Result
 from zoo.errors import ZooError
@@ -47,30 +48,24 @@ class Disputed:
     verdict: str = ""
 
 
-def strong(dataset: str, rows: Iterable[Result], folder: Path | None = None) -> list[Predictions]:
+def strong(dataset: str, rows: pd.DataFrame, folder: Path | None = None) -> list[Predictions]:
     """Return the predictions of the strongest published rows, the most accurate first.
 
     Rows that were sent in do not count, as many of one sender could agree on anything; nor do local rows.
     """
-    own = [
-        row
-        for row in rows
-        if row.dataset == dataset
-        and row.submission is None
-        and row.comparable
-        and (folder is not None or not results.is_local(row.model, dataset))
-    ]
-    own.sort(key=lambda row: (-row.mean("accuracy"), row.model))
-    found = (results.predictions(row, folder) for row in own[:STRONG])
+    own = rows[(rows["dataset"] == dataset) & (rows["status"] == table.VERIFIED) & (rows["submitted_by"] == "")]
+    names = own.sort_values(["accuracy", "model"], ascending=[False, True])["model"][:STRONG]
+    records = (results.read_record(results.path_of(name, dataset, folder)) for name in names)
+    found = (results.predictions(record, folder) for record in records if isinstance(record, Result))
     return [predictions for predictions in found if predictions is not None]
 
 
-def find(dataset: str, rows: Iterable[Result], folder: Path | None = None, verdicts: Path = FOLDER) -> list[Disputed]:
+def find(dataset: str, rows: pd.DataFrame, folder: Path | None = None, verdicts: Path = FOLDER) -> list[Disputed]:
     """Return the disputed samples of a test set, in its order; none where fewer than `FEWEST` rows can be asked.
 
     Args:
         dataset: its name.
-        rows: the records.
+        rows: the frame.
         folder: of the records.
         verdicts: the folder of what people have decided.
     """

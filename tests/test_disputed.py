@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 from records import answers, made_up
 
-from leaderboard import disputed, results
+from leaderboard import disputed, results, snapshot
+from leaderboard.tabs import datasets, model_page
 from zoo.errors import ZooError
 
 WRONG = [3, 70, 71]  # samples that every row reads alike, and wrong
@@ -31,7 +32,7 @@ def records(tmp_path):
 
 
 def test_what_every_strong_row_reads_against_the_label_is_disputed(records, tmp_path):
-    rows = results.read_all(records)
+    rows = snapshot.build(records)
     (tmp_path / "mnist.json").write_text(json.dumps({"70": {"verdict": "networks", "by": "a person"}}))
     found = disputed.find("mnist", rows, records, tmp_path)
     assert [one.sample for one in found] == WRONG
@@ -42,11 +43,19 @@ def test_what_every_strong_row_reads_against_the_label_is_disputed(records, tmp_
 
 
 def test_few_rows_or_rows_of_strangers_dispute_nothing(records):
-    rows = results.read_all(records)
+    rows = snapshot.build(records)
     assert disputed.find("mnist", rows[: disputed.FEWEST - 1], records) == []
-    sent = [replace(row, submission={"user": "eve"}) for row in rows]
-    assert disputed.find("mnist", sent, records) == []
+    assert disputed.find("mnist", rows.assign(submitted_by="eve"), records) == []
     assert disputed.find("ahdd", rows, records) == []
+
+
+def test_disputed_samples_are_shown_with_their_answers_and_verdicts(records):
+    rows = snapshot.build(records)
+    shown = datasets.page(rows, records)
+    assert f"{len(WRONG)} test samples" in shown
+    assert shown.count("nobody has looked yet") == len(WRONG)
+    page = model_page.page("net5.mnist", rows, records)
+    assert "99.90%</b> without the 3 samples" in page
 
 
 @pytest.mark.parametrize(

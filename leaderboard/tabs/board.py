@@ -48,7 +48,7 @@ def tab() -> Places:
         with gr.Tab("Compare", id="compare"):
             place_pair, *pair_targets = _compare(frame)
         with gr.Tab("Datasets", id="datasets"):
-            gr.HTML(datasets.page(), apply_default_css=False, elem_id="board-datasets")
+            gr.HTML(datasets.page(frame()), apply_default_css=False, elem_id="board-datasets")
 
     def place(parts: Mapping[str, str]) -> Values:
         if parts.get("view") == "compare":

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import report_store, results, table
+from leaderboard import disputed, report_store, results, table
 from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
@@ -71,7 +71,9 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
         report_page.inside(kept),
         _provenance(result),
     ]
-    return html("model_page.page", result, row.to_dict(), key, sections)
+    found = disputed.find(result.dataset, rows, folder) if predictions else []
+    without = (len(found), disputed.accuracy_without(predictions, found)) if predictions and found else None
+    return html("model_page.page", result, row.to_dict(), key, sections, without)
 
 
 def card(published: Path | None) -> str:
