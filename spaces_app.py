@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import gradio as gr
 
 from leaderboard.tabs import board, models, submit
+from leaderboard.tabs.board_frame import measured
 from leaderboard.tabs.deep_links import Places, connect
-from zoo.tabs import draw, language, read, theme
+from zoo.serving import by_script
+from zoo.tabs import choice, draw, language, read, theme
 from zoo.tabs.space import Space
 from zoo.types import Values
 
@@ -14,33 +16,34 @@ MASTHEAD = """<header class="masthead"><h1>Handwriting Zoo</h1>
 <p>Small networks that read handwriting, side by side: draw for them, then see how they were measured.</p></header>"""
 
 
-def asked(tab: str, choice: gr.CheckboxGroup | gr.Radio) -> Places:
-    """Return the places `?tab=draw&model=…`: a tab with a network chosen in it."""
-    several = isinstance(choice, gr.CheckboxGroup)
-    known = {name for _, name in choice.choices}
+def asked(tab: str, question: gr.HTML, answer: gr.HTML) -> Places:
+    """Return the places `?tab=draw&model=…` and `?tab=draw&script=…`: a tab with what is asked for chosen in it."""
 
     def place(parts: Mapping[str, str]) -> Values:
-        model = parts.get("model")
-        return {choice: [model] if several else model} if model in known else {}
+        if parts.get("model") in choice.known():
+            return {question: {"script": None, "models": [parts["model"]]}}
+        if parts.get("script") in by_script.scripts():
+            return {question: {"script": parts["script"], "models": []}}
+        return {}
 
-    return Places(tab, lambda parts: parts.get("tab") == tab, place, [choice], [])
+    return Places(tab, lambda parts: parts.get("tab") == tab, place, [question], [answer])
 
 
 with Space(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600, 3600)) as demo:
     gr.HTML(MASTHEAD, apply_default_css=False)
     language.switch()
-    with gr.Tabs(elem_id="tabs") as tabs:
+    with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
         with gr.Tab("Draw", id="draw"):
-            on_pad = draw.tab()
+            on_pad = draw.tab(measured)
         with gr.Tab("Read", id="read"):
-            in_photos = read.tab()
+            in_photos = read.tab(measured)
         with gr.Tab("Leaderboard", id="leaderboard"):
             on_board = board.tab()
         with gr.Tab("Models", id="models"):
             of_models = models.tab()
         with gr.Tab("Submit", id="submit"):
             submissions = submit.tab()
-    places = asked("draw", on_pad), asked("read", in_photos)
+    places = asked("draw", *on_pad), asked("read", *in_photos)
     connect(demo, tabs, *places, of_models, on_board, submissions)
 
 if __name__ == "__main__":

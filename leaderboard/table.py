@@ -128,7 +128,7 @@ COLUMNS = (
            "{:.0f}".format, 1, shown=True),
     Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: that of the publication.",
            number=False),
-    Column("licence", "Licence", lambda r: r.licence, "License of the weights.", number=False),
+    Column("licence", "License", lambda r: r.licence, "License of the weights.", number=False),
     Column("submitted_by", "Sent by", lambda r: r.submission["user"] if r.submission else "",
            "Who submitted it; empty for the zoo's own networks.", number=False),
     Column("date", "Measured", lambda r: r.date[:10], "When it was measured on the test set.", number=False),

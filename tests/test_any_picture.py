@@ -123,7 +123,7 @@ def test_a_glyph_that_the_border_cuts_is_read_and_costs_no_other(tmp_path):
         zoo.read(photo(drawn()[:rows]), MODEL)
     for index, page in enumerate((photo(share), photo(drawn()))):
         Image.fromarray(page).save(tmp_path / f"{index}.png")
-    answer = read.respond([str(tmp_path / "0.png"), str(tmp_path / "1.png")], MODEL)
+    answer = read.respond([str(tmp_path / "0.png"), str(tmp_path / "1.png")], {"models": [MODEL]})
     assert 'data-text="3747"' in answer
 
 

@@ -22,7 +22,7 @@ from submitting import send
 import leaderboard
 from leaderboard.submissions import sign_in
 from leaderboard.submissions.store import LocalStore
-from leaderboard.tabs import receipts, submit
+from leaderboard.tabs import receipts, submit, submit_form
 from leaderboard.tabs.board import Live
 from zoo import gate
 from zoo.errors import ZooError
@@ -151,12 +151,12 @@ def test_the_address_is_the_last_that_the_proxies_saw(monkeypatch):
 
 
 def test_claims_are_read_as_people_write_them():
-    assert submit.claims("mnist 99.2, ahdd: 98.7%", ()) == {"mnist": 0.992, "ahdd": 0.987}
-    assert submit.claims("99.5", ("mnist",)) == {"mnist": 0.995}
-    assert submit.claims("", ("mnist",)) == {}
+    assert submit_form.claims("mnist 99.2, ahdd: 98.7%", ()) == {"mnist": 0.992, "ahdd": 0.987}
+    assert submit_form.claims("99.5", ("mnist",)) == {"mnist": 0.995}
+    assert submit_form.claims("", ("mnist",)) == {}
     for text in ("99.5", "mnist x", "mnist"):
         with pytest.raises(ZooError, match="cannot be read"):
-            submit.claims(text, ("mnist", "ahdd"))
+            submit_form.claims(text, ("mnist", "ahdd"))
 
 
 def test_what_senders_write_is_escaped(tmp_path):

@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import cv2
+import gradio as gr
 import gradio_client
 import numpy as np
 import pytest
@@ -19,7 +20,8 @@ import zoo
 from leaderboard import results, snapshot, table
 from leaderboard.tabs import compare, datasets, model_page, table_html
 from zoo import data
-from zoo.tabs import draw
+from zoo.serving import by_script
+from zoo.tabs import choice, draw, read
 
 HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "evaluate", "sklearn", "matplotlib"}
 
@@ -65,13 +67,60 @@ def test_what_comes_from_files_is_escaped():
 
 @pytest.mark.parametrize("payload", [None, "", [], 7, {}, {"strokes": []}, {"strokes": None, "size": None}, "{}"])
 def test_a_bad_payload_is_answered_in_words(payload):
-    answer = draw.respond(payload, zoo.list_models())
+    answer = draw.respond(payload, {"models": zoo.list_models()})
     assert answer.startswith('<div class="message"')
     assert "Traceback" not in answer
 
 
+@pytest.mark.parametrize(
+    "said", ["letters", 7, [], {"script": "runes"}, {"script": None, "models": []}, {"models": [7]}]
+)
+def test_a_bad_choice_is_answered_in_words(said):
+    assert draw.respond(sketch(THREE), said).startswith('<div class="message"')
+
+
+def test_anything_names_script_glyph_and_what_is_written_alike():
+    page = draw.respond(sketch(THREE), {"script": "anything"})
+    assert 'data-label="3"' in page
+    assert page.count("<li") == 4
+    assert '<span class="script">Digits</span>' in page
+    assert "?tab=models&amp;model=" in page
+    circle = [[(0.5 + 0.3 * np.sin(a), 0.5 - 0.4 * np.cos(a)) for a in np.linspace(0, 6.3, 30)]]
+    page = draw.respond(sketch(circle), {"script": "anything"})
+    assert re.search("No picture can tell <b[^>]*>[0O]</b> from <b[^>]*>[^<]*[0O]", page)
+    turns = np.arange(6) * 4 * np.pi / 5
+    star = [[(0.5 + 0.4 * np.sin(a), 0.5 - 0.4 * np.cos(a)) for a in turns]]
+    page = draw.respond(sketch(star), {"script": "anything"})
+    assert "None of mine" in page
+    assert 'data-label=""' in page
+
+
+def test_the_list_of_networks_shows_what_the_board_says():
+    board = {"lenet5.mnist": choice.Measured(0.9912, 0.07)}
+    with gr.Blocks():
+        asked = choice.question("draw", lambda: board)
+    row = asked.html_template.partition('value="lenet5.mnist"')[2].partition("</tr>")[0]
+    assert re.findall("<td>(.*?)</td>", row) == ["99.1%", "130 kB", "0.07 ms"]
+    assert [*re.findall("<caption>(.*?)</caption>", asked.html_template)] == [
+        title for script, title in by_script.TITLES.items() if script in by_script.networks() and script != "pages"
+    ]
+
+
+def test_any_script_is_read_in_a_picture(tmp_path):
+    page = np.full((400, 700, 3), 240, np.uint8)
+    for place in (0, 320):
+        cv2.polylines(page, [np.int32(np.array(THREE[0]) * 300 + (place, 30))], False, (60, 40, 30), 14, cv2.LINE_AA)
+    path = tmp_path / "33.png"
+    cv2.imwrite(str(path), page)
+    (said,) = read.answer(path, choice.Asked.of({"script": "anything"}), path.name)
+    assert 'data-text="33"' in said
+    assert "<span>Digits</span>" in said
+    several = read.answer(path, choice.Asked.of({"models": ["lenet5.mnist", "glyphnet_5k.mnist"]}), path.name)
+    assert len(several) == 2
+
+
 def test_every_shipped_network_answers_a_sketch():
-    models = draw.glyph_models()
+    models = choice.glyph_models()
     readings = draw.read(sketch(THREE), models)
     assert [r.model for r in readings] == models
     for r in readings:
@@ -81,7 +130,7 @@ def test_every_shipped_network_answers_a_sketch():
 
 
 def test_the_endpoint_reads_a_sketch(predict):
-    first, second = predict(sketch=sketch(SEVEN))
+    first, _, second, _ = predict(sketch=sketch(SEVEN))  # one of each script
     assert (first["model"].rpartition(".")[2], first["label"]) == ("mnist", "7")
     assert first["confidence"] == first["probabilities"]["7"] > 0.5
     assert first["image"].startswith("data:image/png;base64,")
@@ -123,7 +172,7 @@ def test_the_endpoint_says_what_is_wrong(predict, inputs, sentence):
 
 def test_the_space_starts_light_and_stays_small(space, predict):
     assert space.start_cpu < 9  # seconds of processor time until the first page: 4 on a quiet machine, 12 with Keras
-    predict(sketch=sketch(THREE), models=draw.glyph_models())
+    predict(sketch=sketch(THREE), models=choice.glyph_models())
     assert space.process.memory_info().rss < 500e6
 
 
@@ -227,14 +276,3 @@ def test_every_dataset_of_the_zoo_has_a_current_leak_report():
     ]
     assert page.count("Exact duplicates") == len(of_glyphs)
     assert "Stale" not in page
-
-
-def test_what_did_best_on_validation_is_asked_first():
-    def validation(record):
-        knows_the_unknown = zoo.load_predictor(record.model).accepts is not None
-        shipped = next(seed for seed in record.seeds if seed.seed == record.shipped_seed)
-        return knows_the_unknown, shipped.validation_accuracy
-
-    rows = [record for record in results.read_all() if record.model in draw.glyph_models()]
-    best = [max((r for r in rows if r.dataset == dataset), key=validation).model for dataset in draw.FIRST_CHOICE]
-    assert draw.first_choice() == best

@@ -76,7 +76,7 @@ class Controls:
 
     dataset: gr.Radio
     search: gr.Textbox
-    size: gr.Dropdown
+    size: gr.Radio
     status: gr.CheckboxGroup
     recipe: gr.CheckboxGroup
     licence: gr.CheckboxGroup
@@ -100,12 +100,11 @@ class Controls:
 def _controls(frame: pd.DataFrame) -> Controls:
     choices = _datasets(frame)
     dataset = gr.Radio(choices, value=choices[0] if choices else None, label="Dataset", elem_id="board-dataset")
-    with gr.Row(elem_id="board-tools"):
-        search = gr.Textbox(placeholder="Search", show_label=False, elem_id="board-search", scale=3)
-        size = gr.Dropdown(list(SIZES), value="any size", show_label=False, elem_id="board-size", scale=1)
+    search = gr.Textbox(placeholder="Search", label="Search", show_label=False, elem_id="board-search")
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
+        size = gr.Radio(list(SIZES), value="any size", label="Parameters", elem_id="board-size")
         status, recipe, licence = (
-            gr.CheckboxGroup(_values(frame, name), label=name.capitalize(), elem_id=f"board-{name}")
+            gr.CheckboxGroup(_values(frame, name), label=table.BY_NAME[name].title, elem_id=f"board-{name}")
             for name in ("status", "recipe", "licence")
         )
         columns = gr.CheckboxGroup(

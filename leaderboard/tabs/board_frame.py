@@ -5,6 +5,7 @@ from collections.abc import Callable
 import pandas as pd
 
 from leaderboard import snapshot, table
+from zoo.tabs.choice import Measured
 from zoo.types import Values
 
 
@@ -34,3 +35,13 @@ class Live:
     def since_start(self, fresh: Callable[[], Values]) -> Callable[[], Values]:
         """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
         return lambda: {} if self() is self._built else fresh()
+
+
+def measured() -> dict[str, Measured]:
+    """Return what the board says of every network, for the list in *Draw* and *Read*."""
+    rows = snapshot.load()
+    known = rows[rows["accuracy"].notna()]
+    return {
+        row.model: Measured(row.accuracy, None if row.latency != row.latency else row.latency)
+        for row in known.itertuples()
+    }

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from leaderboard.tabs.markup import VISIT
+from zoo.tabs.visit import VISIT
 from zoo.types import Values
 
 QUIET = {"show_progress": "hidden", "api_visibility": "private"}  # options of events that only update the layout

@@ -15,7 +15,6 @@ from leaderboard import table
 from zoo.tabs.templates import Templates
 
 HERE = Path(__file__).parent
-VISIT = (HERE / "visit.js").read_text(encoding="utf-8")  # turns links of pages into links of the Space
 
 
 def address(**parts: str) -> str:

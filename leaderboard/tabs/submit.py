@@ -15,18 +15,18 @@ from pathlib import Path
 import gradio as gr
 
 from leaderboard import results
-from leaderboard.submissions import calls, intake, offers, sign_in, supervision
+from leaderboard.submissions import calls, intake, sign_in, supervision
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.lifecycle import Submission
-from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.store import Store, open_store
-from leaderboard.tabs import receipts
+from leaderboard.tabs import receipts, submit_form
 from leaderboard.tabs.deep_links import QUIET, Places
-from leaderboard.tabs.markup import VISIT
+from leaderboard.tabs.submit_form import Form
 from zoo import gate, settings
 from zoo.errors import ZooError
 from zoo.tabs.space import api
+from zoo.tabs.visit import VISIT
 from zoo.types import Values
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ STYLE = Path(__file__).with_name("submit.css")
 RECENT = 20  # submissions that are done, in the queue's view
 REFRESH = 2.0  # seconds between looks at a submission that is not done
 # A view that was never open is built after its first value is set, so there is no change event.
-ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) show(first.dataset.address);"
+ADDRESS = "\nconst first = element.querySelector('.receipt'); if (first) locate(first.dataset.address);"
 LEAD = """Send a network that reads handwriting. It is checked at once and measured in a sandbox. Then its
 verified row is on the board, next to the accuracy that you claim. Every submission keeps its page."""
 NO_RECEIPT = "Track a submission here. Send one, choose one from the queue, or enter its id."
@@ -69,12 +69,13 @@ instead; from a program, add `token=` or `-H "Authorization: Bearer hf_…"`. A 
 def tab() -> Places:
     """Build the tab inside a `gr.Blocks`, with its endpoints."""
     store = open_store()
-    with gr.Row(elem_id="submit-who"):
-        gr.Markdown(LEAD)
-        user = _who()
+    gr.Markdown(LEAD, elem_id="submit-lead")
     with gr.Tabs(elem_id="submit-views") as views:
         with gr.Tab("Send a network", id="send"):
-            form = _form(user)
+            form = submit_form.build()
+            gr.HTML(receipts.rules(), apply_default_css=False)
+            with gr.Accordion("Send it from a program", open=False):
+                gr.Markdown(FROM_ELSEWHERE)
         with gr.Tab("Queue", id="queue"):
             queue = gr.HTML(js_on_load=VISIT, apply_default_css=False, elem_id="submit-queue")
         with gr.Tab("Receipt", id="receipt"):
@@ -90,13 +91,16 @@ def tab() -> Places:
         return {views: gr.Tabs(selected="receipt"), receipt.wanted: id, **read(id)}
 
     def send(values: Values) -> Values:
+        marked = form.marked(problems := form.problems(values))
+        if problems:
+            return {**marked, form.answer: gr.HTML(visible=False)}
         key = calls.secret_of(values[receipt.secret])
         try:
             submission = _sent(store, form, values, key)
         except ZooError as error:
-            return {form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
+            return {**marked, form.answer: gr.HTML(receipts.missing(str(error)), visible=True)}
         known = {receipt.secret: key} if intake.may_change(submission, secret=key) else {}
-        return {form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
+        return {**marked, form.answer: gr.HTML("", visible=False), **known, **show(submission.id)}
 
     def act(action: Callable[..., object]) -> Callable[[str, str], Values]:
         def do(id: str, secret: str) -> Values:
@@ -114,7 +118,8 @@ def tab() -> Places:
     def place(parts: Mapping[str, str]) -> Values:
         return show(parts["submission"]) if parts.get("submission") else {}
 
-    form.send.click(send, {*form.inputs, receipt.secret}, [form.answer, receipt.secret, *targets], **QUIET)
+    shown = [form.answer, *form.errors.values(), receipt.secret, *targets]
+    form.send.click(send, {*form.inputs, receipt.secret}, shown, **QUIET).then(None, js=submit_form.POINT)
     receipt.wanted.submit(read, receipt.wanted, pages, **QUIET)
     receipt.again.click(act(calls.retried), [receipt.wanted, receipt.secret], pages, **QUIET)
     receipt.back.click(act(intake.withdraw), [receipt.wanted, receipt.secret], pages, **QUIET)
@@ -167,17 +172,9 @@ def _receipt() -> Receipt:
     return Receipt(wanted, secret, again, back, page)
 
 
-def _sent(store: Store, form: "Form", values: Values, secret: str) -> Submission:
+def _sent(store: Store, form: Form, values: Values, secret: str) -> Submission:
     """Hand what the form holds to the intake, and return the new submission."""
-    who = sign_in.sender(values[form.user])
-    offer = Offer(
-        name=values[form.name] or "",
-        datasets=tuple(values[form.datasets]),
-        licence=values[form.licence] or "",
-        declaration=values[form.declaration] or "",
-        paper=values[form.paper] or "",
-        claimed=claims(values[form.claimed] or "", tuple(values[form.datasets])),
-    )
+    who, offer = sign_in.sender(values[form.user]), form.offer(values)
     content, source = calls.content_of(form.upload(values)), (values[form.source] or "").strip()
     return intake.submit(store, who, offer, content, source, address=gate.caller().address, secret=secret)
 
@@ -190,106 +187,6 @@ def _listed(store: Store) -> str:
         return receipts.queue(intake.queue(store), recent, store.broken())
     except ZooError as error:
         return receipts.missing(str(error))
-
-
-def _who() -> gr.Textbox:
-    """Build the visitor's identity: a sign-in button on a Space, a name field elsewhere."""
-    if sign_in.can_sign_in():
-        gr.LoginButton(elem_id="submit-login", scale=0)
-    return gr.Textbox(
-        label="Your name", max_length=40, elem_id="submit-user", scale=0, min_width=220,
-        visible=not sign_in.on_space(),
-    )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Form:
-    """The form's components."""
-
-    file: gr.File
-    source: gr.Textbox
-    name: gr.Textbox
-    datasets: gr.CheckboxGroup
-    licence: gr.Dropdown
-    declaration: gr.Textbox
-    paper: gr.Textbox
-    claimed: gr.Textbox
-    send: gr.Button
-    answer: gr.HTML
-    user: gr.Textbox
-
-    @property
-    def inputs(self) -> set[gr.components.Component]:
-        """The inputs of a submission."""
-        return {self.file, self.source, self.name, self.datasets, self.licence, self.declaration, self.paper,
-                self.claimed, self.user}  # fmt: skip
-
-    def upload(self, values: Values) -> gate.Upload | None:
-        """Return the chosen file; the gate has checked that its sender uploaded it."""
-        path = values[self.file]
-        return gate.Upload(Path(path).name, Path(path)) if path else None
-
-
-def _form(user: gr.Textbox) -> Form:
-    with gr.Row(elem_id="submit-form"):
-        with gr.Column(scale=5, min_width=280):
-            file = gr.File(
-                label="A .keras or .onnx file, or a configuration (.json)", file_types=[".keras", ".onnx", ".json"],
-                elem_id="submit-file", height=150,
-            )  # fmt: skip
-            source = gr.Textbox(
-                label="or a repo on the Hub", placeholder="hf://user/repo@revision", elem_id="submit-source"
-            )
-            found = offers.offered()
-            datasets = gr.CheckboxGroup(
-                [one.name for one in found if not one.missing], label="Datasets", elem_id="submit-datasets",
-                info=" ".join(one.missing for one in found if one.missing) or None,
-            )  # fmt: skip
-        with gr.Column(scale=6, min_width=280):
-            with gr.Row():
-                name = gr.Textbox(label="Its name", placeholder="my_net", max_length=40, elem_id="submit-name")
-                licence = gr.Dropdown(list(offers.LICENCES), value=None, label="Licence", elem_id="submit-licence")
-            declaration = gr.Textbox(
-                label="What it was trained on", placeholder="mnist, its training set only; no test image was seen",
-                max_length=offers.LONGEST_DECLARATION, lines=2, elem_id="submit-declaration",
-            )  # fmt: skip
-            with gr.Row():
-                claimed = gr.Textbox(
-                    label="Your accuracy in %, by dataset",
-                    placeholder="mnist 99.2, ahdd 98.7",
-                    elem_id="submit-claimed",
-                )
-                paper = gr.Textbox(label="Paper", placeholder="https://…", max_length=300, elem_id="submit-paper")
-            send = gr.Button("Send it", variant="primary", elem_id="submit-send")
-    answer = gr.HTML(visible=False, apply_default_css=False, elem_id="submit-answer")
-    gr.HTML(receipts.rules(), apply_default_css=False)
-    with gr.Accordion("Send it from a program", open=False):
-        gr.Markdown(FROM_ELSEWHERE)
-    return Form(file, source, name, datasets, licence, declaration, paper, claimed, send, answer, user)
-
-
-def claims(text: str, datasets: tuple[str, ...]) -> dict[str, float]:
-    """Read "mnist 99.2, ahdd 98.7", or one number for the one dataset chosen; percent become fractions.
-
-    Raises:
-        ZooError: it has another form.
-    """
-    found = {}
-    for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, number = part.replace("=", " ").replace(":", " ").rpartition(" ")
-        name = name.strip() or (datasets[0] if len(datasets) == 1 else "")
-        try:
-            found[name] = float(number.rstrip("%")) / 100
-        except ValueError:
-            name = ""
-        if 0 < found.get(name, 0) < 0.01 and not number.endswith("%"):
-            raise ZooError(
-                f"The claim {part[:40]!r} means {number}%. Write {100 * float(number):.6g} if you mean "
-                f"{100 * float(number):.6g}%, or {number}% if that is what you mean."
-            )
-        if not name:
-            raise ZooError(f"The claim {part[:40]!r} cannot be read: write for example mnist 99.2, ahdd 98.7.")
-    return found
 
 
 # Background tasks of the Space

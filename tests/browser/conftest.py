@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 from records import write_board
 from space import serve
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
+AXE = "axe-core@4.14.1"
 PATIENCE = 120_000  # ms; far more than anything takes on a busy machine
 FLAGS = (
     "--no-sandbox",
@@ -40,6 +43,22 @@ def browser():
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
         browser.close()
+
+
+@pytest.fixture(scope="session")
+def axe(tmp_path_factory):
+    """The source of axe-core, which npm fetches once; where there is no npm, its tests skip, or fail in CI."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "handwriting-zoo" / AXE
+    script = folder / "node_modules" / "axe-core" / "axe.min.js"
+    if not script.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        command = ["npm", "install", "--prefix", folder, "--no-audit", "--no-fund", "--ignore-scripts", AXE]
+        try:
+            subprocess.run(command, check=True, capture_output=True, timeout=120)
+        except (OSError, subprocess.SubprocessError) as error:
+            missing = f"npm cannot fetch {AXE}: {error}"
+            pytest.fail(missing) if "CI" in os.environ else pytest.skip(missing)
+    return script.read_text(encoding="utf-8")
 
 
 @pytest.fixture

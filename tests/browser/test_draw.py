@@ -1,9 +1,13 @@
 """Drawing with real pointer events, by mouse and by finger."""
 
-from strokes import ARABIC_SEVEN, FOUR, SEVEN, THREE
+from strokes import ARABIC_SEVEN, FOUR, LETTER_R, SEVEN, THREE
 
+from zoo.tabs import choice
+
+ANY = ".reading.any"
 LATIN = '.reading[data-model$=".mnist"]'
 ARABIC = '.reading[data-model$=".ahdd"]'
+LETTER = '.reading[data-model$=".unipen_letters"]'
 
 # Notes, for every lifted pen, how long it takes until a label stands on the page; ms.
 STOPWATCH = """() => {
@@ -54,7 +58,13 @@ def read(page, card, label):
     page.wait_for_selector(f'{card}[data-label="{label}"]')
 
 
+def ask(page, script):
+    """Say what is written."""
+    page.locator("#draw-choice").get_by_label(script, exact=True).check()
+
+
 def test_a_digit_drawn_by_mouse_is_read(page):
+    ask(page, "Digits")
     draw(page, THREE)
     read(page, LATIN, "3")
     assert page.locator(f"{LATIN} .glyph").inner_text() == "3"
@@ -63,7 +73,21 @@ def test_a_digit_drawn_by_mouse_is_read(page):
     assert size == [28, 28]
 
 
+def test_anything_is_read_with_its_script_and_leads_to_the_model(page):
+    draw(page, LETTER_R)
+    read(page, ANY, "R")
+    assert page.locator(f"{ANY} .script").inner_text() == "Letters"
+    assert page.locator(f"{ANY} .asked li").count() == 4
+    page.get_by_label("Clear the pad").click()
+    draw(page, THREE)
+    read(page, ANY, "3")
+    page.locator(f"{ANY} h3 a").click()
+    page.wait_for_selector("#models-page h2:visible, #models-page .notice:visible")
+    assert "tab=models&model=" in page.url
+
+
 def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
+    ask(phone, "Arabic digits")
     draw_by_finger(phone, ARABIC_SEVEN)
     read(phone, ARABIC, "٧")
     assert phone.evaluate("scrollY") == 0
@@ -72,6 +96,7 @@ def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
 
 
 def test_undo_and_clear(page):
+    ask(page, "Digits")
     assert page.locator("#draw-pad .clear").is_disabled()
     draw(page, [*SEVEN, FOUR[0]])
     page.wait_for_selector(LATIN)
@@ -84,19 +109,22 @@ def test_undo_and_clear(page):
     read(page, LATIN, "4")
 
 
-def test_several_networks_answer_one_sketch(page):
+def test_several_networks_answer_one_sketch(visit):
+    page = visit("?tab=draw&model=lenet5.mnist", viewport={"width": 1280, "height": 900})
+    boxes = page.locator("#draw-choice tbody input")
+    assert boxes.count() == len(choice.glyph_models())
     draw(page, THREE)
-    page.wait_for_selector(".reading")
-    boxes = page.locator("#draw-models input[type=checkbox]")
-    for box in boxes.all():
-        box.check()
-    page.wait_for_function("n => document.querySelectorAll('.reading').length === n", arg=boxes.count())
-    for box in boxes.all():
-        box.uncheck()
-    page.get_by_text("at least one network").wait_for()
+    read(page, '.reading[data-model="lenet5.mnist"]', "3")
+    page.locator("#draw-choice").get_by_label("glyphnet_5k.mnist").check()
+    page.wait_for_function("document.querySelectorAll('.reading').length === 2")
+    ask(page, "Letters")
+    page.wait_for_selector(LETTER)
+    assert page.locator("#draw-choice tbody input:checked").count() == 0
+    assert page.locator(".reading").count() == 1
 
 
 def test_the_answer_stands_there_150_ms_after_the_pen_lifts(page):
+    ask(page, "Digits")
     page.evaluate(STOPWATCH)
     delays = []
     while len(delays) < 5 or (min(delays) > 150 and len(delays) < 40):  # the machine may be busy with other things

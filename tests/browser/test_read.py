@@ -31,7 +31,7 @@ def test_a_photo_of_several_digits_is_read_in_order(visit, photo):
     page.set_input_files(FILES, photo)
     page.wait_for_selector('.page[data-text="374|47"]')
     assert page.locator(".page rect").count() == 5
-    assert page.locator("#read-model input:checked").input_value() == "lenet5.mnist"
+    assert page.locator("#read-choice input:checked").input_value() == "lenet5.mnist"
 
 
 @pytest.fixture
@@ -89,7 +89,7 @@ def test_a_digit_drawn_by_keyboard_is_read(page):
     keys = ["ArrowUp"] * 12 + ["Space"] + ["ArrowDown"] * 24 + ["Space"]
     for key in keys:
         page.keyboard.press(key)
-    page.wait_for_selector('.reading[data-model$=".mnist"][data-label="1"]')
+    page.wait_for_selector('.reading[data-label="1"], .reading[data-label="I"]')
     page.keyboard.press("Escape")
     page.get_by_text("nothing on the pad yet").wait_for()
     page.get_by_label("Thickness of the pen: medium").click()
@@ -103,7 +103,7 @@ def test_a_network_says_why(page):
     page.wait_for_selector(".reading")
     page.get_by_label("Show why").check()
     page.wait_for_selector(".reading .why img")
-    assert page.locator(".reading .why").count() == page.locator(".reading").count()
+    assert page.locator(".reading .why").count() == 1
 
 
 def test_the_page_speaks_arabic_to_an_arabic_browser_and_english_on_request(visit):
@@ -113,4 +113,4 @@ def test_the_page_speaks_arabic_to_an_arabic_browser_and_english_on_request(visi
     page.get_by_role("button", name="English").click()
     page.get_by_role("tab", name="Draw").wait_for()
     assert page.locator(".gradio-container").get_attribute("dir") == "ltr"
-    page.get_by_text("Draw a digit here").wait_for()
+    page.get_by_text("Draw here").wait_for()

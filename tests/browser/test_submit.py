@@ -98,10 +98,19 @@ def test_a_refused_one_says_what_has_to_change_and_keeps_its_page(visit, tmp_pat
     again.locator("#submit-queue").get_by_text("too_wide").wait_for()
 
 
-def test_what_is_missing_is_said_beside_the_form(visit):
-    page = visit("?tab=submit", "#submit-send", **DESK)
+def test_what_is_missing_stands_at_its_field(visit):
+    page = visit("?tab=submit", "#submit-send", viewport={"width": 390, "height": 844})
+    fields = page.evaluate("""[...document.querySelectorAll('#submit-form :is(input, textarea, #submit-send)')]
+        .map(one => one.closest('[id^=submit-]').id).filter((id, i, all) => all.indexOf(id) === i)""")
+    assert fields[0] == "submit-file"
+    assert fields.index("submit-datasets") < fields.index("submit-name")
+    assert fields[-1] == "submit-send"
     page.locator("#submit-send").click()
-    page.get_by_text("Say who you are").wait_for()
+    page.locator(".field:has(#submit-file) .field-error").get_by_text("Choose a file").wait_for()
+    for field, sentence in (("datasets", "Choose one of"), ("name", "The name is ''"), ("user", "Say who you are")):
+        page.locator(f".field:has(#submit-{field}) .field-error").get_by_text(sentence).wait_for()
     page.locator("#submit-user input, #submit-user textarea").fill("visitor")
     page.locator("#submit-send").click()
-    page.get_by_text("The name is ''").wait_for()
+    page.get_by_text("Say who you are").wait_for(state="detached")
+    page.wait_for_selector("#submit-name [aria-invalid=true]")
+    assert page.evaluate("document.documentElement.scrollWidth") == 390

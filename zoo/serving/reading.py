@@ -1,6 +1,6 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -11,6 +11,7 @@ from zoo.ink.decoding import decode
 from zoo.ink.placing import from_ink
 from zoo.ink.segmentation import Glyph, find_glyphs
 from zoo.ink.writing import Writing, find_writing, turned
+from zoo.serving import by_script
 from zoo.serving.predictor import Predictor
 
 SURE = 0.6  # probability from which a label counts as sure, for a network without a threshold of its own
@@ -18,6 +19,7 @@ FEW = 4  # glyphs: up to this many may still be the parts of one
 MOSTLY = 0.75  # of the ink: a letter has so much, and its dots the rest
 WIDE = 1.15  # times as wide as high: from there on a digit may be two that touch
 LYING = 0.8  # mean confidence below which other orientations are tried
+NONE_ACCEPTS = "No network takes this for its own script: what follows is the nearest."
 CLEARLY = 0.15  # how much more confident the network must be to turn a page
 
 
@@ -169,6 +171,40 @@ def read_seen(seen: Seen, predictor: Predictor, one: bool = False) -> Reading:
         if turns:
             notes.append(f"The page was turned by {90 * turns} degrees to the left.")
     return _reading(replace(seen, writing=writing, notes=tuple(notes)), found, chances, images, predictor)
+
+
+def read_any(picture: object, predictors: Sequence[Predictor]) -> Reading:
+    """Read a picture whose script is not known: each page by the one of several networks that is surest of its glyphs.
+
+    Args:
+        picture: as `read` takes it.
+        predictors: of networks that read glyphs, for example those of `by_script.best("anything")`.
+
+    Raises:
+        ZooError: as `read`, where no network can read it.
+    """
+    first, *others = (_surest(seen, predictors) for seen in see(picture))
+    return replace(first, following=tuple(others)) if others else first
+
+
+def _surest(seen: Seen, predictors: Sequence[Predictor]) -> Reading:
+    readings, certainties, problem = [], [], ZooError("Choose at least one network to read this.")
+    for predictor in predictors:
+        try:
+            page = read_seen(seen, predictor)
+        except ZooError as error:
+            problem = error
+            continue
+        found = np.stack([glyph.probabilities for glyph in page.glyphs])
+        readings.append(page)
+        certainties.append(float(by_script.certainty(predictor, found).mean()))
+    if not readings:
+        raise problem
+    chosen = by_script.choose(certainties)
+    if chosen is not None:
+        return readings[chosen]
+    nearest = readings[int(np.argmax(certainties))]
+    return replace(nearest, notes=(*nearest.notes, NONE_ACCEPTS))
 
 
 def is_right_to_left(predictor: Predictor) -> bool:

@@ -1,13 +1,12 @@
 """The *Draw* tab: a sketch pad and the predictions of each chosen network.
 
 `predict` is also the Space's `/predict` endpoint. Everything between the browser and the networks is a pure function:
-`read` turns a sketch and model names into readings, `render` turns readings into HTML.
+`read` turns a sketch and model names into readings, `render` turns readings into HTML (answer.html).
 """
 
 import base64
 import dataclasses
 import functools
-import html
 import threading
 import unicodedata
 from collections.abc import Sequence
@@ -19,21 +18,21 @@ import gradio as gr
 import numpy as np
 
 import zoo
-from zoo import gate, hub, ink
+from zoo import gate, ink
 from zoo.errors import UnknownName, ZooError
-from zoo.published import PublishedFolder
+from zoo.serving import by_script
 from zoo.serving.predictor import Predictor
 from zoo.serving.reading import read_seen, see
-from zoo.settings import PRETRAINED
-from zoo.tabs import why
+from zoo.tabs import choice, why
+from zoo.tabs.choice import Asked, Board
 from zoo.tabs.space import api
+from zoo.tabs.templates import Templates
+from zoo.tabs.visit import VISIT, visit
 from zoo.types import Json
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and integers are short to send
 ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
-WELCOME = "The pad is empty. Draw a digit: the networks answer when you lift the pen."
-MOST_FIRST = 3  # models of `ZOO_MODELS` that are used by default
-FIRST_CHOICE = ("mnist", "ahdd")  # datasets whose best model is used by default
+WELCOME = "The pad is empty. Draw a digit or a letter: it is read when you lift the pen."
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,8 @@ class Reading:
     labels: what its classes are called.
     probabilities: float32 (len(labels),), of each class.
     image: uint8 (H, W, 1), the image it received.
+    certainty: see `by_script.certainty`; below 0 the network takes the image for none of its classes.
+    alike: labels that no picture can tell from the most likely one.
     why: pictures that explain it, (caption, uint8 picture, gray or RGB); empty unless requested.
     """
 
@@ -53,6 +54,8 @@ class Reading:
     labels: tuple[str, ...]
     probabilities: np.ndarray
     image: np.ndarray
+    certainty: float = 1.0
+    alike: tuple[str, ...] = ()
     why: tuple[tuple[str, np.ndarray], ...] = ()
 
     @property
@@ -60,9 +63,54 @@ class Reading:
         """Index of the most likely class."""
         return int(self.probabilities.argmax())
 
+    @property
+    def label(self) -> str:
+        """The most likely class."""
+        return self.labels[self.best]
 
-def tab() -> gr.CheckboxGroup:
-    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`; return the choice of networks."""
+    @property
+    def confidence(self) -> float:
+        """The probability of the most likely class."""
+        return float(self.probabilities[self.best])
+
+    @property
+    def accepted(self) -> bool:
+        """Whether the network takes the image for one of its classes."""
+        return self.certainty >= 0
+
+    @property
+    def title(self) -> str:
+        """The script of the most likely class, in words."""
+        return by_script.TITLES[by_script.script_of([self.label])]
+
+    @property
+    def arabic(self) -> bool:
+        """Whether its labels are Arabic."""
+        return self.script == "arabic"
+
+    @property
+    def words(self) -> bool:
+        """Whether its labels are names: letters are set large, names are not."""
+        return any(len(text) > 2 for text in self.labels)
+
+    @property
+    def chances(self) -> list[tuple[str, float]]:
+        """Every label with its probability."""
+        return list(zip(self.labels, self.probabilities.tolist(), strict=True))
+
+    @property
+    def value(self) -> int | None:
+        """The value of a digit that is not one of 0 to 9."""
+        return unicodedata.digit(self.label, None) if len(self.label) == 1 and not self.label.isascii() else None
+
+
+def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
+    """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`; return the question and the answer.
+
+    Args:
+        board: what was measured of the networks.
+    """
+    asked = choice.question("draw", board)
     with gr.Row(elem_id="draw"):
         with gr.Column(elem_id="draw-side", scale=4, min_width=280):
             pad = gr.HTML(
@@ -75,31 +123,33 @@ def tab() -> gr.CheckboxGroup:
                 pen=ink.PEN,
             )
             explain = gr.Checkbox(label="Show why", elem_id="draw-why", container=False)
-            models = gr.CheckboxGroup(glyph_models(), value=first_choice(), label="Networks", elem_id="draw-models")
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
-            answer = gr.HTML(message(WELCOME), css_template=asset("answer.css"), apply_default_css=False)
+            answer = gr.HTML(
+                message(WELCOME), css_template=asset("answer.css"), js_on_load=asset("live.js") + VISIT,
+                apply_default_css=False,
+            )  # fmt: skip
 
-    asked = {
+    shown = {
         "fn": respond,
-        "inputs": [pad, models, explain],
+        "inputs": [pad, asked, explain],
         "outputs": answer,
         "trigger_mode": "always_last",
         "show_progress": "hidden",
         "concurrency_limit": ANSWERERS,
         "api_visibility": "private",
     }
-    pad.input(**asked)
-    models.input(**asked)
-    explain.input(**asked)
+    pad.input(**shown)
+    asked.input(**shown)
+    explain.input(**shown)
     api(predict, ANSWERERS)
-    return models
+    return asked, answer
 
 
 def warm() -> threading.Thread:
     """Load the shipped networks in the background, so that the first stroke is answered quickly too."""
 
     def load() -> None:
-        for name in glyph_models():
+        for name in choice.glyph_models():
             predictor = predictor_of(name)
             predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
 
@@ -108,11 +158,23 @@ def warm() -> threading.Thread:
     return thread
 
 
-def respond(sketch: Json | None, models: Sequence[str], explain: bool = False) -> str:
-    """Return the HTML that answers a sketch; problems of the sketch are shown there as a sentence."""
+def respond(sketch: Json | None, said: Json | None, explain: bool = False) -> str:
+    """Return the HTML that answers a sketch; problems of the sketch are shown there as a sentence.
+
+    Args:
+        sketch: as the pad sends it.
+        said: whom the visitor asks, as `choice.Asked.of` reads it.
+        explain: whether to show why.
+    """
     try:
-        readings = read(_strokes(sketch), models)
-        return render([_explained(reading) for reading in readings] if explain else readings)
+        asked = Asked.of(said)
+        readings = read(_strokes(sketch), asked.models)
+        if asked.script == by_script.ANYTHING:
+            chosen = by_script.choose([one.certainty for one in readings])
+            if explain and chosen is not None:
+                readings[chosen] = _explained(readings[chosen])
+            return render_any(readings, chosen)
+        return render([_explained(one) for one in readings] if explain else readings)
     except ZooError as error:
         return message(str(error))
 
@@ -129,7 +191,7 @@ def predict(
             lines are drawn the way each network's training data looks.
         image: instead of a sketch, a picture of one character: a file (`handle_file("three.png")`) or its bytes as
             text, "data:image/png;base64,...". Dark on light, light on dark or colored; PNG, JPEG, WebP or HEIC.
-        models: names of networks, for example ["lenet5.mnist"]; without any, the ones that the page starts with.
+        models: names of networks, for example ["lenet5.mnist"]; without any, one of each script, as the page starts.
 
     Returns:
         {"predictions": [...]}, one for each network in the order asked: "model", "label" (the most likely class),
@@ -139,7 +201,7 @@ def predict(
     if (sketch is None) == (image is None):
         raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
     drawn = _strokes(sketch) if image is None else image.open()
-    readings = read(drawn, first_choice() if models is None else models)
+    readings = read(drawn, Asked.of(None).models if models is None else models)
     return {"predictions": [_as_json(reading) for reading in readings]}
 
 
@@ -168,13 +230,20 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
             assert isinstance(drawn, dict)
             image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn.get("pen", ink.PEN))
             probabilities = predictor(image[None])[0]
-        readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image))
-    return readings
+        certainty = float(by_script.certainty(predictor, probabilities))
+        readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image, certainty))
+    every = [label for one in readings for label in one.labels]
+    return [dataclasses.replace(one, alike=by_script.look_alikes(one.label, every)) for one in readings]
 
 
 def render(readings: Sequence[Reading]) -> str:
     """Return readings as HTML cards: the most probable class, the network's input, and a bar for every class."""
-    return f'<div class="readings" role="status">{"".join(map(_card, readings))}</div>'
+    return str(TEMPLATES("answer.cards", readings))
+
+
+def render_any(readings: Sequence[Reading], chosen: int | None) -> str:
+    """Return the answers of networks of several scripts as one HTML card; `chosen` as `by_script.choose` gives it."""
+    return str(TEMPLATES("answer.anything", readings, None if chosen is None else readings[chosen]))
 
 
 # --- from the client -----------------------------------------------------------------------------
@@ -196,13 +265,6 @@ def predictor_of(name: str) -> Predictor:
     return zoo.load_predictor(name)
 
 
-def glyph_models() -> list[str]:
-    """The networks for single glyphs by dataset; networks for pages are in the *Read* tab."""
-    folders = {name: hub.resolve(name) for name in zoo.list_models()}
-    names = [name for name, folder in folders.items() if PublishedFolder(folder).preprocessor["contract"]]
-    return sorted(names, key=lambda name: name.split(".")[::-1])
-
-
 def _explained(reading: Reading) -> Reading:
     predictor = predictor_of(reading.model)
     maps = why.map_pictures(reading.model, reading.image)
@@ -211,92 +273,41 @@ def _explained(reading: Reading) -> Reading:
     return dataclasses.replace(reading, why=tuple(pictures))
 
 
-def first_choice() -> list[str]:
-    """The visitor's own models, else of each script's digits the shipped one that did best on validation.
-
-    One that knows what it does not know goes first.
-    """
-    names = glyph_models()
-    own = [name for name in names if not (PRETRAINED / name).is_dir()]
-    if own:
-        return own[:MOST_FIRST]
-    groups = ([name for name in names if name.endswith(f".{dataset}")] for dataset in FIRST_CHOICE)
-    return [max(group, key=_on_validation) for group in groups if group] or names[:1]
-
-
-def _on_validation(name: str) -> tuple[bool, float]:
-    folder = PublishedFolder(hub.resolve(name))
-    return "accepts" in folder.preprocessor, folder.history["validation"]["accuracy"]
-
-
 # --- to the client -------------------------------------------------------------------------------
 
 
 def _as_json(reading: Reading) -> Json:
     chances = {label: round(float(p), 6) for label, p in zip(reading.labels, reading.probabilities, strict=True)}
-    label = reading.labels[reading.best]
     return {
         "model": reading.model,
-        "label": label,
-        "confidence": chances[label],
+        "label": reading.label,
+        "confidence": chances[reading.label],
         "probabilities": chances,
-        "image": _data_uri(reading.image),
+        "image": data_uri(reading.image),
     }
 
 
-def _card(reading: Reading) -> str:
-    best = reading.best
-    architecture, _, dataset = map(html.escape, reading.model.rpartition("."))
-    label = reading.labels[best]
-    height, width = reading.image.shape[:2]
-    bars = "".join(
-        f"<li{' class=top' if index == best else ''}>{label_of(text, reading.script, 'label')}"
-        f'<span class="track"><i style="width:{p:.2%}"></i></span><span class="value">{percent(p)}</span></li>'
-        for index, (text, p) in enumerate(zip(reading.labels, reading.probabilities, strict=True))
-    )
-    value = unicodedata.digit(label, None) if len(label) == 1 and not label.isascii() else None
-    words = " words" * any(len(text) > 2 for text in reading.labels)  # letters are set large, names are not
-    gloss = "" if value is None else f"<small>the digit {value}</small>"
-    return (
-        f'<article class="reading{words}" data-model="{html.escape(reading.model)}" data-label="{html.escape(label)}">'
-        f"<h3>{architecture}<span>.{dataset}</span></h3>"
-        f'<div class="verdict">{label_of(label, reading.script, "glyph")}'
-        f'<div class="sure">{percent(reading.probabilities[best])}{gloss}</div>'
-        f'<figure class="seen"><img src="{_data_uri(reading.image)}" width="{width}" height="{height}" '
-        f'alt="The image the network saw"><figcaption>what it saw,<br>{width} × {height} pixels</figcaption></figure>'
-        f'</div><ul class="bars">{bars}</ul>{_why(reading)}</article>'
-    )
-
-
-def _why(reading: Reading) -> str:
-    figures = "".join(
-        f'<figure><img src="{_data_uri(picture)}" width="{picture.shape[1]}" height="{picture.shape[0]}" '
-        f'alt=""><figcaption>{caption}</figcaption></figure>'
-        for caption, picture in reading.why
-    )
-    return f'<div class="why">{figures}</div>' if figures else ""
-
-
-def label_of(text: str, script: str, role: str) -> str:
-    arabic = script == "arabic"
-    return f'<span class="{role}{" arabic" * arabic}"{" lang=ar" * arabic}>{html.escape(text)}</span>'
-
-
 def percent(p: float) -> str:
-    """Format a probability as HTML: never exactly 100%, and without meaningless digits."""
+    """Format a probability: never exactly 100%, and without meaningless digits."""
     if p >= 0.9995:
-        return "&gt; 99.9%"
+        return "> 99.9%"
     return "0%" if p < 0.0005 else f"{p:.1%}"
 
 
 def message(text: str) -> str:
-    return f'<div class="message" role="status"><p>{html.escape(text)}</p></div>'
+    """Return a sentence in place of an answer, as HTML."""
+    return str(TEMPLATES("answer.message", text))
 
 
-def _data_uri(image: np.ndarray) -> str:
+def data_uri(image: np.ndarray) -> str:
+    """Return a picture, uint8 (H, W, 1) or RGB (H, W, 3), as a PNG in a data URI."""
     shown = image[..., ::-1] if image.shape[-1] == 3 else image  # OpenCV writes BGR
     return "data:image/png;base64," + base64.b64encode(cv2.imencode(".png", shown)[1]).decode("ascii")
 
 
 def asset(name: str) -> str:
+    """Return the text of a file of this folder."""
     return Path(__file__).with_name(name).read_text(encoding="utf-8")
+
+
+TEMPLATES = Templates(Path(__file__).parent, percent, data_uri, visit)

@@ -1,45 +1,130 @@
-// English or Arabic: by the browser's language, by `?language=ar`, or by this button, which is remembered. Sentences
 // English or Arabic: by the browser's language, by `?language=ar`, or by this button, whose state is stored.
+//
+// A sentence of the catalogue is the text of an element. "{}" in it stands for a number or a name, and also for an
+// element within the text: those stay where they are, and the words between them are replaced.
 const button = element.querySelector('button');
 const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
-const originals = new WeakMap(); // text node -> its English text
+const NAMES = 'code, pre, script, style, textarea, [translate="no"], [contenteditable]'; // are no sentences
+const HOLE = '￼'; // an element within a text
 const page = document.querySelector('.gradio-container');
 const asked = new URLSearchParams(location.search).get('language');
 let language = asked ?? localStorage.getItem('language') ?? (navigator.language.startsWith('ar') ? 'ar' : 'en');
 
-function say(node) {
-  const now = node.nodeValue;
+const exact = new Map(), patterns = [];
+for (const [english, arabic] of Object.entries(props.arabic)) {
+  exact.set(english, arabic);
+  if (!english.includes('{}')) continue;
+  const pieces = english.split('{}').map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
+  patterns.push([new RegExp(`^${pieces.join('(.+?)')}$`, 's'), arabic]);
+}
+patterns.sort((a, b) => b[0].source.length - a[0].source.length); // the most exact first
+const answers = new Map(); // text -> its Arabic, or undefined
+const originals = new WeakMap(); // text node -> {english, shown}
+
+function arabicOf(text) {
+  const key = text.replace(/\s+/g, ' ').trim();
+  if (!/[A-Za-z]/.test(key)) return undefined;
+  if (answers.has(key)) return answers.get(key);
+  if (answers.size > 20000) answers.clear();
+  let found = exact.get(key);
+  for (const [pattern, arabic] of found === undefined ? patterns : []) {
+    const match = pattern.exec(key);
+    if (!match) continue;
+    const values = match.slice(1).map(value => arabicOf(value) ?? value);
+    let next = 0;
+    found = arabic.replaceAll('{}', () => values[next++]);
+    break;
+  }
+  if (found === undefined && key.includes(', ')) { // a list, of the layers of a network for example
+    const parts = key.split(', '), translated = parts.map(arabicOf);
+    if (translated.some(part => part !== undefined)) found = parts.map((part, i) => translated[i] ?? part).join('، ');
+  }
+  answers.set(key, found);
+  return found;
+}
+
+function english(node) {
   const known = originals.get(node);
-  const english = known && (now === known.arabic || now === known.english) ? known.english : now;
-  const arabic = props.arabic[english.trim()];
-  if (!arabic) return;
-  originals.set(node, { english, arabic });
-  const wanted = language === 'ar' ? arabic : english;
-  if (now !== wanted) node.nodeValue = wanted;
+  return known && known.shown === node.nodeValue ? known.english : node.nodeValue;
+}
+
+function put(node, text, shown) {
+  originals.set(node, { english: text, shown });
+  if (node.nodeValue !== shown) node.nodeValue = shown;
+}
+
+function around(text, words) { // with the spaces at the ends of a text
+  return text.match(/^\s*/)[0] + words + text.match(/\s*$/)[0];
+}
+
+// The Arabic words around the elements in a text; none where the catalogue has no such sentence.
+function whole(nodes) {
+  const text = nodes.map(node => node.nodeType === Node.TEXT_NODE ? english(node) : HOLE).join('').trim();
+  const [, before, inner, after] = text.match(/^([\s￼]*)(.*?)([\s￼]*)$/s); // an icon is no part of a sentence
+  for (const [start, key, end] of [[before, inner, after], ['', text, '']]) {
+    const words = arabicOf(key)?.split(HOLE);
+    if (words?.length !== key.split(HOLE).length) continue;
+    const blanks = side => Array(side.split(HOLE).length - 1).fill('');
+    return [...blanks(start), ...words, ...blanks(end)];
+  }
+}
+
+// The words of one element: as a whole where elements are among them, else each text for itself.
+function say(one) {
+  if (one.closest(NAMES)) return;
+  const nodes = [...one.childNodes].filter(node => node.nodeType === Node.TEXT_NODE || node.nodeType === Node.ELEMENT_NODE);
+  const texts = nodes.filter(node => node.nodeType === Node.TEXT_NODE);
+  if (!texts.some(node => /[A-Za-z]/.test(english(node)))) return;
+  if (language !== 'ar') {
+    for (const node of texts) put(node, english(node), english(node));
+    return;
+  }
+  const words = texts.length < nodes.length && whole(nodes);
+  if (words) {
+    let slot = 0, filled = false;
+    for (const node of nodes) {
+      if (node.nodeType === Node.ELEMENT_NODE) { slot += 1; filled = false; continue; }
+      put(node, english(node), filled ? '' : words[slot]);
+      filled = true;
+    }
+    return;
+  }
+  for (const node of texts) {
+    const text = english(node), arabic = arabicOf(text);
+    put(node, text, arabic === undefined ? text : around(text, arabic));
+  }
 }
 
 function sayAttributes(one) {
+  if (one.closest('pre, [translate="no"]')) return;
   for (const name of ATTRIBUTES) {
-    const kept = `data-english-${name}`;
     const now = one.getAttribute(name);
     if (now === null) continue;
-    const before = one.getAttribute(kept);
-    const english = before !== null && props.arabic[before] === now ? before : now;
-    const arabic = props.arabic[english];
-    if (!arabic) continue;
-    one.setAttribute(kept, english);
-    const wanted = language === 'ar' ? arabic : english;
+    const kept = `data-english-${name}`, before = one.getAttribute(kept);
+    const text = before !== null && arabicOf(before) === now ? before : now;
+    const arabic = arabicOf(text);
+    if (arabic === undefined) continue;
+    one.setAttribute(kept, text);
+    const wanted = language === 'ar' ? arabic : text;
     if (now !== wanted) one.setAttribute(name, wanted);
   }
 }
 
 function translate(root) {
-  if (root.nodeType === Node.TEXT_NODE) return say(root);
-  if (root.nodeType !== Node.ELEMENT_NODE) return;
-  sayAttributes(root);
-  root.querySelectorAll(ATTRIBUTES.map(name => `[${name}]`).join()).forEach(sayAttributes);
-  const walker = document.createTreeWalker(root, NodeFilter.SHOW_TEXT);
-  while (walker.nextNode()) say(walker.currentNode);
+  if (root.nodeType === Node.TEXT_NODE) root = root.parentElement;
+  if (root?.nodeType !== Node.ELEMENT_NODE) return;
+  for (const one of [root, ...root.querySelectorAll('*')]) {
+    say(one);
+    if (ATTRIBUTES.some(name => one.hasAttribute(name))) sayAttributes(one);
+  }
+}
+
+// Gradio gives its drop zones another name than what stands in them.
+function nameDropZones() {
+  for (const zone of page.querySelectorAll('.upload-container[aria-label]')) {
+    const name = zone.innerText.replace(/\s+/g, ' ').trim();
+    if (name && zone.getAttribute('aria-label') !== name) zone.setAttribute('aria-label', name);
+  }
 }
 
 function apply() {
@@ -48,6 +133,7 @@ function apply() {
   button.textContent = language === 'ar' ? 'English' : 'العربية';
   button.lang = language === 'ar' ? 'en' : 'ar';
   translate(page);
+  nameDropZones();
 }
 
 button.addEventListener('click', () => {
@@ -56,10 +142,12 @@ button.addEventListener('click', () => {
   apply();
 });
 new MutationObserver(changes => {
+  nameDropZones();
+  if (language !== 'ar') return;
   for (const { type, target, addedNodes } of changes) {
-    if (type === 'characterData') say(target);
+    if (type === 'characterData') { if (originals.get(target)?.shown !== target.nodeValue) translate(target); }
     else if (type === 'attributes') sayAttributes(target);
-    else addedNodes.forEach(translate);
+    else for (const node of addedNodes) if (!originals.has(node)) translate(node);
   }
 }).observe(page, { subtree: true, childList: true, characterData: true, attributes: true, attributeFilter: ATTRIBUTES });
 apply();

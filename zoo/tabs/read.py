@@ -4,7 +4,6 @@
 """
 
 import base64
-import html
 import io
 import logging
 import zipfile
@@ -15,15 +14,19 @@ from pathlib import Path
 import cv2
 import gradio as gr
 import numpy as np
+from markupsafe import Markup
 
 import zoo
 from zoo import gate
 from zoo.errors import InkError, ZooError
 from zoo.gate.uploads import UPLOADS
 from zoo.ink.decoding import FILES, pixels
-from zoo.serving import reading
-from zoo.tabs import draw
+from zoo.serving import by_script, reading
+from zoo.tabs import choice, draw
+from zoo.tabs.choice import Asked, Board
 from zoo.tabs.space import api
+from zoo.tabs.templates import Templates
+from zoo.tabs.visit import VISIT, visit
 from zoo.types import Json
 
 log = logging.getLogger(__name__)
@@ -39,12 +42,17 @@ STEP_SIDE = 480  # pixels of a step's picture
 MOST_SHOWN = 60  # glyphs that are shown as the network saw them
 
 
-def tab() -> gr.Radio:
-    """Build the tab inside a `gr.Blocks`, with its endpoints; return the choice of the network."""
+def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
+    """Build the tab inside a `gr.Blocks`, with its endpoints; return the question and the answer.
+
+    Args:
+        board: what was measured of the networks.
+    """
+    asked = choice.question("read", board, pages=True)
     with gr.Row(elem_id="read"):
         with gr.Column(elem_id="read-side", scale=4, min_width=280):
             files = gr.File(
-                label="Photos, or a zip of them",
+                label="JPEG, PNG, WebP, HEIC, TIFF, or a zip",
                 file_count="multiple",
                 file_types=["image", *FILES, ".zip"],
                 elem_id="read-files",
@@ -55,34 +63,37 @@ def tab() -> gr.Radio:
                     sources=["webcam"], streaming=True, type="numpy", show_label=False, height=260,
                     webcam_options=gr.WebcamOptions(mirror=False), elem_id="read-webcam",
                 )  # fmt: skip
-            model = gr.Radio(
-                list(zoo.list_models()), value=draw.first_choice()[0], label="Network", elem_id="read-model"
-            )
         with gr.Column(elem_id="read-answer", scale=6, min_width=280):
             shown = gr.HTML(
-                draw.message(WELCOME), css_template=draw.asset("read.css"), js_on_load=draw.asset("read.js"),
-                apply_default_css=False,
+                draw.message(WELCOME), css_template=draw.asset("read.css"), apply_default_css=False,
+                js_on_load=draw.asset("live.js") + draw.asset("read.js") + VISIT,
             )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private", "outputs": shown}
-    for control in (files.upload, files.clear, model.input):
-        control(respond, [files, model], trigger_mode="always_last", concurrency_limit=2, **quiet)
+    for control in (files.upload, files.clear, asked.input):
+        control(respond, [files, asked], trigger_mode="always_last", concurrency_limit=2, **quiet)
     camera.stream(
-        respond_live, [camera, model], stream_every=0.4, time_limit=300, concurrency_limit=4, preprocess=False, **quiet
+        respond_live, [camera, asked], stream_every=0.4, time_limit=300, concurrency_limit=4, preprocess=False, **quiet
     )  # Gradio would decode any format of any size
     api(read, draw.ANSWERERS)
     api(models)
-    return model
+    return asked, shown
 
 
-def respond(files: Sequence[str] | None, model: str) -> str:
-    """Return the HTML that answers uploaded files; problems of a file are shown in its place."""
+def respond(files: Sequence[str] | None, said: Json | None) -> str:
+    """Return the HTML that answers uploaded files; problems of a file are shown in its place.
+
+    Args:
+        files: paths.
+        said: whom the visitor asks, as `choice.Asked.of` reads it.
+    """
     if not files:
         return draw.message(WELCOME)
     answers = []
     try:
+        asked = Asked.of(said)
         for name, source in pictures_in([Path(file) for file in files]):
             try:
-                answers.append(answer(source, model, name))
+                answers += answer(source, asked, name)
             except ZooError as error:
                 answers.append(draw.message(f"{name}: {error}"))
             except Exception:  # a fault in one picture never costs the answers to the others
@@ -90,15 +101,15 @@ def respond(files: Sequence[str] | None, model: str) -> str:
                 answers.append(draw.message(f"{name}: this picture could not be read. Please report it."))
     except ZooError as error:
         answers.append(draw.message(str(error)))
-    return f'<div class="pages" role="status">{"".join(answers)}</div>'
+    return str(TEMPLATES("read.pages", map(Markup, answers)))
 
 
-def respond_live(frame: object, model: str) -> str:
+def respond_live(frame: object, said: Json | None) -> str:
     """Return the HTML that answers one frame of the camera: a file or a data URI, as the page sends it."""
     if frame is None:
         return draw.message(WELCOME)
     try:
-        return f'<div class="pages">{answer(_frame(frame), model, "camera")}</div>'
+        return str(TEMPLATES("read.pages", map(Markup, answer(_frame(frame), Asked.of(said), "camera"))))
     except ZooError as error:
         return draw.message(str(error))
 
@@ -112,14 +123,27 @@ def _frame(value: object) -> object:
     return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
 
 
-def answer(picture: object, model: str, name: str) -> str:
-    """Return the HTML that answers one picture: glyph by glyph, or for a network of pages with its patches' votes."""
-    predictor = draw.predictor_of(model)
-    if predictor.view is not None:
-        return render_votes(vote(picture, model, name))
-    first = reading.read(picture, predictor)
-    pages = (first, *first.following)
-    return "".join(render(page, name) for page in pages)
+def answer(picture: object, asked: Asked, name: str) -> list[str]:
+    """Return the HTML of every answer to one picture: glyph by glyph, or for a network of pages with its votes.
+
+    The networks that were chosen answer one after the other; for `by_script.ANYTHING` the surest of them does.
+    """
+    predictors = [draw.predictor_of(model) for model in dict.fromkeys(asked.models)]
+    if asked.script == by_script.ANYTHING:
+        return _pages(reading.read_any(picture, predictors), name)
+    if isinstance(picture, io.BytesIO):
+        picture = picture.getvalue()  # every network reads it
+    answers = []
+    for predictor in predictors:
+        if predictor.view is not None:
+            answers.append(render_votes(vote(picture, predictor.name, name)))
+        else:
+            answers += _pages(reading.read(picture, predictor), name)
+    return answers
+
+
+def _pages(first: reading.Reading, name: str) -> list[str]:
+    return [render(page, name) for page in (first, *first.following)]
 
 
 @gate.endpoint
@@ -138,7 +162,7 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
         least the network's threshold)}. A network of pages finds no glyphs: "text" is its label, "?" where it knows the
         hand of none, and "votes" how many views of the page chose each.
     """
-    name = model or draw.first_choice()[0]
+    name = model or Asked.of(None).models[0]
     predictor = draw.predictor_of(name)
     if predictor.view is not None:
         found = vote(image.open(), name)
@@ -194,6 +218,7 @@ class Votes:
     """What a network of pages makes of one: its labels, their pooled probabilities, and how many views chose each."""
 
     name: str
+    model: str
     labels: tuple[str, ...]
     probabilities: np.ndarray  # float32 (classes,)
     votes: np.ndarray  # int64 (classes,)
@@ -213,23 +238,13 @@ def vote(picture: object, model: str, name: str = "") -> Votes:
     assert predictor.view is not None  # only networks of pages are asked
     each = predictor.classify(predictor.view.views(page))
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
-    return Votes(name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
+    return Votes(name, model, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
 
 
 def render_votes(found: Votes) -> str:
     """Return the three likeliest labels of a page as HTML, with the votes of its patches where it is seen in some."""
     best = np.argsort(-found.probabilities, kind="stable")[:3]
-    bars = "".join(
-        f"<li><b>{html.escape(found.labels[i])}</b><span>{draw.percent(found.probabilities[i])}"
-        f"{f', {found.votes[i]} of {found.votes.sum()} patches' if found.votes.sum() > 1 else ''}</span></li>"
-        for i in best
-    )
-    label = html.escape(found.label)
-    said = "none of these" if found.label == UNSURE else label
-    return (
-        f'<article class="page" data-text="{label}"><h3>{html.escape(found.name)}<span>a whole page</span></h3>'
-        f'<p class="said">{said}</p><ol class="votes">{bars}</ol></article>'
-    )
+    return str(TEMPLATES("read.votes", found, best.tolist(), UNSURE))
 
 
 def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
@@ -279,76 +294,50 @@ def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
 
 
 def render(page: reading.Reading, name: str) -> str:
-    """Return a page as HTML: the text, the picture with a box around every glyph, and on demand each step between.
-
-    `read.js` lets a visitor correct a glyph or drop it by a tap: a box and its letter in the text share data-glyph.
-    """
-    height, width = page.seen.picture.shape[:2]
-    separator = reading.separator_of(page.labels)
-    unsure = sum(not glyph.sure for glyph in page.glyphs)
-    found = f"{len(page.glyphs)} found" + (f", {unsure} not sure" if unsure else "")
-    notes = "".join(f'<p class="note">{html.escape(note)}</p>' for note in page.notes)
-    text = html.escape("|".join(page.lines))
-    return (
-        f'<article class="page" data-text="{text}" data-separator="{separator}"><h3>{html.escape(name)}'
-        f"<span>{found}</span></h3>{_lines(page)}{notes}"
-        f'<figure><img src="{_jpeg(page.seen.picture)}" width="{width}" height="{height}" '
-        f'alt="The picture that was read"><svg viewBox="0 0 {width} {height}">{_boxes(page)}</svg></figure>'
-        f'<p class="hint">Tap a box to correct it or to drop it.</p>{_steps(page)}</article>'
-    )
-
-
-def _lines(page: reading.Reading) -> str:
-    arabic = page.script == "arabic"
-    attributes = f'class="said{" arabic" * arabic}"{" lang=ar" * arabic} dir="{"rtl" if page.right_to_left else "ltr"}"'
-    lines = []
-    for number in range(len(page.lines)):
-        spans = "".join(
-            f'<span data-glyph="{index}" class="{"sure" if glyph.sure else "unsure"}">{html.escape(glyph.label)}</span>'
-            for index, glyph in enumerate(page.glyphs)
-            if glyph.line == number
-        )
-        lines.append(f"<p {attributes}>{spans}</p>")
-    return "".join(lines)
-
-
-def _boxes(page: reading.Reading) -> str:
-    height, width = page.seen.picture.shape[:2]
-    boxes = []
-    for index, glyph in enumerate(page.glyphs):
-        x, y, wide, high = (v * side for v, side in zip(glyph.box, (width, height, width, height), strict=True))
-        likeliest = [page.labels[i] for i in np.argsort(-glyph.probabilities, kind="stable")[:3]]
-        boxes.append(
-            f'<g class="{"sure" if glyph.sure else "unsure"}" data-glyph="{index}" role="button" tabindex="0" '
-            f'data-likeliest="{html.escape(" ".join(likeliest))}" aria-label="{html.escape(glyph.label)}">'
-            f"<title>{html.escape(glyph.label)} {draw.percent(glyph.confidence)}</title>"
-            f'<rect x="{x:.0f}" y="{y:.0f}" width="{wide:.0f}" height="{high:.0f}" rx="4"/>'
-            f'<text x="{x + wide / 2:.0f}" y="{max(y - 0.012 * width, 0.03 * width):.0f}" '
-            f'font-size="{0.04 * width:.0f}" text-anchor="middle">{html.escape(glyph.label)}</text></g>'
-        )
-    return "".join(boxes)
-
-
-def _steps(page: reading.Reading) -> str:
-    """Each step from the picture to what the network saw, folded away until it is asked for."""
+    """Return a page as HTML: the text, the picture with a box around every glyph, and on demand each step between."""
+    boxes = [_box(page, index) for index in range(len(page.glyphs))]
     writing = page.seen.writing
-    figures = [
-        ("1. The paper", _jpeg(_at_most(writing.page))),
-        ("2. What stands out from it", draw._data_uri(_at_most(_negative(writing.all_ink)))),
-        ("3. What was written", draw._data_uri(_at_most(_negative(writing.ink)))),
+    steps = [
+        ("1. The paper", jpeg(_at_most(writing.page))),
+        ("2. What stands out from it", draw.data_uri(_at_most(_negative(writing.all_ink)))),
+        ("3. What was written", draw.data_uri(_at_most(_negative(writing.ink)))),
     ]
-    shown = "".join(
-        f'<figure><img src="{source}" alt=""><figcaption>{title}</figcaption></figure>' for title, source in figures
+    return str(
+        TEMPLATES(
+            "read.page",
+            name=name,
+            model=page.model,
+            title=by_script.TITLES[by_script.script_of(page.labels)],
+            lines=[[box for box in boxes if box["line"] == number] for number in range(len(page.lines))],
+            arabic=page.script == "arabic",
+            right_to_left=page.right_to_left,
+            separator=reading.separator_of(page.labels),
+            unsure=sum(not glyph.sure for glyph in page.glyphs),
+            notes=page.notes,
+            picture=page.seen.picture,
+            boxes=boxes,
+            steps=steps,
+        )
     )
-    glyphs = "".join(
-        f'<figure data-glyph="{index}"><img src="{draw._data_uri(glyph.image)}" alt="">'
-        f"<figcaption>{html.escape(glyph.label)}</figcaption></figure>"
-        for index, glyph in enumerate(page.glyphs[:MOST_SHOWN])
-    )
-    return (
-        f'<details class="steps"><summary>How it was read</summary><div class="found">{shown}</div>'
-        f'<p>4. What the network saw</p><div class="saw">{glyphs}</div></details>'
-    )
+
+
+def _box(page: reading.Reading, index: int) -> Json:
+    """Return one glyph as the template shows it: places in pixels of the picture."""
+    glyph = page.glyphs[index]
+    height, width = page.seen.picture.shape[:2]
+    x, y, wide, high = (v * side for v, side in zip(glyph.box, (width, height, width, height), strict=True))
+    return {
+        "index": index,
+        "line": glyph.line,
+        "label": glyph.label,
+        "confidence": glyph.confidence,
+        "css": "sure" if glyph.sure else "unsure",
+        "likeliest": [page.labels[i] for i in np.argsort(-glyph.probabilities, kind="stable")[:3]],
+        **{"x": round(x), "y": round(y), "width": round(wide), "height": round(high)},
+        "middle": round(x + wide / 2),
+        "top": round(max(y - 0.012 * width, 0.03 * width)),
+        "image": glyph.image if index < MOST_SHOWN else None,
+    }
 
 
 def _negative(ink: np.ndarray) -> np.ndarray:
@@ -365,8 +354,12 @@ def _at_most(picture: np.ndarray) -> np.ndarray:
     return image
 
 
-def _jpeg(picture: np.ndarray) -> str:
+def jpeg(picture: np.ndarray) -> str:
+    """Return a picture, uint8 RGBA, as a JPEG on white in a data URI."""
     opaque = picture[..., 3:] / np.float32(255)
     shown = (picture[..., :3] * opaque + 255 * (1 - opaque)).astype(np.uint8)
     encoded = cv2.imencode(".jpg", shown[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 80])[1]
     return "data:image/jpeg;base64," + base64.b64encode(encoded).decode("ascii")
+
+
+TEMPLATES = Templates(Path(__file__).parent, draw.percent, draw.data_uri, visit, jpeg)

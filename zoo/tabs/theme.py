@@ -24,6 +24,7 @@ COLOURS = {
     "color_accent_soft": ("#e9edfb", "#262b45"),
     "link_text_color": ("#2f54c8", "#93a8ff"),
     "input_background_fill": ("#ffffff", "#1c1c1f"),
+    "input_placeholder_color": ("#736f68", "#96928b"),
     "checkbox_label_background_fill": ("#ffffff", "#1c1c1f"),
     "checkbox_label_background_fill_hover": ("#f3f1ed", "#232327"),
     "checkbox_label_background_fill_selected": ("#e9edfb", "#262b45"),

@@ -4,19 +4,19 @@ element.addEventListener('click', (event) => {
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.order) return trigger('order', JSON.parse(link.dataset.order));
-  show(link.getAttribute('href'));
+  locate(link.getAttribute('href'));
   trigger('visit', JSON.parse(link.dataset.visit));
 });
 
 // The address names what is shown, so that it can be sent to someone.
 watch('value', () => {
   const shown = element.querySelector('[data-address]');
-  if (shown) show(shown.dataset.address);
+  if (shown) locate(shown.dataset.address);
 });
 
-function show(place) {
+function locate(place) {
   const address = new URLSearchParams(location.search);
-  for (const key of ['tab', 'dataset', 'model', 'first', 'second', 'view', 'submission']) address.delete(key);
+  for (const key of ['tab', 'dataset', 'model', 'script', 'first', 'second', 'view', 'submission']) address.delete(key);
   for (const [key, value] of new URLSearchParams(place)) address.set(key, value);
   history.replaceState(history.state, '', '?' + address);
 }

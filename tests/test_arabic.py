@@ -1,0 +1,61 @@
+"""Every sentence that a visitor can meet is in the catalogue of translations; the browser tests look at the pages."""
+
+import ast
+import json
+import re
+
+import pytest
+from conftest import ROOT
+
+from leaderboard import table
+from zoo import data
+from zoo.serving import by_script
+
+CATALOGUE = json.loads((ROOT / "zoo/tabs/arabic.json").read_text(encoding="utf-8"))
+PATTERNS = [re.compile(".+?".join(map(re.escape, key.split("{}"))), re.DOTALL) for key in CATALOGUE]
+# What answers a page: pictures and sketches, the form, the limits.
+SAID = ["zoo/ink", "zoo/serving/reading.py", "zoo/serving/by_script.py", "zoo/tabs/choice.py", "zoo/tabs/draw.py",
+        "zoo/tabs/read.py", "zoo/gate/limits.py", "zoo/gate/storage.py", "zoo/gate/uploads.py",
+        "leaderboard/submissions/intake.py", "leaderboard/tabs/submit_form.py"]  # fmt: skip
+RAISED = {"InkError", "Blank", "ZooError", "TooMany", "NotYours"}
+FOR_PROGRAMS = ("Send either a sketch or an image", "A contract")  # of endpoints and of networks' files
+
+
+def text_of(node):
+    """Return a text of the source, with {} for what is put into it; None for anything else."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        return "".join(one.value if isinstance(one, ast.Constant) else "{}" for one in node.values)
+    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        return "".join(text_of(side) or "{}" for side in (node.left, node.right))
+    return None
+
+
+def sentences():
+    """Yield every sentence that is raised where a page may meet it."""
+    for place in SAID:
+        for path in sorted((ROOT / place).rglob("*.py")) if (ROOT / place).is_dir() else [ROOT / place]:
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", "")) in RAISED:
+                    yield from (text for one in node.args if (text := text_of(one)) and " " in text)
+
+
+def translated(text):
+    return any(pattern.fullmatch(text.replace("{}", "7")) for pattern in PATTERNS)
+
+
+def test_translations_have_the_holes_of_their_sentences():
+    assert [key for key, arabic in CATALOGUE.items() if key.count("{}") != arabic.count("{}")] == []
+    assert [key for key, arabic in CATALOGUE.items() if not arabic.strip() or key != " ".join(key.split())] == []
+
+
+@pytest.mark.parametrize("text", sorted({text for text in sentences() if not text.startswith(FOR_PROGRAMS)}))
+def test_what_is_wrong_is_said_in_arabic_too(text):
+    assert translated(text)
+
+
+def test_columns_scripts_and_datasets_are_named_in_arabic_too():
+    named = [*(one for column in table.COLUMNS for one in (column.title, column.description)),
+             *by_script.TITLES.values(), *(spec.title for spec in data.DATASETS.values())]  # fmt: skip
+    assert [text for text in named if not translated(text)] == []
