@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from leaderboard.tabs.markup import html
 from zoo.types import Json
 
-LABEL = 8.0, 8.0  # approximate width and height of a mark's label, percent of the area
+LETTER, LINE = 7.2, 19.0  # a label's pixels: the width of a letter, at most, and the height
+PHONE, WIDE = (230.0, 240.0), (610.0, 300.0)  # pixels of the area on a narrow screen, and on the narrowest wide one
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,8 @@ class Line:
 class Mark:
     """A point with a hint on hover and focus, and a link.
 
-    label: shown next to it unless it would overlap the label of a higher mark; empty: no label.
+    label: shown next to it where it has room; empty: no label.
+    side: classes of the label: "start" where it begins at the mark, "wide" where only a wide screen has room for it.
     hint: lines shown on hover and focus, plain text, the first one strong.
     visit: what the link leads to; None: no link.
     """
@@ -82,6 +84,7 @@ class Mark:
     label: str = ""
     css: str = ""
     visit: Json | None = None
+    side: str = ""
 
 
 def plot(x: Axis, y: Axis, lines: Sequence[Line] = (), marks: Sequence[Mark] = (), css: str = "") -> str:
@@ -100,19 +103,33 @@ def _points(line: Line, x: Axis, y: Axis) -> str:
 
 
 def _labelled_apart(marks: Sequence[Mark], x: Axis, y: Axis) -> list[Mark]:
-    """Return the marks without labels that would overlap that of a higher mark."""
-    taken: list[tuple[float, float]] = []
-    found = []
-    for mark in sorted(marks, key=lambda mark: -mark.y):
-        place = x.place(mark.x), y.place(mark.y)
-        if mark.label and any(
-            all(abs(a - b) < least for a, b, least in zip(place, other, LABEL, strict=True)) for other in taken
-        ):
-            mark = replace(mark, label="")
-        if mark.label:
-            taken.append(place)
-        found.append(mark)
-    return found
+    """Return the marks, higher ones first, with the labels that have room: none overlaps another or leaves the area."""
+    found = sorted(marks, key=lambda mark: -mark.y)
+    places = [(x.place(mark.x) / 100, y.place(mark.y) / 100) for mark in found]
+    sides = _room(found, places, PHONE, {})
+    for index, side in _room(found, places, WIDE, sides).items():
+        found[index] = replace(found[index], side=side if index in sides else f"{side} wide")
+    return [mark if mark.side or not mark.label else replace(mark, label="") for mark in found]
+
+
+def _room(
+    marks: Sequence[Mark], places: Sequence[tuple[float, float]], area: tuple[float, float], sides: dict[int, str]
+) -> dict[int, str]:
+    """Return the side of each label that has room in an area of some pixels; those in `sides` stay where they are."""
+    taken: list[tuple[float, float, float]] = []  # left, right and bottom, in pixels
+    shown = {}
+    for index in sorted(range(len(marks)), key=lambda index: index not in sides):
+        width, middle, bottom = LETTER * len(marks[index].label), places[index][0] * area[0], places[index][1] * area[1]
+        for side in (sides[index],) if index in sides else ("end", "start"):
+            left = middle - width if side == "end" else middle
+            inside = left >= 0 and left + width <= area[0]
+            if not width or not (inside or index in sides):
+                continue
+            if all(left >= b or left + width <= a or abs(bottom - other) >= LINE for a, b, other in taken):
+                taken.append((left, left + width, bottom))
+                shown[index] = side
+                break
+    return shown
 
 
 def _round_step(rough: float) -> float:

@@ -1,5 +1,7 @@
 """Pages of submissions as HTML: a receipt, the queue, the rules."""
 
+from markupsafe import Markup
+
 from leaderboard.memorization import MemorizationGap
 from leaderboard.submissions import budget, checks
 from leaderboard.submissions.checks import allowed_layers, keras_config
@@ -95,7 +97,7 @@ def rules() -> str:
         ("Limits", f"{mb:.0f} MB, {keras_config.MOST_PARAMETERS / 1e6:.0f} million parameters, "
          f"{keras_config.MOST_MULTIPLY_ADDS / 1e9:.0f} billion multiply-adds an image; {LIMITS.open_each} at a time "
          f"and {LIMITS.daily_each} within {DAY // 3600} hours from one sender."),
-        ("Layers", ", ".join(sorted(allowed_layers.LAYERS))),
+        ("Layers", Markup('<span translate="no">{}</span>').format(", ".join(sorted(allowed_layers.LAYERS)))),
     ]  # fmt: skip
     return html("receipts.rules", pairs)
 
