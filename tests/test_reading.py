@@ -86,23 +86,23 @@ def test_pictures_of_a_zip_are_read_one_by_one(tmp_path):
         archive.writestr("a/blank.png", saved(np.full((50, 50, 3), 255, np.uint8), "PNG"))
         archive.writestr("__MACOSX/._three.jpg", b"no picture")
         archive.writestr("notes.txt", b"no picture")
-    answer = read.respond([str(path)], "hdr_cnn.mnist")
+    answer = read.respond([str(path)], {"models": ["hdr_cnn.mnist"]})
     assert re.findall('data-text="([^"]*)"', answer) == ["3"]
     assert answer.count("blank.png: Nothing stands out") == 1
     path.write_bytes(b"no zip")
-    assert "not a zip that can be opened" in read.respond([str(path)], "hdr_cnn.mnist")
-    assert read.respond(None, "hdr_cnn.mnist").count(read.WELCOME) == 1
+    assert "not a zip that can be opened" in read.respond([str(path)], {"models": ["hdr_cnn.mnist"]})
+    assert read.respond(None, {"models": ["hdr_cnn.mnist"]}).count(read.WELCOME) == 1
 
 
 def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path):
     path = tmp_path / "bomb.zip"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("large.png", bytes(200_000_000))
-    assert "larger than 20 MB" in read.respond([str(path)], "hdr_cnn.mnist")
+    assert "larger than 20 MB" in read.respond([str(path)], {"models": ["hdr_cnn.mnist"]})
     with zipfile.ZipFile(path, "w") as archive:
         for index in range(read.MOST_FILES + 1):
             archive.writestr(f"{index}.png", b"no picture")
-    assert f"{read.MOST_FILES} pictures are read at a time" in read.respond([str(path)], "hdr_cnn.mnist")
+    assert f"{read.MOST_FILES} pictures are read at a time" in read.respond([str(path)], {"models": ["hdr_cnn.mnist"]})
 
 
 def test_a_phone_photo_is_decoded_small():

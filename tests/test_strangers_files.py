@@ -90,14 +90,16 @@ def test_a_frame_of_the_camera_is_decoded_as_other_pictures_are(tmp_path):
     assert not camera.preprocess
     path = tmp_path / "frame.png"
     path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n")
-    assert "cannot be read" in read.respond_live({"path": str(path)}, "lenet5.mnist")
+    assert "cannot be read" in read.respond_live({"path": str(path)}, {"models": ["lenet5.mnist"]})
     digit = np.full((64, 64), 255, np.uint8)
     cv2.line(digit, (32, 10), (32, 50), 0, 6)
     path.write_bytes(cv2.imencode(".png", digit)[1].tobytes())
     uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
     for frame in ({"path": str(path)}, {"path": None, "url": uri}, {"path": uri}):
-        assert 'data-text="1"' in read.respond_live(frame, "lenet5.mnist"), frame
-    assert "uploaded to this Space" in read.respond_live({"path": None, "url": "http://x/y.png"}, "lenet5.mnist")
+        assert 'data-text="1"' in read.respond_live(frame, {"models": ["lenet5.mnist"]}), frame
+    assert "uploaded to this Space" in read.respond_live(
+        {"path": None, "url": "http://x/y.png"}, {"models": ["lenet5.mnist"]}
+    )
 
 
 def _camera():
