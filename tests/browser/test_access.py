@@ -21,10 +21,10 @@ TABS = {  # address, and what is awaited
 VIOLATIONS = """async () => (await axe.run(document, {resultTypes: ['violations']})).violations
     .filter(one => ['serious', 'critical'].includes(one.impact))
     .map(one => `${one.id}: ${one.nodes.map(node => node.target.join(' ')).slice(0, 5).join(', ')}`)"""
-# What has Latin words and is neither a name, nor code, nor marked as no sentence.
+# What has English words and none in Arabic, and is neither a name, nor code, nor marked as no sentence.
 ENGLISH = """names => {
     const other = 'code, pre, script, style, textarea, title, [translate="no"], [lang="en"]', found = new Set();
-    const words = text => /[A-Za-z]{2,}/.test(text) && !names.includes(text.trim());
+    const words = text => /[a-z]{2,}/.test(text) && !/[\u0600-\u06ff]/.test(text) && !names.includes(text.trim());
     for (const one of document.querySelectorAll('.gradio-container *')) {
         if (one.closest(other)) continue;
         for (const node of one.childNodes) if (node.nodeType === 3 && words(node.nodeValue)) found.add(node.nodeValue);
