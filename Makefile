@@ -44,6 +44,7 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python -m scripts.bench.speed
 	$(BIN)/python -m scripts.bench.runtimes
 	$(BIN)/python -m scripts.bench.portable
+	$(BIN)/python -m scripts.bench.in_browser
 	$(BIN)/python -m scripts.bench.space
 	$(BIN)/python -m scripts.bench.ink
 	$(BIN)/python -m scripts.bench.board

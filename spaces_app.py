@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import gradio as gr
 
-from leaderboard.tabs import board, models, submit
+from leaderboard.tabs import board, model_page, models, submit
 from leaderboard.tabs.board_frame import measured
 from leaderboard.tabs.deep_links import Places, connect
 from zoo.serving import by_script
-from zoo.tabs import choice, draw, language, read, theme
+from zoo.tabs import choice, draw, language, local, read, theme
 from zoo.tabs.space import Space
 from zoo.types import Values
 
@@ -34,7 +34,7 @@ with Space(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600,
     language.switch()
     with gr.Tabs(elem_id="tabs", overflow_behavior="wrap") as tabs:
         with gr.Tab("Draw", id="draw"):
-            on_pad = draw.tab(measured)
+            on_pad = draw.tab(measured, local.settings())
         with gr.Tab("Read", id="read"):
             in_photos = read.tab(measured)
         with gr.Tab("Leaderboard", id="leaderboard"):
@@ -50,6 +50,7 @@ if __name__ == "__main__":
     draw.warm()
     submit.attend()
     demo.launch(
+        networks=local.Networks(model_page.scores),
         theme=theme.theme(),
         css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],

@@ -16,6 +16,7 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, message, written
 from zoo import data
 from zoo.cards import worst_pairs
+from zoo.tabs import choice
 from zoo.types import Json
 
 KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "robustness", "expected_calibration_error",
@@ -63,6 +64,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     key = [(table.BY_NAME[name].title, written(row[name], name) or "–") for name in KEY]
     sections = [
         _sent(result) if result.submission else html("model_page.use", model),
+        html("model_page.take", model) if model in choice.glyph_models() else "",
         _classes(result),
         _read(result, predictions, kept),
         report_page.confidence(predictions, kept),
@@ -74,6 +76,16 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     found = disputed.find(result.dataset, rows, folder) if predictions else []
     without = (len(found), disputed.accuracy_without(predictions, found)) if predictions and found else None
     return html("model_page.page", result, row.to_dict(), key, sections, without)
+
+
+def scores(model: str) -> Json | None:
+    """Return {"accuracy" (0 to 1), "test_samples", "split"} of the shipped weights; None where there is no record."""
+    dataset = model.rpartition(".")[2]
+    result = results.read_record(path) if (path := results.path_of(model, dataset)).is_file() else None
+    if result is None or isinstance(result, Broken):
+        return None
+    split = data.get(dataset).scored if dataset in data.DATASETS else "test"
+    return {"accuracy": result.shipped("accuracy"), "test_samples": result.samples, "split": split}
 
 
 def card(published: Path | None) -> str:

@@ -1,5 +1,6 @@
 // One network in a page of its own: it answers on every frame while the pen moves.
 const network = await open(JSON.parse(document.querySelector('#network').textContent));
+globalThis.handwriting = network; // for whoever opens the console
 const card = document.querySelector('.reading');
 const empty = document.querySelector('.message');
 

@@ -16,7 +16,8 @@ form.addEventListener('change', event => {
   if (event.target.type === 'radio') script = event.target.value;
   props.value = { script: ticked.length ? null : script, models: ticked };
   mark(props.value);
-  trigger('input');
+  // Who answers on this page prevents that the server is asked.
+  if (form.dispatchEvent(new CustomEvent('ask', { bubbles: true, cancelable: true }))) trigger('input');
 });
 form.querySelector('details').addEventListener('toggle', () => { // the list opens at what is written
   const list = form.querySelector('.list'), table = list.querySelector(`[data-script="${script}"]`);

@@ -40,9 +40,10 @@ ID = r"[\w-]{1,64}"  # the name of a session or an event
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
 PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
+NETWORKS = r"/networks/(engine\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
 SIGN_IN = r"/login/huggingface|/login/callback|/logout"
 READ = (
-    rf"{PAGES}|{SIGN_IN}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
+    rf"{PAGES}|{SIGN_IN}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
     rf"|{API}/heartbeat/{ID}|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}|{API}/file[=/].+"
 )
 VALUES = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID})"  # requests that carry values
@@ -87,10 +88,11 @@ class Door:
         app: Gradio's.
         blocks: the `Space` whose functions are called.
         agents: answers at /gradio_api/mcp.
+        networks: answers at /networks/.
     """
 
-    def __init__(self, app: ASGIApp, blocks: "Space", agents: ASGIApp):
-        self._app, self._blocks, self._agents = app, blocks, agents
+    def __init__(self, app: ASGIApp, blocks: "Space", agents: ASGIApp, networks: ASGIApp | None = None):
+        self._app, self._blocks, self._agents, self._networks = app, blocks, agents, networks
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -118,6 +120,9 @@ class Door:
         caller = gate.Caller.of(scope)
         if not is_open(method, path):
             await refused(ZooError("There is nothing at this address."), 404)(scope, receive, send)
+        elif self._networks is not None and re.fullmatch(NETWORKS, path):
+            limits.check_request(caller)
+            await self._networks(scope, receive, send)
         elif path in AGENTS:
             limits.check_request(caller)
             body = await _body(receive, MOST_BYTES)

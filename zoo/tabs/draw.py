@@ -35,6 +35,10 @@ ANSWERERS = 4  # sketches answered at the same time; more would only share the c
 WELCOME = "The pad is empty. Draw a digit or a letter: it is read when you lift the pen."
 
 
+EMPTY = "There is nothing on the pad yet: draw something and lift the pen."
+OFFLINE = "There is no connection, and this network is not in the browser yet: draw again once there is one."
+
+
 @dataclass(frozen=True)
 class Reading:
     """The prediction of one network for one sketch.
@@ -104,12 +108,14 @@ class Reading:
         return unicodedata.digit(self.label, None) if len(self.label) == 1 and not self.label.isascii() else None
 
 
-def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
+def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTML]:
     """Build the tab inside a `gr.Blocks`, with its endpoint `/predict`; return the question and the answer.
 
     Args:
         board: what was measured of the networks.
+        local: what local.js needs to answer in the browser, see `zoo.tabs.local.settings`; None: the server answers.
     """
+    local = local or {"networks": [], "alike": []}
     asked = choice.question("draw", board)
     with gr.Row(elem_id="draw"):
         with gr.Column(elem_id="draw-side", scale=4, min_width=280):
@@ -125,8 +131,9 @@ def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
             explain = gr.Checkbox(label="Show why", elem_id="draw-why", container=False)
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
             answer = gr.HTML(
-                message(WELCOME), css_template=asset("answer.css"), js_on_load=asset("live.js") + VISIT,
-                apply_default_css=False,
+                message(WELCOME), css_template=asset("answer.css"),
+                js_on_load=asset("live.js") + VISIT + asset("local.js"), apply_default_css=False,
+                local=local, empty=message(EMPTY), offline=message(OFFLINE),
             )  # fmt: skip
 
     shown = {

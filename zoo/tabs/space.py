@@ -20,6 +20,7 @@ from gradio.state_holder import SessionState
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
 
 from zoo import gate
 from zoo.errors import ZooError
@@ -118,8 +119,14 @@ class Space(gr.Blocks):
             log.info("%s was called with other values: %s", block_fn.api_name, type(error).__name__)
             raise ZooError("The page does not send such values: reload it, or call an endpoint.") from None
 
-    def launch(self, *args: Any, **options: Any) -> Any:
-        """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools."""
+    def launch(self, *args: Any, networks: ASGIApp | None = None, **options: Any) -> Any:
+        """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools.
+
+        Args:
+            args: of `gr.Blocks.launch`.
+            networks: answers at /networks/ with what a page needs to run a network by itself.
+            options: of `gr.Blocks.launch`.
+        """
         agents = Agents(self.tools, str(self.title))
 
         @contextlib.asynccontextmanager
@@ -133,7 +140,7 @@ class Space(gr.Blocks):
         UPLOADS.note(_offered(self.get_config_file()), None)
         self.mcp_server = True  # the page's API documentation names the tools
         application = {
-            "middleware": [Middleware(Door, blocks=self, agents=agents)],
+            "middleware": [Middleware(Door, blocks=self, agents=agents, networks=networks)],
             "lifespan": lifespan,
             "exception_handlers": {RequestValidationError: _invalid},
         }

@@ -1,0 +1,98 @@
+"""Networks that answer in the visitor's browser: their files, which `local.js` runs while the pen moves."""
+
+import functools
+import gzip
+import json
+import unicodedata
+from collections.abc import Callable
+
+import numpy as np
+from anyio import to_thread
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from zoo import hub
+from zoo.errors import UnknownName
+from zoo.portable import javascript, page
+from zoo.serving import by_script
+from zoo.tabs import choice, draw
+from zoo.types import Json
+
+LARGEST = 1_100_000  # parameters: what a page reads within a few frames
+TYPES = {"js": "text/javascript", "json": "application/json", "html": "text/html"}
+KEPT = "public, max-age=600"  # a browser asks again after ten minutes
+
+
+def names() -> list[str]:
+    """Return the networks that a browser runs: those for single glyphs, up to `LARGEST`."""
+    served = by_script.networks()
+    return [one.model for key in served if key != by_script.PAGES for one in served[key] if one.parameters <= LARGEST]
+
+
+def settings() -> Json:
+    """Return what local.js needs to know besides the networks' files."""
+    return {"networks": names(), "alike": list(by_script.LOOK_ALIKES)}
+
+
+class Networks:
+    """Answers at /networks/: the engine, a network as the page runs it (.json), and one to take away (.html).
+
+    Args:
+        scores: returns what was measured of a network, as `page.write` takes it; None where nothing is known.
+    """
+
+    def __init__(self, scores: Callable[[str], Json | None]):
+        self._scores = scores
+        self._packed = functools.lru_cache(maxsize=128)(self._pack)  # far more than are shipped
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request.
+
+        Raises:
+            UnknownName: no such network here.
+            ZooError: it has an operator that no kernel computes: the page asks the server instead.
+        """
+        name = scope["path"].rpartition("/")[2]
+        content = await to_thread.run_sync(self._packed, name)
+        headers = {"content-encoding": "gzip", "cache-control": KEPT, "vary": "accept-encoding"}
+        if b"gzip" not in dict(scope["headers"]).get(b"accept-encoding", b""):
+            content = gzip.decompress(content)
+            del headers["content-encoding"]
+        await Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)(scope, receive, send)
+
+    def _pack(self, name: str) -> bytes:
+        """Return the content of a file, compressed."""
+        model, _, ending = name.rpartition(".")
+        if name == "engine.js":
+            text = "\n".join((javascript.engine(), (javascript.HERE / "answer.js").read_text(encoding="utf-8")))
+        elif ending == "json":
+            text = json.dumps(file(checked(model, names())), ensure_ascii=False)
+        else:
+            folder = hub.resolve(checked(model, choice.glyph_models()))
+            text = page.page(javascript.network_file(folder), page.card_facts(folder, self._scores(model)))
+        return gzip.compress(text.encode(), mtime=0)
+
+
+def checked(name: str, known: list[str]) -> str:
+    """Return a name; UnknownName if it is none of those known."""
+    if name not in known:
+        raise UnknownName("network for a browser", name, known)
+    return name
+
+
+def file(name: str) -> Json:
+    """Return a network as a page runs it, with the HTML of its answers, which the page fills in."""
+    network = javascript.network_file(hub.resolve(name))
+    labels, contract = network["labels"], network["contract"]
+    blank = np.zeros((contract["height"], contract["width"], 1), np.uint8)
+    even = np.full(len(labels), 1 / len(labels), np.float32)
+    # With every part that an answer may have; the page takes away what does not apply.
+    whole = draw.Reading(name, network["script"], tuple(labels), even, blank, certainty=-1.0, alike=("?",))
+    return {
+        "network": network,
+        "card": draw.render([whole]),
+        "any": draw.render_any([whole], 0),
+        "none": draw.render_any([whole], None),
+        "titles": [by_script.TITLES[by_script.script_of([label])] for label in labels],
+        "values": [unicodedata.digit(label, None) if len(label) == 1 else None for label in labels],
+    }
