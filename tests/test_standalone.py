@@ -3,6 +3,7 @@
 `browser/test_alone.py` opens the page.
 """
 
+import gzip
 import json
 import os
 import re
@@ -94,6 +95,7 @@ def test_a_page_is_small_and_names_no_address():
     assert "50.00% of 10 test samples" in made
     assert "LeCun" in made
     assert "Apache-2.0" in made
+    assert len(gzip.compress(made.encode())) <= 40_000  # bytes
     asks = made.replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|[\"'(=]//|url\(|import\(|@import|fetch\(|src=\"[^\"]", asks)
     hostile = page.page({**file, "name": "</script><b>"}, [("</script>", "<script>")])

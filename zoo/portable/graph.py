@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UnknownName, ZooError
+from zoo.serving.runtimes import installed
 from zoo.types import Shape
 
 # Values from which on a constant is stored in less than float32. Published weights of 1,000 and more values are float16
@@ -52,12 +53,11 @@ def read(path: Path, precision: str = "float32") -> Graph:
 
     Raises:
         UnknownName: no such precision.
-        ZooError: not a network that takes one uint8 image with its channels last.
+        ZooError: ONNX is not installed, or it is not a network that takes one uint8 image with its channels last.
     """
-    import onnx
     import onnxruntime
-    from onnx import numpy_helper
 
+    onnx = installed("onnx")
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, PRECISIONS)
     try:
@@ -75,7 +75,7 @@ def read(path: Path, precision: str = "float32") -> Graph:
             onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
             model = onnx.load(options.optimized_model_filepath)
         _round(model, precision)
-        constants = {one.name: numpy_helper.to_array(one) for one in model.graph.initializer}
+        constants = {one.name: onnx.numpy_helper.to_array(one) for one in model.graph.initializer}
         (image,) = [one for one in model.graph.input if one.name not in constants]
         (answer,) = model.graph.output
         tensor = image.type.tensor_type
