@@ -68,3 +68,15 @@ def test_it_answers_before_the_pen_is_lifted_on_a_phone_too(opened):
         phone.mouse.move(*point, steps=2)
     phone.wait_for_selector('.reading[data-label="3"]')
     phone.mouse.up()
+
+
+def test_it_doubts_what_is_none_of_its_classes(opened):
+    page = opened("glyphnet_100k.mnist", viewport={"width": 1000, "height": 800})
+    note = page.locator(".note")
+    draw(page, THREE)
+    page.wait_for_selector('.reading[data-label="3"]')
+    assert not note.is_visible()
+    page.get_by_label("Clear the pad").click()
+    page.wait_for_selector(".message")
+    draw(page, [[(0.1 + 0.8 * (i % 2), 0.1 + 0.04 * i) for i in range(20)]])  # a zigzag over the whole pad
+    note.wait_for()

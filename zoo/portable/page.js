@@ -4,11 +4,14 @@ globalThis.handwriting = network; // for whoever opens the console
 const card = document.querySelector('.reading');
 const empty = document.querySelector('.message');
 
-const show = eachFrame(({ strokes, size, pen }) => {
+const show = eachFrame(({ strokes, size, pen, drawing }) => {
+  card.setAttribute('aria-busy', drawing); // a screen reader waits until the pen is lifted
   const found = network.read(strokes, size, pen);
   card.hidden = !found;
   empty.hidden = Boolean(found);
-  if (found) fill(card, network, found);
+  if (!found) return;
+  fill(card, network, found);
+  card.querySelector('.note').hidden = found.confidence >= (network.file.accepts ?? 0);
 });
 document.querySelector('#draw-pad').addEventListener('ink', event => show(event.detail));
 

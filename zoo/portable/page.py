@@ -72,7 +72,9 @@ def card_facts(folder: Path, measured: Json | None = None) -> list[tuple[str, st
     if dataset:
         known += [("Data", dataset.title), ("Cite", dataset.source)]
     known.append(("Recipe", f"{about.get('recipe', 'unknown')}, seed {about.get('seed', 'unknown')}"))
-    known.append(("Limits", "It always names one of its classes, whatever is drawn."))
+    limit = "It always names one of its classes, whatever is drawn"
+    doubted = f"; below {reading['accepts']:.0%} the drawing is perhaps none of them." if "accepts" in reading else "."
+    known.append(("Limits", limit + doubted))
     return [*known, ("License", f"Weights and code: {LICENCE}. The data have their own terms.")]
 
 
@@ -92,5 +94,6 @@ def _card(file: Json) -> str:
         f'<div class="verdict"><div{name.format("glyph")}></div>'
         f'<div class="sure">0%</div><figure class="seen"><img width="{width}" height="{height}" alt="">'
         '<figcaption data-ar="ما رأته الشبكة">what it saw</figcaption></figure></div>'
-        f'<ul class="bars">{rows}</ul></article>'
+        f'<ul class="bars">{rows}</ul>'
+        '<p class="note" hidden data-ar="ربما ليس هذا من أصنافها.">Perhaps this is none of its classes.</p></article>'
     )
