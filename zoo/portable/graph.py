@@ -1,5 +1,6 @@
 """A network's ONNX graph for one image: every shape known, everything folded that depends on constants only."""
 
+import functools
 import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,12 +37,17 @@ class Graph:
     output: str
     model: bytes = field(repr=False)
 
-    def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return what ONNX Runtime computes of uint8 images (N, height, width, channels): float32 (N, classes)."""
+    @functools.cached_property
+    def _session(self) -> Any:
         import onnxruntime
 
-        session = onnxruntime.InferenceSession(self.model, providers=["CPUExecutionProvider"])
-        return np.concatenate([session.run(None, {self.input: image[None]})[0] for image in images])
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1  # one image is too little to share
+        return onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        """Return what ONNX Runtime computes of uint8 images (N, height, width, channels): float32 (N, classes)."""
+        return np.concatenate([self._session.run(None, {self.input: image[None]})[0] for image in images])
 
 
 def read(path: Path, precision: str = "float32") -> Graph:
