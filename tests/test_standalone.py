@@ -51,7 +51,7 @@ def shown():
 def test_a_header_compiles_without_a_warning_and_answers_alike(tmp_path, model, shown):
     """Under the sanitizers of gcc, which end a program that reads or writes beyond its memory."""
     gcc = shutil.which("gcc") or pytest.skip("no gcc")
-    predictor, prefix = zoo.load_predictor(model), model.replace(".", "_")
+    predictor, prefix = zoo.load_predictor(model), c_header.prefix_of(model)
     (tmp_path / "network.h").write_text(c_header.header(hub.resolve(model)), encoding="utf-8")
     text = MAIN.format(pixels=28 * 28, classes=len(predictor.labels), prefix=prefix)
     (tmp_path / "main.c").write_text(text, encoding="utf-8")
@@ -113,6 +113,7 @@ def test_the_script_writes_what_it_says(run_script, tmp_path):
 
 
 def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path):
+    assert c_header.prefix_of("3 layers.é") == "net_3_layers__"
     for model, name, precision, words in (
         ("mobilenet_v2.pages70", "html", None, "reads whole pages"),
         ("mobilenet_v2.pages70", "c", None, "reads whole pages"),

@@ -146,7 +146,7 @@ def compiled(folder: Path, images: np.ndarray, classes: int):
     with tempfile.TemporaryDirectory() as scratch:
         here = Path(scratch)
         (here / "network.h").write_text(c_header.header(folder), encoding="utf-8")
-        prefix = re.sub(r"\W", "_", folder.name)
+        prefix = c_header.prefix_of(folder.name)
         text = MAIN.format(pixels=images[0].size, classes=classes, prefix=prefix)
         (here / "main.c").write_text(text, encoding="utf-8")
         subprocess.run([gcc, "-std=c99", "-O3", "-march=native", "main.c", "-o", "main"], cwd=here, check=True)

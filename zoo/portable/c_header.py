@@ -69,13 +69,13 @@ def header(folder: Path, measured: Json | None = None) -> str:
     if not contract:
         raise ZooError(f"{folder.name} reads whole pages: only a network for single glyphs is exported so.")
     program = compiled(published.onnx)
-    prefix = re.sub(r"\W", "_", folder.name)
+    prefix = prefix_of(folder.name)
     count = program.weight_count
     memory = program.memory - count
     return FORM.format(
         prefix=prefix,
         guard=f"{prefix.upper()}_H",
-        facts="\n   ".join(f"{term}: {text}".replace("*/", "") for term, text in card_facts(folder, measured)),
+        facts="\n   ".join(_commented(f"{term}: {text}") for term, text in card_facts(folder, measured)),
         height=contract["height"],
         width=contract["width"],
         pixels=contract["height"] * contract["width"],
@@ -90,6 +90,17 @@ def header(folder: Path, measured: Json | None = None) -> str:
         calls="\n".join(f"  {prefix}_{call}" for call in _calls(program)),
         answer=program.answer[0].at + program.answer[1] - count,
     )
+
+
+def prefix_of(name: str) -> str:
+    """Return what the names of a network's header begin with: letters, digits and underscores, no digit first."""
+    prefix = re.sub(r"\W", "_", name, flags=re.ASCII)
+    return f"net_{prefix}" if prefix[0].isdigit() else prefix
+
+
+def _commented(text: str) -> str:
+    """Return a text that neither ends a comment nor begins one."""
+    return " ".join(text.split()).replace("*/", "* /").replace("/*", "/ *")
 
 
 def _calls(program: Program) -> list[str]:
