@@ -35,7 +35,7 @@ def write(folder: Path, target: Path, precision: str = "float16", measured: Json
     """
     file = network_file(folder, precision)
     contract = file["contract"]
-    name = re.sub(r"[^a-z0-9-]+", "-", file["name"].lower())
+    name = re.sub(r"[^a-z0-9-]+", "-", file["name"].lower()).strip("-") or "network"
     facts = card_facts(folder, measured)
     example = EXAMPLE.replace("{height}", str(contract["height"])).replace("{width}", str(contract["width"]))
     about = {
