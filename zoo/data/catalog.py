@@ -13,6 +13,7 @@ _ARABIC_LETTERS = tuple("أبتثجحخدذرزسشصضطظعغفقكلمنهو�
 
 # Damage by pens, scanners and cameras in training, see `Augmentation`.
 _DAMAGE: dict[str, float] = {"damaged": 0.6, "pen": 0.08, "blur": 0.08, "noise": 0.24, "fading": 0.7}
+_LATIN = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE)
 # A dot of an Arabic letter is two or three pixels wide: 99 of 100 stay visible.
 _DOTS_SURVIVE: dict[str, float] = {**_DAMAGE, "pen": 0.065, "blur": 0.065}
 
@@ -58,7 +59,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             validation=_MNIST_VALIDATION,
             transfers=("unipen_digits",),
             contract=MNIST,
-            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            augmentation=_LATIN,
         ),
         DatasetSpec(
             name="ahdd",
@@ -144,7 +145,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             validation=(*_UNIPEN_VALIDATION, *(10_000 + writer for writer in _MNIST_VALIDATION)),
             balanced=True,
             contract=MNIST,
-            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            augmentation=_LATIN,
         ),
         DatasetSpec(
             name="unipen_digits",
@@ -160,7 +161,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             group="writer",
             validation=_UNIPEN_VALIDATION,  # 906 samples
             contract=MNIST,
-            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            augmentation=_LATIN,
             batch_size=64,
             passes=3,
         ),
@@ -178,7 +179,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             group="writer",
             validation=_UNIPEN_VALIDATION,  # 778 samples
             contract=MNIST,
-            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            augmentation=_LATIN,
             batch_size=64,
             passes=3,
         ),
@@ -196,7 +197,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             group="writer",
             validation=range(14, 16),  # 2 of the 15 drawers in each alphabet's training split
             contract=MNIST,
-            augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, **_DAMAGE),
+            augmentation=_LATIN,
             batch_size=32,
             passes=3,
         ),
