@@ -58,7 +58,7 @@ def evaluated(run: Run) -> Evaluation:
     They are measured again when the export, the dataset's fingerprint or the version of a metric has changed.
     """
     scores, exported = run.folder / EVALUATION, run.folder / "export"
-    if not PublishedFolder(exported).onnx.exists():
+    if not PublishedFolder(exported).onnx.exists() or "threshold" not in PublishedFolder(exported).preprocessor:
         export(run, exported)
     if scores.exists() and is_current(stored := read_json(scores), exported):
         return Evaluation(**stored)

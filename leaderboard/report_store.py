@@ -1,6 +1,6 @@
 """The report of a row: data that the record does not contain, computed once and stored next to it.
 
-`<model>.report.npz` holds the small part: the abstention threshold (chosen on validation), the epochs, the layers,
+`<model>.report.npz` holds the small part: what the abstention threshold does on validation, the epochs, the layers,
 filters, feature maps of an example, and some correct samples. Pages and figures need only this file, the record and the
 stored predictions, but neither Keras nor a dataset.
 """
@@ -19,8 +19,8 @@ from leaderboard.predictions import Predictions, pictures
 from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
-from zoo.files import read_arrays, replacing, write_json
-from zoo.pages.patches import Patches
+from zoo.export.threshold import Validated, validated
+from zoo.files import read_arrays, replacing
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 from zoo.types import Json
@@ -105,8 +105,6 @@ def read_report(result: Result, folder: Path | None = None) -> Report | None:
 def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
     """Return a row's report; compute and store it if it is missing or of other weights.
 
-    The threshold also goes into the published folder's preprocessor_config.json, where `Predictor.threshold` reads it.
-
     Args:
         result: the record.
         published: the folder that it was measured on.
@@ -120,9 +118,6 @@ def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
     if report is None:
         report = _made(result, published, folder)
         report.save(path_of(result, folder))
-    config = PublishedFolder(published).preprocessor
-    if config.get("threshold") != report.threshold:
-        write_json(published / PublishedFolder.PREPROCESSOR, {**config, "threshold": report.threshold})
     return report
 
 
@@ -132,57 +127,31 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
         raise ZooError(f"The test predictions of {result.model} are not stored: run scripts/train_all.py.")
     predictor = Predictor.load(published)
     history = PublishedFolder(published).history
-    example, dont_know = _validated(predictor, history)
+    if predictor.threshold is None:
+        raise ZooError(f"{published} has no threshold below which it abstains: export it again.")
+    found = validated(published)
     right, images = _right(result, answers)
-    inside = reports.look(zoo.load_model(published), example)
+    inside = reports.look(zoo.load_model(published), found.example)
     epochs = [{name: float(f"{value:.5g}") for name, value in epoch.items()} for epoch in history["epochs"]]
     training = {key: history[key] for key in ("kept_epoch", "samples", "training_seconds")} | {"epochs": epochs}
-    facts = {"version": VERSION, "revision": result.revision, "training": training, "dont_know": dont_know}
+    facts = {
+        "version": VERSION,
+        "revision": result.revision,
+        "training": training,
+        "dont_know": _dont_know(found, predictor.threshold),
+    }
     return Report(facts, inside, right, images)
 
 
-def _validated(predictor: Predictor, history: Json) -> tuple[np.ndarray | None, Json]:
-    """Return a correct example, uint8 (H, W, C), and the abstention statistics, both on validation.
-
-    A network that was fitted to all strips has no example; its history has the confidences of the held-out strips.
-    """
-    view = predictor.view
-    if (held_out := history.get("held_out")) is not None:
-        confidence, right = _as_stored(np.array(held_out["confidence"], np.float32)), np.array(held_out["right"])
-        return None, _dont_know(confidence, right)
-    if view is None:
-        split = data.load(predictor.dataset, "validation")
-        images, labels = split.images, split.labels
-        probabilities = predictor(images)
-    else:  # one prediction for every held-out strip, as that for a page is pooled from its patches
-        assert isinstance(view, Patches)  # a network of keypoints has a history of held-out strips
-        pages = data.load(predictor.dataset, "train")
-        patches, labels = view.validation(pages.images, pages.labels)
-        each = view.held_out_patches
-        answers = predictor.classify(patches).reshape(-1, each, len(predictor.labels))
-        images, labels, probabilities = patches[::each], labels[::each], np.stack([view.pool(a) for a in answers])
-    right = probabilities.argmax(axis=1) == labels
-    sure = _as_stored(probabilities.max(axis=1))
-    # From the middle class rather than zero, which is only a dot in Arabic.
-    wanted = np.flatnonzero(right & (labels == len(predictor.labels) // 2))
-    return images[wanted[0] if len(wanted) else 0], _dont_know(sure, right)
-
-
-def _dont_know(sure: np.ndarray, right: np.ndarray) -> Json:
-    """Return the best threshold for these predictions, and its coverage and accuracy on them."""
-    threshold = reports.choose_threshold(sure, right)
+def _dont_know(found: Validated, threshold: float) -> Json:
+    """Return the coverage and accuracy of a threshold on validation."""
     return {
         "cost": reports.COST,
         "threshold": threshold,
-        "samples": len(right),
-        **reports.coverage(sure, right, threshold),
-        "curve": reports.coverage_curve(sure, right),
+        "samples": len(found.right),
+        **reports.coverage(found.confidence, found.right, threshold),
+        "curve": reports.coverage_curve(found.confidence, found.right),
     }
-
-
-def _as_stored(confidence: np.ndarray) -> np.ndarray:
-    """Round to half precision, in which test confidences are stored, so that one threshold fits both."""
-    return confidence.astype(np.float16).astype(np.float32)
 
 
 def _right(result: Result, answers: Predictions) -> tuple[np.ndarray, np.ndarray]:

@@ -52,7 +52,7 @@ def main() -> None:
         runs = [training.train(job, arguments.runs, bars.start(f"{job.model} seed {job.seed}")) for job in jobs]
         bars.start(f"{jobs[0].model} export and evaluation")
         result = recording.record(runs, arguments.out / "records")
-        report_store.keep(result, recording.shipped(runs).folder / "export", arguments.out / "records")  # its threshold
+        report_store.keep(result, recording.shipped(runs).folder / "export", arguments.out / "records")
         folder = arguments.out / result.model
         with replacing(folder) as staged:
             shutil.copytree(recording.shipped(runs).folder / "export", staged)

@@ -20,6 +20,7 @@ from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export.calibration import calibrate
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
+from zoo.export.threshold import validated
 from zoo.files import replacing, write_json
 from zoo.published import PublishedFolder
 from zoo.serving import runtimes
@@ -36,6 +37,7 @@ def export(run: Run, folder: Path) -> Path:
     It holds the unzipped Keras layout (`config.json`, `metadata.json`, `model.weights.h5`), `model.onnx`,
     `preprocessor_config.json` and `history.json`. BatchNorm is folded into the layers before it, the temperature that
     suits the validation samples into the last layer, and large weights are rounded to half precision and stored in it.
+    The same samples choose the confidence below which it abstains.
 
     ONNX is written by TensorFlow: under another backend a separate process does this.
 
@@ -65,6 +67,7 @@ def export(run: Run, folder: Path) -> Path:
         reading = {**preprocessor(run.job.architecture, run.job.dataset), **accepts}
         write_json(staged / PublishedFolder.PREPROCESSOR, reading)
         write_json(staged / PublishedFolder.HISTORY, run.history)
+        write_json(staged / PublishedFolder.PREPROCESSOR, {**reading, "threshold": validated(staged).threshold})
     return folder
 
 
