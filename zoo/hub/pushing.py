@@ -96,30 +96,24 @@ def push(
         Unreachable: there is no way to the Hub.
         ZooError: no token, one that may not write there, a file that is too large, or a Hub that keeps failing.
     """
-    from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+    from huggingface_hub import HfApi
 
     _check_sizes(repo, files)
     if not dry_run:
         require_token()
     api = HfApi()
 
+    def compared() -> Push:
+        return _compare(api, repo, files, kind, owned, edited_card)
+
     def attempt() -> Push:
-        plan = _compare(api, repo, files, kind, owned, edited_card)
+        plan = compared()
         if dry_run or not plan.differs:
             return plan
         if plan.new:
             api.create_repo(repo, repo_type=kind, private=private or None, **space)
-            plan = replace(_compare(api, repo, files, kind, owned, edited_card), new=True)
-        operations = [CommitOperationAdd(path, str(files[path])) for path in (*plan.added, *plan.changed)]
-        operations += [CommitOperationDelete(path) for path in plan.deleted]
-        done = api.create_commit(
-            repo,
-            operations,
-            commit_message=f"Publish {repo.rpartition('/')[2]}",
-            repo_type=kind,
-            parent_commit=plan.head,
-        )
-        return replace(plan, commit=done.oid)
+            plan = replace(compared(), new=True)
+        return replace(plan, commit=_committed(api, plan, files, kind))
 
     try:
         return attempted(attempt, repo, backoff)
@@ -127,6 +121,17 @@ def push(
         if not dry_run:
             raise
         return Push(repo, None, compared=False, added=tuple(sorted(files)))
+
+
+def _committed(api: "HfApi", plan: Push, files: Mapping[str, Path], kind: Kind) -> str:
+    """Make the commit of a plan on top of the one that it was compared with; return its hash."""
+    from huggingface_hub import CommitOperationAdd, CommitOperationDelete
+
+    operations = [CommitOperationAdd(path, str(files[path])) for path in (*plan.added, *plan.changed)]
+    operations += [CommitOperationDelete(path) for path in plan.deleted]
+    message = f"Publish {plan.repo.rpartition('/')[2]}"
+    done = api.create_commit(plan.repo, operations, commit_message=message, repo_type=kind, parent_commit=plan.head)
+    return str(done.oid)
 
 
 def _check_sizes(repo: str, files: Mapping[str, Path]) -> None:
