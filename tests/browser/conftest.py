@@ -77,7 +77,7 @@ def visit(browser, space):
         page.on("request", lambda request: asked.append(request.url))
         page.on("pageerror", lambda error: errors.append(str(error)))
         page.goto(f"{space.url}/{address}")
-        page.wait_for_selector(".masthead")
+        page.wait_for_selector(".masthead", state="attached")  # hidden where the page is embedded
         page.wait_for_selector(awaited)
         return page
 
