@@ -41,6 +41,21 @@ def sentences():
                     yield from (text for one in node.args if (text := text_of(one)) and " " in text)
 
 
+def problems():
+    """Yield every sentence that the checks of a submission's file may put on its receipt."""
+    for path in sorted((ROOT / "leaderboard/submissions/checks").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
+        left = [tree]
+        while left:
+            node = left.pop()
+            text = None if id(node) in statements else text_of(node)
+            if text is None:
+                left += ast.iter_child_nodes(node)
+            elif re.match(r"[A-Z{`].* .*\.$", text):
+                yield re.sub("`[^`]*`", "{}", text)  # code stays as it is
+
+
 def translated(text):
     return any(pattern.fullmatch(text.replace("{}", "7")) for pattern in PATTERNS)
 
@@ -53,6 +68,13 @@ def test_translations_have_the_holes_of_their_sentences():
 @pytest.mark.parametrize("text", sorted({text for text in sentences() if not text.startswith(FOR_PROGRAMS)}))
 def test_what_is_wrong_is_said_in_arabic_too(text):
     assert translated(text)
+
+
+def test_what_a_file_must_change_is_said_in_arabic_too():
+    assert len(found := set(problems())) > 200
+    assert {text for text in found if not translated(text)} <= {
+        "{} is {}."
+    }  # as a pattern it would fit other sentences
 
 
 def test_columns_scripts_and_datasets_are_named_in_arabic_too():
