@@ -9,6 +9,7 @@ from leaderboard import recording, report_store, results
 from zoo import backend, data, keras_weights, registry, training
 from zoo.executors import Task
 from zoo.files import replacing
+from zoo.published import PublishedFolder
 from zoo.settings import PRETRAINED
 from zoo.trainers import Ensemble
 from zoo.types import Json
@@ -57,6 +58,8 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
     """
     result = recording.record(runs, records)
     chosen = recording.shipped(runs).folder / "export"
+    if not PublishedFolder(chosen).onnx.exists():
+        return  # its weights stayed where they were trained: no report, and nothing to ship
     report_store.keep(result, chosen, records)
     if ship:
         with replacing(PRETRAINED / result.model) as staged:

@@ -55,9 +55,12 @@ def record(runs: list[Run], folder: Path = results.RECORDS) -> results.Result:
 def evaluated(run: Run) -> Evaluation:
     """Measure a run on the test set once; its scores are stored in its folder.
 
-    They are measured again when the export, the dataset's fingerprint or the version of a metric has changed.
+    They are measured again when the export, the dataset's fingerprint or the version of a metric has changed. Weights
+    that stayed on the machine where they were trained cannot be: what was measured there stands.
     """
     scores, exported = run.folder / EVALUATION, run.folder / "export"
+    if not (PublishedFolder(exported).onnx.exists() or run.weights.exists()) and scores.exists():
+        return Evaluation(**read_json(scores))
     if not PublishedFolder(exported).onnx.exists() or "threshold" not in PublishedFolder(exported).preprocessor:
         export(run, exported)
     if scores.exists() and is_current(stored := read_json(scores), exported):

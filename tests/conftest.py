@@ -104,6 +104,31 @@ def run_script(tmp_path):
 
 
 @pytest.fixture
+def without(tmp_path):
+    """Return a function that writes a folder for PYTHONPATH which hides packages, as if they were not installed."""
+
+    def write(*packages: str) -> Path:
+        folder = tmp_path / "without"
+        folder.mkdir()
+        (folder / "sitecustomize.py").write_text(
+            f"""
+import sys
+from importlib.machinery import PathFinder
+
+class Hiding(PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in {packages!r} else super().find_spec(name, path, target)
+
+sys.meta_path = [Hiding if finder is PathFinder else finder for finder in sys.meta_path]
+"""
+        )
+        return folder
+
+    return write
+
+
+@pytest.fixture
 def checkout(tmp_path):
     """Return a copy of the repository, tracked by git, whose networks are links: what a tutorial may write into."""
     folder = tmp_path / "checkout"

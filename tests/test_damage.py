@@ -8,9 +8,11 @@ import pytest
 from conftest import real_data
 
 from zoo import data
+from zoo.backend import keras
 from zoo.recipes import Augmentation, Recipe
 from zoo.training import samples
-from zoo.training.augmentation import augment, rewritten, scaled
+from zoo.training.augmentation import Draws, applied, augment, rewritten, scaled
+from zoo.training.device_augmentation import augmented, prepared
 from zoo.training.loop import _accuracy
 
 
@@ -61,6 +63,34 @@ def test_contrast_fading_and_blur_are_what_plain_numpy_says():
         np.testing.assert_allclose(image, np.clip(gain * (before - mean) + mean, 0, 255), atol=2)  # dark stays dark
     blurred = cv2.GaussianBlur(images[1], (0, 0), 0.08 * 12)
     np.testing.assert_allclose(blurred, reference_damage(images[1, ..., 0], "blur", 0.08), atol=1.5)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "most"),
+    [
+        ({"rotation": 15, "scale": 0.1, "shift": 0.1, "shear": 0.1}, 4),
+        ({"rotation": 5, "elastic": 0.05}, 4),
+        ({"contrast": 0.3, "damaged": 1, "fading": 0.5}, 2),
+        ({"damaged": 1, "pen": 0.08}, 1),
+        ({"damaged": 1, "blur": 0.08}, 2),
+    ],
+)
+def test_the_same_draws_give_the_same_images_on_a_device(bounds, most):
+    small = data.load("optdigits", "test").images
+    glyphs = np.stack([cv2.resize(image, (28, 28), interpolation=cv2.INTER_CUBIC) for image in small])[..., None]
+    augmentation, rng = Augmentation(**bounds), np.random.default_rng(0)
+    draws = Draws.draw(len(glyphs), (28, 28), augmentation, rng)
+    found = on_a_device(glyphs, prepared(draws, rng), augmentation).astype(int)
+    differences = np.abs(found - applied(glyphs, draws))
+    assert differences.max() <= most  # gray levels: OpenCV's weights have five bits
+    assert (differences > 2).mean() < 0.01
+    assert np.abs(found - glyphs).mean() > 1  # something was done to them
+
+
+def on_a_device(images, arrays, augmentation):
+    """Return what the compiled step sees, on whatever backend the tests run."""
+    tensors = {name: keras.ops.convert_to_tensor(values) for name, values in arrays.items()}
+    return keras.ops.convert_to_numpy(augmented(keras.ops.convert_to_tensor(images), tensors, augmentation))
 
 
 def test_damage_hits_its_share_and_keeps_its_bounds():

@@ -10,7 +10,9 @@ import zoo
 from leaderboard import checking, report_store, results
 from leaderboard.evaluation import evaluate
 from zoo import data
+from zoo.export import onnx_writer
 from zoo.hub import resolve
+from zoo.serving import runtimes
 from zoo.settings import PRETRAINED
 
 RECORDS = {result.model: result for result in results.read_all()}
@@ -82,10 +84,12 @@ def test_no_worse_than_its_document(model):
 
 
 @pytest.mark.parametrize("model", zoo.list_models())
-def test_keras_and_the_served_model_agree(model):
-    predictor = zoo.load_predictor(model)
+def test_keras_the_served_model_and_what_is_written_without_tensorflow_agree(model, tmp_path):
+    predictor, network = zoo.load_predictor(model), zoo.load_model(model)
     images = np.random.default_rng(0).integers(0, 256, (16, *predictor.input_shape), np.uint8)
-    by_keras = np.array(zoo.load_model(model)(images))
-    np.testing.assert_allclose(by_keras, predictor.classify(images), atol=1e-5)
+    served = predictor.classify(images)
+    np.testing.assert_allclose(np.array(network(images)), served, atol=1e-5)
+    onnx_writer.write(network, tmp_path / "model.onnx")
+    np.testing.assert_allclose(runtimes.load(tmp_path / "model.onnx")(images), served, atol=1e-5)
     with pytest.raises(zoo.ZooError, match="takes uint8"):
         predictor.classify(images.astype(np.float32))

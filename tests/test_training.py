@@ -222,13 +222,19 @@ def test_a_recipe_adds_to_the_augmentation_of_the_dataset():
     assert training.plan("glyphnet_10k", "ahdd").recipe.augmentation == data.get("ahdd").augmentation
 
 
-def test_jax_trains_the_same_files_to_the_same_board(run_script, tmp_path):
+def test_jax_trains_the_same_files_to_the_same_board_without_tensorflow(run_script, without, tmp_path):
     pytest.importorskip("jax")
+    hidden = without("tensorflow", "tf2onnx")
+    path = os.pathsep.join(map(str, (hidden, ROOT)))
     command = "train_all.py", "--only", PAIR, "--seeds", "1", "--epochs", "4", "--runs", "runs", "--records", "records"
-    done = run_script(*command, KERAS_BACKEND="jax")
+    done = run_script(*command, KERAS_BACKEND="jax", PYTHONPATH=path)
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = results.read_all(tmp_path / "records")
     assert result.mean("accuracy") > 0.5  # chance is 0.10
+    (folder,) = tmp_path.glob("runs/*/*/*/export")
+    digits = data.load("optdigits", "test")
+    served = zoo.load_predictor(folder)(digits.images)  # by TensorFlow, here, from the weights that JAX trained
+    np.testing.assert_allclose(served, zoo.load_model(folder).predict(digits.images, verbose=0), atol=1e-5)
 
 
 def test_a_network_trained_in_bfloat16_is_served_in_float32(tmp_path):

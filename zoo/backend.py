@@ -125,23 +125,32 @@ def over_seeds(step: Callable[..., Any]) -> Callable[..., Any]:
     """Return a compiled program that takes many seeds through many steps at once, for JAX alone.
 
     Args:
-        step: (state, batch, with_slopes) -> (state, sums) of one seed, where the state is a list of arrays and
-            `with_slopes` is `jax.value_and_grad` of a function with something else to return.
+        step: (state, shared, own, batch, with_slopes) -> (state, sums) of one seed, where the state is a list of arrays
+            and `with_slopes` is `jax.value_and_grad` of a function with something else to return.
 
     Returns:
-        (state, *batches), with leading axes of seeds and of batches -> the state after them, and the sums (..., seeds)
-        over all batches. The given state is used up.
+        (state, shared, own, batches) -> the state after them, and the sums (..., seeds) over all batches. `shared` is
+        the same for all seeds; the others have a leading axis of seeds, and then the batches one of steps. The given
+        state is used up.
     """
     import jax
 
     with_slopes = functools.partial(jax.value_and_grad, has_aux=True)
 
-    def steps(state: Any, *batches: Any) -> tuple[Any, Any]:
-        state, sums = jax.lax.scan(lambda state, batch: step(state, batch, with_slopes), state, batches)
+    def steps(state: Any, shared: Any, own: Any, batches: Any) -> tuple[Any, Any]:
+        state, sums = jax.lax.scan(lambda state, batch: step(state, shared, own, batch, with_slopes), state, batches)
         return state, sums.sum(axis=0)
 
-    compiled: Callable[..., Any] = jax.jit(jax.vmap(steps, out_axes=(0, 1)), donate_argnums=0)
+    across = jax.vmap(steps, in_axes=(0, None, 0, 0), out_axes=(0, 1))
+    compiled: Callable[..., Any] = jax.jit(across, donate_argnums=0)
     return compiled
+
+
+def on_device(arrays: Any) -> Any:
+    """Return arrays, in whatever they are kept, as they are on JAX's device; they stay there."""
+    import jax
+
+    return jax.device_put(arrays)
 
 
 def devices() -> list[str]:

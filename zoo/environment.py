@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 PROJECT = "handwriting-zoo"
+COMMIT = "COMMIT"  # in the root of packed code: the commit that it is of
 
 PACKAGES = (
     "keras",
@@ -66,8 +67,13 @@ def requirements(*extras: str) -> "list[Requirement]":
 
 
 def commit() -> str | None:
-    """Return the repository's commit, with "+" where tracked code differs from it; None outside a git checkout."""
+    """Return the repository's commit, with "+" where tracked code differs from it; None outside a git checkout.
+
+    Code that was packed by `scripts/bundle.py` has a file `COMMIT` instead.
+    """
     root = Path(__file__).parent.parent
+    if (root / COMMIT).is_file():
+        return (root / COMMIT).read_text().strip() or None
 
     def git(*arguments: str) -> str:
         return subprocess.run(

@@ -79,6 +79,8 @@ def restore(folder: Path, target: Path) -> None:
         weights = {
             path: constants[name].transpose(order).reshape(shape) for path, (name, order, shape) in places.items()
         }
+    except ModuleNotFoundError:
+        raise
     except Exception as error:  # ONNX, JSON and NumPy each raise errors of their own
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ZooError(

@@ -1,42 +1,110 @@
-"""Measure a training step with Keras' composed BatchNorm and the fused one, in both precisions: TensorFlow on a CPU.
+"""Measure training on whatever device is there, on made-up images.
 
-The four are interleaved in one run.
+    KERAS_BACKEND=jax python -m scripts.bench.training --pairs alexnet.ahdd-paper,glyphnet_300k.mnist --seeds 1,8
+    python -m scripts.bench.training resco_mini glyphnet_10k hdr_cnn
 
-python -m scripts.bench.training resco_mini glyphnet_10k hdr_cnn
+The first prints images a second, with their augmentation: batch by batch, and as one program for all steps and seeds
+(JAX). The second compares Keras' composed BatchNorm with the fused one, in both precisions, interleaved in one run:
+TensorFlow on a CPU.
 """
 
 import argparse
 import contextlib
+import functools
 import itertools
 import statistics
+import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
 import zoo
+from leaderboard import products
 from scripts import cli
-from zoo.backend import batches, fused_batch_normalization, keras
+from zoo import data, registry, training
+from zoo.backend import batches, devices, fused_batch_normalization, keras
+from zoo.export import onnx_writer
+from zoo.training import many_seeds, samples
+from zoo.training.job import input_shape
+from zoo.training.loop import Loop
 
 PRECISIONS = "float32", "mixed_bfloat16"
 BATCH, STEPS, TURNS = 128, 30, 3  # images, steps a turn, turns of either
 
 
 def main() -> int:
-    """Print milliseconds a step of each, medians over the turns."""
+    """Print what was measured, medians over the turns."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("networks", nargs="+", help="architectures, built for 28 x 28 pixels and ten classes")
-    for network in parser.parse_args().networks:
-        modes = itertools.product(PRECISIONS, (contextlib.nullcontext, fused_batch_normalization))
-        turns: dict = {mode: [] for mode in modes}
-        for _ in range(TURNS):
-            for (precision, normalization), found in turns.items():
-                with normalization():
-                    found.append(milliseconds_a_step(network, precision))
-        medians = [statistics.median(found) for found in turns.values()]
-        for precision, composed, fused in zip(PRECISIONS, medians[::2], medians[1::2], strict=True):
-            gain = f"{composed / fused:.2f} times"
-            print(f"{network}, {precision}: composed {composed:.1f} ms a step, in one pass {fused:.1f} ms, {gain}")
+    parser.add_argument("networks", nargs="*", help="architectures, built for 28 x 28 pixels and ten classes")
+    parser.add_argument("--pairs", default="", help="models, comma-separated: measure images a second")
+    parser.add_argument("--seeds", default="1", help="how many in one program, comma-separated (%(default)s)")
+    parser.add_argument("--images", type=int, default=10_000, help="of an epoch (%(default)s)")
+    arguments = parser.parse_args()
+    for pair in filter(None, arguments.pairs.split(",")):
+        images_a_second(pair, [int(count) for count in arguments.seeds.split(",")], arguments.images)
+    for network in arguments.networks:
+        normalizations(network)
     return 0
+
+
+def images_a_second(pair: str, seeds: list[int], images: int) -> None:
+    """Print images a second of one model: of each way to train it, the median of epochs after the first."""
+    name = registry.ModelName.parse(pair)
+    job = training.plan(name.architecture, name.dataset, name.recipe)
+    job = replace(job, recipe=replace(job.recipe, no_augmentation=0.0))
+    ways = {}
+    with tempfile.TemporaryDirectory() as scratch, ThreadPoolExecutor() as pool:
+        place = Path(scratch)
+        onnx_writer.write(training.build(job, "float32"), place / "model.onnx")
+        cost = 6 * products.count(place / "model.onnx")  # two operations a product, forward once, back twice
+        loop = loop_of(job, images, place)
+        ways["batch by batch"] = 1, [epoch_seconds(loop, loop._epoch) for _ in range(TURNS + 1)]
+        for count in seeds if keras.backend.backend() == "jax" else ():
+            loops = [loop_of(replace(job, seed=seed), images, place / f"{count}-{seed}") for seed in range(count)]
+            epoch = functools.partial(many_seeds.Fused(loops, pool).epoch, loops)
+            ways[f"one program, {count} seeds"] = count, [epoch_seconds(loops[0], epoch) for _ in range(TURNS + 1)]
+    for way, (count, spent) in ways.items():
+        rate = count * loop.samples.count / statistics.median(spent[1:])
+        print(
+            f"{pair} on {devices()[0]}, {job.recipe.precision}, {way}: {rate:,.0f} images/s, "
+            f"{rate * cost / 1e12:.3g} TFLOP/s, first epoch {spent[0]:.1f} s",
+            flush=True,
+        )
+
+
+def loop_of(job: training.Job, images: int, folder: Path) -> Loop:
+    """Return the training loop of a job over random images; it scores 100 of them after every epoch."""
+    spec, rng = data.get(job.dataset), np.random.default_rng(job.seed)
+    labels = rng.integers(0, len(spec.labels), images)
+    shape = input_shape(job.architecture, spec)
+    made = data.Split(rng.integers(0, 256, (images, *shape), np.uint8), labels, None, "made-up")
+    watched = made.take(np.arange(images) < 100)
+    outliers = round(job.recipe.outliers * images)
+    seen = samples.Glyphs(made, watched, samples.one_hot(labels, len(spec.labels)), outliers)
+    return Loop(job, lambda: training.build(job), folder, seen, lambda share: None)
+
+
+def epoch_seconds(loop: Loop, epoch) -> float:
+    """Return the seconds of an epoch."""
+    epoch()
+    return loop.memory.epochs[-1]["seconds"]
+
+
+def normalizations(network: str) -> None:
+    """Print milliseconds a step of each BatchNorm and precision."""
+    modes = itertools.product(PRECISIONS, (contextlib.nullcontext, fused_batch_normalization))
+    turns: dict = {mode: [] for mode in modes}
+    for _ in range(TURNS):
+        for (precision, normalization), found in turns.items():
+            with normalization():
+                found.append(milliseconds_a_step(network, precision))
+    medians = [statistics.median(found) for found in turns.values()]
+    for precision, composed, fused in zip(PRECISIONS, medians[::2], medians[1::2], strict=True):
+        gain = f"{composed / fused:.2f} times"
+        print(f"{network}, {precision}: composed {composed:.1f} ms a step, in one pass {fused:.1f} ms, {gain}")
 
 
 def milliseconds_a_step(network: str, precision: str) -> float:

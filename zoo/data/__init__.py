@@ -1,7 +1,7 @@
 """The datasets: what they are, how a split becomes arrays, and whether it is the data that was measured on."""
 
 from zoo.data.catalog import DATASETS
-from zoo.data.loading import ENTRY, NAME, SPLITS, filenames, fold, get, known_writers, load, names, stream
+from zoo.data.loading import ENTRY, NAME, SPLITS, filenames, fold, get, known_writers, load, names, source_of, stream
 from zoo.data.spec import DatasetSpec, Split, fingerprint
 
 __all__ = [
@@ -18,5 +18,6 @@ __all__ = [
     "known_writers",
     "load",
     "names",
+    "source_of",
     "stream",
 ]

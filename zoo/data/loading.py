@@ -73,7 +73,7 @@ def load(name: str, split: str = "train") -> Split:
         return _load_fold(spec, split)
     if split == "test" and spec.scored != "test":
         raise DataError(f"{name} has no test split: its scores are those of its validation samples.")
-    source = _load_source(name, "test" if split == "test" else "train", _location(spec))
+    source = _load_source(name, "test" if split == "test" else "train", source_of(spec))
     if split in ("test", "train+validation"):
         return source
     validates = _validation_rows(spec, source)
@@ -94,7 +94,7 @@ def stream(name: str, split: str = "test", batch: int = 2000) -> Iterator[Split]
     spec = get(name)
     if split not in ("train", "test"):
         raise UnknownName("source split", split, ("train", "test"))
-    if location := _location(spec):
+    if location := source_of(spec):
         for images, labels, groups in parquet.stream(spec, split, location, batch):
             yield Split(images, labels, groups, "")
         return
@@ -129,7 +129,7 @@ def filenames(name: str, split: str) -> list[str]:
     Where the dataset does not keep their names, they are called by their split and row.
     """
     spec = get(name)
-    if location := _location(spec):
+    if location := source_of(spec):
         table = parquet.read_table(spec, split, location)
         if "filename" in table.column_names:
             names: list[str] = table["filename"].to_pylist()
@@ -137,7 +137,7 @@ def filenames(name: str, split: str) -> list[str]:
     return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
 
 
-def _location(spec: DatasetSpec) -> str:
+def source_of(spec: DatasetSpec) -> str:
     """Return the folder or the Hub id to read from, or "" for the bundled copy and for what is put together."""
     if spec.name not in DATASETS:
         return str((settings.user_datasets() / spec.name).resolve())

@@ -3,6 +3,7 @@
 import functools
 import os
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -12,6 +13,51 @@ from zoo.recipes import Augmentation
 
 PART = 2000  # images that a thread takes at a time
 GRID = 4  # points a side that an elastic map moves; what lies between them follows smoothly
+
+
+@dataclass(frozen=True)
+class Damage:
+    """What damages each of N images; see `Augmentation`."""
+
+    hit: np.ndarray  # bool (kinds, N): whether pen, blur, noise and fading do
+    grown: np.ndarray  # float64 (N,), pixels that strokes gain in width
+    sigma: np.ndarray  # float64 (N,), pixels, of the blur
+    grain: np.ndarray  # float32 (N,), gray levels, standard deviation of the noise
+    lost: np.ndarray  # float64 (N,), share of the contrast
+    gray: np.ndarray  # float64 (N,), gray levels that the paper turns to
+
+    @classmethod
+    def draw(cls, count: int, side: int, bounds: Augmentation, rng: np.random.Generator) -> "Damage":
+        """Draw the damage of `count` images of `side` pixels."""
+        hit = (rng.random((4, count)) < 0.5) & (rng.random(count) < bounds.damaged)
+        grown = rng.uniform(-bounds.pen, bounds.pen, count) * side
+        sigma = rng.uniform(0, bounds.blur, count) * side
+        grain = rng.uniform(0, bounds.noise, count).astype(np.float32) * np.float32(255)
+        lost = rng.uniform(0, bounds.fading, count)
+        return cls(hit, grown, sigma, grain, lost, rng.uniform(0, 1 / 3, count) * lost * 255)
+
+
+@dataclass(frozen=True)
+class Draws:
+    """Everything that chance decides for the augmentation of N images, but for the grain of the noise."""
+
+    maps: np.ndarray  # float64 (N, 2, 3), see `affine_maps`
+    nodes: np.ndarray | None  # float32 (N, 2, GRID, GRID), see `sources`; None: no elastic distortion
+    gains: np.ndarray | None  # float64 (N,), of the contrast; None: it stays
+    damage: tuple[Damage, ...]  # of every `PART` images; none: no image is damaged
+    noise: tuple[np.random.Generator, ...]  # likewise: what draws the grain
+
+    @classmethod
+    def draw(cls, count: int, shape: tuple[int, int], bounds: Augmentation, rng: np.random.Generator) -> "Draws":
+        """Draw for `count` images of `shape` (H, W); the same state of `rng` draws the same."""
+        maps = affine_maps(count, shape, bounds, rng)
+        nodes = rng.uniform(-1, 1, (count, 2, GRID, GRID)).astype(np.float32) if bounds.elastic else None
+        gains = 1 + rng.uniform(-1, 1, count) * bounds.contrast if bounds.contrast else None
+        seeds = rng.integers(0, 2**63, -(-count // PART))  # one a part, whatever thread takes it
+        noise = tuple(np.random.default_rng(seed) for seed in seeds) if bounds.damage else ()
+        sizes = [min(PART, count - PART * number) for number in range(len(noise))]
+        damage = tuple(Damage.draw(n, shape[0], bounds, part) for n, part in zip(sizes, noise, strict=True))
+        return cls(maps, None if nodes is None else nodes * bounds.elastic, gains, damage, noise)
 
 
 def augment(
@@ -28,14 +74,17 @@ def augment(
     Returns:
         uint8 (N, H, W, C).
     """
-    maps = affine_maps(len(images), images.shape[1:3], augmentation, rng)
+    return applied(images, Draws.draw(len(images), images.shape[1:3], augmentation, rng), border)
+
+
+def applied(images: np.ndarray, draws: Draws, border: int = cv2.BORDER_CONSTANT) -> np.ndarray:
+    """Return images, uint8 (N, H, W, C), after what was drawn for them; `device_augmentation` does it on a GPU."""
+    maps, nodes, gains = draws.maps, draws.nodes, draws.gains
     out = np.empty_like(images)
     size = images.shape[2], images.shape[1]  # OpenCV's order: width, height
-    nodes = rng.uniform(-1, 1, (len(images), 2, GRID, GRID)).astype(np.float32) if augmentation.elastic else None
-    gains = 1 + rng.uniform(-1, 1, len(images)) * augmentation.contrast if augmentation.contrast else None
 
     def warp(rows: range) -> None:
-        moved = None if nodes is None else sources(maps[rows], nodes[rows] * augmentation.elastic, size)
+        moved = None if nodes is None else sources(maps[rows], nodes[rows], size)
         for number, row in enumerate(rows):
             if moved is None:
                 image = cv2.warpAffine(images[row], maps[row], size, flags=cv2.INTER_LINEAR, borderMode=border)
@@ -44,41 +93,34 @@ def augment(
             if gains is not None:
                 image = scaled(image, gains[row], (1 - gains[row]) * image.mean())
             out[row] = image.reshape(images.shape[1:])
-        if augmentation.damage:
-            damage(out[rows.start : rows.stop], augmentation, np.random.default_rng(seeds[rows.start // PART]))
+        if draws.damage:
+            part = rows.start // PART
+            damage(out[rows.start : rows.stop], draws.damage[part], draws.noise[part])
 
-    seeds = rng.integers(0, 2**63, -(-len(images) // PART))  # one a part, whatever thread takes it
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # OpenCV frees the interpreter lock while it warps
         list(pool.map(warp, (range(i, min(i + PART, len(images))) for i in range(0, len(images), PART))))
     return out
 
 
-def damage(images: np.ndarray, bounds: Augmentation, rng: np.random.Generator) -> None:
-    """Damage a share of the images in place, each by the kinds that chance picks; see `Augmentation`.
+def damage(images: np.ndarray, drawn: Damage, noise: np.random.Generator) -> None:
+    """Damage those images in place that are hit, each by the kinds that chance picked.
 
     Args:
         images: uint8 (N, H, W, C).
-        bounds: the share and the strongest damage of each kind.
-        rng: decides which images, which kinds and how strong.
+        drawn: what was drawn for them.
+        noise: draws the grain.
     """
-    count, side = len(images), images.shape[1]
-    hit = (rng.random((4, count)) < 0.5) & (rng.random(count) < bounds.damaged)
-    grown = rng.uniform(-bounds.pen, bounds.pen, count) * side  # pixels
-    sigma = rng.uniform(0, bounds.blur, count) * side  # pixels
-    grain = rng.uniform(0, bounds.noise, count).astype(np.float32) * 255
-    lost = rng.uniform(0, bounds.fading, count)
-    gray = rng.uniform(0, 1 / 3, count) * lost * 255
-    for row in np.flatnonzero(hit.any(axis=0)):
-        image = images[row]
-        if hit[0, row] and grown[row]:
-            image = rewritten(image, grown[row])
-        if hit[1, row] and sigma[row]:
-            image = cv2.GaussianBlur(image, (0, 0), sigma[row])
-        if hit[2, row] and grain[row]:
-            spots = rng.standard_normal(images.shape[1:], np.float32) * grain[row]
+    for row in np.flatnonzero(drawn.hit.any(axis=0)):
+        image, (pen, blur, grain, fading) = images[row], drawn.hit[:, row]
+        if pen and drawn.grown[row]:
+            image = rewritten(image, drawn.grown[row])
+        if blur and drawn.sigma[row]:
+            image = cv2.GaussianBlur(image, (0, 0), drawn.sigma[row])
+        if grain and drawn.grain[row]:
+            spots = noise.standard_normal(images.shape[1:], np.float32) * drawn.grain[row]
             image = np.clip(np.rint(spots + image.reshape(images.shape[1:])), 0, 255).astype(np.uint8)
-        if hit[3, row] and lost[row]:
-            image = scaled(image, 1 - lost[row], gray[row])
+        if fading and drawn.lost[row]:
+            image = scaled(image, 1 - drawn.lost[row], drawn.gray[row])
         images[row] = image.reshape(images.shape[1:])
 
 
@@ -136,13 +178,13 @@ def sources(maps: np.ndarray, nodes: np.ndarray, size: tuple[int, int]) -> np.nd
     y, x = np.indices((height, width))
     target = np.stack([x.ravel(), y.ravel()])  # (2, pixels)
     source = (inverse @ (target - maps[:, :, 2:])).reshape(-1, 2, height, width).astype(np.float32)
-    bent = _spread(height) @ nodes @ _spread(width).T
+    bent = spread(height) @ nodes @ spread(width).T
     places: np.ndarray = source + bent * np.array([width, height], np.float32)[:, None, None]
     return places
 
 
 @functools.cache
-def _spread(pixels: int) -> np.ndarray:
+def spread(pixels: int) -> np.ndarray:
     """Return weights (pixels, GRID) of cubic interpolation from evenly spread nodes, the first and last at the rim."""
     spline = CubicSpline(np.linspace(0, pixels - 1, GRID), np.eye(GRID))
     weights: np.ndarray = spline(np.arange(pixels)).astype(np.float32)

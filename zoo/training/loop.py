@@ -218,15 +218,19 @@ class Loop:
     @property
     def _augmentation(self) -> Augmentation | None:
         """Of the epoch that is next, or that is at work."""
-        return self.recipe.augmentation_at(len(self.memory.epochs) - self.memory.phase_start)
+        return self.augmentation_at(len(self.memory.epochs))
+
+    def augmentation_at(self, epoch: int) -> Augmentation | None:
+        """Return how the samples of an epoch, 0 the first of the whole training, are augmented; None: not at all."""
+        return self.recipe.augmentation_at(epoch - self.memory.phase_start)
+
+    def rng(self, epoch: int) -> np.random.Generator:
+        """Return what draws the samples of an epoch: the same however often the run was stopped before it."""
+        return np.random.default_rng([self.job.seed, epoch])
 
     def draw(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the images and targets of the next epoch.
-
-        They are drawn from (seed, epoch) alone, so that it is the same however often the run was stopped before it.
-        """
-        rng = np.random.default_rng([self.job.seed, len(self.memory.epochs)])
-        images, targets = self.samples.epoch(rng, self._augmentation)
+        """Return the images and targets of the next epoch."""
+        images, targets = self.samples.epoch(self.rng(len(self.memory.epochs)), self._augmentation)
         if self.teach is not None:
             targets = self.teach(images, targets)
         whole = self._whole(len(images))

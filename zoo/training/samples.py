@@ -8,8 +8,18 @@ import numpy as np
 from zoo import data
 from zoo.pages.patches import Patches
 from zoo.recipes import Augmentation, Recipe
-from zoo.training.augmentation import augment
+from zoo.training.augmentation import Draws, applied, augment
 from zoo.training.outliers import outliers
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """An epoch of glyphs as it was drawn: which images, and what is done to each."""
+
+    rows: np.ndarray  # int32 (N,): a training image; from their number on, an outlier
+    targets: np.ndarray  # float32 (N, classes)
+    outliers: np.ndarray  # uint8 (outliers, H, W, C)
+    draws: Draws | None  # None: no augmentation
 
 
 @dataclass(frozen=True)
@@ -36,17 +46,26 @@ class Glyphs:
         self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Return the images, uint8 (N, H, W, C), and targets (N, classes) of an epoch, or only the first `most`."""
+        drawn = self.draw(rng, augmentation, most)
+        known = drawn.rows < self.known
+        images = np.empty((len(known), *self.train.images.shape[1:]), np.uint8)
+        images[known] = self.train.images[drawn.rows[known]]
+        images[~known] = drawn.outliers
+        return (images if drawn.draws is None else applied(images, drawn.draws)), drawn.targets
+
+    def draw(self, rng: np.random.Generator, augmentation: Augmentation | None, most: int | None = None) -> Drawn:
+        """Draw what `epoch` returns, before anything is done to an image."""
         order = rng.permutation(self.count)[:most]
-        known = order < len(self.train)
+        known = order < self.known
         if self.balanced:
             order[known] = _equally_often(self.train.labels, rng)[order[known]]
-        images = np.empty((len(order), *self.train.images.shape[1:]), np.uint8)
         targets = np.full((len(order), self.targets.shape[1]), 1 / self.targets.shape[1], np.float32)
-        images[known], targets[known] = self.train.images[order[known]], self.targets[order[known]]
-        images[~known] = outliers(self.train.images, self.train.labels, int((~known).sum()), rng)
-        if augmentation is not None:
-            images = augment(images, augmentation, rng)
-        return images, targets
+        targets[known] = self.targets[order[known]]
+        made = outliers(self.train.images, self.train.labels, int((~known).sum()), rng)
+        rows = np.where(known, order, self.known - 1 + np.cumsum(~known)).astype(np.int32)
+        shape = self.train.images.shape[1:3]
+        draws = None if augmentation is None else Draws.draw(len(order), shape, augmentation, rng)
+        return Drawn(rows, targets, made, draws)
 
     def watch(self) -> tuple[np.ndarray, np.ndarray]:
         """Return images and labels that are watched after every epoch."""

@@ -1,0 +1,169 @@
+"""Runs that were trained on another machine: packed there into pieces that may travel, checked and taken in here.
+
+`scripts/bundle.py` packs what that machine needs, `scripts/run_bundle.py` trains there and calls `pack` after every
+run, `scripts/unbundle.py` calls `unpack` here.
+"""
+
+import hashlib
+import shutil
+import tarfile
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from leaderboard.evaluation import revision
+from leaderboard.recording import EVALUATION
+from zoo import keras_weights, training
+from zoo.errors import ZooError
+from zoo.files import read_json, replacing, write_json
+from zoo.published import PublishedFolder
+from zoo.training.loop import Loop
+
+LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
+PIECE = 15 * 10**6  # bytes of a piece, at most
+MOST = 60 * 10**6  # bytes of all pieces, at most
+EXPORT = "export"
+
+
+@dataclass(frozen=True)
+class Group:
+    """Files of a run that are of use together only. `worth` is their turn where not everything fits, 0 first."""
+
+    worth: int
+    paths: tuple[Path, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all its files."""
+        return sum(path.stat().st_size for path in self.paths)
+
+
+def groups(folder: Path) -> Iterator[Group]:
+    """Yield what a run's folder holds: scores and history, the export, the weights, the state of an unfinished run."""
+    weights, state = folder / "model.weights.h5", folder / Loop.CHECKPOINT
+    exported = tuple(sorted(path for path in (folder / EXPORT).rglob("*") if path.is_file()))
+    apart = {weights, state, *exported}
+    yield Group(0, tuple(sorted(path for path in folder.rglob("*") if path.is_file() and path not in apart)))
+    for worth, paths in ((1, exported), (2, (weights,)), (3, (state,))):
+        if all(path.is_file() for path in paths) and paths:
+            yield Group(worth, paths)
+
+
+def pack(runs: Path, folders: Iterable[Path], target: Path, most: int = MOST) -> list[str]:
+    """Write runs as pieces of at most `PIECE` bytes, whole or not at all.
+
+    Args:
+        runs: the folder of all runs.
+        folders: the folders of the runs to pack; those that are not there yet are left out.
+        target: the folder to write; one that is there is replaced.
+        most: bytes of all pieces; the largest weights are left out first.
+
+    Returns:
+        The paths of what did not fit, in `runs`.
+    """
+    found = [folder for folder in folders if folder.is_dir()]
+    for folder in found:
+        if PublishedFolder(folder / EXPORT).onnx.exists():
+            keras_weights.store_once(folder / EXPORT)
+    ordered = sorted((group for folder in found for group in groups(folder)), key=lambda g: (g.worth, g.size))
+    taken: list[Path] = []
+    left_out: list[str] = []
+    total = 0
+    for group in ordered:
+        if total + group.size <= most:
+            taken += group.paths
+            total += group.size
+        else:
+            left_out += [path.relative_to(runs).as_posix() for path in group.paths]
+    with replacing(target) as staged:
+        staged.mkdir()
+        whole = staged / "results.tar.gz"
+        with tarfile.open(whole, "w:gz") as archive:
+            for path in taken:
+                archive.add(path, path.relative_to(runs).as_posix())
+        pieces = list(_cut(whole))
+        whole.unlink()
+        write_json(staged / LISTING, {"pieces": pieces, "left_out": left_out})
+    return left_out
+
+
+def _cut(whole: Path) -> Iterator[dict[str, str]]:
+    """Write a file's bytes as pieces next to it; yield their names and checksums."""
+    with whole.open("rb") as file:
+        number = 0
+        while part := file.read(PIECE):
+            path = whole.with_name(f"{whole.name}.{number:02d}")
+            path.write_bytes(part)
+            yield {"name": path.name, "sha256": hashlib.sha256(part).hexdigest()}
+            number += 1
+
+
+def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
+    """Take the runs of a packed folder into the folder of all runs, after everything in it was checked.
+
+    A finished run that is there already stays as it is.
+
+    Args:
+        folder: what `pack` wrote.
+        runs: the folder of all runs.
+
+    Returns:
+        The finished runs, and the names of the unfinished ones, which go on where they were.
+
+    Raises:
+        ZooError: a piece is missing or differs from its checksum, or a run is not one of this version's jobs; nothing
+            has been taken then.
+    """
+    if not (folder / LISTING).is_file():
+        raise ZooError(f"{folder} holds no results: there is no {LISTING} in it.")
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch)
+        whole = place / "results.tar.gz"
+        with whole.open("wb") as target:
+            for piece in read_json(folder / LISTING)["pieces"]:
+                target.write(_piece(folder / Path(piece["name"]).name, piece["sha256"]))
+        try:
+            with tarfile.open(whole) as archive:
+                archive.extractall(place / "runs", filter="data")
+        except (tarfile.TarError, OSError) as error:
+            raise ZooError(f"The results in {folder} cannot be unpacked ({error}).") from error
+        configs = sorted((place / "runs").glob("*/*/seed-*/config.json"))
+        jobs = [_checked(config.parent) for config in configs]
+        finished, unfinished = [], []
+        for job, config in zip(jobs, configs, strict=True):
+            done = training.read_run(job, runs)
+            if done is None:
+                with replacing(job.folder(runs)) as staged:
+                    shutil.copytree(config.parent, staged)
+                done = training.read_run(job, runs)
+            if done is None:
+                unfinished.append(f"{job.model} seed {job.seed}")
+            else:
+                finished.append(done)
+    return finished, unfinished
+
+
+def _piece(path: Path, sha256: str) -> bytes:
+    content = path.read_bytes() if path.is_file() else b""
+    if hashlib.sha256(content).hexdigest() != sha256:
+        raise ZooError(f"{path} is {'damaged' if content else 'missing'}: bring it from the other machine again.")
+    return content
+
+
+def _checked(folder: Path) -> training.Job:
+    """Return the job of an unpacked run; ZooError where its files do not belong together."""
+    job = training.Job.from_dict(read_json(folder / "config.json"))
+    if folder.parts[-3:] != job.folder(Path()).parts[-3:]:
+        raise ZooError(f"{'/'.join(folder.parts[-3:])} holds a run of {job.model} seed {job.seed}.")
+    planned = training.plan(job.architecture, job.dataset, job.recipe.name.partition("-")[0])
+    if job.recipe not in (planned.recipe, planned.recipe.shortened(job.recipe.epochs)):
+        raise ZooError(
+            f"{job.model} seed {job.seed} was trained by another recipe than this version's: check out the commit of "
+            "the bundle."
+        )
+    exported, scores = folder / EXPORT, folder / EVALUATION
+    measured = PublishedFolder(exported).onnx.is_file() and scores.is_file()
+    if measured and revision(exported) != read_json(scores)["revision"]:
+        raise ZooError(f"{job.model} seed {job.seed}: its scores are of another network than the one next to them.")
+    return job

@@ -1,0 +1,43 @@
+"""Take in what was trained on another machine: check the results, copy the runs, write their records.
+
+    python scripts/unbundle.py results
+    python scripts/unbundle.py results --runs runs --records leaderboard/records
+
+Unfinished runs go into the folder of the runs too: the next `scripts/train_all.py` goes on with them here.
+"""
+
+import argparse
+from collections import defaultdict
+from pathlib import Path
+
+import cli
+
+from leaderboard import bundles, jobs, results, snapshot
+from zoo import training
+
+
+def main() -> None:
+    """Run the command."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("results", type=Path, help="the folder that came back")
+    parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
+    parser.add_argument(
+        "--records", type=Path, default=results.LOCAL,
+        help="folder of the records (default: leaderboard/local_records, which git ignores)",
+    )  # fmt: skip
+    parser.add_argument("--ship", action="store_true", help="copy the chosen models into zoo/pretrained")
+    arguments = parser.parse_args()
+    finished, unfinished = bundles.unpack(arguments.results, arguments.runs)
+    pairs: dict[str, list[training.Run]] = defaultdict(list)
+    for run in finished:
+        pairs[run.job.model].append(run)
+    for model, runs in pairs.items():
+        jobs.publish(runs, arguments.records, arguments.ship)
+        print(f"{model}: {len(runs)} seeds recorded in {arguments.records}.")
+    snapshot.write(arguments.records)
+    for name in unfinished:
+        print(f"{name} is not finished: scripts/train_all.py goes on with it.")
+
+
+if __name__ == "__main__":
+    cli.run(main)

@@ -1,0 +1,123 @@
+"""A bundle, end to end: packed here, trained without TensorFlow, taken in again. Tiny data, on the CPU."""
+
+import importlib
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import packages_distributions
+
+import cv2
+import numpy as np
+import pytest
+from conftest import ROOT
+from packaging.utils import canonicalize_name
+
+import zoo
+from leaderboard import bundles, results
+from zoo import data
+
+MODEL = "mnist_cnn.optdigits"
+
+
+@pytest.fixture
+def repo(make_repo):
+    """The digits of scikit-learn as a folder of datasets."""
+    splits = {}
+    for split, source in (("train", "train+validation"), ("test", "test")):
+        digits = data.load("optdigits", source)
+        images = [cv2.imencode(".png", image)[1].tobytes() for image in digits.images]
+        splits[split] = {"image": images, "label": digits.labels.tolist()}
+    return make_repo(splits)
+
+
+@pytest.fixture
+def bundle(repo, run_script, tmp_path):
+    """A bundle of one training of two epochs."""
+    pytest.importorskip("jax")
+    command = "bundle.py", "--only", MODEL, "--out", "bundle", "--seeds", "1", "--epochs", "2", "--has", "all"
+    done = run_script(*command)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "1 trainings" in done.stdout
+    return tmp_path / "bundle"
+
+
+def run(bundle, hidden, **environment):
+    """Run a bundle where there is no TensorFlow, no clone and no dataset but its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("ZOO_")}
+    kept |= {"PYTHONPATH": str(hidden), "PYTHON": sys.executable, **environment}
+    return subprocess.run(["sh", bundle / "run.sh"], env=kept, cwd="/", capture_output=True, text=True, timeout=300)
+
+
+def test_a_bundle_is_trained_without_tensorflow_and_its_results_come_home(
+    bundle, without, run_script, tmp_path, monkeypatch
+):
+    assert {path.name for path in (bundle / "datasets").rglob("*.parquet")} == {
+        "train-00000-of-00001.parquet",
+        "test-00000-of-00001.parquet",
+    }
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    needed = importlib.import_module("bundle")
+    there = needed.closure((*needed.NEEDED, "jax"))  # nothing else is sent to another machine
+    hidden = without(*(
+        name for name, packages in packages_distributions().items()
+        if name not in ("zoo", "leaderboard") and not there & set(map(canonicalize_name, packages))
+    ))  # fmt: skip
+    assert "tensorflow" in (hidden / "sitecustomize.py").read_text()
+    stopped = run(bundle, hidden, MINUTES="0")
+    assert stopped.returncode == 3, stopped.stdout + stopped.stderr
+    assert "0 of 1 trainings are finished" in stopped.stdout
+    assert "The same command goes on from here" in stopped.stdout
+    done = run(bundle, hidden)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "epoch 2/2" in done.stdout
+    assert "1 of 1 trainings are finished" in done.stdout
+
+    listing = json.loads((bundle / "results" / "results.json").read_text())
+    sizes = [(bundle / "results" / piece["name"]).stat().st_size for piece in listing["pieces"]]
+    assert max(sizes) <= 15e6
+    home = "unbundle.py", "bundle/results", "--runs", "runs", "--records", "records"
+    taken = run_script(*home, KERAS_BACKEND="jax")  # which is imported faster
+    assert taken.returncode == 0, taken.stdout + taken.stderr
+    (result,) = results.read_all(tmp_path / "records")
+    assert result.model == f"{MODEL}-zoo-2epochs"
+    assert result.environment["versions"].keys() >= {"jax", "keras"}
+    assert result.environment["commit"] == json.loads((bundle / "bundle.json").read_text())["commit"]
+    (folder,) = (tmp_path / "runs").glob("*/*/*/export")
+    digits = data.load("optdigits", "test")
+    served = zoo.load_predictor(folder)(digits.images)
+    assert np.mean(served.argmax(axis=1) == digits.labels) == pytest.approx(result.shipped("accuracy"))
+    np.testing.assert_allclose(zoo.load_model(folder).predict(digits.images, verbose=0), served, atol=1e-5)
+
+    piece = bundle / "results" / listing["pieces"][-1]["name"]
+    piece.write_bytes(piece.read_bytes()[:-1])
+    for state in ("damaged", "missing"):
+        refused = run_script("unbundle.py", "bundle/results", "--runs", "other", "--records", "others")
+        assert refused.returncode == 2
+        assert f"{piece.name} is {state}: bring it from the other machine again." in refused.stderr
+        assert not (tmp_path / "other").exists()
+        piece.unlink(missing_ok=True)
+
+
+def test_what_does_not_fit_stays_and_the_scores_come_first(tmp_path):
+    for seed, size in ((0, 5000), (1, 3000)):
+        folder = tmp_path / "runs" / "a.b" / "zoo" / f"seed-{seed}"
+        (folder / "export").mkdir(parents=True)
+        for name in ("history.json", "evaluation.json"):
+            (folder / name).write_text("{}" * 10)
+        (folder / "model.weights.h5").write_bytes(os.urandom(size))
+        (folder / "export" / "metadata.json").write_bytes(os.urandom(100))
+    runs = tmp_path / "runs"
+    left_out = bundles.pack(runs, sorted(runs.glob("*/*/*")), tmp_path / "out", most=4000)
+    assert left_out == ["a.b/zoo/seed-0/model.weights.h5"]
+    left_out = bundles.pack(runs, sorted(runs.glob("*/*/*")), tmp_path / "out", most=250)
+    assert left_out == [
+        "a.b/zoo/seed-1/export/metadata.json", "a.b/zoo/seed-1/model.weights.h5", "a.b/zoo/seed-0/model.weights.h5",
+    ]  # fmt: skip
+
+
+def test_a_bundle_that_is_too_large_leaves_nothing(run_script, tmp_path):
+    done = run_script("bundle.py", "--only", MODEL, "--out", "bundle", "--has", "all", "--most", "0.001")
+    assert done.returncode == 2
+    assert "The bundle is larger than 0.001 MB (in MB: bundle.json" in done.stderr
+    assert not (tmp_path / "bundle").exists()
