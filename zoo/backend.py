@@ -9,6 +9,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import sys
 from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -32,8 +33,25 @@ def import_keras() -> ModuleType:
     if "KERAS_BACKEND" not in os.environ:
         installed = [name for name, package in BACKENDS.items() if importlib.util.find_spec(package)]
         os.environ["KERAS_BACKEND"] = installed[0] if installed else "tensorflow"
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")  # even a missing GPU is an error to TensorFlow
-    return importlib.import_module("keras")
+    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        return importlib.import_module("keras")
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    with _silenced():
+        return importlib.import_module("keras")
+
+
+@contextlib.contextmanager
+def _silenced() -> Iterator[None]:
+    """Discard what is written to standard error by C++: TensorFlow reports a missing GPU there, whatever its level."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def make_deterministic() -> None:
