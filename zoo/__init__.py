@@ -88,7 +88,8 @@ def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor
 
     Args:
         name: as `load_model` takes it, or a file that `scripts/export.py` wrote.
-        runtime: "onnxruntime", the default, or "openvino": where it is installed, faster on large batches.
+        runtime: "onnxruntime", "openvino" (where it is installed), or "fastest": measured once on this machine, and
+            remembered. None: what the model's preprocessor_config.json names, else "onnxruntime".
     """
     from pathlib import Path
 

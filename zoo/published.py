@@ -23,6 +23,8 @@ class PublishedFolder:
     STORED: ClassVar = "keras_weights.npz"  # in place of it: how it is made of the ONNX file, see `zoo.keras_weights`
     ONNX: ClassVar = "model.onnx"  # for every other runtime: what is served and measured
     PREPROCESSOR: ClassVar = "preprocessor_config.json"  # what turns a picture into its input, and answers into labels
+    INT8: ClassVar = "model.int8.onnx"  # the same network in int8, where its preprocessor names that precision
+    FILES: ClassVar = {"float32": ONNX, "int8": INT8}  # what is served, by precision
     HISTORY: ClassVar = "history.json"  # of its training
     NEEDED: ClassVar = (CONFIG, METADATA, WEIGHTS, ONNX, PREPROCESSOR)
 

@@ -12,7 +12,7 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.published import PublishedFolder
 from zoo.registry import ModelName
-from zoo.serving import runtimes
+from zoo.serving import fastest, runtimes
 from zoo.types import Json
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 BATCH = 256  # glyphs a call of the runtime
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
+DEFAULT = "onnxruntime"
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
 
 
@@ -50,6 +51,25 @@ def _texts(values: object, key: str) -> tuple[str, ...]:
     if not all(isinstance(text, str) for text in found):
         raise _OtherType(f"its {key!r} must be a list of str")
     return tuple(found)
+
+
+def _served(published: PublishedFolder, preprocessor: object, runtime: str | None) -> tuple[Path, str]:
+    """Return the file of a published folder that is served, and what runs it.
+
+    Its preprocessor may say `"serving": {"runtime": "openvino", "precision": "int8"}`. A runtime that is named there
+    and not installed is replaced by ONNX Runtime, which runs the same file.
+    """
+    serving = _of(preprocessor, "serving", dict) if isinstance(preprocessor, dict) and "serving" in preprocessor else {}
+    precision = _of(serving, "precision", str) if "precision" in serving else "float32"
+    named = _of(serving, "runtime", str) if "runtime" in serving else DEFAULT
+    if precision not in published.FILES or named not in fastest.CANDIDATES:
+        raise _OtherType(f"its 'serving' must name one of {', '.join(fastest.CANDIDATES)} and float32 or int8")
+    file = published.path / published.FILES[precision]
+    if runtime == fastest.FASTEST:
+        return file, fastest.choose(file)
+    if runtime is not None:
+        return published.onnx, runtime
+    return file, named if runtimes.is_installed(named) else DEFAULT
 
 
 @dataclass(frozen=True)
@@ -86,7 +106,9 @@ class Predictor:
 
         Args:
             path: the folder or the file.
-            runtime: of a folder, "onnxruntime" (the default) or "openvino"; a file says itself what runs it.
+            runtime: of a folder, "onnxruntime" or "openvino" for its model.onnx, or "fastest": the one of them that is
+                fastest here, which is measured once; None: what its preprocessor names as `serving`, else
+                "onnxruntime". A file says itself what runs it.
 
         Raises:
             ZooError: a file is missing or broken, or the runtime is not installed.
@@ -96,8 +118,8 @@ class Predictor:
         try:
             if path.is_dir():
                 published = PublishedFolder(path)
-                opened = runtimes.load(published.onnx, runtime or "onnxruntime")
                 preprocessor, metadata = published.preprocessor, published.metadata
+                opened = runtimes.load(*_served(published, preprocessor, runtime))
             else:
                 opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
                 metadata, preprocessor = opened.said, _of(opened.said, "preprocessor", dict)

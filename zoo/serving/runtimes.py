@@ -6,6 +6,7 @@ or TensorFlow; the two that need not be installed are imported when they are ask
 """
 
 import importlib
+import importlib.util
 import json
 import os
 import queue
@@ -148,6 +149,11 @@ def installed(module: str) -> ModuleType:
     except ImportError:
         package = module.partition(".")[0].replace("_", "-")
         raise ZooError(f"{package} is not installed: pip install {package}.") from None
+
+
+def is_installed(runtime: str) -> bool:
+    """Return whether a runtime's package is installed, without importing it."""
+    return importlib.util.find_spec(runtime) is not None
 
 
 RUNTIMES: Mapping[str, Callable[[Path], Runtime]] = {
