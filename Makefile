@@ -30,9 +30,10 @@ mutants: .venv/test       ## whether a test fails when statistics or the checks 
 	$(BIN)/python -m scripts.chores.mutants $(CHECKS) -- tests/test_submissions_hostile.py tests/test_submissions_bounds.py
 
 FUZZ_SECONDS ?= 60
-fuzz: .venv/test          ## hostile files: each parser of submissions for FUZZ_SECONDS, then 1,000 files of up to 50 MB, and 10,000 calls
+fuzz: .venv/test          ## hostile files: each parser of submissions for FUZZ_SECONDS, then 1,000 files of up to 50 MB, 10,000 calls, and requests made of the OpenAPI document
 	ZOO_FUZZ_SECONDS=$(FUZZ_SECONDS) ZOO_ADVERSARIAL=1000 $(BIN)/python -m pytest tests/test_fuzz.py tests/test_submissions_guard.py
 	ZOO_RANDOM_CALLS=10000 $(BIN)/python -m pytest -s tests/test_gate_random.py
+	ZOO_SCHEMA_EXAMPLES=200 $(BIN)/python -m pytest tests/test_rest_server.py -k schemathesis
 
 train: .venv/demo         ## train, evaluate and record everything; may be stopped, goes on where it was
 	$(BIN)/python scripts/train_all.py --records leaderboard/records
@@ -46,6 +47,7 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python -m scripts.bench.portable
 	$(BIN)/python -m scripts.bench.in_browser
 	$(BIN)/python -m scripts.bench.space
+	$(BIN)/python -m scripts.bench.api
 	$(BIN)/python -m scripts.bench.ink
 	$(BIN)/python -m scripts.bench.board
 	$(BIN)/python -m scripts.bench.hub

@@ -1,12 +1,17 @@
 """The Hugging Face Space: `python spaces_app.py` serves it on port 7860 (GRADIO_SERVER_NAME, GRADIO_SERVER_PORT)."""
 
 from collections.abc import Mapping
+from functools import partial
 
 import gradio as gr
 
+from leaderboard import service
+from leaderboard.for_agents import resources
 from leaderboard.tabs import board, model_page, models, submit
-from leaderboard.tabs.board_frame import measured
+from leaderboard.tabs.board_frame import Live, measured
 from leaderboard.tabs.deep_links import Places, connect
+from zoo import settings
+from zoo.rest.observing import write_log
 from zoo.serving import by_script
 from zoo.tabs import choice, draw, language, local, read, theme
 from zoo.tabs.space import Space
@@ -47,10 +52,13 @@ with Space(title="Handwriting Zoo", analytics_enabled=False, delete_cache=(3600,
     connect(demo, tabs, *places, of_models, on_board, submissions)
 
 if __name__ == "__main__":
-    draw.warm()
+    if settings.value("ZOO_LOG"):
+        write_log(settings.value("ZOO_LOG"))
     submit.attend()
     demo.launch(
         networks=local.Networks(model_page.scores),
+        rest=service.application(),
+        resources=partial(resources, Live()),
         theme=theme.theme(),
         css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],

@@ -15,14 +15,14 @@ if TYPE_CHECKING:
 
 
 def submit(model: "str | Path", **offer: Any) -> "Json":
-    """Submit a network and return its receipt; see `leaderboard.submissions.client.submit`."""
-    from leaderboard.submissions import client
+    """Submit a network and return its receipt; see `leaderboard.submissions.sending.submit`."""
+    from leaderboard.submissions import sending
 
-    return client.submit(model, **offer)
+    return sending.submit(model, **offer)
 
 
 def submission_status(id: str, **where: str | None) -> "Json":
-    """Return the current receipt of a submission; see `leaderboard.submissions.client.status`."""
-    from leaderboard.submissions import client
+    """Return the current receipt of a submission; see `leaderboard.submissions.sending.status`."""
+    from leaderboard.submissions import sending
 
-    return client.status(id, **where)
+    return sending.status(id, **where)

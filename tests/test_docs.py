@@ -10,6 +10,8 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from zoo.__main__ import parser as zoo_parser
+
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
 
@@ -75,7 +77,27 @@ def test_the_container_holds_what_the_demo_runs():
     assert f"FROM python:{front['python_version']}-slim" in said
     checked = re.search(r'CMD \["python", "-c", "(.*)"\]', said)[1]
     compile(checked, "healthcheck", "exec")
-    assert "USER zoo" in said.partition("\nCMD")[0]
+    uid = re.search(r"useradd .*--uid (\d+) zoo", said)[1]
+    assert f"\nUSER {uid}\n" in said.partition("\nCMD")[0]
+    lint = Path(sys.executable).parent / "hadolint"
+    done = subprocess.run([lint, ROOT / "Containerfile"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+
+
+def test_the_services_of_the_compose_file_are_healthy_when_they_are_ready():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    assert services["zoo"]["build"] == {"context": ".", "dockerfile": "Containerfile"}
+    for service in services.values():
+        assert service["image"] == "handwriting-zoo"
+        *python, code = service["healthcheck"]["test"]
+        assert python == ["CMD", "python", "-c"]
+        compile(code, "healthcheck", "exec")
+        assert "/readyz" in code
+        assert [port.partition(":-")[2].partition("}")[2] for port in service["ports"]] == [":7860"]
+    program, *arguments = services["api"]["command"]
+    assert program == "handwriting-zoo"
+    chosen = zoo_parser().parse_args([one.replace("${ZOO_API_WORKERS:-2}", "2") for one in arguments])
+    assert (chosen.workers, chosen.host, chosen.port) == (2, "0.0.0.0", 7860)
 
 
 def test_licence_and_citation_say_what_the_package_says():

@@ -17,8 +17,10 @@ from hub_server import Account
 from networks import onnx_file
 from space import serve
 
+from leaderboard import service
 from leaderboard.submissions.store import LocalStore
 from zoo import gate
+from zoo.rest.application import is_api
 from zoo.tabs import door
 from zoo.tabs.space import Space
 
@@ -174,6 +176,42 @@ def test_a_caller_has_their_own_uploads(on_hub, foreign):
         assert '"1"' in answer.text, answer
 
 
+# By REST, and what agents read
+
+
+def test_by_rest_a_caller_is_who_their_token_says_and_has_their_own_uploads(on_hub, people, foreign):
+    url, store = f"{on_hub[0]}/api/v1", on_hub[1]
+    sent = {**SAID, "name": "by_rest", "file": data_uri(NETWORK)}
+    for token, status in ((None, 401), (OWN, 422), ("hf_OfNobody", 422)):
+        headers = {} if token is None else {"Authorization": f"Bearer {token}"}
+        assert httpx.post(f"{url}/submissions", json=sent, headers=headers).status_code == status
+    mine = httpx.post(f"{url}/submissions", json=sent, headers={"Authorization": "Bearer hf_OfAnn"})
+    assert (mine.status_code, mine.json()["user"]) == (201, "ann")
+    assert store.get(mine.json()["id"]).user == "ann"
+    asked = {"image": {"path": upload(on_hub[0], "one.png", foreign[3].read_bytes(), **ADDRESSES[0])}}
+    assert httpx.post(f"{url}/read", json=asked, headers=ADDRESSES[0]).json()["text"] == "1"
+    for value in (asked["image"]["path"], *foreign[1]):
+        refused = httpx.post(f"{url}/read", json={"image": {"path": value}}, headers=ADDRESSES[1])
+        assert refused.status_code == (403 if value != foreign[2] else 200), value
+
+
+def test_agents_read_cards_and_rows(on_hub):
+    def ask(method: str, **parameters: str):
+        asked = {"jsonrpc": "2.0", "id": 1, "method": f"resources/{method}", "params": parameters}
+        headers = {"Accept": "application/json, text/event-stream"}
+        said = httpx.post(f"{on_hub[0]}{API}/mcp/", json=asked, headers=headers, timeout=60).text
+        return json.loads(next(line for line in said.splitlines() if line.startswith("data: ")).removeprefix("data: "))
+
+    listed = {one["uri"]: one for one in ask("list")["result"]["resources"]}
+    assert listed["zoo://models/lenet5.mnist"]["mimeType"] == "text/markdown"
+    (card,) = ask("read", uri="zoo://models/lenet5.mnist")["result"]["contents"]
+    assert card["text"].startswith("# lenet5.mnist")
+    (rows,) = ask("read", uri="zoo://leaderboard/mnist")["result"]["contents"]
+    assert "lenet5.mnist" in {row["model"] for row in json.loads(rows["text"])}
+    assert "did you mean zoo://leaderboard/mnist" in ask("read", uri="zoo://leaderboard/mnits")["error"]["message"]
+    assert "no resource" in ask("read", uri="file:///etc/passwd")["error"]["message"]
+
+
 # That nothing gets around it
 
 
@@ -188,6 +226,9 @@ def test_every_function_and_every_route_is_behind_the_gate(demo):
     for word in ("run/", "api/{", "proxy=", "component_server", "monitoring", "vibe", "process_recording", "deep_link"):
         assert any(word in path for path in closed), word
         assert not any(word in path for path in opened), word
+    inside = {path for path, _ in service.application().app.openapi()["paths"].items()}
+    assert all(is_api(path) for path in inside)  # `Api` takes all of them, and tests/test_rest.py asks each
+    assert not any(is_api(path) for _, path in known)  # none of Gradio's is taken for one
     public = {fn.api_name for fn in demo.fns.values() if fn.api_visibility != "private"}
     assert public == set(demo.endpoints) == {name.removeprefix("handwriting_zoo_") for name in demo.tools}
     assert all(isinstance(one, gate.Endpoint) for one in demo.endpoints.values())

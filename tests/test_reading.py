@@ -185,18 +185,26 @@ def test_agents_find_the_same_as_tools(space):
 
 @pytest.mark.parametrize("language", ["python", "sh"])
 def test_the_documented_snippets_run(space, language, tmp_path):
+    """Each as it is written, one after the other."""
     text = (ROOT / "docs" / "programs.md").read_text(encoding="utf-8")
-    (snippet,) = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    snippets = re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
+    assert len(snippets) == 3
     (tmp_path / "page.jpg").write_bytes(saved(written([[THREE, SEVEN]])))
+    (tmp_path / "7.png").write_bytes(saved(written([[SEVEN]]), "PNG"))
     run = [sys.executable, "-c"] if language == "python" else ["bash", "-euc"]
-    done = subprocess.run(
-        [*run, snippet.replace("http://localhost:7860", space.url)],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"},
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "37" in done.stdout
-    assert "hdr_cnn.mnist" in done.stdout
+    printed = []
+    for snippet in snippets:
+        done = subprocess.run(
+            [*run, snippet.replace("http://localhost:7860", space.url)],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "PATH": f"{os.path.dirname(sys.executable)}{os.pathsep}{os.environ['PATH']}"},
+            timeout=300,
+        )
+        assert done.returncode == 0, done.stderr
+        printed.append(done.stdout)
+    assert '"text":"7"' in printed[0] or "37" in printed[0]
+    assert "37" in printed[1]
+    assert "37" in printed[2]
+    assert "hdr_cnn.mnist" in printed[2]

@@ -64,6 +64,12 @@ def parser() -> argparse.ArgumentParser:
     serving = command(serve, "serve", as_json=False)
     serving.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     serving.add_argument("--port", type=int, default=7860, help="port to listen on (default: %(default)s)")
+    serving.add_argument(
+        "--workers", type=int, metavar="N", help="serve the REST API alone, by N processes, without the page"
+    )
+    serving.add_argument(
+        "--log", choices=("info", "warning"), default="info", help="info: one line a request (default: %(default)s)"
+    )
     return top
 
 
@@ -132,8 +138,15 @@ def check(chosen: argparse.Namespace) -> int:
 
 
 def serve(chosen: argparse.Namespace) -> int:
-    """Serve the Space on this machine."""
-    os.environ.update(GRADIO_SERVER_NAME=chosen.host, GRADIO_SERVER_PORT=str(chosen.port))
+    """Serve the Space on this machine, or the REST API alone."""
+    if chosen.workers is not None:
+        if chosen.workers < 1:
+            raise ZooError(f"There must be at least one worker, not {chosen.workers}.")
+        from zoo.rest import workers
+
+        workers.run(chosen.host, chosen.port, chosen.workers, chosen.log)
+        return 0
+    os.environ.update(GRADIO_SERVER_NAME=chosen.host, GRADIO_SERVER_PORT=str(chosen.port), ZOO_LOG=chosen.log)
     try:
         runpy.run_module("spaces_app", run_name="__main__")
     except ModuleNotFoundError as error:

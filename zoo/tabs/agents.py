@@ -1,5 +1,5 @@
 """The interface for agents: every endpoint is an MCP tool at `/gradio_api/mcp/`, over streamable HTTP, without a
-session.
+session. Cards and rows of the board are resources.
 
 A tool call acts on behalf of the sender of the request, identified by the token in its header. Gradio's own MCP server
 calls the Space through its own client instead, which reads the server's files and sends the server's token.
@@ -7,19 +7,23 @@ calls the Space through its own client instead, which reads the server's files a
 
 import contextlib
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import anyio.to_thread
 from mcp import types
 from mcp.server.lowlevel import Server
+from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
+from mcp.shared.exceptions import McpError
+from pydantic import AnyUrl
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
 from zoo import gate
 from zoo.errors import UnknownName
 from zoo.gate import limits
-from zoo.types import Facts, Json
+from zoo.gate.agent_resources import Resource
+from zoo.types import Json
 
 AT_ONCE = 4  # tools that run at the same time; more would only share the cores
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
@@ -31,10 +35,14 @@ class Agents:
     Args:
         endpoints: by the names of the tools.
         title: of the server.
+        resources: returns what may be read, as it is now.
     """
 
-    def __init__(self, endpoints: Mapping[str, gate.Endpoint], title: str):
+    def __init__(
+        self, endpoints: Mapping[str, gate.Endpoint], title: str, resources: Callable[[], Iterable[Resource]] = tuple
+    ):
         self.endpoints = endpoints
+        self._resources = resources
         self._limiter: anyio.CapacityLimiter | None = None
         server: Server = Server(title)
         self._manager = StreamableHTTPSessionManager(app=server, stateless=True)
@@ -49,20 +57,46 @@ class Agents:
         # The gate checks the input, in a sentence.
         @server.call_tool(validate_input=False)  # type: ignore[untyped-decorator]  # MCP gives it no types
         async def call_tool(name: str, arguments: Json) -> types.CallToolResult:
-            request = server.request_context.request
-            return await self._call(name, arguments, {} if request is None else request.scope)
+            with gate.entered(_caller(server)) as caller:
+                return await self._call(name, arguments, caller)
 
-    async def _call(self, name: str, arguments: Json, scope: Facts) -> types.CallToolResult:
-        """Call a tool on behalf of who sent the request."""
-        with gate.entered(gate.Caller.of(scope, agent=True)) as caller:
-            try:
+        @server.list_resources()  # type: ignore[no-untyped-call, untyped-decorator]  # MCP gives it no types
+        async def list_resources() -> list[types.Resource]:
+            with gate.entered(_caller(server)) as caller:
                 limits.check_call(caller)
-                if name not in self.endpoints:
-                    raise UnknownName("tool", name[:60], self.endpoints)
-                answer = await anyio.to_thread.run_sync(self.endpoints[name], arguments, limiter=self._limiter)
-                text, failed = json.dumps(answer, ensure_ascii=False), False
-            except Exception as error:
-                text, failed = gate.sentence(error), True
+                found = await anyio.to_thread.run_sync(lambda: list(self._resources()), limiter=self._limiter)
+            return [
+                types.Resource(uri=AnyUrl(one.uri), name=one.name, description=one.description, mimeType=one.media_type)
+                for one in found
+            ]
+
+        @server.read_resource()  # type: ignore[no-untyped-call, untyped-decorator]  # MCP gives it no types
+        async def read_resource(uri: AnyUrl) -> list[ReadResourceContents]:
+            with gate.entered(_caller(server)) as caller:
+                return [await self._read(str(uri), caller)]
+
+    async def _read(self, uri: str, caller: gate.Caller) -> ReadResourceContents:
+        """Return a resource; McpError with a sentence where there is none."""
+        try:
+            limits.check_call(caller)
+            found = {one.uri: one for one in await anyio.to_thread.run_sync(lambda: list(self._resources()))}
+            if uri not in found:
+                raise UnknownName("resource", uri[:100], found)
+            text = await anyio.to_thread.run_sync(found[uri].read, limiter=self._limiter)
+        except Exception as error:
+            raise McpError(types.ErrorData(code=types.INVALID_PARAMS, message=gate.sentence(error))) from None
+        return ReadResourceContents(content=text, mime_type=found[uri].media_type)
+
+    async def _call(self, name: str, arguments: Json, caller: gate.Caller) -> types.CallToolResult:
+        """Call a tool on behalf of who sent the request."""
+        try:
+            limits.check_call(caller)
+            if name not in self.endpoints:
+                raise UnknownName("tool", name[:60], self.endpoints)
+            answer = await anyio.to_thread.run_sync(self.endpoints[name], arguments, limiter=self._limiter)
+            text, failed = json.dumps(answer, ensure_ascii=False), False
+        except Exception as error:
+            text, failed = gate.sentence(error), True
         return types.CallToolResult(content=[types.TextContent(type="text", text=text)], isError=failed)
 
     @contextlib.asynccontextmanager
@@ -96,3 +130,9 @@ class Agents:
             }
             for name, one in self.endpoints.items()
         ]
+
+
+def _caller(server: Server) -> gate.Caller:
+    """Return who sent the request that is answered now."""
+    request = server.request_context.request
+    return gate.Caller.of({} if request is None else request.scope, agent=True)

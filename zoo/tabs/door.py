@@ -24,6 +24,7 @@ from zoo.gate.bodies import check_count, read_body
 from zoo.gate.endpoints import walk
 from zoo.gate.storage import STORAGE, Meter
 from zoo.gate.uploads import UPLOADS, NotYours
+from zoo.rest.application import is_api
 from zoo.types import Json
 
 if TYPE_CHECKING:
@@ -89,16 +90,27 @@ class Door:
         blocks: the `Space` whose functions are called.
         agents: answers at /gradio_api/mcp.
         networks: answers at /networks/.
+        api: the REST API, which passes the gate by itself.
     """
 
-    def __init__(self, app: ASGIApp, blocks: "Space", agents: ASGIApp, networks: ASGIApp | None = None):
-        self._app, self._blocks, self._agents, self._networks = app, blocks, agents, networks
+    def __init__(
+        self,
+        app: ASGIApp,
+        blocks: "Space",
+        agents: ASGIApp,
+        networks: ASGIApp | None = None,
+        api: ASGIApp | None = None,
+    ):
+        self._app, self._blocks, self._agents, self._networks, self._api = app, blocks, agents, networks, api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
         if scope["type"] != "http":
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
+            return
+        if self._api is not None and is_api(scope["path"]):
+            await self._api(scope, receive, send)
             return
         begun = False
 

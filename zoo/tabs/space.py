@@ -10,7 +10,9 @@ import functools
 import logging
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+import signal
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import gradio as gr
@@ -25,9 +27,12 @@ from starlette.types import ASGIApp
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits
+from zoo.gate.agent_resources import Resource
 from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.uploads import UPLOADS
+from zoo.rest.application import Api
+from zoo.rest.observing import Observed
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
 from zoo.types import Facts
@@ -119,19 +124,30 @@ class Space(gr.Blocks):
             log.info("%s was called with other values: %s", block_fn.api_name, type(error).__name__)
             raise ZooError("The page does not send such values: reload it, or call an endpoint.") from None
 
-    def launch(self, *args: Any, networks: ASGIApp | None = None, **options: Any) -> Any:
+    def launch(
+        self,
+        *args: Any,
+        networks: ASGIApp | None = None,
+        rest: Api | None = None,
+        resources: Callable[[], Iterable[Resource]] = tuple,
+        **options: Any,
+    ) -> Any:
         """Serve it as `gr.Blocks.launch` does, with the door in front and the endpoints as MCP tools.
 
         Args:
             args: of `gr.Blocks.launch`.
             networks: answers at /networks/ with what a page needs to run a network by itself.
+            rest: the REST API, which is served next to the page.
+            resources: returns what agents may read.
             options: of `gr.Blocks.launch`.
         """
-        agents = Agents(self.tools, str(self.title))
+        agents = Agents(self.tools, str(self.title), resources)
 
         @contextlib.asynccontextmanager
         async def lifespan(app: object) -> AsyncIterator[None]:
-            async with agents.running():
+            async with agents.running(), contextlib.AsyncExitStack() as stack:
+                if rest is not None:
+                    await stack.enter_async_context(rest.running())
                 yield
 
         # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
@@ -140,12 +156,22 @@ class Space(gr.Blocks):
         UPLOADS.note(_offered(self.get_config_file()), None)
         self.mcp_server = True  # the page's API documentation names the tools
         application = {
-            "middleware": [Middleware(Door, blocks=self, agents=agents, networks=networks)],
+            "middleware": [
+                Middleware(Observed),
+                Middleware(Door, blocks=self, agents=agents, networks=networks, api=rest),
+            ],
             "lifespan": lifespan,
             "exception_handlers": {RequestValidationError: _invalid},
         }
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, self._stop)
         # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
         return super().launch(*args, app_kwargs=application, mcp_server=False, _frontend=False, **options)
+
+    def _stop(self, *_: Any) -> None:
+        """End the process, after the calls that run are answered."""
+        self.close(verbose=False)
+        raise SystemExit(0)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:

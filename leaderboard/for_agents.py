@@ -1,0 +1,62 @@
+"""What agents may read over MCP: a card of each network, and the rows of each dataset of the board."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import orjson
+
+from leaderboard import service
+from leaderboard.tabs.board_frame import Live
+from zoo import hub
+from zoo.cards import CARD
+from zoo.gate.agent_resources import Resource
+from zoo.rest import served
+from zoo.types import Json
+
+SHOWN = ("rank", "accuracy", "accuracy_std", "accuracy_low", "accuracy_high", "errors", "macro_f1", "robustness",
+         "expected_calibration_error", "parameters", "multiply_adds", "file_size", "latency")  # fmt: skip
+
+
+def resources(frame: Live) -> Iterator[Resource]:
+    """Yield the resources as they are now."""
+    for one in served.models():
+        name = one["model"]
+        about = f"The network {name}: {one['script']}, trained on {one['dataset']}"
+        yield Resource(f"zoo://models/{name}", name, about, "text/markdown", partial(card, name, frame))
+    for dataset in sorted(set(frame()["dataset"])):
+        about = f"The rows of {dataset} on the leaderboard, ranked, as JSON"
+        yield Resource(
+            f"zoo://leaderboard/{dataset}", dataset, about, "application/json",
+            partial(_rows, dataset, frame),
+        )  # fmt: skip
+
+
+def _rows(dataset: str, frame: Live) -> str:
+    return orjson.dumps(service.rows(frame, dataset)).decode()
+
+
+def card(name: str, frame: Live) -> str:
+    """Return a network's card as Markdown: the one in its folder, else what the folder and the board say.
+
+    Raises:
+        UnknownName: it is not served.
+    """
+    facts = served.model(name)
+    written = hub.resolve(name) / CARD
+    if written.is_file():
+        return written.read_text(encoding="utf-8")
+    lines = [
+        f"# {name}",
+        "",
+        *_listed({key: value for key, value in facts.items() if key not in ("model", "contract")}),
+    ]
+    found = frame()
+    for row in found[found["model"] == name].to_dict("records"):
+        known = {key: row[key] for key in SHOWN if row[key] == row[key] and row[key] is not None}
+        lines += ["", f"## On {row['dataset']} ({row['status']})", "", *_listed(known)]
+    lines += ["", f'Load it: `zoo.load_predictor("{name}")`, or `POST /api/v1/read` with `model={name}`.']
+    return "\n".join(lines) + "\n"
+
+
+def _listed(values: Json) -> list[str]:
+    return [f"- {key}: {' '.join(value) if isinstance(value, list) else value}" for key, value in values.items()]

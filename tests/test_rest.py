@@ -1,0 +1,343 @@
+"""The REST API within this process: what it answers, how it refuses, and that no route gets around the gate."""
+
+import asyncio
+import base64
+import json
+import logging
+import threading
+import time
+
+import cv2
+import httpx
+import numpy as np
+import pytest
+from networks import onnx_file
+from strokes import SEVEN, THREE, sketch
+
+import zoo
+from leaderboard import service
+from zoo.gate import limits
+from zoo.gate.callers import Caller
+from zoo.gate.uploads import UPLOADS
+from zoo.rest import messages, observing
+from zoo.rest.application import PROBES
+from zoo.serving import engine
+from zoo.serving.batches import BatchQueue, Busy
+from zoo.serving.model_cache import ModelCache
+from zoo.settings import PRETRAINED
+
+PROBLEM = "application/problem+json"
+SENT = {"name": "net", "datasets": ["optdigits"], "licence": "mit", "declaration": "optdigits", "user": "ann"}
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    """The whole API, with a store of its own."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ZOO_SUBMISSIONS", str(tmp_path_factory.mktemp("store")))
+        found = service.application()
+    yield found
+    found.engine.close()
+
+
+@pytest.fixture
+def ask(api):
+    """Return a function that sends one request and returns the response."""
+
+    def send(method: str, path: str, address: str = "192.0.2.9", **options) -> httpx.Response:
+        async def exchange() -> httpx.Response:
+            transport = httpx.ASGITransport(api, client=(address, 1))
+            async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as client:
+                return await client.request(method, path, **options)
+
+        return asyncio.run(exchange())
+
+    return send
+
+
+@pytest.fixture(scope="module")
+def picture():
+    """A photo of two digits as a PNG."""
+    page = np.full((120, 200), 235, np.uint8)
+    for strokes, left in ((SEVEN, 0), (THREE, 90)):
+        for stroke in strokes:
+            points = (np.array(stroke) * 100 + (left, 10)).astype(np.int32)
+            cv2.polylines(page, [points], False, 20, 7, cv2.LINE_AA)
+    return cv2.imencode(".png", page)[1].tobytes()
+
+
+# What it answers
+
+
+def test_a_sketch_a_form_and_a_data_uri_are_read(ask, picture):
+    drawn = ask("POST", "/api/v1/read", json={"sketch": sketch(SEVEN), "model": "lenet5.mnist"}).json()
+    assert (drawn["text"], drawn["script"], drawn["accepted"]) == ("7", "digits", True)
+    (glyph,) = drawn["glyphs"]
+    assert glyph["probabilities"][glyph["label"]] == glyph["confidence"] == drawn["confidence"] > 0.5
+    assert sum(glyph["probabilities"].values()) == pytest.approx(1, abs=1e-4)
+    assert glyph["box"] == pytest.approx([0.32, 0.22, 0.36, 0.58])
+    photo = ask("POST", "/api/v1/read", files={"image": ("a.png", picture)}, data={"script": "digits"}).json()
+    assert (photo["text"], len(photo["glyphs"])) == ("73", 2)
+    assert messages.Reading.model_validate(photo)
+    as_text = {"image": "data:image/png;base64," + base64.b64encode(picture).decode()}
+    assert ask("POST", "/api/v1/read", json={**as_text, "model": "lenet5.mnist"}).json()["text"] == "73"
+
+
+def test_without_a_choice_the_most_certain_of_the_best_networks_answers(ask):
+    answer = ask("POST", "/api/v1/read", json={"sketch": sketch(THREE)}).json()
+    assert (answer["text"], answer["script"]) == ("3", "digits")
+    star = 0.5 + 0.4 * np.stack([np.sin(np.arange(6) * 4 * np.pi / 5), np.cos(np.arange(6) * 4 * np.pi / 5)], axis=1)
+    assert ask("POST", "/api/v1/read", json={"sketch": sketch([star.tolist()])}).json()["accepted"] is False
+
+
+def test_a_network_of_pages_answers_with_its_votes(ask, picture):
+    answer = ask("POST", "/api/v1/read", files={"image": picture}, data={"model": "rootsift_vlad.pages70"}).json()
+    assert answer["glyphs"] == []
+    assert sum(answer["votes"].values()) >= 1
+    refused = ask("POST", "/api/v1/read", json={"sketch": sketch(SEVEN), "model": "rootsift_vlad.pages70"})
+    assert "reads whole pages" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/api/v1/models", "/api/v1/models/lenet5.mnist", "/api/v1/leaderboard/mnist"])
+def test_what_seldom_changes_is_sent_once(ask, path):
+    first = ask("GET", path)
+    assert "lenet5.mnist" in first.text
+    again = ask("GET", path, headers={"If-None-Match": first.headers["etag"]})
+    assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", first.headers["etag"])
+    assert ask("GET", path, headers={"If-None-Match": '"other"'}).content == first.content
+
+
+def test_networks_and_rows_are_listed_as_they_are_served(ask):
+    assert {one["model"] for one in ask("GET", "/api/v1/models").json()} == set(zoo.list_models())
+    rows = ask("GET", "/api/v1/leaderboard/mnist", params={"sort": "accuracy", "descending": "true"}).json()
+    measured = [row["accuracy"] for row in rows if row["accuracy"] is not None]  # claims come last
+    assert measured == sorted(measured, reverse=True)
+    assert len(measured) > 5
+
+
+def test_a_submission_is_sent_as_a_form_and_its_receipt_is_read(ask):
+    fields = {**SENT, "claimed": json.dumps({"optdigits": 0.9})}
+    sent = ask("POST", "/api/v1/submissions", data=fields, files={"file": ("net.onnx", onnx_file())})
+    assert sent.status_code == 201, sent.text
+    receipt = ask("GET", sent.headers["location"]).json()
+    assert (receipt["status"], receipt["user"], receipt["claimed"]) == ("PENDING", "ann", {"optdigits": 0.9})
+    assert "secret" in sent.json()
+    assert "secret" not in receipt
+    rejected = ask("POST", "/api/v1/submissions", data={**SENT, "name": "bad"}, files={"file": ("bad.onnx", b"bad")})
+    assert (rejected.status_code, rejected.json()["status"]) == (201, "FAILED")
+
+
+# How it refuses
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "options", "status", "sentence"),
+    [
+        ("POST", "/read", {"json": {}}, 400, '"image": Field required.'),
+        ("POST", "/read", {"json": []}, 400, "should be an object"),
+        ("POST", "/read", {"json": {"sketch": sketch(SEVEN), "image": "data:;base64,"}}, 400, "Extra inputs"),
+        ("POST", "/read", {"json": {"sketch": sketch(SEVEN), "model": "a", "script": "b"}}, 422, "either a model or"),
+        ("POST", "/read", {"json": {"sketch": {"strokes": [[[1, "x"]]], "size": 1}}}, 400, "valid number"),
+        ("POST", "/read", {"content": b"{", "headers": {"Content-Type": "application/json"}}, 400, "Invalid JSON"),
+        ("POST", "/read", {"content": b"[" * 90_000, "headers": {"Content-Type": "application/json"}}, 413, "values"),
+        ("POST", "/read", {"files": {"picture": b"x"}}, 400, "image (a file)"),
+        ("POST", "/read", {"data": {"model": "x"}}, 415, "multipart/form-data"),
+        ("POST", "/read", {"files": {"image": b"x"}}, 422, "cannot be read as one"),
+        ("POST", "/read", {"json": {"sketch": {"strokes": [], "size": 1}}}, 422, "nothing on the pad"),
+        ("POST", "/read", {"json": {"sketch": sketch(SEVEN), "model": "lenet"}}, 422, "did you mean lenet5"),
+        ("POST", "/read", {"json": {"sketch": sketch(SEVEN), "script": "digit"}}, 422, "did you mean digits"),
+        ("GET", "/read", {}, 405, "takes POST"),
+        ("GET", "/models/lenet", {}, 404, "did you mean lenet5"),
+        ("GET", "/leaderboard/mnits", {}, 404, "no dataset 'mnits'"),
+        ("GET", "/leaderboard/mnist?sort=speed", {}, 400, "no column 'speed'"),
+        ("GET", "/leaderboard/mnist?descending=x", {}, 400, '"descending"'),
+        ("GET", "/submissions/20200101-00000000", {}, 404, "no submission"),
+        ("POST", "/submissions", {"json": {"name": 1}}, 400, '"name"'),
+        ("POST", "/submissions", {"json": SENT}, 422, "either a file or a repo"),
+        ("GET", "/no/such", {}, 404, "nothing at this address"),
+    ],
+)
+def test_a_refusal_is_a_problem_with_one_sentence(ask, method, path, options, status, sentence):
+    answer = ask(method, f"/api/v1{path}", **options)
+    said = answer.json()
+    assert (answer.status_code, answer.headers["content-type"], said["status"]) == (status, PROBLEM, status), said
+    assert sentence in said["detail"]
+    assert "\n" not in said["detail"]
+
+
+# The gate
+
+
+def _requests(api):
+    """Every method and path of the API that the gate limits."""
+    for path, operations in api.app.openapi()["paths"].items():
+        for method in operations:
+            if path not in PROBES:
+                yield method.upper(), path.format(name="lenet5.mnist", dataset="mnist", id="20200101-00000000")
+
+
+def test_every_route_is_limited_and_says_when_to_come_again(api, ask, monkeypatch):
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "1")
+    ask("GET", "/api/v1/models")
+    for method, path in [*_requests(api), ("GET", "/api/v1/no/such"), ("GET", "/api/v1/openapi.json")]:
+        answer = ask(method, path)
+        assert (answer.status_code, answer.headers["content-type"]) == (429, PROBLEM), path
+        assert 1 <= int(answer.headers["retry-after"]) <= 60
+    assert ask("GET", "/api/v1/models", "192.0.2.10").status_code == 200
+    assert all(ask("GET", path).status_code != 429 for path in PROBES)
+
+
+def test_a_mistake_of_ours_is_an_incident_on_every_route_and_says_no_value(api, ask, monkeypatch, caplog):
+    secret = "".join(["SEC", "RET"])
+
+    def fails(*values, **more):
+        raise KeyError(secret)  # the log shows this line, and not its value
+
+    for one, name in (
+        (api.engine, "read"), (service, "rows"), (service.downloads, "as_json"), (messages, "read_request"),
+        ("zoo.rest.served.models", None), ("zoo.rest.served.model", None),
+        ("leaderboard.submissions.intake.submit", None),
+        ("leaderboard.submissions.intake.queue", None), ("leaderboard.submissions.store.LocalStore.get", None),
+    ):  # fmt: skip
+        monkeypatch.setattr(one, name, fails) if name else monkeypatch.setattr(one, fails)
+    body = {"POST": {"json": {**SENT, "source": "hf://a/b"}}}
+    tried = list(_requests(api))
+    assert len(tried) == 6
+    for method, path in tried:
+        answer = ask(method, path, **body.get(method, {}))
+        assert answer.status_code == 500, (path, answer.text)
+        incident = answer.json()["detail"].removesuffix(".").rpartition(" ")[2]
+        assert len(incident) == 8
+        assert incident in caplog.text
+    assert secret not in caplog.text
+
+
+def test_a_file_of_the_server_is_what_the_same_caller_uploaded(ask, picture, tmp_path):
+    path = tmp_path / "mine.png"
+    path.write_bytes(picture)
+    asked = {"json": {"image": {"path": str(path)}, "model": "lenet5.mnist"}}
+    assert ask("POST", "/api/v1/read", **asked).status_code == 403
+    UPLOADS.note([str(path)], Caller("192.0.2.9"))
+    assert ask("POST", "/api/v1/read", **asked).json()["text"] == "73"
+    assert ask("POST", "/api/v1/read", "192.0.2.10", **asked).status_code == 403
+    sent = {"json": {**SENT, "file": {"path": str(path)}}}
+    assert ask("POST", "/api/v1/submissions", **sent).status_code == 400  # only a data URI, or a form
+
+
+def test_large_requests_hold_so_much_memory_together(api, ask, picture, monkeypatch):
+    monkeypatch.setattr("zoo.rest.application.SHORT", 100)
+    monkeypatch.setattr("zoo.rest.application.MOST_HELD", 2 * len(picture))
+    asked = {"files": {"image": picture}, "data": {"model": "lenet5.mnist"}}
+    assert ask("POST", "/api/v1/read", **asked).status_code == 200
+    monkeypatch.setattr(api, "_held", len(picture))  # by another request
+    busy = ask("POST", "/api/v1/read", **asked)
+    assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
+    assert api._held == len(picture)
+
+
+def test_on_a_space_a_submission_takes_a_proved_user(ask, monkeypatch):
+    monkeypatch.setenv("SYSTEM", "spaces")
+    monkeypatch.setenv("SPACE_ID", "me/zoo")
+    answer = ask("POST", "/api/v1/submissions", json={**SENT, "source": "hf://a/b"})
+    assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
+    monkeypatch.setattr("zoo.hub.identity.is_own", lambda token: True)
+    own = ask(
+        "POST", "/api/v1/submissions", json={**SENT, "source": "hf://a/b"}, headers={"Authorization": "Bearer hf_a"}
+    )
+    assert "belongs to the Space" in own.json()["detail"]
+
+
+# Queues and networks
+
+
+def test_what_waits_together_is_done_together_and_a_full_queue_refuses():
+    begun, go, sizes = threading.Event(), threading.Event(), []
+
+    def work(asked):
+        sizes.append(len(asked))
+        begun.set()
+        go.wait(10)
+        return [ValueError("bad") if one == "bad" else one * 2 for one in asked]
+
+    async def scene():
+        queue = BatchQueue(work, "test", batch=4, most_waiting=6)
+        first = asyncio.create_task(queue.ask(1))
+        await asyncio.to_thread(begun.wait, 10)
+        others = [asyncio.create_task(queue.ask(one)) for one in (2, 3, "bad", 4, 5, 6)]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="try again"):
+            await queue.ask(7)
+        others[1].cancel()
+        go.set()
+        answers = await asyncio.gather(first, *others, return_exceptions=True)
+        queue.close()
+        with pytest.raises(Busy, match="shutting down"):
+            await queue.ask(8)
+        return answers
+
+    answers = asyncio.run(scene())
+    assert [one for one in answers if isinstance(one, int)] == [2, 4, 8, 10, 12]
+    assert sizes == [1, 3, 2]  # the cancelled one is left out
+
+
+def test_what_was_asked_before_closing_is_answered():
+    queue = BatchQueue(lambda asked: [time.sleep(0.05) or one for one in asked], "slow")
+
+    async def scene():
+        tasks = [asyncio.create_task(queue.ask(one)) for one in range(4)]
+        await asyncio.sleep(0)
+        await asyncio.to_thread(queue.close)
+        return await asyncio.gather(*tasks)
+
+    assert asyncio.run(scene()) == [0, 1, 2, 3]
+
+
+def test_a_batch_has_the_answers_of_single_calls():
+    """Whatever the networks, and with one that cannot be read among them."""
+    one = engine.Engine()
+    asked = [
+        engine.Sketch(strokes, 1.0, 0.045, models)
+        for models in (("lenet5.mnist",), ("hdr_cnn.mnist", "lenet5.ahdd"))
+        for strokes in (SEVEN, [], THREE)
+    ]
+    together = one._sketches(asked)
+    alone = [one._sketches([each])[0] for each in asked]
+    assert [str(answer)[:40] for answer in together] == [str(answer)[:40] for answer in alone]
+    assert [isinstance(answer, Exception) for answer in together] == [False, True, False] * 2
+    one.close()
+
+
+def test_the_least_recently_used_networks_are_dropped():
+    loaded, a, b, c = [], "lenet5.mnist", "lenet5.ahdd", "lenet5.ahcd"
+    two = 2 * (PRETRAINED / c / "model.onnx").stat().st_size  # c has the most classes
+    cache = ModelCache(most_bytes=two, load=lambda name: loaded.append(name) or zoo.load_predictor(name))
+    for name in (a, b, a, c, a, b):
+        assert cache(name).name == name
+    assert loaded == [a, b, c, b]
+    assert cache.loaded == (a, b)
+    with pytest.raises(zoo.UnknownName):
+        cache("../lenet5.mnist")
+
+
+# What it counts and logs
+
+
+def test_requests_are_counted_and_logged_without_what_was_sent(api, caplog):
+    async def exchange():
+        transport = httpx.ASGITransport(observing.Observed(api), client=("203.0.113.7", 1))
+        async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as client:
+            await client.post("/api/v1/read?name=Alice", json={"sketch": sketch(SEVEN), "model": "lenet5.mnist"})
+            await client.get("/api/v1/models/Bob")
+            return (await client.get("/metrics")).text
+
+    with caplog.at_level(logging.INFO, "zoo.access"):
+        counted = asyncio.run(exchange())
+    assert 'zoo_requests_total{method="POST",route="/api/v1/read",status="200"}' in counted
+    assert 'zoo_refusals_total{status="404"}' in counted
+    assert 'zoo_queue_waiting{queue="pictures"} 0.0' in counted
+    lines = [json.loads(observing.JsonLines().format(record)) for record in caplog.records]
+    asked = [(line["route"], line["status"]) for line in lines if line["logger"] == "zoo.access"]
+    assert asked[:2] == [("/api/v1/read", 200), ("/api/v1/models/{name}", 404)]
+    for private in ("203.0.113.7", "Alice", "Bob", "strokes"):
+        assert private not in json.dumps(lines) + counted

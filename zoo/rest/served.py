@@ -1,0 +1,96 @@
+"""`/models`: the networks that are served, by what their published folders say."""
+
+import functools
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from zoo import hub
+from zoo.errors import UnknownName
+from zoo.published import PublishedFolder
+from zoo.rest import conditional, openapi, problem_details
+from zoo.serving import by_script
+from zoo.types import Json
+
+
+class Model(BaseModel):
+    """A network that is served."""
+
+    model: str = Field(examples=["lenet5.mnist"])
+    dataset: str = Field(examples=["mnist"], description="that it was trained on")
+    script: str = Field(
+        examples=["digits"],
+        description="digits, letters, digits_and_letters, arabic_digits, arabic_letters, other or pages",
+    )
+    labels: list[str] = Field(description="its classes, in order")
+    parameters: int
+    bytes: int = Field(description="of its model.onnx")
+    validation_accuracy: float | None = Field(description="0 to 1; null where it was not measured")
+
+
+class ModelDetails(Model):
+    """A network that is served, with what its input and its answers mean."""
+
+    contract: Json | None = Field(description="what its input images look like; null for a network of pages")
+    threshold: float | None = Field(description="probability below which to abstain; null where none was chosen")
+    accepts: float | None = Field(
+        description="probability below which an image counts as none of the classes; null where it was not measured"
+    )
+
+
+def models() -> list[Json]:
+    """Return the networks that are served, script by script, the best of each first."""
+    return [_brief(one) for of_it in by_script.networks().values() for one in of_it]
+
+
+def model(name: str) -> Json:
+    """Return one network.
+
+    Raises:
+        UnknownName: it is not served.
+    """
+    found = {one.model: one for of_it in by_script.networks().values() for one in of_it}
+    if name not in found:
+        raise UnknownName("network", name[:60], found)
+    said = PublishedFolder(hub.resolve(name)).preprocessor
+    more = {key: said.get(key) for key in ("contract", "threshold", "accepts")}
+    return {**_brief(found[name]), **more}
+
+
+def _brief(one: by_script.Network) -> Json:
+    return {
+        "model": one.model,
+        "dataset": _dataset(hub.resolve(one.model)),
+        "script": one.script,
+        "labels": list(one.labels),
+        "parameters": one.parameters,
+        "bytes": one.bytes,
+        "validation_accuracy": one.accuracy or None,
+    }
+
+
+@functools.lru_cache(maxsize=512)
+def _dataset(folder: Path) -> str:
+    return str(PublishedFolder(folder).preprocessor["dataset"])
+
+
+def router() -> APIRouter:
+    """Return the routes."""
+    routes = APIRouter(tags=["models"])
+
+    @routes.get("/models", response_model=list[Model], responses=openapi.UNCHANGED)
+    def list_models(request: Request) -> Response:
+        """List the networks that are served, script by script, the best of each first."""
+        return conditional.answer(request, models())
+
+    @routes.get("/models/{name}", response_model=ModelDetails, responses=openapi.UNCHANGED | openapi.refused(404))
+    def get_model(name: str, request: Request) -> Response:
+        """Return one network."""
+        try:
+            return conditional.answer(request, model(name))
+        except UnknownName as error:
+            raise problem_details.NotFound(str(error)) from None
+
+    return routes

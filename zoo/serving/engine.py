@@ -1,0 +1,245 @@
+"""What a server reads for many callers at the same time: sketches in batches, pictures in a pool of threads.
+
+Nothing of it runs on the event loop. The answers are plain JSON types, in the terms of `docs/programs.md`.
+"""
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from zoo import ink
+from zoo.errors import ZooError
+from zoo.serving import by_script, reading, voting
+from zoo.serving.batches import BatchQueue
+from zoo.serving.model_cache import MODELS
+from zoo.serving.predictor import Predictor
+from zoo.serving.runtimes import threads
+from zoo.types import Json
+
+SKETCHES = 256  # that wait: about a quarter of a second of work
+PICTURES = 64  # that wait: some seconds of work
+BATCH = 32  # sketches that are read together
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """Pen strokes of one character, as `ink.from_strokes` takes them.
+
+    models: the names of the networks to ask; of several the most certain one answers.
+    """
+
+    strokes: Sequence[Sequence[Sequence[float]]]
+    size: float
+    pen: float
+    models: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture of one glyph or many, as `reading.see` takes it.
+
+    content: returns the file's bytes; called by the thread that reads it.
+    models: as for a sketch.
+    """
+
+    content: Callable[[], bytes]
+    models: tuple[str, ...]
+
+
+class Engine:
+    """The queues of a server.
+
+    Args:
+        models: returns the predictor of a network's name.
+        threads: for pictures; a picture keeps one busy.
+    """
+
+    def __init__(self, models: Callable[[str], Predictor] = MODELS, threads: int = threads()):
+        self._models = models
+        self._best: dict[str, tuple[str, ...]] = {}
+        # One thread: sketches are short, and more threads would wait for each other.
+        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(self._sketches, "sketches", 1, BATCH, SKETCHES)
+        self.pictures: BatchQueue[Picture, Json] = BatchQueue(self._pictures, "pictures", threads, 1, PICTURES)
+        self.closing = False
+
+    def best(self, script: str) -> tuple[str, ...]:
+        """Return the networks to ask for a script; see `by_script.best`, which looks through all folders."""
+        if script not in self._best:
+            self._best[script] = by_script.best(script)
+        return self._best[script]
+
+    def load(self, script: str) -> None:
+        """Load the networks for a script, and run each once."""
+        for name in self.best(script):
+            predictor = self._models(name)
+            predictor.classify(np.zeros((1, *predictor.input_shape), np.uint8))
+
+    async def read(self, asked: Sketch | Picture) -> Json:
+        """Return what networks read.
+
+        Returns:
+            {"model", "script", "text", "confidence" (of the least certain glyph), "accepted" (whether every glyph is),
+            "glyphs", "notes"}; each glyph is {"label", "confidence", "accepted", "sure", "probabilities", "box",
+            "line", "page"}. A network of pages finds no glyphs and adds "probabilities" and "votes".
+
+        Raises:
+            Busy: the queue is full, or the server shuts down.
+            ZooError: it cannot be read; no such network.
+        """
+        return await (self.sketches.ask(asked) if isinstance(asked, Sketch) else self.pictures.ask(asked))
+
+    def close(self) -> None:
+        """Answer what was asked, and take no more."""
+        self.closing = True
+        self.sketches.close()
+        self.pictures.close()
+
+    def _pictures(self, pictures: Sequence[Picture]) -> list[Json | Exception]:
+        return [_tried(self._picture, picture) for picture in pictures]
+
+    def _picture(self, picture: Picture) -> Json:
+        predictors = [self._models(name) for name in picture.models]
+        content = picture.content()
+        of_pages = [one for one in predictors if one.view is not None]
+        if of_pages:
+            return of_page(voting.vote(content, of_pages[0]), of_pages[0])
+        return best_reading(content, predictors)
+
+    def _sketches(self, sketches: Sequence[Sketch]) -> list[Json | Exception]:
+        """Read a batch: each network sees all images that are for it at once."""
+        shown: dict[str, list[tuple[int, np.ndarray]]] = {}
+        failed: dict[int, Exception] = {}
+        for index, sketch in enumerate(sketches):
+            try:
+                for name in sketch.models:
+                    predictor = self._models(name)
+                    if predictor.view is not None:
+                        raise ZooError(f"{name} reads whole pages, not sketches: send a picture.")
+                    image = ink.from_strokes(sketch.strokes, predictor.contract, sketch.size, sketch.pen)
+                    shown.setdefault(name, []).append((index, image))
+            except Exception as error:
+                failed[index] = error
+        found: dict[int, list[tuple[float, np.ndarray, Predictor]]] = {}
+        for name, images in shown.items():
+            predictor = self._models(name)
+            answers = predictor(np.stack([image for _, image in images]))
+            for (index, _), answer in zip(images, answers, strict=True):
+                found.setdefault(index, []).append((float(by_script.certainty(predictor, answer)), answer, predictor))
+        return [
+            failed[index] if index in failed else of_sketch(sketch, *max(found[index], key=lambda one: one[0]))
+            for index, sketch in enumerate(sketches)
+        ]
+
+
+@functools.lru_cache(maxsize=512)
+def _script_of(labels: tuple[str, ...]) -> str:
+    return by_script.script_of(labels)
+
+
+def script_of(predictor: Predictor) -> str:
+    """Return the script of a network, a key of `by_script.TITLES`."""
+    return _script_of(predictor.labels) if predictor.view is None else by_script.PAGES
+
+
+def _tried(call: Callable[[Picture], Json], asked: Picture) -> Json | Exception:
+    try:
+        return call(asked)
+    except Exception as error:
+        return error
+
+
+def best_reading(content: bytes, predictors: Sequence[Predictor]) -> Json:
+    """Return what the most certain of several networks reads in a picture."""
+    seen = list(reading.see(content))
+    found: list[tuple[float, Json]] = []
+    failed: ZooError | None = None
+    for predictor in predictors:
+        try:
+            pages = [reading.read_seen(page, predictor) for page in seen]
+        except ZooError as error:
+            failed = error
+            continue
+        certainty = [by_script.certainty(predictor, glyph.probabilities) for page in pages for glyph in page.glyphs]
+        found.append((float(np.mean(certainty)), of_picture(pages, predictor)))
+    if not found and failed is not None:
+        raise failed
+    return max(found, key=lambda one: one[0])[1]
+
+
+def of_picture(pages: Sequence[reading.Reading], predictor: Predictor) -> Json:
+    """Return the readings of a picture's pages as JSON."""
+    glyphs = [
+        _glyph(glyph.probabilities, predictor, glyph.box, glyph.line, number)
+        for number, page in enumerate(pages)
+        for glyph in page.glyphs
+    ]
+    text = "\n\n".join("\n".join(page.lines) for page in pages)
+    return _answer(predictor, text, glyphs, [note for page in pages for note in page.notes])
+
+
+def of_sketch(sketch: Sketch, certainty: float, probabilities: np.ndarray, predictor: Predictor) -> Json:
+    """Return the reading of a sketch as JSON: one glyph, with the box of its points."""
+    xs, ys = zip(*(point for stroke in sketch.strokes for point in stroke), strict=True)
+    x0, x1, y0, y1 = (min(max(edge / sketch.size, 0.0), 1.0) for edge in (min(xs), max(xs), min(ys), max(ys)))
+    glyph = _glyph(probabilities, predictor, (x0, y0, x1 - x0, y1 - y0), 0, 0)
+    return _answer(predictor, glyph["label"], [glyph], [])
+
+
+def of_page(found: voting.Votes, predictor: Predictor) -> Json:
+    """Return what a network of pages says of one as JSON."""
+    sure = found.label != voting.UNSURE
+    return {
+        "model": predictor.name,
+        "script": script_of(predictor),
+        "text": found.label,
+        "confidence": _rounded(found.probabilities.max()),
+        "accepted": sure,
+        "glyphs": [],
+        "notes": [],
+        "probabilities": _by_label(found.probabilities, predictor),
+        "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
+    }
+
+
+def _answer(predictor: Predictor, text: str, glyphs: list[Json], notes: list[str]) -> Json:
+    return {
+        "model": predictor.name,
+        "script": script_of(predictor),
+        "text": text,
+        "confidence": min(glyph["confidence"] for glyph in glyphs),
+        "accepted": all(glyph["accepted"] for glyph in glyphs),
+        "glyphs": glyphs,
+        "notes": notes,
+    }
+
+
+def _glyph(
+    probabilities: np.ndarray,
+    predictor: Predictor,
+    box: tuple[float, float, float, float],
+    line: int,
+    page: int,
+) -> Json:
+    best = int(probabilities.argmax())
+    confidence = float(probabilities[best])
+    least = reading.SURE if predictor.threshold is None else predictor.threshold
+    return {
+        "label": predictor.labels[best],
+        "confidence": _rounded(confidence),
+        "accepted": bool(by_script.certainty(predictor, probabilities) >= 0),
+        "sure": confidence >= least,
+        "probabilities": _by_label(probabilities, predictor),
+        "box": [round(float(value), 4) for value in box],
+        "line": int(line),
+        "page": page,
+    }
+
+
+def _by_label(probabilities: np.ndarray, predictor: Predictor) -> dict[str, float]:
+    return dict(zip(predictor.labels, map(_rounded, probabilities.tolist()), strict=True))
+
+
+def _rounded(probability: float) -> float:
+    return round(float(probability), 6)
