@@ -177,7 +177,8 @@ def test_the_space_starts_light_and_stays_small(space, predict):
 
 
 def test_the_space_imports_no_framework():
-    code = f"import sys, spaces_app; spaces_app.draw.warm().join(); print(sorted({HEAVY} & set(sys.modules)))"
+    served = "import sys, spaces_app; spaces_app.service.application().engine.load('anything')"
+    code = f"{served}; print(sorted({HEAVY} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
 

@@ -143,6 +143,6 @@ def test_fitting_again_gives_the_same_answers(run):
 
 @pytest.mark.parametrize(("threshold", "said"), [(0.9, "none of these"), (0.5, "01")])
 def test_a_page_may_be_by_none_of_the_writers(threshold, said):
-    found = read.Votes("page.png", ("01", "02"), np.float32([0.6, 0.4]), np.array([1, 0]), threshold)
+    found = read.Votes("page.png", "net.pages", ("01", "02"), np.float32([0.6, 0.4]), np.array([1, 0]), threshold)
     assert found.label == (read.UNSURE if said == "none of these" else said)
     assert f'<p class="said">{said}</p>' in read.render_votes(found)

@@ -105,7 +105,7 @@ class Engine:
         of_pages = [one for one in predictors if one.view is not None]
         if of_pages:
             return of_page(voting.vote(content, of_pages[0]), of_pages[0])
-        return best_reading(content, predictors)
+        return of_picture(content, predictors)
 
     def _sketches(self, sketches: Sequence[Sketch]) -> list[Json | Exception]:
         """Read a batch: each network sees all images that are for it at once."""
@@ -150,33 +150,17 @@ def _tried(call: Callable[[Picture], Json], asked: Picture) -> Json | Exception:
         return error
 
 
-def best_reading(content: bytes, predictors: Sequence[Predictor]) -> Json:
-    """Return what the most certain of several networks reads in a picture."""
-    seen = list(reading.see(content))
-    found: list[tuple[float, Json]] = []
-    failed: ZooError | None = None
-    for predictor in predictors:
-        try:
-            pages = [reading.read_seen(page, predictor) for page in seen]
-        except ZooError as error:
-            failed = error
-            continue
-        certainty = [by_script.certainty(predictor, glyph.probabilities) for page in pages for glyph in page.glyphs]
-        found.append((float(np.mean(certainty)), of_picture(pages, predictor)))
-    if not found and failed is not None:
-        raise failed
-    return max(found, key=lambda one: one[0])[1]
-
-
-def of_picture(pages: Sequence[reading.Reading], predictor: Predictor) -> Json:
-    """Return the readings of a picture's pages as JSON."""
+def of_picture(content: bytes, predictors: Sequence[Predictor]) -> Json:
+    """Return what a network reads in a picture, of several on each page the surest one, as JSON."""
+    several = len(predictors) > 1
+    first = reading.read_any(content, predictors) if several else reading.read(content, predictors[0])
+    pages, by_name = (first, *first.following), {one.name: one for one in predictors}
     glyphs = [
-        _glyph(glyph.probabilities, predictor, glyph.box, glyph.line, number)
+        _glyph(glyph.probabilities, by_name[page.model], glyph.box, glyph.line, number)
         for number, page in enumerate(pages)
         for glyph in page.glyphs
     ]
-    text = "\n\n".join("\n".join(page.lines) for page in pages)
-    return _answer(predictor, text, glyphs, [note for page in pages for note in page.notes])
+    return _answer(by_name[first.model], first.text, glyphs, [note for page in pages for note in page.notes])
 
 
 def of_sketch(sketch: Sketch, certainty: float, probabilities: np.ndarray, predictor: Predictor) -> Json:

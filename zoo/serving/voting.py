@@ -17,6 +17,7 @@ class Votes:
     """What a network of pages makes of one: its labels, their pooled probabilities, and how many views chose each."""
 
     name: str
+    model: str
     labels: tuple[str, ...]
     probabilities: np.ndarray  # float32 (classes,)
     votes: np.ndarray  # int64 (classes,)
@@ -35,4 +36,4 @@ def vote(picture: object, predictor: Predictor, name: str = "") -> Votes:
     assert predictor.view is not None  # only networks of pages are asked
     each = predictor.classify(predictor.view.views(page))
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
-    return Votes(name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
+    return Votes(name, predictor.name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)

@@ -6,8 +6,6 @@
 
 import base64
 import dataclasses
-import functools
-import threading
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,11 +15,10 @@ import cv2
 import gradio as gr
 import numpy as np
 
-import zoo
 from zoo import gate, ink
-from zoo.errors import UnknownName, ZooError
+from zoo.errors import ZooError
 from zoo.serving import by_script
-from zoo.serving.predictor import Predictor
+from zoo.serving.model_cache import MODELS
 from zoo.serving.reading import read_seen, see
 from zoo.tabs import choice, why
 from zoo.tabs.choice import Asked, Board
@@ -152,19 +149,6 @@ def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTM
     return asked, answer
 
 
-def warm() -> threading.Thread:
-    """Load the shipped networks in the background, so that the first stroke is answered quickly too."""
-
-    def load() -> None:
-        for name in choice.glyph_models():
-            predictor = predictor_of(name)
-            predictor(np.zeros((1, predictor.contract.height, predictor.contract.width, 1), np.uint8))
-
-    thread = threading.Thread(target=load, name="warm", daemon=True)
-    thread.start()
-    return thread
-
-
 def respond(sketch: Json | None, said: Json | None, explain: bool = False) -> str:
     """Return the HTML that answers a sketch; problems of the sketch are shown there as a sentence.
 
@@ -227,7 +211,7 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
         raise ZooError("Choose at least one network to read this.")
     seen = None if isinstance(drawn, dict) else next(see(drawn))
     readings = []
-    for predictor in [predictor_of(name) for name in dict.fromkeys(map(str, models))]:
+    for predictor in [MODELS(name) for name in dict.fromkeys(map(str, models))]:
         if predictor.view is not None:
             raise ZooError(f"{predictor.name} reads whole pages, not sketches: use the Read tab or /read.")
         if seen is not None:
@@ -265,15 +249,8 @@ def _strokes(sketch: object) -> Json:
     return {"strokes": sketch["strokes"], "size": sketch["size"], "pen": sketch.get("pen", ink.PEN)}
 
 
-@functools.lru_cache(maxsize=64)  # far more than are shipped
-def predictor_of(name: str) -> Predictor:
-    if name not in zoo.list_models():  # `load_predictor` would also open folders and ask the Hub
-        raise UnknownName("network", name, zoo.list_models())
-    return zoo.load_predictor(name)
-
-
 def _explained(reading: Reading) -> Reading:
-    predictor = predictor_of(reading.model)
+    predictor = MODELS(reading.model)
     maps = why.map_pictures(reading.model, reading.image)
     pictures = [("what speaks for it (blue) and against it (orange)", why.saliency_picture(predictor, reading.image))]
     pictures += [(f"convolution {i}", maps[i - 1]) for i in sorted({1, len(maps)}) if i]

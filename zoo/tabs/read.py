@@ -4,11 +4,11 @@
 """
 
 import base64
+import functools
 import io
 import logging
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -17,11 +17,14 @@ import numpy as np
 from markupsafe import Markup
 
 import zoo
-from zoo import gate
+from zoo import gate, hub
 from zoo.errors import InkError, ZooError
 from zoo.gate.uploads import UPLOADS
-from zoo.ink.decoding import FILES, pixels
+from zoo.ink.decoding import FILES
+from zoo.published import PublishedFolder
 from zoo.serving import by_script, reading
+from zoo.serving.model_cache import MODELS
+from zoo.serving.voting import UNSURE, Votes, vote
 from zoo.tabs import choice, draw
 from zoo.tabs.choice import Asked, Board
 from zoo.tabs.space import api
@@ -31,13 +34,11 @@ from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
-PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 MOST_ENTRIES = 1000  # of a zip
 ENTRIES, SIZE = 4, 5  # in what `zipfile` finds at the end of a zip: how many entries, and bytes of their list
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
-UNSURE = "?"  # for a page by none of a network's writers
 STEP_SIDE = 480  # pixels of a step's picture
 MOST_SHOWN = 60  # glyphs that are shown as the network saw them
 
@@ -128,7 +129,7 @@ def answer(picture: object, asked: Asked, name: str) -> list[str]:
 
     The networks that were chosen answer one after the other; for `by_script.ANYTHING` the surest of them does.
     """
-    predictors = [draw.predictor_of(model) for model in dict.fromkeys(asked.models)]
+    predictors = [MODELS(model) for model in dict.fromkeys(asked.models)]
     if asked.script == by_script.ANYTHING:
         return _pages(reading.read_any(picture, predictors), name)
     if isinstance(picture, io.BytesIO):
@@ -136,7 +137,7 @@ def answer(picture: object, asked: Asked, name: str) -> list[str]:
     answers = []
     for predictor in predictors:
         if predictor.view is not None:
-            answers.append(render_votes(vote(picture, predictor.name, name)))
+            answers.append(render_votes(vote(picture, predictor, name)))
         else:
             answers += _pages(reading.read(picture, predictor), name)
     return answers
@@ -163,9 +164,9 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
         hand of none, and "votes" how many views of the page chose each.
     """
     name = model or Asked.of(None).models[0]
-    predictor = draw.predictor_of(name)
+    predictor = MODELS(name)
     if predictor.view is not None:
-        found = vote(image.open(), name)
+        found = vote(image.open(), predictor)
         return {
             "model": name,
             "text": found.label,
@@ -200,45 +201,15 @@ def models() -> list[Json]:
         One object a network: "model" (its name, as the other endpoints take it), "dataset", "script" ("latin" or
         "arabic"), "labels" (its classes, in order) and "parameters".
     """
-    served = map(draw.predictor_of, zoo.list_models())
-    return [
-        {
-            "model": p.name,
-            "dataset": p.dataset,
-            "script": p.script,
-            "labels": list(p.labels),
-            "parameters": p.parameters,
-        }
-        for p in served
-    ]
+    return [_described(name) for name in zoo.list_models()]
 
 
-@dataclass(frozen=True)
-class Votes:
-    """What a network of pages makes of one: its labels, their pooled probabilities, and how many views chose each."""
-
-    name: str
-    model: str
-    labels: tuple[str, ...]
-    probabilities: np.ndarray  # float32 (classes,)
-    votes: np.ndarray  # int64 (classes,)
-    threshold: float  # the least probability at which the likeliest label is believed
-
-    @property
-    def label(self) -> str:
-        """The likeliest label; `UNSURE` where the page is by none of them, or too little of it is seen."""
-        best = int(self.probabilities.argmax())
-        return self.labels[best] if self.probabilities[best] >= self.threshold else UNSURE
-
-
-def vote(picture: object, model: str, name: str = "") -> Votes:
-    """Show a page to a network of pages, view by view."""
-    predictor = draw.predictor_of(model)
-    page = cv2.cvtColor(np.ascontiguousarray(pixels(picture, PAGE_SIDE)[..., :3]), cv2.COLOR_RGB2GRAY)
-    assert predictor.view is not None  # only networks of pages are asked
-    each = predictor.classify(predictor.view.views(page))
-    votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
-    return Votes(name, model, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)
+@functools.lru_cache(maxsize=512)
+def _described(name: str) -> Json:
+    """Return what the published folder of a network says of it; the network itself need not be loaded."""
+    folder = PublishedFolder(hub.resolve(name))
+    said = {key: folder.preprocessor[key] for key in ("dataset", "script", "labels")}
+    return {"model": name, **said, "parameters": folder.metadata["parameters"]}
 
 
 def render_votes(found: Votes) -> str:

@@ -169,9 +169,10 @@ class Space(gr.Blocks):
         return super().launch(*args, app_kwargs=application, mcp_server=False, _frontend=False, **options)
 
     def _stop(self, *_: Any) -> None:
-        """End the process, after the calls that run are answered."""
+        """Answer the calls that run, then let the signal end the process as if nobody had waited for it."""
         self.close(verbose=False)
-        raise SystemExit(0)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTERM)
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
