@@ -102,7 +102,7 @@ def _cut(whole: Path) -> Iterator[dict[str, str]]:
 def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
     """Take the runs of a packed folder into the folder of all runs, after everything in it was checked.
 
-    A finished run that is there already stays as it is.
+    A run that is there already stays as it is, unless it is unfinished and comes finished.
 
     Args:
         folder: what `pack` wrote.
@@ -133,7 +133,8 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         finished, unfinished = [], []
         for job, config in zip(jobs, configs, strict=True):
             done = training.read_run(job, runs)
-            if done is None:
+            complete = (config.parent / "history.json").is_file()
+            if done is None and (complete or not job.folder(runs).exists()):
                 with replacing(job.folder(runs)) as staged:
                     shutil.copytree(config.parent, staged)
                 done = training.read_run(job, runs)

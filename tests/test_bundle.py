@@ -89,6 +89,11 @@ def test_a_bundle_is_trained_without_tensorflow_and_its_results_come_home(
     assert np.mean(served.argmax(axis=1) == digits.labels) == pytest.approx(result.shipped("accuracy"))
     np.testing.assert_allclose(zoo.load_model(folder).predict(digits.images, verbose=0), served, atol=1e-5)
 
+    (folder.parent / "mine").touch()
+    (again,), unfinished = bundles.unpack(bundle / "results", tmp_path / "runs")
+    assert (again.folder, unfinished) == (folder.parent, [])
+    assert (folder.parent / "mine").exists()  # what is here stays as it is
+
     piece = bundle / "results" / listing["pieces"][-1]["name"]
     piece.write_bytes(piece.read_bytes()[:-1])
     for state in ("damaged", "missing"):
