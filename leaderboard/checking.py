@@ -63,28 +63,38 @@ def record_of(folder: Path, records: Path | None = None) -> Result:
     return result
 
 
-def compare(result: Result, recorded: Predictions | None, evaluation: Evaluation, predictions: Predictions) -> Check:
+def compare(
+    result: Result,
+    recorded: Predictions | None,
+    evaluation: Evaluation,
+    predictions: Predictions,
+    seed: int | None = None,
+) -> Check:
     """Compare a record with an evaluation of the same model.
 
     Args:
         result: the record.
         recorded: its stored predictions; None if there are none.
         evaluation, predictions: what was measured now.
+        seed: which training of the row was measured; None: the shipped one. Predictions are stored of that one only.
     """
     problems = []
-    if evaluation.revision != result.revision:
+    shipped = seed in (None, result.shipped_seed)
+    training = result.of_seed(result.shipped_seed if seed is None else seed)
+    revision = result.revision if shipped else training.revision
+    if evaluation.revision != (revision or evaluation.revision):
         problems.append("The weights differ from those of the record (another model.onnx).")
     if evaluation.dataset_fingerprint != result.dataset_fingerprint:
         problems.append("The test set differs from that of the record.")
     if result.stale:
         problems.append(f"The record is stale: {result.stale}.")
     changed = None
-    if recorded is not None and len(recorded.labels) == len(predictions.labels):
+    if shipped and recorded is not None and len(recorded.labels) == len(predictions.labels):
         changed = int((recorded.predicted != predictions.predicted).sum())
         if changed > TOLERANCE * len(predictions.labels):
             problems.append("Rounding does not explain this difference.")
     scores = [
-        Score(name, result.shipped(name), value)
+        Score(name, training.metrics[name], value)
         for name, value in evaluation.metrics.items()
         if name not in COSTS and name in result.means
     ]

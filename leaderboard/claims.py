@@ -15,6 +15,9 @@ class Claim:
     """One published score.
 
     network: the zoo's architecture if there is one, else the name in the source.
+    honest: whether the source says that nothing was chosen on the test set, and the score is of the whole test set.
+    chosen: how it was chosen, where that is not honest.
+    ensemble: whether several networks give it.
     goal: for the seven reproduced systems, the accuracy that its recipe should reach: the published accuracy, or that
         of its published weights on the test set here, whichever is higher.
     aim: the accuracy that our own recipe should reach; None: the goal.
@@ -25,6 +28,9 @@ class Claim:
     accuracy: float  # fraction of the test set
     parameters: int | None
     source: str
+    honest: bool
+    chosen: str = ""
+    ensemble: bool = False
     goal: float | None = None
     aim: float | None = None
 
@@ -32,6 +38,11 @@ class Claim:
     def model(self) -> str:
         """Its name on the board."""
         return f"{self.network}.{self.dataset}"
+
+    @property
+    def note(self) -> str:
+        """The source, and how far it can be believed."""
+        return f"{self.source}; {'not chosen on the test set' if self.honest else self.chosen}"
 
 
 @functools.cache
@@ -44,5 +55,5 @@ def claim_of(network: str, dataset: str) -> Json | None:
     """Return the claimed accuracy of a network on a dataset and its source; None if there is no claim."""
     for claim in claims():
         if (claim.network, claim.dataset) == (network, dataset):
-            return {"accuracy": claim.accuracy, "source": claim.source}
+            return {"accuracy": claim.accuracy, "source": claim.note}
     return None

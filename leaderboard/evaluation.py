@@ -13,7 +13,7 @@ from leaderboard import metrics, unknown
 from leaderboard.corruptions import corrupted
 from leaderboard.predictions import Predictions
 from leaderboard.unseen_damage import damaged
-from zoo import data, environment, keras_weights, registry
+from zoo import data, environment, registry, stored_numbers
 from zoo.errors import DataError
 from zoo.files import read_json
 from zoo.published import PublishedFolder
@@ -55,7 +55,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
     predictor = Predictor.load(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
-    given = facts(folder)
+    given = facts(folder) | {"inputs": 1 if predictor.view is None else len(predictor.view.views(test.images[0]))}
     under, unseen = {}, {}
     if under_corruption and _has_robustness(folder):
         under = {name: predictor(images).argmax(axis=1) for name, images in corrupted(test.images)}
@@ -148,8 +148,8 @@ def revision(folder: Path) -> str:
 
 def facts(folder: Path) -> Json:
     """Return the facts about a published folder that metrics can use."""
-    history = folder / PublishedFolder.HISTORY
-    found = {"weight_shapes": keras_weights.shapes(folder), "onnx_path": str(PublishedFolder(folder).onnx)}
+    history, network = folder / PublishedFolder.HISTORY, PublishedFolder(folder).onnx
+    found = {"parameters": stored_numbers.of_file(network), "onnx_path": str(network)}
     return found | ({"training_seconds": read_json(history)["training_seconds"]} if history.exists() else {})
 
 

@@ -2,7 +2,9 @@
 
 from datetime import UTC, datetime
 
-from leaderboard import table
+import numpy as np
+
+from leaderboard import table, writers
 from leaderboard.results import Result
 from zoo import data, environment
 from zoo.settings import namespace
@@ -13,8 +15,12 @@ FRACTIONS = ("accuracy", "balanced_accuracy", "macro_f1", "top2_accuracy", "expe
              "unseen_robustness", "other_hands", "unknown_accepted", "unknown_auroc")  # fmt: skip
 
 
-def export(result: Result) -> Json:
+def export(result: Result, right: np.ndarray | None = None) -> Json:
     """Return a row in plain JSON types: one result a metric, its mean over the seeds and their standard deviation.
+
+    Args:
+        result: the row.
+        right: bool (N,), the correct predictions of its shipped model; None: not stored.
 
     Times are those of the measuring, so that the same row gives the same file.
     """
@@ -43,15 +49,15 @@ def export(result: Result) -> Json:
             "inference_engine": {"name": "onnxruntime", "version": str(versions.get("onnxruntime", "unknown"))},
             "additional_details": {"revision": result.revision, "licence": result.licence},
         },
-        "evaluation_results": [_score(result, name) for name in FRACTIONS if name in result.means],
+        "evaluation_results": [_score(result, name, right) for name in FRACTIONS if name in result.means],
     }
 
 
-def _score(result: Result, name: str) -> Json:
+def _score(result: Result, name: str, right: np.ndarray | None) -> Json:
     column = table.BY_NAME[name]
     uncertainty: Json = {"num_samples": result.samples}
     if name == "accuracy":
-        low, high = result.accuracy_interval
+        low, high = table.interval(result, right, writers.of(result))
         uncertainty["confidence_interval"] = {"lower": low, "upper": high, "confidence_level": 0.95}
     seeds = ", ".join(f"{seed.metrics[name]:.6g}" for seed in result.seeds)
     return {

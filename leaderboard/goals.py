@@ -1,11 +1,14 @@
 """Accuracy goals for the zoo's own networks by size, and the row for each: `goals.json`, one entry for each goal."""
 
 import functools
-from collections.abc import Iterable
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
 
+from leaderboard.claims import Claim
 from leaderboard.results import Result
 from zoo import registry
 from zoo.files import read_json
@@ -21,14 +24,14 @@ class Goal:
     dataset: str
     what: str  # in words
     goal: float  # fraction
-    known: str  # the best known result elsewhere, percent, in words
-    parameters: int | None = None  # at most this many
+    parameters: int | None = None  # at most this many numbers in the measured file, the column `parameters`
     ensemble: bool = False  # an ensemble, else a single network
 
     def best(self, results: Iterable[Result]) -> Result | None:
         """Return the row of the zoo for the goal; None if no row is eligible.
 
-        It is the eligible row with the best mean validation accuracy over its seeds; of equals, the smaller network.
+        It is the eligible row whose weights are published with the best mean validation accuracy over its seeds; of
+        equals, the smaller network; see `best_on_validation`.
         The mean is used because the best of three seeds would look better than a single seed.
         """
         known = registry.architectures()
@@ -38,17 +41,47 @@ class Goal:
             if result.dataset == self.dataset
             and result.submission is None
             and result.recipe["name"] == "zoo"
+            and result.published
             and result.architecture in known
             and isinstance(known[result.architecture].trainer, Ensemble) == self.ensemble
             and (self.parameters is None or result.shipped("parameters") <= self.parameters)
         ]
-        return max(fit, key=_worth, default=None)
+        return best_on_validation(fit)
+
+    def known(self, claims: Iterable[Claim], honest: bool) -> Claim | None:
+        """Return the best score that others published for the goal; None if there is none.
+
+        Args:
+            claims: published scores.
+            honest: only those that were not chosen on the test set.
+        """
+        fit = [
+            claim
+            for claim in claims
+            if claim.dataset == self.dataset
+            and claim.ensemble == self.ensemble
+            and (claim.honest or not honest)
+            and (self.parameters is None or (claim.parameters or math.inf) <= self.parameters)
+        ]
+        return max(fit, key=lambda claim: claim.accuracy, default=None)
 
 
 @functools.cache
 def goals() -> tuple[Goal, ...]:
     """Return every goal."""
     return tuple(Goal(**entry) for entry in read_json(GOALS))
+
+
+def best_on_validation(rows: Sequence[Result]) -> Result | None:
+    """Return the row with the best mean validation accuracy over its seeds; of equals, the smaller network.
+
+    Validation accuracies of two splits do not compare: where rows were chosen on several, one chosen on the split that
+    most of them have is returned (of equals, the later split).
+    """
+    splits = Counter(row.validation_split for row in rows)
+    newest = {split: max(row.date for row in rows if row.validation_split == split) for split in splits}
+    most = max(splits, key=lambda split: (splits[split], newest[split]), default=None)
+    return max((row for row in rows if row.validation_split == most), key=_worth, default=None)
 
 
 def _worth(result: Result) -> tuple[float, float]:

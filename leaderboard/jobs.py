@@ -3,6 +3,7 @@
 import shutil
 import statistics
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 from leaderboard import recording, report_store, results
@@ -65,6 +66,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
         with replacing(PRETRAINED / result.model) as staged:
             shutil.copytree(chosen, staged)
             keras_weights.store_once(staged)
+        results.write(replace(result, weights=f"zoo/pretrained/{result.model}"), folder=records)
 
 
 def costs(jobs: Iterable[training.Job], recorded: Iterable[results.Result]) -> list[float]:

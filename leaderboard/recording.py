@@ -101,6 +101,7 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
                 validation_accuracy=run.history["validation"]["accuracy"],
                 epochs=len(run.history["epochs"]),
                 metrics=evaluation.metrics,
+                revision=evaluation.revision,
             )
             for run, evaluation in zip(runs, evaluations, strict=True)
         ],
@@ -108,6 +109,7 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
         macro_f1_interval=list(macro_f1_interval(confusion)),
         corruptions=of_chosen.corruptions,
         unseen_damage=of_chosen.unseen_damage,
+        parameters_as_trained=PublishedFolder(chosen.folder / "export").metadata.get("parameters_as_trained"),
         validation_split=data.get(job.dataset).validation_split,
         transfers=of_chosen.transfers,
         per_class=of_chosen.per_class,
@@ -141,6 +143,49 @@ def record_speed(runs: Path, folder: Path = results.RECORDS, only: Collection[st
 
 def published(result: results.Result, runs: Path) -> Path | None:
     """Return the published folder that a record was measured on; None if it is not on this disk."""
-    pair = runs / f"{result.architecture}.{result.dataset}" / result.recipe["name"]
-    places = (PRETRAINED / result.model, pair / f"seed-{result.shipped_seed}" / "export")
+    places = (PRETRAINED / result.model, exported(result, runs, result.shipped_seed))
     return next((p for p in places if PublishedFolder(p).onnx.exists() and revision(p) == result.revision), None)
+
+
+def exported(result: results.Result, runs: Path, seed: int) -> Path:
+    """Return where a training of a row is exported to, in the folder of the runs."""
+    pair: Path = runs / f"{result.architecture}.{result.dataset}" / result.recipe["name"]
+    return pair / f"seed-{seed}" / "export"
+
+
+def measured_again(result: results.Result, evaluation: Evaluation) -> results.Result:
+    """Return a row with a new measurement of its shipped seed: of the same training, exported or measured again.
+
+    Scores under damage stay where they were not measured.
+
+    Raises:
+        ZooError: its other seeds were measured by other versions of the metrics.
+    """
+    several = len(result.seeds) > 1  # all seeds of a row have the same metrics
+    found = {name: value for name, value in evaluation.metrics.items() if name in result.means or not several}
+    versions = result.metric_versions | {name: evaluation.metric_versions[name] for name in found}
+    if several and versions != result.metric_versions:
+        raise ZooError(
+            f"The other seeds of {result.model} were measured by other versions of the metrics: "
+            "scripts/train_all.py measures all of them from their runs."
+        )
+    confusion = np.array(evaluation.confusion)
+    shipped = result.of_seed(result.shipped_seed)
+    again = replace(shipped, metrics=shipped.metrics | found, revision=evaluation.revision)
+    return replace(
+        result,
+        revision=evaluation.revision,
+        dataset_fingerprint=evaluation.dataset_fingerprint,
+        metric_versions=versions,
+        seeds=[again if seed is shipped else seed for seed in result.seeds],
+        accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),
+        macro_f1_interval=list(macro_f1_interval(confusion)),
+        corruptions=evaluation.corruptions or result.corruptions,
+        unseen_damage=evaluation.unseen_damage or result.unseen_damage,
+        transfers=evaluation.transfers,
+        per_class=evaluation.per_class,
+        confusion=evaluation.confusion,
+        evaluation_environment=evaluation.environment,
+        date=evaluation.date,
+        speed=result.speed if evaluation.revision == result.revision else None,
+    )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from leaderboard.claims import Claim, claims
 from leaderboard.results import Result
 from zoo import registry, training
+from zoo.recipes import Recipe
 
 RECIPES = ("paper", "zoo")
 
@@ -34,14 +35,13 @@ class Row:
         """How far the mean is below the goal; 0 if it is met, None if it is not trained yet."""
         return None if self.result is None else max(0.0, round(self.goal - self.result.mean("accuracy"), 6))
 
-    @property
-    def beyond(self) -> bool:
-        """Whether the whole 95% interval of the shipped seed is above the goal of the published recipe."""
-        return self.result is not None and self.result.accuracy_interval[0] > self.stated
+    def beyond(self, low: float) -> bool:
+        """Whether the whole 95% interval of the mean, which begins at `low`, is above the published recipe's goal."""
+        return low > self.stated
 
     @property
     def lacks(self) -> list[str]:
-        """Where the training was shortened: seeds, epochs."""
+        """Where the training was shortened (seeds, epochs), and which settings of the recipe were others then."""
         architecture = registry.architectures().get(self.claim.network)
         if self.result is None or architecture is None or self.recipe not in architecture.recipes:
             return []
@@ -50,7 +50,11 @@ class Row:
             (len(self.result.seeds), architecture.seeds, "seeds"),
             (self.result.recipe["epochs"], job.recipe.epochs, "epochs"),
         )
-        return [f"{found} of {asked} {what}" for found, asked, what in counts if found < asked]
+        shortened = [f"{found} of {asked} {what}" for found, asked, what in counts if found < asked]
+        then = Recipe.from_dict(self.result.recipe).to_dict()
+        today = job.recipe.shortened(then["epochs"]).to_dict()
+        others = [name for name in today if name not in ("name", "fine_tuning") and today[name] != then[name]]
+        return shortened + [f"trained before {' and '.join(others).replace('_', ' ')} changed"] * bool(others)
 
 
 def rows(results: Iterable[Result]) -> Iterator[Row]:

@@ -35,6 +35,7 @@ class SeedResult:
     validation_accuracy: float  # the criterion for the shipped seed
     epochs: int
     metrics: dict[str, float]  # on the test set
+    revision: str | None = None  # SHA-256 of the model.onnx that was measured; None: not noted then
 
 
 @dataclass(frozen=True)
@@ -65,6 +66,8 @@ class Result:
     evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
     unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds not used in training
+    parameters_as_trained: int | None = None  # as Keras counted them in training, before BatchNorm was folded
+    weights: str | None = None  # where the measured folder is: "zoo/pretrained/…" or "hf://…"; None: not published
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
     transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
     claimed: Json | None = None  # accuracy and source, as others stated them
@@ -102,12 +105,17 @@ class Result:
         """Return a metric's standard deviation over the seeds (n - 1); None for one seed."""
         return statistics.stdev(seed.metrics[metric] for seed in self.seeds) if len(self.seeds) > 1 else None
 
+    def of_seed(self, number: int) -> SeedResult:
+        """Return one training; ZooError lists those that the record has."""
+        for seed in self.seeds:
+            if seed.seed == number:
+                return seed
+        known = ", ".join(str(seed.seed) for seed in self.seeds)
+        raise ZooError(f"The record of {self.model} has no seed {number}: it has {known}.")
+
     def shipped(self, metric: str) -> float:
         """Return a metric of the shipped seed."""
-        for seed in self.seeds:
-            if seed.seed == self.shipped_seed:
-                return seed.metrics[metric]
-        raise ZooError(f"The record of {self.model} ships seed {self.shipped_seed}, but does not contain it.")
+        return self.of_seed(self.shipped_seed).metrics[metric]
 
     @property
     def samples(self) -> int:
@@ -125,6 +133,23 @@ class Result:
         scores = {"accuracy": self.mean("accuracy"), "macro_f1": self.mean("macro_f1"), "seeds": len(self.seeds)}
         commit = self.evaluation_environment.get("commit")
         return {"date": self.date, "commit": commit, **scores, "dataset_fingerprint": self.dataset_fingerprint}
+
+    @property
+    def published(self) -> bool:
+        """Whether everyone can measure the row again: its folder comes with the package, or a submission has its file.
+
+        Only such a row is ranked.
+        """
+        return self.weights is not None or self.submission is not None
+
+    @property
+    def readings(self) -> int:
+        """How many different trainings or designs of this row the test set has judged, this one included.
+
+        A new measurement of the same weights gives the same score, and is no new reading.
+        """
+        read = [(entry["accuracy"], entry["seeds"]) for entry in (*self.history, self.summary)]
+        return len({(round(accuracy, 8), seeds) for accuracy, seeds in read})
 
     @property
     def chosen_on_todays_validation(self) -> bool:

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import claims, metrics, results, table
+from leaderboard import claims, metrics, results, table, writers
 from leaderboard.results import Broken, Result
 from zoo import data
 from zoo.errors import ZooError
@@ -48,12 +48,18 @@ def build(folder: Path | None = None) -> pd.DataFrame:
             continue
         right[one.dataset, one.model] = None if predictions is None else predictions.right
         found.append(one)
-    rows = table.frame(found, lambda result: right[result.dataset, result.model], broken, claims.claims())
-    if folder is None:
-        own = [r.submission is None and results.is_local(r.model, r.dataset) for r in found]
-        local = {(r.dataset, r.model) for r, is_own in zip(found, own, strict=True) if is_own}
-        marked = np.array([pair in local for pair in zip(rows["dataset"], rows["model"], strict=True)], bool)
-        rows.loc[marked & (rows["status"] == table.VERIFIED), "status"] = table.LOCAL
+    own = [folder is None and r.submission is None and results.is_local(r.model, r.dataset) for r in found]
+    local = {(r.dataset, r.model) for r, is_own in zip(found, own, strict=True) if is_own}
+    rows = table.frame(
+        found,
+        lambda result: right[result.dataset, result.model],
+        broken,
+        claims.claims(),
+        writers.of,
+        lambda result: result.published or (result.dataset, result.model) in local,  # its weights are on this machine
+    )
+    marked = np.array([pair in local for pair in zip(rows["dataset"], rows["model"], strict=True)], bool)
+    rows.loc[marked & (rows["status"] != table.STALE), "status"] = table.LOCAL
     return rows
 
 
@@ -120,6 +126,7 @@ def fingerprint(folder: Path | None = None) -> str:
         "metrics": dict(metrics.versions()),
         "datasets": {name: dict(spec.fingerprints) for name, spec in data.DATASETS.items()},
         "claims": [str(claim) for claim in claims.claims()],
+        "writers": _digest_of(writers.FILE),
     }
     whole = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())
     for root in results.folders(folder):

@@ -1,23 +1,26 @@
 """Measure inference speed of all models in one run on one machine, interleaved, so that load affects all equally.
 
-The time is for one input of the network: a glyph, or one patch of a page. The batch size is the predictor's.
+The time is for one sample, as a caller gives it: a glyph, or a whole page with all that is done to it (its ruled lines
+are removed, its patches or keypoints found, and their answers pooled). Pages are the first ones of the test set.
 """
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from leaderboard import metrics
-from zoo import environment
+from zoo import data, environment
 from zoo.serving.predictor import Predictor
 from zoo.types import Json
 
 ROUNDS = 7
-SINGLE = 50  # single images per round and model
+SINGLE = 50  # single glyphs per round and model
+PAGES = 4  # pages of a batch, each of which is timed alone once per round too
 
 
 def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
@@ -27,17 +30,17 @@ def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
     "versions", "metric_versions", "images" and "batches" (how many were timed), "date"}.
     """
     predictors = {name: Predictor.load(folder) for name, folder in folders.items()}
-    rng = np.random.default_rng(0)
-    images = {name: rng.integers(0, 256, (p.batch, *p.input_shape), np.uint8) for name, p in predictors.items()}
+    images = {name: _samples(predictor) for name, predictor in predictors.items()}
     single: dict[str, list[float]] = {name: [] for name in predictors}
     batch: dict[str, list[float]] = {name: [] for name in predictors}
     load = round(os.getloadavg()[0], 2)
     for _ in range(ROUNDS):
         for name, predictor in predictors.items():
             inputs = images[name]
-            predictor.classify(inputs)  # warm-up: starts its threads
-            single[name] += [_seconds(predictor.classify, inputs[[i % len(inputs)]]) for i in range(SINGLE)]
-            batch[name].append(_seconds(predictor.classify, inputs))
+            predictor(inputs[:1] if predictor.view else inputs)  # warm-up: starts its threads
+            alone = range(PAGES if predictor.view else SINGLE)
+            single[name] += [_seconds(predictor, inputs[i % len(inputs) :][:1]) for i in alone]
+            batch[name].append(_seconds(predictor, inputs))
     versions, date = environment.versions(), datetime.now(UTC).isoformat(timespec="seconds")
     nothing = np.zeros((1, 2), np.float32), np.zeros(1, np.int64)  # speed does not depend on predictions
     return {
@@ -53,7 +56,7 @@ def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
             "load": load,
             "versions": {key: versions[key] for key in ("python", "onnxruntime")},
             "metric_versions": {key: metrics.versions()[key] for key in ("latency", "throughput")},
-            "images": ROUNDS * SINGLE,
+            "images": len(single[name]),
             "batches": ROUNDS,
             "date": date,
         }
@@ -61,7 +64,15 @@ def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
     }
 
 
-def _seconds(call: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> float:
+def _samples(predictor: Predictor) -> np.ndarray | Sequence[np.ndarray]:
+    """Return a batch of noise as glyphs, or test pages; DataError if there are no pages."""
+    if predictor.view is not None:
+        pages: Sequence[np.ndarray] = data.load(predictor.dataset, "test").images[:PAGES]
+        return pages
+    return np.random.default_rng(0).integers(0, 256, (predictor.batch, *predictor.input_shape), np.uint8)
+
+
+def _seconds(call: Callable[[Any], np.ndarray], images: np.ndarray | Sequence[np.ndarray]) -> float:
     started = time.perf_counter()
     call(images)
     return time.perf_counter() - started

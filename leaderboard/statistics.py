@@ -3,22 +3,24 @@
 scipy is imported only where it is needed: the Space uses precomputed ranks.
 """
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-ALPHA = 0.05  # significance level: probability that two equal models test as different
+ALPHA = 0.05  # significance level: probability that equal models test as different
 
 
 @dataclass(frozen=True)
-class McNemar:
-    """Two models on the same samples (McNemar, 1947; exact: Edwards, 1948)."""
+class PairedTest:
+    """Two models on the same samples."""
 
     both: int  # samples that both predict correctly
     only_first: int
     only_second: int
     neither: int
-    p_value: float  # two-sided p-value under the hypothesis that neither is better
+    p_value: float  # two-sided p-value under the hypothesis that neither is better, see `paired_test`
 
 
 def wilson_interval(right: int, total: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -53,62 +55,118 @@ def macro_f1_interval(
     return float(low), float(high)
 
 
-def mcnemar(first: np.ndarray, second: np.ndarray) -> McNemar:
-    """Compare two models on the same samples.
+def mean_interval(
+    accuracies: Sequence[float], right: np.ndarray, writers: np.ndarray | None = None, z: float = 1.959964
+) -> tuple[float, float]:
+    """Return the 95% interval of a mean accuracy, for other samples and other seeds.
+
+    Its variance is the sum of that over writers and that over seeds: what a bootstrap of both converges to. The
+    interval has Wilson's form (1927), for as many samples as would give this variance, but no more than there are
+    (Korn and Graubard, 1998).
+
+    Args:
+        accuracies: of each seed; one seed tells nothing of other seeds.
+        right: bool (N,), the correct predictions of the shipped seed.
+        writers: int (N,), who wrote each sample; None: unknown, every sample is taken for independent.
+        z: the quantile of the normal distribution.
+    """
+    count, share, mean = len(right), float(right.mean()), sum(accuracies) / len(accuracies)
+    if writers is None:
+        clusters, spread = count, count * share * (1 - share)
+    else:
+        by_writer = np.bincount(_numbered(writers), weights=right - share)
+        clusters, spread = len(by_writer), float((by_writer**2).sum())
+    variance = spread / count**2 * clusters / max(clusters - 1, 1)
+    variance += statistics.variance(accuracies) / len(accuracies) if len(accuracies) > 1 else 0.0
+    samples = min(count, mean * (1 - mean) / variance) if variance > 0 and 0 < mean < 1 else count
+    centre = (mean + z**2 / (2 * samples)) / (1 + z**2 / samples)
+    half = z / (1 + z**2 / samples) * np.sqrt(mean * (1 - mean) / samples + z**2 / (4 * samples**2))
+    return max(0.0, float(centre - half)), min(1.0, float(centre + half))
+
+
+def paired_test(first: np.ndarray, second: np.ndarray, writers: np.ndarray | None = None) -> PairedTest:
+    """Compare two models on the same samples, exactly.
+
+    If neither is better, each writer might as well have favored the other model by as many samples: the p-value is the
+    share of all such exchanges that differ at least as much (Fisher's sign-flip test, with writers as clusters). If
+    writers are unknown, each sample is exchanged for itself: that is the exact test of McNemar (1947).
 
     Args:
         first: bool (N,), which predictions of the first are correct.
         second: the same of the second.
+        writers: int (N,), who wrote each sample; None: unknown.
     """
     only_first, only_second = int((first & ~second).sum()), int((~first & second).sum())
-    return McNemar(
+    if writers is None:
+        p_value = float(_exact_p(only_first, only_second))
+    else:
+        p_value = _clustered_p(np.bincount(_numbered(writers), weights=first.astype(int) - second))
+    return PairedTest(
         both=int((first & second).sum()),
         only_first=only_first,
         only_second=only_second,
         neither=int((~first & ~second).sum()),
-        p_value=float(_exact_p(only_first, only_second)),
+        p_value=p_value,
     )
 
 
-def tie_groups(right: np.ndarray, alpha: float = ALPHA) -> tuple[np.ndarray, np.ndarray]:
-    """Group rows that do not differ significantly in the exact McNemar test.
+def tie_groups(
+    right: np.ndarray, writers: np.ndarray | None = None, alpha: float = ALPHA
+) -> tuple[np.ndarray, np.ndarray]:
+    """Group rows so that no two of a group differ significantly in the paired test.
 
-    A row starts a new group if it is significantly worse than the row above it or than the group's first row; the
-    latter keeps a long chain of small steps from making its ends equal. The comparison with the first row uses
-    Bonferroni's correction for all pairs up to that row: rows are sorted, so the best and the worst of many equal
-    models differ more than two random ones do.
+    A row starts a new group if it is significantly worse than any row of the group above. Each p-value is multiplied by
+    the number of pairs of rows (Bonferroni), whichever of them are compared: rows are sorted, so the best and the worst
+    of many equal models differ more than two random ones do. So equal models are in one group with a probability of at
+    least 1 - alpha.
 
     Args:
         right: bool (rows, samples), the correct predictions of each row; the best row first.
-        alpha: the level of one test.
+        writers: int (samples,), see `paired_test`.
+        alpha: probability that equal models do not share a group.
 
     Returns:
         groups: int (rows,), 0 is the best group.
-        p_values: float (rows,), of each row against the one above; NaN for the first.
+        p_values: float (rows,), of each row against the one above, corrected; NaN for the first.
     """
-    packed = np.packbits(right, axis=1)
-    above, p_values = _worse(packed[:-1], packed[1:], alpha)
-    breaks = np.concatenate([[True], above])
-    ends = np.append(np.flatnonzero(breaks)[1:], len(packed))
+    compare = _Pairs(right, writers)
+    pairs = max(1, len(right) * (len(right) - 1) // 2)
+    groups, p_values = np.zeros(len(right), int), np.full(len(right), np.nan)
     start = 0
-    for end in ends:  # within a chain of neighbors that do not differ
-        while end - start > 2:
-            place = np.arange(2, end - start)  # the row at place 1 was compared as a neighbor
-            worse, _ = _worse(packed[start], packed[start + 2 : end], 2 * alpha / (place * (place + 1)))
-            if not worse.any():
-                break
-            start += 2 + int(worse.argmax())
-            breaks[start] = True
-        start = end
-    return np.cumsum(breaks) - 1, np.concatenate([[np.nan], p_values])
+    for row in range(1, len(right)):
+        corrected, worse = compare(slice(start, row), row)
+        corrected = np.minimum(1.0, pairs * corrected)
+        if ((corrected < alpha) & worse).any():
+            start = row
+        p_values[row] = corrected[-1]
+        groups[row] = groups[row - 1] + (start == row)
+    return groups, p_values
 
 
-def _worse(upper: np.ndarray, lower: np.ndarray, alpha: float | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return where `lower` is significantly worse than `upper` and the p-values; rows are packed bits."""
-    only_upper = np.bitwise_count(upper & ~lower).sum(axis=1, dtype=int)
-    only_lower = np.bitwise_count(~upper & lower).sum(axis=1, dtype=int)
-    p_values = _exact_p(only_upper, only_lower)
-    return (p_values < alpha) & (only_upper > only_lower), p_values
+class _Pairs:
+    """The p-values of one row against rows above it."""
+
+    def __init__(self, right: np.ndarray, writers: np.ndarray | None):
+        self.packed = np.packbits(right, axis=1)
+        self.by_writer = None
+        if writers is not None:
+            numbered = _numbered(writers)
+            self.by_writer = np.stack([np.bincount(numbered, weights=row) for row in right]).astype(int)
+
+    def __call__(self, above: slice, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the p-values, and whether the row has more mistakes."""
+        if self.by_writer is not None:
+            differences = self.by_writer[above] - self.by_writer[row]
+            return np.array([_clustered_p(one) for one in differences]), differences.sum(axis=1) > 0
+        upper, lower = self.packed[above], self.packed[row]
+        only_upper = np.bitwise_count(upper & ~lower).sum(axis=1, dtype=int)
+        only_lower = np.bitwise_count(~upper & lower).sum(axis=1, dtype=int)
+        return np.asarray(_exact_p(only_upper, only_lower)), only_upper > only_lower
+
+
+def _numbered(writers: np.ndarray) -> np.ndarray:
+    """Return whole numbers from 0 for names of writers."""
+    return np.unique(writers, return_inverse=True)[1]
 
 
 def _exact_p(only_first: int | np.ndarray, only_second: int | np.ndarray) -> np.ndarray:
@@ -118,3 +176,22 @@ def _exact_p(only_first: int | np.ndarray, only_second: int | np.ndarray) -> np.
     fewer = np.minimum(only_first, only_second)
     p_values: np.ndarray = np.minimum(1.0, 2 * bdtr(fewer, np.add(only_first, only_second), 0.5))
     return p_values
+
+
+def _clustered_p(differences: np.ndarray) -> float:
+    """Return the share of the sign flips of whole numbers (clusters,) whose sum is at least as far from zero.
+
+    The distribution of the sum is computed exactly: clusters of equal size flip as a binomial does.
+    """
+    from scipy.stats import binom
+
+    sizes, counts = np.unique(np.abs(differences).astype(int), return_counts=True)
+    chances = np.ones(1)  # of the sums -total, -total + 2, …, total
+    total = 0
+    for size, count in zip(sizes, counts, strict=True):
+        if size:
+            flips = np.zeros(count * size + 1)
+            flips[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+            chances, total = np.convolve(chances, flips), total + int(count * size)
+    sums = np.arange(-total, total + 1, 2)
+    return min(1.0, float(chances[np.abs(sums) >= abs(int(differences.sum()))].sum()))

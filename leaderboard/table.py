@@ -9,13 +9,15 @@ import pandas as pd
 
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
-from leaderboard.statistics import tie_groups
+from leaderboard.statistics import mean_interval, tie_groups
 from zoo.types import Json
 
 FLOOR = (
     0.9  # minimum accuracy, as a fraction of the dataset's best, for an efficiency rank; a constant guess is small too
 )
 VERIFIED, LOCAL, STALE, CLAIMED, BROKEN = "verified", "local", "stale", "claimed", "broken"
+UNPUBLISHED = "weights not published"
+MEASURED = (VERIFIED, LOCAL, STALE, UNPUBLISHED)  # rows with a record that can be read
 Read = Callable[[Result], object]
 
 
@@ -59,27 +61,30 @@ class Column:
 
 COLUMNS = (
     Column("rank", "Rank", lambda r: None,
-           "Rank within the dataset by mean accuracy. Rows that do not differ significantly in the exact "
-           "McNemar test on the shipped models' predictions share a rank.", "{:.0f}".format, -1, shown=True),
+           "Rank within the dataset by mean accuracy, of the rows whose weights are published. No two rows of a rank "
+           "differ significantly in the paired test of the shipped models' predictions, which takes writers whole "
+           "where they are known, at 5% over all pairs of rows (Bonferroni).", "{:.0f}".format, -1, shown=True),
     Column("model", "Model", lambda r: r.model, "Network and dataset, and the recipe if it is not the zoo's own.",
            number=False, shown=True),
     Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.", number=False),
-    Column("status", "Status", lambda r: STALE if r.stale else VERIFIED,
-           "verified: measured by us; local: trained on this machine, not published; stale: on another version of the "
-           "data or a metric; claimed: published by others, not measured here; broken: the record cannot be read.",
+    Column("status", "Status", lambda r: STALE if r.stale else VERIFIED if r.published else UNPUBLISHED,
+           "verified: measured by us, and everyone can measure it again; weights not published: measured by us, but "
+           "nobody else can; local: trained on this machine; stale: on another version of the data or a metric; "
+           "claimed: published by others, not measured here; broken: the record cannot be read.",
            number=False),
     Column("accuracy", "Accuracy %", _mean("accuracy"),
            "Fraction of correct predictions on the test set: mean ± standard deviation over the seeds.", _percent, 1,
            shown=True),
     Column("accuracy_std", "± seeds", lambda r: r.spread("accuracy"),
            "Standard deviation of the accuracy over the seeds, in points.", _percent, -1),
-    Column("accuracy_low", "95% low", lambda r: r.accuracy_interval[0],
-           "Lower end of the 95% interval (Wilson) of the shipped seed's accuracy.", _percent, 1),
-    Column("accuracy_high", "95% high", lambda r: r.accuracy_interval[1], "Upper end of that interval.", _percent, 1),
+    Column("accuracy_low", "95% low", lambda r: None,
+           "Lower end of the 95% interval of the mean accuracy over other samples, by other writers where they are "
+           "known, and other seeds where there are several.", _percent, 1),
+    Column("accuracy_high", "95% high", lambda r: None, "Upper end of that interval.", _percent, 1),
     Column("errors", "Errors", lambda r: r.errors, "Mistakes of the shipped model on the test set.", "{:,.0f}".format,
            -1, shown=True),
     Column("p_above", "p above", lambda r: None,
-           "p-value of the exact McNemar test against the row above.",
+           "p-value of that test against the ranked row above, times the number of pairs of ranked rows.",
            "{:.2g}".format),
     Column("claimed", "Claimed %", lambda r: r.claimed and r.claimed["accuracy"],
            "Published accuracy of this network, often chosen on the test set and of one training.", _percent, 1),
@@ -107,16 +112,24 @@ COLUMNS = (
            "How often a known character has a higher confidence than an unknown one; 0.5 is chance.",
            "{:.4f}".format, 1),
     Column("parameters", "Parameters", lambda r: int(r.means["parameters"]),
-           "All parameters of the model, trainable or not.", "{:,.0f}".format, -1, shown=True),
+           "Numbers that the measured file stores. BatchNorm right after a linear layer is folded into it.",
+           "{:,.0f}".format, -1, shown=True),
+    Column("as_trained", "As trained", lambda r: r.parameters_as_trained,
+           "Parameters in training, trainable or not, as Keras counts them: before BatchNorm is folded.",
+           "{:,.0f}".format, -1),
     Column("multiply_adds", "Mult-adds", _mean("multiply_adds"),
-           "Multiply-adds of one image, counted in the ONNX graph.", _short, -1, shown=True),
+           "Multiply-adds of one sample, counted in the ONNX graph: of a glyph, or of all patches of a page.", _short,
+           -1, shown=True),
     Column("file_size", "Size kB", _mean("file_size"), "Size of model.onnx in kB (1,000 bytes).",
            lambda value: f"{value / 1000:,.0f}", -1),
     Column("latency", "ms / image", _speed("latency"),
-           "One image at a time, median, ONNX Runtime; all models in one run on the hardware that their pages name.",
-           "{:.3f}".format, -1, shown=True),
-    Column("throughput", "Images / s", _speed("throughput"), "In batches of 256 glyphs, median, in the same run.",
-           "{:,.0f}".format, 1),
+           "One sample at a time, median, ONNX Runtime: a glyph, or a whole page with everything that is done to it. "
+           "Only rows of one run compare, see Run.", "{:.3f}".format, -1, shown=True),
+    Column("throughput", "Images / s", _speed("throughput"),
+           "In batches (256 glyphs, or 4 pages), median, in the same run.", "{:,.0f}".format, 1),
+    Column("speed_run", "Run", lambda r: (r.speed or {}).get("date", "")[:16].replace("T", " "),
+           "The run in which the speed was measured, UTC: all rows of a run on one machine, named on their "
+           "pages.", number=False, shown=True),
     Column("training_time", "Training", _mean("training_time"), "Time for one seed, on hardware named on its page.",
            _duration, -1),
     Column("efficiency_score", "Efficiency", _mean("efficiency_score"),
@@ -126,6 +139,11 @@ COLUMNS = (
            "{:.0f}".format, -1),
     Column("seeds", "Seeds", lambda r: len(r.seeds), "Number of trainings; the best on validation is shipped.",
            "{:.0f}".format, 1, shown=True),
+    Column("readings", "Readings", lambda r: r.readings,
+           "How many trainings or designs of this row the test set has judged: with more than one, a choice may have "
+           "been made on it.", "{:.0f}".format, -1, shown=True),
+    Column("network_readings", "of network", lambda r: None,
+           "The same, of all rows of this architecture on this dataset.", "{:.0f}".format, -1),
     Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: that of the publication.",
            number=False),
     Column("licence", "License", lambda r: r.licence, "License of the weights.", number=False),
@@ -136,6 +154,7 @@ COLUMNS = (
            number=False),
 )  # fmt: skip
 Right = Callable[[Result], np.ndarray | None]  # which test samples a result's model reads right, bool (N,)
+Writers = Callable[[Result], np.ndarray | None]  # who wrote each test sample, int (N,); None: unknown
 BY_NAME: Mapping[str, Column] = {column.name: column for column in COLUMNS}
 
 
@@ -144,6 +163,8 @@ def frame(
     right: Right = lambda result: None,
     broken: Iterable[Broken] = (),
     claims: Iterable[Claim] = (),
+    writers: Writers = lambda result: None,
+    may_rank: Callable[[Result], bool] = lambda result: result.published,
 ) -> pd.DataFrame:
     """Return one row per result, best first within each dataset, with the columns of `COLUMNS`.
 
@@ -153,22 +174,31 @@ def frame(
             stored.
         broken: records that cannot be read; they have no scores and no rank.
         claims: published scores; claims about a network without a record are rows without a rank.
+        writers: returns who wrote each test sample of a result's dataset, int (N,), or None if it is unknown.
+        may_rank: whether a result that compares with others has a rank.
     """
     results, broken = list(results), list(broken)
     rows = pd.DataFrame({c.name: [c.value(r) for r in results] for c in COLUMNS})
     for column in COLUMNS:
         if column.number:
             rows[column.name] = pd.to_numeric(rows[column.name]).astype(float)
+    intervals = [interval(result, right(result), writers(result)) for result in results]
+    rows[["accuracy_low", "accuracy_high"]] = intervals or np.empty((0, 2))
+    networks = [[result.dataset for result in results], [result.architecture for result in results]]
+    rows["network_readings"] = rows["readings"].groupby(networks).transform("sum") if results else rows["readings"]
     rows["of"] = range(len(results))
     rows = rows.sort_values(["dataset", "accuracy", "parameters"], ascending=[True, False, True], ignore_index=True)
     for _, places in rows.groupby("dataset").groups.items():
-        _rank(rows, places, [results[i] for i in rows.loc[places, "of"]], right)
+        found = [results[i] for i in rows.loc[places, "of"]]
+        ranked = [result.comparable and may_rank(result) for result in found]
+        kept = [result for result, in_order in zip(found, ranked, strict=True) if in_order]
+        _rank(rows, places[ranked], kept, right, writers)
     ours = {(r.dataset, r.architecture) for r in results} | {(b.dataset, b.model.partition(".")[0]) for b in broken}
     others: list[Json] = [
         *({"model": b.model, "dataset": b.dataset, "status": BROKEN, "note": b.reason} for b in broken),
         *(
             {"model": c.model, "dataset": c.dataset, "status": CLAIMED, "claimed": c.accuracy,
-             "parameters": c.parameters, "note": c.source}
+             "parameters": c.parameters, "note": c.note}
             for c in claims if (c.dataset, c.network) not in ours
         ),
     ]  # fmt: skip
@@ -176,20 +206,26 @@ def frame(
     return _with(rows, others) if others else rows
 
 
-def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Right) -> None:
-    """Fill in the ranks and p-values of one dataset's rows, best first."""
-    comparable = [result.comparable for result in results]
-    places = places[comparable]
-    results = [result for result, kept in zip(results, comparable, strict=True) if kept]
-    groups = _groups(results, right)
-    rows.loc[places, "p_above"] = groups[1]
-    rows.loc[places, "rank"] = np.searchsorted(groups[0], groups[0]) + 1.0  # number of rows in better groups, plus one
+def interval(result: Result, right: np.ndarray | None, writers: np.ndarray | None) -> tuple[float, float]:
+    """Return the 95% interval of a row's mean accuracy; without stored predictions, of independent samples."""
+    if right is None:
+        right, writers = np.arange(result.samples) >= result.errors, None
+    return mean_interval([seed.metrics["accuracy"] for seed in result.seeds], right, writers)
+
+
+def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Right, writers: Writers) -> None:
+    """Fill in the ranks and p-values of one dataset's ranked rows, best first."""
+    if not results:
+        return
+    groups, p_values = _groups(results, right, writers)
+    rows.loc[places, "p_above"] = p_values
+    rows.loc[places, "rank"] = np.searchsorted(groups, groups) + 1.0  # number of rows in better groups, plus one
     accuracy = rows.loc[places, "accuracy"]
     fit = accuracy.index[accuracy >= FLOOR * accuracy.max()]
     rows.loc[fit, "efficiency_rank"] = rows.loc[fit, "efficiency_score"].rank(method="min", ascending=False)
 
 
-def _groups(results: list[Result], right: Right) -> tuple[np.ndarray, np.ndarray]:
+def _groups(results: list[Result], right: Right, writers: Writers) -> tuple[np.ndarray, np.ndarray]:
     """Return group numbers and p-values against the row above; without stored predictions only equal means tie."""
     answers = [right(result) for result in results]
     groups, p_values = np.zeros(len(results), int), np.full(len(results), np.nan)
@@ -199,7 +235,7 @@ def _groups(results: list[Result], right: Right) -> tuple[np.ndarray, np.ndarray
         if (first := answers[start]) is not None:
             while end < len(results) and (after := answers[end]) is not None and len(after) == len(first):
                 end += 1
-            inner, p_values[start:end] = tie_groups(np.array(answers[start:end]))
+            inner, p_values[start:end] = tie_groups(np.array(answers[start:end]), writers(results[start]))
         else:
             inner = np.zeros(1, int)
         equal = start > 0 and results[start].mean("accuracy") == results[start - 1].mean("accuracy")
@@ -274,7 +310,13 @@ def overall(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def pareto(rows: pd.DataFrame, cost: str) -> pd.Series:
-    """Return bool, the rows on the Pareto front: none is as accurate at lower `cost`, or better at equal cost."""
+    """Return bool, the rows on the Pareto front: none is as accurate at lower `cost`, or better at equal cost.
+
+    Latencies compare within a run only: a row of another run than most is not on the front.
+    """
+    if cost == "latency":
+        runs = rows.loc[rows[cost].notna(), "speed_run"]
+        rows = rows.assign(latency=rows[cost].where(rows["speed_run"] == runs.mode().max()))
     known = rows[rows["accuracy"].notna() & rows[cost].notna()].sort_values([cost, "accuracy"], ascending=[True, False])
     best_before = known["accuracy"].cummax().shift(fill_value=-np.inf)
     front = known.index[known["accuracy"] > best_before]

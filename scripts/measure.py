@@ -2,6 +2,8 @@
 
 python scripts/measure.py lenet5.mnist           print its scores
 python scripts/measure.py lenet5.mnist --check   compare them with its record; exit status 1 if they differ
+python scripts/measure.py lenet5.mnist --seed 3 --check   another training of the row, whose run is on this machine
+python scripts/measure.py lenet5.mnist --record  write the scores of the shipped seed into its record
 python scripts/measure.py ./runs/…/export        a folder that is not shipped
 python scripts/measure.py mobilenet_v2.pages70 --csv result.csv   the prediction for every file
 python scripts/measure.py ./model --stream       part by part: for a test set that does not fit into memory
@@ -16,12 +18,13 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from leaderboard import checking, results
+from leaderboard import checking, recording, results
 from leaderboard.evaluation import evaluate, evaluate_parts
 from leaderboard.predictions import Predictions
 from zoo import data, hub
-from zoo.errors import ZooError
+from zoo.errors import UnknownName, ZooError
 from zoo.files import replacing
+from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 
 
@@ -30,19 +33,22 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a shipped model, one on the Hub, or a folder")
     parser.add_argument("--check", action="store_true", help="compare with the record")
+    parser.add_argument("--record", action="store_true", help="write the scores into the record")
     parser.add_argument("--csv", type=Path, help="write filename, actual and predicted label of every test sample")
     parser.add_argument("--stream", action="store_true", help="keep one part of the test images in memory at a time")
+    parser.add_argument("--seed", type=int, help="a training of the row other than the shipped one")
+    parser.add_argument("--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs (default: runs)")
     parser.add_argument("--records", type=Path, help="folder of the records (default: all of the board)")
     arguments = parser.parse_args()
-    if arguments.stream and (arguments.check or arguments.csv):
-        parser.error("--stream stores no predictions, which --check and --csv need: leave one of them out.")
-    folder = hub.resolve(arguments.model)
+    if arguments.stream and (arguments.check or arguments.csv or arguments.record):
+        parser.error("--stream stores no predictions, which --check, --record and --csv need: leave one of them out.")
+    folder = folder_of(arguments)
     if arguments.stream:
         return stream(Predictor.load(folder))
     spec = data.get(Predictor.load(folder).dataset)
     if spec.scored != "test":
         print(f"{spec.name} has no test split: these are scores on validation, which chose the model.")
-    result = checking.record_of(folder, arguments.records) if arguments.check else None
+    result = checking.record_of(folder, arguments.records) if arguments.check or arguments.record else None
     evaluation, predictions = evaluate(folder)
     if arguments.csv:
         write_answers(arguments.csv, spec, predictions)
@@ -52,13 +58,37 @@ def main() -> int:
         if kinds:
             show(("under, or on", "accuracy"), [(name, f"{value:.4f}") for name, value in kinds.items()])
         return 0
-    check = checking.compare(result, results.predictions(result, arguments.records), evaluation, predictions)
+    recorded = results.predictions(result, arguments.records)
+    check = checking.compare(result, recorded, evaluation, predictions, PublishedFolder(folder).metadata["seed"])
     show(
         ("metric", "recorded", "measured", ""),
         [(c.name, f"{c.recorded:.6g}", f"{c.measured:.6g}", "" if c.agrees else "DIFFERS") for c in check.scores],
     )
     print(check.sentence)
+    if arguments.record:
+        results.write(recording.measured_again(result, evaluation), predictions, arguments.records)
+        print("The record has what was measured now.")
+        return 0
     return 0 if check.agrees else 1
+
+
+def folder_of(arguments: argparse.Namespace) -> Path:
+    """Return the folder of a model; of a row whose weights are not published, or of another seed, in the runs."""
+    rows = {row.model: row for row in results.read_all(arguments.records)}
+    row = rows.get(arguments.model)
+    if row is None and arguments.seed is not None:
+        raise UnknownName("row of the board", arguments.model, rows)
+    if row is None or (row.published and arguments.seed in (None, row.shipped_seed)):
+        weights = "" if row is None else row.weights or ""
+        return hub.resolve(weights if weights.startswith("hf://") else arguments.model)
+    seed = row.shipped_seed if arguments.seed is None else row.of_seed(arguments.seed).seed
+    folder = recording.exported(row, arguments.runs, seed)
+    if not PublishedFolder(folder).onnx.exists():
+        raise ZooError(
+            f"The weights of {row.model}, seed {seed}, are not published, and {folder} does not exist: nobody can "
+            f"measure them again. python scripts/train_all.py --only {row.model} trains the row again."
+        )
+    return folder
 
 
 def stream(predictor: Predictor) -> int:

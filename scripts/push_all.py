@@ -12,12 +12,13 @@ import argparse
 import logging
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cli
 from huggingface_hub import constants
 
-from leaderboard import figures, report_store, results
+from leaderboard import disclosures, figures, report_store, results
 from zoo import cards, data, hub, keras_weights, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
@@ -47,6 +48,8 @@ def main() -> int:
             print(f"{'would be ' if arguments.dry_run and done.differs else ''}{done}", flush=True)
             if arguments.dry_run:
                 print("".join(f"  {line}\n" for line in listing(done)), end="")
+            elif not records[folder.name].published:  # now everyone can measure the row again
+                results.write(replace(records[folder.name], weights=f"hf://{repo}"), folder=arguments.records)
         except (hub.Forbidden, hub.Unreachable):
             raise  # the others would fail for the same reason
         except ZooError as error:
@@ -163,7 +166,8 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
         "title": result.title,
         "notes": architecture.notes if (architecture := registry.architectures().get(result.architecture)) else "",
         "licence": LICENCE,
-        "parameters": metadata["parameters"],
+        "parameters": int(result.shipped("parameters")),
+        "parameters_as_trained": result.parameters_as_trained,
         "seed": metadata["seed"],
         "labels": preprocessor["labels"],
         "script": preprocessor["script"],
@@ -220,6 +224,11 @@ def scores_of(result: results.Result) -> Json:
         },
         "seeds": len(result.seeds),
         "interval": result.accuracy_interval,
+        "readings": result.readings,
+        "disclosed": [
+            *disclosures.of_dataset(result.dataset),
+            *disclosures.of_network(result.dataset, result.architecture),
+        ],
         "per_class": result.per_class,
         "confusion": result.confusion,
         "date": result.date,

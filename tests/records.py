@@ -44,6 +44,7 @@ def made_up(model: str, accuracies: list[float], wrong: int = 10, **changes) -> 
         "dataset_fingerprint": data.DATASETS[dataset].fingerprints["test"] if dataset in data.DATASETS else "f",
         "training_fingerprint": "g", "metric_versions": dict(metrics.versions()), "recipe": {"name": "zoo"},
         "selection": "validation", "shipped_seed": int(np.argmax(accuracies)), "revision": "0" * 64, "seeds": seeds,
+        "weights": f"zoo/pretrained/{model}",
         "accuracy_interval": list(wilson_interval(SAMPLES - wrong, SAMPLES)), "macro_f1_interval": [0.9, 0.99],
         "corruptions": {"blur": 0.8, "low_contrast": 0.3}, "environment": environment,
         "per_class": per_class(confusion, tuple("0123456789")), "confusion": confusion.tolist(),

@@ -7,7 +7,7 @@ import re
 import pytest
 from conftest import ROOT
 
-from leaderboard import table
+from leaderboard import disclosures, table
 from zoo import data
 from zoo.serving import by_script
 
@@ -79,5 +79,6 @@ def test_what_a_file_must_change_is_said_in_arabic_too():
 
 def test_columns_scripts_and_datasets_are_named_in_arabic_too():
     named = [*(one for column in table.COLUMNS for one in (column.title, column.description)),
-             *by_script.TITLES.values(), *(spec.title for spec in data.DATASETS.values())]  # fmt: skip
+             *by_script.TITLES.values(), *(one.text for one in disclosures.disclosures()),
+             *(spec.title for spec in data.DATASETS.values())]  # fmt: skip
     assert [text for text in named if not translated(text)] == []

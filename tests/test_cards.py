@@ -89,6 +89,17 @@ def test_a_reader_finds_what_a_card_is_for():
         assert told in text, told
 
 
+def test_what_a_reader_must_know_stands_with_the_scores():
+    scores = {**SCORES, "readings": 3, "disclosed": ["All writers are in training too."]}
+    text = cards.render({**FACTS, "parameters_as_trained": 61_900}, scores)
+    section = text.partition("## Scores")[2].partition("## By class")[0]
+    assert "- All writers are in training too.\n- The test set has judged 3 versions" in section
+    assert "61,706 parameters (61,900 in training), 251 kB" in text
+    (entries,) = eval_results(FACTS, scores).values()
+    assert "version 3 that was measured on the test split" in " ".join(entries.split())
+    assert "judged" not in cards.render(FACTS, SCORES)
+
+
 def test_a_card_of_one_seed_or_without_figures_says_no_more_than_is_known():
     scores = {**SCORES, "seeds": 1, "metrics": {"accuracy": {"mean": 0.9, "std": None, "shipped": 0.9}}}
     text = cards.render({**FACTS, "notes": "", "figures": {}, "files": {}}, scores)

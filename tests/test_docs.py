@@ -38,6 +38,35 @@ def test_every_page_has_its_place_in_the_navigation():
     assert sorted(listed) == [page.relative_to(ROOT / "docs").as_posix() for page in PAGES]
 
 
+GENERATED = re.compile(
+    r"<!-- (\w+):[^>]*-->.*?<!-- /\1 -->|\A---\n.*?\n---\n|^```.*?^```$|`[^`]*`|\]\([^)]*\)", re.S | re.M
+)
+FIGURE = re.compile(r"(?<![\w.-])(?<!Python )(?<!TensorFlow )(?<!Runtime )\d[\d,]*\.\d+(?![\w.]*\w)")
+SOURCE = re.compile(r"^Measured: \d.* 20\d\d, commits? .*[0-9a-f]{7}.*, .*", re.M)
+
+
+def unsourced(page: str) -> list[str]:
+    """Return the figures of a page that neither come from a record nor from a section that says when and where.
+
+    A figure is a number with decimals outside of generated tables and code.
+    """
+    introduction, *sections = re.split(r"^(?=## )", GENERATED.sub("", page), flags=re.M)
+    if SOURCE.search(introduction):
+        return []
+    return [figure for part in (introduction, *sections) if not SOURCE.search(part) for figure in FIGURE.findall(part)]
+
+
+def test_every_figure_is_generated_or_says_when_and_where_it_was_measured():
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    found = {str(page.relative_to(ROOT)): unsourced(page.read_text(encoding="utf-8")) for page in pages}
+    assert {name: figures for name, figures in found.items() if figures} == {}
+    part = "# A\n\n## B\n\nIt reads 99.12% (`0.5`).\n"
+    assert unsourced(part) == ["99.12"]
+    assert unsourced(part + "\nMeasured: 1 May 2026, commit 0123abc, a machine.\n") == []
+    assert unsourced(part + "\n## C\n\nMeasured: 1 May 2026, commit 0123abc, a machine.\n") == ["99.12"]
+    assert unsourced("# A\n<!-- t: by a script -->\n99.12\n<!-- /t -->\n") == []
+
+
 @pytest.mark.parametrize("page", AT_THE_TOP, ids=lambda path: path.name)
 def test_what_is_linked_is_there(page):
     links = re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text(encoding="utf-8"))

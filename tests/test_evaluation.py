@@ -15,13 +15,12 @@ from leaderboard import checking, corruptions, leaks, metrics, recording, result
 from leaderboard.evaluation import confusion_matrix, per_class
 from leaderboard.evaluation import evaluate as measure
 from leaderboard.predictions import Predictions
-from zoo import training
+from zoo import stored_numbers, training
 from zoo.errors import ZooError
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 PREDICTED = np.array([0, 1, 1, 1, 2, 0, 2, 0])
 PROBABILITIES = np.eye(4, dtype=np.float32)[PREDICTED] * 0.7 + 0.075  # class 3 never occurs
-SHAPES = [(5, 5, 1, 6), (6,), (10,)]
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +48,9 @@ def facts(tmp_path_factory):
     path = tmp_path_factory.mktemp("onnx") / "model.onnx"
     onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
     return {
-        "weight_shapes": SHAPES,
+        "parameters": stored_numbers.of_file(path),
         "onnx_path": str(path),
+        "inputs": 3,
         "training_seconds": 12.5,
         "image_seconds": [0.001, 0.003, 0.002],
         "batch_seconds": [0.1, 0.3, 0.2],
@@ -82,9 +82,9 @@ def test_metrics_are_what_they_say(facts):
     assert scores["other_hands"] == (1 + 1 / 4) / 2
     assert scores["unknown_accepted"] == 1 / 4  # the threshold is 0.505
     assert scores["unknown_auroc"] == 3 / 4  # 0.775 lies above three of the four
-    assert scores["parameters"] == 150 + 6 + 10
-    assert scores["efficiency_score"] == pytest.approx(75 / 166e-6)
-    assert scores["multiply_adds"] == 2 * 6 * 6 * 9 + 72 * 4
+    assert scores["parameters"] == 2 * 9 + 72 * 4  # and no shape
+    assert scores["efficiency_score"] == pytest.approx(75 / 306e-6)
+    assert scores["multiply_adds"] == 3 * (2 * 6 * 6 * 9 + 72 * 4)
     assert scores["training_time"] == 12.5
     assert scores["latency"] == pytest.approx(2)
     assert scores["throughput"] == pytest.approx(1280)
@@ -202,6 +202,31 @@ def test_a_row_can_be_measured_again(recorded):
     assert not checking.compare(result, predictions, evaluation, other).agrees
     claimed = dataclasses.replace(result, revision="0" * 64)
     assert "The weights differ" in checking.compare(claimed, predictions, evaluation, predictions).sentence
+
+
+def test_a_new_measurement_goes_into_the_record(recorded, tmp_path):
+    folder, _, result = recorded
+    before = dataclasses.replace(result, revision="0" * 64, speed={"latency": 1.0}, confusion=[[1]])
+    evaluation, _ = measure(recording.published(result, folder / "runs"))
+    again = recording.measured_again(before, evaluation)
+    assert again.revision == result.revision == again.of_seed(result.shipped_seed).revision
+    assert (again.speed, again.confusion) == (None, result.confusion)
+    assert again.means == pytest.approx(result.means)
+    former = dataclasses.replace(result, metric_versions={"accuracy": 0})
+    with pytest.raises(ZooError, match="other seeds of lenet5"):
+        recording.measured_again(former, evaluation)
+
+
+def test_every_seed_is_measured_again(recorded):
+    folder, runs, result = recorded
+    (other,) = (run for run in runs if run.job.seed != result.shipped_seed)
+    evaluation, predictions = measure(recording.exported(result, folder / "runs", other.job.seed))
+    check = checking.compare(result, predictions, evaluation, predictions, other.job.seed)
+    assert check.agrees, check.sentence
+    assert check.changed is None
+    assert not checking.compare(result, predictions, evaluation, predictions).agrees
+    with pytest.raises(ZooError, match="no seed 7: it has 0, 1"):
+        checking.compare(result, None, evaluation, predictions, 7)
 
 
 def test_evaluate_script_checks_a_row(recorded, run_script):

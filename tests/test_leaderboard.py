@@ -4,6 +4,7 @@ import dataclasses
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -102,10 +103,14 @@ def test_efficiency_is_ranked_above_the_floor_only():
 
 
 def test_claims_stand_beside_what_is_measured():
-    stated = [claims.Claim("lenet5", "mnist", 0.999, 5, "a paper"), claims.Claim("other", "mnist", 0.9, None, "x")]
+    stated = [
+        Claim("lenet5", "mnist", 0.999, 5, "a paper", True),
+        Claim("other", "mnist", 0.9, None, "x", False, "guessed"),
+    ]
     rows = table.frame([made_up("lenet5.mnist", [0.98])], claims=stated).set_index("model")
     assert rows.index.tolist() == ["lenet5.mnist", "other.mnist"]
     assert rows.loc["other.mnist", "status"] == table.CLAIMED
+    assert rows.loc["other.mnist", "note"] == "x; guessed"
     assert np.isnan(rows.loc["other.mnist", "rank"])
     assert claims.claim_of("lenet5", "ahdd")["accuracy"] == 0.9876
 
@@ -138,8 +143,58 @@ def test_the_front_holds_what_nothing_beats():
     assert table.pareto(found, "parameters").tolist() == [True, True, False, False, False]
 
 
+def test_the_front_over_latency_is_of_one_run():
+    found = pd.DataFrame({"accuracy": [0.9, 0.95, 0.96], "latency": [1.0, 0.5, 2.0], "speed_run": ["b", "a", "b"]})
+    assert table.pareto(found, "latency").tolist() == [True, False, True]
+
+
+def test_a_row_without_published_weights_is_shown_and_not_ranked(tmp_path):
+    for model, wrong, changes in (("a.mnist", 10, {"weights": None}), ("b.mnist", 12, {}), ("c.mnist", 50, {})):
+        results.write(made_up(model, [1 - wrong / 1000], wrong, **changes), answers(wrong), tmp_path)
+    rows = snapshot.build(tmp_path).set_index("model")
+    assert rows.loc["a.mnist", "status"] == table.UNPUBLISHED
+    assert np.isnan(rows.loc["a.mnist", "rank"])
+    assert rows.loc[["b.mnist", "c.mnist"], "rank"].tolist() == [1, 2]
+    measured = results.read_all(tmp_path)
+    assert goals.Goal("mnist", "", 0.99).best([replace(r, architecture="lenet5") for r in measured]).model == "b.mnist"
+    sent = made_up("d.mnist", [0.9], weights=None, submission={"user": "x"})
+    assert sent.published
+
+
+def test_readings_of_the_test_set_are_counted(tmp_path):
+    """A new measurement of the same network is none; another network, or one more seed, is."""
+    for day, accuracies in enumerate(([0.98], [0.98], [0.97, 0.98], [0.98])):
+        results.write(made_up("a.mnist", accuracies, date=f"2026-11-0{day + 1}"), folder=tmp_path)
+    results.write(made_up("b.mnist", [0.9], architecture="a"), folder=tmp_path)
+    rows = snapshot.build(tmp_path).set_index("model")
+    assert rows["readings"].dropna().tolist() == [2, 1]
+    assert rows["network_readings"].dropna().tolist() == [3, 3]
+
+
+def test_the_best_known_is_claimed_and_honest():
+    stated = [
+        Claim("a", "mnist", 0.999, None, "", False),
+        Claim("b", "mnist", 0.99, 900, "", True),
+        Claim("c", "mnist", 0.9999, 5, "", True, ensemble=True),
+        Claim("d", "ahdd", 1.0, 5, "", True),
+    ]
+    single, small = goals.Goal("mnist", "", 0.99), goals.Goal("mnist", "", 0.99, parameters=800)
+    assert [single.known(stated, honest).network for honest in (False, True)] == ["a", "b"]
+    assert small.known(stated, honest=False) is None
+    for claim in claims.claims():
+        assert claim.honest == (not claim.chosen), claim
+
+
+def test_the_best_row_is_not_chosen_across_two_validation_splits():
+    old = [made_up(f"{name}.mnist", [0.99], validation_split="rows", date="2026-11-01") for name in ("a", "b")]
+    new = made_up("c.mnist", [0.999], validation_split="writers", date="2026-11-02")
+    assert goals.best_on_validation([*old, new]).model == "a.mnist"
+    assert goals.best_on_validation([old[0], new]).model == "c.mnist"
+    assert goals.best_on_validation([]) is None
+
+
 def test_the_front_shows_what_others_claim_where_its_cost_is_known():
-    stated = [Claim("tiny", "mnist", 0.99, 697, "a paper"), Claim("large", "mnist", 0.999, None, "another")]
+    stated = [Claim("tiny", "mnist", 0.99, 697, "a paper", True), Claim("large", "mnist", 0.999, None, "another", True)]
     frame = table.frame([made_up("lenet5.mnist", [0.98])], claims=stated)
     drawn = table_html.front(frame, "mnist", "parameters")
     assert drawn.count("mark claimed") == 1
@@ -153,13 +208,11 @@ def test_no_name_on_the_front_is_written_over_another():
     frame["parameters"] = frame["model"].map({f"{network}.mnist": cost for network, (_, cost) in found.items()})
     drawn = table_html.front(frame, "mnist", "parameters")
     assert drawn.count("mark front") == 3
-    assert re.findall(r'"label[^"]*">(\w+)<', drawn) == ["mnist_cnn", "hdr_cnn"]
+    assert re.findall(r'"label[^>]*>(\w+)<', drawn) == ["mnist_cnn", "hdr_cnn", "lenet5"]
 
 
 def test_a_goal_is_served_by_the_best_mean_on_validation_that_it_allows():
-    best = [
-        goals.Goal("mnist", "", 0.99, "", **limits).best for limits in ({}, {"parameters": 900}, {"ensemble": True})
-    ]
+    best = [goals.Goal("mnist", "", 0.99, **limits).best for limits in ({}, {"parameters": 900}, {"ensemble": True})]
     found = {"lenet5": [0.98, 0.99], "hdr_cnn": [0.988], "glyphnet_100k_x3": [0.995]}
     measured = [made_up(f"{network}.mnist", accuracies) for network, accuracies in found.items()]
     measured.append(made_up("resco_mini.mnist", [0.999], recipe={"name": "paper"}))

@@ -7,11 +7,13 @@ import pytest
 from conftest import real_data
 
 import zoo
-from leaderboard import checking, report_store, results
-from leaderboard.evaluation import evaluate
-from zoo import data
+from leaderboard import checking, report_store, results, writers
+from leaderboard.evaluation import evaluate, revision
+from leaderboard.submissions.checks import onnx_graph
+from zoo import data, stored_numbers
 from zoo.export import onnx_writer
 from zoo.hub import resolve
+from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.settings import PRETRAINED
 
@@ -39,6 +41,38 @@ def test_weights_are_few_and_small():
     assert sum(sizes.values()) < 40e6
     assert max(sizes.values()) < 10e6
     assert not [path for path in sizes if path.name == "model.weights.h5"]  # the numbers of model.onnx once more
+
+
+def test_published_rows_are_those_whose_weights_are_here():
+    for model, record in RECORDS.items():
+        folder = PublishedFolder(PRETRAINED / model)
+        here = folder.onnx.exists() and revision(folder.path) == record.revision
+        assert record.weights == (f"zoo/pretrained/{model}" if here else None), model
+    assert {model for model, record in RECORDS.items() if record.published} == set(zoo.list_models())
+
+
+def test_parameters_are_what_the_files_store_by_the_rule_of_submissions():
+    for model in zoo.list_models():
+        folder, record = PublishedFolder(PRETRAINED / model), RECORDS[model]
+        stored = stored_numbers.of_file(folder.onnx)
+        assert stored == folder.metadata["parameters"] == record.shipped("parameters"), model
+        assert folder.metadata["parameters_as_trained"] == record.parameters_as_trained >= stored - 6, model
+        if stored < 100_000:
+            assert onnx_graph.read_graph(folder.onnx.read_bytes()).parameters == stored, model
+
+
+def test_the_writers_of_test_samples_are_known():
+    for record in RECORDS.values():
+        found = writers.of(record)
+        assert found is not None, record.model
+        assert len(found) == record.samples
+
+
+@real_data
+def test_the_writers_are_those_of_the_datasets():
+    for name, found in writers.listed(("ahcd", "pages70", "unipen_letters")).items():
+        record = next(record for record in RECORDS.values() if record.dataset == name)
+        np.testing.assert_array_equal(writers.of(record), found)
 
 
 def test_every_shipped_model_has_its_report():

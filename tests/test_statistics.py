@@ -49,16 +49,68 @@ def test_the_interval_of_macro_f1_is_that_of_drawing_samples():
     assert statistics.macro_f1_interval(confusion) != statistics.macro_f1_interval(confusion, seed=1)
 
 
-def test_mcnemar_is_the_exact_binomial_test():
+def drawn_by_writers(rng, count, rate, sway=3.0, each=50):
+    """Return who wrote each sample, and the chance of a mistake on it: some writers are hard to read."""
+    writers = np.repeat(np.arange(count), each)
+    return writers, np.clip(rate * rng.gamma(1 / sway, sway, count)[writers], 0, 1)
+
+
+def test_the_interval_of_a_mean_covers_other_writers_and_other_seeds():
+    rng, truth, covered, plain = np.random.default_rng(5), 0.03, 0, 0
+    for _ in range(400):
+        writers, chance = drawn_by_writers(rng, 100, truth)
+        right = rng.random((3, len(writers))) >= chance * rng.gamma(50, 1 / 50, (3, 1))  # seeds differ by a seventh
+        low, high = statistics.mean_interval(right.mean(axis=1), right[0], writers)
+        covered += low <= 1 - truth <= high
+        low, high = statistics.wilson_interval(int(right[0].sum()), len(writers))
+        plain += low <= 1 - truth <= high
+    assert covered / 400 > 0.92
+    assert plain / 400 < 0.8
+
+
+def test_the_interval_of_a_mean_is_as_wide_as_a_bootstrap_of_seeds_and_writers():
+    rng = np.random.default_rng(7)
+    writers, chance = drawn_by_writers(rng, 200, 0.05)
+    right = rng.random((5, len(writers))) >= chance * rng.gamma(9, 1 / 9, (5, 1))
+    accuracies, by_writer = right.mean(axis=1), right[0].reshape(200, -1).mean(axis=1)
+    seeds = rng.choice(accuracies, (20_000, 5)).mean(axis=1) * np.sqrt(5 / 4)
+    samples = by_writer[rng.integers(200, size=(20_000, 200))].mean(axis=1)
+    low, high = statistics.mean_interval(accuracies, right[0], writers)
+    assert (high - low) / 3.92 == pytest.approx(np.hypot(seeds.std(), samples.std()), rel=0.05)
+
+
+def test_the_interval_of_one_seed_and_unknown_writers_is_wilsons():
+    right = np.arange(500) >= 7
+    assert statistics.mean_interval([right.mean()], right) == pytest.approx(
+        statistics.wilson_interval(493, 500), abs=1e-4
+    )
+    low, high = statistics.mean_interval([1.0, 1.0], np.ones(140, bool), np.repeat(np.arange(70), 2))
+    assert (low, high) == pytest.approx(statistics.wilson_interval(140, 140))
+
+
+def test_the_paired_test_of_samples_is_mcnemars():
     rng = np.random.default_rng(2)
     first, second = rng.random((2, 400)) < [[0.95], [0.9]]
-    test = statistics.mcnemar(first, second)
+    test = statistics.paired_test(first, second)
     assert (test.both, test.only_first, test.only_second, test.neither) == tuple(
         int(x.sum()) for x in (first & second, first & ~second, ~first & second, ~first & ~second)
     )
     expected = scipy.stats.binomtest(test.only_first, test.only_first + test.only_second).pvalue
     assert test.p_value == pytest.approx(expected)
-    assert statistics.mcnemar(first, first).p_value == 1
+    assert statistics.paired_test(first, second, np.arange(400)).p_value == pytest.approx(expected)
+    assert statistics.paired_test(first, first).p_value == 1
+    assert statistics.paired_test(first, first, np.arange(400) // 40).p_value == 1
+
+
+def test_the_paired_test_of_writers_counts_every_exchange():
+    rng = np.random.default_rng(8)
+    writers = np.repeat(np.arange(12), 5)[rng.permutation(60)]
+    for shift in (0.0, 0.1, 0.3):
+        first, second = rng.random((2, 60)) < [[0.8], [0.8 - shift]]
+        sums = np.array([int(first[writers == w].sum()) - int(second[writers == w].sum()) for w in range(12)])
+        flips = 1 - 2 * ((np.arange(2**12)[:, None] >> np.arange(12)) & 1)
+        expected = (np.abs(flips @ sums) >= abs(sums.sum())).mean()
+        assert statistics.paired_test(first, second, writers + 100).p_value == pytest.approx(expected)
 
 
 def ranked(right):
@@ -66,64 +118,65 @@ def ranked(right):
     return right[np.argsort(-right.sum(axis=1), kind="stable")]
 
 
-def test_equal_models_share_a_group():
+@pytest.mark.parametrize("clustered", [False, True])
+def test_equal_models_share_a_group(clustered):
     rng = np.random.default_rng(3)
     split = 0
-    for _ in range(200):
-        hard = rng.random(2000) < 0.03  # samples that every model may miss
-        right = ~(hard & (rng.random((6, 2000)) < 0.5))
-        groups, p_values = statistics.tie_groups(ranked(right))
+    for _ in range(100):
+        writers, hard = drawn_by_writers(rng, 40, 0.05)
+        favor = rng.gamma(1, 1, (6, 40))[:, writers] if clustered else np.ones((6, 1))  # whose hand a model reads well
+        right = rng.random((6, len(writers))) >= hard * favor
+        groups, p_values = statistics.tie_groups(ranked(right), writers if clustered else None)
         split += groups[-1] > 0
         assert np.isnan(p_values[0])
-    assert split / 200 < 0.05
+    assert split / 100 < 0.08
 
 
 def test_models_that_differ_do_not_share_a_group():
     rng = np.random.default_rng(4)
     right = rng.random((3, 10_000)) < [[0.99], [0.98], [0.95]]
-    groups, p_values = statistics.tie_groups(right)
-    assert groups.tolist() == [0, 1, 2]
-    assert (p_values[1:] < 0.05).all()
-
-
-def test_a_chain_of_small_steps_does_not_make_its_ends_equal():
-    right = np.ones((12, 4000), bool)
-    for row in range(12):
-        right[row, : 5 * row] = False  # 5 more mistakes a step: p = 0.0625 between neighbors
-    groups, p_values = statistics.tie_groups(right)
-    assert np.allclose(p_values[1:], 0.0625)
-    assert groups[0] == groups[1]
-    assert groups[-1] > 0
-    assert statistics.tie_groups(right[:1])[0].tolist() == [0]
+    for writers in (None, np.arange(10_000) // 100):
+        groups, p_values = statistics.tie_groups(right, writers)
+        assert groups.tolist() == [0, 1, 2]
+        assert (p_values[1:] < 0.05).all()
 
 
 def groups_one_by_one(right, alpha):
-    """What `tie_groups` says it does, row after row."""
-
-    def worse(upper, lower, level):
-        above, below = int((right[upper] & ~right[lower]).sum()), int((~right[upper] & right[lower]).sum())
-        return above > below and scipy.stats.binomtest(below, above + below).pvalue < level
-
-    groups, first = [0], 0
+    """What `tie_groups` says it does, pair by pair."""
+    pairs, groups, start = len(right) * (len(right) - 1) / 2, [0], 0
     for row in range(1, len(right)):
-        place = row - first
-        chained = place > 1 and worse(first, row, 2 * alpha / (place * (place + 1)))
-        if worse(row - 1, row, alpha) or chained:
-            first = row
-        groups.append(groups[-1] + (first == row))
+        for above in range(start, row):
+            test = statistics.paired_test(right[above], right[row])
+            if test.only_first > test.only_second and pairs * test.p_value < alpha:
+                start = row
+                break
+        groups.append(groups[-1] + (start == row))
     return groups
 
 
-def test_groups_are_those_of_comparing_row_after_row():
+def test_groups_are_those_of_comparing_pair_by_pair():
     rng, seen = np.random.default_rng(6), set()
-    for rows, samples, steps, alpha in [(9, 203, 0.02, 0.05), (14, 1001, 0.004, 0.05), (14, 1001, 0.004, 0.3)] * 6:
+    for rows, samples, steps, alpha in [(9, 203, 0.04, 0.05), (14, 1001, 0.01, 0.05), (14, 1001, 0.012, 0.3)] * 6:
         chance = 0.98 - steps * np.arange(rows)
-        right = rng.random((rows, samples)) < chance[:, None]
-        groups, p_values = statistics.tie_groups(ranked(right), alpha)
-        assert groups.tolist() == groups_one_by_one(ranked(right), alpha)
+        right = ranked(rng.random((rows, samples)) < chance[:, None])
+        groups, p_values = statistics.tie_groups(right, alpha=alpha)
+        assert groups.tolist() == groups_one_by_one(right, alpha)
         assert len(p_values) == rows
+        np.testing.assert_array_equal(groups, statistics.tie_groups(right, np.arange(samples), alpha)[0])
         seen.add(int(groups[-1]))
-    assert seen >= {1, 2, 3}
+    assert seen >= {2, 3, 4}
+
+
+def test_no_pair_of_a_group_differs_though_neighbors_do_not():
+    right = np.ones((12, 4000), bool)
+    for row in range(12):
+        right[row, : 5 * row] = False  # 5 more mistakes a step
+    groups, p_values = statistics.tie_groups(right)
+    assert (p_values[1:] == 1).all()  # 66 pairs x 0.0625
+    last = int((groups == 0).sum()) - 1
+    assert 66 * statistics.paired_test(right[0], right[last]).p_value >= 0.05
+    assert 66 * statistics.paired_test(right[0], right[last + 1]).p_value < 0.05
+    assert statistics.tie_groups(right[:1])[0].tolist() == [0]
 
 
 def test_a_row_on_the_edge_of_a_level_is_alike():
@@ -133,12 +186,3 @@ def test_a_row_on_the_edge_of_a_level_is_alike():
     assert (groups.tolist(), p_values[1]) == ([0, 0], 2 / 2**6)
     assert statistics.tie_groups(right, alpha=2 / 2**6 + 1e-9)[0].tolist() == [0, 1]
     assert statistics.tie_groups(right[::-1], alpha=0.5)[0].tolist() == [0, 0]  # better, so not worse
-
-
-def test_three_rows_of_small_steps_are_compared_with_the_first():
-    right = np.ones((3, 40), bool)
-    right[1, :3] = False
-    right[2, :7] = False  # p = 1/64 against the first: below 0.05 / 3, the three pairs' level, and above 0.05 / 4
-    assert statistics.tie_groups(right)[0].tolist() == [0, 0, 1]
-    right[2, 6] = True  # p = 1/32
-    assert statistics.tie_groups(right)[0].tolist() == [0, 0, 0]

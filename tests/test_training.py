@@ -204,6 +204,32 @@ def test_augmentation_moves_by_what_it_says():
     assert 9.8 < np.rad2deg(np.arcsin(angles[:, 1, 0])).max() <= 10
 
 
+def test_every_map_is_what_plain_numpy_says():
+    """Bilinear, from each target pixel back to its source, with zeros from outside."""
+    rng = np.random.default_rng(2)
+    smooth = np.sin(np.linspace(0, 6, 24))[:, None] * np.cos(np.linspace(1, 5, 28)) * 100 + 128
+    images = np.repeat(smooth.astype(np.uint8)[None, ..., None], 8, axis=0)
+    for bounds in (Augmentation(rotation=20, scale=0.2, shear=0.2, shift=0.1), Augmentation(zoom=0.3)):
+        maps = affine_maps(8, (24, 28), bounds, np.random.default_rng(3))
+        out = augment(images, bounds, np.random.default_rng(3))
+        for image, moved, (linear, shift) in zip(
+            images[..., 0].astype(float), out[..., 0], ((m[:, :2], m[:, 2]) for m in maps), strict=True
+        ):
+            targets = np.stack(np.meshgrid(np.arange(28), np.arange(24)), axis=-1).reshape(-1, 2)
+            x, y = (np.linalg.inv(linear) @ (targets - shift).T).reshape(2, 24, 28)
+            padded, left, top = np.pad(image, 40), np.floor(x).astype(int), np.floor(y).astype(int)
+            across, down = x - left, y - top
+            expected = sum(
+                padded[top + j + 40, left + i + 40] * (across if i else 1 - across) * (down if j else 1 - down)
+                for i in (0, 1) for j in (0, 1)
+            )  # fmt: skip
+            np.testing.assert_allclose(moved, expected, atol=7)  # OpenCV rounds places to a 32nd of a pixel
+    linear = affine_maps(500, (24, 28), Augmentation(zoom=0.3), rng)[:, :, :2]
+    np.testing.assert_allclose(linear, linear[:, :1, :1] * np.eye(2), atol=1e-12)  # both sides alike
+    assert 0.7 <= linear[:, 0, 0].min() < 0.72
+    assert 1.28 < linear[:, 0, 0].max() <= 1.3
+
+
 def test_elastic_augmentation_bends_smoothly_by_what_it_says():
     still = np.broadcast_to(np.eye(2, 3), (50, 2, 3))
     nodes = np.random.default_rng(0).uniform(-0.1, 0.1, (50, 2, GRID, GRID)).astype(np.float32)

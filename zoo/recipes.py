@@ -20,6 +20,7 @@ class Augmentation:
 
     rotation: float = 0.0  # degrees, uniform in +-rotation
     scale: float = 0.0  # fraction, width and height each uniform in 1 +- scale
+    zoom: float = 0.0  # fraction, width and height alike uniform in 1 +- zoom, as Keras' RandomZoom does
     shear: float = 0.0  # tangent of the shear angle, uniform in +-shear
     shift: float = 0.0  # fraction of the side, x and y each uniform in +-shift
     contrast: float = 0.0  # fraction, distance from the image's mean times 1 +- contrast

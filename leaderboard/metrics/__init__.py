@@ -3,7 +3,7 @@
 That loader copies a single file, so each file is self-contained and repeats the declaration of its inputs.
 
 Every metric gets the same probabilities and labels. The parameters of its `_compute` name what else it needs to know of
-the model (`weight_shapes`, `onnx_path`, …). Increase its `VERSION` when its result changes: records of another version
+the model (`parameters`, `onnx_path`, …). Increase its `VERSION` when its result changes: records of another version
 are stale. To add a metric, add one file here and, to show it, one column in `leaderboard/table.py`.
 """
 
@@ -52,7 +52,7 @@ def compute(probabilities: np.ndarray, labels: np.ndarray, **facts: object) -> d
     Args:
         probabilities: float32 (N, classes).
         labels: int64 (N,).
-        **facts: facts about the model, for example `weight_shapes`.
+        **facts: facts about the model, for example `parameters`.
     """
     scores = {}
     for name, metric in metrics().items():

@@ -1,16 +1,14 @@
-"""Parameters: all numbers that a model holds, trained or not, as Keras' `count_params()` counts them."""
-
-import math
+"""Parameters: the numbers that the measured ONNX file stores, see `zoo.stored_numbers`."""
 
 import datasets
 import evaluate
 import numpy as np
 
-VERSION = 1  # a record that another version measured is stale
+VERSION = 2  # a record that another version measured is stale
 
 
 class Parameters(evaluate.Metric):
-    """`compute(predictions=…, references=…, weight_shapes=[w.shape for w in model.weights])` -> {"parameters": int}."""
+    """`compute(predictions=…, references=…, parameters=stored_numbers.of_file(path))` -> {"parameters": int}."""
 
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -21,7 +19,5 @@ class Parameters(evaluate.Metric):
             ),
         )
 
-    def _compute(
-        self, predictions: np.ndarray, references: np.ndarray, weight_shapes: list[tuple[int, ...]]
-    ) -> dict[str, float]:
-        return {"parameters": sum(math.prod(shape) for shape in weight_shapes)}
+    def _compute(self, predictions: np.ndarray, references: np.ndarray, parameters: int) -> dict[str, float]:
+        return {"parameters": parameters}

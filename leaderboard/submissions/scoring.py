@@ -41,7 +41,7 @@ def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
     answers, under, on_validation = inputs.parts(outcome.answers)
     facts = {
         "corrupted": {name: found.argmax(axis=1) for name, found in under.items()},
-        "weight_shapes": [(outcome.parameters,)],
+        "parameters": outcome.parameters,
     }
     if outcome.training:
         facts["training_seconds"] = outcome.training["training_seconds"]
@@ -70,6 +70,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
         dataset_fingerprint=inputs.test.fingerprint,
         training_fingerprint=inputs.validation.fingerprint if trained else "",
         metric_versions={name: metrics.versions()[name] for name in shipped.scores},
+        parameters_as_trained=submission.parameters,
         recipe=recipe_of(dataset, shipped) if trained else dict(AS_SENT),
         selection="highest validation accuracy" if trained else "the sender's",
         shipped_seed=shipped.seed,
@@ -80,6 +81,7 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
                 validation_accuracy=measured.validation_accuracy,
                 epochs=measured.outcome.training["epochs"] if measured.outcome.training else 0,
                 metrics=measured.scores,
+                revision=revision(measured),
             )
             for measured in found
         ],

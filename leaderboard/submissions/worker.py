@@ -364,10 +364,9 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
     problems = [f"The record is stale: {recorded.stale}."] if recorded.stale else []
     if changed > checking.TOLERANCE * len(answers):
         problems.append("That is more than rounding explains.")
-    of_the_file = {"parameters", "efficiency_score", *checking.COSTS}  # Keras counts other parameters than ONNX holds
     scores = [
         checking.Score(name, recorded.shipped(name), value)
         for name, value in now.scores.items()
-        if name not in of_the_file and name in recorded.means
+        if name not in checking.COSTS and name in recorded.means
     ]
     return checking.Check(scores, changed, problems)

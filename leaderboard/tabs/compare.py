@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import results
+from leaderboard import results, writers
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
-from leaderboard.statistics import ALPHA, mcnemar
+from leaderboard.statistics import ALPHA, paired_test
 from leaderboard.table import BY_NAME
 from leaderboard.tabs.markup import html, message, written
 from leaderboard.tabs.model_page import samples
@@ -45,7 +45,7 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
         _only(records[loser], answers[loser], answers[winner].right, (first, second)[winner], (first, second)[loser])
         for winner, loser in ((0, 1), (1, 0))
     ]
-    test = mcnemar(answers[0].right, answers[1].right)
+    test = paired_test(answers[0].right, answers[1].right, writers.of(records[0]))
     facts = [_fact(key, a, b) for key in FACTS]
     return html("compare.page", first, second, test, test.p_value < ALPHA, len(answers[0].labels), facts, only)
 

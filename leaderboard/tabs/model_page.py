@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import disputed, report_store, results, table
+from leaderboard import disclosures, disputed, report_store, results, table
 from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
@@ -20,15 +20,15 @@ from zoo.tabs import choice
 from zoo.types import Json
 
 KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "robustness", "expected_calibration_error",
-       "negative_log_likelihood", "parameters", "multiply_adds", "file_size", "latency", "throughput", "training_time",
-       "efficiency_score")  # fmt: skip
+       "negative_log_likelihood", "parameters", "as_trained", "multiply_adds", "file_size", "latency", "throughput",
+       "training_time", "efficiency_score")  # fmt: skip
 HARDEST = 24  # pictures on the page
 CONFUSIONS = 6  # that are listed
 
 
 def index(rows: pd.DataFrame) -> str:
     """Return links to the pages of all measured models, by dataset, the best first."""
-    known = rows[rows["status"].isin([table.VERIFIED, table.LOCAL, table.STALE])]
+    known = rows[rows["status"].isin(table.MEASURED)]
     if known.empty:
         return message("There are no records yet: run python scripts/train_all.py.")
     groups = [
@@ -63,7 +63,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     predictions, kept = results.predictions(result, folder), report_store.read_report(result, folder)
     key = [(table.BY_NAME[name].title, written(row[name], name) or "–") for name in KEY]
     sections = [
-        _sent(result) if result.submission else html("model_page.use", model),
+        _sent(result) if result.submission else html("model_page.use", result),
         html("model_page.take", model) if model in choice.glyph_models() else "",
         _classes(result),
         _read(result, predictions, kept),
@@ -75,7 +75,10 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     ]
     found = disputed.find(result.dataset, rows, folder) if predictions else []
     without = (len(found), disputed.accuracy_without(predictions, found)) if predictions and found else None
-    return html("model_page.page", result, row.to_dict(), key, sections, without)
+    known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
+    if result.readings > 1:
+        known.append(f"The test set has judged {result.readings} versions of this row; see the row over time.")
+    return html("model_page.page", result, row.to_dict(), key, sections, without, known)
 
 
 def scores(model: str) -> Json | None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from leaderboard import table
+from leaderboard import disclosures, table
 from leaderboard.table import COLUMNS, Column, Query
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, written
@@ -33,8 +33,9 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
     page.loc[page.index[:1], "new"] = False  # a line separates the groups
     chosen = [(c, _order(c, query)) for c in COLUMNS if c.name in ("rank", "model") or c.name in columns]
     bounds = page["accuracy_low"].min(), page["accuracy_high"].max()
+    known = disclosures.of_dataset(query.dataset or "")
     more = json.dumps({"sort": query.sort, "descending": query.descending, "limit": limit + 100})
-    return html("table.board", chosen, page.to_dict("records"), bounds, query, len(found), more)
+    return html("table.board", chosen, page.to_dict("records"), bounds, query, len(found), more, known)
 
 
 def _order(column: Column, query: Query) -> str:

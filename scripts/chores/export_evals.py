@@ -19,7 +19,9 @@ def main() -> None:
     arguments = parser.parse_args()
     rows = results.read_all(arguments.records)
     for row in rows:
-        write_json(arguments.out / row.dataset / f"{row.model}.json", every_eval_ever.export(row))
+        kept = results.predictions(row, arguments.records)
+        found = every_eval_ever.export(row, None if kept is None else kept.right)
+        write_json(arguments.out / row.dataset / f"{row.model}.json", found)
     print(f"{len(rows)} rows written to {arguments.out}.")
 
 

@@ -6,10 +6,10 @@ python -m scripts.chores.update_tables --check   exit with 1 if they are out of 
 
 import argparse
 import re
+from collections.abc import Iterable
 from functools import partial
-from statistics import fmean
 
-from leaderboard import goals, reproductions, results, snapshot, table
+from leaderboard import disclosures, goals, reproductions, results, snapshot, table
 from leaderboard.claims import claims
 from scripts import cli
 from zoo import data, registry, settings
@@ -57,30 +57,42 @@ def _between(section: str, match: re.Match[str]) -> str:
 def board() -> str:
     """Return the board as a Markdown table: every row that was measured, the columns that fit a page."""
     rows = snapshot.load(results.RECORDS)
-    rows = rows[rows["status"].isin([table.VERIFIED, table.STALE])]
+    rows = rows[rows["status"].isin(table.MEASURED)]
     lines = [
-        "| data | rank | model | accuracy % | 95% interval | wrong | macro F1 | robust % | parameters | efficiency |",
-        "| --- | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: |",
+        "| data | rank | model | accuracy % | 95% interval | wrong | macro F1 | robust % | parameters | as trained "
+        "| efficiency | readings |",
+        "| --- | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     for row in rows.to_dict("records"):
         said = {name: "" if value != value else table.BY_NAME[name].write(value) for name, value in row.items()}
         spread = f" ± {said['accuracy_std']}" if said["accuracy_std"] else ""
-        stale = " (stale)" if row["status"] == table.STALE else ""
+        status = "" if row["status"] == table.VERIFIED else f" ({row['status']})"
         lines.append(
-            f"| {said['dataset']} | {said['rank']} | {said['model']}{stale} | {said['accuracy']}{spread} "
+            f"| {said['dataset']} | {said['rank'] or '–'} | {said['model']}{status} | {said['accuracy']}{spread} "
             f"| {said['accuracy_low']} – {said['accuracy_high']} | {said['errors']} | {said['macro_f1']} "
-            f"| {said['robustness']} | {said['parameters']} | {said['efficiency_score']} |"
+            f"| {said['robustness']} | {said['parameters']} | {said['as_trained']} | {said['efficiency_score']} "
+            f"| {said['readings']} ({said['network_readings']}) |"
         )
+    return "\n".join(lines) + "\n\n" + _disclosed(rows["dataset"].unique())
+
+
+def _disclosed(datasets: Iterable[str]) -> str:
+    """Return what a reader of the scores must know, one line for each dataset or network."""
+    lines = []
+    for one in disclosures.disclosures():
+        if one.dataset in datasets:
+            named = f" ({', '.join(one.networks)})" if one.networks else ""
+            lines.append(f"- **{one.dataset}**{named}: {one.text}")
     return "\n".join(lines) + "\n"
 
 
 def best() -> str:
-    """Return the best row of every dataset and size as a Markdown table, chosen by mean validation accuracy."""
+    """Return the best published row of every dataset and size as a Markdown table, chosen on validation."""
     known = registry.architectures()
     measured = [
         row
         for row in results.read_all(results.RECORDS)
-        if row.submission is None and row.recipe["name"] == "zoo" and row.architecture in known
+        if row.submission is None and row.published and row.recipe["name"] == "zoo" and row.architecture in known
     ]
     heads = [f"≤ {size:,}" for size in SIZES] + ["any size"]
     lines = [f"| dataset | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
@@ -91,16 +103,11 @@ def best() -> str:
         cells = []
         for size in (*SIZES, None):
             fitting = [row for row in rows if size is None or row.shipped("parameters") <= size]
-            chosen = max(fitting, key=_validation, default=None)
+            chosen = goals.best_on_validation(fitting)
             text = "" if chosen is None else f"{mean_of(chosen)} ({len(chosen.seeds)})<br>`{chosen.architecture}`"
             cells.append(text)
         lines.append(f"| {dataset} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
-
-
-def _validation(row: results.Result) -> tuple[float, float]:
-    """Mean validation accuracy over the seeds; of equals, the smaller network."""
-    return fmean(seed.validation_accuracy for seed in row.seeds), -row.shipped("parameters")
 
 
 def reproduced() -> str:
@@ -111,7 +118,7 @@ def reproduced() -> str:
         if claim.goal is None:
             continue
         found = [rows[claim.model, recipe] for recipe in reproductions.RECIPES]
-        paper, ours = (f"{mean_of(one)} ({len(one.seeds)})" if one else "not trained" for one in found)
+        paper, ours = (_with_seeds(one) if one else "not trained" for one in found)
         name = registry.get(claim.network).title.partition(" (")[0]
         lines.append(f"| {name} | {claim.dataset} | {100 * claim.accuracy:.2f} | {paper} | {ours} |")
     return "\n".join(lines) + "\n"
@@ -123,6 +130,7 @@ def by_document() -> str:
         "| system | published % | recipe | mean % ± sd | n | 95% interval | goal % | |",
         "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
     ]
+    rows = snapshot.load(results.RECORDS).set_index("model")
     for row in reproductions.rows(results.read_all(results.RECORDS)):
         first = row.recipe == reproductions.RECIPES[0]
         name = f"{row.claim.network} on {row.claim.dataset}" if first else ""
@@ -131,11 +139,12 @@ def by_document() -> str:
             measured = "not trained yet | | "
             verdict = ""
         else:
-            low, high = row.result.accuracy_interval
+            low, high = (rows.loc[row.result.model, end] for end in ("accuracy_low", "accuracy_high"))
             measured = f"{mean_of(row.result)} | {len(row.result.seeds)} | {100 * low:.2f} – {100 * high:.2f}"
             verdict = verdict_on(row.missed_by or 0)
-            verdict += ", beyond chance" if row.beyond else ""
-        said = "; ".join(filter(None, [verdict, *row.lacks]))
+            verdict += ", beyond chance" if row.beyond(low) else ""
+        lost = row.result is not None and not row.result.published
+        said = "; ".join(filter(None, [verdict, *row.lacks, table.UNPUBLISHED * lost]))
         lines.append(f"| {name} | {stated} | `{row.recipe}` | {measured} | {100 * row.goal:.2f} | {said} |")
     return "\n".join(lines) + "\n"
 
@@ -159,7 +168,7 @@ def by_network() -> str:
             continue
         for dataset in GLYPH_SETS:
             result = found[network, dataset]
-            text = "" if result is None else f"{mean_of(result)} ({len(result.seeds)})"
+            text = "" if result is None else _with_seeds(result)
             cells.append(f"**{text}**" if result and result.mean("accuracy") == best[dataset] else text)
         lines.append(f"| {network} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
@@ -167,19 +176,40 @@ def by_network() -> str:
 
 def by_goal() -> str:
     """Return the goals of our own networks as a Markdown table: each goal and its row."""
-    measured = results.read_all(results.RECORDS)
+    measured, frame = results.read_all(results.RECORDS), snapshot.load(results.RECORDS).set_index("model")
     lines = [
-        "| data | goal | test % | best known % | row | parameters | mean % ± sd | n | |",
-        "| --- | --- | ---: | --- | --- | ---: | ---: | ---: | --- |",
+        "| data | goal | test % | best claimed % | best honest % | row | parameters | as trained | mean % ± sd | n "
+        "| readings | |",
+        "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]
     for goal in goals.goals():
         result = goal.best(measured)
-        said = "not trained yet | | | | "
+        others = (goal.known(claims(), honest) for honest in (False, True))
+        known = " | ".join("–" if one is None else f"{100 * one.accuracy:.2f}" for one in others)
+        said = "none has published weights | | | | | | "
         if result is not None:
-            verdict = verdict_on(goal.goal - result.mean("accuracy"))
-            said = f"{result.model} | {result.shipped('parameters'):,.0f} | {mean_of(result)} | {len(result.seeds)} "
-            said += f"| {verdict}"
-        lines.append(f"| {goal.dataset} | {goal.what} | {100 * goal.goal:.2f} | {goal.known} | {said} |")
+            readings = frame.loc[result.model, "network_readings"]
+            seen = ["recipe seen on the test set"] * bool(readings > 1)
+            seen += disclosures.of_network(result.dataset, result.architecture)
+            verdict = "; ".join([verdict_on(goal.goal - result.mean("accuracy")), *seen])
+            said = f"{result.model} | {result.shipped('parameters'):,.0f} | {result.parameters_as_trained or 0:,} "
+            said += f"| {mean_of(result)} | {len(result.seeds)} | {readings:.0f} | {verdict}"
+        lines.append(f"| {goal.dataset} | {goal.what} | {100 * goal.goal:.2f} | {known} | {said} |")
+    return "\n".join(lines) + "\n\n" + _claimed()
+
+
+def _claimed() -> str:
+    """Return every score that others published as a Markdown table."""
+    lines = [
+        "| data | published by others | % | parameters | honest | source |",
+        "| --- | --- | ---: | ---: | --- | --- |",
+    ]
+    for claim in sorted(claims(), key=lambda claim: (claim.dataset, -claim.accuracy)):
+        size = "" if claim.parameters is None else f"{claim.parameters:,}"
+        honest = "yes" if claim.honest else f"no: {claim.chosen}"
+        lines.append(
+            f"| {claim.dataset} | {claim.network} | {100 * claim.accuracy:.2f} | {size} | {honest} | {claim.source} |"
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -188,6 +218,11 @@ def verdict_on(short: float) -> str:
     points = round(100 * short, 4)  # finer than one image of any test set
     decimals = 2 if points >= 0.005 else 4  # rather than a miss of 0.00
     return "met" if points <= 0 else f"missed by {points:.{decimals}f}"
+
+
+def _with_seeds(result: results.Result) -> str:
+    """Return a row's mean accuracy and its number of seeds; † marks a row whose weights are not published."""
+    return f"{mean_of(result)} ({len(result.seeds)}){'' if result.published else '†'}"
 
 
 def mean_of(result: results.Result) -> str:

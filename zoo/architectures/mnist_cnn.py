@@ -9,12 +9,12 @@ from zoo.types import Shape
 
 
 @register(
-    paper=Recipe(  # the document names early stopping and plateau without their patience: 5 and 3 are ours
+    paper=Recipe(
         name="paper",
         epochs=20,
         batch_size=32,
         early_stopping=5,
-        plateau=Plateau(factor=0.5, patience=3, floor=0.0),
+        plateau=Plateau(factor=0.1, patience=10, floor=0.0),  # Keras' defaults
         validation_share=0.2,
     ),
     zoo=replace(ZOO, epochs=20),
@@ -23,6 +23,15 @@ def mnist_cnn(input_shape: Shape, num_classes: int) -> "keras.Model":
     """MNIST CNN (public MNIST tutorial network): two convolutions and one wide dense layer.
 
     421,642 parameters at (28, 28, 1) and 10 classes.
+
+    The recipe `paper` follows the tutorial as far as it says:
+
+    | setting | publication | here |
+    | --- | --- | --- |
+    | plateau | named, no numbers | Keras' defaults, x 0.1 after 10; x 0.5 after 3 before 26 November 2026 |
+    | early stopping | named, no numbers; stopped after 14 epochs | 5, a guess: Keras' 0 stops sooner |
+    | validation | not given | last 20% of the training rows, a guess |
+    | epochs, batch | at most 20, 32 | the same |
     """
     layers = keras.layers
     inputs = keras.Input(input_shape, dtype="uint8")

@@ -19,7 +19,7 @@ from zoo.types import Shape
         early_stopping=5,
         watch="accuracy",
         plateau=Plateau(factor=0.5, patience=2, floor=0.0),
-        augmentation=Augmentation(rotation=7.2, shift=0.05, scale=0.05, contrast=0.2),  # 0.02 of a turn
+        augmentation=Augmentation(rotation=7.2, shift=0.05, zoom=0.05, contrast=0.2),  # 0.02 of a turn
         backbone_weights="imagenet",
         fine_tuning=FineTuning(layers=40, epochs=30, learning_rate=2e-5, label_smoothing=0.03),
     ),
@@ -41,7 +41,19 @@ from zoo.types import Shape
 def mobilenet_v2(input_shape: Shape, num_classes: int) -> "keras.Model":
     """MobileNetV2 (Sandler et al., 2018; transfer learning from ImageNet, after M. H. A. Shokal).
 
-    2,347,654 parameters at 70 classes. The input is scaled to [-1, 1] and repeated to 3 channels in the graph.
+    2,347,654 parameters at 70 classes in training. The input is scaled to [-1, 1] and repeated to 3 channels in the
+    graph.
+
+    The recipe `paper` follows the publication as far as it says:
+
+    | setting | publication | here |
+    | --- | --- | --- |
+    | zoom | 5%, Keras' layer | width and height alike; before 26 November 2026 each by itself |
+    | contrast | 20%, Keras' layer | the same; before 26 November 2026 wrong for dark pixels |
+    | pixels from outside | not given | mirrored, Keras' default |
+    | best epoch of the fine-tuning | not given | of this phase, as Keras' callbacks; before 26 November 2026 of both |
+    | patches of a page | top and bottom strip, 15 even and 20 random each | 70; another reading gives 35 |
+    | ImageNet weights | those of Keras | the same file |
     """
     layers = keras.layers
     inputs = keras.Input(input_shape, dtype="uint8")

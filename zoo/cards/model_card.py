@@ -16,6 +16,7 @@ def render(facts: Facts, scores: Facts) -> str:
     Args:
         facts: what the model is. Plain JSON types:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
+            parameters_as_trained (None: unknown);
             notes: Markdown, the description of the network; "" if there is none;
             contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
             dataset: name, title, hub_id (None: it is on no Hub), repos (hub_id, or those of its parts), revision
@@ -27,6 +28,7 @@ def render(facts: Facts, scores: Facts) -> str:
             files: path in the repo -> bytes; figures: path -> caption, only those that there are.
         scores: what it was measured at; fractions in [0, 1]:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
+            readings (how many versions of the row the test set has judged), disclosed (a list of sentences);
             seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
             support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split);
             dont_know, None where no threshold was chosen: threshold, cost, test (coverage, accuracy);
@@ -91,13 +93,15 @@ def _headline(facts: Facts, scores: Facts) -> str:
     size = facts["files"].get(PublishedFolder.ONNX)
     weight = f", {kilobytes(size)} as ONNX" if size else ""
     low, high = scores["interval"]
+    trained = facts.get("parameters_as_trained")
+    before = f" ({trained:,} in training)" if trained and trained != facts["parameters"] else ""
     return "\n".join(
         [
             f"# {facts['model']}",
             "",
             f"**{facts['title']}**, trained on {dataset['title']}.",
             f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
-            f"{facts['parameters']:,} parameters{weight}.",
+            f"{facts['parameters']:,} parameters{before}{weight}.",
             "",
             f"Its accuracy is **{percent(accuracy['shipped'])}** on {tested:,} {dataset['scored']} samples "
             f"(95% interval {percent(low)} to {percent(high)}).",
@@ -134,9 +138,18 @@ def _scores(facts: Facts, scores: Facts) -> str:
             f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
             f"`{scores['fingerprint'][:16]}…`.",
             "",
+            *_disclosed(scores),
             *_folds(scores.get("folds")),
         ]
     )
+
+
+def _disclosed(scores: Facts) -> list[str]:
+    """Return what a reader of the scores must know, as a list."""
+    known = list(scores.get("disclosed", ()))
+    if (readings := scores.get("readings", 1)) > 1:
+        known.append(f"The test set has judged {readings} versions of this model, this one included.")
+    return [*(f"- {sentence}" for sentence in known), *[""] * bool(known)]
 
 
 def _folds(folds: Facts | None) -> list[str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import data
+from zoo import data, stored_numbers
 from zoo.backend import keras
 from zoo.export import onnx_writer
 from zoo.export.calibration import calibrate
@@ -54,7 +54,8 @@ def export(run: Run, folder: Path) -> Path:
         export_onnx(model, published.onnx)
         pack_onnx(published.onnx)
         runtimes.load(published.onnx)  # a network that cannot be run is not published
-        known = {**published.metadata, **facts(run, model), "parameters_as_trained": as_trained, **fitted}
+        counts = {"parameters": stored_numbers.of_file(published.onnx), "parameters_as_trained": as_trained}
+        known = {**published.metadata, **facts(run), **counts, **fitted}
         write_json(staged / PublishedFolder.METADATA, known)
         reading = {**preprocessor(run.job.architecture, run.job.dataset), **accepts}
         write_json(staged / PublishedFolder.PREPROCESSOR, reading)
@@ -130,14 +131,13 @@ def _extend_the_converter() -> None:
             ctx.make_node("Sub", [one.output[0], error.output[0]], outputs=outputs, shapes=[shape], dtypes=[dtype])
 
 
-def facts(run: Run, model: "keras.Model") -> Json:
-    """Return the content of `metadata.json` apart from the Keras version: the model and its size."""
+def facts(run: Run) -> Json:
+    """Return the content of `metadata.json` apart from sizes and the Keras version: which model it is."""
     return {
         "architecture": run.job.architecture,
         "dataset": run.job.dataset,
         "recipe": run.job.recipe.name,
         "seed": run.job.seed,
-        "parameters": model.count_params(),
         "dataset_fingerprint": run.history["fingerprint"],
         **({"start": run.history["start"]} if "start" in run.history else {}),
     }

@@ -25,7 +25,8 @@ def eval_results(facts: Facts, scores: Facts) -> dict[str, str]:
             date=scores["date"],
             source_url=facts["board"],
             source_name="Handwriting Zoo leaderboard",
-            notes=f"seed {facts['seed']}, the best on validation of {scores['seeds']}; test split read once",
+            notes=f"seed {facts['seed']}, the best on validation of {scores['seeds']}; "
+            f"version {scores.get('readings', 1)} that was measured on the test split",
         )
         for name in METRICS
         if name in scores["metrics"]

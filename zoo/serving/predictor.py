@@ -81,7 +81,7 @@ class Predictor:
         labels: what its classes are called, in the order of its output.
         script: "latin" or "arabic".
         dataset: what it was trained on.
-        parameters: as Keras' `count_params()` counts them.
+        parameters: the numbers that its ONNX file stores.
         runtime: what computes it.
         threshold: the probability of the most probable class below which to abstain, chosen on validation samples (see
             `zoo.reports.choose_threshold`); None where none was chosen.

@@ -150,6 +150,8 @@ def affine_maps(count: int, shape: tuple[int, int], bounds: Augmentation, rng: n
     height, width = shape
     angle = np.deg2rad(rng.uniform(-bounds.rotation, bounds.rotation, count))
     scale_x, scale_y = 1 + rng.uniform(-bounds.scale, bounds.scale, (2, count))
+    if bounds.zoom:  # not drawn otherwise: other recipes draw what they always drew
+        scale_x, scale_y = np.stack([scale_x, scale_y]) * (1 + rng.uniform(-bounds.zoom, bounds.zoom, count))
     shear = rng.uniform(-bounds.shear, bounds.shear, count)
     shift = rng.uniform(-bounds.shift, bounds.shift, (2, count)) * [[width], [height]]  # pixels
     cos, sin = np.cos(angle), np.sin(angle)

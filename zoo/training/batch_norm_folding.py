@@ -2,7 +2,8 @@
 
 At inference BatchNorm is a scale and a shift a channel (Ioffe and Szegedy, 2015), which a linear layer before it can do
 as well (Jacob et al., 2018, "Quantization and training of neural networks", section 3.2). Every network is exported so,
-and its parameters are counted so.
+trained here or sent, and its parameters are counted so. A BatchNorm that follows an activation stays: the file stores
+a scale and a shift for each of its channels.
 """
 
 from typing import Any
@@ -13,15 +14,17 @@ from zoo.backend import keras
 
 
 def folded(model: "keras.Model") -> "keras.Model":
-    """Return a copy of a functional model without those BatchNorms that directly follow a linear layer.
+    """Return a copy of a functional or sequential model without those BatchNorms that directly follow a linear layer.
 
     A convolution, depthwise convolution or dense layer counts as linear if it has no activation and nothing but the
     BatchNorm reads it. Every other layer and BatchNorm stays as it is. Models inside the model are folded too.
     """
     layers = keras.layers
+    if isinstance(model, keras.Sequential):
+        model = keras.Model(model.inputs, model.outputs, name=model.name)
     before = {}  # BatchNorm's name -> the linear layer that it follows
     for layer in model.layers:
-        if isinstance(layer, layers.BatchNormalization):
+        if isinstance(layer, layers.BatchNormalization) and len(layer._inbound_nodes) == 1:  # used once
             (node,) = layer._inbound_nodes
             (source,) = [tensor._keras_history.operation for tensor in node.input_tensors]
             linear = isinstance(source, layers.Conv2D | layers.DepthwiseConv2D | layers.Dense)

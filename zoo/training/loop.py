@@ -144,6 +144,7 @@ class Loop:
         self.memory.phase += 1
         self.memory.phase_start = len(self.memory.epochs)
         self.memory.plateau_loss, self.memory.plateau_wait = float("inf"), 0
+        self.memory.best_score = float("-inf")  # what Keras' callbacks do in a second call of fit
         self.optimizer = self._compile()
         self._checkpoint()
 

@@ -74,7 +74,7 @@ class Outcome:
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
-    parameters: as the ONNX file holds them, or as Keras counts them if those are more.
+    parameters: the numbers that the ONNX file stores.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
     isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
     """
@@ -295,9 +295,6 @@ class Box:
         except Refused as error:
             raise Unfit(f"Its ONNX form would be rejected: {error}") from error
         multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
-        parameters = report.parameters
-        if job["kind"] != "onnx":  # settings of layers are numbers too: the ONNX file may hold more than Keras counts
-            parameters = max(parameters, int(_number(found, "parameters", 1, 10**9)))
         training = None
         if job["kind"] == "json":
             training = {
@@ -305,7 +302,7 @@ class Box:
                 "validation_accuracy": _fraction(found, "validation_accuracy"),
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
-        return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation)
+        return Outcome(answers, report.content, int(multiply_adds), report.parameters, training, isolation)
 
 
 def open_box(kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()) -> Box:
