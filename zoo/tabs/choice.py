@@ -14,6 +14,7 @@ from zoo.types import Json
 
 HERE = Path(__file__).parent
 TEMPLATES = Templates(HERE)
+LONGEST = 100  # characters of a name that a client sends; no network's is longer
 MOST_OWN = 3  # of a visitor's own networks that are asked at first
 ASKED_TITLES = {**TITLES, ANYTHING: "Anything"}
 
@@ -52,10 +53,11 @@ class Asked:
             raise ZooError('A choice is {"script": "digits"} or {"models": ["lenet5.mnist"]}; this is something else.')
         models, script = chosen.get("models"), chosen.get("script")
         if isinstance(models, (list, tuple)) and models:
-            return cls("", tuple(map(str, models)))
+            return cls("", tuple(str(name)[:LONGEST] for name in models))
         if not script:
             raise ZooError("Choose at least one network to read this.")
-        return cls(str(script), by_script.best(str(script)))
+        name = str(script)[:LONGEST]
+        return cls(name, by_script.best(name))
 
 
 def first() -> Json:
