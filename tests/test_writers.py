@@ -145,4 +145,5 @@ def test_fitting_again_gives_the_same_answers(run):
 def test_a_page_may_be_by_none_of_the_writers(threshold, said):
     found = read.Votes("page.png", "net.pages", ("01", "02"), np.float32([0.6, 0.4]), np.array([1, 0]), threshold)
     assert found.label == (read.UNSURE if said == "none of these" else said)
-    assert f'<p class="said">{said}</p>' in read.render_votes(found)
+    shown = said if said == "none of these" else f'<span translate="no">{said}</span>'
+    assert f'<p class="said">{shown}</p>' in read.render_votes(found)
