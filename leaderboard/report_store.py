@@ -19,10 +19,10 @@ from leaderboard.predictions import Predictions, pictures
 from leaderboard.results import Result
 from zoo import cards, data, reports
 from zoo.errors import ZooError
-from zoo.export.threshold import Validated, validated
 from zoo.files import read_arrays, replacing
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
+from zoo.serving.validated import Validated, validated
 from zoo.types import Json
 
 VERSION = 1  # increase it when the content changes

@@ -16,10 +16,10 @@ from zoo.backend import keras
 from zoo.export import onnx_writer
 from zoo.export.calibration import calibrate
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
-from zoo.export.threshold import validated
 from zoo.files import replacing, write_json
 from zoo.published import PublishedFolder
 from zoo.serving import runtimes
+from zoo.serving.validated import validated
 from zoo.training.batch_norm_folding import folded
 from zoo.training.job import Run, build, view_of
 from zoo.types import Json
