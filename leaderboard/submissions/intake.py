@@ -7,6 +7,7 @@ created with the submission: the store keeps only its hash, and whoever knows it
 import hashlib
 import hmac
 import json
+import logging
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -21,6 +22,8 @@ from leaderboard.submissions.offers import Offer, checked_name, checked_offer, c
 from zoo.errors import ZooError
 from zoo.settings import number
 from zoo.types import Json
+
+log = logging.getLogger(__name__)
 
 HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.ASCII)
 DAY = 24 * 3600  # seconds
@@ -285,18 +288,27 @@ def in_order(submissions: Sequence[Submission]) -> list[Submission]:
     due, arrived = {}, 0.0
     for submission in submissions:
         arrived = max(arrived, submission.created)  # a clock may have been set back
-        due[submission.id] = arrived + seconds_of(submission)
+        due[submission.id] = arrived + _length(submission)
     return sorted(submissions, key=lambda s: due[s.id])
+
+
+def _length(submission: Submission) -> float:
+    """Return the same; 0 where it cannot be estimated: a worker takes it soon, and its receipt then says why."""
+    try:
+        return seconds_of(submission)
+    except Exception as error:  # one receipt must not stop the queue
+        log.warning("The length of %s cannot be estimated: %s", submission.id, error)
+        return 0.0
 
 
 def queue(store: stores.Store) -> list[Place]:
     """Return running and waiting submissions in processing order."""
-    waiting = sorted((s for s in in_order(store.all()) if s.open), key=lambda s: s.status != RUNNING)
+    waiting = sorted(in_order([s for s in store.all() if s.open]), key=lambda s: s.status != RUNNING)
     attended = bool(waiting) and store.attended()
     places, total = [], 0.0
     for ahead, submission in enumerate(waiting):
         left = 1 - submission.progress if submission.status == RUNNING else 1.0
-        total += seconds_of(submission) * left
+        total += _length(submission) * left
         places.append(Place(submission, ahead, total if attended else None))
     return places
 

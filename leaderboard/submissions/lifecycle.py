@@ -21,17 +21,26 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from leaderboard.schemas import CLOSED, checked_json
-from leaderboard.submissions.checks.problems import Problem, ProblemFields
+from leaderboard.submissions.checks.problems import Problem, ProblemFields, plain
 from zoo.errors import ZooError
 from zoo.types import Json
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"
 STATES = (PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN)
+Status = Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")]
 OPEN = (PENDING, RUNNING)
 MOST_ATTEMPTS = 3  # workers that may die on one submission before it fails
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
 SCHEMA = 2  # of the fields below; goes up with every change to them, together with a migration
 TRIED_AGAIN = "tried again"
+
+# What a receipt may hold, wherever it comes from: a store may be damaged, or written by another program.
+Time = Annotated[float, Field(ge=0, le=2.0**33, allow_inf_nan=False)]  # seconds since 1970, up to the year 2242
+Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=0, le=2**53)]
+_PART = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,150}"  # of a path
+Row = Annotated[str, Field(pattern=f"^{_PART}$")]
+Folder = Annotated[str, Field(pattern=f"^{_PART}(/{_PART}){{0,3}}$")]
 
 
 class NotNow(ZooError):
@@ -45,8 +54,8 @@ class Lost(NotNow):
 class Event(TypedDict):
     """One transition of a submission."""
 
-    at: float  # seconds since 1970
-    status: str
+    at: Time
+    status: Status
     note: NotRequired[str]
 
 
@@ -63,12 +72,12 @@ class Gap(TypedDict):
 class Outcome(TypedDict):
     """What was measured on one dataset. Receipts of 2025 and early 2026 lack what is not required."""
 
-    model: str  # the row
-    accuracy: float  # in [0, 1]
+    model: Row
+    accuracy: Fraction
     revision: NotRequired[str]  # SHA-256 of the ONNX file that was measured
-    parameters: NotRequired[int]
+    parameters: NotRequired[Count]
     memorization: NotRequired[Gap]
-    folder: NotRequired[str]  # of the results in the store
+    folder: NotRequired[Folder]  # of the results in the store
     date: NotRequired[str]
 
 
@@ -96,30 +105,33 @@ class Submission:
     licence: str  # SPDX, in lower case
     declaration: str  # training data, in the sender's words
     digest: str  # SHA-256 of the clean content
-    created: float  # seconds since 1970
+    created: Time
     schema: int = SCHEMA
-    number: int = 0  # order of arrival in its store, from 1
+    number: Count = 0  # order of arrival in its store, from 1
     paper: str = ""  # a link
-    claimed: dict[str, float] = field(default_factory=dict)  # accuracy in [0, 1] by dataset, claimed by its sender
+    claimed: dict[str, Fraction] = field(default_factory=dict)  # accuracy by dataset, claimed by its sender
     source: str = "upload"  # or hf://repo@commit
-    size: int = 0  # bytes of what was sent
-    parameters: int | None = None
-    multiply_adds: int | None = None  # of one image
+    size: Count = 0  # bytes of what was sent
+    parameters: Count | None = None
+    multiply_adds: Count | None = None  # of one image
     same_as: str = ""  # id of an earlier submission of the same content by another user
     secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
     problems: tuple[ProblemFields, ...] = ()  # see `problems.Problem`; with any, it was rejected
     notes: tuple[str, ...] = ()
-    status: Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")] = PENDING
+    status: Status = PENDING
     stage: str = ""  # the worker's current step, in words
-    progress: float = 0.0  # fraction that is done
+    progress: Fraction = 0.0  # fraction that is done
     reason: str = ""  # why it failed, is waiting again, or why a row is not on the board
     results: dict[str, Outcome] = field(default_factory=dict)  # by dataset
     worker: str = ""  # the worker that holds the lease
-    lease: float = 0.0  # seconds of silence after which another worker may take over
-    beats: int = 0  # renewals of the lease
-    attempts: int = 0
-    version: int = 0  # goes up with every change
+    lease: Time = 0.0  # seconds of silence after which another worker may take over
+    beats: Count = 0  # renewals of the lease
+    attempts: Count = 0
+    version: Count = 0  # goes up with every change
     history: Annotated[tuple[Event, ...], Field(min_length=1)] = ()  # every transition, oldest first
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "reason", plain(self.reason))  # it may quote what a stranger's network says
 
     @classmethod
     def from_json(cls, data: bytes) -> "Submission":
@@ -208,7 +220,7 @@ Transition = Callable[[Submission], Submission]
 
 def _step(s: Submission, now: float, status: str, note: str, **changes: Any) -> Submission:
     # Rounded down: a time of the future would not count for the limits (see `Submission.starts`).
-    entry = Event(at=math.floor(now * 10) / 10, status=status, note=note)
+    entry = Event(at=math.floor(now * 10) / 10, status=status, note=_short(plain(note)))
     return replace(s, status=status, history=(*s.history, entry), **changes)
 
 
@@ -267,7 +279,7 @@ def finished(s: Submission, worker: str, now: float) -> Submission:
 def failed(s: Submission, worker: str, now: float, reason: str) -> Submission:
     """Fail it with a reason for its sender."""
     _held(s, worker)
-    return _step(s, now, FAILED, _short(reason), reason=reason, worker="", lease=0.0, stage="")
+    return _step(s, now, FAILED, reason, reason=reason, worker="", lease=0.0, stage="")
 
 
 def released(s: Submission, worker: str, now: float) -> Submission:
@@ -280,7 +292,7 @@ def put_back(s: Submission, worker: str, now: float, reason: str) -> Submission:
     """Return it to the queue after a temporary failure; FAILED with the reason after too many attempts."""
     _held(s, worker)
     status = FAILED if s.attempts >= MOST_ATTEMPTS else PENDING
-    return _step(s, now, status, _short(reason), reason=reason, worker="", lease=0.0, stage="")
+    return _step(s, now, status, reason, reason=reason, worker="", lease=0.0, stage="")
 
 
 def noted(s: Submission, reason: str) -> Submission:

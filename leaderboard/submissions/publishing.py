@@ -7,7 +7,8 @@ import contextlib
 import fcntl
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,30 +35,53 @@ def publish(store: Store, records: Path) -> bool:
         StoreFailed: a row could not be written or read now; the others were published.
     """
     with _alone(records):
-        changed, later = False, ""
         wanted = _wanted(store)
-        reasons: dict[str, list[str]] = {}
+        done = _Rows()
         for (dataset, model), (submission, found) in wanted.items():
-            said = reasons.setdefault(submission.id, [])
-            try:
-                changed |= _put(store, records, dataset, model, submission, found)
-            except Damaged as error:
-                said.append(f"{error} It can be tried again.")
-            except OSError as error:
-                later = f"The row of {submission.id} on {dataset} cannot be written now ({describe(error)})."
-                said.append(f"Its row on {dataset} cannot be written now ({describe(error)}); it will be later.")
+            done.take(submission, dataset, partial(_put, store, records, dataset, model, submission, found))
         for submission in store.all():
             if submission.status == WITHDRAWN:
                 for dataset, found in submission.results.items():
                     if (dataset, found["model"]) not in wanted:
-                        changed |= _take_away(records, dataset, found["model"], submission)
-        _note(store, reasons)
+                        done.take(
+                            submission, dataset, partial(_take_away, records, dataset, found["model"], submission)
+                        )
+        _note(store, done.reasons)
         if not snapshot.is_fresh(records):
             snapshot.write(records)
-            changed = True
-        if later:
-            raise StoreFailed(later)
-        return changed
+            done.changed = True
+        if done.later:
+            raise StoreFailed(done.later)
+        return done.changed
+
+
+@dataclass
+class _Rows:
+    """What became of rows, one by one: whatever goes wrong with one is its own receipt's reason, and no other's.
+
+    changed: whether anything on the board changed.
+    later: why a row has to wait; "" if none has.
+    reasons: by id of a submission, why its rows are not on the board.
+    """
+
+    changed: bool = False
+    later: str = ""
+    reasons: dict[str, list[str]] = field(default_factory=dict)
+
+    def take(self, submission: Submission, dataset: str, step: Callable[[], bool]) -> None:
+        """Take a step for the row of a submission on a dataset."""
+        said = self.reasons.setdefault(submission.id, [])
+        try:
+            self.changed |= step()
+        except Damaged as error:
+            said.append(f"{error} It can be tried again.")
+        except (OSError, StoreFailed) as error:
+            why = describe(error).rstrip(".")
+            self.later = f"The row of {submission.id} on {dataset} cannot be written now ({why})."
+            said.append(f"Its row on {dataset} cannot be written now ({why}); it will be later.")
+        except Exception as error:  # a mistake of ours with one receipt must not stop the others
+            log.exception("The row of %s on %s", submission.id, dataset)
+            said.append(f"Its row on {dataset} met an internal error ({type(error).__name__}). It can be tried again.")
 
 
 def _wanted(store: Store) -> dict[tuple[str, str], tuple[Submission, Outcome]]:
@@ -86,8 +110,9 @@ def _put(store: Store, records: Path, dataset: str, model: str, submission: Subm
     path = results.path_of(model, dataset, records)
     if path.exists() and isinstance(there := results.read_record(path), Result):
         owner = ((there.submission or {}).get("user") or "").lower()
-        same = (there.revision, there.date) == (found["revision"], found["date"])
-        if owner != submission.owner or (same and _has_answers(path)):
+        same = (there.revision, there.date) == (found.get("revision"), found.get("date"))
+        kept = "folder" in found  # earlier receipts do not say where, so what is on the board is all that there is
+        if owner != submission.owner or not kept or (same and _has_answers(path)):
             return False
     result, answers = _stored(store, dataset, model, submission, found)
     with replacing(path.with_suffix(".npz")) as staged:
@@ -106,6 +131,8 @@ def _has_answers(path: Path) -> bool:
 
 def _stored(store: Store, dataset: str, model: str, submission: Submission, found: Outcome) -> tuple[Result, bytes]:
     """Return the record and the answers that the store keeps of a measurement; Damaged if they are not whole."""
+    if "folder" not in found:
+        raise Damaged(f"Its result on {dataset} was not kept: its receipt is of an earlier version.")
     record = store.result(found["folder"], f"{dataset}.json")
     answers = store.result(found["folder"], f"{dataset}.npz")
     try:

@@ -140,18 +140,25 @@ class Worker:
 
     def claim(self) -> Submission | None:
         """Return the first submission of the queue that may be taken, taken; None if there is none."""
-        waiting = intake.in_order(self.store.all())
+        waiting = intake.in_order([s for s in self.store.all() if s.open])
         self._witness.forget_all_but([s for s in waiting if s.status == RUNNING])
         for one in waiting:
-            if not one.open or not lifecycle.claimable(one, self._witness.silent(one)):
+            if not lifecycle.claimable(one, self._witness.silent(one)):
                 continue
-            with contextlib.suppress(NotNow, Unreadable):
+            try:
                 taken = self.store.change(
                     one.id,
                     lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease, self._witness.silent(s)),
                 )
-                if taken.open:
-                    return taken
+            except (NotNow, Unreadable):
+                continue
+            except (StoreFailed, OSError):
+                raise
+            except Exception:  # one receipt must not keep the others waiting
+                log.exception("%s cannot be taken", one.id)
+                continue
+            if taken.open:
+                return taken
         return None
 
     def see_through(self, submission: Submission, stop: threading.Event) -> None:

@@ -9,6 +9,7 @@ from typing_extensions import TypedDict
 from zoo.errors import ZooError
 
 MOST_PROBLEMS = 20  # of one file
+LONGEST_TEXT = 8000  # characters of a reason: of all problems together
 
 
 class ProblemFields(TypedDict):
@@ -29,7 +30,7 @@ class Problem:
 
     def to_dict(self) -> ProblemFields:
         """Return plain JSON types."""
-        return ProblemFields(code=self.code, what=self.what, fix=self.fix)
+        return ProblemFields(code=self.code, what=plain(self.what), fix=plain(self.fix))
 
     def __str__(self) -> str:
         return f"{self.what} {self.fix}"
@@ -81,6 +82,12 @@ class Findings:
         """Raise Refused with every problem that was found."""
         if problems := tuple(self._problems)[:MOST_PROBLEMS]:
             raise Refused.of(problems)
+
+
+def plain(text: str, most: int = LONGEST_TEXT) -> str:
+    """Return text as receipts show it: one line of printable characters, none that moves or hides others."""
+    text = " ".join("".join(c if c.isprintable() else " " for c in text[: 2 * most]).split())
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def short(value: object, most: int = 60) -> str:
