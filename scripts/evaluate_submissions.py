@@ -52,6 +52,9 @@ def main() -> int:
     where.add_argument("--address", help="address of a running Ray, host:port or auto (default: start one here)")
     where.add_argument("--workers", type=int, default=2, help="on Ray, at a time (%(default)s)")
     arguments = parser.parse_args()
+    for name in ("workers", "seeds", "epochs"):
+        if (number := getattr(arguments, name)) is not None and number < 1:
+            parser.error(f"--{name} is {number}; the least is 1.")
     store = open_store(arguments.store)
     if arguments.show:
         show(intake.queue(store))
@@ -77,11 +80,16 @@ def main() -> int:
     )
     if arguments.again:
         return again(worker, store.get(arguments.again))
-    with worker.box("onnx") as box:
-        isolation = box.isolation()
-    if not arguments.without_isolation:
-        sandbox.check_isolation(isolation)
-    console.print("Sandboxes here: " + ", ".join(f"{kind} {how}" for kind, how in isolation.items() if how))
+    try:
+        with worker.box("onnx") as box:
+            isolation = box.isolation()
+        if not arguments.without_isolation:
+            sandbox.check_isolation(isolation)
+        console.print("Sandboxes here: " + ", ".join(f"{kind} {how}" for kind, how in isolation.items() if how))
+    except sandbox.NotReached as error:
+        if not arguments.watch:
+            raise
+        console.print(f"{error} It will be tried again.")  # each measurement checks its own sandbox too
     console.print(f"{worker.name} takes from {getattr(store, 'root', arguments.store)}")
     if arguments.watch:
         worker.watch(stop)

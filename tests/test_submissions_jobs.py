@@ -3,17 +3,22 @@
 import os
 import shutil
 import sys
+import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from conftest import TOKEN
 from networks import onnx_file
 from sandbox_machine import Machine
+from submitting import quick, send
 
 from leaderboard.submissions import worker
-from leaderboard.submissions.sandbox import Box, Unfit, Unsafe, inputs, open_box, protocol
-from leaderboard.submissions.sandbox.hub_jobs import JobBox, NotReached
+from leaderboard.submissions.lifecycle import FAILED, FINISHED
+from leaderboard.submissions.sandbox import Box, NoMachine, NotReached, Unfit, Unsafe, inputs, open_box, protocol
+from leaderboard.submissions.sandbox.hub_jobs import JobBox
+from leaderboard.submissions.store import LocalStore
 from zoo.errors import ZooError
 
 
@@ -78,8 +83,75 @@ def test_a_machine_that_cannot_be_had_is_no_fault_of_the_submission(hub, token, 
         open_box("onnx")
     monkeypatch.setenv("ZOO_SANDBOX_IMAGE", "python:3.11")
     hub.fail(Fault(status=402, message="Payment required"), on="POST /api/jobs/.*", times=1)
-    with pytest.raises(NotReached, match=r"could be started from python:3\.11.*402"):
+    with pytest.raises(NoMachine, match=r"could be started from python:3\.11.*402"):
         open_box("onnx")
     monkeypatch.setenv("ZOO_SANDBOX", "docker")
     with pytest.raises(ZooError, match='can be "local" or "jobs"'):
         open_box("onnx")
+
+
+def watched(place, records, errors) -> None:
+    """Let a worker watch a store until nothing is open; its measurements raise these errors first."""
+    stop = threading.Event()
+
+    def measure(*arguments):
+        for error in errors:
+            raise error
+        return quick(*arguments)
+
+    class Watching(worker.Worker):
+        def publish(self) -> bool:
+            if not any(s.open for s in self.store.all()):
+                stop.set()
+            return False
+
+    Watching(place, records=records, measure=measure).watch(stop, rest=0.001)
+
+
+def test_a_hub_that_is_busy_for_a_while_only_delays(tmp_path):
+    """No machine can be had eight times in a row: that ends no worker, and is no attempt of the submission."""
+    place = LocalStore(tmp_path / "store")
+    sent = send(place)
+    watched(place, tmp_path, iter([NoMachine("The Hub answers 503.")] * 8))
+    assert place.get(sent.id).status == FINISHED
+
+
+def test_a_submission_whose_machine_always_vanishes_fails_in_the_end(tmp_path):
+    place = LocalStore(tmp_path / "store")
+    sent = send(place)
+    watched(place, tmp_path, iter([NotReached("The machine does not answer.")] * 8))
+    found = place.get(sent.id)
+    assert (found.status, found.attempts) == (FAILED, 3)
+    assert found.reason.endswith("It can be tried again.")
+
+
+def test_a_sandbox_that_is_proven_unsafe_ends_the_worker(tmp_path):
+    place = LocalStore(tmp_path / "store")
+    send(place)
+    with pytest.raises(Unsafe):
+        watched(place, tmp_path, iter([Unsafe("One can fork in it.")]))
+
+
+def bare(**machine) -> JobBox:
+    """Return a box on a machine that is made up."""
+    box = JobBox.__new__(JobBox)
+    box.machine, box.there = SimpleNamespace(**machine), "/nowhere"
+    box._make_folder()
+    return box
+
+
+def test_what_was_measured_counts_though_its_machine_cannot_be_ended():
+    def kill():
+        raise ConnectionError("The Hub does not answer.")
+
+    with bare(kill=kill) as box:
+        base = box.base
+    assert not base.exists()
+
+
+def test_a_file_that_grows_between_the_look_and_the_reading_is_not_taken():
+    files = SimpleNamespace(stat=lambda path: SimpleNamespace(type="file", size=10), read=lambda path: b"x" * 1_000_000)
+    with bare(kill=lambda: None, files=files) as box:
+        box._fetch("outcome.json", 20_000)
+        assert files.MAX_READ_BYTES == 20_000
+        assert not (box.folder / "outcome.json").exists()

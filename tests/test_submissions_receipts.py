@@ -127,5 +127,6 @@ def test_a_reason_is_plain_text_wherever_it_comes_from(tmp_path, reason):
     assert Worker(place, records=tmp_path / "records", measure=unfit).step()
     found = LocalStore(tmp_path / "store").get(sent.id)
     assert found.status == FAILED
-    assert found.reason.isprintable() and 0 < len(found.reason) <= 8000
+    assert found.reason.isprintable()
+    assert 0 < len(found.reason) <= 8000
     assert found.history[-1]["note"].isprintable()

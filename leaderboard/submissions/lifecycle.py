@@ -292,6 +292,7 @@ def put_back(s: Submission, worker: str, now: float, reason: str) -> Submission:
     """Return it to the queue after a temporary failure; FAILED with the reason after too many attempts."""
     _held(s, worker)
     status = FAILED if s.attempts >= MOST_ATTEMPTS else PENDING
+    reason += " It can be tried again." if status == FAILED else " It will be tried again."
     return _step(s, now, status, reason, reason=reason, worker="", lease=0.0, stage="")
 
 

@@ -42,10 +42,9 @@ def publish(store: Store, records: Path) -> bool:
         for submission in store.all():
             if submission.status == WITHDRAWN:
                 for dataset, found in submission.results.items():
-                    if (dataset, found["model"]) not in wanted:
-                        done.take(
-                            submission, dataset, partial(_take_away, records, dataset, found["model"], submission)
-                        )
+                    model = found["model"]
+                    if (dataset, model) not in wanted:
+                        done.take(submission, dataset, partial(_take_away, records, dataset, model, submission))
         _note(store, done.reasons)
         if not snapshot.is_fresh(records):
             snapshot.write(records)

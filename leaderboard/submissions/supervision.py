@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 LONGEST = 60.0  # seconds between two attempts of a step that keeps failing
 LONGEST_RESTART = 300.0  # seconds before a process that keeps dying is started again
 HEALTHY = 60.0  # seconds after which a process that dies counts as having worked
+STARTED_BY = "SUPERVISOR_PID"  # environment variable: the process that supervises this one
 FINAL = 2  # exit status of a program that says why it cannot work: a restart does not help
 
 
@@ -78,7 +79,7 @@ def keep_running(
 def _run(command: Sequence[str], stop: threading.Event) -> int:
     """Run a program to its end, which is asked for when `stop` is set; return its exit status."""
     try:
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env={**os.environ, STARTED_BY: str(os.getpid())})
     except OSError as error:
         log.error("A worker cannot be started: %s", error.strerror)
         return 1
@@ -101,8 +102,8 @@ def stop_on_signals(stop: threading.Event) -> None:
 
 
 def stop_with_parent(stop: threading.Event) -> None:
-    """Set `stop` when the process that started this one is gone."""
-    parent = os.getppid()
+    """Set `stop` when the process that started this one is gone, even if it was gone before this one could look."""
+    parent = int(os.environ.get(STARTED_BY) or os.getppid())
 
     def watch() -> None:
         while os.getppid() == parent:

@@ -27,7 +27,7 @@ from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
 from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
 from leaderboard.submissions.publishing import publish
-from leaderboard.submissions.sandbox import Box, Cancelled, Unfit, Unsafe
+from leaderboard.submissions.sandbox import Box, Cancelled, NoMachine, NotReached, Unfit, Unsafe
 from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
 from zoo import data, settings
@@ -166,7 +166,9 @@ class Worker:
 
         Raises:
             Unsafe: this machine cannot confine a sandbox; the submission is put back.
-            StoreFailed, OSError: a disk or the Hub failed; it is put back with the reason, if that can be written.
+            NoMachine: no machine for a sandbox can be had now; it is put back.
+            StoreFailed, OSError, NotReached: a disk, the Hub or a machine failed; it is put back with the reason, if
+                that can be written, and that counts as an attempt.
         """
         log.info("%s: %s of %s on %s", submission.id, submission.name, submission.user, ", ".join(submission.datasets))
         with self._heartbeat(submission.id) as (tell, lost):
@@ -175,11 +177,11 @@ class Worker:
             except Lost as error:
                 log.warning("%s", error)
                 return
-            except Unsafe:
+            except (Unsafe, NoMachine):
                 self._end(submission, partial(lifecycle.released, worker=self.name, now=stores.now()))
                 raise
-            except (StoreFailed, OSError) as error:
-                reason = f"The worker could not go on ({without_paths(describe(error))}); it will be tried again."
+            except (StoreFailed, OSError, NotReached) as error:
+                reason = f"The worker could not go on ({without_paths(describe(error)).rstrip('.')})."
                 with contextlib.suppress(
                     ZooError
                 ):  # if it cannot be written now, the next worker takes over when the lease expires
@@ -217,7 +219,7 @@ class Worker:
             return partial(lifecycle.finished, worker=self.name, now=stores.now())
         except Cancelled:
             return partial(lifecycle.released, worker=self.name, now=stores.now())
-        except (Lost, Unsafe, StoreFailed):
+        except (Lost, Unsafe, NotReached, StoreFailed):
             raise
         except (Unfit, Damaged, Unreadable) as error:
             return partial(failed, now=stores.now(), reason=without_paths(str(error)))
@@ -250,11 +252,11 @@ class Worker:
                 quiet += pause
                 stage, progress = state[0]
                 now = stage, round(progress, 2)
-                if now == last and quiet < self.lease / 3:
-                    continue
-                last, quiet = now, 0.0
                 try:
                     self.store.announce()
+                    if now == last and quiet < self.lease / 3:
+                        continue
+                    last, quiet = now, 0.0
                     self.store.change(wanted, partial(renewed, now))
                 except (Lost, Unreadable):
                     lost.set()

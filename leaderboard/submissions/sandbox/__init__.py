@@ -61,6 +61,14 @@ class Unsafe(ZooError):
     """This machine does not isolate a sandbox well enough."""
 
 
+class NotReached(ZooError):
+    """A machine for a sandbox does not answer now; trying again may help."""
+
+
+class NoMachine(NotReached):
+    """No machine for a sandbox can be had now: nothing of a submission was run."""
+
+
 class Cancelled(Exception):
     """The measurement was stopped from outside."""
 

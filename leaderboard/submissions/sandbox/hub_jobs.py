@@ -10,6 +10,7 @@ blocked. No token is forwarded. The image needs Python with the requirements of 
 import contextlib
 import io
 import json
+import logging
 import secrets
 import tarfile
 import time
@@ -31,9 +32,10 @@ from leaderboard.submissions.sandbox import (
     SMALL,
     Box,
     Cancelled,
+    NoMachine,
+    NotReached,
     Outcome,
     Unfit,
-    Unsafe,
     check_isolation,
     child,
     environment,
@@ -42,13 +44,11 @@ from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
 from zoo.types import Json
 
+log = logging.getLogger(__name__)
+
 FLAVOR = "cpu-basic"  # two processors and 16 GB
 START = 300.0  # seconds within which a machine must be there, and within which the child must be ready
 LOOK = 2.0  # seconds between looks at the progress
-
-
-class NotReached(Unsafe):
-    """No machine could be started, or it does not answer."""
 
 
 class JobBox(Box):
@@ -64,7 +64,7 @@ class JobBox(Box):
         self.there = f"/tmp/submission-{secrets.token_hex(8)}"
         image = settings.sandbox_image()
         try:
-            with _reached(f"No machine for a sandbox could be started from {image}"):
+            with _reached(f"No machine for a sandbox could be started from {image}", NoMachine):
                 self.machine = Sandbox.create(
                     image, flavor=FLAVOR, idle_timeout=resources.wall + START, start_timeout=START,
                 )  # fmt: skip
@@ -72,7 +72,7 @@ class JobBox(Box):
             self._remove_folder()
             raise
         try:
-            with _reached():
+            with _reached(kind=NoMachine):
                 self._prepare()
         except BaseException:
             self.close()
@@ -91,8 +91,11 @@ class JobBox(Box):
         self.python = self.machine.run(["python", "-c", "import sys; print(sys.executable)"]).stdout.strip()
 
     def close(self) -> None:
-        """End the machine."""
-        self.machine.kill()
+        """End the machine; one that cannot be reached ends by itself when nothing has used it for a while."""
+        try:
+            self.machine.kill()
+        except Exception as error:  # what was measured on it counts all the same
+            log.warning("The machine of a sandbox could not be ended: %s", error)
         self._remove_folder()
 
     @property
@@ -205,12 +208,13 @@ class JobBox(Box):
 
     def _fetch(self, name: str, most: int) -> None:
         """Copy a regular file that the child left, if it has at most this many bytes."""
-        path = f"{self.there}/own/{name}"
+        path, files = f"{self.there}/own/{name}", self.machine.files
+        files.MAX_READ_BYTES = most  # it may have grown since it was looked at
         with _reached():
             try:
-                found = self.machine.files.stat(path)
-                if found.type == "file" and found.size <= most:
-                    (self.folder / name).write_bytes(self.machine.files.read(path))
+                found = files.stat(path)
+                if found.type == "file" and found.size <= most and len(content := files.read(path)) <= most:
+                    (self.folder / name).write_bytes(content)
             except SandboxError as error:
                 if error.status_code not in (400, 403, 404):
                     raise
@@ -220,12 +224,14 @@ class JobBox(Box):
 
 
 @contextlib.contextmanager
-def _reached(sentence: str = "The machine of a sandbox does not answer") -> Iterator[None]:
-    """Raise NotReached for whatever goes wrong on the way to a machine."""
+def _reached(
+    sentence: str = "The machine of a sandbox does not answer", kind: type[NotReached] = NotReached
+) -> Iterator[None]:
+    """Raise NotReached, or another kind of it, for whatever goes wrong on the way to a machine."""
     try:
         yield
     except (SandboxError, HfHubHTTPError, httpx2.HTTPError, OSError) as error:
-        raise NotReached(f"{sentence}: {' '.join(str(error).split())[:300]}") from error
+        raise kind(f"{sentence}: {' '.join(str(error).split())[:300]}") from error
 
 
 def _packed(folder: Path, paths: list[Path]) -> bytes:
