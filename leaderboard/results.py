@@ -19,7 +19,7 @@ from leaderboard.predictions import Predictions
 from leaderboard.schemas import CLOSED, checked_json
 from zoo import data, settings
 from zoo.errors import ZooError
-from zoo.files import write_json
+from zoo.files import read_bytes, write_json
 from zoo.types import Json
 
 RECORDS = settings.folder("ZOO_RECORDS") or Path(__file__).parent / "records"
@@ -234,7 +234,7 @@ def read_all(folder: Path | None = None) -> list[Result]:
 def read_record(path: Path) -> Result | Broken:
     """Return one record, or a `Broken` with the reason."""
     try:
-        result = Result.from_json(path.read_bytes())
+        result = Result.from_json(read_bytes(path))
         if (result.model, result.dataset) != (path.stem, path.parent.name):
             raise ZooError(f"It names another model or dataset: {result.model} on {result.dataset}.")
         return result

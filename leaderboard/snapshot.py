@@ -13,6 +13,7 @@ import hashlib
 import json
 import logging
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ from leaderboard import claims, metrics, results, table, writers
 from leaderboard.results import Broken, Result
 from zoo import data
 from zoo.errors import ZooError
-from zoo.files import replacing, write_json
+from zoo.files import open_regular, read_bytes, replacing, write_json
 from zoo.types import Json
 
 NAME, STATE = "board.jsonl", "board.json"
@@ -112,7 +113,7 @@ def _kept(folder: Path | None) -> bytes | None:
     """Return the cached rows; None if they are missing, damaged, or do not match the records."""
     path = home(folder) / NAME
     try:
-        content, state = path.read_bytes(), json.loads(path.with_name(STATE).read_bytes())
+        content, state = read_bytes(path), json.loads(read_bytes(path.with_name(STATE)))
     except (OSError, ValueError, RecursionError):
         return None
     found = {"rows": hashlib.sha256(content).hexdigest(), "records": fingerprint(folder)}
@@ -146,7 +147,7 @@ def _digest_of(path: Path) -> str:
 
 @functools.lru_cache(maxsize=100_000)  # unchanged files are not read again
 def _digest(path: Path, changed: int, size: int, inode: int) -> str:
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -1,6 +1,11 @@
 """One receipt of a stranger, of an earlier version or of a damaged store never stops the others."""
 
+import contextlib
 import json
+import os
+import shutil
+import threading
+from dataclasses import replace
 
 import pytest
 from submitting import send
@@ -9,9 +14,10 @@ from test_nothing_lost import work
 from leaderboard.submissions import checks, intake
 from leaderboard.submissions.lifecycle import FAILED, FINISHED
 from leaderboard.submissions.sandbox import Unfit
-from leaderboard.submissions.store import LocalStore
+from leaderboard.submissions.store import Damaged, LocalStore, StoreFailed, local
 from leaderboard.submissions.worker import Worker
 from leaderboard.tabs import receipts
+from zoo.errors import ZooError
 
 ARCHITECTURE = {"track": "architecture", "kind": "json"}
 
@@ -75,8 +81,6 @@ def two_rows(tmp_path_factory):
 
 
 def copied(root, tmp_path):
-    import shutil
-
     shutil.copytree(root, tmp_path / "store")
     return LocalStore(tmp_path / "store")
 
@@ -117,6 +121,36 @@ def test_a_row_that_meets_a_mistake_of_ours_says_so_alone(two_rows, tmp_path, mo
     assert bob.retriable
 
 
+PIPES = (
+    "store/requests/bob/net_eval_request_*.json", "store/results/bob*/*/*.json", "store/results/bob*/*/*.npz",
+    "store/.lock", "store/worker-seen", "store/usage.sqlite3", "records/optdigits/bob~net.optdigits.json",
+    "records/optdigits/bob~net.optdigits.npz", "records/board.json", "records/board.jsonl", "records/.lock",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("pattern", PIPES)
+def test_a_pipe_in_place_of_a_file_makes_nobody_wait(two_rows, tmp_path, pattern):
+    place = copied(two_rows, tmp_path)
+    work(place, tmp_path / "records")
+    path = next(tmp_path.glob(pattern), tmp_path / pattern)
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    ended = []
+
+    def go_on():
+        again = LocalStore(place.root)
+        with contextlib.suppress(ZooError):  # one sentence is an answer too: nothing can be locked with a pipe
+            send(again, "dan", "other", seed=9, address="192.0.2.1")
+        with contextlib.suppress(ZooError):
+            work(again, tmp_path / "records")
+        ended.append(again.all())
+
+    thread = threading.Thread(target=go_on, daemon=True)
+    thread.start()
+    thread.join(20)
+    assert ended
+
+
 @pytest.mark.parametrize("reason", ["\ud800 bad", "\x1b[31m\0 \u202e evil", "x" * 100_000, "two\nlines\u2028"])
 def test_a_reason_is_plain_text_wherever_it_comes_from(tmp_path, reason):
     def unfit(*_):
@@ -130,3 +164,60 @@ def test_a_reason_is_plain_text_wherever_it_comes_from(tmp_path, reason):
     assert found.reason.isprintable()
     assert 0 < len(found.reason) <= 8000
     assert found.history[-1]["note"].isprintable()
+
+
+# Who sent it, and how much one may send
+
+
+def test_only_its_sender_gets_an_earlier_receipt(tmp_path):
+    """Whoever takes another's name and content first holds neither: a secret tells two senders of one name apart."""
+    place = LocalStore(tmp_path / "store")
+    first = send(place, "bob", "stolen", secret="of mallory")
+    second = send(place, "bob", "net", secret="of bob")
+    assert second.id != first.id
+    assert intake.may_change(second, secret="of bob")
+    assert send(place, "bob", "net", secret="of bob") == second
+    assert send(place, "bob", "other_name", secret="of bob").name == "other_name"
+    corrected = send(place, "bob", "net", secret="of bob", paper="https://example.org/paper")
+    assert (corrected.id != second.id, corrected.paper) == (True, "https://example.org/paper")
+
+
+@pytest.mark.parametrize("user", ["zoo", "Handwriting-Zoo"])
+def test_the_boards_own_names_are_reserved(tmp_path, user):
+    with pytest.raises(ZooError, match="name of this board"):
+        send(LocalStore(tmp_path / "store"), user, secret="anything")
+
+
+def test_few_addresses_cannot_use_up_what_all_share(tmp_path):
+    """Rejected files are counted for their address alone, and an address may send less, the fuller the queue is."""
+    place, limits = LocalStore(tmp_path / "store"), intake.Limits(open_each=1000, open_all=40, daily_all=40)
+    junk = intake.Offer("junk", ("optdigits",), "mit", "x")
+    for n in range(50):
+        intake.submit(place, "eve", junk, ("m.onnx", b"\x08%d" % n), limits=replace(limits, daily_each=99), secret="s")
+    send(place, "bob", address="198.51.100.1", limits=limits)
+    counts = []
+    for address in ("192.0.2.1", "192.0.2.2", "2001:db8:1::1", "2001:db8:1:ffff::1", "192.0.2.3"):
+        sent = 0
+        with contextlib.suppress(ZooError):
+            while True:
+                send(place, f"u{sent}", f"n{len(place.all())}", 0, limits=limits, address=address, secret=str(sent))
+                sent += 1
+        counts.append(sent)
+    assert counts[0] > counts[1] > counts[4] > 0
+    assert counts[3] == 0  # the same network as the address before it
+    assert send(place, "ann", "net", address="203.0.113.9", limits=limits).open
+
+
+def test_what_is_over_makes_room_for_what_is_new(tmp_path, monkeypatch):
+    place = LocalStore(tmp_path / "store")
+    withdrawn, waiting = send(place, "ann", seed=1), send(place, "bob", seed=2)
+    intake.withdraw(place, withdrawn.id, "ann")
+    there = sum(path.stat().st_size for path in place.root.rglob("*") if path.is_file())
+    monkeypatch.setattr(local, "number", lambda name: (there + 1000) / 10**9)
+    new = send(place, "carol", seed=3)
+    assert place.content(waiting)
+    assert place.content(new)
+    with pytest.raises(Damaged):
+        place.content(withdrawn)
+    with pytest.raises(StoreFailed, match="Nothing was kept: the store holds"):
+        send(place, "dan", seed=4)

@@ -1,9 +1,12 @@
 """Files that are whole or not there: written next to their place, then moved into it."""
 
+import errno
+import io
 import json
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -41,6 +44,28 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
+    """Open a file and return its descriptor.
+
+    Raises:
+        OSError: there is none, or it is a folder, a pipe or a device: reading one of these could wait for ever.
+    """
+    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
+    mode = os.fstat(handle).st_mode
+    if stat.S_ISREG(mode):
+        return handle
+    os.close(handle)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "It is a pipe or a device, not a file", str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return what a file holds that anybody may have put there; OSError as `open_regular`."""
+    with os.fdopen(open_regular(path), "rb") as file:
+        return file.read()
+
+
 def write_json(path: Path, value: object) -> None:
     """Write JSON that people can read and diff."""
     text = json.dumps(value, indent=1, ensure_ascii=False)
@@ -51,7 +76,7 @@ def write_json(path: Path, value: object) -> None:
 
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
-    return json.loads(path.read_text(encoding="utf-8"))
+    return json.loads(read_bytes(path).decode("utf-8"))
 
 
 def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "dict[str, np.ndarray]":
@@ -67,7 +92,8 @@ def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "d
     import numpy as np
 
     try:
-        with np.load(file, allow_pickle=False) as saved:
+        opened = io.BytesIO(read_bytes(file)) if isinstance(file, Path) else file
+        with np.load(opened, allow_pickle=False) as saved:
             if isinstance(saved, np.ndarray):
                 raise ValueError("it is a single array")
             return {name: saved[name] for name in (saved.files if names is None else names)}

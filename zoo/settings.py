@@ -41,6 +41,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("ZOO_CALLS_PER_MINUTE", "calls of endpoints from one address within a minute", "1200"),
         Setting("ZOO_SENDS_PER_DAY", "submissions and retries from one address within a day", "60"),
         Setting("ZOO_LOG", "the log as JSON lines: `info` has one a request, `warning` only what went wrong", ""),
+        Setting("ZOO_SUBMISSIONS_GB", "gigabytes that a store of submissions in a folder may take", "20"),
         Setting("ZOO_SANDBOX", "where submissions are measured: `local`, in a process here, or `jobs`", "local"),
         Setting("ZOO_SANDBOX_IMAGE", "the image of machines of Hugging Face Jobs", "the Space's own"),
         Setting("XDG_CACHE_HOME", "the folder for what can be made again, in `handwriting-zoo`", "~/.cache"),

@@ -1,9 +1,11 @@
 """Models that are submitted as a repo on the Hub."""
 
+import tempfile
 from pathlib import Path
 
 from zoo import hub
 from zoo.errors import ZooError
+from zoo.files import read_bytes
 
 MODEL_NAMES = ("model.keras", "model.onnx")
 LAYOUT = ("metadata.json", "config.json", "model.weights.h5")  # a Keras model that is not zipped
@@ -37,7 +39,9 @@ def fetch_model(repo: str, revision: str | None, most_bytes: int) -> tuple[str, 
         raise ZooError(f"The model of {at} is too large: the most is {most_bytes / 1e6:.0f} MB.")
 
     def fetch() -> dict[str, bytes]:
-        paths = {name: anybody.hf_hub_download(repo, name, revision=commit) for name in chosen}
-        return {name: Path(path).read_bytes() for name, path in paths.items()}
+        with tempfile.TemporaryDirectory() as folder:  # not the cache, which strangers could fill
+            for name in chosen:
+                anybody.hf_hub_download(repo, name, revision=commit, local_dir=folder)
+            return {name: read_bytes(Path(folder, name)) for name in chosen}
 
     return commit, hub.attempted(fetch, at, patience)

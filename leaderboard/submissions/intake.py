@@ -8,6 +8,7 @@ import hashlib
 import hmac
 import json
 import logging
+import math
 import re
 import secrets
 from collections.abc import Callable, Sequence
@@ -27,6 +28,8 @@ log = logging.getLogger(__name__)
 
 HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.ASCII)
 DAY = 24 * 3600  # seconds
+FORM = ("digest", "name", "licence", "declaration", "paper", "claimed")  # fields in which a repetition is equal
+RESERVED = ("handwriting-zoo", "zoo")  # names of users that nobody may take without proof
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Limits:
     open_each: int = 4  # submissions of one user that wait or run
     daily_each: int = 20  # of one user within a day, rejected ones too
     open_all: int = 200
-    daily_all: int = 1000
+    daily_all: int = 1000  # rejected ones do not count: they take nobody's time
 
 
 LIMITS = Limits()
@@ -98,8 +101,11 @@ def submit(
     user, name, now = checked_user(user), checked_name(offer.name), clock()
     if (file is None) == (not source):
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
-    check_limits(store.all(), user, limits, now, _hash(secret))
-    usage.charge(store.usage, address, number("ZOO_SENDS_PER_DAY"), now)
+    if secret and user.lower() in RESERVED:
+        raise ZooError(f"{user} is the name of this board's own networks: choose another.")
+    earlier = store.all()
+    check_limits(earlier, user, limits, now, _hash(secret))
+    _charge(store, earlier, address, limits, now)
     offer, problems = checked_offer(offer)
     content, filename, source = _fetched(file, source)
     checked = guard.check(content, filename, offer.datasets)
@@ -142,11 +148,11 @@ def _fetched(file: tuple[str, bytes] | None, source: str) -> tuple[bytes, str, s
 
 def _kept(store: stores.Store, submission: Submission, content: bytes | None, limits: Limits) -> Submission:
     """Store a new submission, or return the earlier one that it repeats; the limits are checked under the lock."""
-    user, now = submission.owner, submission.created
+    now = submission.created
 
     def admit(earlier: list[Submission]) -> Submission | None:
         for other in reversed(earlier):
-            if other.owner == user and _same(other, submission):
+            if _same(other, submission):
                 return other
         check_limits(earlier, submission.user, limits, now, submission.secret)
         _check_name(submission, earlier)
@@ -178,12 +184,25 @@ def _with_link(submission: Submission, earlier: list[Submission]) -> Submission:
 
 
 def _same(earlier: Submission, new: Submission) -> bool:
-    """Whether an earlier submission of the same user stands for a new one."""
-    if (earlier.digest, set(earlier.datasets)) != (new.digest, set(new.datasets)):
+    """Whether an earlier submission stands for a new one: the same sender, content, datasets and form."""
+    if not new.may_replace(earlier) or set(earlier.datasets) != set(new.datasets):
+        return False
+    if any(getattr(earlier, name) != getattr(new, name) for name in FORM):
         return False
     if new.refused or earlier.refused:
         return earlier.problems == new.problems
     return earlier.status != WITHDRAWN
+
+
+def _charge(store: stores.Store, earlier: list[Submission], address: str, limits: Limits, now: float) -> None:
+    """Count a request of an address; the less is left of what all share, the less one address may take of it.
+
+    So a few addresses cannot use up everybody's queue or day.
+    """
+    taken = sum(not s.refused and s.starts(now - DAY, now) for s in earlier)
+    share = max(sum(s.open for s in earlier) / limits.open_all, taken / limits.daily_all)
+    most = number("ZOO_SENDS_PER_DAY")
+    usage.charge(store.usage, address, math.ceil(most * max(0.0, 1 - share) ** 2) if most else 0, now)
 
 
 def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
@@ -203,7 +222,7 @@ def check_limits(earlier: list[Submission], user: str, limits: Limits, now: floa
         )
     if sum(s.open for s in earlier) >= limits.open_all:
         raise ZooError(f"The queue is full: {limits.open_all} submissions are waiting. Try again later.")
-    if sum(s.starts(now - DAY, now) for s in earlier) >= limits.daily_all:
+    if sum(s.starts(now - DAY, now) for s in earlier if not s.refused) >= limits.daily_all:
         raise ZooError(f"{limits.daily_all} submissions arrived within a day, which is the most. Send more tomorrow.")
 
 
@@ -239,7 +258,7 @@ def retry(
     """Retry a failed submission; the limits apply as for a new one."""
     now = stores.now()
     _own(store.get(wanted), user, secret)
-    usage.charge(store.usage, address, number("ZOO_SENDS_PER_DAY"), now)
+    _charge(store, store.all(), address, limits, now)
 
     def transition(s: Submission) -> Submission:
         earlier = store.all()

@@ -7,6 +7,7 @@ import contextlib
 import fcntl
 import io
 import logging
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,7 +20,7 @@ from leaderboard.submissions import lifecycle
 from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Outcome, Submission
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
-from zoo.files import remove, replacing
+from zoo.files import open_regular, remove, replacing
 
 log = logging.getLogger(__name__)
 
@@ -166,7 +167,7 @@ def _alone(records: Path) -> Iterator[None]:
     with contextlib.ExitStack() as held:
         try:
             records.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context((records / ".lock").open("w"))
+            file = held.enter_context(os.fdopen(open_regular(records / ".lock", os.O_RDWR | os.O_CREAT), "w"))
             fcntl.flock(file, fcntl.LOCK_EX)
         except OSError as error:
             log.warning("The board's records cannot be locked: %s", describe(error))

@@ -14,6 +14,7 @@ from zoo.errors import ZooError
 from zoo.gate.callers import network_of
 
 DAY = 24 * 3600  # seconds
+NETWORK = 48  # bits of an IPv6 address that count: a customer of a provider gets a network of that size
 SCHEMA = """
 create table if not exists asked (who text not null, at real not null);
 create index if not exists asked_who on asked (who, at);
@@ -35,12 +36,14 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
     """
     if not address:
         return
-    who = hashlib.sha256(network_of(address).encode()).hexdigest()[:32]
+    who = hashlib.sha256(network_of(address, NETWORK).encode()).hexdigest()[:32]
     try:
+        if path.exists() and not path.is_file():  # a folder, or a pipe, on which the database would wait
+            os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
         try:
             allowed = _charged(path, who, most, now)
         except sqlite3.DatabaseError as error:
-            if isinstance(error, sqlite3.OperationalError) and not path.is_dir():
+            if isinstance(error, sqlite3.OperationalError):
                 raise  # a full disk, say: the file itself may be well
             os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
             allowed = _charged(path, who, most, now)
@@ -48,7 +51,10 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
         said = describe(error) if isinstance(error, OSError) else error
         raise StoreFailed(f"Nothing was kept: requests cannot be counted ({said}).") from error
     if not allowed:
-        raise ZooError(f"Your address has sent {most} requests within a day, which is the limit. Try again tomorrow.")
+        raise ZooError(
+            f"Your address has sent {most} requests within a day, which is the limit (lower while many are waiting). "
+            "Try again tomorrow."
+        )
 
 
 def _charged(path: Path, who: str, most: int, now: float) -> bool:

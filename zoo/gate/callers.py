@@ -96,15 +96,15 @@ class Caller:
         return frozenset(f"{kind} {value}" for kind, value in found.items() if value)
 
 
-def network_of(address: str) -> str:
-    """Return what counts as one address: of IPv6 the first 64 bits, since everybody has that many."""
+def network_of(address: str, bits: int = 64) -> str:
+    """Return what counts as one address: of IPv6 the first bits, since everybody has at least 64 of their own."""
     try:
         found = ipaddress.ip_address(address.strip())
     except ValueError:
         return address[:100]
     if isinstance(found, ipaddress.IPv6Address):
         mapped = found.ipv4_mapped
-        return str(mapped or ipaddress.ip_network((found, 64), strict=False))
+        return str(mapped or ipaddress.ip_network((found, bits), strict=False))
     return str(found)
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from leaderboard.submissions.lifecycle import ID, Submission, Transition
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, ID, WITHDRAWN, Submission, Transition
 from leaderboard.submissions.store.base import (
     Admit,
     Broken,
@@ -25,8 +25,10 @@ from leaderboard.submissions.store.base import (
     numbered,
 )
 from zoo.errors import ZooError
-from zoo.files import replacing
+from zoo.files import open_regular, read_bytes, remove, replacing
+from zoo.settings import number
 
+OVER = (WITHDRAWN, FINISHED, FAILED)  # whose contents are removed first: the last may be tried again
 SETTLED = 2.0  # seconds after which a folder's date is taken to tell of every change before it
 Found = Submission | Broken
 
@@ -95,6 +97,7 @@ class LocalStore(Store):
                 return found
             submission = numbered(submission, earlier)
             if content is not None:
+                self._make_room(len(content), earlier)
                 self._write(self.root / "requests" / submission.file, content)
             self._write(self.root / "requests" / submission.path, encode(submission))
         return submission
@@ -104,7 +107,7 @@ class LocalStore(Store):
         with self._locked():
             path = self._path(wanted)
             try:
-                before = decode(path.read_bytes(), self._below_requests(path))
+                before = decode(read_bytes(path), self._below_requests(path))
             except (OSError, ZooError) as error:
                 self._folders.pop(path.parent.name, None)  # it was read well before
                 raise Unreadable(wanted, Broken.at("", error).reason) from error
@@ -163,7 +166,7 @@ class LocalStore(Store):
             stat = path.stat()
             state = stat.st_mtime_ns, stat.st_ino  # every write is another file
             if path not in self._read or self._read[path][0] != state:
-                self._read[path] = state, decode(path.read_bytes(), self._below_requests(path))
+                self._read[path] = state, decode(read_bytes(path), self._below_requests(path))
             return self._read[path][1]
         except FileNotFoundError:
             raise
@@ -172,7 +175,7 @@ class LocalStore(Store):
 
     def _bytes(self, path: Path, what: str) -> bytes:
         try:
-            return path.read_bytes()
+            return read_bytes(path)
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
             raise Damaged(f"{what} is missing in the store.") from error
         except OSError as error:
@@ -185,6 +188,31 @@ class LocalStore(Store):
             file.flush()
             os.fsync(file.fileno())
 
+    def _make_room(self, size: int, earlier: list[Submission]) -> None:
+        """Remove the contents of submissions that are over, the oldest first, where the store would grow too large.
+
+        Raises:
+            StoreFailed: what is left is too large all the same.
+        """
+        kept: dict[str, int] = {}  # bytes, by path
+        for folder, _, names in os.walk(self.root):
+            for path in (os.path.join(folder, name) for name in names):
+                with contextlib.suppress(OSError):
+                    kept[path] = os.lstat(path).st_size
+        most = number("ZOO_SUBMISSIONS_GB") * 10**9
+        used = sum(kept.values()) + size
+        needed = {s.file for s in earlier if s.open}
+        over = sorted((s for s in earlier if not s.open), key=lambda s: OVER.index(s.status))
+        for file in dict.fromkeys(s.file for s in over if s.file not in needed):
+            path = self.root / "requests" / file
+            if used <= most:
+                return
+            if str(path) in kept:
+                remove(path)
+                used -= kept[str(path)]
+        if used > most:
+            raise StoreFailed(f"Nothing was kept: the store holds {most / 1e9:.0f} GB, the most that it may.")
+
     def _sweep(self) -> None:
         """Remove what a killed process left half-written: nobody else writes requests while the lock is held."""
         for staging in self.root.glob("requests/*/.*-*"):
@@ -196,7 +224,7 @@ class LocalStore(Store):
         with contextlib.ExitStack() as held:
             with _said():
                 self.root.mkdir(parents=True, exist_ok=True)
-                file = held.enter_context((self.root / ".lock").open("w"))
+                file = held.enter_context(os.fdopen(open_regular(self.root / ".lock", os.O_RDWR | os.O_CREAT), "w"))
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 

@@ -1,5 +1,6 @@
 """Submissions in the datasets `requests` and `results` of a namespace on the Hub."""
 
+import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from leaderboard.submissions.store.base import (
 )
 from zoo import hub
 from zoo.errors import ZooError
+from zoo.files import read_bytes
 from zoo.settings import cache_folder, number
 
 Answer = TypeVar("Answer")
@@ -149,7 +151,8 @@ class HubStore(Store):
 
         def download() -> bytes:
             try:
-                return self._download(repo, path)
+                with tempfile.TemporaryDirectory() as folder:  # not the cache, which strangers could fill
+                    return self._download(repo, path, local_dir=folder)
             except LocalEntryNotFoundError:
                 raise
             except EntryNotFoundError as error:
@@ -191,10 +194,11 @@ class HubStore(Store):
             found.append(self._blobs[blob])
         return Listing.of(found)
 
-    def _download(self, repo: str, path: str, revision: str | None = None) -> bytes:
+    def _download(self, repo: str, path: str, revision: str | None = None, local_dir: str | None = None) -> bytes:
         from huggingface_hub import HfApi
 
-        return Path(HfApi().hf_hub_download(repo, path, revision=revision, repo_type="dataset")).read_bytes()
+        there = HfApi().hf_hub_download(repo, path, revision=revision, repo_type="dataset", local_dir=local_dir)
+        return read_bytes(Path(there))
 
     def _commit(self, repo: str, files: dict[str, bytes], message: str, parent: str | None = None) -> None:
         from huggingface_hub import CommitOperationAdd, HfApi
