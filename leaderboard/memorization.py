@@ -2,7 +2,8 @@
 
 A public test set can be memorized, and no rule prevents it. Such a network recognizes the stored images better than the
 same glyphs with another angle, size and position. The errors of an honest network grow by less than `HONEST`
-(docs/submissions.md has the figures). The changes are random, secret and new each time.
+(docs/submissions.md has the figures). The changes are random and secret. Each server has its own, the same for all
+networks, so sending a network again changes nothing.
 """
 
 import math
@@ -15,6 +16,7 @@ TURN = 8.0  # degrees, either way
 SHIFT = 0.06  # of the side, in both directions
 SCALE = 0.08  # larger or smaller
 HONEST = 6.0  # by which the errors of an honest network may grow, trained without augmentation as well
+ENOUGH, MOST_TIMES = 10_000, 10  # images drawn again, and how often at most one is
 CLEAR = 4.0  # standard errors beyond that, from which a network is flagged
 
 
@@ -36,8 +38,11 @@ class MemorizationGap:
 
     @classmethod
     def of(cls, plain: np.ndarray, again: np.ndarray) -> "MemorizationGap":
-        """Compare correct predictions on the test images, bool (N,), with those on the same glyphs drawn again."""
-        beyond = (~again).astype(float) - HONEST * (~plain)
+        """Compare correct predictions on the test images, bool (N,), with those on the same glyphs drawn again.
+
+        The latter are bool (N,), or (times, N) where each was drawn several times: a small test set tells more then.
+        """
+        beyond = (~again).reshape(-1, len(plain)).mean(axis=0) - HONEST * (~plain)
         spread = max(float(beyond.std()), 1 / len(beyond)) / math.sqrt(len(beyond))
         excess = float(beyond.mean()) / spread
         right, right_again = float(plain.mean()), float(again.mean())
@@ -50,6 +55,11 @@ class MemorizationGap:
         if not self.flagged:
             return f"{said}."
         return f"{said}: a drop larger than that of honest networks, as from memorized test images."
+
+
+def times(count: int) -> int:
+    """Return how often each of `count` test images is drawn again: a small set more often."""
+    return min(MOST_TIMES, -(-ENOUGH // count))
 
 
 def drawn_again(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:

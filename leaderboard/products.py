@@ -39,6 +39,15 @@ def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
     """
     model = onnx.load(path)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
+    return shapes | {name: value.shape for name, value in values(path, 1)[0].items()}
+
+
+def values(path: Path | str, images: int) -> list[dict[str, np.ndarray]]:
+    """Return the image and every value that the nodes of a graph make of it, by name, for each of several images.
+
+    The first image is empty, the others are random, always the same.
+    """
+    model = onnx.load(path)
     there = {value.name for value in model.graph.output}
     names = {name for node in model.graph.node for name in node.output if name} - there
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
@@ -48,10 +57,11 @@ def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (image,) = session.get_inputs()
     outputs = [output.name for output in session.get_outputs()]
-    found = session.run(outputs, {image.name: np.zeros((1, *image.shape[1:]), np.uint8)})
-    shapes |= {name: value.shape for name, value in zip(outputs, found, strict=True)}
-    shapes[image.name] = (1, *image.shape[1:])
-    return shapes
+    rng, made = np.random.default_rng(0), []
+    for number in range(images):
+        given = rng.integers(0, 256 if number else 1, (1, *image.shape[1:]), np.uint8)
+        made.append({image.name: given, **dict(zip(outputs, session.run(outputs, {image.name: given}), strict=True))})
+    return made
 
 
 def _is_product(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -48,7 +48,8 @@ def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
     scores = metrics.compute(answers, inputs.test.labels, **facts)
     scores |= {"file_size": len(outcome.model), "multiply_adds": outcome.multiply_adds}
     accuracy = float((on_validation.argmax(axis=1) == inputs.validation.labels).mean())
-    right, right_again = (found.argmax(axis=1) == inputs.test.labels for found in (answers, outcome.again))
+    right = answers.argmax(axis=1) == inputs.test.labels
+    right_again = outcome.again.argmax(axis=1).reshape(-1, len(right)) == inputs.test.labels
     return Measured(seed, outcome, scores, accuracy, MemorizationGap.of(right, right_again))
 
 

@@ -46,7 +46,6 @@ TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 SMALL = 20_000  # bytes of a JSON file that comes back
 LARGEST_LOG = 10_000_000  # bytes of a log that is read
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
-MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 POLL = 0.05  # seconds
 FOLDER, LOCK = "submission-", "lock"  # a sandbox's folder, and the file in it that its watching process keeps locked
 ABSOLUTE = re.compile(r"(?:/[\w.+@-]+)+/([\w.+@-]+)")  # a path
@@ -82,7 +81,7 @@ class Outcome:
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
-    parameters: the numbers that the ONNX file stores.
+    parameters: the numbers that the ONNX file stores, or those that it computes with (`used_numbers`) if they are more.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
     isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
     """
@@ -302,7 +301,8 @@ class Box:
             report = guard.read_onnx(model)
         except Refused as error:
             raise Unfit(f"Its ONNX form would be rejected: {error}") from error
-        multiply_adds = _number(found, "multiply_adds", 0, MOST_MULTIPLY_ADDS)
+        multiply_adds = _number(found, "multiply_adds", 0, child.MOST_MULTIPLY_ADDS)
+        parameters = max(report.parameters, int(_number(found, "used_numbers", 0, 10**10)))
         training = None
         if job["kind"] == "json":
             training = {
@@ -310,7 +310,7 @@ class Box:
                 "validation_accuracy": _fraction(found, "validation_accuracy"),
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
-        return Outcome(answers, report.content, int(multiply_adds), report.parameters, training, isolation)
+        return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation)
 
 
 def open_box(kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()) -> Box:

@@ -28,6 +28,7 @@ Json = dict[str, Any]  # spelled out: what starts in a sandbox imports as little
 
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
 IMAGES = "images.u8"
+MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
 CALLS = 64  # of the runtime, that one thread makes in one go
 COMPARED = 64  # images that this is checked on
@@ -82,7 +83,7 @@ def do(job: Json, folder: Path) -> Json:
     steps = {"onnx": _given, "keras": _converted, "json": _trained}
     facts = steps[job["kind"]](job, folder)
     _tell(folder, job["share"])
-    facts["multiply_adds"] = _multiply_adds(folder / MODEL)
+    facts |= _costs(folder / MODEL)
     _answer(job, folder)
     return facts
 
@@ -153,14 +154,18 @@ def _trained(job: Json, folder: Path) -> Json:
 # Measuring it
 
 
-def _multiply_adds(path: Path) -> int:
-    from leaderboard import products
+def _costs(path: Path) -> Json:
+    """Return the multiply-adds and the numbers used of a network; Unfit if the multiply-adds are too many."""
+    from leaderboard import products, used_numbers
 
     try:
-        return products.count(path)
+        multiply_adds = products.count(path)
+        if multiply_adds <= MOST_MULTIPLY_ADDS:
+            return {"multiply_adds": multiply_adds, "used_numbers": used_numbers.count(path)}
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
+    raise Unfit(f"It needs {multiply_adds:,} multiply-adds for one image; the most is {MOST_MULTIPLY_ADDS:,}.")
 
 
 def _session(path: Path) -> "onnxruntime.InferenceSession":
@@ -206,6 +211,6 @@ def _answer(job: Json, folder: Path) -> None:
                 _tell(folder, job["share"] + (1 - job["share"]) * number * CALLS / len(ends))
 
 
-_RUNTIME = ("numpy", "onnxruntime", "leaderboard.products")
+_RUNTIME = ("numpy", "onnxruntime", "leaderboard.used_numbers")
 _FRAMEWORK = ("tensorflow", "keras", "tf2onnx", "zoo.export")
 WARM = {"onnx": _RUNTIME, "keras": _RUNTIME + _FRAMEWORK, "json": _RUNTIME + _FRAMEWORK}  # imported before the job

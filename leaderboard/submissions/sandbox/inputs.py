@@ -4,7 +4,9 @@ Both are written once, into a folder that nobody else can write to, and checked 
 """
 
 import hashlib
+import hmac
 import os
+import secrets
 import stat
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,11 +15,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from leaderboard import metrics
+from leaderboard import memorization, metrics
 from leaderboard.corruptions import CORRUPTIONS, corrupted
 from zoo import data
 from zoo.errors import ZooError
-from zoo.files import replacing
+from zoo.files import read_bytes, replacing
 
 
 @dataclass(frozen=True)
@@ -33,6 +35,13 @@ class Inputs:
     count: int
     test: data.Split
     validation: data.Split
+    key: bytes = b""  # secret of this server
+
+    def redrawn(self) -> np.ndarray:
+        """Return the test images drawn again, uint8 (times * test, H, W, 1): always the same ones for the same key."""
+        seed = hmac.digest(self.key, self.test.fingerprint.encode(), "sha256")
+        rng, count = np.random.default_rng(int.from_bytes(seed)), memorization.times(len(self.test))
+        return np.concatenate([memorization.drawn_again(self.test.images, rng) for _ in range(count)])
 
     @property
     def images(self) -> np.ndarray:
@@ -57,7 +66,16 @@ def prepare(dataset: str, folder: Path) -> Inputs:
             for images in (test.images, *(images for _, images in corrupted(test.images)), validation.images):
                 file.write(np.ascontiguousarray(images).tobytes())
 
-    return Inputs(_kept(private(folder) / name, write), count, test, validation)
+    return Inputs(_kept(private(folder) / name, write), count, test, validation, _key(private(folder)))
+
+
+def _key(folder: Path) -> bytes:
+    """Return the secret of this server, made where there is none yet."""
+    path = folder / "redraw.key"
+    if not path.exists():
+        with replacing(path) as staged:
+            staged.write_bytes(secrets.token_bytes(32))
+    return read_bytes(path)
 
 
 def training_repo(dataset: str, folder: Path) -> Path:

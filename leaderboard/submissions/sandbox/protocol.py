@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from leaderboard.memorization import drawn_again
 from leaderboard.submissions.sandbox import Box, Outcome, Unfit
 from leaderboard.submissions.sandbox.inputs import Inputs
 from zoo.types import Json
@@ -100,7 +99,7 @@ def measure(
     Raises what `Box.run` raises, and Unfit where its answers do not agree.
     """
     rng = np.random.default_rng(secrets.randbits(256))
-    images = np.concatenate([inputs.images, drawn_again(inputs.test.images, rng)])
+    images = np.concatenate([inputs.images, inputs.redrawn()])
     questions = Questions.draw(len(images), rng)
     job = {**job, "sizes": questions.sizes.tolist()}
     outcome = box.run(job, content, images[questions.images], progress, cancelled, need_isolation)

@@ -1,0 +1,109 @@
+"""Weights that are unpacked by arithmetic count as if they were stored; test glyphs are drawn again by a secret key."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from networks import node, onnx_file
+from onnx import TensorProto, helper, numpy_helper
+
+from leaderboard import products, used_numbers
+from leaderboard.memorization import MemorizationGap, times
+from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.sandbox import child, inputs
+
+WEIGHTS = 64 * 10
+RNG = np.random.default_rng(0)
+SIX_BITS = RNG.integers(0, 2**30, 128)  # five numbers in each
+UNPACK = [
+    node("Unsqueeze", ["whole", "last"], "column"), node("Div", ["column", "powers"], "shifted"),
+    node("Mod", ["shifted", "size"], "parts"), node("Reshape", ["parts", "sides"], "square"),
+    node("Cast", "square", "weights", to=TensorProto.FLOAT),
+]  # fmt: skip
+PARTS = {"last": np.array([1]), "powers": 64 ** np.arange(5), "size": np.int64(64), "sides": np.array([64, 10])}
+
+
+def network(nodes, **constants) -> bytes:
+    """Return the network of `onnx_file` with its weights made by nodes."""
+
+    def change(made):
+        (stored,) = [tensor for tensor in made.graph.initializer if tensor.name == "weights"]
+        made.graph.initializer.remove(stored)
+        made.graph.initializer.extend(numpy_helper.from_array(np.asarray(v), n) for n, v in constants.items())
+        place = 1 + [n.op_type for n in made.graph.node].index("Mul")
+        for one in reversed(nodes):
+            made.graph.node.insert(place, one)
+
+    return onnx_file(change=change)
+
+
+PACKED = {
+    "five in one whole number": network(
+        [node("Cast", "p", "whole", to=7), *UNPACK], p=SIX_BITS.astype(np.int32), **PARTS),
+    "with zero times the image": network(
+        [node("ReduceSum", ["x"], "sum", keepdims=0), node("Mul", ["sum", "nothing"], "none"),
+         node("Cast", "none", "zero", to=7), node("Add", ["p", "zero"], "whole"), *UNPACK],
+        p=SIX_BITS, nothing=np.float32(0), **PARTS),
+    "in scales, which are free": network(
+        [node("ConstantOfShape", "count", "ones", value=helper.make_tensor("v", TensorProto.INT8, [1], [1])),
+         node("DequantizeLinear", ["ones", "scales"], "float", axis=0), node("Cast", "float", "whole", to=7), *UNPACK],
+        count=np.array([128]), scales=(SIX_BITS % 2**24).astype(np.float32), **PARTS),
+    "by a formula": network(
+        [node("MatMul", ["rows", "columns"], "angles"), node("Cos", "angles", "weights")],
+        rows=RNG.normal(size=(64, 1)).astype(np.float32), columns=RNG.normal(size=(1, 10)).astype(np.float32)),
+}  # fmt: skip
+HONEST = {
+    "as they are": onnx_file(),
+    "quantized": network(
+        [node("DequantizeLinear", ["p", "scales"], "weights", axis=1)],
+        p=RNG.integers(-9, 9, (64, 10)).astype(np.int8), scales=np.linspace(0.1, 1, 10, dtype=np.float32)),
+    "transposed": network([node("Transpose", "p", "weights")], p=RNG.normal(size=(10, 64)).astype(np.float32)),
+    "with a shape that is computed": onnx_file(
+        nodes=[
+            node("Shape", "x", "shape"), node("Expand", ["nothing", "shape"], "zeros"),
+            node("Add", ["x", "zeros"], "y")],
+        constants={"nothing": np.float32(0)}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", PACKED.values(), ids=PACKED)
+def test_weights_that_are_unpacked_count_as_if_they_were_stored(tmp_path, data):
+    (tmp_path / "model.onnx").write_bytes(onnx_graph.read_graph(data).content)
+    assert onnx_graph.read_graph(data).parameters < WEIGHTS / 2
+    assert used_numbers.count(tmp_path / "model.onnx") >= WEIGHTS
+
+
+@pytest.mark.parametrize("data", HONEST.values(), ids=HONEST)
+def test_weights_that_are_used_as_they_are_stored_count_once(tmp_path, data):
+    (tmp_path / "model.onnx").write_bytes(onnx_graph.read_graph(data).content)
+    assert used_numbers.count(tmp_path / "model.onnx") == onnx_graph.read_graph(data).parameters == WEIGHTS
+
+
+def test_a_network_that_needs_too_much_is_rejected_before_it_is_measured(tmp_path, monkeypatch):
+    monkeypatch.setattr(products, "count", lambda path: child.MOST_MULTIPLY_ADDS + 1)
+    with pytest.raises(child.Unfit, match="2,000,000,001 multiply-adds for one image; the most is"):
+        child._costs(tmp_path / "model.onnx")
+
+
+def test_glyphs_are_drawn_again_alike_for_everybody_by_a_secret_of_the_server(tmp_path):
+    """Whoever sends a network again, or a slightly other one, meets the same draw; another server has another."""
+    one = inputs.prepare("optdigits", tmp_path / "one")
+    drawn = one.redrawn()
+    assert len(drawn) == 10 * len(one.test) == times(len(one.test)) * len(one.test)
+    assert len({image.tobytes() for image in drawn[:: len(one.test)]}) > 1
+    np.testing.assert_array_equal(inputs.prepare("optdigits", tmp_path / "one").redrawn(), drawn)
+    assert (replace(one, key=b"of another server").redrawn() != drawn).any()
+    key = tmp_path / "one" / "redraw.key"
+    assert (len(key.read_bytes()), key.stat().st_mode & 0o077) == (32, 0)
+
+
+def test_several_draws_show_on_a_small_test_set_what_one_does_not():
+    """A network that memorized 360 images and is wrong on 4% of what it did not memorize."""
+    rng, flagged = np.random.default_rng(0), []
+    for count in (1, times(360)):
+        wrong = [rng.random((count, 360)) < 0.04 for _ in range(100)]
+        flagged.append(sum(MemorizationGap.of(np.ones(360, bool), ~one).flagged for one in wrong))
+    assert flagged[0] < 50
+    assert flagged[1] == 100
+    honest = [rng.random((times(360), 360)) < 0.15 for _ in range(100)]  # five times the errors on the test images
+    assert not any(MemorizationGap.of(np.arange(360) >= 11, ~one).flagged for one in honest)
