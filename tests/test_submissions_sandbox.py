@@ -250,14 +250,25 @@ def test_the_probes_see_what_gets_through(tmp_path):
     }  # fmt: skip
 
 
+MOVING = """
+def moving(name):
+    for number in range(10**9):
+        os.rename(name, str(number))
+        name = str(number)
+"""
 CONSUMING = {  # code -> how the sentence ends
     "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))": "0.1 GB of memory",
     "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); gone.flush(); os.unlink('gone')": "0.0 GB",
     "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); part = mmap.mmap(gone.fileno(), 4096)\n"
     "os.unlink('gone'); os.close(gone.fileno())": "0.0 GB",
     "for n in range(5000): open(f'{n}', 'w').close()": "3,000 files",
-    "for n in range(30): os.mkdir('x' * 200); os.chdir('x' * 200)": "cannot be read as a whole",
-    "for n in range(3500): os.mkdir('x'); os.chdir('x')": "cannot be read as a whole",
+    "for n in range(30): os.mkdir('x' * 200); os.chdir('x' * 200)\n"
+    "open('big', 'wb').write(bytes(50_000_000))": "0.0 GB",
+    "for n in range(3500): os.mkdir('x'); os.chdir('x')": "3,000 files",
+    "os.mkdir('a'); open('a/big', 'wb').write(bytes(50_000_000))\n"
+    "threading.Thread(target=moving, args=('a',), daemon=True).start()": "",
+    "open('big', 'wb').write(bytes(50_000_000))\n"
+    "threading.Thread(target=moving, args=('big',), daemon=True).start()": "",
     "for n in range(300): threading.Thread(target=sys.stdin.read, daemon=True).start()": "200 threads",
 }
 
@@ -265,17 +276,41 @@ CONSUMING = {  # code -> how the sentence ends
 @pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
 @pytest.mark.parametrize("code", CONSUMING)
 def test_everything_that_a_process_consumes_counts(tmp_path, code):
-    """Shared mappings, files without a name, parts of files, empty files, paths that are too long, threads."""
+    """Shared mappings, files without a name, parts of files, long paths, what is moved all the time, threads."""
     folder, limits = tmp_path / "own", Resources(memory=10**8, folder=20_000_000, entries=3000, threads=200)
     folder.mkdir()
-    code_of_it = f"import mmap, os, sys, threading\n{code}\nos.write(1, b'.'); sys.stdin.read()"
+    code_of_it = f"import mmap, os, sys, threading\n{MOVING}\n{code}\nos.write(1, b'.'); sys.stdin.read()"
     command = [sys.executable, "-c", code_of_it]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.read(1) == b"."
-        assert CONSUMING[code] in consumption.reached(process.pid, limits, folder)
+        reached = consumption.reached(process.pid, limits, folder)
+        assert reached
+        assert CONSUMING[code] in reached
         process.kill()
     sandbox._remove(folder)
     assert not folder.exists()
+
+
+def test_labels_are_hidden_behind_links_too(tmp_path, monkeypatch):
+    """`lib64` of a virtual environment is a link to `lib`, and a link to a folder above leads nowhere new."""
+    packages = tmp_path / "lib" / "packages"
+    (packages / confinement.LABELS).mkdir(parents=True)
+    (packages / "numpy").mkdir()
+    (tmp_path / "lib64").symlink_to("lib")
+    (packages / "up").symlink_to("..")
+    monkeypatch.setattr(sys, "path", [str(packages)])
+    allowed = set(confinement._around(tmp_path))
+    assert packages / "numpy" in allowed
+    assert not any((packages / confinement.LABELS).is_relative_to(path) for path in allowed)
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
+def test_open_files_that_cannot_be_seen_count_as_too_many(tmp_path, monkeypatch):
+    def hidden(path):
+        raise PermissionError
+
+    monkeypatch.setattr(consumption.os, "listdir", hidden)
+    assert consumption.reached(os.getpid(), Resources(), tmp_path).endswith("cannot be read as a whole")
 
 
 def test_a_live_sandbox_is_not_swept_away():

@@ -32,7 +32,7 @@ import numpy as np
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
-from leaderboard.submissions.sandbox.confinement import Resources
+from leaderboard.submissions.sandbox.confinement import LABELS, Resources
 from zoo import settings
 from zoo.errors import ZooError
 from zoo.types import Json
@@ -211,7 +211,8 @@ class Box:
                 raise Unfit(f"It was stopped after {self.resources.wall:,.0f} s, the most that a measurement may take.")
             used = None if time.monotonic() < looked + 1 else self.folder
             looked = looked if used is None else time.monotonic()
-            if reached := consumption.reached(self.process.pid, self.resources, used):
+            reached = consumption.reached(self.process.pid, self.resources, used)
+            if reached and self.process.poll() is None:  # one that has just ended cannot be looked into
                 raise Unfit(f"It was stopped because it {reached}.")
             time.sleep(POLL)
 
@@ -343,6 +344,7 @@ def private_places() -> list[Path]:
     places = [*sorted(records.glob("*/*.npz"))[:1], *sorted(records.glob("*/*.json"))[:1], Path.home()]
     named = (settings.value("ZOO_DATASETS"), settings.value("ZOO_SUBMISSIONS"), os.environ.get("HF_HOME"))
     places += [Path(place) for place in named if place]
+    places += [Path(folder, LABELS) for folder in sys.path]
     return [path for path in places if path.exists()]
 
 

@@ -121,6 +121,7 @@ SYSTEM = (
     "/dev/urandom",
 )  # fmt: skip
 PACKAGES = tuple(Path(__file__).parents[3] / name for name in ("zoo", "leaderboard"))  # our code
+LABELS = "sklearn/datasets/data"  # optdigits, with the labels of its test set: installed with scikit-learn
 
 
 def landlock(folder: Path, readable: list[Path]) -> bool:
@@ -154,14 +155,16 @@ def landlock(folder: Path, readable: list[Path]) -> bool:
 
 
 def _around(root: Path) -> Iterator[Path]:
-    """Yield what lies beneath a path, in as few parts as leave out our packages (where they are installed there)."""
-    if root in PACKAGES:
+    """Yield what lies beneath a path, in as few parts as leave out our packages and `LABELS`, where they are there."""
+    hidden = (*PACKAGES, *(Path(folder, LABELS).resolve() for folder in sys.path))
+    if root in hidden:
         return
-    if not any(package.is_relative_to(root) for package in PACKAGES):
+    if not any(path.is_dir() and path.is_relative_to(root) for path in hidden):
         yield root
         return
-    for path in root.iterdir():
-        yield from _around(path)
+    for path in (entry.resolve() for entry in root.iterdir()):  # a link is a way to what it points to, as lib64 to lib
+        if not root.is_relative_to(path):
+            yield from _around(path)
 
 
 def _allow(rules: int, path: Path, access: int) -> None:
@@ -180,7 +183,7 @@ def _allow(rules: int, path: Path, access: int) -> None:
 
 _ALLOW, _REFUSE, _ABSENT = 0x7FFF0000, 0x00050001, 0x00050026  # run it; EPERM; ENOSYS
 _LOAD, _EQUAL, _ANY_BIT, _RETURN = 0x20, 0x15, 0x45, 0x06
-_THREAD = 0x00010000  # CLONE_THREAD
+_THREAD, _FILES = 0x00010000, 0x00000400  # CLONE_THREAD, CLONE_FILES
 _SHARED, _ANONYMOUS, _GROWS_DOWN = 0x01, 0x20, 0x100  # flags of mmap
 _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CALLS = {  # x86-64, ARM64; None: it has no such call
@@ -224,7 +227,10 @@ _VALUES = (  # calls that are refused for some values of an argument: numbers, w
     # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX would let the kernel signal another process; F_SETLEASE and F_NOTIFY would
     # hold up who writes a file outside
     ((72, 25), 1, (8, 10, 15, 1024, 1026)),
-    ((157, 167), 0, (_DIE_WITH_PARENT, 35, 0x59616D61)),  # prctl: outlive the parent, PR_SET_MM, PR_SET_PTRACER
+    # prctl: outlive the parent, PR_SET_DUMPABLE (it would hide the open files from the parent), PR_SET_MM,
+    # PR_SET_PTRACER
+    ((157, 167), 0, (_DIE_WITH_PARENT, 4, 35, 0x59616D61)),
+    ((436, 436), 2, (2, 6)),  # close_range: CLOSE_RANGE_UNSHARE would give a thread open files of its own
 )
 _ONLY = (  # calls that are allowed for some values of an argument only
     # ioctl: TCGETS, TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX; others change attributes of files, or devices
@@ -255,10 +261,11 @@ def seccomp() -> bool:
     program += [(_EQUAL, 0, 6, _MMAP[column]), (_LOAD, 0, 0, 40), (_ANY_BIT, 2, 0, _GROWS_DOWN)]
     program += [(_ANY_BIT, 0, 2, _ANONYMOUS), (_ANY_BIT, 0, 1, _SHARED), (_RETURN, 0, 0, _REFUSE)]
     program += [(_RETURN, 0, 0, _ALLOW)]
-    # A thread is a clone with CLONE_THREAD. clone3 has its flags behind a pointer, so it is absent: libc then clones.
+    # A thread is a clone with CLONE_THREAD, and it shares its open files, which are counted, with CLONE_FILES. clone3
+    # has its flags behind a pointer, so it is absent: libc then clones.
     program += [(_EQUAL, 0, 1, _CLONE3[column]), (_RETURN, 0, 0, _ABSENT)]
-    program += [(_EQUAL, 0, 4, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 1, 0, _THREAD)]
-    program += [(_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
+    program += [(_EQUAL, 0, 5, _CLONE[column]), (_LOAD, 0, 0, 16), (_ANY_BIT, 0, 2, _THREAD), (_ANY_BIT, 0, 1, _FILES)]
+    program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _REFUSE)]
     # Abort signals itself, and limits are its own; nobody else may be signaled or limited.
     for numbers in (_TGKILL, _PRLIMIT):
         program += [(_EQUAL, 0, 5, numbers[column]), (_LOAD, 0, 0, 16), (_EQUAL, 2, 0, os.getpid())]

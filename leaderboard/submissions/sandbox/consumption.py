@@ -8,13 +8,21 @@ from pathlib import Path
 
 from leaderboard.submissions.sandbox.confinement import Resources
 
+LOOKS = 50  # at a folder in which something is moved meanwhile
+DEEPEST = 100  # folders in folders
+FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+
 
 class Unreadable(Exception):
-    """A folder that cannot be read as a whole."""
+    """Files or folders that cannot be read as a whole."""
+
+
+class Moved(Exception):
+    """A file or folder is not where it was listed a moment ago."""
 
 
 class TooMany(Exception):
-    """More files than are counted."""
+    """More files, or deeper folders, than are counted."""
 
 
 def reached(pid: int, resources: Resources, folder: Path | None = None) -> str:
@@ -36,7 +44,7 @@ def reached(pid: int, resources: Resources, folder: Path | None = None) -> str:
         if stored(pid, folder, resources) > resources.folder:
             return f"wrote more than {resources.folder / 1e9:.1f} GB"
     except Unreadable:
-        return "made a folder that cannot be read as a whole"
+        return "kept files or folders that cannot be read as a whole"
     except TooMany:
         return f"made more than {resources.entries:,} files"
     return ""
@@ -59,45 +67,70 @@ def stored(pid: int, folder: Path, resources: Resources) -> int:
     """Return the bytes on the disk of all files that a process keeps, those without a name as well.
 
     Raises:
-        Unreadable: a part of the folder cannot be read.
+        Unreadable: a part of the folder cannot be read, or what the process holds open.
         TooMany: there are more files than a process may have.
     """
-    found = {(entry.st_dev, entry.st_ino): entry.st_blocks * 512 for entry in _entries(folder, resources.entries)}
-    with contextlib.suppress(OSError):
-        handles = f"/proc/{pid}/fd"
-        for name in os.listdir(handles):
-            with contextlib.suppress(OSError):
-                entry = os.stat(f"{handles}/{name}")
+    for attempt in range(1, LOOKS + 1):
+        try:
+            found = dict(_entries(folder, resources.entries))
+            break
+        except Moved as error:
+            if attempt == LOOKS:  # an honest process does not move its files all the time
+                raise Unreadable from error
+    for task in _names(f"/proc/{pid}/task"):  # threads may have open files of their own
+        for name in _names(f"/proc/{pid}/task/{task}/fd"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                entry = os.stat(f"/proc/{pid}/task/{task}/fd/{name}")
                 if stat.S_ISREG(entry.st_mode):
                     found[entry.st_dev, entry.st_ino] = entry.st_blocks * 512
     return sum({**_mapped(pid, resources.file), **found}.values())
 
 
-def _entries(folder: Path, most: int) -> Iterator[os.stat_result]:
-    """Yield what is known of every file and folder beneath a folder; what has gone meanwhile is left out."""
-    folders, count = [str(folder)], 0
-    while folders:
-        with _if_there(), os.scandir(folders.pop()) as entries:
-            for entry in entries:
-                count += 1
-                if count > most:
-                    raise TooMany
-                with _if_there():
-                    found = os.lstat(entry.path)
-                    if stat.S_ISDIR(found.st_mode):
-                        folders.append(entry.path)
-                    yield found
-
-
-@contextlib.contextmanager
-def _if_there() -> Iterator[None]:
-    """Pass over a file or folder that has gone; Unreadable for any other error."""
+def _names(folder: str) -> list[str]:
+    """Return the names in a folder of /proc, none where the process has gone; Unreadable where it hides them."""
     try:
-        yield
-    except (FileNotFoundError, NotADirectoryError):
-        return
-    except OSError as error:
+        return os.listdir(folder)
+    except PermissionError as error:
         raise Unreadable from error
+    except OSError:
+        return []
+
+
+def _entries(folder: Path, most: int) -> Iterator[tuple[tuple[int, int], int]]:
+    """Yield device and inode, and the bytes on the disk, of every file and folder beneath a folder.
+
+    A folder is entered from the one that holds it, which stays open, so it does not matter where that one is moved.
+
+    Raises:
+        Moved: something has gone since it was listed.
+    """
+    count = 0
+    with contextlib.ExitStack() as opened:
+
+        def listed(handle: int) -> Iterator[os.DirEntry[str]]:
+            opened.callback(os.close, handle)
+            return iter(opened.enter_context(os.scandir(handle)))
+
+        try:
+            here = os.open(folder, FOLDER)
+            levels = [(here, listed(here))]
+            while levels:
+                here, entries = levels[-1]
+                if (entry := next(entries, None)) is None:
+                    levels.pop()
+                    continue
+                count += 1
+                if count > most or len(levels) > DEEPEST:
+                    raise TooMany
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    inner = os.open(entry.name, FOLDER, dir_fd=here)
+                    levels.append((inner, listed(inner)))
+                yield (found.st_dev, found.st_ino), found.st_blocks * 512
+        except FileNotFoundError as error:
+            raise Moved from error
+        except OSError as error:
+            raise Unreadable from error
 
 
 def _mapped(pid: int, largest: int) -> dict[tuple[int, int], int]:

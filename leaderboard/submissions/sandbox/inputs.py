@@ -74,6 +74,7 @@ def _key(folder: Path) -> bytes:
     path = folder / "redraw.key"
     if not path.exists():
         with replacing(path) as staged:
+            staged.touch(mode=0o600)
             staged.write_bytes(secrets.token_bytes(32))
     return read_bytes(path)
 
