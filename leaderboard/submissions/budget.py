@@ -16,7 +16,8 @@ def training_seconds(multiply_adds: int, dataset: str) -> float:
     """Estimate the training time of all seeds of a network on two cores, in seconds.
 
     Args:
-        multiply_adds: of one image, forward; the backward pass costs twice as much.
+        multiply_adds: of one image, forward, or other operations if they are more; the backward pass costs twice as
+            much.
         dataset: its name.
     """
     images = SAMPLES.get(dataset, 60_000) * data.get(dataset).suited(ZOO).epochs

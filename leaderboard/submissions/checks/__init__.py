@@ -180,11 +180,11 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
         if fitted.output.shape != (len(spec.labels),):
             what = f"Adapted to {name}, the model gives {fitted.output.shape}, not one value per class."
             raise Refused("output", what, "End it with Dense(classes, activation='softmax').")
-        if (needed := budget.training_seconds(fitted.multiply_adds, name)) > budget.SEEDS * budget.BUDGET:
+        if (needed := budget.training_seconds(fitted.work, name)) > budget.SEEDS * budget.BUDGET:
             what = f"Its {budget.SEEDS} trainings on {name} would take about {needed / 3600:.0f} hours."
             raise Refused("budget", what, f"The most is {budget.SEEDS * budget.BUDGET / 3600:.0f}: make it smaller.")
-        costs.append((fitted.parameters, fitted.multiply_adds))
-    parameters, multiply_adds = max(costs, key=lambda pair: pair[1], default=(report.parameters, report.multiply_adds))
+        costs.append((fitted.parameters, fitted.work))
+    parameters, multiply_adds = max(costs, key=lambda pair: pair[1], default=(report.parameters, report.work))
     return _taken(checked, json.dumps(report.config).encode(), parameters, multiply_adds, _notes(report))
 
 

@@ -31,6 +31,7 @@ class Report:
     input_shape: height, width, channels.
     output: its output; `parts.UNKNOWN` if an earlier layer has a problem.
     parameters, multiply_adds: as Keras and the board count them.
+    others: operations of one image that are no multiply-adds, such as those of pooling.
     layers: number of layers by class.
     found: problems of its layers; the report is valid only if there are none.
     """
@@ -40,8 +41,14 @@ class Report:
     output: Tensor
     parameters: int = 0
     multiply_adds: int = 0
+    others: int = 0
     layers: dict[str, int] = field(default_factory=dict)
     found: Findings = field(default_factory=Findings)
+
+    @property
+    def work(self) -> int:
+        """Operations that decide how long an image takes: the multiply-adds, or the others if they are more."""
+        return max(self.multiply_adds, self.others)
 
     @property
     def scaled(self) -> bool:
@@ -80,7 +87,7 @@ def read_on(document: object) -> Report:
     config, (shape, dtype, output) = walk.model(document, depth=1, shapes=None)
     if dtype != "uint8" and output != parts.UNKNOWN:
         config = from_bytes(config, shape)
-    return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.counts, walk.found)
+    return Report(config, shape, output, walk.parameters, walk.multiply_adds, walk.others, walk.counts, walk.found)
 
 
 def from_bytes(config: Json, shape: Shape) -> Json:
@@ -143,7 +150,7 @@ class _Walk:
     """
 
     def __init__(self) -> None:
-        self.parameters = self.multiply_adds = 0
+        self.parameters = self.multiply_adds = self.others = 0
         self.counts: dict[str, int] = {}
         self.found = Findings()
 
@@ -284,11 +291,12 @@ class _Walk:
             raise Refused("too-large", what, "Make it smaller.")
         self.parameters += 0 if reused else cost.parameters
         self.multiply_adds += cost.multiply_adds
+        self.others += max(cost.others, math.prod(cost.shape))
         if self.parameters > MOST_PARAMETERS:
             what = f"The model has more than {MOST_PARAMETERS:,} parameters."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
-        if self.multiply_adds > MOST_MULTIPLY_ADDS:
-            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds per image."
+        if max(self.multiply_adds, self.others) > MOST_MULTIPLY_ADDS:
+            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds or other operations per image."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
 
     def _count_layers(self, entries: list[Any]) -> None:

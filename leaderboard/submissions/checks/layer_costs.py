@@ -30,6 +30,7 @@ class Cost:
     shape: Shape
     parameters: int = 0  # as `count_params()` counts them
     multiply_adds: int = 0  # of one image
+    others: int = 0  # operations of one image that are none, where they are more than the values that come out
 
 
 def window(size: int, kernel: int, stride: int, padding: object, dilation: int = 1) -> int:
@@ -130,7 +131,7 @@ def pool(config: Json, shapes: list[Shape]) -> Cost:
     strides = size if config.get("strides") is None else pair(config, "strides")
     padding = one_of(config, "padding", ("valid", "same"))
     rows, columns = (window(side, k, s, padding) for side, k, s in zip((height, width), size, strides, strict=True))
-    return Cost((rows, columns, channels))
+    return Cost((rows, columns, channels), others=rows * columns * channels * math.prod(size))
 
 
 def global_pool(rank: int) -> Callable[[Json, list[Shape]], Cost]:
@@ -140,7 +141,7 @@ def global_pool(rank: int) -> Callable[[Json, list[Shape]], Cost]:
         channels_last(config)
         shape = image(shapes) if rank == 3 else sequence(shapes)
         kept = (1,) * (rank - 1) if config.get("keepdims") else ()
-        return Cost((*kept, shape[-1]))
+        return Cost((*kept, shape[-1]), others=math.prod(shape))
 
     return cost
 

@@ -1,14 +1,16 @@
-"""Weights that are unpacked by arithmetic count as if they were stored; test glyphs are drawn again by a secret key."""
+"""Costs that a sender could hide: unpacked weights, slow layers, memorized images."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
 import pytest
-from networks import node, onnx_file
+from networks import layer, node, onnx_file, perceptron
 from onnx import TensorProto, helper, numpy_helper
 
 from leaderboard import products, used_numbers
 from leaderboard.memorization import MemorizationGap, times
+from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.sandbox import child, inputs
 
@@ -83,6 +85,30 @@ def test_a_network_that_needs_too_much_is_rejected_before_it_is_measured(tmp_pat
     monkeypatch.setattr(products, "count", lambda path: child.MOST_MULTIPLY_ADDS + 1)
     with pytest.raises(child.Unfit, match="2,000,000,001 multiply-adds for one image; the most is"):
         child._costs(tmp_path / "model.onnx")
+
+
+SLOW = {  # layers that cost little by their multiply-adds, and hours of training
+    "large windows of pooling": [
+        layer("UpSampling2D", "up", size=[4, 4], data_format="channels_last", interpolation="bilinear"),
+        *(layer("MaxPooling2D", f"m{n}", pool_size=[56, 56], strides=[1, 1], padding="same",
+                data_format="channels_last") for n in range(100))],
+    "a few of them": [
+        layer("UpSampling2D", "up", size=[4, 4], data_format="channels_last", interpolation="nearest"),
+        *(layer("AveragePooling2D", f"m{n}", pool_size=[112, 112], strides=[1, 1], padding="same",
+                data_format="channels_last") for n in range(2))],
+    "activations of many values": [
+        layer("UpSampling2D", "up", size=[20, 20], data_format="channels_last", interpolation="nearest"),
+        *(layer("Activation", f"a{n}", activation="tanh") for n in range(300))],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("between", SLOW.values(), ids=SLOW)
+def test_what_takes_hours_to_train_is_rejected_however_few_its_multiply_adds(between):
+    config = perceptron(
+        (28, 28, 1), extra=[*between, layer("GlobalAveragePooling2D", "g", data_format="channels_last")]
+    )
+    checked = checks.check(json.dumps(config).encode(), "m.json", ("mnist",))
+    assert [problem.code for problem in checked.problems] in (["budget"], ["too-large"])
 
 
 def test_glyphs_are_drawn_again_alike_for_everybody_by_a_secret_of_the_server(tmp_path):
