@@ -12,6 +12,7 @@ from leaderboard import products, used_numbers
 from leaderboard.memorization import MemorizationGap, times
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, inputs
 
 WEIGHTS = 64 * 10
@@ -79,6 +80,17 @@ def test_weights_that_are_unpacked_count_as_if_they_were_stored(tmp_path, data):
 def test_weights_that_are_used_as_they_are_stored_count_once(tmp_path, data):
     (tmp_path / "model.onnx").write_bytes(onnx_graph.read_graph(data).content)
     assert used_numbers.count(tmp_path / "model.onnx") == onnx_graph.read_graph(data).parameters == WEIGHTS
+
+
+@pytest.mark.parametrize("mode", [[], ["ratio"], ["ratio", "off"], ["ratio", "on"], ["ratio", "computed"]])
+def test_a_dropout_in_training_mode_is_random(mode):
+    nodes = [node("Not", "off", "computed", "c"), node("Dropout", ["x", *mode], "y")]
+    data = onnx_file(nodes=nodes, constants={"ratio": np.float32(0.1), "off": np.bool_(0), "on": np.bool_(1)})
+    if {"on", "computed"} & set(mode):
+        with pytest.raises(Refused, match="its output is random"):
+            onnx_graph.read_graph(data)
+    else:
+        assert onnx_graph.read_graph(data).parameters == WEIGHTS
 
 
 def test_a_network_that_needs_too_much_is_rejected_before_it_is_measured(tmp_path, monkeypatch):

@@ -273,6 +273,7 @@ class _Rebuilt:
                 self.tensors[name] = self.graph.initializer[-1]
         if not allowed:
             return
+        _check_dropout(node, self.tensors)
         place = SHAPED_BY.get(node.op_type)
         if place is not None and len(node.input) > place and node.input[place] in self.tensors:
             _check_size(node.op_type, self.tensors[node.input[place]])
@@ -295,6 +296,13 @@ class _Rebuilt:
                         names[place] = "probabilities"
         self.graph.input.append(tensor("image", onnx.TensorProto.UINT8, ["n", *shape]))
         self.graph.output.append(tensor("probabilities", onnx.TensorProto.FLOAT, ["n", classes]))
+
+
+def _check_dropout(node: Any, tensors: dict[str, Any]) -> None:
+    """Reject a Dropout whose training mode is not known to be off: its output would be random."""
+    mode = node.input[2] if node.op_type == "Dropout" and len(node.input) > 2 else ""
+    if mode and (mode not in tensors or any(tensors[mode].raw_data)):
+        raise Refused("onnx-random", "A Dropout is in training mode, so its output is random.", "Export for inference.")
 
 
 def _needed(nodes: list[Any], output: str) -> list[Any]:
