@@ -7,7 +7,7 @@ found by running the network, not by reading it: adding zero times the image to 
 It imports no metrics package, so that a sandbox can import it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,7 +42,7 @@ def count(path: Path | str) -> int:
     return stored_numbers.count(meeting, {name: constants[name] for name in met if name in constants})[0]
 
 
-def _computed(runs: list[Mapping[str, np.ndarray]]) -> dict[str, Constant]:
+def _computed(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Constant]:
     """Return the values that are the same in all runs."""
     first, *others = runs
     return {

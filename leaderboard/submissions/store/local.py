@@ -196,9 +196,9 @@ class LocalStore(Store):
         """
         kept: dict[str, int] = {}  # bytes, by path
         for folder, _, names in os.walk(self.root):
-            for path in (os.path.join(folder, name) for name in names):
+            for place in (os.path.join(folder, name) for name in names):
                 with contextlib.suppress(OSError):
-                    kept[path] = os.lstat(path).st_size
+                    kept[place] = os.lstat(place).st_size
         most = number("ZOO_SUBMISSIONS_GB") * 10**9
         used = sum(kept.values()) + size
         needed = {s.file for s in earlier if s.open}
