@@ -56,7 +56,8 @@ def test_ten_megabytes_are_checked_in_time():
 
 def test_the_same_content_gets_the_same_receipt(local):
     first = send(local)
-    assert send(local, name="other") == first
+    assert send(local) == first
+    assert send(local, name="other").id != first.id  # whoever asks for another name gets it
     assert send(local, seed=1).id != first.id
     assert send(local, datasets=("mnist",)).id != first.id  # other datasets: refused, and a receipt of its own
     otherwise = archive(dict(reversed(members(metadata={**METADATA, "date_saved": "later"}).items())))
@@ -176,7 +177,9 @@ def test_who_is_not_signed_in_needs_the_secret(local):
     with pytest.raises(ZooError, match="is taken by"):  # nor is a row replaced by who only says they are bob
         send(local, seed=1, secret=intake.new_secret())
     assert send(local, seed=1, secret=secret).status == PENDING
-    assert send(local, "Bob", secret=intake.new_secret()).id == sent.id
+    with pytest.raises(ZooError, match="is taken by"):  # nor is its receipt anybody's who sends the same file
+        send(local, "Bob", secret=intake.new_secret())
+    assert send(local, "Bob", secret=secret).id == sent.id
     assert intake.withdraw(local, sent.id, secret=secret).status == WITHDRAWN
     signed_in = send(local, "ann", seed=2)
     with pytest.raises(ZooError, match="signed in as ann"):

@@ -51,10 +51,7 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
         said = describe(error) if isinstance(error, OSError) else error
         raise StoreFailed(f"Nothing was kept: requests cannot be counted ({said}).") from error
     if not allowed:
-        raise ZooError(
-            f"Your address has sent {most} requests within a day, which is the limit (lower while many are waiting). "
-            "Try again tomorrow."
-        )
+        raise ZooError(f"Your address has sent {most} requests within a day, which is the limit. Try again tomorrow.")
 
 
 def _charged(path: Path, who: str, most: int, now: float) -> bool:

@@ -296,7 +296,7 @@ class _Walk:
             what = f"The model has more than {MOST_PARAMETERS:,} parameters."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
         if max(self.multiply_adds, self.others) > MOST_MULTIPLY_ADDS:
-            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds or other operations per image."
+            what = f"The model needs more than {MOST_MULTIPLY_ADDS:,} multiply-adds per image."
             raise Refused("too-large", what, "This board is for small networks: make it smaller.")
 
     def _count_layers(self, entries: list[Any]) -> None:
