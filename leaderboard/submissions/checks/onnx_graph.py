@@ -302,7 +302,9 @@ def _check_dropout(node: Any, tensors: dict[str, Any]) -> None:
     """Reject a Dropout whose training mode is not known to be off: its output would be random."""
     mode = node.input[2] if node.op_type == "Dropout" and len(node.input) > 2 else ""
     if mode and (mode not in tensors or any(tensors[mode].raw_data)):
-        raise Refused("onnx-random", "A Dropout is in training mode, so its output is random.", "Export it for inference.")
+        raise Refused(
+            "onnx-random", "A Dropout is in training mode, so its output is random.", "Export it for inference."
+        )
 
 
 def _needed(nodes: list[Any], output: str) -> list[Any]:
