@@ -4,14 +4,17 @@ import contextlib
 import json
 import os
 import shutil
+import subprocess
+import sys
 import threading
+import time
 from dataclasses import replace
 
 import pytest
 from submitting import send
 from test_nothing_lost import work
 
-from leaderboard.submissions import checks, intake
+from leaderboard.submissions import checks, intake, supervision
 from leaderboard.submissions.lifecycle import FAILED, FINISHED
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import Damaged, LocalStore, StoreFailed, local
@@ -221,3 +224,34 @@ def test_what_is_over_makes_room_for_what_is_new(tmp_path, monkeypatch):
         place.content(withdrawn)
     with pytest.raises(StoreFailed, match="Nothing was kept: the store holds"):
         send(place, "dan", seed=4)
+
+
+# Workers
+
+
+def test_a_worker_whose_progress_stays_the_same_still_shows_that_it_is_there(tmp_path):
+    class Often(LocalStore):
+        progress_every, shown = 0.01, 0
+
+        def announce(self):
+            self.shown += 1
+
+    place = Often(tmp_path / "store")
+    send(place)
+    worker = Worker(place, records=tmp_path / "records", measure=lambda *_: time.sleep(0.5), lease=30.0)
+    worker.see_through(worker.claim(), threading.Event())
+    assert place.shown > 5
+
+
+def test_a_worker_whose_server_died_before_it_started_ends(monkeypatch):
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    monkeypatch.setenv(supervision.STARTED_BY, str(gone.pid))
+    stop = threading.Event()
+    supervision.stop_with_parent(stop)
+    assert stop.wait(5)
+
+
+def test_a_supervised_worker_knows_who_started_it():
+    code = f"import os, sys; sys.exit(0 if os.environ['{supervision.STARTED_BY}'] == str(os.getppid()) else 2)"
+    assert supervision.keep_running([sys.executable, "-c", code], threading.Event()) == 0
