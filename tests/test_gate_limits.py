@@ -1,5 +1,6 @@
 """How much one address may hold: of the disk, of the queue, of memory; and what counts as one address."""
 
+import json
 import os
 import time
 from types import SimpleNamespace
@@ -11,13 +12,16 @@ from gate_calls import API, upload
 from hub_server import Account
 from space import serve
 
+from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate import limits, storage
+from zoo.gate import limits, storage, uploads
 from zoo.gate.callers import Caller, network_of
-from zoo.gate.storage import Meter, Storage
-from zoo.tabs import door
+from zoo.gate.storage import Meter
+from zoo.gate.uploads import NotYours, Uploads
+from zoo.tabs import door, unread
 
 ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo"}
+ANN_IS, BOB_IS = Caller("192.0.2.1"), Caller("192.0.2.2")
 ANN, BOB = {"X-Forwarded-For": "8.8.8.8"}, {"X-Forwarded-For": "9.9.9.9"}
 
 
@@ -69,64 +73,167 @@ def test_one_upload_has_a_bound_and_an_address_has_one_an_hour(monkeypatch):
     Meter(Caller("192.0.2.2")).count(240 * 10**6)
 
 
-def test_old_files_are_deleted_and_a_full_folder_takes_no_more(tmp_path, monkeypatch):
-    """Those of requests that were cut off as well: Gradio does not know of them."""
-    monkeypatch.setattr(storage, "MOST_STORED", 1500)
-    (tmp_path / "hash").mkdir()
-    old, new = tmp_path / "tmpcut", tmp_path / "hash" / "a.png"
-    for path in (old, new):
-        path.write_bytes(b"x" * 1000)
-    with pytest.raises(ZooError, match="no room"):
-        Storage().check(tmp_path)
-    os.utime(old, (time.time() - storage.KEPT - 1,) * 2)
-    Storage().check(tmp_path)
-    assert (old.exists(), new.exists()) == (False, True)
-    Storage().check(tmp_path / "missing")
+def test_old_files_are_deleted_with_their_folders_and_the_page_keeps_its_own(tmp_path):
+    """Also those that were there when the server started, whoever sent them."""
+    (tmp_path / "left").mkdir()
+    left = tmp_path / "left" / "old.png"
+    left.write_bytes(b"x")
+    now = [time.time()]
+    known = Uploads(lambda: now[0])
+    known.keep_in(tmp_path)
+    of_page, sent = (stored(tmp_path, name) for name in ("page.zip", "sent.png"))
+    known.note([of_page], None)
+    known.note([sent], ANN_IS)
+    known.check_room(ANN_IS)
+    assert left.exists()
+    now[0] += uploads.KEPT + 10
+    known.check_room(ANN_IS)
+    assert sorted(os.listdir(tmp_path)) == ["page.zip"]
+    known.check(of_page, BOB_IS)
+    with pytest.raises(NotYours):
+        known.check(sent, ANN_IS)
+
+
+@pytest.mark.parametrize(
+    ("limit", "of_all"), [("MOST_FILES", True), ("MOST_STORED", True), ("MOST_STORED_EACH", False)]
+)
+def test_uploads_are_counted_by_address_and_in_all(tmp_path, monkeypatch, limit, of_all):
+    """By what they take on the disk: a file of one byte takes a block and its folder another."""
+    known = Uploads()
+    known.keep_in(tmp_path)
+    monkeypatch.setattr(uploads, limit, 3 if limit == "MOST_FILES" else 3 * 8192)
+    for name in "abc":
+        known.check_room(ANN_IS)
+        known.note([stored(tmp_path, name)], ANN_IS)
+    with pytest.raises(ZooError, match="later"):
+        known.check_room(ANN_IS)
+    if of_all:
+        with pytest.raises(ZooError, match="There is no room"):
+            known.check_room(BOB_IS)
+    else:
+        known.check_room(BOB_IS)
+
+
+def test_no_address_makes_the_gate_forget_the_files_of_another(tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "MOST_FILES", 20)
+    monkeypatch.setattr(uploads, "MOST_FILES_EACH", 10)
+    known = Uploads()
+    known.keep_in(tmp_path)
+    page, of_bob, of_both = (stored(tmp_path, name) for name in ("page", "bob", "both"))
+    known.note([page], None)
+    known.note([of_bob, of_both], BOB_IS)
+    known.note([of_both, *(stored(tmp_path, str(n)) for n in range(50))], ANN_IS)
+    for path in (page, of_bob, of_both):
+        known.check(path, BOB_IS)
+        assert os.path.exists(path)
+    assert len(os.listdir(tmp_path)) == 13  # ten of ann, and these
+    with pytest.raises(limits.TooMany, match="Your address has 10 files"):
+        known.check_room(ANN_IS)
+
+
+def stored(folder, name):
+    """Return the path of a small file in its own folder."""
+    place = folder / name
+    if name != "page.zip":
+        place.mkdir()
+        place = place / name
+    place.write_bytes(b"x")
+    return str(place)
 
 
 def test_the_door_counts_the_bytes_of_an_upload(monkeypatch):
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
-    part = b"x" * 10**6
+    monkeypatch.setattr(storage, "MOST_REQUEST", 5 * 10**6)
+    head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
+    answer = asked("upload", (head, *[b"x" * 10**6] * 9), ("content-type", "multipart/form-data; boundary=b"))
+    assert answer == (400, "One upload has at most 5 MB: send fewer files at a time.")
+
+
+def asked(path, parts, *headers):
+    """Send a body in parts through a door without a Space; return the status and the sentence, None without answer."""
+    left, sent = list(parts), []
 
     async def receive():
-        return {"type": "http.request", "body": part, "more_body": True}
-
-    async def reading(scope, receive, send):
-        while True:
-            await receive()
-
-    sent = []
+        return {"type": "http.request", "body": left.pop(0), "more_body": True} if left else {"type": "http.disconnect"}
 
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": f"{API}/upload", "client": ("192.0.2.1", 1), "headers": []}
-    anyio.run(door.Door(reading, None, None), scope, receive, send)
-    assert sent[0]["status"] == 400
-    assert b"One upload has at most 250 MB" in sent[1]["body"]
+    scope = {"type": "http", "method": "POST", "path": f"{API}/{path}", "client": ("192.0.2.1", 1), "query_string": b""}
+    scope["headers"] = [(key.encode(), value.encode()) for key, value in headers]
+    blocks = SimpleNamespace(max_file_size=None, endpoints={}, fns={}, blocks={})
+    anyio.run(door.Door(None, blocks, None), scope, receive, send)
+    return (sent[0]["status"], json.loads(sent[1]["body"])["detail"]) if sent else None
 
 
 # The queue
 
 
-def test_an_address_holds_few_places_of_the_queue():
-    """A queue that holds calls of two addresses, and a session that nobody reads."""
-    scope = {"type": "http", "client": ("192.0.2.1", 1), "headers": []}
-    event = SimpleNamespace(request=SimpleNamespace(scope=scope))
-    waiting = SimpleNamespace(queue=[event] * door.MOST_WAITING)
-    unread = {"full": SimpleNamespace(qsize=lambda: door.MOST_UNREAD), "read": SimpleNamespace(qsize=lambda: 0)}
-    queue = SimpleNamespace(event_queue_per_concurrency_id={"a": waiting}, pending_messages_per_session=unread)
+def call_of(address, name="a", size=0):
+    """Return a call in a queue."""
+    scope = {"type": "http", "client": (address, 1), "headers": [], "zoo.bytes": size}
+    return SimpleNamespace(request=SimpleNamespace(scope=scope), concurrency_id=name, session_hash=address)
+
+
+def queue_of(events, limit=2, running=()):
+    """Return a queue as Gradio has it."""
+    waiting = SimpleNamespace(queue=list(events), concurrency_limit=limit, current_concurrency=len(running))
+    return SimpleNamespace(
+        event_queue_per_concurrency_id={"a": waiting}, active_jobs=[list(running)], event_ids_to_events={},
+        pending_event_ids_session={}, pending_messages_per_session={},
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("count", "size"), [(door.MOST_WAITING, 0), (4, 25_000_000)])
+def test_an_address_holds_few_places_of_the_queue(count, size):
+    queue = queue_of([call_of("192.0.2.1", size=size)] * count)
     one = door.Door(None, SimpleNamespace(_queue=queue), None)
-    with pytest.raises(limits.TooMany, match="40 calls from your address are waiting"):
-        one._check_waiting(Caller("192.0.2.1"), "read")
-    one._check_waiting(Caller("192.0.2.2"), "read")
-    with pytest.raises(limits.TooMany, match="have not been fetched"):
-        one._check_waiting(Caller("192.0.2.2"), "full")
+    with pytest.raises(limits.TooMany, match=f"{count} calls from your address are waiting"):
+        one._check_waiting(ANN_IS, "session")
+    one._check_waiting(BOB_IS, "session")
+
+
+def test_addresses_take_turns_in_the_queue():
+    """A visitor's call goes before a stranger's many, and finds a place that the stranger leaves free."""
+    stranger, visitor = (lambda: call_of("192.0.2.1")), call_of("192.0.2.2")
+    queue = queue_of([stranger(), stranger(), visitor, stranger()])
+    turns = unread.Turns(queue)
+    assert [unread.network_of(turns.next()[0][0]) for _ in range(3)] == ["192.0.2.1", "192.0.2.2", "192.0.2.1"]
+    queue = queue_of([stranger(), stranger(), visitor], running=[stranger()])
+    turns = unread.Turns(queue)
+    assert turns.next()[0] == [visitor]
+    assert turns.next() is None  # one of two places stays free
+    alone = queue_of([stranger()], limit=1)
+    assert unread.Turns(alone).next() is not None
+
+
+def test_answers_are_dropped_and_bounded_by_address(monkeypatch):
+    async def fetching():
+        queue = queue_of([])
+        queue.pending_messages_per_session = kept = unread.Unread(queue)
+        with gate.entered(ANN_IS):
+            kept["large"] = object()
+            kept["empty"] = object()
+        answer = SimpleNamespace(output={"data": ["x" * 1000]})
+        kept["large"].put_nowait(answer)
+        monkeypatch.setattr(unread, "MOST_BYTES_EACH", 1000)
+        with pytest.raises(limits.TooMany, match="have not been fetched"):
+            kept.check("other", "192.0.2.1")
+        kept.check("other", "192.0.2.2")
+        monkeypatch.setattr(unread, "MOST_BYTES", 1000)
+        with pytest.raises(limits.TooMany, match="The server is busy"):
+            kept.check("other", "192.0.2.2")
+        assert list(kept) == ["large"]
+        assert await kept["large"].get() is answer
+        kept.check("other", "192.0.2.1")
+        assert not kept
+
+    anyio.run(fetching)
 
 
 def test_answers_that_nobody_fetches_are_bounded(url):
     body = {"data": [None, "lenet5.mnist"], "fn_index": 0, "session_hash": "neverread"}
-    for _ in range(door.MOST_UNREAD + 1):
+    for _ in range(unread.MOST_MESSAGES + 1):
         answer = httpx.post(f"{url}{API}/queue/join", json=body, headers=BOB, timeout=60)
         if answer.status_code != 200:
             break

@@ -428,10 +428,10 @@ def test_limits_and_order_survive_a_clock_that_is_set_back(place, tmp_path):
     now = send_at(place, 1e9, 3, limits)  # the two lie in the future now, and count for nothing
     assert [s.id for s in place.all()] == [*(s.id for s in later), now.id]  # in order of arrival all the same
     path = tmp_path / "usage.sqlite3"
-    usage.charge(path, "192.0.2.1", 1, 2e9)
-    usage.charge(path, "192.0.2.1", 1, 1e9)
+    usage.charge(path, "192.0.2.1", 1, lambda: 2e9)
+    usage.charge(path, "192.0.2.1", 1, lambda: 1e9)
     with pytest.raises(ZooError, match="Your address"):
-        usage.charge(path, "192.0.2.1", 1, 1e9 + 5)
+        usage.charge(path, "192.0.2.1", 1, lambda: 1e9 + 5)
 
 
 def send_at(place, now, seed, limits):
@@ -468,10 +468,10 @@ def test_what_was_just_sent_counts_at_once(place, now):
 @pytest.mark.parametrize("damage", [empty, binary, cut, folder, unreadable])
 def test_a_damaged_count_starts_again(tmp_path, damage):
     path = tmp_path / "usage.sqlite3"
-    usage.charge(path, "192.0.2.1", 9, 1000.0)
+    usage.charge(path, "192.0.2.1", 9, lambda: 1000.0)
     damage(path)
     with contextlib.suppress(StoreFailed):
-        usage.charge(path, "192.0.2.1", 9, 1001.0)
+        usage.charge(path, "192.0.2.1", 9, lambda: 1001.0)
     assert damage is unreadable or path.is_file()
 
 

@@ -8,7 +8,11 @@ from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import Store
 from zoo import gate
+from zoo.errors import ZooError
+from zoo.gate import limits
 from zoo.types import Json
+
+LEAST_SECRET = 16  # characters; those that are made here have 22
 
 
 def endpoints(store: Store) -> tuple[gate.Endpoint, ...]:
@@ -73,7 +77,7 @@ def endpoints(store: Store) -> tuple[gate.Endpoint, ...]:
             id: of the submission.
             secret: the secret of its receipt, where there is no sign-in.
         """
-        return intake.as_json(intake.withdraw(store, id, sign_in.proved(), secret))
+        return intake.as_json(withdrawn(store, id, sign_in.proved(), secret))
 
     @gate.endpoint(writes=True)
     def retry(id: str, secret: str = "") -> Json:
@@ -99,9 +103,26 @@ def content_of(file: gate.Upload | None) -> tuple[str, bytes] | None:
 
 def secret_of(given: str | None) -> str:
     """Return the secret of a submission: "" for a verified user, else the given one or a new one."""
-    return "" if sign_in.proved() else (given or "").strip() or intake.new_secret()
+    if sign_in.proved():
+        return ""
+    secret = (given or "").strip()
+    if 0 < len(secret) < LEAST_SECRET:
+        raise ZooError(
+            f"A secret has at least {LEAST_SECRET} characters; this one has {len(secret)}. Send the secret of an "
+            "earlier receipt, or none: then the new receipt has one."
+        )
+    return secret or intake.new_secret()
+
+
+def withdrawn(store: Store, id: str, user: str, secret: str) -> Submission:
+    """Withdraw a submission on behalf of the caller; their address may try few secrets."""
+    if secret:
+        limits.check_secret(gate.caller())
+    return intake.withdraw(store, id, user, secret)
 
 
 def retried(store: Store, id: str, user: str, secret: str) -> Submission:
     """Retry a submission; the limit of the caller's address counts."""
+    if secret:
+        limits.check_secret(gate.caller())
     return intake.retry(store, id, user, secret=secret, address=gate.caller().address)

@@ -105,7 +105,7 @@ def submit(
         raise ZooError(f"{user} is the name of this board's own networks: choose another.")
     earlier = store.all()
     check_limits(earlier, user, limits, now, _hash(secret))
-    _charge(store, earlier, address, limits, now)
+    _charge(store, earlier, address, limits, clock)
     offer, problems = checked_offer(offer)
     content, filename, source = _fetched(file, source)
     checked = guard.check(content, filename, offer.datasets)
@@ -194,15 +194,18 @@ def _same(earlier: Submission, new: Submission) -> bool:
     return earlier.status != WITHDRAWN
 
 
-def _charge(store: stores.Store, earlier: list[Submission], address: str, limits: Limits, now: float) -> None:
+def _charge(
+    store: stores.Store, earlier: list[Submission], address: str, limits: Limits, clock: Callable[[], float]
+) -> None:
     """Count a request of an address; the less is left of what all share, the less one address may take of it.
 
     So a few addresses cannot use up everybody's queue or day.
     """
+    now = clock()
     taken = sum(not s.refused and s.starts(now - DAY, now) for s in earlier)
     share = max(sum(s.open for s in earlier) / limits.open_all, taken / limits.daily_all)
     most = number("ZOO_SENDS_PER_DAY")
-    usage.charge(store.usage, address, math.ceil(most * max(0.0, 1 - share) ** 2) if most else 0, now)
+    usage.charge(store.usage, address, math.ceil(most * max(0.0, 1 - share) ** 2) if most else 0, clock)
 
 
 def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
@@ -258,7 +261,7 @@ def retry(
     """Retry a failed submission; the limits apply as for a new one."""
     now = stores.now()
     _own(store.get(wanted), user, secret)
-    _charge(store, store.all(), address, limits, now)
+    _charge(store, store.all(), address, limits, stores.now)
 
     def transition(s: Submission) -> Submission:
         earlier = store.all()

@@ -7,6 +7,8 @@ import contextlib
 import hashlib
 import os
 import sqlite3
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 from leaderboard.submissions.store import StoreFailed, describe
@@ -21,14 +23,14 @@ create index if not exists asked_who on asked (who, at);
 """
 
 
-def charge(path: Path, address: str, most: int, now: float) -> None:
+def charge(path: Path, address: str, most: int, clock: Callable[[], float] = time.time) -> None:
     """Count one request of an address, before anything is done for it.
 
     Args:
         path: of the database.
         address: IPv4 or IPv6, or another name of where it comes from; "" is not counted.
         most: requests of one address within a day.
-        now: seconds since 1970.
+        clock: returns seconds since 1970.
 
     Raises:
         ZooError: the address has asked so often within a day.
@@ -39,14 +41,14 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
     who = hashlib.sha256(network_of(address, NETWORK).encode()).hexdigest()[:32]
     try:
         if path.exists() and not path.is_file():  # a folder, or a pipe, on which the database would wait
-            os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
+            os.replace(path, path.with_suffix(f".damaged-{clock():.0f}"))
         try:
-            allowed = _charged(path, who, most, now)
+            allowed = _charged(path, who, most, clock)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # a full disk, say: the file itself may be well
-            os.replace(path, path.with_suffix(f".damaged-{now:.0f}"))
-            allowed = _charged(path, who, most, now)
+            os.replace(path, path.with_suffix(f".damaged-{clock():.0f}"))
+            allowed = _charged(path, who, most, clock)
     except (sqlite3.DatabaseError, OSError) as error:
         said = describe(error) if isinstance(error, OSError) else error
         raise StoreFailed(f"Nothing was kept: requests cannot be counted ({said}).") from error
@@ -54,12 +56,13 @@ def charge(path: Path, address: str, most: int, now: float) -> None:
         raise ZooError(f"Your address has sent {most} requests within a day, which is the limit. Try again tomorrow.")
 
 
-def _charged(path: Path, who: str, most: int, now: float) -> bool:
+def _charged(path: Path, who: str, most: int, clock: Callable[[], float]) -> bool:
     """Count one request if there were fewer than `most` within a day; return whether it was counted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, timeout=10.0)) as database, database:
         database.executescript(SCHEMA)
         database.execute("begin immediate")
+        now = clock()  # under the lock: nobody who counts at the same time seems to come from the future
         # What seems to come from the future was counted before a clock was set back.
         database.execute("delete from asked where at <= ? or at > ?", (now - DAY, now))
         if database.execute("select count(*) from asked where who = ?", (who,)).fetchone()[0] >= most:

@@ -122,7 +122,7 @@ def tab() -> Places:
     form.send.click(send, {*form.inputs, receipt.secret}, shown, **QUIET).then(None, js=submit_form.POINT)
     receipt.wanted.submit(read, receipt.wanted, pages, **QUIET)
     receipt.again.click(act(calls.retried), [receipt.wanted, receipt.secret], pages, **QUIET)
-    receipt.back.click(act(intake.withdraw), [receipt.wanted, receipt.secret], pages, **QUIET)
+    receipt.back.click(act(calls.withdrawn), [receipt.wanted, receipt.secret], pages, **QUIET)
     timer.tick(read, receipt.wanted, pages, **QUIET)
     views.select(partial(_listed, store), None, queue, **QUIET)
     for endpoint in calls.endpoints(store):

@@ -1,33 +1,58 @@
 """The body of a request, read up to a bound: what is left of a larger one is not read."""
 
-from typing import TYPE_CHECKING
+import tempfile
+from typing import IO, TYPE_CHECKING
+
+from anyio import to_thread
 
 from zoo.errors import ZooError
+from zoo.gate.traffic import Disconnected
 
 if TYPE_CHECKING:
     from starlette.types import Receive
 
 MOST_VALUES = 80_000  # in the JSON of a request: a sketch has at most 20,000 points, which are 60,000
+SPOOLED = 1_000_000  # bytes from which a body waits on the disk until it is complete
 
 
 class TooLarge(ZooError):
     """A request with more bytes or values than are read."""
 
 
-async def read_body(receive: "Receive", most: int) -> bytes:
-    """Return the body of a request.
+async def spooled(receive: "Receive", most: int) -> IO[bytes]:
+    """Return the body of a request as an open file: in memory, or on the disk where it is long.
 
     Raises:
         TooLarge: it has more than `most` bytes.
+        Disconnected: it was cut off.
     """
-    body, more = bytearray(), True
-    while more:
-        message = await receive()
-        body += message.get("body", b"")
-        if len(body) > most:
-            raise TooLarge(f"This request has at most {most:,} bytes: upload a larger file first.")
-        more = bool(message.get("more_body")) and message["type"] == "http.request"
-    return bytes(body)
+    body = tempfile.SpooledTemporaryFile(max_size=SPOOLED)  # noqa: SIM115  # the caller closes it
+    size, more = 0, True
+    try:
+        while more:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                raise Disconnected()
+            part = message.get("body", b"")
+            size += len(part)
+            if size > most:
+                raise TooLarge(f"This request has at most {most:,} bytes: upload a larger file first.")
+            if size > SPOOLED:
+                await to_thread.run_sync(body.write, part)
+            else:
+                body.write(part)
+            more = bool(message.get("more_body"))
+    except BaseException:
+        body.close()
+        raise
+    body.seek(0)
+    return body
+
+
+async def read_body(receive: "Receive", most: int) -> bytes:
+    """Return the body of a request; errors as `spooled`."""
+    with await spooled(receive, most) as body:
+        return await to_thread.run_sync(body.read) if most > SPOOLED else body.read()
 
 
 def check_count(body: bytes) -> None:

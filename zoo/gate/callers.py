@@ -9,7 +9,7 @@ import ipaddress
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -133,10 +133,16 @@ def _signed_in(scope: Facts, headers: Mapping[str, str]) -> str | None:
         return None
     if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return None
-    info = (scope.get("session") or {}).get("oauth_info") or {}
-    if info.get("expires_at", 0) < time.time():
+    info = _object(_object(scope.get("session")).get("oauth_info"))
+    expires, user = info.get("expires_at"), _object(info.get("userinfo")).get("preferred_username")
+    if not isinstance(expires, (int, float)) or expires < time.time():
         return None
-    return (info.get("userinfo") or {}).get("preferred_username")
+    return user if isinstance(user, str) else None
+
+
+def _object(value: object) -> Facts:
+    """Return a JSON object, an empty one in place of anything else: a session may be from another version."""
+    return value if isinstance(value, dict) else {}
 
 
 def _token(headers: Mapping[str, str]) -> str | None:
@@ -148,6 +154,7 @@ def _token(headers: Mapping[str, str]) -> str | None:
 
 _NOBODY = Caller()
 _CALLER: ContextVar[Caller] = ContextVar("caller", default=_NOBODY)
+_LISTENING: ContextVar[Callable[[], bool]] = ContextVar("listening", default=lambda: True)
 
 
 def caller() -> Caller:
@@ -155,11 +162,22 @@ def caller() -> Caller:
     return _CALLER.get()
 
 
+def listening() -> bool:
+    """Return whether the caller of what runs now still waits for the answer, as far as that is known."""
+    return _LISTENING.get()()
+
+
 @contextlib.contextmanager
-def entered(who: Caller) -> Iterator[Caller]:
-    """Run a block on behalf of a caller; threads that it starts through anyio or asyncio know it too."""
-    token = _CALLER.set(who)
+def entered(who: Caller, listening: Callable[[], bool] = lambda: True) -> Iterator[Caller]:
+    """Run a block on behalf of a caller; threads that it starts through anyio or asyncio know it too.
+
+    Args:
+        who: the caller.
+        listening: whether they still wait for the answer.
+    """
+    tokens = _CALLER.set(who), _LISTENING.set(listening)
     try:
         yield who
     finally:
-        _CALLER.reset(token)
+        _CALLER.reset(tokens[0])
+        _LISTENING.reset(tokens[1])

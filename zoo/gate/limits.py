@@ -10,6 +10,7 @@ from zoo.gate.callers import Caller
 from zoo.settings import number
 
 TOKENS = 10  # that the Hub is asked about for one address within a minute
+SECRETS = 60  # that one address sends to change a submission within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 MOST_KEYS = 50_000  # callers that are counted at a time
 
@@ -106,6 +107,15 @@ def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
     """
     LIMITER.count(caller.network, Rate(TOKENS, 60.0, "tokens from your address"))
     return look_up(caller.token or "")
+
+
+def check_secret(caller: Caller) -> None:
+    """Count a try to change something by a secret, which may be a guess.
+
+    Raises:
+        TooMany: more than `SECRETS` within an hour.
+    """
+    LIMITER.count(caller.network, Rate(SECRETS, 3600.0, "secrets from your address"))
 
 
 def check_upload(caller: Caller, size: int) -> None:

@@ -1,19 +1,30 @@
-"""Files that a caller may name: those that this caller uploaded, and no other file of the server."""
+"""Files that a caller may name: those that this caller uploaded, and no other file of the server.
+
+How many there are and how much of the disk they take is counted in memory, and each is deleted after `KEPT`.
+"""
 
 import base64
 import binascii
+import contextlib
 import io
+import os
+import shutil
 import threading
-from collections import OrderedDict
-from collections.abc import Iterable
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.errors import ZooError
+from zoo.gate import limits
 from zoo.gate.callers import Caller
 
-EVERYBODY = frozenset({"everybody"})  # whose the files are that the page itself offers
-MOST_KNOWN = 100_000  # uploads that are remembered; the oldest are forgotten first
+KEPT = 3600.0  # seconds after which a file is deleted
+MOST_FILES, MOST_FILES_EACH = 20_000, 500  # that are kept, of all addresses and of one
+MOST_STORED, MOST_STORED_EACH = 5_000_000_000, 1_000_000_000  # bytes of the disk that they take
+LEAST_FREE = 1_000_000_000  # bytes that stay free on the disk
+FOLDER = 4096  # bytes of the disk that a file's own folder takes
 
 
 class NotYours(ZooError):
@@ -53,32 +64,96 @@ class Upload:
         return io.BytesIO(self.read())
 
 
-class Uploads:
-    """Who uploaded what; thread-safe. A path counts only where the same caller uploaded it."""
+@dataclass
+class _File:
+    """A file that is kept: the marks of its owners by their network, its size on the disk in bytes, and since when."""
 
-    def __init__(self) -> None:
-        self._owners: OrderedDict[str, frozenset[str]] = OrderedDict()
+    owners: dict[str, frozenset[str]]
+    size: int
+    at: float
+
+
+class Uploads:
+    """Who uploaded what, how much, and until when; thread-safe. A path counts only where the same caller uploaded it.
+
+    folder: where uploads are stored; files elsewhere are never deleted.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+        self.folder: Path | None = None
+        self._clock = clock
+        self._of_page: set[str] = set()  # files that the page offers to everybody; they are not counted and stay
+        self._files: OrderedDict[str, _File] = OrderedDict()  # the oldest first
+        self._of: dict[str, OrderedDict[str, None]] = {}  # by network, the oldest first
+        self._bytes: Counter[str] = Counter()  # by network; a file of several counts for each
+        self._stored = 0
         self._lock = threading.Lock()
+
+    def keep_in(self, folder: Path) -> None:
+        """Store uploads in a folder; what is there already belongs to nobody and is deleted when it is old enough."""
+        self.folder = folder
+        found = []
+        for place, _, names in os.walk(folder):
+            for path in (Path(place, name) for name in names):
+                with contextlib.suppress(OSError):
+                    found.append((path.lstat().st_mtime, str(path)))
+        with self._lock:
+            for at, path in sorted(found):
+                if path not in self._of_page:
+                    self._add(path, "", frozenset(), at)
 
     def note(self, paths: Iterable[object], caller: Caller | None) -> None:
         """Remember whose files are: a caller's, who uploaded them or was offered them, or everybody's (None).
 
-        Two callers may have uploaded the same content.
+        Two callers may have uploaded the same content. An address that holds more than its share forgets its own
+        oldest file, never another's.
         """
-        marks = EVERYBODY if caller is None else caller.marks
         with self._lock:
             for path in paths:
-                if isinstance(path, str):
-                    self._owners[path] = self._owners.pop(path, frozenset()) | marks
-            while len(self._owners) > MOST_KNOWN:
-                self._owners.popitem(last=False)
+                if not isinstance(path, str) or path in self._of_page:
+                    continue
+                if caller is None:
+                    self._forget(path)
+                    self._of_page.add(path)
+                    continue
+                self._add(path, caller.network, caller.marks, self._clock())
+                if len(self._of[caller.network]) > MOST_FILES_EACH:
+                    self._disown(next(iter(self._of[caller.network])), caller.network)
+                if len(self._files) > MOST_FILES:
+                    most = max(self._of, key=lambda network: len(self._of[network]))
+                    self._disown(next(iter(self._of[most])), most)
 
     def check(self, path: object, caller: Caller) -> None:
         """Raise NotYours unless the caller uploaded this very path, or the page offers it."""
         with self._lock:
-            owners = self._owners.get(path, frozenset()) if isinstance(path, str) else frozenset()
-        if not owners & (caller.marks | EVERYBODY):
-            raise NotYours()
+            if isinstance(path, str) and path in self._of_page:
+                return
+            known = self._files.get(path) if isinstance(path, str) else None
+            if known is None or not any(marks & caller.marks for marks in known.owners.values()):
+                raise NotYours()
+
+    def check_room(self, caller: Caller) -> None:
+        """Delete files that are older than `KEPT`, then check whether a caller may upload more.
+
+        Raises:
+            TooMany: the caller's address has `MOST_FILES_EACH` files, or they take `MOST_STORED_EACH`.
+            ZooError: the files of all take `MOST_STORED`, or are `MOST_FILES`, or the disk is nearly full.
+        """
+        with self._lock:
+            now = self._clock()
+            for path, known in list(self._old(now)):
+                for network in list(known.owners):
+                    self._disown(path, network)
+            each, size = len(self._of.get(caller.network, ())), self._bytes[caller.network]
+            full = len(self._files) >= MOST_FILES or self._stored >= MOST_STORED
+        if each >= MOST_FILES_EACH or size >= MOST_STORED_EACH:
+            raise limits.TooMany(
+                f"Your address has {each:,} files here with {size // 10**6:,} MB. At most {MOST_FILES_EACH} files and "
+                f"{MOST_STORED_EACH // 10**6:,} MB are kept for an address, for an hour: try again later.",
+                60.0,
+            )
+        if full or (self.folder and self.folder.exists() and shutil.disk_usage(self.folder).free < LEAST_FREE):
+            raise ZooError("There is no room for more uploads now: they are deleted after an hour. Try again later.")
 
     def opened(self, value: object, caller: Caller) -> Upload:
         """Return the file that a client means.
@@ -103,6 +178,62 @@ class Uploads:
             return Upload("", base64.b64decode(text.partition(";base64,")[2], validate=True))
         except (binascii.Error, ValueError):
             raise ZooError('A file as text is "data:…;base64," and base64; this is not base64.') from None
+
+    # --- the account; the lock is held -----------------------------------------------------------
+
+    def _old(self, now: float) -> Iterable[tuple[str, _File]]:
+        for path, known in self._files.items():
+            if now - known.at <= KEPT:
+                return
+            yield path, known
+
+    def _add(self, path: str, network: str, marks: frozenset[str], at: float) -> None:
+        owners = dict(known.owners) if (known := self._files.get(path)) else {}
+        owners.pop("", None)  # it was there when the server started; now it has an owner
+        owners[network] = owners.get(network, frozenset()) | marks
+        self._forget(path)
+        size = _size_on_disk(path)
+        self._files[path] = _File(owners, size, at)
+        self._stored += size
+        for owner in owners:
+            self._of.setdefault(owner, OrderedDict())[path] = None
+            self._bytes[owner] += size
+
+    def _forget(self, path: str) -> None:
+        """Take a file out of the account; it stays on the disk."""
+        known = self._files.pop(path, None)
+        if known is None:
+            return
+        self._stored -= known.size
+        for owner in known.owners:
+            self._bytes[owner] -= known.size
+            del self._of[owner][path]
+            if not self._of[owner]:
+                del self._of[owner], self._bytes[owner]
+
+    def _disown(self, path: str, network: str) -> None:
+        """Take a file from an address, and delete it where it was nobody else's."""
+        known = self._files[path]
+        self._forget(path)
+        owners = {owner: marks for owner, marks in known.owners.items() if owner != network}
+        for owner, marks in owners.items():
+            self._add(path, owner, marks, known.at)
+        if owners:
+            self._files.move_to_end(path, last=False)
+        elif self.folder in Path(path).parents:
+            with contextlib.suppress(OSError):  # another process may delete it first
+                os.unlink(path)
+            with contextlib.suppress(OSError):  # not empty
+                if Path(path).parent != self.folder:
+                    os.rmdir(Path(path).parent)
+
+
+def _size_on_disk(path: str) -> int:
+    """Return the bytes that a file and its folder take, 0 for one that is not there."""
+    try:
+        return os.lstat(path).st_blocks * 512 + FOLDER
+    except OSError:
+        return 0
 
 
 UPLOADS = Uploads()

@@ -12,6 +12,7 @@ from zoo.ink.writing import find_writing
 
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 20_000  # a sketch has a few hundred, a scribble a few thousand
+MAX_STROKES = 1000  # each is drawn by a call of its own
 
 PEN = 0.045  # pen width of the sketch pad, as a fraction of the pad's side
 # Share of its convex hull that a sketch covers when it is a dot or a bar, whose thickness is its shape: a scribbled dot
@@ -44,7 +45,7 @@ def from_strokes(
 
     Raises:
         Blank: no point in it.
-        InkError: not a sketch, a point that is not finite, or more than `MAX_POINTS` points.
+        InkError: not a sketch, a point that is not finite, or more than `MAX_STROKES` strokes or `MAX_POINTS` points.
     """
     lines = _lines(strokes, frame)
     points = np.concatenate(lines)
@@ -80,6 +81,8 @@ def _lines(strokes: Sequence[Sequence[Sequence[float]]], frame: float) -> list[n
         raise Blank("There is nothing on the pad yet: draw something and lift the pen.")
     if count > MAX_POINTS:
         raise InkError(f"A sketch has at most {MAX_POINTS:,} points; this one has {count:,}, so please clear it.")
+    if len(strokes) > MAX_STROKES:
+        raise InkError(f"A sketch has at most {MAX_STROKES:,} strokes; this one has {len(strokes):,}: clear it.")
     try:
         lines = [np.array(stroke, dtype=float).reshape(len(stroke), 2) for stroke in strokes if len(stroke)]
     except (ValueError, TypeError, OverflowError):

@@ -1,6 +1,7 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -20,7 +21,35 @@ MOSTLY = 0.75  # of the ink: a letter has so much, and its dots the rest
 WIDE = 1.15  # times as wide as high: from there on a digit may be two that touch
 LYING = 0.8  # mean confidence below which other orientations are tried
 NONE_ACCEPTS = "No network takes this for its own script: what follows is the nearest."
+MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 CLEARLY = 0.15  # how much more confident the network must be to turn a page
+
+
+class Spent(ZooError):
+    """A call that would read more than its budget."""
+
+
+class Budget:
+    """What one call may read, whatever files it sends: pages within a time, while somebody waits for the answer.
+
+    Args:
+        wanted: whether somebody does.
+    """
+
+    def __init__(self, wanted: Callable[[], bool] = lambda: True):
+        self._wanted, self._pages, self._until = wanted, MOST_PAGES, time.monotonic() + MOST_SECONDS
+
+    def take(self) -> None:
+        """Count a page before it is read; Spent where it is one too many."""
+        self._pages -= 1
+        if self._pages < 0:
+            raise Spent(f"At most {MOST_PAGES} pages are read at a time; the rest were left out. Send fewer.")
+        if time.monotonic() > self._until:
+            raise Spent(
+                f"Reading these takes more than {MOST_SECONDS:.0f} seconds; the rest were left out. Send fewer."
+            )
+        if not self._wanted():
+            raise Spent("Nobody waits for this answer any more.")
 
 
 @dataclass(frozen=True)
@@ -117,16 +146,23 @@ class Seen:
     notes: tuple[str, ...] = ()
 
 
-def see(picture: object) -> Iterator[Seen]:
+def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
     """Yield each page of a picture with the writing on it; pages without any are left out.
 
+    Args:
+        picture: anything that `zoo.ink.decoding.decode` takes.
+        budget: of the call, where it reads several pictures; else this picture has one of its own.
+
     Raises:
+        Spent: it has more pages than the budget.
         Blank: nothing stands out from the paper on any page.
         InkError: not a picture.
     """
     blank: Blank | None = None
     found = False
+    budget = budget or Budget()
     for page in decode(picture):
+        budget.take()
         try:
             writing = find_writing(page.pixels)
         except Blank as error:
@@ -141,20 +177,22 @@ def see(picture: object) -> Iterator[Seen]:
         raise blank
 
 
-def read(picture: object, predictor: Predictor, one: bool = False) -> Reading:
+def read(picture: object, predictor: Predictor, one: bool = False, budget: Budget | None = None) -> Reading:
     """Read a picture.
 
     Args:
         picture: anything that `zoo.ink.decoding.decode` takes: a path, bytes, a PIL image, an array.
         predictor: of a network that reads glyphs.
         one: take all ink as one glyph; else the picture decides.
+        budget: as `see` takes it.
 
     Raises:
         Blank: nothing stands out from the paper.
+        Spent: as `see`.
         InkError: not a picture, or one with more than `segmentation.MOST` glyphs.
         ZooError: the network reads whole pages.
     """
-    first, *others = (read_seen(seen, predictor, one) for seen in see(picture))
+    first, *others = (read_seen(seen, predictor, one) for seen in see(picture, budget))
     return replace(first, following=tuple(others)) if others else first
 
 
@@ -173,17 +211,18 @@ def read_seen(seen: Seen, predictor: Predictor, one: bool = False) -> Reading:
     return _reading(replace(seen, writing=writing, notes=tuple(notes)), found, chances, images, predictor)
 
 
-def read_any(picture: object, predictors: Sequence[Predictor]) -> Reading:
+def read_any(picture: object, predictors: Sequence[Predictor], budget: Budget | None = None) -> Reading:
     """Read a picture whose script is not known: each page by the one of several networks that is surest of its glyphs.
 
     Args:
         picture: as `read` takes it.
         predictors: of networks that read glyphs, for example those of `by_script.best("anything")`.
+        budget: as `see` takes it.
 
     Raises:
         ZooError: as `read`, where no network can read it.
     """
-    first, *others = (_surest(seen, predictors) for seen in see(picture))
+    first, *others = (_surest(seen, predictors) for seen in see(picture, budget))
     return replace(first, following=tuple(others)) if others else first
 
 

@@ -7,6 +7,7 @@ calls the Space through its own client instead, which reads the server's files a
 
 import contextlib
 import json
+import logging
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import anyio.to_thread
@@ -27,6 +28,20 @@ from zoo.types import Json
 
 AT_ONCE = 4  # tools that run at the same time; more would only share the cores
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
+LOGGERS = None, "mcp.shared.session", "mcp.server.lowlevel.server", "mcp.server.streamable_http"  # None: the root
+
+
+class WithoutValues(logging.Filter):
+    """Keeps what was sent out of the log: MCP writes a request that it cannot read as a whole, secrets included."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.WARNING and "/mcp/" in record.pathname.replace("\\", "/"):
+            record.msg, record.args = f"MCP: a request failed ({record.funcName}, line {record.lineno}).", ()
+            record.exc_info, record.exc_text, record.stack_info = None, None, None
+        return True
+
+
+WITHOUT_VALUES = WithoutValues()
 
 
 class Agents:
@@ -43,6 +58,8 @@ class Agents:
     ):
         self.endpoints = endpoints
         self._resources = resources
+        for name in LOGGERS:
+            logging.getLogger(name).addFilter(WITHOUT_VALUES)
         self._limiter: anyio.CapacityLimiter | None = None
         server: Server = Server(title)
         self._manager = StreamableHTTPSessionManager(app=server, stateless=True)

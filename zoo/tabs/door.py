@@ -5,9 +5,12 @@ the right types. What goes wrong behind the door becomes a sentence. `Space.proc
 through the gate.
 """
 
+import contextlib
 import json
+import logging
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,23 +23,32 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import limits
-from zoo.gate.bodies import check_count, read_body
-from zoo.gate.endpoints import walk
-from zoo.gate.storage import STORAGE, Meter
+from zoo.gate.bodies import SPOOLED, TooLarge, check_count, spooled
+from zoo.gate.callers import on_space
+from zoo.gate.endpoints import check_values, walk
+from zoo.gate.storage import Meter
+from zoo.gate.traffic import LARGE, Disconnected, TooSlow, admitted
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
+from zoo.tabs import uploading
+from zoo.tabs.unread import Unread, network_of, waiting
+from zoo.tabs.uploading import ID
 from zoo.types import Json
 
 if TYPE_CHECKING:
     from zoo.tabs.space import Space
 
+log = logging.getLogger(__name__)
+
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
-MOST_BYTES = 75_000_000  # of a request that carries values: the largest network as base64
+MOST_BYTES = 30_000_000  # of a request whose values may hold a file as base64
+VALUE_BYTES = 5_000_000  # of another one that carries values: a sketch, a frame of the camera
 FEW_BYTES = 10_000  # of a request that only names a session or an event
+EVENT_BYTES = 20_000  # of what a page says of an event
+MOST_DIGITS = 100  # of a number
 MOST_WAITING = 40  # calls of one address that wait in the queue
-MOST_UNREAD = 60  # messages of one session that nobody has fetched; a call takes about three
-ID = r"[\w-]{1,64}"  # the name of a session or an event
+WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wait, of one address and of all
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
@@ -109,6 +121,9 @@ class Door:
             if scope["type"] == "lifespan":
                 await self._app(scope, receive, send)
             return
+        if not on_space() and not os.environ.get("FORWARDED_ALLOW_IPS"):
+            # A client wrote these itself, and Gradio would repeat them in its pages.
+            scope["headers"] = [one for one in scope["headers"] if not one[0].startswith(b"x-forwarded-")]
         if self._api is not None and is_api(scope["path"]):
             await self._api(scope, receive, send)
             return
@@ -120,16 +135,18 @@ class Door:
             await send(message)
 
         try:
-            await self._answer(scope, receive, sending)
+            with admitted(scope, receive, sending) as (receive, sending), gate.entered(gate.Caller.of(scope)) as caller:
+                await self._answer(scope, receive, sending, caller)
+        except Disconnected:
+            return
         except Exception as error:
-            if begun:
+            if begun and not isinstance(error, TooSlow):
                 raise
-            status = 429 if isinstance(error, limits.TooMany) else 403 if isinstance(error, NotYours) else 400
-            await refused(error, status if isinstance(error, ZooError) else 500)(scope, receive, send)
+            if not begun:
+                await refused(error, _status(error))(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+    async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:
         path, method = scope["path"].rstrip("/") or "/", scope["method"]
-        caller = gate.Caller.of(scope)
         if not is_open(method, path):
             await refused(ZooError("There is nothing at this address."), 404)(scope, receive, send)
         elif self._networks is not None and re.fullmatch(NETWORKS, path):
@@ -137,43 +154,74 @@ class Door:
             await self._networks(scope, receive, send)
         elif path in AGENTS:
             limits.check_request(caller)
-            body = await _body(receive, MOST_BYTES)
-            await to_thread.run_sync(_values, body)
-            await self._agents(scope, _replayed(body, receive), send)
+            async with _read(receive, MOST_BYTES, caller) as body:
+                await to_thread.run_sync(_values, body)
+                await self._agents(scope, _replayed(body, receive), send)
         elif path == f"{API}/upload":
-            limits.check_call(caller)
-            await to_thread.run_sync(STORAGE.check, Path(get_upload_folder()))
-            await self._app(scope, _metered(receive, Meter(caller)), _noting(send, caller))
+            await self._upload(scope, receive, send, caller)
+        elif path == f"{API}/upload_progress":
+            watch = uploading.upload_id(scope)
+            try:
+                await self._app(scope, receive, send)
+            finally:
+                uploading.forget(watch)
         elif method == "POST":
             limits.check_request(caller)
-            body = await _body(receive, MOST_BYTES if re.fullmatch(VALUES, path) else FEW_BYTES)
-            said = await to_thread.run_sync(self._checked, path, body)
-            if re.fullmatch(VALUES, path):
-                self._check_waiting(caller, str(said.get("session_hash")))
-            body = await to_thread.run_sync(lambda: json.dumps(said).encode())
-            new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
-            headers = [(key, value) for key, value in scope["headers"] if key not in new]
-            await self._app({**scope, "headers": [*headers, *new.items()]}, _replayed(body, receive), send)
+            async with _read(receive, self._most(path), caller) as body:
+                await self._call({**scope, "zoo.bytes": len(body)}, body, receive, send, caller)
         else:
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
-            await self._app(scope, receive, send)
+            try:
+                await self._app(scope, receive, send)
+            except Exception as error:
+                if not re.fullmatch(SIGN_IN, path) or isinstance(error, ZooError):
+                    raise
+                log.warning("A sign-in failed: %s", type(error).__name__)
+                raise ZooError("Signing in with Hugging Face did not work: try again in a minute.") from None
 
-    def _check_waiting(self, caller: gate.Caller, session: str) -> None:
-        """Check what a caller has in the queue before one more call.
+    async def _call(self, scope: Scope, body: bytes, receive: Receive, send: Send, caller: gate.Caller) -> None:
+        """Pass a request with a JSON body on to Gradio, checked and written again."""
+        path = scope["path"].rstrip("/")
+        said = await to_thread.run_sync(self._checked, path, body)
+        if re.fullmatch(VALUES, path):
+            self._check_waiting(caller, str(said.get("session_hash")), len(body))
+        body = await to_thread.run_sync(lambda: json.dumps(said).encode())
+        new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
+        headers = [(key, value) for key, value in scope["headers"] if key not in new]
+        await self._app({**scope, "headers": [*headers, *new.items()]}, _replayed(body, receive), send)
+
+    async def _upload(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:
+        limits.check_call(caller)
+        largest = self._blocks.max_file_size or float("inf")
+        metered = _metered(receive, Meter(caller))
+        answer = await uploading.take(scope, metered, caller, Path(get_upload_folder()), largest)
+        await answer(scope, receive, send)
+
+    def _most(self, path: str) -> int:
+        """Return how many bytes the body of a request may have: many only where a file is expected."""
+        if not re.fullmatch(VALUES, path):
+            return FEW_BYTES
+        name = path.rpartition("/")[2]
+        takes_file = f"{API}/call/" in path and name in (known := self._blocks.endpoints) and known[name].files
+        return MOST_BYTES if takes_file else VALUE_BYTES
+
+    def _check_waiting(self, caller: gate.Caller, session: str, size: int = 0) -> None:
+        """Check what a caller has in the queue before one more call of so many bytes.
 
         Raises:
-            TooMany: `MOST_WAITING` calls of their address wait, or `MOST_UNREAD` messages of their session.
+            TooMany: `MOST_WAITING` calls of their address wait, or too many bytes, or answers that nobody fetches.
         """
         queue = self._blocks._queue
-        waiting = [event for one in queue.event_queue_per_concurrency_id.values() for event in one.queue]
-        if sum(gate.Caller.of(event.request.scope).network == caller.network for event in waiting) >= MOST_WAITING:
-            raise limits.TooMany(
-                f"{MOST_WAITING} calls from your address are waiting: send more when some are answered."
-            )
-        unread = queue.pending_messages_per_session.get(session)
-        if unread is not None and unread.qsize() >= MOST_UNREAD:
-            raise limits.TooMany("The answers to your earlier calls have not been fetched yet: fetch them first.")
+        others = [(network_of(event), event.request.scope.get("zoo.bytes", 0)) for event in waiting(queue)]
+        own = [bytes_of for network, bytes_of in others if network == caller.network]
+        if len(own) >= MOST_WAITING or size + sum(own) > WAITING_BYTES_EACH:
+            raise limits.TooMany(f"{len(own)} calls from your address are waiting: send more when some are answered.")
+        if size + sum(bytes_of for _, bytes_of in others) > WAITING_BYTES:
+            raise limits.TooMany("The server is busy: too many large calls are waiting. Try again in a minute.")
+        unread = queue.pending_messages_per_session
+        if isinstance(unread, Unread):
+            unread.check(session, caller.network)
 
     def _checked(self, path: str, content: bytes) -> Json:
         """Return the body of a call with what Gradio needs of it.
@@ -202,6 +250,9 @@ class Door:
         function = self._blocks.fns.get(said["fn_index"])
         if what == "queue" and (function is None or function.fn is None):  # some run in the browser alone
             raise ZooError(f"There is no function {said['fn_index']} here.")
+        if len(json.dumps(said["event_data"])) > EVENT_BYTES:
+            raise ZooError(f'"event_data" has at most {EVENT_BYTES:,} characters.')
+        check_values(said["event_data"])
         if said["trigger_id"] not in self._blocks.blocks:  # the page itself, when it was loaded
             said["trigger_id"] = None
         return said
@@ -239,22 +290,34 @@ def _file(path: str) -> str:
     return next((path[len(start) :] for start in FILES if path.startswith(start)), "")
 
 
-async def _body(receive: Receive, most: int) -> bytes:
-    """Return the body of a request that carries JSON, read up to a number of bytes and values, and not parsed yet."""
-    body = await read_body(receive, most)
-    check_count(body)
-    return body
+@contextlib.asynccontextmanager
+async def _read(receive: Receive, most: int, caller: gate.Caller) -> AsyncIterator[bytes]:
+    """Yield the body of a request that carries JSON, bounded and not parsed yet; few large ones are in memory."""
+    with await spooled(receive, most) as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        with LARGE.taken(caller.network) if size > SPOOLED else contextlib.nullcontext():
+            body = await to_thread.run_sync(file.read)
+            check_count(body)
+            yield body
 
 
 def _values(body: bytes) -> object:
     """Return what the JSON of a request says; ZooError if it is none, too deep, or holds text that is not Unicode."""
     try:
-        said = json.loads(body or b"{}")
+        said = json.loads(body or b"{}", parse_int=_integer)
     except (ValueError, RecursionError):
         raise ZooError("The body of this request is not JSON.") from None
     for _ in walk(said):
         pass
     return said
+
+
+def _integer(text: str) -> int:
+    """Return a whole number; one of very many digits takes long."""
+    if len(text) > MOST_DIGITS:
+        raise TooLarge(f"A number has at most {MOST_DIGITS} digits.")
+    return int(text)
 
 
 def _replayed(body: bytes, receive: Receive) -> Receive:
@@ -282,22 +345,12 @@ def _metered(receive: Receive, meter: Meter) -> Receive:
     return metered
 
 
-def _noting(send: Send, caller: gate.Caller) -> Send:
-    """Return a `send` that remembers whose the uploaded files are that an answer lists."""
-    body = bytearray()
-
-    async def noted(message: Message) -> None:
-        if message["type"] == "http.response.body":
-            body.extend(message.get("body", b""))
-            if not message.get("more_body"):
-                try:
-                    paths = json.loads(bytes(body))
-                except ValueError:
-                    paths = []
-                UPLOADS.note(paths if isinstance(paths, list) else [], caller)
-        await send(message)
-
-    return noted
+def _status(error: Exception) -> int:
+    """Return the HTTP status of an error."""
+    for kind, status in ((limits.TooMany, 429), (NotYours, 403), (TooSlow, 408), (TooLarge, 413), (ZooError, 400)):
+        if isinstance(error, kind):
+            return status
+    return 500
 
 
 def refused(error: Exception, status: int) -> JSONResponse:

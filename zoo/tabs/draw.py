@@ -211,6 +211,7 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
         raise ZooError("Choose at least one network to read this.")
     seen = None if isinstance(drawn, dict) else next(see(drawn))
     readings = []
+    images: dict[ink.Contract, np.ndarray] = {}
     for predictor in [MODELS(name) for name in dict.fromkeys(map(str, models))]:
         if predictor.view is not None:
             raise ZooError(f"{predictor.name} reads whole pages, not sketches: use the Read tab or /read.")
@@ -219,7 +220,12 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
             image, probabilities = glyph.image, glyph.probabilities
         else:
             assert isinstance(drawn, dict)
-            image = ink.from_strokes(drawn["strokes"], predictor.contract, drawn["size"], drawn.get("pen", ink.PEN))
+            contract = predictor.contract
+            if contract not in images:  # networks of one dataset see the same image
+                images[contract] = ink.from_strokes(
+                    drawn["strokes"], contract, drawn["size"], drawn.get("pen", ink.PEN)
+                )
+            image = images[contract]
             probabilities = predictor(image[None])[0]
         certainty = float(by_script.certainty(predictor, probabilities))
         readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image, certainty))

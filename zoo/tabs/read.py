@@ -90,11 +90,14 @@ def respond(files: Sequence[str] | None, said: Json | None) -> str:
     if not files:
         return draw.message(WELCOME)
     answers = []
+    budget = reading.Budget(gate.listening)
     try:
         asked = Asked.of(said)
         for name, source in pictures_in([Path(file) for file in files]):
             try:
-                answers += answer(source, asked, name)
+                answers += answer(source, asked, name, budget)
+            except reading.Spent:
+                raise
             except ZooError as error:
                 answers.append(draw.message(f"{name}: {error}"))
             except Exception:  # a fault in one picture never costs the answers to the others
@@ -110,7 +113,8 @@ def respond_live(frame: object, said: Json | None) -> str:
     if frame is None:
         return draw.message(WELCOME)
     try:
-        return str(TEMPLATES("read.pages", map(Markup, answer(_frame(frame), Asked.of(said), "camera"))))
+        pages = answer(_frame(frame), Asked.of(said), "camera", reading.Budget())
+        return str(TEMPLATES("read.pages", map(Markup, pages)))
     except ZooError as error:
         return draw.message(str(error))
 
@@ -124,22 +128,23 @@ def _frame(value: object) -> object:
     return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
 
 
-def answer(picture: object, asked: Asked, name: str) -> list[str]:
+def answer(picture: object, asked: Asked, name: str, budget: reading.Budget) -> list[str]:
     """Return the HTML of every answer to one picture: glyph by glyph, or for a network of pages with its votes.
 
     The networks that were chosen answer one after the other; for `by_script.ANYTHING` the surest of them does.
     """
     predictors = [MODELS(model) for model in dict.fromkeys(asked.models)]
     if asked.script == by_script.ANYTHING:
-        return _pages(reading.read_any(picture, predictors), name)
+        return _pages(reading.read_any(picture, predictors, budget), name)
     if isinstance(picture, io.BytesIO):
         picture = picture.getvalue()  # every network reads it
     answers = []
     for predictor in predictors:
         if predictor.view is not None:
+            budget.take()
             answers.append(render_votes(vote(picture, predictor, name)))
         else:
-            answers += _pages(reading.read(picture, predictor), name)
+            answers += _pages(reading.read(picture, predictor, budget=budget), name)
     return answers
 
 
@@ -173,7 +178,7 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
             "glyphs": [],
             "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
         }
-    first = reading.read(image.open(), predictor)
+    first = reading.read(image.open(), predictor, budget=reading.Budget(gate.listening))
     return {
         "model": name,
         "text": first.text,

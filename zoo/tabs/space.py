@@ -11,14 +11,17 @@ import logging
 import os
 import re
 import signal
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio.blocks import BlockFunction
 from gradio.state_holder import SessionState
+from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse
@@ -29,12 +32,14 @@ from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
 from zoo.gate.callers import on_space
+from zoo.gate.connections import guard
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.uploads import UPLOADS
 from zoo.rest.application import Api
 from zoo.rest.observing import Observed
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
+from zoo.tabs.unread import bounded
 from zoo.types import Facts
 
 log = logging.getLogger(__name__)
@@ -98,7 +103,8 @@ class Space(gr.Blocks):
     ) -> Any:
         """Call a function for a client, through the gate; Gradio comes here from every route, the queue included."""
         try:
-            with gate.entered(_caller(request)) as caller:
+            event = self._queue.event_ids_to_events.get(str(more.get("event_id")))
+            with gate.entered(_caller(request), lambda: event is None or event.alive) as caller:
                 limits.check_call(caller)
                 check_values(inputs)
                 _check_count(self.fns[block_fn] if isinstance(block_fn, int) else block_fn, inputs, more)
@@ -153,6 +159,8 @@ class Space(gr.Blocks):
         # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
         self.queue(max_size=MOST_WAITING)
+        bounded(self._queue)
+        UPLOADS.keep_in(Path(get_upload_folder()))
         UPLOADS.note(_offered(self.get_config_file()), None)
         self.mcp_server = True  # the page's API documentation names the tools
         application = {
@@ -165,8 +173,14 @@ class Space(gr.Blocks):
         }
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)
+        wait = not options.pop("prevent_thread_lock", False) and not sys.flags.interactive
+        options |= {"prevent_thread_lock": True, "mcp_server": False, "_frontend": False}
         # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
-        return super().launch(*args, app_kwargs=application, mcp_server=False, _frontend=False, **options)
+        launched = super().launch(*args, app_kwargs=application, **options)
+        guard(self.server.config)
+        if wait:
+            self.block_thread()
+        return launched
 
     def _stop(self, *_: Any) -> None:
         """Answer the calls that run, then let the signal end the process as if nobody had waited for it."""

@@ -1,0 +1,243 @@
+"""What an open request may hold: time, bytes and connections; and what a stranger's strange bytes get."""
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import time
+
+import anyio
+import httpx
+import pytest
+import uvicorn
+from gate_calls import API, JSON, queue, upload
+from space import serve
+
+from zoo.gate import bodies, connections, limits, traffic
+from zoo.gate.callers import Caller
+from zoo.gate.traffic import Share, admitted
+from zoo.tabs import agents, door
+from zoo.tabs.uploading import upload_id
+
+SCOPE = {"type": "http", "client": ("192.0.2.1", 1), "headers": []}
+
+
+@pytest.fixture(scope="module")
+def url():
+    with serve() as space:
+        yield space.url
+
+
+def body_of(*parts, pause=0.0):
+    """Return a `receive` that gives parts of a body, then hangs."""
+    left = list(parts)
+
+    async def receive():
+        await anyio.sleep(pause if left else 60)
+        return {"type": "http.request", "body": left.pop(0), "more_body": True}
+
+    return receive
+
+
+async def quiet(message):
+    pass
+
+
+def test_a_body_must_arrive_in_time(monkeypatch):
+    """Also one that trickles: each part gives it a little more time, by its size."""
+    monkeypatch.setattr(traffic, "GRACE", 0.05)
+
+    async def reading(receive):
+        with admitted(dict(SCOPE), receive, quiet) as (bounded, _):
+            await bodies.read_body(bounded, 10**6)
+
+    for receive in (body_of(b"x"), body_of(*[b"x"] * 100, pause=0.01)):
+        began = time.monotonic()
+        with pytest.raises(traffic.TooSlow, match="too slowly"):
+            anyio.run(reading, receive)
+        assert time.monotonic() - began < 5
+
+
+def test_an_address_and_all_hold_few_bytes_of_bodies(monkeypatch):
+    monkeypatch.setattr(traffic, "ARRIVING", Share("bytes", 1000, 1500))
+    first, second, third = ({**SCOPE, "client": (f"192.0.2.{n}", 1)} for n in (1, 2, 3))
+
+    async def all_three():
+        with admitted(first, body_of(b"x" * 900, b"x" * 900), quiet) as (receive, _):
+            await receive()
+            with pytest.raises(limits.TooMany, match="from your address"):
+                await receive()
+            with admitted(second, body_of(b"x" * 900), quiet) as (receive, _):
+                with pytest.raises(limits.TooMany, match="The server is busy"):
+                    await receive()
+        with admitted(third, body_of(b"x" * 900), quiet) as (receive, _):
+            await receive()  # what ended holds nothing
+
+    anyio.run(all_three)
+
+
+def test_a_body_that_is_cut_off_is_no_request():
+    async def cut():
+        return {"type": "http.disconnect"}
+
+    with pytest.raises(traffic.Disconnected):
+        anyio.run(bodies.read_body, cut, 100)
+
+
+def test_an_address_opens_few_requests(monkeypatch):
+    """Also those that only listen. One request that passes twice counts once."""
+    monkeypatch.setattr(traffic, "REQUESTS", Share("open requests", 2, 3))
+    with admitted(dict(SCOPE), None, quiet), admitted(scope := dict(SCOPE), None, quiet):
+        with admitted(scope, None, quiet):
+            pass
+        with (
+            pytest.raises(limits.TooMany, match="Too many open requests from your address"),
+            admitted(dict(SCOPE), None, quiet),
+        ):
+            pass
+        with admitted({**SCOPE, "client": ("192.0.2.2", 1)}, None, quiet):
+            pass
+    with admitted(dict(SCOPE), None, quiet):
+        pass
+
+
+def test_a_client_must_accept_its_answer(monkeypatch):
+    monkeypatch.setattr(traffic, "UNREAD", 0.05)
+
+    async def stuck(message):
+        await anyio.sleep(60)
+
+    async def answering():
+        with admitted(dict(SCOPE), None, stuck) as (_, send):
+            await send({"type": "http.response.body"})
+
+    with pytest.raises(traffic.TooSlow):
+        anyio.run(answering)
+
+
+def test_a_connection_without_a_whole_header_is_ended(monkeypatch):
+    """One that is silent, one that stops within its header, and one more than an address may open."""
+    monkeypatch.setattr(connections, "IDLE", 0.2)
+    monkeypatch.setattr(connections, "EACH", 3)
+
+    async def application(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
+        await send({"type": "http.response.body", "body": b"ok"})
+
+    async def visiting():
+        config = uvicorn.Config(application, port=0, lifespan="off", log_level="error", timeout_keep_alive=60)
+        server = uvicorn.Server(config)
+        running = asyncio.create_task(server.serve())
+        while not server.started:
+            await asyncio.sleep(0.01)
+        connections.guard(config)
+        port = server.servers[0].sockets[0].getsockname()[1]
+        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
+        opened[0][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        opened[1][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP")
+        assert b"200" in await opened[1][0].readline()
+        for reader, _ in opened:
+            with contextlib.suppress(ConnectionError):
+                await asyncio.wait_for(reader.read(), 5)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in await reader.readline()
+        writer.close()
+        server.should_exit = True
+        await running
+
+    anyio.run(visiting)
+    assert not connections._OPEN
+
+
+@pytest.mark.parametrize("query", [b"upload_id=" + b"a" * 65, b"upload_id=a/b", b"upload_id=%00"])
+def test_the_name_of_an_upload_is_short(query):
+    with pytest.raises(door.ZooError, match="at most 64 letters"):
+        upload_id({"query_string": query})
+
+
+def test_the_log_of_mcp_has_no_values(caplog):
+    agents.Agents({}, "test")
+    for name in agents.LOGGERS:
+        record = logging.LogRecord(
+            name or "root", logging.WARNING, "/x/mcp/shared/session.py", 1, "got %s", ("s3cret",), None
+        )
+        logging.getLogger(name).handle(record)
+    assert "s3cret" not in caplog.text
+    assert caplog.text.count("MCP: a request failed") == len(agents.LOGGERS)
+
+
+@pytest.mark.parametrize(
+    ("info", "user"),
+    [
+        ("x", None),
+        ({"expires_at": "x"}, None),
+        ({"expires_at": 9e9, "userinfo": [1]}, None),
+        ({"expires_at": 9e9, "userinfo": {"preferred_username": 1}}, None),
+        ({"expires_at": 9e9, "userinfo": {"preferred_username": "ann"}}, "ann"),
+    ],
+)
+def test_a_session_of_another_form_is_nobodys(monkeypatch, info, user):
+    for key, value in {"SYSTEM": "spaces", "SPACE_ID": "me/zoo", "OAUTH_CLIENT_SECRET": "x"}.items():
+        monkeypatch.setenv(key, value)
+    assert Caller.of({**SCOPE, "session": {"oauth_info": info}}).signed_in == user
+
+
+# A running Space
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        (
+            b'{"data": [], "fn_index": 0, "session_hash": "a", "event_data": [' + b"1" * 900 + b"]}",
+            "at most 100 digits",
+        ),
+        (b"[" + b"1" * 900 + b"]", "at most 100 digits"),
+        (b'"' + b"a" * 30_000 + b'"', "at most 20,000"),
+        (b'{"path": "a\\u0000b"}', "uploaded to this Space"),
+        (b" " * 5_000_001, "at most 5,000,000 bytes"),
+    ],
+)
+def test_a_page_sends_small_values(url, said, sentence):
+    body = b'{"data": [], "fn_index": 0, "session_hash": "a", "event_data": %s}'
+    answer = httpx.post(f"{url}{API}/queue/join", content=body % said, headers=JSON)
+    assert answer.status_code in (400, 403, 413)
+    assert sentence in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    "name", [b"", b"; filename*=UTF-8''..%2f..%2fx", b'; filename="' + b"n" * 5000 + b'"', b'; filename=".."']
+)
+def test_an_upload_of_another_form_gets_a_sentence_or_is_kept(url, name):
+    content = b'--b\r\nContent-Disposition: form-data; name="files"' + name + b"\r\n\r\nabc\r\n--b--\r\n"
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    answer = httpx.post(f"{url}{API}/upload", content=content, headers=headers)
+    if answer.status_code == 200:
+        assert httpx.get(f"{url}{API}/file={answer.json()[0]}").text == "abc"
+    else:
+        assert (answer.status_code, "internal error" in answer.text) == (400, False)
+
+
+def test_an_upload_has_few_files_and_leaves_nothing_when_it_is_cut_off(url, tmp_path):
+    many = [("files", (str(n), b"x")) for n in range(41)]
+    answer = httpx.post(f"{url}{API}/upload", files=many)
+    assert (answer.status_code, "Maximum number of files is 40" in answer.text) == (400, True)
+    folder = upload(url, "a.txt", b"kept").rsplit("/", 2)[0]
+    host, port = url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port))) as raw:
+        head = f"POST {API}/upload HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        part = '--b\r\nContent-Disposition: form-data; name="files"; filename="cut"\r\n\r\n'
+        raw.sendall(f"{head}Content-Length: 9000000\r\n\r\n{part}".encode() + b"x" * 3_000_000)
+    time.sleep(0.3)
+    assert [name for name in os.listdir(folder) if name.startswith("tmp")] == []
+
+
+def test_headers_of_a_proxy_that_is_not_there_are_not_repeated(url):
+    answer = httpx.get(f"{url}/config", headers={"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"})
+    assert "evil.example" not in answer.text
+
+
+def test_a_page_still_gets_its_answers(url):
+    assert queue(url, 0, [None, None, False]).fine

@@ -1,0 +1,71 @@
+"""Connections that send no request are ended, and one address opens only so many: a part of the server, uvicorn.
+
+Applications see a connection only when it has sent a whole request, so these limits are set where it arrives.
+"""
+
+import asyncio
+import resource
+from collections import Counter
+from typing import Any
+
+from zoo.gate.callers import network_of, on_space
+
+IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
+EACH = 400  # connections of one address; not counted on a Space of the Hub, where a proxy opens them
+IN_ALL = 8000  # connections; each takes a file of the process, which has a limit of its own
+
+_OPEN: Counter[str] = Counter()
+
+
+def guard(config: Any) -> None:
+    """Limit the connections of a server of uvicorn, by its `Config`, also of one that runs: those to come."""
+    config.http_protocol_class = guarded(config.http_protocol_class)
+
+
+def guarded(protocol: type[Any]) -> type[Any]:
+    """Return a protocol of uvicorn with limits for its connections.
+
+    Args:
+        protocol: `H11Protocol` or `HttpToolsProtocol`.
+    """
+
+    most = min(IN_ALL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+
+    class Guarded(protocol):  # type: ignore[misc]  # a class that is only known when the server starts
+        _timer: asyncio.TimerHandle | None = None
+        _network: str | None = None
+
+        def connection_made(self, transport: Any) -> None:
+            super().connection_made(transport)
+            network = "" if on_space() or not self.client else network_of(self.client[0])
+            if len(self.connections) > most or (network and _OPEN[network] >= EACH):
+                transport.abort()
+                return
+            self._network = network
+            _OPEN[network] += 1
+            self._watch()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            if self._timer:
+                self._timer.cancel()
+            if self._network is not None:
+                _OPEN[self._network] -= 1
+                if _OPEN[self._network] <= 0:
+                    del _OPEN[self._network]
+                self._network = None
+            super().connection_lost(exc)
+
+        def on_response_complete(self) -> None:
+            super().on_response_complete()
+            self._watch()
+
+        def _watch(self) -> None:
+            if self._timer:
+                self._timer.cancel()
+            self._timer = self.loop.call_later(IDLE, self._end_if_idle)
+
+        def _end_if_idle(self) -> None:
+            if self.cycle is None or self.cycle.response_complete:
+                self.transport.abort()
+
+    return Guarded

@@ -1,0 +1,154 @@
+"""What requests hold while they are open, by address and in all: connections, bytes of their bodies, and time.
+
+`admitted` stands in front of every HTTP route, also of the REST API. It sees the requests that a server has begun to
+answer. Connections that send none are ended by `zoo.gate.connections`.
+"""
+
+import contextlib
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import anyio
+
+from zoo.errors import ZooError
+from zoo.gate.callers import Caller
+from zoo.gate.limits import TooMany
+
+if TYPE_CHECKING:
+    from starlette.types import Message, Receive, Scope, Send
+
+GRACE = 15.0  # seconds that a body may take to arrive, and
+SLOWEST = 20_000  # bytes that must arrive in each second more
+UNREAD = 60.0  # seconds in which a client must accept a part of an answer
+
+
+class Disconnected(ZooError):
+    """A client that went away before its request was complete."""
+
+    def __init__(self) -> None:
+        super().__init__("The request ended before it was complete.")
+
+
+class TooSlow(ZooError):
+    """A request whose body arrives more slowly than `SLOWEST`."""
+
+
+class Share:
+    """Counts what is in use at a time, by address and in all; thread-safe.
+
+    Args:
+        what: it is, as a sentence names it.
+        each: of one address.
+        in_all: of all addresses together.
+    """
+
+    def __init__(self, what: str, each: int, in_all: int):
+        self.what, self.each, self.in_all = what, each, in_all
+        self._used: Counter[str] = Counter()
+        self._sum = 0
+        self._lock = threading.Lock()
+
+    def take(self, network: str, amount: int = 1) -> None:
+        """Count an amount.
+
+        Raises:
+            TooMany: the address, or all together, use too much already; it is not counted.
+        """
+        with self._lock:
+            if self._used[network] + amount > self.each:
+                raise TooMany(f"Too many {self.what} from your address at the same time: at most {self.each:,}.")
+            if self._sum + amount > self.in_all:
+                raise TooMany(f"The server is busy: too many {self.what} at the same time. Try again in a second.")
+            self._used[network] += amount
+            self._sum += amount
+
+    def give(self, network: str, amount: int = 1) -> None:
+        """Give an amount back."""
+        with self._lock:
+            self._sum -= amount
+            self._used[network] -= amount
+            if not self._used[network]:
+                del self._used[network]
+
+    @contextlib.contextmanager
+    def taken(self, network: str, amount: int = 1) -> Iterator[None]:
+        """Count an amount while a block runs; TooMany as `take`."""
+        self.take(network, amount)
+        try:
+            yield
+        finally:
+            self.give(network, amount)
+
+
+REQUESTS = Share("open requests", 200, 4000)  # a page keeps two open
+ARRIVING = Share("bytes of requests", 300_000_000, 2_000_000_000)  # on the disk where a body is long
+LARGE = Share("large requests", 4, 16)  # whose JSON is in memory; each takes about six times its size
+
+
+class Body:
+    """The `receive` of a request, with the time and the bytes that its body may take.
+
+    size: bytes so far.
+    """
+
+    def __init__(self, receive: "Receive", network: str):
+        self._receive, self._network = receive, network
+        self._waited = 0.0
+        self._complete = False
+        self.size = 0
+
+    async def __call__(self) -> "Message":
+        """Return the next message.
+
+        Raises:
+            TooSlow: the body arrives too slowly.
+            TooMany: the bodies of its address, or of all, are too large together.
+        """
+        if self._complete:
+            return await self._receive()
+        began = time.monotonic()
+        try:
+            with anyio.fail_after(max(GRACE + self.size / SLOWEST - self._waited, 0)):
+                message = await self._receive()
+        except TimeoutError:
+            raise TooSlow(f"This request arrives too slowly: send at least {SLOWEST // 1000} kB a second.") from None
+        finally:
+            self._waited += time.monotonic() - began
+        self._complete = message["type"] != "http.request" or not message.get("more_body")
+        count = len(message.get("body", b""))
+        ARRIVING.take(self._network, count)
+        self.size += count
+        return message
+
+
+@contextlib.contextmanager
+def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple["Receive", "Send"]]:
+    """Count a request while it is answered; yield its `receive` and `send` with bounds.
+
+    One that was admitted already passes. The scope then has the key "zoo.network", the address that counts.
+
+    Raises:
+        TooMany: too many are open.
+        TooSlow: the body arrives too slowly, or the client does not accept the answer.
+    """
+    if "zoo.network" in scope:
+        yield receive, send
+        return
+    network = scope["zoo.network"] = Caller.of(scope).network
+    body = Body(receive, network)
+
+    async def sending(message: "Message") -> None:
+        try:
+            with anyio.fail_after(UNREAD):
+                await send(message)
+        except TimeoutError:
+            raise TooSlow("The client does not accept the answer.") from None
+
+    with REQUESTS.taken(network):
+        try:
+            yield body, sending
+        finally:
+            ARRIVING.give(network, body.size)

@@ -1,0 +1,159 @@
+"""Answers that wait in memory until somebody fetches them: bounded by address and in all, and dropped in the end.
+
+Gradio keeps them for the last 2,000 sessions, whatever they hold; a stranger's sessions push out a visitor's.
+"""
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import orjson
+from gradio.queueing import Queue
+from gradio.utils import LRUCache
+
+from zoo import gate
+from zoo.gate.limits import TooMany
+
+MOST_MESSAGES = 60  # of one session; a call takes about three
+MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
+MOST_SESSIONS_EACH, MOST_SESSIONS = 40, 2000  # with answers that nobody waits for; with or without
+DROPPED = 120.0  # seconds after which answers are dropped that nobody has fetched
+UNKNOWN = 100_000  # bytes that an answer counts for which cannot be measured
+
+
+class Messages(asyncio.Queue[Any]):
+    """The messages of a session.
+
+    network: the address that opened it.
+    bytes: of the answers among them.
+    listeners: how many wait for a message.
+    looked: when somebody waited for the last time.
+    """
+
+    def __init__(self, network: str) -> None:
+        super().__init__()
+        self.network, self.bytes, self.listeners, self.looked = network, 0, 0, time.monotonic()
+
+    async def get(self) -> Any:
+        self.listeners += 1
+        try:
+            return await super().get()
+        finally:
+            self.listeners -= 1
+            self.looked = time.monotonic()
+
+    def _put(self, item: Any) -> None:
+        size = _size(item)
+        self.bytes += size
+        super()._put((item, size))  # type: ignore[misc]  # for subclasses, as `asyncio.Queue` says
+
+    def _get(self) -> Any:
+        item, size = super()._get()  # type: ignore[misc]
+        self.bytes -= size
+        return item
+
+
+class Unread(LRUCache[str, Any]):
+    """The messages of all sessions, in place of Gradio's; one that Gradio adds counts for the address that calls."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__(10 * MOST_SESSIONS)  # never reached: `check` refuses before
+        self._queue = queue
+
+    def __setitem__(self, session: str, messages: Any) -> None:
+        super().__setitem__(session, Messages(gate.caller().network))
+
+    def check(self, session: str, network: str) -> None:
+        """Check what an address has not fetched before one more call, and drop what nobody will.
+
+        Raises:
+            TooMany: the answers to earlier calls must be fetched first, or those of all take too much memory.
+        """
+        self._drop()
+        own = [one for one in self.values() if one.network == network]
+        alone = sum(1 for one in own if one.qsize() and not one.listeners)
+        messages = self.get(session)
+        if (
+            (messages is not None and messages.qsize() >= MOST_MESSAGES)
+            or alone >= MOST_SESSIONS_EACH
+            or sum(one.bytes for one in own) >= MOST_BYTES_EACH
+        ):
+            raise TooMany("The answers to your earlier calls have not been fetched yet: fetch them first.")
+        if len(self) >= MOST_SESSIONS or sum(one.bytes for one in self.values()) >= MOST_BYTES:
+            raise TooMany("The server is busy: too many answers wait to be fetched. Try again in a minute.")
+
+    def _drop(self) -> None:
+        busy = {event.session_hash for event in self._queue.event_ids_to_events.values()}
+        for session, messages in list(self.items()):
+            idle = not messages.qsize() or time.monotonic() - messages.looked > DROPPED
+            if idle and not messages.listeners and session not in busy:
+                del self[session]
+                self._queue.pending_event_ids_session.pop(session, None)
+
+
+class Turns:
+    """Chooses the next call of a queue: addresses take turns, and one leaves a place for the others.
+
+    Gradio takes the first that came, so a stranger's forty calls go before a visitor's one.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+        self._served: dict[str, int] = {}  # by address: the turn that it had
+        self._turn = 0
+
+    def next(self) -> tuple[list[Any], bool, str] | None:
+        """Take the next call out of the queue; None where all must wait. The result is that of `Queue.get_events`."""
+        running = [event for job in self._queue.active_jobs if job for event in job]
+        ready: list[tuple[int, int, Any, Any]] = []
+        for name, waiting in self._queue.event_queue_per_concurrency_id.items():
+            limit = waiting.concurrency_limit
+            if not waiting.queue or (limit is not None and waiting.current_concurrency >= limit):
+                continue
+            busy: dict[str, int] = {}
+            for event in running:
+                if event.concurrency_id == name:
+                    busy[network_of(event)] = busy.get(network_of(event), 0) + 1
+            for event in waiting.queue:
+                network = network_of(event)
+                if limit is None or limit == 1 or busy.get(network, 0) < limit - 1:
+                    ready.append((busy.get(network, 0), self._served.get(network, 0), event, waiting))
+        if not ready:
+            return None
+        _, _, event, waiting = min(ready, key=lambda one: one[:2])
+        waiting.queue.remove(event)
+        self._turn += 1
+        self._served.pop(network_of(event), None)
+        self._served[network_of(event)] = self._turn
+        while len(self._served) > MOST_SESSIONS:
+            del self._served[next(iter(self._served))]
+        return [event], False, event.concurrency_id
+
+
+def network_of(event: Any) -> str:
+    """Return the address that a call in the queue counts for."""
+    scope = event.request.scope
+    return scope.get("zoo.network") or gate.Caller.of(scope).network
+
+
+def waiting(queue: Queue) -> Iterator[Any]:
+    """Yield the calls that wait in a queue."""
+    for one in queue.event_queue_per_concurrency_id.values():
+        yield from one.queue
+
+
+def bounded(queue: Queue) -> None:
+    """Bound what a queue holds, and let addresses take turns in it; before it is started."""
+    queue.pending_messages_per_session = Unread(queue)
+    queue.get_events = Turns(queue).next  # type: ignore[method-assign]
+
+
+def _size(message: Any) -> int:
+    output = getattr(message, "output", None)
+    if not output:
+        return 0
+    with contextlib.suppress(TypeError):
+        return len(orjson.dumps(output, default=str, option=orjson.OPT_NON_STR_KEYS))
+    return UNKNOWN
