@@ -64,13 +64,15 @@ def test_an_address_and_all_hold_few_bytes_of_bodies(monkeypatch):
     first, second, third = ({**SCOPE, "client": (f"192.0.2.{n}", 1)} for n in (1, 2, 3))
 
     async def all_three():
-        with admitted(first, body_of(b"x" * 900, b"x" * 900), quiet) as (receive, _):
+        with (
+            admitted(first, body_of(b"x" * 900, b"x" * 900), quiet) as (receive, _),
+            admitted(second, body_of(b"x" * 900), quiet) as (other, _),
+        ):
             await receive()
             with pytest.raises(limits.TooMany, match="from your address"):
                 await receive()
-            with admitted(second, body_of(b"x" * 900), quiet) as (receive, _):
-                with pytest.raises(limits.TooMany, match="The server is busy"):
-                    await receive()
+            with pytest.raises(limits.TooMany, match="The server is busy"):
+                await other()
         with admitted(third, body_of(b"x" * 900), quiet) as (receive, _):
             await receive()  # what ended holds nothing
 

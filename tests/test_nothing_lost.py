@@ -9,6 +9,7 @@ import itertools
 import json
 import os
 import shutil
+import subprocess
 import sys
 import threading
 import time
@@ -434,6 +435,24 @@ def test_limits_and_order_survive_a_clock_that_is_set_back(place, tmp_path):
         usage.charge(path, "192.0.2.1", 1, lambda: 1e9 + 5)
 
 
+def test_requests_at_the_same_time_are_all_counted(tmp_path):
+    """The time of a request is taken under the lock, so none that came first seems to come from the future."""
+    path, tries = tmp_path / "usage.sqlite3", 30
+    allowed = []
+
+    def lane():
+        for _ in range(tries):
+            with contextlib.suppress(ZooError):
+                allowed.append(usage.charge(path, "192.0.2.1", 10))
+
+    lanes = [threading.Thread(target=lane) for _ in range(3)]
+    for one in lanes:
+        one.start()
+    for one in lanes:
+        one.join()
+    assert len(allowed) == 10
+
+
 def send_at(place, now, seed, limits):
     offer = intake.Offer("net", ("optdigits",), "mit", "x")
     return intake.submit(place, "bob", offer, ("m.onnx", onnx_file(seed=seed)), limits=limits, clock=lambda: now)
@@ -476,6 +495,24 @@ def test_a_damaged_count_starts_again(tmp_path, damage):
 
 
 # Workers
+
+
+def test_a_worker_that_died_on_this_machine_is_followed_at_once(place, tmp_path):
+    """One that lives keeps its submission, and one elsewhere is watched for the length of its lease."""
+    first, second = (Worker(place, cache=tmp_path / "inputs") for _ in range(2))
+    sent = send(place)
+    with first.presence.of(first.name):
+        assert first.claim().id == sent.id
+        assert second.claim() is None
+    assert second.claim() is None  # it ended in order: nothing says that it died
+    program = (
+        "import os, sys; from pathlib import Path; from leaderboard.submissions.presence import Presence\n"
+        "with Presence(Path(sys.argv[1])).of(sys.argv[2]): os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", program, str(first.presence.folder), first.name], check=False)
+    taken = second.claim()
+    assert (taken.worker, "taken over by" in taken.history[-1]["note"]) == (second.name, True)
+    assert not second.presence.is_dead("../inputs")
 
 
 def test_a_step_that_fails_is_tried_again_ever_more_slowly():

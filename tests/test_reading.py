@@ -23,7 +23,7 @@ import zoo
 from zoo import ink
 from zoo.ink import decoding, segmentation
 from zoo.ink.writing import find_writing
-from zoo.serving import explain
+from zoo.serving import explain, reading
 from zoo.tabs import read
 
 
@@ -58,6 +58,31 @@ def test_glyphs_are_read_line_by_line():
 
 def test_a_number_with_a_dot_for_zero_runs_left_to_right():
     assert zoo.read(written([[ARABIC_SEVEN, DOT, ARABIC_SEVEN]], pen=22), "resco_mini.ahdd").text == "٧٠٧"
+
+
+@pytest.mark.parametrize(
+    ("changes", "wanted", "sentence"),
+    [
+        ({"MOST_PAGES": 3}, True, "At most 3 pages"),
+        ({"MOST_SECONDS": -1.0}, True, "takes more than"),
+        ({}, False, "Nobody waits"),
+    ],
+)
+def test_a_call_reads_few_pages_whatever_it_sends(tmp_path, monkeypatch, changes, wanted, sentence):
+    """A zip of TIFFs, a TIFF alone, and one picture that several networks read."""
+    for name, value in changes.items():
+        monkeypatch.setattr(reading, name, value)
+    monkeypatch.setattr(read.gate, "listening", lambda: wanted)
+    page = Image.fromarray(written([[SEVEN]]))
+    file = io.BytesIO()
+    page.save(file, "TIFF", save_all=True, append_images=[page])
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for name in "ab":
+            archive.writestr(f"{name}.tif", file.getvalue())
+    assert sentence in read.respond([str(tmp_path / "two.zip")], {"script": "digits", "models": ["lenet5.mnist"]})
+    budget = reading.Budget(lambda: wanted)
+    with pytest.raises(reading.Spent, match=sentence):
+        [list(reading.see(io.BytesIO(file.getvalue()), budget)) for _ in range(2)]
 
 
 def test_letters_are_ordered_right_to_left_and_keep_their_dots():

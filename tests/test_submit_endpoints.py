@@ -20,12 +20,13 @@ from space import serve
 from submitting import send
 
 import leaderboard
-from leaderboard.submissions import sign_in
+from leaderboard.submissions import calls, sign_in
 from leaderboard.submissions.store import LocalStore
 from leaderboard.tabs import receipts, submit, submit_form
 from leaderboard.tabs.board import Live
 from zoo import gate
 from zoo.errors import ZooError
+from zoo.gate import limits
 
 SAID = {"name": "net", "datasets": ["optdigits"], "licence": "mit", "declaration": "optdigits", "user": "bob"}
 
@@ -60,6 +61,22 @@ def test_the_python_function_sends_a_file_and_gets_a_receipt(running, tmp_path):
         client.predict(id=refused["id"], secret=refused["secret"], api_name="/retry")
     with pytest.raises(ZooError, match="There is no submission"):
         leaderboard.submission_status("20200101-00000000", space=space.url)
+
+
+def test_a_secret_is_long_and_is_not_guessed(tmp_path, monkeypatch):
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    for short in ("7", " " * 20 + "x", "x" * 15):
+        with pytest.raises(ZooError, match="at least 16 characters"):
+            calls.secret_of(short)
+    assert calls.secret_of("x" * 16) == "x" * 16
+    assert len(calls.secret_of("")) == len(calls.secret_of(None)) == 22
+    store = LocalStore(tmp_path)
+    for n in range(limits.SECRETS):
+        change = calls.withdrawn if n % 2 else calls.retried
+        with pytest.raises(ZooError, match="There is no submission"):
+            change(store, "20200101-00000000", "", "x" * 16)
+    with pytest.raises(limits.TooMany, match="secrets from your address"):
+        calls.withdrawn(store, "20200101-00000000", "", "x" * 16)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from zoo.errors import ZooError
 log = logging.getLogger(__name__)
 
 LONGEST = 60.0  # seconds between two attempts of a step that keeps failing
-LONGEST_RESTART = 300.0  # seconds before a process that keeps dying is started again
+LONGEST_RESTART = 60.0  # seconds before a process that keeps dying is started again
 HEALTHY = 60.0  # seconds after which a process that dies counts as having worked
 STARTED_BY = "SUPERVISOR_PID"  # environment variable: the process that supervises this one
 FINAL = 2  # exit status of a program that says why it cannot work: a restart does not help

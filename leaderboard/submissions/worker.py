@@ -9,6 +9,7 @@ Every error with a submission becomes a sentence on its receipt, and the worker 
 import contextlib
 import io
 import logging
+import math
 import re
 import secrets
 import tempfile
@@ -26,6 +27,7 @@ from leaderboard.submissions import budget, intake, lifecycle, sandbox, supervis
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
 from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
+from leaderboard.submissions.presence import Presence
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, NoMachine, NotReached, Unfit, Unsafe
 from leaderboard.submissions.sandbox.confinement import Resources
@@ -112,9 +114,19 @@ class Worker:
             return busy
 
         try:
-            supervision.keep_doing(step, stop, rest, fatal=(Unsafe,))
+            with self.presence.of(self.name):
+                supervision.keep_doing(step, stop, rest, fatal=(Unsafe,))
         finally:
             self.close()
+
+    @property
+    def presence(self) -> Presence:
+        """The workers of this machine."""
+        return Presence(self.cache.parent / "workers")
+
+    def silent(self, submission: Submission) -> float:
+        """Return for how many seconds nothing is known of the worker of a submission; if it died here, without end."""
+        return math.inf if self.presence.is_dead(submission.worker) else self._witness.silent(submission)
 
     def close(self) -> None:
         """Close the waiting sandbox."""
@@ -143,12 +155,12 @@ class Worker:
         waiting = intake.in_order([s for s in self.store.all() if s.open])
         self._witness.forget_all_but([s for s in waiting if s.status == RUNNING])
         for one in waiting:
-            if not lifecycle.claimable(one, self._witness.silent(one)):
+            if not lifecycle.claimable(one, self.silent(one)):
                 continue
             try:
                 taken = self.store.change(
                     one.id,
-                    lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease, self._witness.silent(s)),
+                    lambda s: lifecycle.claimed(s, self.name, stores.now(), self.lease, self.silent(s)),
                 )
             except (NotNow, Unreadable):
                 continue
