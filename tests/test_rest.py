@@ -18,6 +18,7 @@ import zoo
 from leaderboard import service
 from zoo.gate import limits
 from zoo.gate.callers import Caller
+from zoo.gate.traffic import Share
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, observing
 from zoo.rest.application import PROBES
@@ -225,15 +226,30 @@ def test_a_file_of_the_server_is_what_the_same_caller_uploaded(ask, picture, tmp
     assert ask("POST", "/api/v1/submissions", **sent).status_code == 400  # only a data URI, or a form
 
 
-def test_large_requests_hold_so_much_memory_together(api, ask, picture, monkeypatch):
+def test_large_requests_hold_so_much_memory_together(ask, picture, monkeypatch):
+    held = Share("bytes", 2 * len(picture), 3 * len(picture))
     monkeypatch.setattr("zoo.rest.application.SHORT", 100)
-    monkeypatch.setattr("zoo.rest.application.MOST_HELD", 2 * len(picture))
+    monkeypatch.setattr("zoo.rest.application.HELD", held)
     asked = {"files": {"image": picture}, "data": {"model": "lenet5.mnist"}}
     assert ask("POST", "/api/v1/read", **asked).status_code == 200
-    monkeypatch.setattr(api, "_held", len(picture))  # by another request
+    held.take("198.51.100.1", 2 * len(picture))
     busy = ask("POST", "/api/v1/read", **asked)
     assert (busy.status_code, busy.headers["retry-after"]) == (429, "1")
-    assert api._held == len(picture)
+    held.give("198.51.100.1", 2 * len(picture))
+    assert ask("POST", "/api/v1/read", **asked).status_code == 200
+
+
+@pytest.mark.parametrize("name", ["zoo.gate.traffic.REQUESTS", "zoo.rest.application.PICTURES"])
+def test_an_address_has_few_requests_at_a_time(ask, picture, monkeypatch, name):
+    monkeypatch.setattr(name, Share("requests", 0, 9))
+    answer = ask("POST", "/api/v1/read", files={"image": picture}, data={"model": "lenet5.mnist"})
+    assert (answer.status_code, "from your address" in answer.json()["detail"]) == (429, True)
+    assert ask("GET", "/healthz").status_code == 200
+
+
+def test_a_body_must_arrive_in_time_here_too(ask, monkeypatch):
+    monkeypatch.setattr("zoo.gate.traffic.GRACE", -1.0)
+    assert ask("POST", "/api/v1/read", json={"image": "data:,"}).status_code == 408
 
 
 def test_on_a_space_a_submission_takes_a_proved_user(ask, monkeypatch):

@@ -8,64 +8,60 @@ import resource
 from collections import Counter
 from typing import Any
 
+from uvicorn.protocols.http.auto import AutoHTTPProtocol
+
 from zoo.gate.callers import network_of, on_space
 
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 EACH = 400  # connections of one address; not counted on a Space of the Hub, where a proxy opens them
-IN_ALL = 8000  # connections; each takes a file of the process, which has a limit of its own
+IN_ALL = min(8000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # connections; each is an open file
 
 _OPEN: Counter[str] = Counter()
 
 
 def guard(config: Any) -> None:
     """Limit the connections of a server of uvicorn, by its `Config`, also of one that runs: those to come."""
-    config.http_protocol_class = guarded(config.http_protocol_class)
+    config.http_protocol_class = Guarded
 
 
-def guarded(protocol: type[Any]) -> type[Any]:
-    """Return a protocol of uvicorn with limits for its connections.
+class Guarded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of two classes, by what is installed
+    """The protocol of uvicorn, with limits for connections."""
 
-    Args:
-        protocol: `H11Protocol` or `HttpToolsProtocol`.
-    """
+    _timer: asyncio.TimerHandle | None = None
+    _network: str | None = None
 
-    most = min(IN_ALL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
+    def connection_made(self, transport: Any) -> None:
+        """Take a connection, or end it where there are too many."""
+        super().connection_made(transport)
+        network = "" if on_space() or not self.client else network_of(self.client[0])
+        if len(self.connections) > IN_ALL or (network and _OPEN[network] >= EACH):
+            transport.abort()
+            return
+        self._network = network
+        _OPEN[network] += 1
+        self._watch()
 
-    class Guarded(protocol):  # type: ignore[misc]  # a class that is only known when the server starts
-        _timer: asyncio.TimerHandle | None = None
-        _network: str | None = None
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Count a connection no more."""
+        if self._timer:
+            self._timer.cancel()
+        if self._network is not None:
+            _OPEN[self._network] -= 1
+            if _OPEN[self._network] <= 0:
+                del _OPEN[self._network]
+            self._network = None
+        super().connection_lost(exc)
 
-        def connection_made(self, transport: Any) -> None:
-            super().connection_made(transport)
-            network = "" if on_space() or not self.client else network_of(self.client[0])
-            if len(self.connections) > most or (network and _OPEN[network] >= EACH):
-                transport.abort()
-                return
-            self._network = network
-            _OPEN[network] += 1
-            self._watch()
+    def on_response_complete(self) -> None:
+        """Wait for the next request of a connection."""
+        super().on_response_complete()
+        self._watch()
 
-        def connection_lost(self, exc: Exception | None) -> None:
-            if self._timer:
-                self._timer.cancel()
-            if self._network is not None:
-                _OPEN[self._network] -= 1
-                if _OPEN[self._network] <= 0:
-                    del _OPEN[self._network]
-                self._network = None
-            super().connection_lost(exc)
+    def _watch(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self.loop.call_later(IDLE, self._end_if_idle)
 
-        def on_response_complete(self) -> None:
-            super().on_response_complete()
-            self._watch()
-
-        def _watch(self) -> None:
-            if self._timer:
-                self._timer.cancel()
-            self._timer = self.loop.call_later(IDLE, self._end_if_idle)
-
-        def _end_if_idle(self) -> None:
-            if self.cycle is None or self.cycle.response_complete:
-                self.transport.abort()
-
-    return Guarded
+    def _end_if_idle(self) -> None:
+        if self.cycle is None or self.cycle.response_complete:
+            self.transport.abort()

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
 
 GRACE = 15.0  # seconds that a body may take to arrive, and
-SLOWEST = 20_000  # bytes that must arrive in each second more
+SLOWEST = 20_000  # bytes that must arrive in each second more, and
+LONGEST = 600.0  # seconds in all
 UNREAD = 60.0  # seconds in which a client must accept a part of an answer
 
 
@@ -83,7 +84,7 @@ class Share:
             self.give(network, amount)
 
 
-REQUESTS = Share("open requests", 200, 4000)  # a page keeps two open
+REQUESTS = Share("open requests", 256, 4000)  # a page keeps two open
 ARRIVING = Share("bytes of requests", 300_000_000, 2_000_000_000)  # on the disk where a body is long
 LARGE = Share("large requests", 4, 16)  # whose JSON is in memory; each takes about six times its size
 
@@ -111,7 +112,7 @@ class Body:
             return await self._receive()
         began = time.monotonic()
         try:
-            with anyio.fail_after(max(GRACE + self.size / SLOWEST - self._waited, 0)):
+            with anyio.fail_after(max(min(GRACE + self.size / SLOWEST, LONGEST) - self._waited, 0)):
                 message = await self._receive()
         except TimeoutError:
             raise TooSlow(f"This request arrives too slowly: send at least {SLOWEST // 1000} kB a second.") from None

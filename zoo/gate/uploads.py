@@ -98,9 +98,9 @@ class Uploads:
                 with contextlib.suppress(OSError):
                     found.append((path.lstat().st_mtime, str(path)))
         with self._lock:
-            for at, path in sorted(found):
-                if path not in self._of_page:
-                    self._add(path, "", frozenset(), at)
+            for at, left in sorted(found):
+                if left not in self._of_page:
+                    self._add(left, "", frozenset(), at)
 
     def note(self, paths: Iterable[object], caller: Caller | None) -> None:
         """Remember whose files are: a caller's, who uploaded them or was offered them, or everybody's (None).

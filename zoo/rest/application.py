@@ -14,6 +14,7 @@ from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -22,11 +23,11 @@ from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.bodies import read_body
+from zoo.gate.traffic import Disconnected, Share, admitted
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
 from zoo.rest.forms import MOST_BYTES, read_form
 from zoo.serving import by_script
-from zoo.serving.batches import Busy
 from zoo.serving.engine import Engine, Picture, Sketch
 
 PREFIX = "/api/v1"
@@ -34,7 +35,8 @@ READ = f"{PREFIX}/read"
 PROBES = {"/healthz", "/readyz", "/metrics"}  # of whoever runs the server: they are not limited
 SHORT = 65_536  # bytes of JSON that are parsed at once; longer ones are parsed in a thread
 SWITCH = 0.001  # seconds after which a thread that computes lets the event loop go on; Python's own are 0.005
-MOST_HELD = 300_000_000  # bytes of long requests that are in memory at a time
+HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # that are in memory
+PICTURES = Share("pictures", 32, 1000)  # half of the places in the engine's queue are left to other addresses
 
 
 def is_api(path: str) -> bool:
@@ -59,7 +61,6 @@ class Api:
     ):
         self.engine = engine or Engine()
         self.ready = False
-        self._held = 0  # bytes of long requests
         metrics.watch(self.engine)
         kinds: tuple[type[Exception], ...] = (ZooError, HTTPException, RequestValidationError, Exception)
         self.app = FastAPI(
@@ -113,14 +114,14 @@ class Api:
 
         with gate.entered(gate.Caller.of(scope)) as caller:
             try:
-                if scope["path"] not in PROBES:
-                    limits.check_call(caller)
-                if scope["path"] == READ and scope["method"] == "POST":
-                    scope["zoo.route"] = READ
-                    response = await self.read(Request(scope, receive))
-                    await response(scope, receive, sending)
-                else:
+                if scope["path"] in PROBES:
                     await self._routed(scope, receive, sending)
+                    return
+                with admitted(scope, receive, sending) as (receive, bounded):
+                    limits.check_call(caller)
+                    await self._routed(scope, receive, bounded)
+            except (Disconnected, ClientDisconnect):
+                return
             except Exception as error:
                 if scope.get("zoo.answered"):  # FastAPI raises an internal error again for its server
                     return
@@ -129,6 +130,11 @@ class Api:
                 await problem_details.answer(error)(scope, receive, send)
 
     async def _routed(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["path"] == READ and scope["method"] == "POST":
+            scope["zoo.route"] = READ
+            response = await self.read(Request(scope, receive))
+            await response(scope, receive, send)
+            return
         try:
             await self.app(scope, receive, send)
         finally:
@@ -152,7 +158,8 @@ class Api:
                 asked = await self._of_form(request)
             else:
                 raise problem_details.WrongMedia("Send multipart/form-data with the file image, or application/json.")
-            answer = await self.engine.read(asked)
+            with PICTURES.taken(gate.caller().network, int(isinstance(asked, Picture))):
+                answer = await self.engine.read(asked)
         return Response(orjson.dumps(answer), media_type="application/json")
 
     @contextlib.contextmanager
@@ -160,20 +167,12 @@ class Api:
         """Count what a request takes in memory until it is answered.
 
         Raises:
-            Busy: long requests hold `MOST_HELD` already.
+            TooMany: long requests of its address, or of all, hold too much already.
         """
         said = request.headers.get("content-length", "")
         size = min(int(said), MOST_BYTES) if said.isdecimal() else MOST_BYTES  # unknown: as much as there may be
-        if size <= SHORT:
+        with HELD.taken(gate.caller().network, size if size > SHORT else 0):
             yield
-            return
-        if self._held + size > MOST_HELD:
-            raise Busy("Too many large requests are being read: try again in a second.")
-        self._held += size
-        try:
-            yield
-        finally:
-            self._held -= size
 
     async def _of_json(self, request: Request) -> Sketch | Picture:
         body = await read_body(request.receive, MOST_BYTES)

@@ -17,6 +17,7 @@ from zoo.errors import ZooError
 from zoo.gate.bodies import TooLarge
 from zoo.gate.callers import NotSignedIn
 from zoo.gate.limits import TooMany
+from zoo.gate.traffic import TooSlow
 from zoo.gate.uploads import NotYours
 from zoo.serving.batches import Busy
 
@@ -52,6 +53,7 @@ STATUS: tuple[tuple[type[ZooError], int], ...] = (  # the first that fits counts
     (NotSignedIn, 401),
     (NotYours, 403),
     (NotFound, 404),
+    (TooSlow, 408),
     (TooLarge, 413),
     (WrongMedia, 415),
     (TooMany, 429),

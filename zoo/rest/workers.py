@@ -33,6 +33,7 @@ def run(host: str, port: int, workers: int, log_level: str = "info") -> None:
             host=host,
             port=port,
             workers=workers,
+            http="zoo.gate.connections:Guarded",
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=PATIENCE,

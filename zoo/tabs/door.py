@@ -135,8 +135,8 @@ class Door:
             await send(message)
 
         try:
-            with admitted(scope, receive, sending) as (receive, sending), gate.entered(gate.Caller.of(scope)) as caller:
-                await self._answer(scope, receive, sending, caller)
+            with admitted(scope, receive, sending) as (body, bounded), gate.entered(gate.Caller.of(scope)) as caller:
+                await self._answer(scope, body, bounded, caller)
         except Disconnected:
             return
         except Exception as error:

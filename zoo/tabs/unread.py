@@ -47,15 +47,15 @@ class Messages(asyncio.Queue[Any]):
     def _put(self, item: Any) -> None:
         size = _size(item)
         self.bytes += size
-        super()._put((item, size))  # type: ignore[misc]  # for subclasses, as `asyncio.Queue` says
+        super()._put((item, size))  # for subclasses, as `asyncio.Queue` says
 
     def _get(self) -> Any:
-        item, size = super()._get()  # type: ignore[misc]
+        item, size = super()._get()
         self.bytes -= size
         return item
 
 
-class Unread(LRUCache[str, Any]):
+class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
     """The messages of all sessions, in place of Gradio's; one that Gradio adds counts for the address that calls."""
 
     def __init__(self, queue: Queue) -> None:
@@ -147,7 +147,7 @@ def waiting(queue: Queue) -> Iterator[Any]:
 def bounded(queue: Queue) -> None:
     """Bound what a queue holds, and let addresses take turns in it; before it is started."""
     queue.pending_messages_per_session = Unread(queue)
-    queue.get_events = Turns(queue).next  # type: ignore[method-assign]
+    queue.get_events = Turns(queue).next
 
 
 def _size(message: Any) -> int:

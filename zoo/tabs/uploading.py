@@ -88,7 +88,7 @@ def upload_id(scope: Scope) -> str:
     (given, *_) = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("upload_id", [""])
     if not re.fullmatch(f"({ID})?", given, re.ASCII):
         raise ZooError('"upload_id" must be at most 64 letters and digits.')
-    return given
+    return str(given)
 
 
 def forget(watch: str) -> None:
