@@ -5,6 +5,7 @@ import contextlib
 import logging
 import os
 import socket
+import threading
 import time
 
 import anyio
@@ -14,6 +15,7 @@ import uvicorn
 from gate_calls import API, JSON, queue, upload
 from space import serve
 
+from zoo import gate
 from zoo.gate import bodies, connections, limits, traffic
 from zoo.gate.callers import Caller
 from zoo.gate.traffic import Share, admitted
@@ -168,6 +170,29 @@ def test_the_log_of_mcp_has_no_values(caplog):
         logging.getLogger(name).handle(record)
     assert "s3cret" not in caplog.text
     assert caplog.text.count("MCP: a request failed") == len(agents.LOGGERS)
+
+
+def test_agents_of_one_address_leave_a_place_to_another():
+    """Three of its calls run, the others wait; one of another address is answered meanwhile."""
+    begun, go_on = [], threading.Event()
+
+    @gate.endpoint
+    def slow(name: str) -> str:
+        begun.append(name)
+        return name if name == "visitor" or go_on.wait(20) else "late"
+
+    async def calling():
+        server = agents.Agents({"slow": slow}, "test")
+        server._limiter = anyio.CapacityLimiter(agents.AT_ONCE)
+        strangers = [asyncio.create_task(server._call("slow", {"name": str(n)}, Caller("192.0.2.1"))) for n in range(6)]
+        await anyio.sleep(0.2)
+        assert len(begun) == agents.AT_ONCE - 1
+        answer = await server._call("slow", {"name": "visitor"}, Caller("192.0.2.2"))
+        assert answer.content[0].text == '"visitor"'
+        go_on.set()
+        assert {(await one).content[0].text for one in strangers} == {f'"{n}"' for n in range(6)}
+
+    anyio.run(calling)
 
 
 @pytest.mark.parametrize(

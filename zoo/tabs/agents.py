@@ -8,6 +8,7 @@ calls the Space through its own client instead, which reads the server's files a
 import contextlib
 import json
 import logging
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 
 import anyio.to_thread
@@ -24,9 +25,11 @@ from zoo import gate
 from zoo.errors import UnknownName
 from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
+from zoo.gate.traffic import Share
 from zoo.types import Json
 
 AT_ONCE = 4  # tools that run at the same time; more would only share the cores
+CALLS = Share("tool calls", 40, 500)  # that run or wait
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
 LOGGERS = None, "mcp.shared.session", "mcp.server.lowlevel.server", "mcp.server.streamable_http"  # None: the root
 
@@ -60,6 +63,7 @@ class Agents:
         self._resources = resources
         for name in LOGGERS:
             logging.getLogger(name).addFilter(WITHOUT_VALUES)
+        self._each: weakref.WeakValueDictionary[str, anyio.CapacityLimiter] = weakref.WeakValueDictionary()
         self._limiter: anyio.CapacityLimiter | None = None
         server: Server = Server(title)
         self._manager = StreamableHTTPSessionManager(app=server, stateless=True)
@@ -110,7 +114,10 @@ class Agents:
             limits.check_call(caller)
             if name not in self.endpoints:
                 raise UnknownName("tool", name[:60], self.endpoints)
-            answer = await anyio.to_thread.run_sync(self.endpoints[name], arguments, limiter=self._limiter)
+            with CALLS.taken(caller.network):
+                each = self._each.setdefault(caller.network, anyio.CapacityLimiter(AT_ONCE - 1))
+                async with each:  # one place stays for other addresses
+                    answer = await anyio.to_thread.run_sync(self.endpoints[name], arguments, limiter=self._limiter)
             text, failed = json.dumps(answer, ensure_ascii=False), False
         except Exception as error:
             text, failed = gate.sentence(error), True
