@@ -225,8 +225,13 @@ def test_answers_are_dropped_and_bounded_by_address(monkeypatch):
             kept.check("other", "192.0.2.2")
         assert list(kept) == ["large"]
         assert await kept["large"].get() is answer
+        queue.pending_event_ids_session = {"large": set(), "empty": set()}
         kept.check("other", "192.0.2.1")
         assert not kept
+        assert len(queue.pending_event_ids_session) == 2  # a stream that ends looks there
+        monkeypatch.setattr(unread, "DROPPED", -1.0)
+        kept.check("other", "192.0.2.1")
+        assert not queue.pending_event_ids_session
 
     anyio.run(fetching)
 

@@ -6,6 +6,7 @@ Gradio keeps them for the last 2,000 sessions, whatever they hold; a stranger's 
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -61,6 +62,7 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
     def __init__(self, queue: Queue) -> None:
         super().__init__(10 * MOST_SESSIONS)  # never reached: `check` refuses before
         self._queue = queue
+        self._left: deque[tuple[float, str]] = deque()  # sessions without messages, and when they were dropped
 
     def __setitem__(self, session: str, messages: Any) -> None:
         super().__setitem__(session, Messages(gate.caller().network))
@@ -85,11 +87,16 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
             raise TooMany("The server is busy: too many answers wait to be fetched. Try again in a minute.")
 
     def _drop(self) -> None:
+        now = time.monotonic()
         busy = {event.session_hash for event in self._queue.event_ids_to_events.values()}
         for session, messages in list(self.items()):
-            idle = not messages.qsize() or time.monotonic() - messages.looked > DROPPED
+            idle = not messages.qsize() or now - messages.looked > DROPPED
             if idle and not messages.listeners and session not in busy:
                 del self[session]
+                self._left.append((now, session))
+        while self._left and now - self._left[0][0] > DROPPED:  # until then, a stream that ends may look them up
+            session = self._left.popleft()[1]
+            if session not in self:
                 self._queue.pending_event_ids_session.pop(session, None)
 
 
