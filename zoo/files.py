@@ -44,6 +44,10 @@ def remove(path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
+class NotAFile(OSError):
+    """A pipe or a device in place of a file."""
+
+
 def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """Open a file and return its descriptor.
 
@@ -57,7 +61,7 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     os.close(handle)
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "It is a pipe or a device, not a file", str(path))
+    raise NotAFile(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
 
 
 def read_bytes(path: Path) -> bytes:

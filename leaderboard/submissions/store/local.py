@@ -25,7 +25,7 @@ from leaderboard.submissions.store.base import (
     numbered,
 )
 from zoo.errors import ZooError
-from zoo.files import open_regular, read_bytes, remove, replacing
+from zoo.files import NotAFile, open_regular, read_bytes, remove, replacing
 from zoo.settings import number
 
 OVER = (WITHDRAWN, FINISHED, FAILED)  # whose contents are removed first: the last may be tried again
@@ -176,7 +176,7 @@ class LocalStore(Store):
     def _bytes(self, path: Path, what: str) -> bytes:
         try:
             return read_bytes(path)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError) as error:
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotAFile) as error:
             raise Damaged(f"{what} is missing in the store.") from error
         except OSError as error:
             raise StoreFailed(f"{what} cannot be read from the store now ({describe(error)}).") from error
