@@ -113,7 +113,7 @@ def respond_live(frame: object, said: Json | None) -> str:
     if frame is None:
         return draw.message(WELCOME)
     try:
-        pages = answer(_frame(frame), Asked.of(said), "camera", reading.Budget())
+        pages = answer(_frame(frame), Asked.of(said), "camera")
         return str(TEMPLATES("read.pages", map(Markup, pages)))
     except ZooError as error:
         return draw.message(str(error))
@@ -128,11 +128,12 @@ def _frame(value: object) -> object:
     return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
 
 
-def answer(picture: object, asked: Asked, name: str, budget: reading.Budget) -> list[str]:
+def answer(picture: object, asked: Asked, name: str, budget: reading.Budget | None = None) -> list[str]:
     """Return the HTML of every answer to one picture: glyph by glyph, or for a network of pages with its votes.
 
     The networks that were chosen answer one after the other; for `by_script.ANYTHING` the surest of them does.
     """
+    budget = budget or reading.Budget()
     predictors = [MODELS(model) for model in dict.fromkeys(asked.models)]
     if asked.script == by_script.ANYTHING:
         return _pages(reading.read_any(picture, predictors, budget), name)
