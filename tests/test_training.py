@@ -75,11 +75,11 @@ def test_a_stopped_run_ends_where_an_undisturbed_one_ends(recipe, tmp_path):
 def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, monkeypatch):
     drawn = []
 
-    def record(images, augmentation, rng):
+    def record(images, draws):
         drawn.append(len(images))
         return images
 
-    monkeypatch.setattr("zoo.training.samples.augment", record)
+    monkeypatch.setattr("zoo.training.samples.applied", record)
     recipe = Recipe("plain", epochs=4, weight_average=0.9, keep="last", augmentation=Augmentation(rotation=10))
     augmented = {}
     for share in (0.0, 0.5, 1.0):

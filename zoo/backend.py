@@ -33,9 +33,9 @@ def import_keras() -> ModuleType:
     if "KERAS_BACKEND" not in os.environ:
         installed = [name for name, package in BACKENDS.items() if importlib.util.find_spec(package)]
         os.environ["KERAS_BACKEND"] = installed[0] if installed else "tensorflow"
-    if "keras" in sys.modules or "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+    # A program that this one starts inherits the level, and is as quiet.
+    if "keras" in sys.modules or os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3") != "3":
         return importlib.import_module("keras")
-    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     with _silenced():
         return importlib.import_module("keras")
 
