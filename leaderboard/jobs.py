@@ -62,11 +62,14 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
     if not PublishedFolder(chosen).onnx.exists():
         return  # its weights stayed where they were trained: no report, and nothing to ship
     report_store.keep(result, chosen, records)
+    place = None if records.resolve() == results.RECORDS.resolve() else str(chosen.resolve())
     if ship:
         with replacing(PRETRAINED / result.model) as staged:
             shutil.copytree(chosen, staged)
             keras_weights.store_once(staged)
-        results.write(replace(result, weights=f"zoo/pretrained/{result.model}"), folder=records)
+        place = f"zoo/pretrained/{result.model}"
+    if place:
+        results.write(replace(result, weights=place), folder=records)
 
 
 def costs(jobs: Iterable[training.Job], recorded: Iterable[results.Result]) -> list[float]:

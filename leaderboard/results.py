@@ -67,7 +67,8 @@ class Result:
     date: str  # ISO 8601, UTC, of the evaluation
     unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds not used in training
     parameters_as_trained: int | None = None  # as Keras counted them in training, before BatchNorm was folded
-    weights: str | None = None  # where the measured folder is: "zoo/pretrained/…" or "hf://…"; None: not published
+    # Where the measured folder is: "zoo/pretrained/…", "hf://…", of a local row its run; None: not published.
+    weights: str | None = None
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
     transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
     claimed: Json | None = None  # accuracy and source, as others stated them
@@ -136,7 +137,8 @@ class Result:
 
     @property
     def published(self) -> bool:
-        """Whether everyone can measure the row again: its folder comes with the package, or a submission has its file.
+        """Whether everyone who sees the row can measure it again: its folder comes with the package, or a submission
+        has its file, or it is a row of this machine.
 
         Only such a row is ranked.
         """

@@ -80,7 +80,7 @@ def folder_of(arguments: argparse.Namespace) -> Path:
         raise UnknownName("row of the board", arguments.model, rows)
     if row is None or (row.published and arguments.seed in (None, row.shipped_seed)):
         weights = "" if row is None else row.weights or ""
-        return hub.resolve(weights if weights.startswith("hf://") else arguments.model)
+        return hub.resolve(weights if weights.startswith(("hf://", "/")) else arguments.model)
     seed = row.shipped_seed if arguments.seed is None else row.of_seed(arguments.seed).seed
     folder = recording.exported(row, arguments.runs, seed)
     if not PublishedFolder(folder).onnx.exists():
