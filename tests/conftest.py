@@ -96,7 +96,13 @@ def run_script(tmp_path):
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "COLUMNS": "200", "PYTHONPATH": str(ROOT), **environment},
+            env={
+                **os.environ,
+                "COLUMNS": "200",
+                "PYTHONPATH": str(ROOT),
+                "ZOO_LOCAL_RECORDS": str(tmp_path / "local-records"),
+                **environment,
+            },
             timeout=300,
         )
 

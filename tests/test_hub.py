@@ -355,7 +355,7 @@ def test_what_is_not_whole_or_has_another_checksum_is_never_used(hub, token, tin
     with pytest.raises(zoo.ZooError, match="the Hub keeps failing"):
         pull(REPO, backoff=Backoff(attempts=1))
     done = python(f"import zoo; zoo.load_predictor('hf://{REPO}')", HF_HUB_OFFLINE="1")
-    assert f"Only a part of {REPO} is in the cache, which is not used" in done.stderr.splitlines()[-1]
+    assert f"Only a part of {REPO} is in the cache: load it once more online." in done.stderr.splitlines()[-1]
 
 
 def test_a_cached_file_that_was_damaged_is_fetched_again(hub, token, tiny):

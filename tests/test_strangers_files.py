@@ -198,7 +198,7 @@ def test_a_readme_names_only_data_of_its_folder(pictures, data):
     header = json.dumps({"configs": [{"config_name": "default", "data_files": files}]})
     (pictures / "README.md").write_text(f"---\n{header}\n---\n")
     HUB.log.clear()
-    with pytest.raises(DataError, match="names data outside its folder"):
+    with pytest.raises(DataError, match="refers to data outside its folder"):
         labelled_folders.read_folders(str(pictures))
     assert HUB.log == []
 

@@ -278,5 +278,9 @@ def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
                 assert answers.shape == (images.count, 10)
             folder = box.folder
         assert not folder.exists()
-    assert sorted(path.suffix for path in tmp_path.iterdir()) == [".sha256", ".u8"]
+    assert sorted(path.suffix for path in tmp_path.iterdir()) == [
+        ".key",
+        ".sha256",
+        ".u8",
+    ]  # the server's secret, and the kept images
     assert len(psutil.Process().children()) == children

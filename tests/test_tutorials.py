@@ -83,6 +83,7 @@ def test_a_tutorial_does_what_it_says(tutorial, checkout, hub, monkeypatch, requ
     monkeypatch.setenv("PYTHONPATH", str(checkout))
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     monkeypatch.setenv("ZOO_USER_DATASETS", str(checkout / "runs" / "datasets"))
+    monkeypatch.setenv("ZOO_LOCAL_RECORDS", str(checkout / "leaderboard" / "local_records"))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(checkout / "runs" / "cache"))
     monkeypatch.chdir(checkout)
     needs_space = ADDRESS in tutorial.read_text(encoding="utf-8")

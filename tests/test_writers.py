@@ -7,7 +7,6 @@ import cv2
 import numpy as np
 import pytest
 
-from leaderboard import report_store
 from zoo import data, registry, training
 from zoo.architectures import _vlad
 from zoo.backend import keras
@@ -15,6 +14,7 @@ from zoo.data import loading
 from zoo.export import export
 from zoo.pages import keypoints, ruled_lines, views
 from zoo.serving.predictor import Predictor
+from zoo.serving.validated import validated
 from zoo.tabs import read
 from zoo.training import closed_form
 from zoo.training.job import view_of
@@ -124,10 +124,10 @@ def test_strangers_are_held_out_too_and_choose_what_is_believed(run):
     assert len(sure) == 12
     assert right.tolist() == [True] * 6 + [False] * 6
     assert sure[right].mean() > sure[~right].mean()
-    example, found = report_store._validated(Predictor.load(folder), done.history)
-    assert example is None
-    assert found["samples"] == 12
-    assert 0 < found["threshold"] <= 1
+    found = validated(folder)
+    assert found.example is None
+    assert len(found.confidence) == 12
+    assert 0 < found.threshold <= 1
 
 
 def test_fitting_again_gives_the_same_answers(run):
