@@ -234,6 +234,14 @@ def test_a_page_sends_small_values(url, said, sentence):
     assert sentence in answer.json()["detail"]
 
 
+def test_a_camera_sends_its_picture_as_event_data_too(url):
+    found = httpx.get(f"{url}/config").json()["dependencies"]
+    stream = next(one["id"] for one in found if any(event == "stream" for _, event in one["targets"]))
+    said = {"data": [None], "fn_index": stream, "session_hash": "camera", "event_data": "a" * 200_000}
+    answer = httpx.post(f"{url}{API}/queue/join", json=said)
+    assert "event_data" not in answer.text
+
+
 @pytest.mark.parametrize(
     "name", [b"", b"; filename*=UTF-8''..%2f..%2fx", b'; filename="' + b"n" * 5000 + b'"', b'; filename=".."']
 )

@@ -113,6 +113,7 @@ def test_several_networks_answer_one_sketch(visit):
     page = visit("?tab=draw&model=lenet5.mnist", viewport={"width": 1280, "height": 900})
     boxes = page.locator("#draw-choice tbody input")
     assert boxes.count() == len(choice.glyph_models())
+    page.wait_for_selector("#draw-choice details[open]")  # which moves the pad
     draw(page, THREE)
     read(page, '.reading[data-model="lenet5.mnist"]', "3")
     page.locator("#draw-choice").get_by_label("glyphnet_5k.mnist").check()

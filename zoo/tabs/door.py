@@ -250,6 +250,8 @@ class Door:
         function = self._blocks.fns.get(said["fn_index"])
         if what == "queue" and (function is None or function.fn is None):  # some run in the browser alone
             raise ZooError(f"There is no function {said['fn_index']} here.")
+        if function is not None and any(event == "stream" for _, event in function.targets):
+            said["event_data"] = None  # a camera's picture, which is in the data too
         if len(json.dumps(said["event_data"])) > EVENT_BYTES:
             raise ZooError(f'"event_data" has at most {EVENT_BYTES:,} characters.')
         check_values(said["event_data"])

@@ -139,6 +139,7 @@ def landlock(folder: Path, readable: list[Path]) -> bool:
         return False
     look = _READ | _READ_FOLDERS | _EXECUTE
     for root in (*map(Path, SYSTEM), Path(sys.prefix), Path(sys.base_prefix)):
+        _allow(rules, root.resolve(), _READ_FOLDERS & handled)  # Python looks packages up in the list of their folder
         for path in _around(root.resolve()):
             _allow(rules, path, look & handled)
     for package in PACKAGES:  # code alone: the board's records, with the labels of the test sets, lie among it
