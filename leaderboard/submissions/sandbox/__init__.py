@@ -344,7 +344,7 @@ def private_places() -> list[Path]:
     places = [*sorted(records.glob("*/*.npz"))[:1], *sorted(records.glob("*/*.json"))[:1], Path.home()]
     named = (settings.value("ZOO_DATASETS"), settings.value("ZOO_SUBMISSIONS"), os.environ.get("HF_HOME"))
     places += [Path(place) for place in named if place]
-    places += [Path(folder, LABELS) for folder in sys.path]
+    places += [file for folder in sys.path for file in Path(folder, LABELS).glob("digits*")]  # names may be listed
     return [path for path in places if path.exists()]
 
 
