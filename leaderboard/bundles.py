@@ -9,11 +9,15 @@ import shutil
 import tarfile
 import tempfile
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
+
+from pydantic import ConfigDict
 
 from leaderboard.evaluation import revision
 from leaderboard.recording import EVALUATION
+from leaderboard.schemas import CLOSED, checked_json
 from zoo import keras_weights, training
 from zoo.errors import ZooError
 from zoo.files import read_json, replacing, write_json
@@ -24,6 +28,26 @@ LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
 PIECE = 15 * 10**6  # bytes of a piece, at most
 MOST = 60 * 10**6  # bytes of all pieces, at most
 EXPORT = "export"
+
+
+@dataclass(frozen=True)
+class Piece:
+    """A file of at most `PIECE` bytes, and its checksum."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a packed folder holds: its pieces in order, and the paths of what did not fit."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
+    pieces: list[Piece]
+    left_out: list[str]
 
 
 @dataclass(frozen=True)
@@ -82,20 +106,20 @@ def pack(runs: Path, folders: Iterable[Path], target: Path, most: int = MOST) ->
         with tarfile.open(whole, "w:gz") as archive:
             for path in taken:
                 archive.add(path, path.relative_to(runs).as_posix())
-        pieces = list(_cut(whole))
+        listing = Listing(list(_cut(whole)), left_out)
         whole.unlink()
-        write_json(staged / LISTING, {"pieces": pieces, "left_out": left_out})
+        write_json(staged / LISTING, asdict(listing))
     return left_out
 
 
-def _cut(whole: Path) -> Iterator[dict[str, str]]:
-    """Write a file's bytes as pieces next to it; yield their names and checksums."""
+def _cut(whole: Path) -> Iterator[Piece]:
+    """Write a file's bytes as pieces next to it."""
     with whole.open("rb") as file:
         number = 0
         while part := file.read(PIECE):
             path = whole.with_name(f"{whole.name}.{number:02d}")
             path.write_bytes(part)
-            yield {"name": path.name, "sha256": hashlib.sha256(part).hexdigest()}
+            yield Piece(path.name, hashlib.sha256(part).hexdigest())
             number += 1
 
 
@@ -121,8 +145,8 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         place = Path(scratch)
         whole = place / "results.tar.gz"
         with whole.open("wb") as target:
-            for piece in read_json(folder / LISTING)["pieces"]:
-                target.write(_piece(folder / Path(piece["name"]).name, piece["sha256"]))
+            for piece in checked_json(Listing, (folder / LISTING).read_bytes(), f"list of results ({LISTING})").pieces:
+                target.write(_content(folder / Path(piece.name).name, piece.sha256))
         try:
             with tarfile.open(whole) as archive:
                 archive.extractall(place / "runs", filter="data")
@@ -145,7 +169,7 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
     return finished, unfinished
 
 
-def _piece(path: Path, sha256: str) -> bytes:
+def _content(path: Path, sha256: str) -> bytes:
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ZooError(f"{path} is {'damaged' if content else 'missing'}: bring it from the other machine again.")
@@ -154,17 +178,20 @@ def _piece(path: Path, sha256: str) -> bytes:
 
 def _checked(folder: Path) -> training.Job:
     """Return the job of an unpacked run; ZooError where its files do not belong together."""
-    job = training.Job.from_dict(read_json(folder / "config.json"))
+    try:
+        job = training.Job.from_dict(read_json(folder / "config.json"))
+        planned = training.plan(job.architecture, job.dataset, job.recipe.name.partition("-")[0])
+        measured_on = read_json(folder / EVALUATION)["revision"] if (folder / EVALUATION).is_file() else None
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ZooError(f"{'/'.join(folder.parts[-3:])} is not a run of this version ({error}).") from None
     if folder.parts[-3:] != job.folder(Path()).parts[-3:]:
         raise ZooError(f"{'/'.join(folder.parts[-3:])} holds a run of {job.model} seed {job.seed}.")
-    planned = training.plan(job.architecture, job.dataset, job.recipe.name.partition("-")[0])
     if job.recipe not in (planned.recipe, planned.recipe.shortened(job.recipe.epochs)):
         raise ZooError(
             f"{job.model} seed {job.seed} was trained by another recipe than this version's: check out the commit of "
             "the bundle."
         )
-    exported, scores = folder / EXPORT, folder / EVALUATION
-    measured = PublishedFolder(exported).onnx.is_file() and scores.is_file()
-    if measured and revision(exported) != read_json(scores)["revision"]:
+    exported = folder / EXPORT
+    if measured_on and PublishedFolder(exported).onnx.is_file() and revision(exported) != measured_on:
         raise ZooError(f"{job.model} seed {job.seed}: its scores are of another network than the one next to them.")
     return job

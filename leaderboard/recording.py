@@ -1,6 +1,6 @@
 """Make a row of the board from finished runs: measure every seed once, choose the shipped seed on validation."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from leaderboard.evaluation import Evaluation, evaluate, is_current, revision
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import macro_f1_interval, wilson_interval
 from zoo import data, registry
-from zoo.environment import commit
+from zoo.environment import CHANGED, commit
 from zoo.errors import ZooError
 from zoo.export import export
 from zoo.files import read_json, write_json
@@ -29,14 +29,17 @@ def shipped(runs: list[Run]) -> Run:
     return max(runs, key=lambda run: run.history["validation"]["accuracy"])
 
 
-def require_commit(folder: Path, uncommitted: bool = False) -> None:
+def require_commit(folder: Path, uncommitted: bool = False, runs: Iterable[Run] = ()) -> None:
     """Raise ZooError where the published board would get rows of code that nobody else can have.
 
     Args:
         folder: of the records that will be written.
         uncommitted: whether such rows are wanted all the same.
+        runs: trainings that were done elsewhere.
     """
-    if folder.resolve() == results.RECORDS.resolve() and not uncommitted and (commit() or "").endswith("+"):
+    commits = [commit(), *(run.environment.get("commit") for run in runs)]
+    published = folder.resolve() == results.RECORDS.resolve()
+    if published and not uncommitted and any((one or "").endswith(CHANGED) for one in commits):
         raise ZooError(
             "The published board takes rows of committed code, and Python files differ from the last commit: commit "
             "them, or say --uncommitted, which the row then tells."

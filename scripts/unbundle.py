@@ -12,7 +12,7 @@ from pathlib import Path
 
 import cli
 
-from leaderboard import bundles, jobs, results, snapshot
+from leaderboard import bundles, jobs, recording, results, snapshot
 from zoo import training
 
 
@@ -25,9 +25,11 @@ def main() -> None:
         "--records", type=Path, default=results.LOCAL,
         help="folder of the records (default: leaderboard/local_records, which git ignores)",
     )  # fmt: skip
+    parser.add_argument("--uncommitted", action="store_true", help="allow rows of code that was not committed")
     parser.add_argument("--ship", action="store_true", help="copy the chosen models into zoo/pretrained")
     arguments = parser.parse_args()
     finished, unfinished = bundles.unpack(arguments.results, arguments.runs)
+    recording.require_commit(arguments.records, arguments.uncommitted, finished)
     pairs: dict[str, list[training.Run]] = defaultdict(list)
     for run in finished:
         pairs[run.job.model].append(run)

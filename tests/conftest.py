@@ -97,7 +97,7 @@ def run_script(tmp_path):
             text=True,
             cwd=tmp_path,
             env={
-                **os.environ,
+                **{key: value for key, value in os.environ.items() if key != "TF_CPP_MIN_LOG_LEVEL"},  # JAX sets it
                 "COLUMNS": "200",
                 "PYTHONPATH": str(ROOT),
                 "ZOO_LOCAL_RECORDS": str(tmp_path / "local-records"),

@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 
 import zoo
 from leaderboard import bundles, results
-from zoo import data
+from zoo import data, training
+from zoo.errors import ZooError
 
 MODEL = "mnist_cnn.optdigits"
 
@@ -102,6 +103,32 @@ def test_a_bundle_is_trained_without_tensorflow_and_its_results_come_home(
         assert f"{piece.name} is {state}: bring it from the other machine again." in refused.stderr
         assert not (tmp_path / "other").exists()
         piece.unlink(missing_ok=True)
+    for listing in (b"[]", b'{"pieces": 1, "left_out": []}', b"{", b""):
+        (bundle / "results" / "results.json").write_bytes(listing)
+        with pytest.raises(ZooError, match=r"not a list of results \(results.json\)"):
+            bundles.unpack(bundle / "results", tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", "[]"),
+        ("config.json", '{"architecture": "lenet5"}'),
+        ("config.json", "{"),
+        ("evaluation.json", "[]"),
+    ],
+)
+def test_a_run_that_is_none_is_refused(tmp_path, name, content):
+    """Also one of another version, whose files lack something."""
+    job = training.plan("lenet5", "mnist")
+    folder = job.folder(tmp_path / "runs")
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(job.to_dict()))
+    (folder / name).write_text(content)
+    bundles.pack(tmp_path / "runs", [folder], tmp_path / "out")
+    with pytest.raises(ZooError, match="is not a run of this version"):
+        bundles.unpack(tmp_path / "out", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
 
 
 def test_what_does_not_fit_stays_and_the_scores_come_first(tmp_path):

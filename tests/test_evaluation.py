@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+from types import SimpleNamespace
 
 import evaluate
 import numpy as np
@@ -275,3 +276,6 @@ def test_the_published_board_takes_rows_of_committed_code_only(monkeypatch, tmp_
     recording.require_commit(tmp_path)  # rows of this machine alone
     monkeypatch.setattr(recording, "commit", lambda: "0123456789ab")
     recording.require_commit(results.RECORDS)
+    elsewhere = SimpleNamespace(environment={"commit": "ba9876543210+"})
+    with pytest.raises(ZooError, match="commit them, or say --uncommitted"):
+        recording.require_commit(results.RECORDS, runs=[elsewhere])

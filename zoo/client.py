@@ -162,10 +162,7 @@ def _answer(response: httpx.Response) -> Any:
 
 def _picture(picture: str | Path | bytes | BinaryIO, model: str, script: str) -> _Call:
     if isinstance(picture, (str, Path)):
-        try:
-            content = Path(picture).read_bytes()
-        except OSError as error:
-            raise ZooError(f"{picture} cannot be read: {error.strerror}.") from None
+        content = _content(picture)
     else:
         content = picture if isinstance(picture, bytes) else picture.read()
     return _Call("POST", "/read", {"files": {"image": content}, "data": _choice(model, script)})
@@ -184,12 +181,15 @@ def _submission(file: str | Path, offer: Mapping[str, object]) -> _Call:
     """Return the call that submits a file, or "hf://user/repo@revision"."""
     if str(file).startswith("hf://"):
         return _Call("POST", "/submissions", {"json": {"source": str(file), **offer}})
+    fields = {name: json.dumps(value) if isinstance(value, Mapping) else value for name, value in offer.items()}
+    return _Call("POST", "/submissions", {"data": fields, "files": {"file": (Path(file).name, _content(file))}})
+
+
+def _content(file: str | Path) -> bytes:
     try:
-        content = Path(file).read_bytes()
+        return Path(file).read_bytes()
     except OSError as error:
         raise ZooError(f"{file} cannot be read: {error.strerror}.") from None
-    fields = {name: json.dumps(value) if isinstance(value, Mapping) else value for name, value in offer.items()}
-    return _Call("POST", "/submissions", {"data": fields, "files": {"file": (Path(file).name, content)}})
 
 
 class _Settings:

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from packaging.requirements import Requirement
 
 PROJECT = "handwriting-zoo"
+CHANGED = "+"  # ends a commit whose code was changed
 COMMIT = "COMMIT"  # in the root of packed code: the commit that it is of
 
 PACKAGES = (
@@ -67,7 +68,7 @@ def requirements(*extras: str) -> "list[Requirement]":
 
 
 def commit() -> str | None:
-    """Return the repository's commit, with "+" where tracked code differs from it; None outside a git checkout.
+    """Return the repository's commit, ending in `CHANGED` where tracked code differs from it; None outside a checkout.
 
     Code that was packed by `scripts/bundle.py` has a file `COMMIT` instead.
     """
@@ -82,7 +83,7 @@ def commit() -> str | None:
 
     try:
         changed = git("status", "--porcelain", "--untracked-files=no", "--", "*.py")
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+        return git("rev-parse", "--short=12", "HEAD") + (CHANGED if changed else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -16,6 +16,7 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, message, written
 from zoo import data
 from zoo.cards import worst_pairs
+from zoo.environment import CHANGED
 from zoo.tabs import choice
 from zoo.types import Json
 
@@ -150,7 +151,9 @@ def _provenance(result: Result) -> str:
     trained_on = "elsewhere"
     if environment.get("processor"):
         devices = ", ".join(environment.get("devices", []))
-        trained_on = f"{environment['processor']}, {devices}, at commit {environment.get('commit')}"
+        commit = environment.get("commit") or "unknown"
+        changed = " with changes that were not committed" if commit.endswith(CHANGED) else ""
+        trained_on = f"{environment['processor']}, {devices}, at commit {commit.removesuffix(CHANGED)}{changed}"
     history = [*result.history, result.summary]
     return html("model_page.provenance", result, trained_on, versions, recipe, _over_time(history), history)
 

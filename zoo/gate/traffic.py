@@ -125,6 +125,19 @@ class Body:
         return message
 
 
+class Answering:
+    """The `send` of a request that knows whether its answer has begun; an error can then no longer become one."""
+
+    def __init__(self, send: "Send"):
+        self._send = send
+        self.begun = False
+
+    async def __call__(self, message: "Message") -> None:
+        """Send a message."""
+        self.begun = True
+        await self._send(message)
+
+
 @contextlib.contextmanager
 def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple["Receive", "Send"]]:
     """Count a request while it is answered; yield its `receive` and `send` with bounds.

@@ -29,8 +29,8 @@ def compared(rows: Sequence[Facts], title: str) -> "Figure":
     if known:
         axes.plot(*zip(*[(x, y) for y, x in known], strict=True), "D", color=ORANGE, markersize=5, label="its document")
     for place, (error, end) in enumerate(zip(errors, high, strict=True)):
-        beside = max([end, error, *(x for y, x in known if y == place)])
-        axes.text(beside + 0.02 * high.max(), place, f"{100 - error:.2f}% correct", va="center", fontsize=7)
+        right = max([end, error, *(x for y, x in known if y == place)])
+        axes.text(right + 0.02 * high.max(), place, f"{100 - error:.2f}% correct", va="center", fontsize=7)
     axes.set_yticks(places, [row["model"] for row in ordered])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.22 * max([*high, *(x for _, x in known)]))

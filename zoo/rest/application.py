@@ -16,14 +16,14 @@ from pydantic import BaseModel
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 import zoo
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.bodies import read_body
-from zoo.gate.traffic import Disconnected, Share, admitted
+from zoo.gate.traffic import Answering, Disconnected, Share, admitted
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
 from zoo.rest.forms import MOST_BYTES, read_form
@@ -105,13 +105,7 @@ class Api:
             return
         if scope["type"] != "http":
             return
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Answering(send)
         with gate.entered(gate.Caller.of(scope)) as caller:
             try:
                 if scope["path"] in PROBES:
@@ -125,7 +119,7 @@ class Api:
             except Exception as error:
                 if scope.get("zoo.answered"):  # FastAPI raises an internal error again for its server
                     return
-                if begun:
+                if sending.begun:
                     raise
                 await problem_details.answer(error)(scope, receive, send)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from zoo import ink
 from zoo.errors import ZooError
+from zoo.ink.contract import Contract
 from zoo.serving import by_script, reading, voting
 from zoo.serving.batches import BatchQueue
 from zoo.serving.model_cache import MODELS
@@ -113,19 +114,22 @@ class Engine:
         failed: dict[int, Exception] = {}
         for index, sketch in enumerate(sketches):
             try:
+                images: dict[Contract, np.ndarray] = {}
                 for name in sketch.models:
                     predictor = self._models(name)
                     if predictor.view is not None:
                         raise ZooError(f"{name} reads whole pages, not sketches: send a picture.")
-                    image = ink.from_strokes(sketch.strokes, predictor.contract, sketch.size, sketch.pen)
-                    shown.setdefault(name, []).append((index, image))
+                    contract = predictor.contract
+                    if contract not in images:
+                        images[contract] = ink.from_strokes(sketch.strokes, contract, sketch.size, sketch.pen)
+                    shown.setdefault(name, []).append((index, images[contract]))
             except Exception as error:
                 failed[index] = error
         found: dict[int, list[tuple[float, np.ndarray, Predictor]]] = {}
-        for name, images in shown.items():
+        for name, together in shown.items():
             predictor = self._models(name)
-            answers = predictor(np.stack([image for _, image in images]))
-            for (index, _), answer in zip(images, answers, strict=True):
+            answers = predictor(np.stack([image for _, image in together]))
+            for (index, _), answer in zip(together, answers, strict=True):
                 found.setdefault(index, []).append((float(by_script.certainty(predictor, answer)), answer, predictor))
         return [
             failed[index] if index in failed else of_sketch(sketch, *max(found[index], key=lambda one: one[0]))

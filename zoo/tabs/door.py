@@ -27,7 +27,7 @@ from zoo.gate.bodies import SPOOLED, TooLarge, check_count, spooled
 from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
-from zoo.gate.traffic import LARGE, Disconnected, TooSlow, admitted
+from zoo.gate.traffic import LARGE, Answering, Disconnected, TooSlow, admitted
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.tabs import uploading
@@ -127,22 +127,16 @@ class Door:
         if self._api is not None and is_api(scope["path"]):
             await self._api(scope, receive, send)
             return
-        begun = False
-
-        async def sending(message: Message) -> None:
-            nonlocal begun
-            begun = True
-            await send(message)
-
+        sending = Answering(send)
         try:
             with admitted(scope, receive, sending) as (body, bounded), gate.entered(gate.Caller.of(scope)) as caller:
                 await self._answer(scope, body, bounded, caller)
         except Disconnected:
             return
         except Exception as error:
-            if begun and not isinstance(error, TooSlow):
+            if sending.begun and not isinstance(error, TooSlow):
                 raise
-            if not begun:
+            if not sending.begun:
                 await refused(error, _status(error))(scope, receive, send)
 
     async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:

@@ -30,7 +30,7 @@ def names() -> list[str]:
 
 
 def settings() -> Json:
-    """Return what local.js needs to know besides the networks' files."""
+    """Return what local.js needs to know in addition to the networks' files."""
     return {"networks": names(), "alike": list(by_script.LOOK_ALIKES)}
 
 

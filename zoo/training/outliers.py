@@ -56,9 +56,9 @@ def scribble(height: int, width: int, rng: np.random.Generator) -> np.ndarray:
 def pair(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Put two glyphs (H, W) of different classes into one image, side by side or one below the other."""
     height, width = first.shape
-    beside = rng.random() < 0.5
+    side_by_side = rng.random() < 0.5
     share = rng.uniform(0.5, 0.65)  # of the side that each takes: they touch or overlap a little
-    size = (round(width * share), height) if beside else (width, round(height * share))
+    size = (round(width * share), height) if side_by_side else (width, round(height * share))
     out = np.zeros_like(first)
     for glyph, at_end in ((first, False), (second, True)):
         small = cv2.resize(glyph, size, interpolation=cv2.INTER_AREA)
