@@ -10,7 +10,10 @@ import argparse
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from scripts import cli
 from zoo import hub
@@ -50,36 +53,57 @@ def main() -> int:
     parser.add_argument("--models", nargs="+", default=list(TARGETS))
     parser.add_argument("--rounds", type=int, default=200, help="of five images each (default: 200)")
     arguments = parser.parse_args()
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    browser = os.environ.get("CHROMIUM") or found
-    if browser is None:
-        raise ZooError("There is no browser: install Chromium, or name one in CHROMIUM.")
     missed = False
-    for model in arguments.models:
-        image, delay, count = measured(model, browser, arguments.rounds)
-        late = image > TARGETS.get(model, float("inf")) or delay > FRAME.get(model, float("inf"))
-        missed |= late
-        print(
-            f"{model}: {image:.2f} ms an image, {delay:.1f} ms from pen to label (median of {count}){' MISSED' * late}"
-        )
+    with running() as browser:
+        for model in arguments.models:
+            image, delay, count = measured(model, browser, arguments.rounds)
+            late = image > TARGETS.get(model, float("inf")) or delay > FRAME.get(model, float("inf"))
+            missed |= late
+            said = f"{model}: {image:.2f} ms an image, {delay:.1f} ms from pen to label (median of {count})"
+            print(f"{said}{' MISSED' * late}", flush=True)
     return int(missed)
 
 
-def measured(model: str, browser: str, rounds: int) -> tuple[float, float, int]:
-    """Return milliseconds an image, the median from a movement to a label, and how many movements were measured."""
+@contextmanager
+def running() -> Iterator[Any]:
+    """Yield a browser of Playwright; ZooError where none is installed."""
     from playwright.sync_api import sync_playwright
 
-    with tempfile.TemporaryDirectory() as scratch, sync_playwright() as playwright:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    path = os.environ.get("CHROMIUM") or found
+    if path is None:
+        raise ZooError("There is no browser: install Chromium, or name one in CHROMIUM.")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+@contextmanager
+def opened(browser: Any, folder: Path, precision: str = "float16") -> Iterator[Any]:
+    """Yield a published network as an exported page that is ready in a browser."""
+    with tempfile.TemporaryDirectory() as scratch:
         path = Path(scratch) / "page.html"
-        alone.write(hub.resolve(model), path)
-        running = playwright.chromium.launch(executable_path=browser, args=["--no-sandbox", "--disable-gpu"])
-        page = running.new_page()
+        alone.write(folder, path, precision)
+        page = browser.new_page()
         page.goto(path.as_uri())
         page.wait_for_selector("[data-ready]")
-        image = page.evaluate(ONE_IMAGE, rounds)
+        yield page
+        page.close()
+
+
+def one_image(page: Any, rounds: int) -> float:
+    """Return milliseconds an image in an opened page: the median of rounds of five."""
+    milliseconds: float = page.evaluate(ONE_IMAGE, rounds)
+    return milliseconds
+
+
+def measured(model: str, browser: Any, rounds: int) -> tuple[float, float, int]:
+    """Return milliseconds an image, the median from a movement to a label, and how many movements were measured."""
+    with opened(browser, hub.resolve(model)) as page:
+        image = one_image(page, rounds)
         page.evaluate(WATCH)
         box = page.locator("#draw-pad .sheet").bounding_box()
-        assert box is not None
         page.mouse.move(box["x"] + 0.3 * box["width"], box["y"] + 0.2 * box["height"])
         page.mouse.down()
         for step in range(60):
@@ -90,7 +114,6 @@ def measured(model: str, browser: str, rounds: int) -> tuple[float, float, int]:
             page.wait_for_timeout(30)
         page.mouse.up()
         delays = sorted(page.evaluate("window.delays"))
-        running.close()
     return image, delays[len(delays) // 2], len(delays)
 
 

@@ -17,20 +17,16 @@ RUN = """
 import fs from 'node:fs';
 import { open, fromStrokes } from './engine.mjs';
 const asked = JSON.parse(fs.readFileSync(process.argv[2]));
-const milliseconds = [];
 for (const { file, images } of asked.networks) {
   const network = await open(JSON.parse(fs.readFileSync(file)));
   const bytes = fs.readFileSync(images);
   const pixels = network.file.contract.height * network.file.contract.width;
   const found = [];
-  const begun = process.cpuUsage();
   for (let at = 0; at < bytes.length; at += pixels) found.push(network.probabilities(bytes.subarray(at, at + pixels)));
-  const { user } = process.cpuUsage(begun);
   fs.writeFileSync(images, Buffer.concat(found.map(one => Buffer.from(one.buffer))));
-  milliseconds.push(user / 1000 / found.length);
 }
 const drawn = asked.sketches.map(one => [...fromStrokes(one.strokes, one.contract, one.size, one.pen) ?? []]);
-console.log(JSON.stringify({ milliseconds, drawn }));
+console.log(JSON.stringify({ drawn }));
 """
 
 
@@ -59,8 +55,7 @@ def answer(folder: Path, networks: Sequence[tuple[Json, np.ndarray]] = (), sketc
         sketches: {"contract", "strokes", "size", "pen"}.
 
     Returns:
-        "probabilities" (a float32 array for each network), "milliseconds" of processor time an image (one for each),
-        "drawn" (the pixels of each sketch).
+        "probabilities" (a float32 array for each network), "drawn" (the pixels of each sketch).
     """
     (folder / "engine.mjs").write_text(javascript.engine(), encoding="utf-8")
     asked = []

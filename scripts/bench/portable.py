@@ -1,53 +1,62 @@
-"""Measure networks that run without a server: in JavaScript and as C, against ONNX Runtime on whole test sets.
+"""Measure every precision and runtime of networks, in the browser and as C too, on whole test sets.
 
     python -m scripts.bench.portable                                     every shipped network for glyphs
     python -m scripts.bench.portable --models glyphnet_5k.mnist --samples 500
-    python -m scripts.bench.portable --write                             and put the rows of `SHOWN` into docs/speed.md
+    python -m scripts.bench.portable --write                             and keep it in leaderboard/precisions
+    python -m scripts.bench.portable --write --missing                   only networks of which nothing is kept
 
-Each network in float32, float16 and int8: its accuracy, the size of its files, the time an image takes (processor time,
-one image at a time), and how far its answers are from those of ONNX Runtime. Exit status 1 if an answer differs in
-float32 or float16, or a sketch is drawn otherwise than in Python.
+Each network in float32, float16 and int8, as ONNX Runtime, OpenVINO, LiteRT, a browser and C run it: accuracy, size of
+the file, and processor time for one image at a time on one thread (in the browser, time). In ONNX Runtime, OpenVINO and
+LiteRT, int8 has activations of 8 bits, in the browser only the weights. float16 is model.onnx as it is published.
+Exit status 1 if an answer of the browser's engine or of C differs from that of model.onnx in float32 or float16, or a
+sketch is drawn otherwise than in Python.
 """
 
 import argparse
 import gzip
 import json
-import re
+import os
+import resource
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import zoo
+from leaderboard import precisions
+from leaderboard.evaluation import revision
+from leaderboard.precisions import Precisions, Row
 from scripts import cli
-from scripts.bench import node
-from zoo import data, hub, ink
+from scripts.bench import in_browser, node
+from scripts.chores.update_tables import best_rows
+from zoo import data, environment, hub, ink
+from zoo.data.spec import Split
 from zoo.errors import ZooError
-from zoo.portable import c_header, graph, javascript, page
+from zoo.export import formats
+from zoo.portable import c_header, javascript
 from zoo.portable.graph import PRECISIONS
 from zoo.published import PublishedFolder
-from zoo.serving import by_script
-from zoo.serving.runtimes import installed
+from zoo.serving import by_script, runtimes
+from zoo.serving.predictor import BATCH
 
 sys.path.insert(0, str(cli.ROOT / "tests"))
 from test_ink import skeleton
 
 TOLERANCES = {"float32": 1e-5, "float16": 1e-3}  # of a probability
 DRAWN = 1_000  # sketches
-SHOWN = (
-    *(f"glyphnet_{size}.mnist" for size in ("700", "5k", "10k", "100k", "300k", "1m")),
-    *(f"glyphnet_100k.{dataset}" for dataset in ("ahdd", "ahcd", "unipen_letters")),
-)  # in the table of the docs
-DOCS = cli.ROOT / "docs" / "speed.md"
-COLUMNS = (
-    "network", "weights", "accuracy %", "difference", "file, kB gzip", "HTML, kB gzip", "ONNX Runtime, ms",
-    "OpenVINO, ms", "JavaScript, ms", "C, ms",
-)  # fmt: skip
-HEAD = f"| {' | '.join(COLUMNS)} |\n| --- | --- |{' ---: |' * (len(COLUMNS) - 2)}\n"
+TIMED = 300  # images, one at a time
+ROUNDS = 50  # of five images each in the browser
+FORMATS = {"ONNX Runtime": "onnx", "OpenVINO": "openvino", "LiteRT": "litert"}
+PACKAGES = ("onnxruntime", "openvino", "ai-edge-litert")
 MAIN = """#include <stdio.h>
 #include "network.h"
 static unsigned char image[{pixels}];
@@ -63,106 +72,176 @@ int main(void) {{
 
 
 def main() -> int:
-    """Print a table and what is missed; 1 if something is."""
+    """Print a line for each file and what is missed; 1 if something is."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--models", nargs="+", help="default: all that are shipped and read single glyphs")
-    parser.add_argument("--samples", type=int, default=10_000, help="of each test set (default: 10,000)")
+    parser.add_argument("--samples", type=int, help="of each test set (default: all)")
     parser.add_argument("--sketches", type=int, default=DRAWN, help=f"redrawn test samples (default: {DRAWN:,})")
-    parser.add_argument("--write", action="store_true", help=f"put the table into {DOCS.name}")
+    parser.add_argument("--write", action="store_true", help=f"keep it in {precisions.FOLDER.name}")
+    parser.add_argument("--missing", action="store_true", help="leave out networks of which it is kept")
     arguments = parser.parse_args()
-    served = by_script.networks()
-    models = arguments.models or [one.model for key in served if key != by_script.PAGES for one in served[key]]
-    lines, missed = [], []
-    for model in models:
-        for line, misses in rows(model, arguments.samples):
-            print(line, flush=True)
-            lines += [line] * (model in SHOWN)
-            missed += misses
+    if arguments.write and arguments.samples:
+        raise ZooError("What is kept is of whole test sets: leave out --samples.")
+    os.environ["OMP_NUM_THREADS"] = "1"  # one image is too little to share
+    models = arguments.models or shipped()
+    missed: list[str] = []
+    with in_browser.running() as browser:
+        for model in models:
+            if arguments.missing and is_kept(model):
+                continue
+            found = measured(model, browser, arguments.samples)
+            for row in found.rows:
+                print(line(found, row), flush=True)
+            missed += misses(found)
+            if arguments.write:
+                precisions.write(found)
     missed += sketches(models, arguments.sketches)
-    if arguments.write:
-        text = DOCS.read_text(encoding="utf-8")
-        between = HEAD + "\n".join(lines) + "\n"
-        text = re.sub(r"(<!-- precision:[^>]*-->\n).*?(<!-- /precision -->)", rf"\g<1>{between}\g<2>", text, flags=re.S)
-        DOCS.write_text(text, encoding="utf-8")
     for miss in missed:
         print("MISSED", miss)
     return int(bool(missed))
 
 
-def rows(model: str, samples: int):
-    """Yield a line of the table and what was missed, for each precision of a network."""
-    folder, predictor = hub.resolve(model), zoo.load_predictor(model)
-    split = data.load(predictor.dataset, data.get(predictor.dataset).scored)
-    images, labels = split.images[:samples], split.labels[:samples]
-    expected = predictor(images)
+def shipped() -> list[str]:
+    """Return the shipped networks for single glyphs; first those that validation chooses, then the smallest."""
+    served = by_script.networks()
+    found = [one for key, of_it in served.items() if key != by_script.PAGES for one in of_it if not one.own]
+    chosen = {row.model for _, _, row in best_rows()}
+    return [one.model for one in sorted(found, key=lambda one: (one.model not in chosen, one.parameters))]
+
+
+def is_kept(model: str) -> bool:
+    """Return whether the rows of a network's weights of today are kept."""
+    found = precisions.read(model)
+    return found is not None and found.revision == revision(hub.resolve(model))
+
+
+def measured(model: str, browser: Any, samples: int | None) -> Precisions:
+    """Return every row of a network, of its whole test set or the first samples of it."""
+    folder, load = hub.resolve(model), round(os.getloadavg()[0], 2)
+    predictor = zoo.load_predictor(model)
+    split = data.get(predictor.dataset).scored
+    whole = data.load(predictor.dataset, split)
+    test = whole.take(np.arange(len(whole)) < (samples or len(whole)))
+    expected = predictor(test.images)
+    rows = []
     for precision in PRECISIONS:
-        network = graph.read(PublishedFolder(folder).onnx, precision)
-        native = [cpu_time(call, images[:500]) for call in (network, in_openvino(network))]
-        file = javascript.network_file(folder, precision)
-        with tempfile.TemporaryDirectory() as scratch:
-            said = node.answer(Path(scratch), [(file, images)])
-        (found,) = said["probabilities"]
-        in_c, there = compiled(folder, images, len(predictor.labels)) if precision == "float32" else (None, None)
-        misses = []
-        for name, answers in (("JavaScript", found), ("C", there)):
-            if answers is None:
-                continue
-            apart, others = np.abs(answers - expected).max(), int((answers.argmax(1) != expected.argmax(1)).sum())
-            if precision in TOLERANCES and (apart > TOLERANCES[precision] or others):
-                misses.append(f"{model}, {precision}, {name}: {others} other answers, {apart:.1e} apart")
-        sizes = [
-            len(gzip.compress(text.encode())) / 1000
-            for text in (json.dumps(file), page.page(file, page.card_facts(folder)))
-        ]
-        accuracy = 100 * (found.argmax(axis=1) == labels).mean()
-        cells = [f"`{model}`", precision, f"{accuracy:.2f}", f"{np.abs(found - expected).max():.0e}"]
-        cells += [f"{size:.1f}" for size in sizes]
-        cells += [f"{one:.2f}" for one in (*native, said["milliseconds"][0])]
-        cells.append("" if in_c is None else f"{in_c:.2f}")
-        yield f"| {' | '.join(cells)} |", misses
+        rows += [native(folder, runtime, precision, test) for runtime in FORMATS if is_written(runtime, precision)]
+        said = in_javascript(folder, precision, test.images, browser)
+        rows.append(compared("browser", precision, test, expected, *said))
+    rows.append(compared("C", "float32", test, expected, *in_c(folder, test.images, len(predictor.labels))))
+    return Precisions(
+        model=model,
+        revision=revision(folder),
+        dataset=predictor.dataset,
+        dataset_fingerprint=whole.fingerprint,
+        split=split,
+        samples=len(test),
+        rows=rows,
+        date=datetime.now(UTC).isoformat(timespec="seconds"),
+        commit=environment.commit(),
+        machine=environment.processor(),
+        load=load,
+        versions={package: version(package) for package in PACKAGES} | {"chromium": browser.version},
+    )
 
 
-def in_openvino(network: graph.Graph):
-    """Return a simplified network as OpenVINO runs it on one thread, one image at a time."""
-    core = installed("openvino").Core()
-    hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": 1}
-    request = core.compile_model(core.read_model(network.model), "CPU", hints).create_infer_request()
-    return lambda images: [request.infer({0: image[None]}) for image in images]
+def is_written(runtime: str, precision: str) -> bool:
+    """Return whether a network is written for a runtime in a precision: LiteRT has no file of float16."""
+    return runtime != "LiteRT" or precision != "float16"
 
 
-def cpu_time(call, images: np.ndarray) -> float:
-    """Return milliseconds of processor time an image; the first call, which prepares, does not count."""
-    call(images[:1])
-    begun = time.process_time()
-    call(images)
-    return 1000 * (time.process_time() - begun) / len(images)
+def native(folder: Path, runtime: str, precision: str, test: Split) -> Row:
+    """Return the row of a file as `scripts/export.py` writes it; in float16, of model.onnx as it is published."""
+    form = formats.FORMATS[FORMATS[runtime]]
+    with tempfile.TemporaryDirectory() as scratch:
+        file = PublishedFolder(folder).onnx
+        if precision != "float16":
+            file = Path(scratch) / f"model{form.suffix}"
+            formats.convert(folder, file, FORMATS[runtime], int8=precision == "int8")
+        size = sum(part.stat().st_size for part in {file, file.with_suffix(".bin")} if part.is_file())
+        network = runtimes.load(file, form.runtime)
+        found = np.concatenate([network(test.images[i : i + BATCH]) for i in range(0, len(test), BATCH)])
+        return Row(precision, runtime, accuracy(found, test), size, cpu_time(network, test.images[:TIMED]))
 
 
-def compiled(folder: Path, images: np.ndarray, classes: int):
-    """Return milliseconds an image and the probabilities of a network as C; (None, None) where there is no compiler."""
+def in_javascript(folder: Path, precision: str, images: np.ndarray, browser: Any) -> tuple[np.ndarray, int, float]:
+    """Return what the browser's engine computes (in Node), the bytes of its file, and milliseconds an image."""
+    file = javascript.network_file(folder, precision)
+    with tempfile.TemporaryDirectory() as scratch:
+        (found,) = node.answer(Path(scratch), [(file, images)])["probabilities"]
+    with in_browser.opened(browser, folder, precision) as page:
+        return found, len(gzip.compress(json.dumps(file).encode())), in_browser.one_image(page, ROUNDS)
+
+
+def in_c(folder: Path, images: np.ndarray, classes: int) -> tuple[np.ndarray, int, float]:
+    """Return what a network computes in C, the bytes of its code and constants, and milliseconds an image.
+
+    gcc compiles it for this processor; for its size it compiles it as a microcontroller's compiler would (-Os).
+    """
     gcc = shutil.which("gcc")
     if gcc is None:
-        return None, None
+        raise ZooError("There is no compiler: install gcc.")
     with tempfile.TemporaryDirectory() as scratch:
-        here = Path(scratch)
+        here, prefix = Path(scratch), c_header.prefix_of(folder.name)
         (here / "network.h").write_text(c_header.header(folder), encoding="utf-8")
-        prefix = c_header.prefix_of(folder.name)
-        text = MAIN.format(pixels=images[0].size, classes=classes, prefix=prefix)
-        (here / "main.c").write_text(text, encoding="utf-8")
-        subprocess.run([gcc, "-std=c99", "-O3", "-march=native", "main.c", "-o", "main"], cwd=here, check=True)
+        (here / "main.c").write_text(
+            MAIN.format(pixels=images[0].size, classes=classes, prefix=prefix), encoding="utf-8"
+        )
         (here / "images").write_bytes(images.tobytes())
+
+        def done(*command: str | Path, **options: Any) -> bytes:
+            return subprocess.run(command, cwd=here, check=True, stdout=subprocess.PIPE, **options).stdout
+
+        done(gcc, "-std=c99", "-Os", "-c", "main.c")
+        code, constants = map(int, done("size", "main.o").split()[6:8])
+        done(gcc, "-std=c99", "-O3", "-march=native", "main.c", "-o", "main")
         with open(here / "images", "rb") as source:
-            before = resource_time()
-            done = subprocess.run([here / "main"], stdin=source, capture_output=True, check=True)
-        milliseconds = 1000 * (resource_time() - before) / len(images)
-        return milliseconds, np.frombuffer(done.stdout, np.float32).reshape(len(images), classes)
+            before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+            said = done(here / "main", stdin=source)
+        spent = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before
+        found = np.frombuffer(said, np.float32).reshape(len(images), classes)
+        return found, code + constants, 1000 * spent / len(images)
 
 
-def resource_time() -> float:
-    """Return the processor time of finished children, seconds."""
-    import resource
+def compared(
+    runtime: str, precision: str, test: Split, expected: np.ndarray, found: np.ndarray, size: int, milliseconds: float
+) -> Row:
+    """Return the row of answers (N, classes) that are compared with those of model.onnx."""
+    others = int((found.argmax(axis=1) != expected.argmax(axis=1)).sum())
+    apart = float(np.abs(found - expected).max())
+    return Row(precision, runtime, accuracy(found, test), size, milliseconds, apart, others)
 
-    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+
+def accuracy(found: np.ndarray, test: Split) -> float:
+    """Return the fraction of answers (N, classes) that are right."""
+    return float((found.argmax(axis=1) == test.labels).mean())
+
+
+def cpu_time(network: Callable[[np.ndarray], np.ndarray], images: np.ndarray) -> float:
+    """Return milliseconds of processor time an image, the median; the first calls, which prepare, do not count."""
+    times = []
+    for index in range(-10, len(images)):
+        begun = time.process_time()
+        network(images[index][None])
+        times.append(time.process_time() - begun)
+    return 1000 * statistics.median(times[10:])
+
+
+def misses(found: Precisions) -> Iterator[str]:
+    """Yield what is not identical: another answer, or a probability that is too far off; int8 promises nothing."""
+    for row in found.rows:
+        if row.difference is None or row.precision not in TOLERANCES:
+            continue
+        if row.others or row.difference > TOLERANCES[row.precision]:
+            said = f"{row.others} other answers, {row.difference:.1e} apart"
+            yield f"{found.model}, {row.precision}, {row.runtime}: {said}"
+
+
+def line(found: Precisions, row: Row) -> str:
+    """Return a row as it is printed."""
+    said = f"{found.model:28} {row.precision:8} {row.runtime:13} {row.accuracy:7.2%} {row.bytes:10,} bytes"
+    apart = "" if row.difference is None else f"  {row.difference:.0e} apart, {row.others} other answers"
+    return f"{said} {row.milliseconds:8.3f} ms{apart}"
 
 
 def sketches(models: list[str], count: int) -> list[str]:

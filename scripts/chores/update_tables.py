@@ -6,17 +6,21 @@ python -m scripts.chores.update_tables --check   exit with 1 if they are out of 
 
 import argparse
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import partial
 
-from leaderboard import disclosures, goals, reproductions, results, snapshot, table
+from leaderboard import disclosures, goals, precisions, reproductions, results, snapshot, table
 from leaderboard.claims import claims
 from scripts import cli
 from zoo import data, registry, settings
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 
-PAGES = ("README.md", "docs/board.md", "docs/settings.md")
+PAGES = ("README.md", "docs/board.md", "docs/settings.md", "docs/speed.md")
+SHOWN = (
+    *(f"glyphnet_{size}.mnist" for size in ("700", "5k", "10k", "100k", "300k", "1m")),
+    *(f"glyphnet_100k.{dataset}" for dataset in ("ahdd", "ahcd", "unipen_letters")),
+)  # in the table of precisions
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # parameters at most, the columns of the README's first table
 
 
@@ -86,27 +90,32 @@ def _disclosed(datasets: Iterable[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def best() -> str:
-    """Return the best published row of every dataset and size as a Markdown table, chosen on validation."""
+def best_rows() -> Iterator[tuple[str, int | None, results.Result]]:
+    """Yield the best published row of every dataset and size (None: any), chosen on validation."""
     known = registry.architectures()
     measured = [
         row
         for row in results.read_all(results.RECORDS)
         if row.submission is None and row.published and row.recipe["name"] == "zoo" and row.architecture in known
     ]
+    for dataset in data.DATASETS:
+        for size in (*SIZES, None):
+            fitting = [row for row in measured if size is None or row.shipped("parameters") <= size]
+            chosen = goals.best_on_validation([row for row in fitting if row.dataset == dataset])
+            if chosen is not None:
+                yield dataset, size, chosen
+
+
+def best() -> str:
+    """Return the best published row of every dataset and size as a Markdown table."""
     heads = [f"≤ {size:,}" for size in SIZES] + ["any size"]
     lines = [f"| dataset | {' | '.join(heads)} |", "| --- |" + " --- |" * len(heads)]
-    for dataset in data.DATASETS:
-        rows = [row for row in measured if row.dataset == dataset]
-        if not rows:
-            continue
-        cells = []
-        for size in (*SIZES, None):
-            fitting = [row for row in rows if size is None or row.shipped("parameters") <= size]
-            chosen = goals.best_on_validation(fitting)
-            text = "" if chosen is None else f"{mean_of(chosen)} ({len(chosen.seeds)})<br>`{chosen.architecture}`"
-            cells.append(text)
-        lines.append(f"| {dataset} | {' | '.join(cells)} |")
+    cells = {
+        (dataset, size): f"{mean_of(chosen)} ({len(chosen.seeds)})<br>`{chosen.architecture}`"
+        for dataset, size, chosen in best_rows()
+    }
+    for dataset in dict.fromkeys(dataset for dataset, _ in cells):
+        lines.append(f"| {dataset} | {' | '.join(cells.get((dataset, size), '') for size in (*SIZES, None))} |")
     return "\n".join(lines) + "\n"
 
 
@@ -231,6 +240,43 @@ def mean_of(result: results.Result) -> str:
     return f"{100 * result.mean('accuracy'):.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
 
 
+def by_precision() -> str:
+    """Return a Markdown table of networks by precision and runtime, and how far the browser and C are from ONNX."""
+    kept = [found for path in sorted(precisions.FOLDER.glob("*.json")) if (found := precisions.read(path.stem))]
+    if not kept:
+        return "Not measured yet.\n"
+    shown = [found for model in SHOWN for found in kept if found.model == model]
+    lines = [f"| network | weights | {' | '.join(precisions.RUNTIMES)} |", "| --- |" + " --- |" * 6]
+    for found in shown:
+        for precision in dict.fromkeys(row.precision for row in found.rows):
+            rows = (found.row(precision, runtime) for runtime in precisions.RUNTIMES)
+            cells = ("" if row is None else f"{100 * row.accuracy:.2f}, {row.bytes / 1000:,.1f}, {row.milliseconds:.3f}"
+                     for row in rows)  # fmt: skip
+            lines.append(f"| `{found.model}` | {precision} | {' | '.join(cells)} |")
+    days, commits = _listed(found.date[:10] for found in kept), _listed(str(found.commit) for found in kept)
+    said = [
+        f"Measured: {days}, commit {commits}, {_listed(found.machine for found in kept)}.",
+        *(_identical(precision, kept) for precision in ("float32", "float16")),
+    ]
+    return "\n".join(lines) + "\n\n" + "\n".join(said) + "\n"
+
+
+def _listed(values: Iterable[str]) -> str:
+    return ", ".join(sorted(set(values)))
+
+
+def _identical(precision: str, kept: list[precisions.Precisions]) -> str:
+    """Return a sentence: how many answers in a precision are not those of model.onnx, and by how much they differ."""
+    rows = [(found, row) for found in kept for row in found.rows if row.precision == precision]
+    compared = [(found.samples, row.others or 0, row.difference) for found, row in rows if row.difference is not None]
+    answers, others = (sum(counts) for counts in list(zip(*compared, strict=True))[:2])
+    largest = max(difference for *_, difference in compared)
+    return (
+        f"In {precision}, {others:,} of {answers:,} answers of the browser's engine and of C differ from those of "
+        f"`model.onnx` ({len(kept)} networks, whole test sets), and no probability by more than {largest:.0e}."
+    )
+
+
 def environment_variables() -> str:
     """Return the settings as a Markdown table."""
     lines = ["| variable | what it sets | default |", "| --- | --- | --- |"]
@@ -246,6 +292,7 @@ SECTIONS = {
     "networks": by_network,
     "goals": by_goal,
     "settings": environment_variables,
+    "precision": by_precision,
 }
 
 if __name__ == "__main__":
