@@ -10,7 +10,6 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from leaderboard import results
 from leaderboard.schemas import CLOSED, checked_json
 from zoo.errors import ZooError
 from zoo.files import read_bytes, write_json
@@ -59,26 +58,33 @@ class Precisions:
         return next((row for row in self.rows if (row.precision, row.runtime) == (precision, runtime)), None)
 
 
-def write(found: Precisions, folder: Path = FOLDER) -> Path:
+def write(found: Precisions, folder: Path | None = None) -> Path:
     """Write what was measured; return its path."""
-    folder.mkdir(exist_ok=True)
-    path = folder / f"{found.model}.json"
+    path = (folder or FOLDER) / f"{found.model}.json"
     write_json(path, asdict(found))
     return path
 
 
-def read(model: str, folder: Path = FOLDER) -> Precisions | None:
+def read(model: str, folder: Path | None = None) -> Precisions | None:
     """Return what was measured of a network; None if nothing was. ZooError if the file is damaged."""
-    path = folder / f"{model}.json"
+    path = (folder or FOLDER) / f"{model}.json"
     return checked_json(Precisions, read_bytes(path), "file of precisions") if path.is_file() else None
 
 
-def of(result: results.Result, folder: Path = FOLDER) -> Precisions | None:
-    """Return what was measured of the weights of a board's row; None if nothing was, or of other weights."""
+def of(model: str, revision: str, folder: Path | None = None) -> Precisions | None:
+    """Return what was measured of a network's weights.
+
+    Args:
+        model: its name.
+        revision: SHA-256 of its model.onnx.
+        folder: of the files.
+
+    Returns:
+        None where nothing was measured, it was of other weights, or the file is damaged.
+    """
     try:
-        found = read(result.model, folder)
+        found = read(model, folder)
     except (OSError, ZooError) as error:
-        log.warning("The precisions of %s are left out: %s", result.model, error)
+        log.warning("The precisions of %s are left out: %s", model, error)
         return None
-    same = found is not None and (found.revision, found.dataset) == (result.revision, result.dataset)
-    return found if same else None
+    return found if found is not None and found.revision == revision else None

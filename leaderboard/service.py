@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Annotated, Any
 
 import anyio.to_thread
@@ -10,12 +11,13 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from leaderboard import downloads, table
+from leaderboard import downloads, precisions, table
+from leaderboard.evaluation import revision
 from leaderboard.submissions import calls
 from leaderboard.submissions.store import Store, open_store
 from leaderboard.submissions.store.base import NoSuchSubmission
 from leaderboard.tabs.board_frame import Live
-from zoo import settings
+from zoo import hub, settings
 from zoo.gate.bodies import check_count, read_body
 from zoo.rest import conditional, messages, openapi, problem_details
 from zoo.rest.application import PREFIX, Api
@@ -72,7 +74,14 @@ class Row(BaseModel):
 
 def application() -> Api:
     """Return the whole REST API, from the settings of this process's environment."""
-    return Api(routers=[_board(Live()), _submissions(open_store())], bodies=[SentJson, SentForm])
+    routers = [_board(Live()), _submissions(open_store())]
+    return Api(routers=routers, bodies=[SentJson, SentForm], measured=measured)
+
+
+def measured(name: str) -> Json | None:
+    """Return what was measured of a served network's precisions as JSON; None if nothing was."""
+    found = precisions.of(name, revision(hub.resolve(name)))
+    return None if found is None else asdict(found)
 
 
 def alone() -> Observed:

@@ -1,12 +1,15 @@
 """What was measured of a network in several precisions and runtimes, as it is kept."""
 
 import json
+import re
 
 import pytest
-from records import made_up
+from records import answers, made_up
 
-from leaderboard import precisions
+from leaderboard import precisions, results, service, snapshot
+from leaderboard.evaluation import revision
 from leaderboard.precisions import Precisions, Row
+from leaderboard.tabs import model_page
 from zoo import hub
 from zoo.errors import ZooError
 from zoo.published import PublishedFolder
@@ -28,9 +31,9 @@ def measured(**changes):
 def test_figures_are_kept_and_belong_to_the_weights_that_were_measured(tmp_path):
     precisions.write(measured(), tmp_path)
     assert precisions.read(MODEL, tmp_path) == measured()
-    assert precisions.of(made_up(MODEL, [0.99]), tmp_path) == measured()
-    assert precisions.of(made_up(MODEL, [0.99], revision="1" * 64), tmp_path) is None  # trained again
-    assert precisions.of(made_up("lenet5.mnist", [0.99]), tmp_path) is None
+    assert precisions.of(MODEL, "0" * 64, tmp_path) == measured()
+    assert precisions.of(MODEL, "1" * 64, tmp_path) is None  # trained again
+    assert precisions.of("lenet5.mnist", "0" * 64, tmp_path) is None
 
 
 def test_a_damaged_or_foreign_file_is_left_out(tmp_path):
@@ -40,7 +43,23 @@ def test_a_damaged_or_foreign_file_is_left_out(tmp_path):
     path.write_text(json.dumps(said))
     with pytest.raises(ZooError, match=r"unknown rows\.0\.speed"):
         precisions.read(MODEL, tmp_path)
-    assert precisions.of(made_up(MODEL, [0.99]), tmp_path) is None
+    assert precisions.of(MODEL, "0" * 64, tmp_path) is None
+
+
+def test_the_page_of_a_model_and_the_api_show_them(tmp_path, monkeypatch):
+    monkeypatch.setattr(precisions, "FOLDER", tmp_path / "precisions")
+    precisions.write(measured(revision=revision(hub.resolve(MODEL))))
+    assert service.measured(MODEL)["rows"][1]["milliseconds"] == 0.5
+    assert service.measured("lenet5.mnist") is None
+    precisions.write(measured())
+    assert service.measured(MODEL) is None
+    results.write(made_up(MODEL, [0.99]), answers(10), tmp_path / "records")
+    page = model_page.page(MODEL, snapshot.build(tmp_path / "records"), tmp_path / "records")
+    assert re.search(r"browser</td><td>99\.00</td>\s*<td>15\.0</td><td>0\.500</td>", page)
+    assert "On all 10,000 test samples" in page
+    precisions.write(measured(revision="1" * 64))
+    page = model_page.page(MODEL, snapshot.build(tmp_path / "records"), tmp_path / "records")
+    assert "Precisions and runtimes" not in page
 
 
 def test_what_is_committed_can_be_read_and_keeps_what_it_promises():

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from leaderboard import table
-from zoo.tabs.templates import Templates
+from zoo.templates import Templates
 
 HERE = Path(__file__).parent
 

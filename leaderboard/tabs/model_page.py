@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import disclosures, disputed, report_store, results, table
+from leaderboard import disclosures, disputed, precisions, report_store, results, table
 from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
@@ -66,6 +66,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     sections = [
         _sent(result) if result.submission else html("model_page.use", result),
         html("model_page.take", model) if model in choice.glyph_models() else "",
+        _precisions(result),
         _classes(result),
         _read(result, predictions, kept),
         report_page.confidence(predictions, kept),
@@ -108,6 +109,12 @@ def _sent(result: Result) -> str:
     sent = result.submission or {}
     gap = MemorizationGap(**sent["memorization"]).sentence if "memorization" in sent else ""
     return html("model_page.sent", result, sent, gap)
+
+
+def _precisions(result: Result) -> str:
+    """Return a table of the precisions and runtimes that the row's weights were measured in; "" where they were not."""
+    found = precisions.of(result.model, result.revision)
+    return "" if found is None else html("model_page.precisions", found)
 
 
 def _classes(result: Result) -> str:

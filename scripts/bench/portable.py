@@ -111,8 +111,7 @@ def shipped() -> list[str]:
 
 def is_kept(model: str) -> bool:
     """Return whether the rows of a network's weights of today are kept."""
-    found = precisions.read(model)
-    return found is not None and found.revision == revision(hub.resolve(model))
+    return precisions.of(model, revision(hub.resolve(model))) is not None
 
 
 def measured(model: str, browser: Any, samples: int | None) -> Precisions:

@@ -1,17 +1,19 @@
 """A network as one HTML file: a pad, the network, what is known of it. It asks no server for anything."""
 
-import html
 import json
-import re
 from collections.abc import Iterable
 from pathlib import Path
+
+from markupsafe import Markup
 
 from zoo import registry
 from zoo.data import DATASETS
 from zoo.portable.javascript import HERE, engine, network_file, without_comments
 from zoo.published import PublishedFolder
+from zoo.templates import Templates
 from zoo.types import Json
 
+TEMPLATES = Templates(HERE)
 PAD = HERE.parent / "tabs"  # the pad is the one of the *Draw* tab
 SIDE, PEN = 1000, 0.045  # of the pad: units of its side, and the pen's width as a share of it
 LICENCE = "Apache-2.0"
@@ -34,20 +36,11 @@ def write(folder: Path, target: Path, precision: str = "float16", measured: Json
 
 def page(file: Json, facts: Iterable[tuple[str, str]]) -> str:
     """Return the HTML of a network's file (`javascript.network_file`) and of facts, each a term and a text."""
-    style = (PAD / "pad.css").read_text(encoding="utf-8") + (PAD / "answer.css").read_text(encoding="utf-8")
     pad = (PAD / "pad.html").read_text(encoding="utf-8")
     pad = pad.replace("${side}", str(SIDE)).replace("${pen * side}", f"{PEN * SIDE:g}")
+    style = "".join((PAD / name).read_text(encoding="utf-8") for name in ("pad.css", "answer.css"))
     network = json.dumps(file, ensure_ascii=False, separators=(",", ":")).replace("<", "\\u003c")
-    parts = {
-        "title": html.escape(file["name"]),
-        "style": style,
-        "pad": pad,
-        "card": _card(file),
-        "facts": "".join(f"<dt>{html.escape(term)}</dt><dd>{html.escape(text)}</dd>" for term, text in facts),
-        "network": network,
-        "script": script(),
-    }
-    return re.sub(r"\{(\w+)\}", lambda found: parts[found[1]], (HERE / "page.html").read_text(encoding="utf-8"))
+    return TEMPLATES("page.page", file, list(facts), *map(Markup, (network, style, pad, script())))
 
 
 def script() -> str:
@@ -76,24 +69,3 @@ def card_facts(folder: Path, measured: Json | None = None) -> list[tuple[str, st
     doubted = f"; below {reading['accepts']:.0%} the drawing is perhaps none of them." if "accepts" in reading else "."
     known.append(("Limits", limit + doubted))
     return [*known, ("License", f"Weights and code: {LICENCE}. The data have their own terms.")]
-
-
-def _card(file: Json) -> str:
-    """Return the empty card of a network, with the classes that answer.css knows."""
-    arabic = file["script"] == "arabic"
-    name = f' class="{{}}{" arabic" * arabic}"{" lang=ar" * arabic} translate="no"'
-    rows = "".join(
-        f"<li><span{name.format('label')}>{html.escape(label)}</span>"
-        '<span class="track"><i></i></span><span class="value">0%</span></li>'
-        for label in file["labels"]
-    )
-    words = " words" * any(len(label) > 2 for label in file["labels"])
-    height, width = file["contract"]["height"], file["contract"]["width"]
-    return (
-        f'<article class="reading{words}" aria-live="polite" hidden>'
-        f'<div class="verdict"><div{name.format("glyph")}></div>'
-        f'<div class="sure">0%</div><figure class="seen"><img width="{width}" height="{height}" alt="">'
-        '<figcaption data-ar="ما رأته الشبكة">what it saw</figcaption></figure></div>'
-        f'<ul class="bars">{rows}</ul>'
-        '<p class="note" hidden data-ar="ربما ليس هذا من أصنافها.">Perhaps this is none of its classes.</p></article>'
-    )

@@ -51,6 +51,7 @@ class Api:
         engine: reads what is sent.
         routers: more routes, below `PREFIX`.
         bodies: the models of what those routes take.
+        measured: returns the precisions of a network, see `served.ModelDetails`.
     """
 
     def __init__(
@@ -58,6 +59,7 @@ class Api:
         engine: Engine | None = None,
         routers: Sequence[APIRouter] = (),
         bodies: Sequence[type[BaseModel]] = (),
+        measured: served.Measured = lambda name: None,
     ):
         self.engine = engine or Engine()
         self.ready = False
@@ -74,7 +76,7 @@ class Api:
             exception_handlers=dict.fromkeys(kinds, _answered),
             redirect_slashes=False,
         )
-        for router in (self._routes(), served.router(), *routers):
+        for router in (self._routes(), served.router(measured), *routers):
             self.app.include_router(router, prefix=PREFIX)
         self.app.include_router(self._probes())
         openapi.complete(self.app, bodies)

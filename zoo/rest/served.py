@@ -1,6 +1,7 @@
 """`/models`: the networks that are served, by what their published folders say."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 from fastapi import APIRouter, Request
@@ -38,6 +39,14 @@ class ModelDetails(Model):
     accepts: float | None = Field(
         description="probability below which an image counts as none of the classes; null where it was not measured"
     )
+    precisions: Json | None = Field(
+        None,
+        description="rows: accuracy, bytes and milliseconds an image in each precision and runtime, with when and on "
+        "what machine they were measured; null where they were not",
+    )
+
+
+Measured = Callable[[str], Json | None]  # the precisions of a network by its name
 
 
 def models() -> list[Json]:
@@ -76,8 +85,8 @@ def _dataset(folder: Path) -> str:
     return str(PublishedFolder(folder).preprocessor["dataset"])
 
 
-def router() -> APIRouter:
-    """Return the routes."""
+def router(measured: Measured = lambda name: None) -> APIRouter:
+    """Return the routes; `measured` gives the precisions of a network."""
     routes = APIRouter(tags=["models"])
 
     @routes.get("/models", response_model=list[Model], responses=openapi.UNCHANGED)
@@ -89,7 +98,7 @@ def router() -> APIRouter:
     def get_model(name: str, request: Request) -> Response:
         """Return one network."""
         try:
-            return conditional.answer(request, model(name))
+            return conditional.answer(request, {**model(name), "precisions": measured(name)})
         except UnknownName as error:
             raise problem_details.NotFound(str(error)) from None
 

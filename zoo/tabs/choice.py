@@ -9,7 +9,7 @@ import gradio as gr
 from zoo.errors import ZooError
 from zoo.serving import by_script
 from zoo.serving.by_script import ANYTHING, PAGES, TITLES, Network
-from zoo.tabs.templates import Templates
+from zoo.templates import Templates
 from zoo.types import Json
 
 HERE = Path(__file__).parent

@@ -23,8 +23,8 @@ from zoo.serving.reading import read_seen, see
 from zoo.tabs import choice, why
 from zoo.tabs.choice import Asked, Board
 from zoo.tabs.space import api
-from zoo.tabs.templates import Templates
 from zoo.tabs.visit import VISIT, visit
+from zoo.templates import Templates
 from zoo.types import Json
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and integers are short to send

@@ -28,8 +28,8 @@ from zoo.serving.voting import UNSURE, Votes, vote
 from zoo.tabs import choice, draw
 from zoo.tabs.choice import Asked, Board
 from zoo.tabs.space import api
-from zoo.tabs.templates import Templates
 from zoo.tabs.visit import VISIT, visit
+from zoo.templates import Templates
 from zoo.types import Json
 
 log = logging.getLogger(__name__)
