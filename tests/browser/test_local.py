@@ -41,6 +41,25 @@ def test_without_a_connection_a_digit_a_letter_and_an_arabic_digit_are_read(page
     assert sent == []
 
 
+def test_a_page_that_is_opened_again_without_a_connection_reads_as_well(page, space):
+    everything_is_here(page)
+    page.context.set_offline(True)
+    page.goto(f"{space.url}/?tab=draw")
+    page.wait_for_selector("#draw-pad .listening .sheet")
+    everything_is_here(page)
+    for strokes, label in ((THREE, "3"), (LETTER_R, "R")):
+        draw(page, strokes)
+        read(page, ANY, label)
+        page.get_by_text(HERE).wait_for()
+        page.get_by_label("Clear the pad").click()
+        page.get_by_text("nothing on the pad yet").wait_for()
+    page.context.set_offline(False)
+    page.reload()
+    page.get_by_label("Show why").check()
+    draw(page, THREE)
+    page.get_by_text("Read by the server").wait_for()
+
+
 def test_a_page_asks_the_server_for_no_prediction_while_the_pen_moves(page, sent):
     everything_is_here(page)
     first, *rest = on_sheet(page, THREE[0])

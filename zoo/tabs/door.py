@@ -53,7 +53,7 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
 PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
-NETWORKS = r"/networks/(engine\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
+NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
 SIGN_IN = r"/login/huggingface|/login/callback|/logout"
 READ = (
     rf"{PAGES}|{SIGN_IN}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"

@@ -155,5 +155,18 @@ idle(async () => {
   await Promise.all(coming.values());
   for (const chip of document.querySelectorAll('#draw-choice input[type=radio]')) fetchAll(chip.dataset.models.split(' '));
   await Promise.all(coming.values());
+  await keepPage().catch(() => {}); // where there is no place for it, the page opens only with a connection
   document.querySelector('#draw-answer')?.setAttribute('data-local', here.size);
 });
+
+// Keeps the page and what it has loaded in this browser, so that worker.js can open it without a connection.
+async function keepPage() {
+  if (!navigator.serviceWorker || !navigator.onLine) return;
+  await navigator.serviceWorker.register(new URL('worker.js', home), { scope: new URL('.', document.baseURI).pathname });
+  const loaded = performance.getEntriesByType('resource').map(one => new URL(one.name));
+  const ours = loaded.filter(({ origin, pathname }) => origin === location.origin && /\/(assets|static|networks)\/|\.css$/.test(pathname));
+  const wanted = [document.baseURI, ...ours.map(String)];
+  const kept = await caches.open('page');
+  await Promise.all(wanted.map(address => kept.add(address)));
+  for (const one of await kept.keys()) if (!wanted.includes(one.url)) await kept.delete(one); // of an earlier version
+}

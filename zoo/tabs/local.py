@@ -54,7 +54,8 @@ class Networks:
         """
         name = scope["path"].rpartition("/")[2]
         content = await to_thread.run_sync(self._packed, name)
-        headers = {"content-encoding": "gzip", "cache-control": KEPT, "vary": "accept-encoding"}
+        headers = {"service-worker-allowed": "/"} if name == "worker.js" else {}
+        headers |= {"content-encoding": "gzip", "cache-control": KEPT, "vary": "accept-encoding"}
         if b"gzip" not in dict(scope["headers"]).get(b"accept-encoding", b""):
             content = gzip.decompress(content)
             del headers["content-encoding"]
@@ -65,6 +66,8 @@ class Networks:
         model, _, ending = name.rpartition(".")
         if name == "engine.js":
             text = "\n".join((javascript.engine(), (javascript.HERE / "answer.js").read_text(encoding="utf-8")))
+        elif name == "worker.js":
+            text = (choice.HERE / name).read_text(encoding="utf-8")
         elif ending == "json":
             text = json.dumps(file(checked(model, names())), ensure_ascii=False)
         else:
