@@ -120,39 +120,88 @@ def test_a_client_must_accept_its_answer(monkeypatch):
         anyio.run(answering)
 
 
+@contextlib.asynccontextmanager
+async def guarded():
+    """Serve with guarded connections; yield a function that opens one."""
+
+    async def application(scope, receive, send):
+        body = b""
+        while (message := await receive()) and message.get("more_body"):
+            body += message["body"]
+        length = str(len(body) + len(message["body"])).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
+        await send({"type": "http.response.body", "body": length.zfill(9)})
+
+    config = uvicorn.Config(application, port=0, lifespan="off", log_level="critical", timeout_keep_alive=60)
+    server = uvicorn.Server(config)
+    running = asyncio.create_task(server.serve())
+    while not server.started:
+        await asyncio.sleep(0.01)
+    connections.guard(config)
+    yield lambda: asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
+    server.should_exit = True
+    await running
+    assert not connections._OPEN
+
+
 def test_a_connection_without_a_whole_header_is_ended(monkeypatch):
     """One that is silent, one that stops within its header, and one more than an address may open."""
     monkeypatch.setattr(connections, "IDLE", 0.2)
     monkeypatch.setattr(connections, "EACH", 3)
 
-    async def application(scope, receive, send):
-        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"2")]})
-        await send({"type": "http.response.body", "body": b"ok"})
-
     async def visiting():
-        config = uvicorn.Config(application, port=0, lifespan="off", log_level="error", timeout_keep_alive=60)
-        server = uvicorn.Server(config)
-        running = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
-        connections.guard(config)
-        port = server.servers[0].sockets[0].getsockname()[1]
-        opened = [await asyncio.open_connection("127.0.0.1", port) for _ in range(4)]
-        opened[0][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n")
-        opened[1][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP")
-        assert b"200" in await opened[1][0].readline()
-        for reader, _ in opened:
-            with contextlib.suppress(ConnectionError):
-                await asyncio.wait_for(reader.read(), 5)
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert b"200" in await reader.readline()
-        writer.close()
-        server.should_exit = True
-        await running
+        async with guarded() as connect:
+            opened = [await connect() for _ in range(4)]
+            opened[0][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+            opened[1][1].write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\nGET / HTTP")
+            assert b"200" in await opened[1][0].readline()
+            for reader, _ in opened:
+                with contextlib.suppress(ConnectionError):
+                    await asyncio.wait_for(reader.read(), 5)
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert b"200" in await reader.readline()
+            writer.close()
 
     anyio.run(visiting)
-    assert not connections._OPEN
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 2_000_000,
+        b"GET /" + b"a" * 2_000_000,
+        b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 300_000,
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a:\r\n" * 300_000,
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\naGET / HTTP/1.1\r\nX: " + b"a" * 2_000_000,
+    ],
+    ids=["value", "address", "fields", "complete", "trailer", "second"],
+)
+def test_a_header_without_end_ends_its_connection(sent):
+    async def visiting():
+        async with guarded() as connect:
+            reader, writer = await connect()
+            with contextlib.suppress(ConnectionError):
+                writer.write(sent)
+                answered = await asyncio.wait_for(reader.read(), 5)
+                assert b"200 OK" not in answered.removeprefix(b"HTTP/1.1 200 OK" if sent.startswith(b"POST") else b"")
+            writer.close()
+
+    anyio.run(visiting)
+
+
+def test_long_bodies_of_one_connection_are_taken():
+    async def visiting():
+        async with guarded() as connect:
+            reader, writer = await connect()
+            for size in (3_000_000, 100_000, 0, 1_000_000):
+                writer.write(b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % size + b"a" * size)
+                assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                assert int(await reader.readexactly(9)) == size
+            writer.close()
+
+    anyio.run(visiting)
 
 
 @pytest.mark.parametrize("query", [b"upload_id=" + b"a" * 65, b"upload_id=a/b", b"upload_id=%00"])

@@ -1,18 +1,23 @@
-"""Connections that send no request are ended, and one address opens only so many: a part of the server, uvicorn.
+"""Connections that send no request, or a header without end, are ended, and one address opens only so many: a part of
+the server, uvicorn.
 
 Applications see a connection only when it has sent a whole request, so these limits are set where it arrives.
 """
 
 import asyncio
+import math
 import resource
 from collections import Counter
 from typing import Any
 
-from uvicorn.protocols.http.auto import AutoHTTPProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from zoo.gate.callers import network_of, on_space
 
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
+HEADER = 65_536  # bytes of a header, with its address
+READ = 262_144  # bytes that one read of the network brings at most
+FIELDS = 200  # fields of a header; browsers send some 20
 EACH = 400  # connections of one address; not counted on a Space of the Hub, where a proxy opens them
 IN_ALL = min(8000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # connections; each is an open file
 
@@ -24,9 +29,13 @@ def guard(config: Any) -> None:
     config.http_protocol_class = Guarded
 
 
-class Guarded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of two classes, by what is installed
-    """The protocol of uvicorn, with limits for connections."""
+class Guarded(HttpToolsProtocol):
+    """The protocol of uvicorn, with limits for connections and headers.
 
+    An error that is raised while a header is parsed becomes an answer with status 400, and ends the connection.
+    """
+
+    _header = 0.0  # bytes that arrived of a header; of a body none count
     _timer: asyncio.TimerHandle | None = None
     _network: str | None = None
 
@@ -51,6 +60,31 @@ class Guarded(AutoHTTPProtocol):  # type: ignore[misc, valid-type]  # one of two
                 del _OPEN[self._network]
             self._network = None
         super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; end the connection where a header grows too long: its parser copies it at each read."""
+        super().data_received(data)
+        self._header += len(data)
+        if self._header > HEADER:
+            self.transport.abort()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a field of a header, or of the trailer of a body."""
+        if len(self.headers) >= FIELDS:
+            raise ValueError("too many fields")
+        super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin a request."""
+        self._header = -math.inf
+        if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER:
+            raise ValueError("too long a header")
+        super().on_headers_complete()
+
+    def on_message_complete(self) -> None:
+        """Expect the next header of a connection."""
+        super().on_message_complete()
+        self._header = -READ  # the rest of this read is of the body, or counted at the next one
 
     def on_response_complete(self) -> None:
         """Wait for the next request of a connection."""
