@@ -145,11 +145,11 @@ def test_the_door_counts_the_bytes_of_an_upload(monkeypatch):
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     monkeypatch.setattr(storage, "MOST_REQUEST", 5 * 10**6)
     head = b'--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\n'
-    answer = asked("upload", (head, *[b"x" * 10**6] * 9), ("content-type", "multipart/form-data; boundary=b"))
+    answer = asked(f"{API}/upload", (head, *[b"x" * 10**6] * 9), ("content-type", "multipart/form-data; boundary=b"))
     assert answer == (400, "One upload has at most 5 MB: send fewer files at a time.")
 
 
-def asked(path, parts, *headers):
+def asked(path, parts, *headers, method="POST", app=None, address="192.0.2.1"):
     """Send a body in parts through a door without a Space; return the status and the sentence, None without answer."""
     left, sent = list(parts), []
 
@@ -159,10 +159,10 @@ def asked(path, parts, *headers):
     async def send(message):
         sent.append(message)
 
-    scope = {"type": "http", "method": "POST", "path": f"{API}/{path}", "client": ("192.0.2.1", 1), "query_string": b""}
+    scope = {"type": "http", "method": method, "path": path, "client": (address, 1), "query_string": b""}
     scope["headers"] = [(key.encode(), value.encode()) for key, value in headers]
     blocks = SimpleNamespace(max_file_size=None, endpoints={}, fns={}, blocks={})
-    anyio.run(door.Door(None, blocks, None), scope, receive, send)
+    anyio.run(door.Door(app, blocks, None), scope, receive, send)
     return (sent[0]["status"], json.loads(sent[1]["body"])["detail"]) if sent else None
 
 
@@ -256,6 +256,27 @@ def test_an_ipv6_address_counts_with_its_network(monkeypatch):
         limits.check_call(Caller("2001:db8::ffff:9"))
     limits.check_call(Caller("2001:db8:0:1::1"))
     assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1") == "192.0.2.1"
+
+
+def test_parts_of_a_page_have_limits(monkeypatch):
+    """A page that is drawn takes long: a quarter as many as calls; of files ten times as many."""
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "8")
+    for path, most in (("/", 2), ("/assets/a.js", 80)):
+        said = [fetched(path)[0] for _ in range(most + 1)]
+        assert said == [200] * most + [429], path
+    assert fetched("/config")[0] == 429
+    assert fetched("/", "192.0.2.2")[0] == 200
+
+
+def fetched(path, address="192.0.2.1"):
+    """Ask a door for a part of a page; return what `asked` does."""
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b'{"detail": ""}'})
+
+    return asked(path, [], method="GET", app=app, address=address)
 
 
 def test_the_hub_is_asked_once_about_a_token_and_seldom_for_one_address(hub, monkeypatch):

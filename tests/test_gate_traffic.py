@@ -191,6 +191,21 @@ def test_a_header_without_end_ends_its_connection(sent):
     anyio.run(visiting)
 
 
+def test_requests_to_upgrade_are_ordinary_ones_and_leave_the_count(monkeypatch):
+    monkeypatch.setattr(connections, "EACH", 3)
+
+    async def visiting():
+        async with guarded() as connect:
+            for _ in range(5):
+                reader, writer = await connect()
+                writer.write(b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
+                assert b"200" in await asyncio.wait_for(reader.readline(), 5)
+                writer.close()
+                await writer.wait_closed()
+
+    anyio.run(visiting)
+
+
 def test_long_bodies_of_one_connection_are_taken():
     async def visiting():
         async with guarded() as connect:

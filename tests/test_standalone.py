@@ -19,7 +19,7 @@ import zoo
 from scripts.bench.node import run
 from zoo import hub, ink
 from zoo.export import standalone
-from zoo.portable import c_header, package, page
+from zoo.portable import c_header, javascript, package, page
 
 MODEL = "glyphnet_5k.mnist"
 MAIN = """#include <stdio.h>
@@ -123,3 +123,27 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path):
         with pytest.raises(zoo.ZooError, match=words):
             standalone.write(hub.resolve(model), tmp_path / "target", name, precision)
         assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("write", [c_header.header, javascript.network_file])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"contract": {"height": '"); system("true"); ("'}},
+        {"contract": {"height": 28, "width": 0}},
+        {"contract": {"height": 28.0}},
+        {"contract": {"stroke": float("nan")}},
+        {"contract": ["28"]},
+        {"labels": ["0", 1]},
+        {"labels": {"0": 1}},
+        {"accepts": "<script>"},
+        {"accepts": float("inf")},
+    ],
+    ids=str,
+)
+def test_a_folder_that_says_something_else_is_not_exported(tmp_path, write, change):
+    folder = shutil.copytree(hub.resolve("glyphnet_700.mnist"), tmp_path / "glyphnet_700.mnist")
+    said = folder / "preprocessor_config.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | change))
+    with pytest.raises(zoo.ZooError, match=r"can be served: its '(contract|labels|accepts)'"):
+        write(folder)

@@ -190,17 +190,40 @@ def test_a_table_names_only_pictures_of_its_folder(pictures, tmp_path, path):
     assert source.splits["train"].encoded(1) == PNG
 
 
+@pytest.mark.parametrize("header", ["---\n{}\n---\n", "---\n# ---\n{}\n---\n"])
+@pytest.mark.parametrize("name", ["README.md", ".huggingface.yaml"])
 @pytest.mark.parametrize("data", ["{hub}/x.parquet", "../x.parquet", "/etc/x.parquet", "hf://datasets/a/b/x"])
-def test_a_readme_names_only_data_of_its_folder(pictures, data):
+def test_a_folder_is_read_by_its_files_whatever_it_says(pictures, data, name, header):
     rows = {"image": [{"bytes": PNG, "path": None}] * 4, "label": [0, 1] * 2}
-    pandas.DataFrame(rows).to_parquet(pictures / "train.parquet")
+    pandas.DataFrame(rows).to_parquet(pictures / "train-00000-of-00001.parquet")
     files = [{"split": "train", "path": [data.format(hub=HUB.url)]}]
-    header = json.dumps({"configs": [{"config_name": "default", "data_files": files}]})
-    (pictures / "README.md").write_text(f"---\n{header}\n---\n")
+    said = json.dumps({"configs": [{"config_name": "default", "data_files": files}]})
+    (pictures / name).write_text(said if name.startswith(".") else header.format(said))
     HUB.log.clear()
-    with pytest.raises(DataError, match="refers to data outside its folder"):
-        labelled_folders.read_folders(str(pictures))
+    assert len(labelled_folders.read_folders(str(pictures)).splits["train"]) == 4
     assert HUB.log == []
+
+
+@pytest.mark.parametrize(
+    ("names", "splits"),
+    [
+        (["a.parquet", "b.parquet"], {"train": 8}),
+        (["data/train-0.parquet", "data/train-1.parquet", "data/test-0.parquet"], {"train": 8, "test": 4}),
+        (["training/part.parquet", "dev/part.parquet", "extra.parquet"], {"train": 4, "validation": 4}),
+        (["easy/train.parquet", "hard/train.parquet"], None),
+    ],
+)
+def test_parquet_files_are_splits_by_their_names(tmp_path, names, splits):
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        rows = {"image": [{"bytes": PNG, "path": None}] * 4, "label": [0, 1] * 2}
+        pandas.DataFrame(rows).to_parquet(tmp_path / name)
+    if splits is None:
+        with pytest.raises(DataError, match=r"several train splits, in .*easy and .*hard: name one folder"):
+            labelled_folders.read_folders(str(tmp_path))
+    else:
+        found = labelled_folders.read_folders(str(tmp_path)).splits
+        assert {split: len(of_it) for split, of_it in found.items()} == splits
 
 
 def test_a_picture_of_900_megapixels_is_refused_by_its_header(pictures):

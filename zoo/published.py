@@ -3,12 +3,62 @@
 The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a repo on the Hub.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from types import NoneType
+from typing import Any, ClassVar
 
+from zoo.errors import ZooError
 from zoo.files import read_json
 from zoo.types import Json
+
+NOT_SERVED = "is not a published model that can be served"
+
+
+class WrongField(ZooError):
+    """A field of a model's JSON that is missing or of another type."""
+
+
+def field_of(values: object, key: str, *kinds: type) -> Any:
+    """Return a field of a JSON object; WrongField unless it is there and of one of the types."""
+    if not isinstance(values, dict) or key not in values:
+        raise WrongField(f"its JSON has no {key!r}")
+    found = values[key]
+    if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
+        expected = " or ".join(kind.__name__ for kind in kinds)
+        raise WrongField(f"its {key!r} must be {expected}, not {type(found).__name__}")
+    return found
+
+
+def check_preprocessor(values: object) -> Json:
+    """Return what a preprocessor_config.json holds, whoever wrote it; WrongField where a part is not what it must be.
+
+    Parts that a network need not have are checked where they are there.
+    """
+    from zoo.ink.contract import Contract
+
+    fields = {"labels": (list,), "script": (str,), "dataset": (str,), "view": (str, dict), "contract": (dict, NoneType)}
+    optional = {"threshold": (float, int, NoneType), "accepts": (float, int, NoneType), "serving": (dict,)}
+    there = {key: kinds for key, kinds in optional.items() if isinstance(values, dict) and key in values}
+    found = {key: field_of(values, key, *kinds) for key, kinds in {**fields, **there}.items()}
+    if not all(isinstance(label, str) for label in found["labels"]):
+        raise WrongField("its 'labels' must be a list of str")
+    for key in ("threshold", "accepts"):
+        if found.get(key) is not None and not 0 <= found[key] <= 1:
+            raise WrongField(f"its {key!r} must be from 0 to 1, not {found[key]}")
+    if found["contract"] is not None:
+        try:
+            Contract.from_dict(found["contract"])
+        except ZooError as error:
+            raise WrongField(f"its 'contract' is none. {error}") from None
+    return {**values, **found}  # type: ignore[dict-item]  # an object, or its fields would be missing
+
+
+def check_metadata(values: object) -> Json:
+    """Return what a metadata.json holds, as `check_preprocessor` does."""
+    fields = {"architecture": (str,), "dataset": (str,), "recipe": (str,), "parameters": (int,)}
+    return {**values, **{key: field_of(values, key, *kinds) for key, kinds in fields.items()}}  # type: ignore[dict-item]
 
 
 @dataclass(frozen=True)
@@ -50,18 +100,24 @@ class PublishedFolder:
 
     @property
     def metadata(self) -> Json:
-        """Architecture, dataset, recipe, seed, parameters, and what else is known of it."""
-        return self._read(self.METADATA)
+        """Architecture, dataset, recipe, seed, parameters, and what else is known of it; ZooError where it is not."""
+        return self._checked(self.METADATA, check_metadata)
 
     @property
     def preprocessor(self) -> Json:
-        """Image contract, labels, script, dataset, view and thresholds."""
-        return self._read(self.PREPROCESSOR)
+        """Image contract, labels, script, dataset, view and thresholds; ZooError where they are not."""
+        return self._checked(self.PREPROCESSOR, check_preprocessor)
 
     @property
     def history(self) -> Json:
         """Epochs and validation scores of its training."""
         return self._read(self.HISTORY)
+
+    def _checked(self, name: str, check: Callable[[object], Json]) -> Json:
+        try:
+            return check(self._read(name))
+        except (WrongField, ValueError, RecursionError) as error:  # not what it must be, not JSON, not UTF-8
+            raise ZooError(f"{self.path} {NOT_SERVED}: {str(error).splitlines()[0].rstrip('.')}.") from None
 
     def _read(self, name: str) -> Json:
         values: Json = read_json(self.path / name)

@@ -39,6 +39,13 @@ class Guarded(HttpToolsProtocol):
     _timer: asyncio.TimerHandle | None = None
     _network: str | None = None
 
+    def __init__(self, *arguments: Any, **options: Any):
+        super().__init__(*arguments, **options)
+        self.ws_protocol_class = None  # nothing here speaks WebSocket: a request to upgrade is an ordinary one
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Log nothing where somebody asks for an upgrade."""
+
     def connection_made(self, transport: Any) -> None:
         """Take a connection, or end it where there are too many."""
         super().connection_made(transport)

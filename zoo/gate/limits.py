@@ -99,6 +99,16 @@ def check_request(caller: Caller) -> None:
     LIMITER.count(caller.network, Rate(2 * number("ZOO_CALLS_PER_MINUTE"), 60.0, "requests from your address"))
 
 
+def check_page(caller: Caller, drawn: bool) -> None:
+    """Count a request for a part of a page: one that is `drawn` for it, or a file. A page loads some 60 files.
+
+    Raises:
+        TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows: a quarter as many pages, ten times as many files.
+    """
+    share, what = (0.25, "pages") if drawn else (10, "files")
+    LIMITER.count(caller.network, Rate(round(share * number("ZOO_CALLS_PER_MINUTE")), 60.0, f"{what} for your address"))
+
+
 def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
     """Return whose token a caller sent, as the Hub says: it refuses a Space that asks too often.
 

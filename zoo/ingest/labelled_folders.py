@@ -75,10 +75,9 @@ def read_folders(where: str, group: str | None = None) -> Source:
             raise DataError(f"{where} is a file: expected a folder of class folders, a parquet file or a dataset repo.")
         return _read_repo("parquet", group, where, data_files={"train": str(path)})
     if path.is_dir():
-        if files := [file for file in path.rglob("*.parquet") if _visible(file, path)]:
-            _check_inside([*files, *path.glob("README.md")], path)
-            _check_readme(path / "README.md")
-            return _read_repo(str(path), group, where)
+        if files := sorted(file for file in path.rglob("*.parquet") if _visible(file, path)):
+            _check_inside(files, path)
+            return _read_repo("parquet", group, where, data_files=_files_by_split(files, path))
         return _read_folders(path, group)
     repo = where.removeprefix("hf://").removeprefix("datasets/")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo, re.ASCII) or where.startswith((".", "/", "~")):
@@ -189,26 +188,6 @@ def _check_inside(files: Iterable[Path], root: Path) -> None:
             raise DataError(f"{file} is a link to a file outside {root}: copy the file into that folder.")
 
 
-def _check_readme(path: Path) -> None:
-    """Raise DataError where a repo's README names data outside its folder, or on other servers."""
-    if not path.is_file():
-        return
-    import yaml
-
-    try:
-        header = path.read_text(encoding="utf-8").split("---")[1:2]
-        said = yaml.safe_load(header[0]) if header else None
-    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
-        raise DataError(f"The header of {path} is not YAML that can be read ({type(error).__name__}).") from error
-    left: list[Any] = [said.get("configs")] if isinstance(said, dict) else []
-    while left:
-        item = left.pop()
-        left += item.values() if isinstance(item, dict) else item if isinstance(item, list) else []
-        outside = isinstance(item, str) and ("://" in item or item.startswith(("/", "~")) or ".." in item.split("/"))
-        if outside:
-            raise DataError(f"{path} refers to data outside its folder, {item[:60]!r}: download those data first.")
-
-
 def _groups_of_files(
     files: list[Path], folder: Path, root: Path, group: str | None
 ) -> tuple[list[str], str] | tuple[None, None]:
@@ -253,6 +232,25 @@ def _table(path: Path) -> "pandas.DataFrame":
 
 
 # Parquet and dataset repos
+
+
+def _files_by_split(files: Sequence[Path], root: Path) -> dict[str, list[str]]:
+    """Return the parquet files of a folder by split: what their names say, else their folders; else all are "train".
+
+    Nothing else in the folder is asked: `datasets` would follow what a README names outside it.
+    """
+    found: dict[str, list[Path]] = {}
+    for file in files:
+        parts = reversed(file.relative_to(root).parts)
+        words = [word for part in parts for word in re.split(r"[^a-z]+", part.lower())]
+        split = next((SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES), "")
+        found.setdefault(split, []).append(file)
+    if set(found) == {""}:
+        found = {"train": found[""]}
+    for split, of_it in found.items():
+        if split and len(folders := sorted({str(file.parent) for file in of_it})) > 1:
+            raise DataError(f"{root} has several {split} splits, in {' and '.join(folders)}: name one folder of them.")
+    return {split: list(map(str, of_it)) for split, of_it in found.items() if split}
 
 
 def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments: Any) -> Source:

@@ -12,6 +12,8 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.types import Json
 
+LARGEST = 1024  # pixels of a side: the largest networks of pages see 224
+
 
 @dataclass(frozen=True)
 class Contract:
@@ -45,6 +47,12 @@ class Contract:
     stroke: float = 2.25
 
     def __post_init__(self) -> None:
+        for field in ("height", "width"):
+            if type(side := getattr(self, field)) is not int or not 1 <= side <= LARGEST:
+                raise ZooError(f"A contract's {field} is a whole number of 1 to {LARGEST} pixels; got {side!r:.40}.")
+        for field, most in (("centre_x", self.width), ("centre_y", self.height), ("stroke", LARGEST)):
+            if type(place := getattr(self, field)) not in (int, float) or not 0 <= place <= most:
+                raise ZooError(f"A contract's {field} is 0 to {most} pixels; got {place!r:.40}.")
         expected = {
             "channels": (1,),
             "polarity": ("ink-high",),

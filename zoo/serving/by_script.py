@@ -5,6 +5,7 @@ network, so a new network is found by its labels alone. `ANYTHING` asks one netw
 """
 
 import functools
+import logging
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 from zoo.settings import PRETRAINED
 
+log = logging.getLogger(__name__)
 ANYTHING = "anything"
 DIGITS, LETTERS, ARABIC_DIGITS, ARABIC_LETTERS = "digits", "letters", "arabic_digits", "arabic_letters"
 BOTH, PAGES, OTHER = "digits_and_letters", "pages", "other"
@@ -84,9 +86,14 @@ def networks() -> dict[str, list[Network]]:
     """Return the networks that are served by script, in the order of `TITLES`, the best of each first.
 
     The best did best on validation. One that knows what it does not know goes before those that do not, a visitor's own
-    before shipped ones, and of equals the smaller one.
+    before shipped ones, and of equals the smaller one. A folder that holds no network is left out.
     """
-    found = [_network(name, hub.resolve(name)) for name in hub.list_models()]
+    found = []
+    for name in hub.list_models():
+        try:
+            found.append(_network(name, hub.resolve(name)))
+        except (ZooError, OSError, LookupError, TypeError, ValueError) as error:
+            log.warning("%s is not served: %s", name, error)
     found.sort(key=lambda one: (not one.own, one.accepts is None, -one.accuracy, one.parameters))
     by_script = {script: [one for one in found if one.script == script] for script in TITLES}
     return {script: of_it for script, of_it in by_script.items() if of_it}

@@ -4,13 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.published import PublishedFolder
+from zoo.published import NOT_SERVED, PublishedFolder, WrongField, check_metadata, check_preprocessor, field_of
 from zoo.registry import ModelName
 from zoo.serving import fastest, runtimes
 from zoo.types import Json
@@ -25,45 +24,17 @@ DEFAULT = "onnxruntime"
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
 
 
-class _OtherType(Exception):
-    """A field of a model's JSON that is missing or of another type."""
-
-
-def _of(values: object, key: str, *kinds: type) -> Any:
-    """Return a field of a JSON object; _OtherType unless it is of one of the types."""
-    found = values.get(key, _OtherType) if isinstance(values, dict) else _OtherType
-    if found is _OtherType:
-        raise _OtherType(f"its JSON has no {key!r}")
-    if not isinstance(found, kinds) or (isinstance(found, bool) and bool not in kinds):
-        expected = " or ".join(kind.__name__ for kind in kinds)
-        raise _OtherType(f"its {key!r} must be {expected}, not {type(found).__name__}")
-    return found
-
-
-def _probability(values: Json, key: str) -> float | None:
-    """Return a field that is a number, or that may be missing."""
-    return _of(values, key, float, int, NoneType) if key in values else None
-
-
-def _texts(values: object, key: str) -> tuple[str, ...]:
-    """Return a field that is a list of texts."""
-    found = _of(values, key, list)
-    if not all(isinstance(text, str) for text in found):
-        raise _OtherType(f"its {key!r} must be a list of str")
-    return tuple(found)
-
-
-def _served(published: PublishedFolder, preprocessor: object, runtime: str | None) -> tuple[Path, str]:
+def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None) -> tuple[Path, str]:
     """Return the file of a published folder that is served, and what runs it.
 
     Its preprocessor may say `"serving": {"runtime": "openvino", "precision": "int8"}`. A runtime that is named there
     and not installed is replaced by ONNX Runtime, which runs the same file.
     """
-    serving = _of(preprocessor, "serving", dict) if isinstance(preprocessor, dict) and "serving" in preprocessor else {}
-    precision = _of(serving, "precision", str) if "precision" in serving else "float32"
-    named = _of(serving, "runtime", str) if "runtime" in serving else DEFAULT
+    serving = preprocessor.get("serving", {})
+    precision = field_of(serving, "precision", str) if "precision" in serving else "float32"
+    named = field_of(serving, "runtime", str) if "runtime" in serving else DEFAULT
     if precision not in published.FILES or named not in fastest.CANDIDATES:
-        raise _OtherType(f"its 'serving' must name one of {', '.join(fastest.CANDIDATES)} and float32 or int8")
+        raise WrongField(f"its 'serving' must name one of {', '.join(fastest.CANDIDATES)} and float32 or int8")
     file = published.path / published.FILES[precision]
     if runtime == fastest.FASTEST:
         return file, fastest.choose(file)
@@ -122,25 +93,25 @@ class Predictor:
                 opened = runtimes.load(*_served(published, preprocessor, runtime))
             else:
                 opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
-                metadata, preprocessor = opened.said, _of(opened.said, "preprocessor", dict)
-            view = _of(preprocessor, "view", str, dict)
+                metadata = check_metadata(opened.said)
+                preprocessor = check_preprocessor(field_of(opened.said, "preprocessor", dict))
             return cls(
-                name=str(ModelName(*(_of(metadata, key, str) for key in ("architecture", "dataset", "recipe")))),
-                labels=_texts(preprocessor, "labels"),
-                script=_of(preprocessor, "script", str),
-                dataset=_of(preprocessor, "dataset", str),
-                parameters=_of(metadata, "parameters", int),
+                name=str(ModelName(metadata["architecture"], metadata["dataset"], metadata["recipe"])),
+                labels=tuple(preprocessor["labels"]),
+                script=preprocessor["script"],
+                dataset=preprocessor["dataset"],
+                parameters=metadata["parameters"],
                 runtime=opened,
-                contract_fields=_of(preprocessor, "contract", dict, NoneType),
-                view_fields=None if view == "glyph" else view,
-                threshold=_probability(preprocessor, "threshold"),
-                accepts=_probability(preprocessor, "accepts"),
+                contract_fields=preprocessor["contract"],
+                view_fields=None if preprocessor["view"] == "glyph" else preprocessor["view"],
+                threshold=preprocessor.get("threshold"),
+                accepts=preprocessor.get("accepts"),
             )
         except OSError as error:
-            raise ZooError(f"{path} is not a published model that can be served: {error.strerror}.") from error
-        except (_OtherType, ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not what it says
+            raise ZooError(f"{path} {NOT_SERVED}: {error.strerror}.") from error
+        except (WrongField, ValueError, RecursionError) as error:  # not JSON, not UTF-8, or not what it says
             reason = str(error).splitlines()[0].rstrip(".")
-            raise ZooError(f"{path} is not a published model that can be served: {reason}.") from error
+            raise ZooError(f"{path} {NOT_SERVED}: {reason}.") from error
 
     @cached_property
     def contract(self) -> "ink.Contract":

@@ -54,6 +54,7 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
 PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
+DRAWN = rf"/|/config|{API}/(info|openapi\.json)"  # takes 10 to 20 ms each time
 SIGN_IN = r"/login/huggingface|/login/callback|/logout"
 READ = (
     rf"{PAGES}|{SIGN_IN}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
@@ -164,6 +165,7 @@ class Door:
             async with _read(receive, self._most(path), caller) as body:
                 await self._call({**scope, "zoo.bytes": len(body)}, body, receive, send, caller)
         else:
+            limits.check_page(caller, drawn=bool(re.fullmatch(DRAWN, path)))
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
             try:

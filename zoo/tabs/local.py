@@ -54,11 +54,10 @@ class Networks:
         """
         name = scope["path"].rpartition("/")[2]
         content = await to_thread.run_sync(self._packed, name)
-        headers = {"service-worker-allowed": "/"} if name == "worker.js" else {}
-        headers |= {"content-encoding": "gzip", "cache-control": KEPT, "vary": "accept-encoding"}
-        if b"gzip" not in dict(scope["headers"]).get(b"accept-encoding", b""):
-            content = gzip.decompress(content)
-            del headers["content-encoding"]
+        # For everybody: all browsers unpack it, and unpacking it here for others would be the largest part of the work.
+        headers = {"content-encoding": "gzip", "cache-control": KEPT}
+        if name == "worker.js":
+            headers["service-worker-allowed"] = "/"
         await Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)(scope, receive, send)
 
     def _pack(self, name: str) -> bytes:
