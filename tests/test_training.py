@@ -249,18 +249,21 @@ def test_a_recipe_adds_to_the_augmentation_of_the_dataset():
     assert training.plan("glyphnet_10k", "ahdd").recipe.augmentation == data.get("ahdd").augmentation
 
 
-def test_jax_trains_the_same_files_to_the_same_board_without_tensorflow(run_script, without, tmp_path):
-    pytest.importorskip("jax")
-    hidden = without("tensorflow", "tf2onnx")
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_either_backend_trains_the_same_files_to_the_same_board_without_tensorflow(
+    run_script, without, tmp_path, backend
+):
+    pytest.importorskip(backend)
+    hidden = without("tensorflow", "tf2onnx", *{"jax", "torch"} - {backend})
     path = os.pathsep.join(map(str, (hidden, ROOT)))
     command = "train_all.py", "--only", PAIR, "--seeds", "1", "--epochs", "4", "--runs", "runs", "--records", "records"
-    done = run_script(*command, KERAS_BACKEND="jax", PYTHONPATH=path)
+    done = run_script(*command, KERAS_BACKEND=backend, PYTHONPATH=path)
     assert done.returncode == 0, done.stdout + done.stderr
     (result,) = results.read_all(tmp_path / "records")
     assert result.mean("accuracy") > 0.5  # chance is 0.10
     (folder,) = tmp_path.glob("runs/*/*/*/export")
     digits = data.load("optdigits", "test")
-    served = zoo.load_predictor(folder)(digits.images)  # by TensorFlow, here, from the weights that JAX trained
+    served = zoo.load_predictor(folder)(digits.images)  # by whatever is here, from the weights that it trained
     np.testing.assert_allclose(served, zoo.load_model(folder).predict(digits.images, verbose=0), atol=1e-5)
 
 

@@ -173,6 +173,12 @@ def on_device(arrays: Any) -> Any:
 
 def devices() -> list[str]:
     """Return the devices that Keras computes on, accelerators first."""
+    if import_keras().backend.backend() == "torch":  # of which Keras lists none
+        import torch
+
+        accelerator = torch.accelerator.current_accelerator()
+        count = torch.accelerator.device_count()
+        return [f"{accelerator.type}:{number}" for number in range(count)] if accelerator else ["cpu:0"]
     return sorted(import_keras().distribution.list_devices(), key=lambda name: "cpu" in name.lower())
 
 

@@ -170,7 +170,7 @@ def keras(thorough: bool) -> Finding:
         return Finding("training", "note", f"KERAS_BACKEND is {wanted}, which is not installed", advice)
     says = f"keras {version('keras')} on {wanted or installed[0]}"
     if thorough:
-        return Finding("training", "ok", f"{says}, devices {', '.join(backend.keras.distribution.list_devices())}")
+        return Finding("training", "ok", f"{says}, devices {', '.join(backend.devices())}")
     gpus = len(list(Path("/proc/driver/nvidia/gpus").glob("*")))
     return Finding("training", "ok", f"{says}, {f'{gpus} NVIDIA GPU' if gpus else 'no NVIDIA GPU'}")
 

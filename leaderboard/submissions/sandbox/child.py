@@ -116,7 +116,8 @@ def _converted(job: Json, folder: Path) -> Json:
     export_onnx(folded(model), folder / MODEL)
     images = _images(job, folder)[:COMPARED]
     session = _session(folder / MODEL)
-    ours, theirs = session.run(None, {session.get_inputs()[0].name: images})[0], np.asarray(model(images))
+    ours = session.run(None, {session.get_inputs()[0].name: images})[0]
+    theirs = keras.ops.convert_to_numpy(model(images))
     if not np.allclose(ours, theirs, atol=AGREEMENT):
         raise Unfit("The Keras model and its ONNX export do not agree, so it is unclear which model to measure.")
     return {}
