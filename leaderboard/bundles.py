@@ -126,7 +126,8 @@ def _cut(whole: Path) -> Iterator[Piece]:
 def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
     """Take the runs of a packed folder into the folder of all runs, after everything in it was checked.
 
-    A run that is there already stays as it is, unless it is unfinished and comes finished.
+    A run that is there already stays as it is, unless it is unfinished and comes finished. One whose weights stayed
+    behind before they were measured is of no use, and counts as unfinished.
 
     Args:
         folder: what `pack` wrote.
@@ -158,7 +159,8 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         for job, config in zip(jobs, configs, strict=True):
             done = training.read_run(job, runs)
             complete = (config.parent / "history.json").is_file()
-            if done is None and (complete or not job.folder(runs).exists()):
+            wanted = _measurable(config.parent) if complete else not job.folder(runs).exists()
+            if done is None and wanted:
                 with replacing(job.folder(runs)) as staged:
                     shutil.copytree(config.parent, staged)
                 done = training.read_run(job, runs)
@@ -174,6 +176,12 @@ def _content(path: Path, sha256: str) -> bytes:
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ZooError(f"{path} is {'damaged' if content else 'missing'}: bring it from the other machine again.")
     return content
+
+
+def _measurable(folder: Path) -> bool:
+    """Return whether a finished run comes with its scores, or with a network that can be measured here."""
+    network = (folder / "model.weights.h5", PublishedFolder(folder / EXPORT).onnx)
+    return any(path.is_file() for path in (folder / EVALUATION, *network))
 
 
 def _checked(folder: Path) -> training.Job:

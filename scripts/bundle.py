@@ -1,5 +1,6 @@
 """Pack what another machine needs to train: code, datasets, the packages that it lacks, and one command.
 
+    python scripts/bundle.py --out bundle
     python scripts/bundle.py --only alexnet.ahdd-paper,glyphnet_300k.mnist --out bundle
     python scripts/bundle.py --only lenet5.mnist --out bundle --python 3.11 --has torch,numpy,pandas --backend torch
 
@@ -37,6 +38,8 @@ HAS = (  # a bare machine for deep learning; what these need themselves is there
     "absl-py,ml-dtypes,psutil,xxhash,fsspec,huggingface_hub,pillow"
 )
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+# What a borrowed GPU is for, in the order of its worth: what needs one, then small networks in many seeds.
+WORTH = "alexnet.ahdd,alexnet.ahdd-paper,resco_mini.ahdd-paper,glyphnet_300k.mnist,glyphnet_1m.mnist,glyphnet_700.mnist"
 LARGEST = 60 * 10**6  # bytes of a bundle, by default at most
 RUN = """#!/bin/sh
 # Trains {models}; needs no network. May be stopped: the same command goes on. MINUTES stops it by itself.
@@ -91,7 +94,9 @@ def main() -> None:
 def parse() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--only", required=True, help="what to train, comma-separated, in the order of its worth")
+    parser.add_argument(
+        "--only", default=WORTH, help="what to train, comma-separated, in the order of its worth (%(default)s)"
+    )
     parser.add_argument("--out", type=Path, required=True, help="the folder to write; one that is there is replaced")
     parser.add_argument("--seeds", type=int, help="trainings per pair (default: that of the architecture)")
     parser.add_argument("--epochs", type=int, help="maximum number of epochs; the result gets another name")

@@ -7,10 +7,12 @@ After every run its scores, history and, where they fit, weights are in the fold
 """
 
 import argparse
+import itertools
 import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
 
@@ -46,16 +48,15 @@ def main() -> int:
     folders = [job.folder(arguments.runs) for pair in pairs for job in pair]
     print(f"{len(folders)} trainings on {', '.join(backend.devices())}, {minutes:g} minutes.", flush=True)
     failed, stopped = 0, False
-    for pair in pairs:
+    for jobs in in_turn(pairs, plan["side_by_side"]):
         try:
-            for jobs in together(pair, plan["side_by_side"]):
-                train(jobs, arguments.runs, minutes)
+            for _ in train(jobs, arguments.runs, minutes):
                 bundles.pack(arguments.runs, folders, arguments.out)
         except (Stopped, KeyboardInterrupt):
             stopped = True
             break
-        except Exception:  # one pair that fails leaves time for the others
-            logging.getLogger("zoo").exception("%s failed", pair[0].model)
+        except Exception:  # one training that fails leaves time for the others
+            logging.getLogger("zoo").exception("%s failed", jobs[0].model)
             failed += 1
     left_out = bundles.pack(arguments.runs, folders, arguments.out)
     done = sum(training.read_run(job, arguments.runs) is not None for pair in pairs for job in pair)
@@ -70,6 +71,12 @@ def main() -> int:
 def stop(number: int, frame: FrameType | None) -> None:
     """Stop as if time were up."""
     raise Stopped
+
+
+def in_turn(pairs: list[list[training.Job]], side_by_side: bool) -> Iterator[list[training.Job]]:
+    """Yield what is trained one after the other: a seed of every pair in the order of their worth, then the next."""
+    for turn in itertools.zip_longest(*(together(pair, side_by_side) for pair in pairs)):
+        yield from filter(None, turn)
 
 
 def together(jobs: list[training.Job], side_by_side: bool) -> list[list[training.Job]]:
@@ -89,8 +96,11 @@ def fused(jobs: list[training.Job]) -> bool:
     return True
 
 
-def train(jobs: list[training.Job], runs: Path, minutes: float) -> None:
-    """Train, export and measure jobs of one pair; raise Stopped when time is up."""
+def train(jobs: list[training.Job], runs: Path, minutes: float) -> Iterator[training.Run]:
+    """Train jobs of one pair, then export, measure and yield one after the other; raise Stopped when time is up.
+
+    What was trained side by side and is not measured then is small: its weights travel, and it is measured at home.
+    """
 
     def tell(share: float) -> None:
         if time.monotonic() - STARTED > 60 * minutes:
@@ -103,7 +113,9 @@ def train(jobs: list[training.Job], runs: Path, minutes: float) -> None:
         finished = many_seeds.train(jobs, runs, tell)
     else:
         finished = [training.train(jobs[0], runs, tell)]
-    for run in finished:
+    for number, run in enumerate(finished):
+        if number:
+            tell(1.0)
         scores = recording.evaluated(run)
         seconds = time.monotonic() - STARTED
         print(
@@ -111,6 +123,7 @@ def train(jobs: list[training.Job], runs: Path, minutes: float) -> None:
             f"{run.history['training_seconds']:,.1f} s; {seconds:,.0f} s since the start.",
             flush=True,
         )
+        yield run
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ import zoo
 from leaderboard import bundles, results
 from zoo import data, training
 from zoo.errors import ZooError
+from zoo.files import write_json
 
 MODEL = "mnist_cnn.optdigits"
 
@@ -146,6 +147,24 @@ def test_what_does_not_fit_stays_and_the_scores_come_first(tmp_path):
     assert left_out == [
         "a.b/zoo/seed-1/export/metadata.json", "a.b/zoo/seed-1/model.weights.h5", "a.b/zoo/seed-0/model.weights.h5",
     ]  # fmt: skip
+
+
+def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
+    job = training.plan("mnist_cnn", "optdigits")
+    folder = job.folder(tmp_path / "there")
+    write_json(folder / "config.json", job.to_dict())
+    write_json(folder / "history.json", {})
+    bundles.pack(tmp_path / "there", [folder], tmp_path / "out")
+    assert bundles.unpack(tmp_path / "out", tmp_path / "here") == ([], [f"{MODEL} seed 0"])
+    assert not (tmp_path / "here").exists()
+
+
+def test_the_first_seed_of_every_pair_comes_before_the_second_of_any(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    run_bundle = importlib.import_module("run_bundle")
+    pairs = [[training.plan(name, "optdigits", seed=seed) for seed in range(2)] for name in ("lenet5", "mnist_cnn")]
+    order = [(job.architecture, job.seed) for (job,) in run_bundle.in_turn([pairs[0], pairs[1][:1]], False)]
+    assert order == [("lenet5", 0), ("mnist_cnn", 0), ("lenet5", 1)]
 
 
 def test_a_bundle_that_is_too_large_leaves_nothing(run_script, tmp_path):
