@@ -16,7 +16,7 @@ from zoo.backend import keras
 from zoo.export import onnx_writer
 from zoo.export.calibration import calibrate
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
-from zoo.files import replacing, write_json
+from zoo.files import read_json, replacing, write_json
 from zoo.published import PublishedFolder
 from zoo.serving import runtimes
 from zoo.serving.validated import validated
@@ -55,7 +55,7 @@ def export(run: Run, folder: Path) -> Path:
         pack_onnx(published.onnx)
         runtimes.load(published.onnx)  # a network that cannot be run is not published
         counts = {"parameters": stored_numbers.of_file(published.onnx), "parameters_as_trained": as_trained}
-        known = {**published.metadata, **facts(run), **counts, **fitted}
+        known = {**read_json(staged / PublishedFolder.METADATA), **facts(run), **counts, **fitted}
         write_json(staged / PublishedFolder.METADATA, known)
         reading = {**preprocessor(run.job.architecture, run.job.dataset), **accepts}
         write_json(staged / PublishedFolder.PREPROCESSOR, reading)
