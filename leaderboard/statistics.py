@@ -151,7 +151,7 @@ def tie_groups(
         if significant(own[first:index], own[index], pairs):
             first = index
         places[own[index]] = places[own[index - 1]] + (first == index)
-    for row in np.flatnonzero(sent):
+    for row in map(int, np.flatnonzero(sent)):
         above, below = own[own < row], own[own > row]
         upper = places[above[-1]] if len(above) else -1.0
         lower = places[below[0]] if len(below) else upper + 1
