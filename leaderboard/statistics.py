@@ -3,6 +3,7 @@
 scipy is imported only where it is needed: the Space uses precomputed ranks.
 """
 
+import functools
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -111,7 +112,7 @@ def paired_test(first: np.ndarray, second: np.ndarray, writers: np.ndarray | Non
 
 
 def tie_groups(
-    right: np.ndarray, writers: np.ndarray | None = None, alpha: float = ALPHA
+    right: np.ndarray, writers: np.ndarray | None = None, alpha: float = ALPHA, guests: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Group rows so that no two of a group differ significantly in the paired test.
 
@@ -120,27 +121,50 @@ def tie_groups(
     of many equal models differ more than two random ones do. So equal models are in one group with a probability of at
     least 1 - alpha.
 
+    Guests are rows that anybody may send. How the others are grouped does not depend on them. A guest joins the group
+    above it unless it is significantly worse than that group's best row, else the group below it unless it is
+    significantly better than its best row, else it stands between them. Its p-values are multiplied by the number of
+    pairs that there would be with it alone.
+
     Args:
         right: bool (rows, samples), the correct predictions of each row; the best row first.
         writers: int (samples,), see `paired_test`.
         alpha: probability that equal models do not share a group.
+        guests: bool (rows,); None: there are none.
 
     Returns:
         groups: int (rows,), 0 is the best group.
         p_values: float (rows,), of each row against the one above, corrected; NaN for the first.
     """
     compare = _Pairs(right, writers)
-    pairs = max(1, len(right) * (len(right) - 1) // 2)
-    groups, p_values = np.zeros(len(right), int), np.full(len(right), np.nan)
-    start = 0
+    sent = np.zeros(len(right), bool) if guests is None else guests
+    own = np.flatnonzero(~sent)
+    pairs, with_guest = max(1, len(own) * (len(own) - 1) // 2), max(1, len(own) * (len(own) + 1) // 2)
+
+    def significant(above: np.ndarray, row: int, count: int) -> bool:
+        p_values, worse = compare(above, row)
+        return bool(((np.minimum(1.0, count * p_values) < alpha) & worse).any())
+
+    places = np.zeros(len(right))  # of the groups; between two whole numbers where guests stand between two groups
+    first = 0  # of the group, in `own`
+    for index in range(1, len(own)):
+        if significant(own[first:index], own[index], pairs):
+            first = index
+        places[own[index]] = places[own[index - 1]] + (first == index)
+    for row in map(int, np.flatnonzero(sent)):
+        above, below = own[own < row], own[own > row]
+        upper = places[above[-1]] if len(above) else -1.0
+        lower = places[below[0]] if len(below) else upper + 1
+        places[row] = max(places[row - 1] if row else -1.0, upper)
+        if upper == lower or (len(above) and not significant(above[places[above] == upper][:1], row, with_guest)):
+            continue
+        alike = len(below) and not significant(np.array([row]), below[0], with_guest)
+        places[row] = lower if alike else max(places[row], upper + 0.5)
+    p_values = np.full(len(right), np.nan)
     for row in range(1, len(right)):
-        corrected, worse = compare(slice(start, row), row)
-        corrected = np.minimum(1.0, pairs * corrected)
-        if ((corrected < alpha) & worse).any():
-            start = row
-        p_values[row] = corrected[-1]
-        groups[row] = groups[row - 1] + (start == row)
-    return groups, p_values
+        count = with_guest if sent[row - 1] or sent[row] else pairs
+        p_values[row] = min(1.0, count * compare(np.array([row - 1]), row)[0][0])
+    return np.unique(places, return_inverse=True)[1], p_values
 
 
 class _Pairs:
@@ -153,8 +177,8 @@ class _Pairs:
             numbered = _numbered(writers)
             self.by_writer = np.stack([np.bincount(numbered, weights=row) for row in right]).astype(int)
 
-    def __call__(self, above: slice, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the p-values, and whether the row has more mistakes."""
+    def __call__(self, above: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the p-values against the rows of these numbers, and whether the row has more mistakes."""
         if self.by_writer is not None:
             differences = self.by_writer[above] - self.by_writer[row]
             return np.array([_clustered_p(one) for one in differences]), differences.sum(axis=1) > 0
@@ -178,20 +202,24 @@ def _exact_p(only_first: int | np.ndarray, only_second: int | np.ndarray) -> np.
     return p_values
 
 
+@functools.lru_cache(maxsize=4096)
+def _flips(size: int, count: int) -> np.ndarray:
+    """Return the chances of the sums of `count` numbers ±size, from the least sum up, in steps of 2."""
+    from scipy.stats import binom
+
+    flips = np.zeros(count * size + 1)
+    flips[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
+    return flips
+
+
 def _clustered_p(differences: np.ndarray) -> float:
     """Return the share of the sign flips of whole numbers (clusters,) whose sum is at least as far from zero.
 
     The distribution of the sum is computed exactly: clusters of equal size flip as a binomial does.
     """
-    from scipy.stats import binom
-
-    sizes, counts = np.unique(np.abs(differences).astype(int), return_counts=True)
-    chances = np.ones(1)  # of the sums -total, -total + 2, …, total
-    total = 0
-    for size, count in zip(sizes, counts, strict=True):
-        if size:
-            flips = np.zeros(count * size + 1)
-            flips[::size] = binom.pmf(np.arange(count + 1), count, 0.5)
-            chances, total = np.convolve(chances, flips), total + int(count * size)
+    counts, chances = np.bincount(np.abs(differences).astype(int)), np.ones(1)
+    for size in np.flatnonzero(counts[1:]) + 1:
+        chances = np.convolve(chances, _flips(int(size), int(counts[size])))
+    total = len(chances) - 1  # the sums are -total, -total + 2, …, total
     sums = np.arange(-total, total + 1, 2)
     return min(1.0, float(chances[np.abs(sums) >= abs(int(differences.sum()))].sum()))

@@ -235,7 +235,11 @@ def _groups(results: list[Result], right: Right, writers: Writers) -> tuple[np.n
         if (first := answers[start]) is not None:
             while end < len(results) and (after := answers[end]) is not None and len(after) == len(first):
                 end += 1
-            inner, p_values[start:end] = tie_groups(np.array(answers[start:end]), writers(results[start]))
+            inner, p_values[start:end] = tie_groups(
+                np.array(answers[start:end]),
+                writers(results[start]),
+                guests=np.array([result.submission is not None for result in results[start:end]]),
+            )
         else:
             inner = np.zeros(1, int)
         equal = start > 0 and results[start].mean("accuracy") == results[start - 1].mean("accuracy")

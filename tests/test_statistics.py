@@ -1,5 +1,7 @@
 """Intervals that cover as often as they say, and ranks that do not split what is equal: on simulated data."""
 
+import time
+
 import numpy as np
 import pytest
 import scipy.stats
@@ -177,6 +179,46 @@ def test_no_pair_of_a_group_differs_though_neighbors_do_not():
     assert 66 * statistics.paired_test(right[0], right[last]).p_value >= 0.05
     assert 66 * statistics.paired_test(right[0], right[last + 1]).p_value < 0.05
     assert statistics.tie_groups(right[:1])[0].tolist() == [0]
+
+
+def test_rows_that_anybody_sends_do_not_change_how_others_are_grouped():
+    """Neither by their number, nor by one between rows of a rank that is significantly worse than their best."""
+    own = np.ones((3, 4000), bool)
+    own[1, 2000:2040] = own[2, :300] = False
+    own[0, 3000:3030] = False
+    guests = np.ones((40, 4000), bool)
+    guests[0, 3000:3039] = False  # nine more mistakes than the best row, and no other difference
+    guests[1:, :1000] = False
+    together = ranked(np.concatenate([own, guests]))
+    sent = np.array([any((row == guest).all() for guest in guests) for row in together])
+    for writers in (None, np.arange(4000)):
+        alone, _ = statistics.tie_groups(own, writers)
+        assert alone.tolist() == [0, 0, 1]
+        groups, with_guests = statistics.tie_groups(together, writers, guests=sent)
+        assert groups[~sent].tolist() == alone.tolist()
+        assert (np.diff(groups) >= 0).all()
+        assert groups[sent].tolist() == [0] + [2] * 39
+        few, p_few = statistics.tie_groups(together[:4], writers, guests=sent[:4])
+        assert few.tolist() == groups[:4].tolist()
+        assert p_few[1:].tolist() == with_guests[1:4].tolist()
+
+
+@pytest.mark.parametrize(
+    ("mistakes", "group"), [((0, 200, 400), [0, 1, 2]), ((0, 1, 400), [0, 0, 1]), ((0, 399, 400), [0, 1, 1])]
+)
+def test_a_guest_is_in_the_group_that_it_is_like(mistakes, group):
+    right = np.ones((3, 4000), bool)
+    for row, count in enumerate(mistakes):
+        right[row, :count] = False
+    assert statistics.tie_groups(right, guests=np.array([False, True, False]))[0].tolist() == group
+
+
+def test_many_rows_are_grouped_in_a_second():
+    rng = np.random.default_rng(9)
+    right = ranked(rng.random((150, 10_000)) < 0.99)
+    began = time.process_time()
+    statistics.tie_groups(right, np.arange(10_000) // 34, guests=np.arange(150) > 15)
+    assert time.process_time() - began < 3  # 11,000 pairs
 
 
 def test_a_row_on_the_edge_of_a_level_is_alike():
