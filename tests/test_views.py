@@ -91,7 +91,7 @@ def test_two_phases_train_the_head_then_the_end_of_the_backbone(pages, tmp_path,
     predictor = Predictor.load(folder)
     answers = predictor(data.load("pages70", "test").images)
     assert answers.shape == (4, 2)
-    by_keras = np.array(model(VIEW.views(page(0, 70, 32)))).mean(axis=0)
+    by_keras = model.predict(VIEW.views(page(0, 70, 32)), verbose=0).mean(axis=0)
     np.testing.assert_allclose(answers[0], by_keras, atol=1e-4)
     with pytest.raises(zoo.ZooError, match="takes pages as uint8"):
         predictor([np.zeros((40, 40, 3), np.uint8)])
