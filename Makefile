@@ -9,12 +9,16 @@ demo: .venv/demo          ## serve the Space on http://localhost:7860, with a wo
 check: .venv/demo         ## say what is here, and what to do about what is not
 	$(BIN)/handwriting-zoo check
 
-test: .venv/test          ## style and types, then every test, the browser's included
+ALL_CORES := --numprocesses logical --dist loadfile --no-loadscope-reorder
+test: .venv/test          ## style and types, then the tests, the browser's included: ten minutes on two cores
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest --ignore tests/browser --numprocesses logical --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m "not slow" --ignore tests/browser $(ALL_CORES)
 	$(BIN)/python -m pytest tests/browser  # pages are slow to mount where others want the processors too
+
+slow: .venv/test          ## the tests that `make test` leaves out because they take long
+	$(BIN)/python -m pytest -m slow $(ALL_CORES)
 
 help:                     ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12
@@ -64,4 +68,4 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo check test help coverage mutants fuzz train docs bench
+.PHONY: demo check test slow help coverage mutants fuzz train docs bench

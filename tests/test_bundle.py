@@ -51,6 +51,7 @@ def run(bundle, hidden, **environment):
     return subprocess.run(["sh", bundle / "run.sh"], env=kept, cwd="/", capture_output=True, text=True, timeout=300)
 
 
+@pytest.mark.slow
 def test_a_bundle_is_trained_without_tensorflow_and_its_results_come_home(
     bundle, without, run_script, tmp_path, monkeypatch
 ):

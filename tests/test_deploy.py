@@ -27,6 +27,7 @@ def deploy(hub, monkeypatch, run_script):
     )
 
 
+@pytest.mark.slow
 def test_what_is_deployed_runs(hub, deploy, tmp_path):
     dry = deploy("--dry-run")
     assert dry.returncode == 0, dry.stderr
@@ -86,6 +87,7 @@ def test_rows_of_this_machine_are_not_deployed(checkout):
     assert "git tracks leaderboard/local_records/mnist/mine.mnist.json" in done.stderr
 
 
+@pytest.mark.slow
 def test_a_space_needs_no_package_that_its_requirements_lack(hub, deploy, tmp_path):
     assert deploy("--dry-run").returncode == 0
     kept = {Requirement(line).name for line in (tmp_path / "staging" / "requirements.txt").read_text().splitlines()}

@@ -141,7 +141,9 @@ def test_what_takes_longest_is_known_from_records():
 @pytest.mark.parametrize(
     ("options", "sentence"),
     [
-        (["--executor", "ray", "--address", "127.0.0.1:9"], "No Ray answers at 127.0.0.1:9"),
+        pytest.param(
+            ["--executor", "ray", "--address", "127.0.0.1:9"], "No Ray answers at 127.0.0.1:9", marks=pytest.mark.slow
+        ),
         (["--executor", "ray", "--address", "somewhere"], "'somewhere' is no address of Ray: expected host:port"),
         (["--workers", "2"], "are for several workers: add --executor ray"),
         (["--executor", "hf-jobs"], "add --source"),
@@ -188,6 +190,7 @@ def test_the_hub_gets_the_very_command_that_is_shown(run_script, hub):
     assert scripts[1].endswith("--recipe paper --epochs 3")
 
 
+@pytest.mark.slow
 def test_two_devices_share_the_batches_of_one_network(tmp_path):
     """On JAX with two devices of the processor: the same epochs as on one."""
     pytest.importorskip("jax")
@@ -219,6 +222,7 @@ except ZooError as error:
     assert "The recipe is for 3 devices and there are 2" in done.stdout
 
 
+@pytest.mark.slow
 def test_submissions_are_seen_through_by_several_workers(on_ray, tmp_path):
     from submitting import send
 

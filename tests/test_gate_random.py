@@ -4,6 +4,7 @@ import os
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from random_calls import calls
 from space import serve
 
@@ -11,6 +12,7 @@ COUNT = int(os.environ.get("ZOO_RANDOM_CALLS", 200))
 SEED = int(os.environ.get("ZOO_RANDOM_SEED", 1))
 
 
+@pytest.mark.slow
 def test_random_calls_bring_answers_or_sentences(tmp_path):
     import spaces_app
 

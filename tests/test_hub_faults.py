@@ -5,6 +5,7 @@ import random
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from hub_repos import contents
 from hub_server import Fault
 
@@ -13,6 +14,7 @@ from zoo import cards
 from zoo.hub import MODEL_FILES, Backoff, pull, push
 
 
+@pytest.mark.slow
 def test_200_faults_leave_every_repo_complete_or_untouched(hub, token, tmp_path):
     budget, repos = 200, 16
     rng, lock, injected = random.Random(0), threading.Lock(), []

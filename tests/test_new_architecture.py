@@ -15,6 +15,7 @@ def new_architecture(checkout, name: str) -> subprocess.CompletedProcess:
     return subprocess.run(command, cwd=checkout, env=environment, capture_output=True, text=True, timeout=120)
 
 
+@pytest.mark.slow
 def test_what_is_generated_passes_the_grids_and_the_style(checkout):
     done = new_architecture(checkout, "my_net")
     assert done.returncode == 0, done.stderr

@@ -218,6 +218,7 @@ print(json.dumps([run.history for run in (*together, alone)]))
 """
 
 
+@pytest.mark.slow
 def test_a_seed_ends_with_others_where_it_ends_alone(tmp_path, without):
     pytest.importorskip("jax")
     path = os.pathsep.join(map(str, (without("tensorflow", "tf2onnx"), ROOT)))  # Keras would import it, for 8 s

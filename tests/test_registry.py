@@ -170,6 +170,7 @@ def probe_backend(backend: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("backend", "package"), [("jax", "jax"), ("torch", "torch")])
 def test_backends_agree(backend, package):
     pytest.importorskip(package)

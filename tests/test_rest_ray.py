@@ -38,6 +38,7 @@ def url(tmp_path_factory):
         ray.shutdown()
 
 
+@pytest.mark.slow
 def test_two_replicas_answer_and_no_call_is_lost_when_one_is_killed(url):
     def read(number: int) -> str:
         if number == 20:

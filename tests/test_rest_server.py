@@ -36,6 +36,7 @@ def server(tmp_path_factory):
         yield found
 
 
+@pytest.mark.slow
 def test_schemathesis_finds_nothing(server, tmp_path):
     """Requests that are made from the document, valid and not, get what the document says."""
     url, _ = server

@@ -18,6 +18,7 @@ from zoo import __main__, environment, selfcheck
 HEAVY = {"keras", "tensorflow", "jax", "torch", "datasets", "sklearn", "gradio"}
 
 
+@pytest.mark.slow
 def test_a_machine_without_data_hub_and_browser_is_green_with_advice():
     """As after `make demo` on a fresh machine; nothing heavy is imported."""
     code = (

@@ -53,6 +53,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_two_hundred_submissions_survive_sixteen_clients_and_dying_workers(tmp_path):
     """Three workers, killed at random moments: every submission ends once, and every receipt can be read."""
     place = LocalStore(tmp_path / "store")
@@ -141,6 +142,7 @@ def test_the_hub_has_the_layout_of_the_boards(remote, hub):
     assert [step["status"] for step in HubStore("me", QUICK).get(sent.id).history] == [PENDING, WITHDRAWN]
 
 
+@pytest.mark.slow
 def test_a_hub_that_fails_loses_nothing(remote, hub):
     """409, 412, 429, 500, cut lines and lost answers, several clients and two workers at a time."""
     remote.all()  # the datasets are made
@@ -246,6 +248,7 @@ def children() -> int:
     return sum("spawner" not in " ".join(child.cmdline()) for child in psutil.Process().children())
 
 
+@pytest.mark.slow
 def test_ten_thousand_mutations_crash_nothing(tmp_path, monkeypatch):
     """Members are mutated before they are packed, so that checksums hold and the readers behind them are reached."""
     monkeypatch.chdir(tmp_path)

@@ -48,6 +48,7 @@ def measured(data: bytes, images, **options):
             assert box.base.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux isolates")
 def test_a_machine_measures_as_a_process_here_does(machine, hub, images):
     outcome = measured(onnx_file(), images)

@@ -243,6 +243,7 @@ def test_a_space_knows_its_visitor_by_the_cookie_of_the_sign_in(tmp_path):
         assert "no repo no/where" in ask({"Cookie": f"session={cookie}"})
 
 
+@pytest.mark.slow
 def test_the_worker_script_measures_shows_and_measures_again(tmp_path, run_script):
     store = LocalStore(tmp_path / "store")
     places = ("--store", str(store.root), "--records", str(tmp_path / "records"), "--cache", str(tmp_path / "cache"))
@@ -259,6 +260,7 @@ def test_the_worker_script_measures_shows_and_measures_again(tmp_path, run_scrip
     assert (lost.returncode, lost.stderr.startswith("error: There is no submission")) == (2, True)
 
 
+@pytest.mark.slow
 def test_a_contributor_is_told_whether_a_network_would_be_accepted(run_script):
     done = run_script("check_architecture.py", "zoo/architectures/mnist_cnn.py")
     assert done.returncode == 0, done.stdout + done.stderr

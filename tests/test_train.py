@@ -118,6 +118,7 @@ def test_the_space_reads_with_it(tuned, known, place):
         assert (reading["model"], reading["label"]) == (tuned.name, "zahl 3")
 
 
+@pytest.mark.slow
 def test_folds_are_stopped_resumed_and_written(place, tmp_path):
     """On the training pictures alone: there is no test split, and every score says so."""
     arguments = ["--architecture", "mnist_cnn", "--epochs", "3", "--folds", "2"]

@@ -40,6 +40,7 @@ def weights_of(run: training.Run) -> list[np.ndarray]:
     return model.get_weights()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "recipe",
     [
@@ -116,6 +117,7 @@ def test_a_finished_run_is_not_repeated_and_another_recipe_is_refused(tmp_path):
         training.train(other, tmp_path)
 
 
+@pytest.mark.slow
 def test_killed_and_started_again_is_bit_equal(tmp_path):
     command = [sys.executable, str(ROOT / "scripts/train_all.py"), "--only", PAIR, "--epochs", "12", "--seeds", "1"]
     command += ["--deterministic"]
@@ -249,6 +251,7 @@ def test_a_recipe_adds_to_the_augmentation_of_the_dataset():
     assert training.plan("glyphnet_10k", "ahdd").recipe.augmentation == data.get("ahdd").augmentation
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_either_backend_trains_the_same_files_to_the_same_board_without_tensorflow(
     run_script, without, tmp_path, backend

@@ -67,6 +67,7 @@ def test_held_out_strips_do_not_train():
         VIEW.training_strips([np.zeros((40, 90), np.uint8)])
 
 
+@pytest.mark.slow
 def test_two_phases_train_the_head_then_the_end_of_the_backbone(pages, tmp_path, monkeypatch):
     fresh = zoo.create_model("mobilenet_v2", VIEW.input_shape, 2)
     pretrained = backbones.of(fresh)
@@ -101,6 +102,7 @@ def test_two_phases_train_the_head_then_the_end_of_the_backbone(pages, tmp_path,
     assert predictions.images.shape[1:] == (60, 300)
 
 
+@pytest.mark.slow
 def test_statistics_of_patches_are_taken_in_batches_that_fit(pages, tmp_path, monkeypatch):
     """BatchNorm's statistics are re-estimated outside of the graph of training, where more memory is taken."""
     monkeypatch.setattr(loop, "EVALUATION_PIXELS", 10 * 32 * 32)

@@ -58,7 +58,8 @@ def check_preprocessor(values: object) -> Json:
 def check_metadata(values: object) -> Json:
     """Return what a metadata.json holds, as `check_preprocessor` does."""
     fields = {"architecture": (str,), "dataset": (str,), "recipe": (str,), "parameters": (int,)}
-    return {**values, **{key: field_of(values, key, *kinds) for key, kinds in fields.items()}}  # type: ignore[dict-item]
+    found = {key: field_of(values, key, *kinds) for key, kinds in fields.items()}
+    return {**values, **found}  # type: ignore[dict-item]  # as above
 
 
 @dataclass(frozen=True)
