@@ -5,7 +5,7 @@ from functools import partial
 
 import orjson
 
-from leaderboard import service
+from leaderboard import service, slices
 from leaderboard.tabs.board_frame import Live
 from zoo import hub
 from zoo.cards import CARD
@@ -36,7 +36,7 @@ def _rows(dataset: str, frame: Live) -> str:
 
 
 def card(name: str, frame: Live) -> str:
-    """Return a network's card as Markdown: the one in its folder, else what the folder and the board say.
+    """Return a network's card as Markdown: the one in its folder, else what the folder and the board say; and slices.
 
     Raises:
         UnknownName: it is not served.
@@ -44,7 +44,7 @@ def card(name: str, frame: Live) -> str:
     facts = served.model(name)
     written = hub.resolve(name) / CARD
     if written.is_file():
-        return written.read_text(encoding="utf-8")
+        return written.read_text(encoding="utf-8") + "\n".join(_slices(name))
     lines = [
         f"# {name}",
         "",
@@ -55,7 +55,20 @@ def card(name: str, frame: Live) -> str:
         known = {key: row[key] for key in SHOWN if row[key] == row[key] and row[key] is not None}
         lines += ["", f"## On {row['dataset']} ({row['status']})", "", *_listed(known)]
     lines += ["", f'Load it: `zoo.load_predictor("{name}")`, or `POST /api/v1/read` with `model={name}`.']
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, *_slices(name)]) + "\n"
+
+
+def _slices(name: str) -> list[str]:
+    """Return the accuracy on each part of the test set as lines; the writers one by one are in the REST API."""
+    found = [one for one in (slices.measured(name) or {}).get("slices", []) if one["kind"] != "writer"]
+    if not found:
+        return []
+    said = {
+        f"{one['kind']} {one['name']}": f"{one['accuracy']:.4f} (95% interval {one['low']:.4f} to {one['high']:.4f}), "
+        f"{one['samples']} samples"
+        for one in found
+    }
+    return ["", "## Accuracy by part of the test set", "", *_listed(said), ""]
 
 
 def _listed(values: Json) -> list[str]:

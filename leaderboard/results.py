@@ -105,7 +105,7 @@ class Result:
         return self.means[metric]
 
     def score(self, metric: str) -> float | None:
-        """Return a metric's mean over the seeds, or where only the shipped one was measured, its value; None: neither."""
+        """Return a metric's mean over the seeds; its value where only the shipped one was measured; None: neither."""
         return self.means.get(metric, self.shipped_metrics.get(metric))
 
     def spread(self, metric: str) -> float | None:

@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from leaderboard import downloads, precisions, table
+from leaderboard import downloads, precisions, slices, table
 from leaderboard.evaluation import revision
 from leaderboard.submissions import calls
 from leaderboard.submissions.store import Store, open_store
@@ -78,10 +78,10 @@ def application() -> Api:
     return Api(routers=routers, bodies=[SentJson, SentForm], measured=measured)
 
 
-def measured(name: str) -> Json | None:
-    """Return what was measured of a served network's precisions as JSON; None if nothing was."""
+def measured(name: str) -> Json:
+    """Return what was measured of a served network as JSON: its precisions and its scores; None for what was not."""
     found = precisions.of(name, revision(hub.resolve(name)))
-    return None if found is None else asdict(found)
+    return {"precisions": None if found is None else asdict(found), "scores": slices.measured(name)}
 
 
 def alone() -> Observed:

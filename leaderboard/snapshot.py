@@ -14,12 +14,14 @@ import json
 import logging
 import math
 import os
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from leaderboard import claims, metrics, results, table, writers
+from leaderboard import claims, hands, metrics, results, table, writers
+from leaderboard.hands import Agreement
 from leaderboard.results import Broken, Result
 from zoo import data
 from zoo.errors import ZooError
@@ -30,14 +32,22 @@ NAME, STATE = "board.jsonl", "board.json"
 log = logging.getLogger(__name__)
 
 
-def build(folder: Path | None = None) -> pd.DataFrame:
-    """Compute the frame of all records. This reads every record and its predictions, and needs scipy.
+@dataclass(frozen=True)
+class Board:
+    """The board: its frame, and how much its rankings agree with those on other test sets."""
+
+    rows: pd.DataFrame
+    agreements: list[Agreement]
+
+
+def build(folder: Path | None = None) -> Board:
+    """Compute the board from all records. This reads every record and its predictions, and needs scipy.
 
     A record is one row marked broken if it or its predictions cannot be read.
     """
     found: list[Result] = []
     broken: list[Broken] = []
-    right: dict[tuple[str, str], np.ndarray | None] = {}
+    answers: dict[tuple[str, str], hands.Answers] = {}
     for one in results.scan(folder):
         if isinstance(one, Broken):
             broken.append(one)
@@ -47,13 +57,14 @@ def build(folder: Path | None = None) -> pd.DataFrame:
         except ZooError as error:
             broken.append(Broken(one.model, one.dataset, str(error)))
             continue
-        right[one.dataset, one.model] = None if predictions is None else predictions.right
+        if predictions is not None:
+            answers[one.dataset, one.model] = hands.Answers(predictions.right, predictions.transfers)
         found.append(one)
     own = [folder is None and r.submission is None and results.is_local(r.model, r.dataset) for r in found]
     local = {(r.dataset, r.model) for r, is_own in zip(found, own, strict=True) if is_own}
     rows = table.frame(
         found,
-        lambda result: right[result.dataset, result.model],
+        lambda result: said.right if (said := answers.get((result.dataset, result.model))) else None,
         broken,
         claims.claims(),
         writers.of,
@@ -61,7 +72,7 @@ def build(folder: Path | None = None) -> pd.DataFrame:
     )
     marked = np.array([pair in local for pair in zip(rows["dataset"], rows["model"], strict=True)], bool)
     rows.loc[marked & (rows["status"] != table.STALE), "status"] = table.LOCAL
-    return rows
+    return Board(rows, hands.fill(rows, found, answers))
 
 
 def home(folder: Path | None = None) -> Path:
@@ -70,7 +81,7 @@ def home(folder: Path | None = None) -> Path:
 
 
 def write(folder: Path | None = None) -> Path:
-    """Compute the frame of a folder, of the whole board for the local rows, and store it; return its path."""
+    """Compute the board of a folder, the whole one for the local rows, and store it; return the path of its frame."""
     folder = _whole(folder)
     return keep(build(folder), folder)
 
@@ -79,24 +90,32 @@ def _whole(folder: Path | None) -> Path | None:
     return None if folder == results.LOCAL else folder
 
 
-def keep(rows: pd.DataFrame, folder: Path | None = None) -> Path:
-    """Write a frame that was computed from the records in `folder`; return its path."""
+def keep(board: Board, folder: Path | None = None) -> Path:
+    """Write a board that was computed from the records in `folder`; return the path of its frame."""
     path = home(folder) / NAME
     state = fingerprint(folder)
-    content = _lines(rows).encode()
+    content, agreements = _lines(board.rows).encode(), _plain_agreements(board)
     with replacing(path) as staged:
         staged.write_bytes(content)
-    write_json(path.with_name(STATE), {"rows": hashlib.sha256(content).hexdigest(), "records": state})
+    found = {"rows": _hash(content, agreements), "records": state, "agreements": agreements}
+    write_json(path.with_name(STATE), found)
     return path
 
 
-def load(folder: Path | None = None) -> pd.DataFrame:
-    """Return the cached frame; compute it if the cache is damaged or older than the records."""
+def read(folder: Path | None = None) -> Board:
+    """Return the cached board; compute it if the cache is damaged or older than the records."""
     kept = _kept(folder)
     if kept is None:
         log.info("Computing the board from the records: the cached frame is missing, damaged or out of date.")
         return build(folder)
-    return _frame([json.loads(line) for line in kept.decode().splitlines()])
+    content, agreements = kept
+    rows = _frame([json.loads(line) for line in content.decode().splitlines()])
+    return Board(rows, [Agreement(**one) for one in agreements])
+
+
+def load(folder: Path | None = None) -> pd.DataFrame:
+    """Return the frame of the cached board, see `read`."""
+    return read(folder).rows
 
 
 def is_fresh(folder: Path | None = None) -> bool:
@@ -105,19 +124,29 @@ def is_fresh(folder: Path | None = None) -> bool:
 
 
 def is_current(folder: Path | None = None) -> bool:
-    """Return whether the cached frame equals a newly computed one."""
-    return _kept(folder) == _lines(build(folder)).encode()
+    """Return whether the cached board equals a newly computed one."""
+    board = build(folder)
+    return _kept(folder) == (_lines(board.rows).encode(), _plain_agreements(board))
 
 
-def _kept(folder: Path | None) -> bytes | None:
-    """Return the cached rows; None if they are missing, damaged, or do not match the records."""
+def _kept(folder: Path | None) -> tuple[bytes, list[Json]] | None:
+    """Return the cached rows and agreements; None if they are missing, damaged, or do not match the records."""
     path = home(folder) / NAME
     try:
         content, state = read_bytes(path), json.loads(read_bytes(path.with_name(STATE)))
     except (OSError, ValueError, RecursionError):
         return None
-    found = {"rows": hashlib.sha256(content).hexdigest(), "records": fingerprint(folder)}
-    return content if state == found else None
+    agreements = state.get("agreements") if isinstance(state, dict) else None
+    found = {"rows": _hash(content, agreements), "records": fingerprint(folder), "agreements": agreements}
+    return (content, agreements or []) if state == found else None
+
+
+def _hash(content: bytes, agreements: object) -> str:
+    return hashlib.sha256(content + json.dumps(agreements, sort_keys=True).encode()).hexdigest()
+
+
+def _plain_agreements(board: Board) -> list[Json]:
+    return [{name: _plain(value) for name, value in asdict(one).items()} for one in board.agreements]
 
 
 def fingerprint(folder: Path | None = None) -> str:

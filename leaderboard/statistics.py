@@ -1,9 +1,10 @@
-"""Statistics of the board: confidence intervals, the paired test of two models, and groups of rows that share a rank.
+"""Statistics of the board: intervals, the paired test of two models, rows that share a rank, and how sure ranks are.
 
 scipy is imported only where it is needed: the Space uses precomputed ranks.
 """
 
 import functools
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 ALPHA = 0.05  # significance level: probability that equal models test as different
+ENDS = (0.025, 0.975)  # quantiles at the ends of a 95% interval
 
 
 @dataclass(frozen=True)
@@ -165,6 +167,104 @@ def tie_groups(
         count = with_guest if sent[row - 1] or sent[row] else pairs
         p_values[row] = min(1.0, count * compare(np.array([row - 1]), row)[0][0])
     return np.unique(places, return_inverse=True)[1], p_values
+
+
+def worst_tenth(right: np.ndarray, writers: np.ndarray) -> np.ndarray:
+    """Return which samples are by the tenth of the writers who are read worst, bool (N,).
+
+    Args:
+        right: bool (N,), which predictions are correct.
+        writers: int (N,), who wrote each sample.
+    """
+    numbered = _numbered(writers)
+    share = np.bincount(numbered, weights=right) / np.bincount(numbered)
+    return np.isin(numbered, np.argsort(share, kind="stable")[: math.ceil(len(share) / 10)])
+
+
+def worst_tenth_interval(
+    right: np.ndarray, writers: np.ndarray, resamples: int = 2000, seed: int = 0
+) -> tuple[float, float]:
+    """Return the 95% bootstrap interval of the accuracy on the tenth of the writers who are read worst.
+
+    Writers are drawn with all their samples, and each time those who are read worst are other ones.
+    """
+    numbered = _numbered(writers)
+    hits, sizes = np.bincount(numbered, weights=right), np.bincount(numbered)
+    order = np.argsort(hits / sizes, kind="stable")
+    drawn = _drawn_writers(len(order), resamples, np.random.default_rng(seed))[:, order]
+    before = drawn.cumsum(axis=1) - drawn
+    worst = np.clip(math.ceil(len(order) / 10) - before, 0, drawn)  # how often each is among the worst
+    low, high = np.quantile(worst @ hits[order] / (worst @ sizes[order]), ENDS)
+    return float(low), float(high)
+
+
+def place_range(
+    right: np.ndarray, writers: np.ndarray | None = None, resamples: int = 1000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the first and the last place of each row that other writers make plausible (95%, bootstrap).
+
+    Args:
+        right: bool (rows, samples), the correct predictions of each row.
+        writers: int (samples,); None: unknown, every sample is drawn for itself.
+        resamples: number of bootstrap test sets.
+        seed: of the random draws.
+
+    Returns:
+        first, last: int (rows,); 1 is the best place, and rows that are equally good share the better one.
+    """
+    from scipy.stats import rankdata
+
+    scores = _resampled(right, writers, resamples, np.random.default_rng(seed))
+    places = rankdata(-scores, method="min", axis=1)
+    first, last = np.quantile(places, ENDS, axis=0, method="inverted_cdf")
+    return first.astype(int), last.astype(int)
+
+
+def rank_agreement(
+    here: np.ndarray,
+    there: np.ndarray,
+    writers_here: np.ndarray | None = None,
+    writers_there: np.ndarray | None = None,
+    resamples: int = 1000,
+    seed: int = 0,
+) -> tuple[float, float, float]:
+    """Return Kendall's tau (1938, tau-b) of the rankings of the same rows on two test sets, and its 95% interval.
+
+    The interval is a bootstrap over the writers of both sets, or over samples where writers are unknown. The rows stay
+    the same: it says nothing of other networks.
+
+    Args:
+        here: bool (rows, samples), the correct predictions on one set.
+        there: bool (rows, samples), those of the same rows on the other.
+        writers_here: int (samples,), who wrote the samples of the one; None: unknown.
+        writers_there: of the other.
+        resamples: number of bootstrap test sets.
+        seed: of the random draws.
+    """
+    from scipy.stats import kendalltau
+
+    rng = np.random.default_rng(seed)
+    tau = kendalltau(here.sum(axis=1), there.sum(axis=1)).statistic
+    drawn = [_resampled(right, by, resamples, rng) for right, by in ((here, writers_here), (there, writers_there))]
+    low, high = np.nanquantile([kendalltau(a, b).statistic for a, b in zip(*drawn, strict=True)], ENDS)
+    return float(tau), float(low), float(high)
+
+
+def _resampled(right: np.ndarray, writers: np.ndarray | None, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return the accuracy of each row on bootstrap test sets, float32 (resamples, rows)."""
+    if writers is None:
+        sizes, hits = np.ones(right.shape[1]), right.T
+    else:
+        numbered = _numbered(writers)
+        sizes, hits = np.bincount(numbered), np.stack([np.bincount(numbered, weights=row) for row in right], axis=1)
+    drawn = _drawn_writers(len(sizes), resamples, rng).astype(np.float32)
+    scores: np.ndarray = drawn @ hits.astype(np.float32) / (drawn @ sizes.astype(np.float32))[:, None]
+    return scores
+
+
+def _drawn_writers(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
+    """Return how often each of `count` writers is in each bootstrap test set, int (resamples, count)."""
+    return rng.multinomial(count, np.full(count, 1 / count), resamples)
 
 
 class _Pairs:

@@ -10,6 +10,7 @@ import pandas as pd
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
 from leaderboard.statistics import mean_interval, tie_groups
+from zoo import data
 from zoo.types import Json
 
 FLOOR = (
@@ -18,6 +19,7 @@ FLOOR = (
 VERIFIED, LOCAL, STALE, CLAIMED, BROKEN = "verified", "local", "stale", "claimed", "broken"
 UNPUBLISHED = "weights not published"
 MEASURED = (VERIFIED, LOCAL, STALE, UNPUBLISHED)  # rows with a record that can be read
+TRANSFERS = tuple(sorted({other for spec in data.DATASETS.values() for other in spec.transfers}))
 Read = Callable[[Result], object]
 
 
@@ -35,6 +37,11 @@ def _short(value: float) -> str:
 
 def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
+
+
+def _change(ranks: float) -> str:
+    """Format how many ranks a row gains or loses."""
+    return f"{'▲' if ranks > 0 else '▼'} {abs(ranks):.0f}" if ranks else "="
 
 
 def _mean(metric: str) -> Read:
@@ -57,15 +64,38 @@ class Column:
     better: int = 0  # 1: higher is better, -1: lower is better, 0: neither
     number: bool = True
     shown: bool = False  # shown by default
+    until: str = ""  # the column with the other end of the range that this one begins; one cell shows both
+    interval: bool = False  # whether `<name>_low` and `<name>_high` are its 95% interval, shown below it
+    end: bool = False  # whether it is an end of a range or interval
+    ranks: bool = False  # whether equal values are ties
+    choosable: bool = True  # whether a visitor may add it to the ranking
+
+
+def _on_other_hands(other: str) -> tuple[Column, ...]:
+    """Return the columns of another dataset's test set; `leaderboard.hands` fills all but the first."""
+    return (
+        Column(other, f"{other} %", lambda r: r.transfers.get(other),
+               f"Accuracy of the shipped model on the test set of {other}, which other people wrote, and its 95% "
+               "interval for other samples by other writers.", _percent, 1, interval=True, choosable=False),
+        *(Column(f"{other}_{end}", f"95% {end} there", lambda r: None, "An end of that interval.", _percent, 1,
+                 end=True, choosable=False) for end in ("low", "high")),
+        Column(f"{other}_rank", "Rank there", lambda r: None,
+               f"Rank by the accuracy on {other}, by the rule of the rank, among the ranked rows that were measured on "
+               "it.", "{:.0f}".format, -1, ranks=True, choosable=False),
+        Column(f"{other}_change", "Rank change", lambda r: None,
+               "How many ranks the row gains (▲) or loses (▼) there, among the same rows.", _change, 1,
+               choosable=False),
+    )  # fmt: skip
 
 
 COLUMNS = (
     Column("rank", "Rank", lambda r: None,
            "Rank within the dataset by mean accuracy, of the rows whose weights are published. No two rows of a rank "
            "differ significantly in the paired test of the shipped models' predictions, which takes writers whole "
-           "where they are known, at 5% over all pairs of rows (Bonferroni).", "{:.0f}".format, -1, shown=True),
+           "where they are known, at 5% over all pairs of rows (Bonferroni).", "{:.0f}".format, -1, shown=True,
+           ranks=True, choosable=False),
     Column("model", "Model", lambda r: r.model, "Network and dataset, and the recipe if it is not the zoo's own.",
-           number=False, shown=True),
+           number=False, shown=True, choosable=False),
     Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.", number=False),
     Column("status", "Status", lambda r: STALE if r.stale else VERIFIED if r.published else UNPUBLISHED,
            "verified: measured by us, and everyone can measure it again; weights not published: measured by us, but "
@@ -76,11 +106,19 @@ COLUMNS = (
            "Fraction of correct predictions on the test set: mean ± standard deviation over the seeds.", _percent, 1,
            shown=True),
     Column("accuracy_std", "± seeds", lambda r: r.spread("accuracy"),
-           "Standard deviation of the accuracy over the seeds, in points.", _percent, -1),
+           "Standard deviation of the accuracy over the seeds, in points.", _percent, -1, choosable=False),
     Column("accuracy_low", "95% low", lambda r: None,
            "Lower end of the 95% interval of the mean accuracy over other samples, by other writers where they are "
            "known, and other seeds where there are several.", _percent, 1),
     Column("accuracy_high", "95% high", lambda r: None, "Upper end of that interval.", _percent, 1),
+    Column("place_first", "Places", lambda r: None,
+           "Places by accuracy that the row could have if other people had written the test set: 95%, a bootstrap of "
+           "the shipped models over writers, or over samples where writers are unknown.", "{:.0f}".format, -1,
+           until="place_last"),
+    Column("place_last", "Last place", lambda r: None, "The last of these places.", "{:.0f}".format, -1, end=True,
+           choosable=False),
+    Column("worst_tenth", "Worst tenth %", lambda r: None,
+           "Accuracy of the shipped model on the tenth of the writers whom it reads worst.", _percent, 1),
     Column("errors", "Errors", lambda r: r.errors, "Mistakes of the shipped model on the test set.", "{:,.0f}".format,
            -1, shown=True),
     Column("p_above", "p above", lambda r: None,
@@ -97,14 +135,15 @@ COLUMNS = (
            "Expected calibration error: difference of confidence and accuracy over 15 bins.", "{:.4f}".format, -1),
     Column("negative_log_likelihood", "NLL", _mean("negative_log_likelihood"),
            "Mean of -ln p(true class), nats.", "{:.4f}".format, -1),
+    Column("other_hands", "Other hands %", _mean("other_hands"),
+           "Accuracy on the test sets of other people with the same labels: for mnist, unipen_digits.", _percent, 1),
+    *(column for other in TRANSFERS for column in _on_other_hands(other)),
     Column("robustness", "Robust %", _mean("robustness"),
            "Mean accuracy under eight fixed corruptions: rotation, shift, thick, thin, noise, blur, low contrast, "
            "occlusion.", _percent, 1, shown=True),
     Column("unseen_robustness", "Unseen %", _mean("unseen_robustness"),
            "Mean accuracy under fifteen kinds of damage not used in training, after Mu and Gilmer, 2019.",
            _percent, 1),
-    Column("other_hands", "Other hands %", _mean("other_hands"),
-           "Accuracy on the test sets of other people with the same labels: for mnist, unipen_digits.", _percent, 1),
     Column("unknown_accepted", "Unknown %", _mean("unknown_accepted"),
            "Fraction of characters of no class that are accepted at the threshold that accepts 99% of known ones.",
            _percent, -1),
@@ -151,7 +190,7 @@ COLUMNS = (
            "Who submitted it; empty for the zoo's own networks.", number=False),
     Column("date", "Measured", lambda r: r.date[:10], "When it was measured on the test set.", number=False),
     Column("note", "Note", lambda r: r.stale or "", "Source of a claim, or reason why a row is broken or stale.",
-           number=False),
+           number=False, choosable=False),
 )  # fmt: skip
 Right = Callable[[Result], np.ndarray | None]  # which test samples a result's model reads right, bool (N,)
 Writers = Callable[[Result], np.ndarray | None]  # who wrote each test sample, int (N,); None: unknown

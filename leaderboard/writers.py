@@ -27,8 +27,28 @@ def of(result: Result) -> np.ndarray | None:
     spec = data.DATASETS.get(result.dataset)
     if spec is None or spec.scored_fingerprint != result.dataset_fingerprint:
         return None
-    found = _known().get(result.dataset)
-    return found if found is not None and len(found) == result.samples else None
+    return of_dataset(result.dataset, result.samples)
+
+
+def of_dataset(name: str, samples: int) -> np.ndarray | None:
+    """Return the writer of each test sample of a dataset; None if unknown, or of another number of samples."""
+    found = _known().get(name)
+    return found if found is not None and len(found) == samples else None
+
+
+def populations(dataset: str, writers: np.ndarray) -> dict[str, np.ndarray]:
+    """Return which test samples each population of a dataset wrote, name -> bool (N,); {} where there is one only.
+
+    Args:
+        dataset: its name.
+        writers: int (N,), who wrote each sample.
+    """
+    spec = data.DATASETS.get(dataset)
+    if spec is None or not spec.populations:
+        return {}
+    *listed, others = spec.populations
+    found = {name: np.isin(writers, data.known_writers(dataset, name)) for name in listed}
+    return {**found, others: ~np.any([*found.values()], axis=0)}
 
 
 def listed(names: Iterable[str]) -> dict[str, np.ndarray]:

@@ -32,7 +32,7 @@ def records(tmp_path):
 
 
 def test_what_every_strong_row_reads_against_the_label_is_disputed(records, tmp_path):
-    rows = snapshot.build(records)
+    rows = snapshot.build(records).rows
     (tmp_path / "mnist.json").write_text(json.dumps({"70": {"verdict": "networks", "by": "a person"}}))
     found = disputed.find("mnist", rows, records, tmp_path)
     assert [one.sample for one in found] == WRONG
@@ -43,14 +43,14 @@ def test_what_every_strong_row_reads_against_the_label_is_disputed(records, tmp_
 
 
 def test_few_rows_or_rows_of_strangers_dispute_nothing(records):
-    rows = snapshot.build(records)
+    rows = snapshot.build(records).rows
     assert disputed.find("mnist", rows[: disputed.FEWEST - 1], records) == []
     assert disputed.find("mnist", rows.assign(submitted_by="eve"), records) == []
     assert disputed.find("ahdd", rows, records) == []
 
 
 def test_disputed_samples_are_shown_with_their_answers_and_verdicts(records):
-    rows = snapshot.build(records)
+    rows = snapshot.build(records).rows
     shown = datasets.page(rows, records)
     assert f"{len(WRONG)} test samples" in shown
     assert shown.count("nobody has looked yet") == len(WRONG)

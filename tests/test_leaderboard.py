@@ -151,7 +151,7 @@ def test_the_front_over_latency_is_of_one_run():
 def test_a_row_without_published_weights_is_shown_and_not_ranked(tmp_path):
     for model, wrong, changes in (("a.mnist", 10, {"weights": None}), ("b.mnist", 12, {}), ("c.mnist", 50, {})):
         results.write(made_up(model, [1 - wrong / 1000], wrong, **changes), answers(wrong), tmp_path)
-    rows = snapshot.build(tmp_path).set_index("model")
+    rows = snapshot.build(tmp_path).rows.set_index("model")
     assert rows.loc["a.mnist", "status"] == table.UNPUBLISHED
     assert np.isnan(rows.loc["a.mnist", "rank"])
     assert rows.loc[["b.mnist", "c.mnist"], "rank"].tolist() == [1, 2]
@@ -166,7 +166,7 @@ def test_readings_of_the_test_set_are_counted(tmp_path):
     for day, accuracies in enumerate(([0.98], [0.98], [0.97, 0.98], [0.98])):
         results.write(made_up("a.mnist", accuracies, date=f"2026-11-0{day + 1}"), folder=tmp_path)
     results.write(made_up("b.mnist", [0.9], architecture="a"), folder=tmp_path)
-    rows = snapshot.build(tmp_path).set_index("model")
+    rows = snapshot.build(tmp_path).rows.set_index("model")
     assert rows["readings"].dropna().tolist() == [2, 1]
     assert rows["network_readings"].dropna().tolist() == [3, 3]
 
@@ -223,7 +223,7 @@ def test_a_goal_is_served_by_the_best_mean_on_validation_that_it_allows():
 def test_the_kept_frame_is_that_of_the_records(board, tmp_path):
     folder, frame = board
     assert snapshot.is_current(folder)
-    pd.testing.assert_frame_equal(frame, snapshot.build(folder), check_dtype=False, rtol=1e-7)
+    pd.testing.assert_frame_equal(frame, snapshot.build(folder).rows, check_dtype=False, rtol=1e-7)
     write_board(tmp_path)
     (tmp_path / "ahdd" / "lenet5.ahdd.json").write_text("{ half")
     assert snapshot.load(tmp_path).set_index("model").loc["lenet5.ahdd", "status"] == table.BROKEN

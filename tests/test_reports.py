@@ -145,7 +145,7 @@ def test_bad_input_is_one_sentence(published, run_script, tmp_path):
 
 
 def test_a_page_shows_the_report(published):
-    page = model_page.page(MODEL, snapshot.build(published / "records"), published / "records")
+    page = model_page.page(MODEL, snapshot.build(published / "records").rows, published / "records")
     titles = ("Correct predictions", "Confidence", "don’t know", "Gap between", "Layers", "Learned filters", "Feature")
     for title in titles:
         assert title in page, title
@@ -164,7 +164,7 @@ def test_a_report_of_other_weights_is_none(published, tmp_path):
     path.write_text(path.read_text().replace(result.revision, "0" * 64))
     (result,) = results.read_all(folder)
     assert report_store.read_report(result, folder) is None
-    assert "There is no report yet" in model_page.page(MODEL, snapshot.build(folder), folder)
+    assert "There is no report yet" in model_page.page(MODEL, snapshot.build(folder).rows, folder)
 
 
 def test_documents_stand_beside_what_was_measured():

@@ -110,6 +110,8 @@ def test_what_seldom_changes_is_sent_once(ask, path):
 
 def test_networks_and_rows_are_listed_as_they_are_served(ask):
     assert {one["model"] for one in ask("GET", "/api/v1/models").json()} == set(zoo.list_models())
+    scores = ask("GET", "/api/v1/models/lenet5.mnist").json()["scores"]
+    assert {"population", "worst", "class", "writer"} <= {one["kind"] for one in scores["slices"]}
     rows = ask("GET", "/api/v1/leaderboard/mnist", params={"sort": "accuracy", "descending": "true"}).json()
     measured = [row["accuracy"] for row in rows if row["accuracy"] is not None]  # claims come last
     assert measured == sorted(measured, reverse=True)

@@ -234,8 +234,8 @@ def test_a_page_shows_what_it_was_before_and_its_curves(tmp_path):
         results.write(made_up("lenet5.mnist", [accuracy], date=date), answers(10), tmp_path)
     write_report(made_up("lenet5.mnist", [0.95]), tmp_path)
     (tmp_path / "README.md").write_text("---\nlicense: mit\n---\n# A card\n![a picture](x.png)\nSome text.\n")
-    page = model_page.page("lenet5.mnist", snapshot.build(tmp_path), tmp_path)
-    assert page.count('<polyline class="accent"') == 4  # validation, the gap, "don't know", and the row over time
+    page = model_page.page("lenet5.mnist", snapshot.build(tmp_path).rows, tmp_path)
+    assert page.count('<polyline class="accent"') == 5  # reliability, validation, gap, "don't know", over time
     assert "90.00%</strong><br>2026-11-01" in page
     assert model_page.card(tmp_path).strip() == "# A card\nSome text."
     assert model_page.card(None) == ""
@@ -245,7 +245,7 @@ def test_what_records_say_is_escaped(frame, tmp_path):
     folder = tmp_path
     bad = "<script>alert(1)</script>"
     results.write(made_up("lenet5.mnist", [0.9], title=bad, licence=bad, selection=bad), answers(10), folder)
-    found = snapshot.build(folder)
+    found = snapshot.build(folder).rows
     pages = (
         model_page.page("lenet5.mnist", found, folder),
         model_page.page(bad, found, folder),
@@ -271,7 +271,7 @@ def test_two_models_are_compared_on_the_same_samples(frame):
 
 
 def test_every_dataset_of_the_zoo_has_a_current_leak_report():
-    page = datasets.page(snapshot.build())
+    page = datasets.page(snapshot.build().rows)
     of_glyphs = [
         spec for spec in data.DATASETS.values() if spec.image_shape and not spec.parts and spec.name != "optdigits"
     ]

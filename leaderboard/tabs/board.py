@@ -14,7 +14,7 @@ import pandas as pd
 
 import zoo
 from leaderboard import downloads, table
-from leaderboard.tabs import compare, datasets, table_html
+from leaderboard.tabs import compare, datasets, hands_view, table_html
 from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
 from zoo import gate
@@ -23,6 +23,7 @@ from zoo.types import Json, Values
 
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
+FIRST_ORDER: Json = {"sort": "rank", "descending": False, "limit": 100}
 SIZES = {
     "any size": (0, np.inf),
     "below 10,000": (0, 1e4),
@@ -45,12 +46,16 @@ def tab() -> Places:
     with gr.Tabs(elem_id="board-views") as views:
         with gr.Tab("Ranking", id="ranking"):
             renew, files, dataset, *ranking_pages = _ranking(frame)
+        with gr.Tab("Other hands", id="hands"):
+            renew_hands, place_hands, *hands_targets = _other_hands(frame)
         with gr.Tab("Compare", id="compare"):
             place_pair, *pair_targets = _compare(frame)
         with gr.Tab("Datasets", id="datasets"):
             gr.HTML(datasets.page(frame()), apply_default_css=False, elem_id="board-datasets")
 
     def place(parts: Mapping[str, str]) -> Values:
+        if parts.get("view") == "hands":
+            return {views: gr.Tabs(selected="hands"), **place_hands(parts.get("dataset"))}
         if parts.get("view") == "compare":
             return {views: gr.Tabs(selected="compare"), **place_pair(parts.get("first"), parts.get("second"))}
         if parts.get("view") == "datasets":
@@ -63,11 +68,16 @@ def tab() -> Places:
         return parts.get("tab") == "leaderboard"
 
     def fresh() -> Values:
-        return {**renew(), **{choice: gr.update(choices=frame.recorded()) for choice in pair_targets[:2]}}
+        return {
+            **renew(),
+            **renew_hands(),
+            **{choice: gr.update(choices=frame.recorded()) for choice in pair_targets[:2]},
+        }
 
     _endpoint(frame)
-    targets = [views, dataset, *pair_targets, *ranking_pages, *files]
-    return Places("leaderboard", holds, place, targets, [*ranking_pages, pair_targets[-1]], frame.since_start(fresh))
+    targets = [views, dataset, *hands_targets, *pair_targets, *ranking_pages, *files]
+    pages = [*ranking_pages, hands_targets[-1], pair_targets[-1]]
+    return Places("leaderboard", holds, place, targets, pages, frame.since_start(fresh))
 
 
 @dataclass(frozen=True)
@@ -113,7 +123,7 @@ def _controls(frame: pd.DataFrame) -> Controls:
             label="Columns",
             elem_id="board-columns",
         )
-    order = gr.State({"sort": "rank", "descending": False, "limit": 100})
+    order = gr.State(FIRST_ORDER)
     return Controls(dataset, search, size, status, recipe, licence, columns, order)
 
 
@@ -167,6 +177,36 @@ def _ranking(
         }
 
     return fresh, [*files.values()], by.dataset, board, front
+
+
+def _other_hands(frame: Live) -> tuple[Callable[[], Values], Callable[..., Values], gr.Radio, gr.HTML]:
+    """Build the view of other hands; return its refresh function, the one that shows a dataset, and what they set."""
+
+    def render(name: str | None, by: Json) -> str:
+        board = frame.board()
+        query = table.Query(dataset=name, sort=by["sort"], descending=by["descending"])
+        return hands_view.page(board.rows, board.agreements, query, by["limit"])
+
+    names = _names(frame())
+    dataset = gr.Radio(names, value=names[0] if names else None, label="Dataset", elem_id="hands-dataset")
+    order = gr.State(FIRST_ORDER)
+    page = page_of_links(render(dataset.value, FIRST_ORDER), "hands-table")
+    shown = {"fn": render, "inputs": [dataset, order], "outputs": page, "trigger_mode": "always_last", **QUIET}
+    dataset.change(**shown)
+
+    def reorder(before: Json, event: gr.EventData) -> Json:
+        return _reordered(before, event._data, len(frame()))
+
+    page.order(reorder, order, order, **QUIET).then(**shown)
+
+    def place(name: str | None) -> Values:
+        known = name if name in _names(frame()) else dataset.value
+        return {dataset: known, page: render(known, FIRST_ORDER)}
+
+    def fresh() -> Values:
+        return {dataset: gr.update(choices=_names(frame())), page: render(dataset.value, FIRST_ORDER)}
+
+    return fresh, place, dataset, page
 
 
 def _reordered(before: Json, sent: object, rows: int) -> Json:
@@ -227,7 +267,13 @@ def _values(frame: pd.DataFrame, column: str) -> list[str]:
     return sorted(value for value in frame[column].unique() if value)
 
 
+def _names(frame: pd.DataFrame) -> list[str]:
+    """Return every dataset, the one with the most rows first."""
+    names: list[str] = frame["dataset"].value_counts().index.tolist()
+    return names
+
+
 def _datasets(frame: pd.DataFrame) -> list[str]:
-    """Return the choices of the ranking: every dataset, the one with the most rows first, and all together."""
-    names = frame["dataset"].value_counts().index.tolist()
+    """Return the choices of the ranking: every dataset, and all together."""
+    names = _names(frame)
     return [*names, *([OVERALL] if len(names) > 1 else [])]

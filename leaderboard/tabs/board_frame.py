@@ -13,8 +13,8 @@ class Live:
     """The frame, read again when its file has changed."""
 
     def __init__(self) -> None:
-        self._state, self._frame = self._now(), snapshot.load()
-        self._built = self._frame
+        self._state, self._board = self._now(), snapshot.read()
+        self._built = self._board
 
     @staticmethod
     def _now() -> tuple[str, int] | None:
@@ -22,9 +22,13 @@ class Live:
         return (str(path), path.stat().st_mtime_ns) if path.exists() else None
 
     def __call__(self) -> pd.DataFrame:
+        return self.board().rows
+
+    def board(self) -> snapshot.Board:
+        """Return the frame with how much its rankings agree with those on other test sets."""
         if (state := self._now()) != self._state:
-            self._state, self._frame = state, snapshot.load()
-        return self._frame
+            self._state, self._board = state, snapshot.read()
+        return self._board
 
     def recorded(self) -> list[str]:
         """Return the models that have a record."""
@@ -34,7 +38,7 @@ class Live:
 
     def since_start(self, fresh: Callable[[], Values]) -> Callable[[], Values]:
         """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
-        return lambda: {} if self() is self._built else fresh()
+        return lambda: {} if self.board() is self._built else fresh()
 
 
 def measured() -> dict[str, Measured]:

@@ -1,16 +1,18 @@
 """The page of one model: its scores, its mistakes, how it was trained and measured, and how to load it."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from leaderboard import disclosures, disputed, precisions, report_store, results, table
+from leaderboard import disclosures, disputed, precisions, report_store, results, slices, table, writers
 from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
+from leaderboard.slices import Slice
 from leaderboard.tabs import report_page
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, message, written
@@ -20,7 +22,8 @@ from zoo.environment import CHANGED
 from zoo.tabs import choice
 from zoo.types import Json
 
-KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "robustness", "expected_calibration_error",
+KEY = ("errors", "macro_f1", "balanced_accuracy", "top2_accuracy", "worst_tenth", "other_hands", "robustness",
+       "unseen_robustness", "unknown_accepted", "unknown_auroc", "expected_calibration_error",
        "negative_log_likelihood", "parameters", "as_trained", "multiply_adds", "file_size", "latency", "throughput",
        "training_time", "efficiency_score")  # fmt: skip
 HARDEST = 24  # pictures on the page
@@ -63,14 +66,16 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
         return message(f"This record is broken. {result.reason}")
     predictions, kept = results.predictions(result, folder), report_store.read_report(result, folder)
     key = [(table.BY_NAME[name].title, written(row[name], name) or "–") for name in KEY]
+    parts = slices.of(result, predictions) if predictions else []
     sections = [
         _sent(result) if result.submission else html("model_page.use", result),
         html("model_page.take", model) if model in choice.glyph_models() else "",
         _precisions(result),
-        _classes(result),
+        _hands(parts),
+        _classes(result, parts),
         _read(result, predictions, kept),
         report_page.confidence(predictions, kept),
-        html("model_page.corruptions", [("none", result.shipped("accuracy")), *result.corruptions.items()]),
+        _damage(result),
         report_page.training(kept, result.model),
         report_page.inside(kept),
         _provenance(result),
@@ -80,7 +85,8 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
     if result.readings > 1:
         known.append(f"The test set has judged {result.readings} versions of this row; see the row over time.")
-    return html("model_page.page", result, row.to_dict(), key, sections, without, known)
+    clustered = predictions is not None and writers.of(result) is not None
+    return html("model_page.page", result, row.to_dict(), key, sections, without, known, clustered)
 
 
 def scores(model: str) -> Json | None:
@@ -117,13 +123,41 @@ def _precisions(result: Result) -> str:
     return "" if found is None else html("model_page.precisions", found)
 
 
-def _classes(result: Result) -> str:
+def _hands(parts: list[Slice]) -> str:
+    """Return the accuracy by population, on the worst tenth of the writers, on other test sets, and by writer."""
+    shown = [one for one in parts if one.kind in ("population", "worst", slices.TRANSFER)]
+    by_writer = sorted(100 * one.accuracy for one in parts if one.kind == "writer")
+    if not shown and not by_writer:
+        return ""
+    return html("model_page.hands", shown, _by_writer(by_writer) if len(by_writer) > 1 else "", len(by_writer))
+
+
+def _by_writer(accuracies: list[float]) -> str:
+    """Return a plot of the accuracy of each writer, in percent, from the worst to the best."""
+    places = [100 * (n + 1) / len(accuracies) for n in range(len(accuracies))]
+    x = replace(Axis.over("writers, %, the worst first", [0, 100]), low=0, high=100)
+    return plot(x, Axis.over("accuracy of the writer, %", accuracies), [Line(places, accuracies)], css="curves")
+
+
+def _damage(result: Result) -> str:
+    """Return the accuracy under both families of damage, with that of a guess."""
+    plain = ("none", result.shipped("accuracy"))
+    families = [
+        (title, [plain, *found.items()])
+        for title, found in (("corruption", result.corruptions), ("unseen", result.unseen_damage))
+        if found
+    ]
+    return html("model_page.damage", families, 1 / len(result.per_class)) if families else ""
+
+
+def _classes(result: Result, parts: list[Slice]) -> str:
     """Return the scores of each class, the confusion matrix, and the most frequent confusions."""
     arabic = result.dataset in data.DATASETS and data.get(result.dataset).script == "arabic"
     matrix = np.array(result.confusion)
     worst = max(int((matrix - np.diag(np.diag(matrix))).max()), 1)
     pairs = worst_pairs(result.confusion, [str(entry["label"]) for entry in result.per_class], CONFUSIONS)
-    return html("model_page.classes", result, arabic, worst, pairs)
+    intervals = {one.name: one for one in parts if one.kind == "class"}
+    return html("model_page.classes", result, arabic, worst, pairs, intervals)
 
 
 def _read(result: Result, predictions: Predictions | None, kept: report_store.Report | None) -> str:

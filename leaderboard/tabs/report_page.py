@@ -15,6 +15,8 @@ from zoo.reports.pictures import breadth
 from zoo.types import Json
 
 BINS = 25  # of a histogram
+RELIABILITY_BINS = 15  # as those of the expected calibration error
+FEWEST_IN_BIN = 10  # samples of a bin of the reliability diagram
 SHOWN = 0.8  # share of answered samples below which the curve is flat
 WIDEST = {"filters": 480, "maps": 800}  # pixels of a picture; larger pictures keep their size
 INK, BACKGROUND = (178, 114, 0), (0, 94, 213)  # blue and orange in OpenCV's channel order, as in the printed figures
@@ -28,7 +30,24 @@ def confidence(answers: Predictions | None, report: Report | None) -> str:
     low = min(0.5, float(sure.min()))
     shares = (("right", right, "accent"), ("wrong", ~right, "second"))
     charts = [_histogram(sure[which], low, said, css) for said, which, css in shares]
-    return html("report_page.confidence", charts, _dont_know(answers, report))
+    return html("report_page.confidence", charts, _dont_know(answers, report), _reliability(sure, right))
+
+
+def _reliability(sure: np.ndarray, right: np.ndarray) -> str:
+    """Return the reliability diagram: the share of correct predictions by their confidence, in the bins of the ECE."""
+    bins = np.clip(np.ceil(sure * RELIABILITY_BINS) - 1, 0, RELIABILITY_BINS - 1).astype(int)
+    marks = []
+    for number in np.unique(bins):
+        rows = bins == number
+        if (count := int(rows.sum())) >= FEWEST_IN_BIN:
+            x, y = 100 * float(sure[rows].mean()), 100 * float(right[rows].mean())
+            hint = (f"{y:.1f}% correct", f"at {x:.1f}% mean confidence", f"{count:,} samples")
+            marks.append(Mark(x, y, hint, css="front"))
+    marks.sort(key=lambda mark: mark.x)
+    ends = [min([mark.x for mark in marks] + [mark.y for mark in marks], default=0.0), 100.0]
+    axes = [Axis.over(title, ends) for title in ("mean confidence, %", "correct, %")]
+    lines = [Line(ends, ends, "muted", "as correct as confident"), Line([m.x for m in marks], [m.y for m in marks])]
+    return plot(*axes, lines, marks, css="curves")
 
 
 def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:

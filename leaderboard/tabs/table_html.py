@@ -11,12 +11,12 @@ from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, written
 
 SHOWN = tuple(column.name for column in COLUMNS if column.shown)
-CHOOSABLE = tuple(column.name for column in COLUMNS if column.name not in ("rank", "model", "accuracy_std", "note"))
+CHOOSABLE = tuple(column.name for column in COLUMNS if column.choosable)
 COSTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "latency": "Latency"}
 COST_TITLES = {"parameters": "parameters", "multiply_adds": "multiply-adds per image", "latency": "ms per image"}
 
 
-def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, limit: int = 100) -> str:
+def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, limit: int = 100, view: str = "") -> str:
     """Return the table of the first `limit` rows of a query.
 
     Args:
@@ -24,18 +24,21 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
         query: filters and order.
         columns: names of columns, shown in the frame's order; rank and model always are.
         limit: maximum number of rows; a button shows more.
+        view: of the tab, in the address; "": the ranking.
     """
     found = table.select(rows, query)
-    tied = found.duplicated(["dataset", "rank"], keep=False) & found["rank"].notna()
+    ranks = {column.name for column in COLUMNS if column.ranks and column.name in ("rank", *columns)}
+    tied = {f"{name} tied": found.duplicated(["dataset", name], keep=False) & found[name].notna() for name in ranks}
     group = found[["dataset", "rank"]].fillna(0)
     new = (group != group.shift()).any(axis=1) & (query.sort == "rank")
-    page = found.assign(tied=tied, new=new).head(limit)
+    page = found.assign(**tied, new=new).head(limit)
     page.loc[page.index[:1], "new"] = False  # a line separates the groups
     chosen = [(c, _order(c, query)) for c in COLUMNS if c.name in ("rank", "model") or c.name in columns]
     bounds = page["accuracy_low"].min(), page["accuracy_high"].max()
     known = disclosures.of_dataset(query.dataset or "")
     more = json.dumps({"sort": query.sort, "descending": query.descending, "limit": limit + 100})
-    return html("table.board", chosen, page.to_dict("records"), bounds, query, len(found), more, known)
+    place = {"dataset": query.dataset or "overall", **({"view": view} if view else {})}
+    return html("table.board", chosen, page.to_dict("records"), bounds, query, len(found), more, known, place)
 
 
 def _order(column: Column, query: Query) -> str:
@@ -93,6 +96,6 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
     return plot(x, y, [joined], marks, css="pareto") + said
 
 
-def legend() -> str:
-    """Return HTML with the description of each column from `leaderboard.table`."""
-    return html("table.legend", COLUMNS)
+def legend(columns: Sequence[Column] = COLUMNS) -> str:
+    """Return HTML with the description of each column."""
+    return html("table.legend", [column for column in columns if not column.end])

@@ -1,5 +1,7 @@
 """Measure the board with 10,000 made-up rows over 20 datasets: the frame, a filter and a sort, the page in a browser.
 
+And with 60 rows whose writers are known: intervals and ranks by writer, and all that is about other hands.
+
     python -m scripts.bench.board
 
 Times are medians. Exit status 1 if a bar is missed. CHROMIUM names the browser, where it is not on the path.
@@ -18,17 +20,18 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from leaderboard import metrics, results, snapshot, table
+from leaderboard import hands, metrics, results, snapshot, table, writers
 from leaderboard.tabs import table_html as page
 from scripts import cli
 from scripts.bench.speed import Row, print_table, timed
+from zoo import data
 
 NETWORKS, DATASETS, SAMPLES, SEEDS = 500, 20, 10_000, 3
 BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
@@ -53,8 +56,16 @@ def main() -> int:
         write(made, frame, Path(folder))
         loads = [timed(lambda: snapshot.load(Path(folder))) for _ in range(5)]
         seen, sorted_in = in_browser(Path(folder))
+    clustered = [timed(of_writers()) for _ in range(3)]
     table_rows = [
         Row("frame of 10,000 results, with ranks and tests", "s", statistics.median(frames), 0.5, len(frames)),
+        Row(
+            "60 rows of mnist: intervals and ranks by writer, other hands",
+            "s",
+            statistics.median(clustered),
+            60,
+            len(clustered),
+        ),
         Row("the kept frame, read", "s", statistics.median(loads), 0.5, len(loads)),
         Row("filter, sort and write HTML, slowest of six", "ms", 1000 * statistics.median(asked), 100, len(asked)),
         Row("Pareto front of 500 rows", "ms", 1000 * statistics.median(fronts), 100, len(fronts)),
@@ -110,13 +121,35 @@ def made_up() -> tuple[list[results.Result], Answers]:
     return made, right
 
 
+def of_writers() -> Callable[[], object]:
+    """Return a function that computes the board of 60 rows of mnist, with what takes writers whole."""
+    rng = np.random.default_rng(1)
+    sizes = {"mnist": SAMPLES, **dict.fromkeys(data.DATASETS["mnist"].transfers, 1757)}
+    hard = {name: rng.random(size) for name, size in sizes.items()}
+    made, answers = [], {}
+    for number, like in enumerate(made_up()[0][:60]):
+        right = {name: values + rng.normal(0, 0.02, len(values)) < 0.99 for name, values in hard.items()}
+        one = dataclasses.replace(
+            like, model=f"network{number:03d}.mnist", dataset="mnist",
+            dataset_fingerprint=data.DATASETS["mnist"].fingerprints["test"], weights="",
+        )  # fmt: skip
+        made.append(one)
+        answers["mnist", one.model] = hands.Answers(right.pop("mnist"), right)
+
+    def board() -> object:
+        rows = table.frame(made, lambda result: answers["mnist", result.model].right, writers=writers.of)
+        return hands.fill(rows, made, answers)
+
+    return board
+
+
 def write(made: list[results.Result], frame, folder: Path) -> None:
     """Write the records and the kept frame as the Space finds them."""
     for result in made:
         path = results.path_of(result.model, result.dataset, folder)
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(dataclasses.asdict(result)), encoding="utf-8")
-    snapshot.keep(frame, folder)
+    snapshot.keep(snapshot.Board(frame, []), folder)
 
 
 def in_browser(records: Path) -> tuple[list[float], list[float]]:

@@ -126,7 +126,7 @@ def make_records(size: int, folder: Path) -> None:
         result = replace(like, model=f"network{n:05d}.mnist", architecture=f"network{n:05d}")
         results.write(result, folder=folder)
         made.append(result)
-    snapshot.keep(table.frame(made, lambda result: None), folder)
+    snapshot.keep(snapshot.Board(table.frame(made, lambda result: None), []), folder)
 
 
 def measure_records(size: int, folder: Path) -> dict[str, float]:

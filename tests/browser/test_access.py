@@ -12,6 +12,7 @@ TABS = {  # address, and what is awaited
     "read": ("?tab=read", "#read-files button"),
     "ranking": ("?tab=leaderboard", "#board-table tbody tr"),
     "overall": ("?tab=leaderboard&dataset=overall", ".board.overall"),
+    "hands": ("?tab=leaderboard&view=hands&dataset=mnist", "#hands-table tbody tr"),
     "compare": ("?tab=leaderboard&view=compare&first=hdr_cnn.mnist&second=lenet5.mnist", "#board-pair .p"),
     "datasets": ("?tab=leaderboard&view=datasets", "#board-datasets h3"),
     "models": ("?tab=models", "#models-page .card"),

@@ -56,6 +56,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
             revision="77f3279092a1c1579b2250db8eafed0ad422088c",
             group="writer",
             writers_file=True,
+            populations=("students", "census employees"),
             validation=_MNIST_VALIDATION,
             transfers=("unipen_digits",),
             contract=MNIST,

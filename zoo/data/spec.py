@@ -30,6 +30,7 @@ class DatasetSpec:
     group: str | None = None  # the column that says who wrote a sample
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
+    populations: tuple[str, ...] = ()  # of its writers: that file lists all but the last, who are the others
     parts: Mapping[str, int] = field(default_factory=dict)  # of a composite entry: dataset -> added to writers' numbers
     balanced: bool = False  # whether a training epoch has as many samples of each class
     transfers: tuple[str, ...] = ()  # datasets with the same labels in the same order, whose test sets are measured too
@@ -85,7 +86,7 @@ class DatasetSpec:
             "contract": Contract.from_dict,
             "augmentation": lambda fields: Augmentation(**fields),
         }
-        lists = ("labels", "image_shape", "transfers")
+        lists = ("labels", "image_shape", "populations", "transfers")
         read: dict[str, Callable[..., Any]] = {**dict.fromkeys(lists, tuple), **nested}
         return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
 

@@ -51,7 +51,7 @@ class Api:
         engine: reads what is sent.
         routers: more routes, below `PREFIX`.
         bodies: the models of what those routes take.
-        measured: returns the precisions of a network, see `served.ModelDetails`.
+        measured: returns what was measured of a network, see `served.Measured`.
     """
 
     def __init__(
@@ -59,7 +59,7 @@ class Api:
         engine: Engine | None = None,
         routers: Sequence[APIRouter] = (),
         bodies: Sequence[type[BaseModel]] = (),
-        measured: served.Measured = lambda name: None,
+        measured: served.Measured = lambda name: {},
     ):
         self.engine = engine or Engine()
         self.ready = False

@@ -44,9 +44,15 @@ class ModelDetails(Model):
         description="rows: accuracy, bytes and milliseconds an image in each precision and runtime, with when and on "
         "what machine they were measured; null where they were not",
     )
+    scores: Json | None = Field(
+        None,
+        description="what the leaderboard measured on the test set of `dataset` and on parts of it: `accuracy`, "
+        "`transfers` (on other test sets) and `slices` (by population, class and writer, with 95% intervals), "
+        "fractions in [0, 1]; null where there is no record",
+    )
 
 
-Measured = Callable[[str], Json | None]  # the precisions of a network by its name
+Measured = Callable[[str], Json]  # a network's name -> the fields of its details that somebody measured
 
 
 def models() -> list[Json]:
@@ -85,8 +91,8 @@ def _dataset(folder: Path) -> str:
     return str(PublishedFolder(folder).preprocessor["dataset"])
 
 
-def router(measured: Measured = lambda name: None) -> APIRouter:
-    """Return the routes; `measured` gives the precisions of a network."""
+def router(measured: Measured = lambda name: {}) -> APIRouter:
+    """Return the routes; `measured` gives what was measured of a network."""
     routes = APIRouter(tags=["models"])
 
     @routes.get("/models", response_model=list[Model], responses=openapi.UNCHANGED)
@@ -98,7 +104,7 @@ def router(measured: Measured = lambda name: None) -> APIRouter:
     def get_model(name: str, request: Request) -> Response:
         """Return one network."""
         try:
-            return conditional.answer(request, {**model(name), "precisions": measured(name)})
+            return conditional.answer(request, {**model(name), **measured(name)})
         except UnknownName as error:
             raise problem_details.NotFound(str(error)) from None
 

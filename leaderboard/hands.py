@@ -1,0 +1,121 @@
+"""What a ranking is worth for other hands: for other writers of the same test set, and on test sets of other people.
+
+`fill` computes the columns that need the answers of all rows of a dataset. It needs scipy: the Space reads them from
+the stored board. A dataset's entry names the other test sets (`DatasetSpec.transfers`).
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from leaderboard import writers
+from leaderboard.results import Result
+from leaderboard.statistics import mean_interval, place_range, rank_agreement, tie_groups, worst_tenth
+from zoo import data
+
+FEWEST = 3  # rows of which two rankings are compared
+
+
+@dataclass(frozen=True)
+class Answers:
+    """Which samples the shipped model of a row reads right.
+
+    Attributes:
+        right: bool (N,), of the test set.
+        transfers: other dataset -> bool (K,), of its test set.
+    """
+
+    right: np.ndarray
+    transfers: Mapping[str, np.ndarray]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How much the ranking of a dataset agrees with that on another test set.
+
+    Attributes:
+        dataset: whose rows they are.
+        other: whose test set it is.
+        rows: how many ranked rows were measured on both.
+        tau: Kendall's tau of their accuracies: 1 is the same order, 0 no relation, -1 the reverse.
+        low: lower end of its 95% interval.
+        high: its upper end.
+        clustered: whether the interval is for other writers of both sets; else it is for other samples.
+    """
+
+    dataset: str
+    other: str
+    rows: int
+    tau: float
+    low: float
+    high: float
+    clustered: bool
+
+
+Found = Mapping[tuple[str, str], Answers]  # of a row's dataset and model
+
+
+def fill(rows: pd.DataFrame, results: Iterable[Result], found: Found) -> list[Agreement]:
+    """Fill in the columns of a frame that are about other hands, and return how much the rankings agree.
+
+    Args:
+        rows: the frame, with its ranks.
+        results: the records of its rows.
+        found: their answers, where they are stored.
+    """
+    pairs = [*zip(rows["dataset"], rows["model"], strict=True)]
+    place = dict(zip(pairs, rows.index, strict=True))
+    for result in results:
+        if answers := found.get(pair := (result.dataset, result.model)):
+            for name, value in _alone(result, answers).items():
+                rows.at[place[pair], name] = value
+    agreements = []
+    ranked = rows[rows["rank"].notna() & np.array([pair in found for pair in pairs], bool)]
+    for dataset, of_it in ranked.groupby("dataset"):
+        answers_of = [found[str(dataset), model] for model in of_it["model"]]
+        right = [one.right for one in answers_of]
+        if len({len(one) for one in right}) > 1:
+            continue
+        here = np.stack(right)
+        by = writers.of_dataset(str(dataset), here.shape[1])
+        rows.loc[of_it.index, ["place_first", "place_last"]] = np.stack(place_range(here, by), axis=1)
+        for other in data.DATASETS[dataset].transfers if dataset in data.DATASETS else ():
+            both = np.array([other in one.transfers for one in answers_of])
+            there = [one.transfers[other] for one in answers_of if other in one.transfers]
+            if len({len(one) for one in there}) != 1:
+                continue
+            guests = (of_it["submitted_by"] != "").to_numpy()[both]
+            _rank_there(rows, of_it.index[both], other, np.stack(there), guests)
+            if both.sum() >= FEWEST:
+                agreements.append(_agreement(str(dataset), other, here[both], np.stack(there)))
+    return agreements
+
+
+def _alone(result: Result, answers: Answers) -> dict[str, float]:
+    """Return the values that a row has whatever other rows there are."""
+    values = {}
+    by = writers.of(result)
+    if by is not None:
+        values["worst_tenth"] = float(answers.right[worst_tenth(answers.right, by)].mean())
+    for other, right in answers.transfers.items():
+        interval = mean_interval([float(right.mean())], right, writers.of_dataset(other, len(right)))
+        values[f"{other}_low"], values[f"{other}_high"] = interval
+    return values
+
+
+def _rank_there(rows: pd.DataFrame, places: pd.Index, other: str, there: np.ndarray, guests: np.ndarray) -> None:
+    """Fill in the ranks of some rows on another test set, by the board's rule, and how they differ from those here."""
+    order = np.argsort(-there.sum(axis=1), kind="stable")
+    groups, _ = tie_groups(there[order], writers.of_dataset(other, there.shape[1]), guests=guests[order])
+    ranks = pd.Series(np.searchsorted(groups, groups) + 1.0, places[order])
+    here = rows.loc[places, "rank"].rank(method="min")
+    rows.loc[places, f"{other}_rank"] = ranks
+    rows.loc[places, f"{other}_change"] = here - ranks
+
+
+def _agreement(dataset: str, other: str, here: np.ndarray, there: np.ndarray) -> Agreement:
+    by, by_there = (writers.of_dataset(name, right.shape[1]) for name, right in ((dataset, here), (other, there)))
+    tau, low, high = rank_agreement(here, there, by, by_there)
+    return Agreement(dataset, other, len(here), tau, low, high, by is not None and by_there is not None)
