@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard import results, writers
+from leaderboard import results, statistics, writers
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.statistics import mean_interval, worst_tenth, worst_tenth_interval
@@ -118,6 +118,18 @@ def _measured(kind: str, name: str, right: np.ndarray, by: np.ndarray | None) ->
     accuracy = float(right.mean())
     low, high = mean_interval([accuracy], right, None if count == 1 else by)
     return Slice(kind, name, len(right), count, accuracy, low, high)
+
+
+def macro_f1_interval(result: Result, predictions: Predictions | None) -> tuple[float, float]:
+    """Return the 95% interval of macro F1 of the shipped model: by writer where writers are known, else as recorded."""
+    by = writers.of(result)
+    if predictions is None or by is None:
+        low, high = result.macro_f1_interval
+        return low, high
+    numbered = np.unique(by, return_inverse=True)[1]
+    confusion = np.zeros((numbered.max() + 1, len(result.per_class), len(result.per_class)), int)
+    np.add.at(confusion, (numbered, predictions.labels, predictions.predicted), 1)
+    return statistics.macro_f1_interval(confusion)
 
 
 def measured(model: str, folder: Path | None = None) -> Json | None:

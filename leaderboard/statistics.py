@@ -39,19 +39,24 @@ def macro_f1_interval(
 ) -> tuple[float, float]:
     """Return the percentile bootstrap interval of macro F1 (Efron and Tibshirani, 1993).
 
-    Resampling N samples is equivalent to resampling N cells of the confusion matrix, so cells are drawn.
+    Resampling N samples is equivalent to resampling N cells of the confusion matrix, so cells are drawn. Where writers
+    are known, they are drawn, each with all samples.
 
     Args:
-        confusion: integers (classes, classes), rows are the true classes.
+        confusion: integers (classes, classes), rows are the true classes; or one for each writer, (writers, classes,
+            classes).
         confidence: nominal coverage of the interval.
         resamples: number of bootstrap test sets.
         seed: of the random draws; the same matrix gives the same interval.
     """
-    cells = np.asarray(confusion, dtype=float)
-    total = int(cells.sum())
-    drawn = np.random.default_rng(seed).multinomial(total, cells.ravel() / total, resamples)
-    drawn = drawn.reshape(resamples, *cells.shape)
-    hits = drawn[:, range(len(cells)), range(len(cells))]
+    cells, rng = np.asarray(confusion, dtype=float), np.random.default_rng(seed)
+    total, classes = int(cells.sum()), cells.shape[-1]
+    if cells.ndim == 3:
+        drawn = _drawn_writers(len(cells), resamples, rng) @ cells.reshape(len(cells), -1)
+    else:
+        drawn = rng.multinomial(total, cells.ravel() / total, resamples)
+    drawn = drawn.reshape(resamples, classes, classes)
+    hits = drawn[:, range(classes), range(classes)]
     f1 = 2 * hits / np.maximum(drawn.sum(axis=1) + drawn.sum(axis=2), 1)
     tail = (1 - confidence) / 2
     low, high = np.quantile(f1.mean(axis=1), [tail, 1 - tail])
@@ -252,11 +257,9 @@ def rank_agreement(
 
 def _resampled(right: np.ndarray, writers: np.ndarray | None, resamples: int, rng: np.random.Generator) -> np.ndarray:
     """Return the accuracy of each row on bootstrap test sets, float32 (resamples, rows)."""
-    if writers is None:
-        sizes, hits = np.ones(right.shape[1]), right.T
-    else:
-        numbered = _numbered(writers)
-        sizes, hits = np.bincount(numbered), np.stack([np.bincount(numbered, weights=row) for row in right], axis=1)
+    numbered = np.arange(right.shape[1]) if writers is None else _numbered(writers)
+    sizes = np.bincount(numbered)
+    hits = np.stack([np.bincount(numbered, weights=row) for row in right], axis=1)
     drawn = _drawn_writers(len(sizes), resamples, rng).astype(np.float32)
     scores: np.ndarray = drawn @ hits.astype(np.float32) / (drawn @ sizes.astype(np.float32))[:, None]
     return scores

@@ -51,6 +51,16 @@ def test_the_interval_of_macro_f1_is_that_of_drawing_samples():
     assert statistics.macro_f1_interval(confusion) != statistics.macro_f1_interval(confusion, seed=1)
 
 
+def test_the_interval_of_macro_f1_takes_writers_whole():
+    careful, careless = np.diag([10, 10]), np.array([[5, 5], [5, 5]])
+    by_writer = np.array([careful] * 6 + [careless] * 6)
+    low, high = statistics.macro_f1_interval(by_writer)
+    drawn = np.random.default_rng(3).binomial(12, 0.5, 20_000) / 12  # F1 is 1 for the one kind, 1/2 for the other
+    assert (low, high) == pytest.approx(tuple(np.quantile(0.5 + drawn / 2, [0.025, 0.975])), abs=0.03)
+    plain = statistics.macro_f1_interval(by_writer.sum(axis=0))
+    assert high - low > 1.5 * (plain[1] - plain[0])
+
+
 def drawn_by_writers(rng, count, rate, sway=3.0, each=50):
     """Return who wrote each sample, and the chance of a mistake on it: some writers are hard to read."""
     writers = np.repeat(np.arange(count), each)

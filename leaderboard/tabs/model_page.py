@@ -82,11 +82,17 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     ]
     found = disputed.find(result.dataset, rows, folder) if predictions else []
     without = (len(found), disputed.accuracy_without(predictions, found)) if predictions and found else None
+    f1 = slices.macro_f1_interval(result, predictions)
     known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
     if result.readings > 1:
         known.append(f"The test set has judged {result.readings} versions of this row; see the row over time.")
+    if not result.chosen_on_todays_validation:
+        known.append(
+            f"Chosen on an earlier validation split ({result.validation_split}): its validation accuracy does not "
+            "compare with that of later rows."
+        )
     clustered = predictions is not None and writers.of(result) is not None
-    return html("model_page.page", result, row.to_dict(), key, sections, without, known, clustered)
+    return html("model_page.page", result, row.to_dict(), key, sections, without, known, clustered, f1)
 
 
 def scores(model: str) -> Json | None:

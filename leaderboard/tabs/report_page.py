@@ -45,9 +45,8 @@ def _reliability(sure: np.ndarray, right: np.ndarray) -> str:
             marks.append(Mark(x, y, hint, css="front"))
     marks.sort(key=lambda mark: mark.x)
     ends = [min([mark.x for mark in marks] + [mark.y for mark in marks], default=0.0), 100.0]
-    axes = [Axis.over(title, ends) for title in ("mean confidence, %", "correct, %")]
     lines = [Line(ends, ends, "muted", "as correct as confident"), Line([m.x for m in marks], [m.y for m in marks])]
-    return plot(*axes, lines, marks, css="curves")
+    return plot(Axis.over("mean confidence, %", ends), Axis.over("correct, %", ends), lines, marks, css="curves")
 
 
 def _histogram(values: np.ndarray, low: float, said: str, css: str) -> str:
