@@ -83,7 +83,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         environment=environment.describe(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
     )
-    return evaluation, Predictions.of(probabilities, test.labels, test.images)
+    return evaluation, Predictions.of(probabilities, test.labels, test.images, transfers)
 
 
 def evaluate_parts(predictor: Predictor, parts: Iterable[data.Split]) -> tuple[int, dict[str, float]]:

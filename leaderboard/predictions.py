@@ -1,9 +1,9 @@
 """The stored predictions of a model for every test sample, about 30 kB per row: enough for paired tests."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import cv2
 import numpy as np
@@ -13,6 +13,8 @@ from zoo.files import read_arrays, replacing
 
 THUMBNAIL = (300, 60)  # pixels, width and height of a page's picture
 FEWEST, MOST = 24, 96  # stored pictures of the hardest samples: all mistakes if they fit
+ARRAYS = ("labels", "predicted", "confidence", "hardest", "images")
+TRANSFER = "right on "  # before the name of another dataset, in the file
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Predictions:
     hardest: int32 (M,), the samples with the lowest probability of the true class, the lowest first.
     images: uint8 (M, H, W), those samples, so that the Space can show them without the dataset; pages as reduced
         strips.
+    transfers: name of another dataset -> bool (K,), which predictions of its test set are correct.
     """
 
     labels: np.ndarray
@@ -32,9 +35,16 @@ class Predictions:
     confidence: np.ndarray
     hardest: np.ndarray
     images: np.ndarray
+    transfers: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, probabilities: np.ndarray, labels: np.ndarray, images: np.ndarray) -> "Predictions":
+    def of(
+        cls,
+        probabilities: np.ndarray,
+        labels: np.ndarray,
+        images: np.ndarray,
+        transfers: Mapping[str, np.ndarray] | None = None,
+    ) -> "Predictions":
         """Make them from float32 (N, classes), int64 (N,) labels and uint8 (N, H, W, 1) images or pages."""
         predicted = probabilities.argmax(axis=1)
         of_truth = probabilities[np.arange(len(labels)), labels]
@@ -42,15 +52,18 @@ class Predictions:
         hardest = np.argsort(of_truth, kind="stable")[:kept].astype(np.int32)
         confidence = probabilities.max(axis=1).astype(np.float16)
         kept_images = pictures(images, hardest)
-        return cls(labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, kept_images)
+        stored = labels.astype(np.uint8), predicted.astype(np.uint8), confidence, hardest, kept_images
+        return cls(*stored, transfers or {})
 
     @classmethod
     def load(cls, file: Path | BinaryIO, name: str = "") -> "Predictions":
         """Read an npz file; ZooError if it is missing or damaged, or its arrays do not belong together."""
         name = name or (file.name if isinstance(file, Path) else "The file")
         try:
-            found = cls(**read_arrays(file, [field.name for field in fields(cls)]))
-        except ZooError as error:
+            saved = read_arrays(file)
+            transfers = {key.removeprefix(TRANSFER): saved[key] for key in saved if key.startswith(TRANSFER)}
+            found = cls(**{key: saved[key] for key in ARRAYS}, transfers=transfers)
+        except (ZooError, KeyError) as error:
             raise ZooError(f"{name} holds no predictions: {error}") from error
         per_sample = (found.labels, found.predicted, found.confidence)
         hardest = found.hardest
@@ -60,12 +73,16 @@ class Predictions:
             raise ZooError(f"{name} holds no predictions: its pictures are not those of the hardest samples.")
         if hardest.size and not 0 <= hardest.min() <= hardest.max() < len(found.labels):
             raise ZooError(f"{name} holds no predictions: its hardest samples are not of the test set.")
+        if any(right.ndim != 1 or right.dtype != bool for right in transfers.values()):
+            raise ZooError(f"{name} holds no predictions: those of another dataset are not true or false.")
         return found
 
     def save(self, path: Path) -> None:
         """Write an npz file atomically."""
+        arrays: dict[str, Any] = {name: getattr(self, name) for name in ARRAYS}
+        arrays |= {TRANSFER + name: right for name, right in self.transfers.items()}
         with replacing(path) as staged, staged.open("wb") as file:
-            np.savez_compressed(file, **{field.name: getattr(self, field.name) for field in fields(self)})
+            np.savez_compressed(file, **arrays)
 
     @property
     def right(self) -> np.ndarray:

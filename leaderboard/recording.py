@@ -156,15 +156,16 @@ def exported(result: results.Result, runs: Path, seed: int) -> Path:
 def measured_again(result: results.Result, evaluation: Evaluation) -> results.Result:
     """Return a row with a new measurement of its shipped seed: of the same training, exported or measured again.
 
-    Scores under damage stay where they were not measured.
+    Scores under damage stay where they were not measured. Metrics that the other seeds lack are of the shipped one.
 
     Raises:
         ZooError: its other seeds were measured by other versions of the metrics.
     """
     several = len(result.seeds) > 1  # all seeds of a row have the same metrics
     found = {name: value for name, value in evaluation.metrics.items() if name in result.means or not several}
-    versions = result.metric_versions | {name: evaluation.metric_versions[name] for name in found}
-    if several and versions != result.metric_versions:
+    newer = {name: value for name, value in evaluation.metrics.items() if name not in found}
+    versions = {name: evaluation.metric_versions[name] for name in found}
+    if several and not versions.items() <= result.metric_versions.items():
         raise ZooError(
             f"The other seeds of {result.model} were measured by other versions of the metrics: "
             "scripts/train_all.py measures all of them from their runs."
@@ -176,7 +177,8 @@ def measured_again(result: results.Result, evaluation: Evaluation) -> results.Re
         result,
         revision=evaluation.revision,
         dataset_fingerprint=evaluation.dataset_fingerprint,
-        metric_versions=versions,
+        metric_versions=result.metric_versions | evaluation.metric_versions,
+        shipped_metrics=newer,
         seeds=[again if seed is shipped else seed for seed in result.seeds],
         accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),
         macro_f1_interval=list(macro_f1_interval(confusion)),

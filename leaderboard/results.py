@@ -71,6 +71,8 @@ class Result:
     weights: str | None = None
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
     transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
+    # What only the shipped seed was measured by: metrics that are newer than the weights of the others.
+    shipped_metrics: dict[str, float] = field(default_factory=dict)
     claimed: Json | None = None  # accuracy and source, as others stated them
     speed: Json | None = None  # see `leaderboard.speed`
     submission: Json | None = None  # who sent it and how it is described, see `submissions.rows.credits_of`
@@ -101,6 +103,10 @@ class Result:
     def mean(self, metric: str) -> float:
         """Return a metric's mean over the seeds."""
         return self.means[metric]
+
+    def score(self, metric: str) -> float | None:
+        """Return a metric's mean over the seeds, or where only the shipped one was measured, its value; None: neither."""
+        return self.means.get(metric, self.shipped_metrics.get(metric))
 
     def spread(self, metric: str) -> float | None:
         """Return a metric's standard deviation over the seeds (n - 1); None for one seed."""

@@ -38,7 +38,7 @@ def _duration(seconds: float) -> str:
 
 
 def _mean(metric: str) -> Read:
-    return lambda r: r.means.get(metric)
+    return lambda r: r.score(metric)
 
 
 def _speed(metric: str) -> Read:

@@ -10,9 +10,10 @@ import onnx
 import pytest
 import sklearn.metrics
 from conftest import ROOT, real_data
+from records import answers, made_up
 
 from leaderboard import checking, corruptions, leaks, metrics, recording, results, speed, unknown, unseen_damage
-from leaderboard.evaluation import confusion_matrix, per_class
+from leaderboard.evaluation import Evaluation, confusion_matrix, per_class
 from leaderboard.evaluation import evaluate as measure
 from leaderboard.predictions import Predictions
 from zoo import stored_numbers, training
@@ -275,3 +276,21 @@ def test_the_published_board_takes_rows_of_committed_code_only(monkeypatch, tmp_
     recording.require_commit(tmp_path)  # rows of this machine alone
     monkeypatch.setattr(recording, "commit", lambda: "0123456789ab")
     recording.require_commit(results.RECORDS)
+
+
+def test_a_row_of_several_seeds_keeps_what_only_the_shipped_one_was_measured_by(tmp_path):
+    row = made_up("lenet5.mnist", [0.94, 0.95])
+    for seed in row.seeds:
+        del seed.metrics["unseen_robustness"]
+    found = row.of_seed(row.shipped_seed).metrics | {"accuracy": 0.96, "unseen_robustness": 0.7}
+    evaluation = Evaluation(
+        row.revision, row.dataset_fingerprint, {name: metrics.versions()[name] for name in found}, found, {},
+        {"fog": 0.7}, {"unipen_digits": 0.9}, row.per_class, row.confusion, {}, row.date,
+    )  # fmt: skip
+    again = recording.measured_again(row, evaluation)
+    assert (again.score("accuracy"), again.score("unseen_robustness")) == (pytest.approx(0.95), 0.7)
+    said = dataclasses.replace(answers(10), transfers={"unipen_digits": np.array([True, False, True])})
+    results.write(again, said, tmp_path)
+    assert results.read_all(tmp_path) == [again]
+    kept = results.predictions(again, tmp_path)
+    assert kept.transfers["unipen_digits"].tolist() == [True, False, True]
