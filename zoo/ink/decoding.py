@@ -94,9 +94,9 @@ def _small(array: np.ndarray, side: int) -> np.ndarray:
         factor = side / max(array.shape[:2])
         size = [max(1, round(length * factor)) for length in array.shape[1::-1]]
         array = cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], array.shape[2])
-    if array.shape[2] == 4:
-        return array
-    return cv2.cvtColor(array, cv2.COLOR_RGB2RGBA if array.shape[2] == 3 else cv2.COLOR_GRAY2RGBA)
+    if array.shape[2] < 4:
+        array = cv2.cvtColor(array, cv2.COLOR_RGB2RGBA if array.shape[2] == 3 else cv2.COLOR_GRAY2RGBA)
+    return array
 
 
 def _to_uint8(picture: np.ndarray) -> np.ndarray:

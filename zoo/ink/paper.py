@@ -73,7 +73,8 @@ def find_ink(picture: np.ndarray, dark: bool | None = None) -> np.ndarray:
             raise Blank("This picture is empty: draw something and lift the pen.")
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         if opaque[window].mean() < 0.95 or np.ptp(colour[window], axis=(0, 1)).max() < 32:
-            return alpha.astype(np.float32) / 255
+            opacity: np.ndarray = alpha.astype(np.float32) / 255
+            return opacity
         # An opaque picture on a transparent ground: what lies around it is paper.
         colour[~opaque] = np.median(colour[window], axis=(0, 1))
     return on_paper(colour, dark)
@@ -81,10 +82,10 @@ def find_ink(picture: np.ndarray, dark: bool | None = None) -> np.ndarray:
 
 def colour_of(picture: np.ndarray) -> np.ndarray:
     """The colors of a picture, uint8 (H, W, 4), RGBA: uint8 (H, W, 3), or (H, W) where all of them are gray."""
-    red, green = cv2.extractChannel(picture, 0), cv2.extractChannel(picture, 1)
-    if np.array_equal(red, green) and np.array_equal(red, cv2.extractChannel(picture, 2)):
-        return red
-    return cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB)
+    red, green, blue = (cv2.extractChannel(picture, index) for index in range(3))
+    gray = np.array_equal(red, green) and np.array_equal(red, blue)
+    colour: np.ndarray = red if gray else cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB)
+    return colour
 
 
 def on_paper(colour: np.ndarray, dark: bool | None = None) -> np.ndarray:
@@ -164,7 +165,8 @@ def _closings(picture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
     The maximum over a square of 2^(k+1) + 1 pixels is that of four squares of 2^k + 1, one in each of its corners.
     """
-    steps, highest = [], picture
+    steps: list[np.ndarray] = []
+    highest = picture
     for square in SQUARES:
         steps.append(_corners(square // 2 + 1) if steps else np.ones((square, square), np.uint8))
         highest = paper = cv2.dilate(highest, steps[-1], borderType=cv2.BORDER_REPLICATE)
@@ -199,20 +201,22 @@ def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    both = cv2.sumElems(cv2.min(one, other))[0]
-    return both / max(1.0, cv2.sumElems(one)[0] + cv2.sumElems(other)[0] - both)
+    first, second, both = (cv2.sumElems(ink)[0] for ink in (one, other, cv2.min(one, other)))
+    return float(both / max(1, first + second - both))
 
 
 def _contrast(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
     """Share of the paper's light that is missing, the most of all channels; uint8 (H, W)."""
     light = paper if paper.ndim == 2 else cv2.max(paper, (DARKEST, 0, 0, 0))
     apart = cv2.divide(cv2.subtract(paper, picture), light, scale=255)
-    return functools.reduce(cv2.max, cv2.split(apart))
+    strongest: np.ndarray = functools.reduce(cv2.max, cv2.split(apart))
+    return strongest
 
 
 def _counts(levels: np.ndarray) -> np.ndarray:
     """How many pixels have each of the 256 levels, float (256,)."""
-    return cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel().astype(float)
+    counts: np.ndarray = cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel().astype(float)
+    return counts
 
 
 def _full(counts: np.ndarray, floor: float) -> float:

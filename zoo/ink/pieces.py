@@ -47,7 +47,8 @@ def _writing(ink: np.ndarray, edges: Edges) -> np.ndarray:
     kept = np.concatenate([[0], _written(labels, stats[1:], edges)]).astype(np.uint8)[labels]
     soft = cv2.dilate(kept, np.ones((3, 3), np.uint8))
     other = cv2.dilate(mask - kept, np.ones((3, 3), np.uint8))
-    return ink * (soft & (kept | (1 - other)))
+    writing: np.ndarray = ink * (soft & (kept | (1 - other)))
+    return writing
 
 
 def pens_of(labels: np.ndarray, count: int) -> np.ndarray:
@@ -71,9 +72,11 @@ def _without_specks(ink: np.ndarray, pieces: np.ndarray, count: int) -> tuple[np
     amount = np.bincount(names, weights=levels, minlength=count)
     peak = np.zeros(count, np.float32)
     np.maximum.at(peak, names, levels)
-    pens = pens_of(pieces, count)
-    brushed = (peak > 0.3) & (pens > 0.6 * pens[amount.argmax()])
-    kept = (amount > max(1, SPECK * amount.sum())) & (brushed | (peak > 0.6))
+    large = amount > max(1, SPECK * amount.sum())
+    kept, pale = large & (peak > 0.6), large & (peak > 0.3) & (peak <= 0.6)
+    if pale.any():
+        pens = pens_of(pieces, count)
+        kept |= pale & (pens > 0.6 * pens[amount.argmax()])
     if not kept.any():
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
     gain = np.where(kept, 1 / peak.clip(0.3, 1), 0)
@@ -89,7 +92,6 @@ def _written(labels: np.ndarray, stats: np.ndarray, edges: Edges) -> np.ndarray:
     x0, y0 = stats[:, 0], stats[:, 1]
     wide, high = stats[:, 2], stats[:, 3]
     x1, y1 = x0 + wide, y0 + high
-    pens = pens_of(labels, len(stats) + 1)[1:]
     band = max(2.0, BAND * min(height, width))
     touches = np.stack([x0 <= left + 1, y0 <= top + 1, x1 >= right - 1, y1 >= bottom - 1])
     along = np.stack([x1 <= left + band, y1 <= top + band, x0 >= right - band, y0 >= bottom - band])
@@ -105,15 +107,18 @@ def _written(labels: np.ndarray, stats: np.ndarray, edges: Edges) -> np.ndarray:
     slim = (wide >= RULE * high) | (high >= RULE * wide)
     glyphs = inner & ~slim if (inner & ~slim).any() else inner
     large = glyphs & (long >= long[glyphs].max() / 3)
-    size, pen = float(np.median(long[large])), float(np.median(pens[large]))
-    # A digit that the picture's edge cuts is as high as the others and has their pen.
-    alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
-    edge = at_edge & ~(alike & ~frame & (touches.sum(axis=0) == 1))
+    size = float(np.median(long[large]))
     # A tall alef stands next to a small hamza: an upright line is a rule only next to a line of glyphs.
     upright = (high > 2.5 * size) & (touches.any(axis=0) | (large.sum() >= 3))
-    rule = slim & ((wide > 1.5 * size) | upright)
-    solid = touches.any(axis=0) & (pens > SOLID * pen)
-    kept: np.ndarray = ~(edge | solid | rule)
+    kept: np.ndarray = ~(slim & ((wide > 1.5 * size) | upright))
+    if touches.any():
+        pens = pens_of(labels, len(stats) + 1)[1:]
+        pen = float(np.median(pens[large]))
+        # A digit that the picture's edge cuts is as high as the others and has their pen.
+        alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
+        edge = at_edge & ~(alike & ~frame & (touches.sum(axis=0) == 1))
+        solid = touches.any(axis=0) & (pens > SOLID * pen)
+        kept &= ~(edge | solid)
     return kept
 
 
