@@ -12,7 +12,7 @@ from strokes import FOUR, SEVEN, THREE
 
 import zoo
 from zoo import ink
-from zoo.ink import decoding
+from zoo.ink import decoding, paper
 from zoo.ink.sheet import find_sheet
 from zoo.tabs import draw, read
 
@@ -225,3 +225,12 @@ def test_nothing_but_a_sentence_for_fuzzed_pictures():
         for picture in (bytes(broken), rng.integers(0, 256, (*shape, int(rng.choice([1, 3, 4]))), dtype=np.uint8)):
             with contextlib.suppress(zoo.ZooError):
                 assert isinstance(zoo.read(picture, MODEL).text, str), index
+
+
+@pytest.mark.parametrize("shape", [(97, 61, 3), (5, 90)])
+def test_closings_are_those_by_whole_squares(shape):
+    picture = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    found = dict(paper._closings(picture))
+    assert tuple(found) == paper.SQUARES
+    for square, closed in found.items():
+        assert (closed == cv2.morphologyEx(picture, cv2.MORPH_CLOSE, np.ones((square, square), np.uint8))).all()

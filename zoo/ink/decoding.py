@@ -94,9 +94,9 @@ def _small(array: np.ndarray, side: int) -> np.ndarray:
         factor = side / max(array.shape[:2])
         size = [max(1, round(length * factor)) for length in array.shape[1::-1]]
         array = cv2.resize(array, size, interpolation=cv2.INTER_AREA).reshape(*size[::-1], array.shape[2])
-    gray, alpha = array[..., :1], array[..., 3:]
-    colour = array[..., :3] if array.shape[2] >= 3 else np.repeat(gray, 3, axis=2)
-    return np.concatenate([colour, alpha if alpha.size else np.full_like(gray, 255)], axis=2)
+    if array.shape[2] < 4:
+        array = cv2.cvtColor(array, cv2.COLOR_RGB2RGBA if array.shape[2] == 3 else cv2.COLOR_GRAY2RGBA)
+    return array
 
 
 def _to_uint8(picture: np.ndarray) -> np.ndarray:
@@ -232,13 +232,14 @@ def _page(image: Any, side: int) -> np.ndarray:
 
 
 def _upright(image: Any, side: int) -> np.ndarray:
-    from PIL import ImageOps
+    from PIL import ExifTags, ImageOps
 
     if image.format in ("JPEG", "MPO"):
         image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do
     if max(image.size) > 2 * side and image.mode in ("L", "RGB", "RGBA"):
         image = image.reduce(max(image.size) // side)
-    image = ImageOps.exif_transpose(image)
+    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
+        image = ImageOps.exif_transpose(image)
     if image.mode == "1":
         image = image.convert("L")
     if image.mode not in ("L", "RGB", "RGBA", "F") and not image.mode.startswith("I"):

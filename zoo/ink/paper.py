@@ -8,6 +8,9 @@ the same over several sizes, from the first one that is larger than the pen; eve
 stability criterion of MSER: Matas et al., 2002).
 """
 
+import functools
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -17,8 +20,10 @@ from zoo.errors import Blank
 
 FAINTEST = 20  # of 255: less contrast is paper grain and JPEG noise
 COARSE = 384  # pixels of the longer side that the paper is estimated on
+DARKEST = 40  # of 255, of red: darker paper counts as this dark; for all three colors it was no better
 SMALL = 128  # pixels: a smaller picture is enlarged, so that a pen is several pixels broad
 SQUARES = (5, 9, 17, 33, 65, 129, 257, 513)  # pixels, on the coarse picture
+LEVELS = np.arange(256, dtype=np.float32)  # of a contrast
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class Ground:
 
     dark: whether the ink is darker than the paper.
     square: side of the square that erases the ink, pixels of the coarse picture.
-    paper: uint8 (h, w, 3), the coarse picture without its ink; of the negative where the ink is light.
+    paper: uint8 (h, w, 3) or (h, w), the coarse picture without its ink; of the negative where the ink is light.
     contrast: uint8 (h, w), of the coarse picture and its paper.
     full: contrast of full ink, 0 to 255.
     floor: contrast of grain and noise, 0 to 255.
@@ -60,44 +65,61 @@ def find_ink(picture: np.ndarray, dark: bool | None = None) -> np.ndarray:
     Raises:
         Blank: nothing stands out.
     """
-    colour, alpha = picture[..., :3], picture[..., 3]
+    colour, alpha = colour_of(picture), cv2.extractChannel(picture, 3)
     opaque = alpha > 127
     if not opaque.all():
         rows, columns = (np.flatnonzero(opaque.any(axis=axis)) for axis in (1, 0))
         if len(rows) == 0:
             raise Blank("This picture is empty: draw something and lift the pen.")
         window = np.s_[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
-        if opaque[window].mean() < 0.95 or np.ptp(colour[window].reshape(-1, 3), axis=0).max() < 32:
-            return alpha.astype(np.float32) / 255
+        if opaque[window].mean() < 0.95 or np.ptp(colour[window], axis=(0, 1)).max() < 32:
+            opacity: np.ndarray = alpha.astype(np.float32) / 255
+            return opacity
         # An opaque picture on a transparent ground: what lies around it is paper.
-        colour = np.where(opaque[..., None], colour, np.median(colour[window].reshape(-1, 3), axis=0).astype(np.uint8))
-    return on_paper(np.ascontiguousarray(colour), dark)
+        colour[~opaque] = np.median(colour[window], axis=(0, 1))
+    return on_paper(colour, dark)
+
+
+def colour_of(picture: np.ndarray) -> np.ndarray:
+    """The colors of a picture, uint8 (H, W, 4), RGBA: uint8 (H, W, 3), or (H, W) where all of them are gray."""
+    red, green, blue = (cv2.extractChannel(picture, index) for index in range(3))
+    gray = np.array_equal(red, green) and np.array_equal(red, blue)
+    colour: np.ndarray = red if gray else cv2.cvtColor(picture, cv2.COLOR_RGBA2RGB)
+    return colour
 
 
 def on_paper(colour: np.ndarray, dark: bool | None = None) -> np.ndarray:
-    """Return the ink of an opaque picture, uint8 (H, W, 3), as `find_ink` does."""
+    """Return the ink of an opaque picture, uint8 (H, W, 3) or (H, W), as `find_ink` does."""
     colour = _enlarged(colour)
     ground = find_ground(colour, dark)
-    height, width = colour.shape[:2]
-    fine = colour if ground.dark else cv2.bitwise_not(colour)
-    paper = cv2.resize(ground.paper, (width, height), interpolation=cv2.INTER_LINEAR)
-    contrast = _contrast(fine, paper)
-    if ground.floor > FAINTEST:  # a sensor's noise
-        contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
+    size = colour.shape[1::-1]
     # Only near the ink: elsewhere the paper's own edges, which the coarse paper blurs, would look like thin strokes.
     near = cv2.dilate(
         (ground.contrast > max(ground.floor, ground.full / 4)).astype(np.uint8), np.ones((5, 5), np.uint8)
     )
-    near = cv2.resize(near, (width, height), interpolation=cv2.INTER_NEAREST)
-    level = cv2.bitwise_and(contrast, contrast, mask=near).astype(np.float32)
-    full = _full(level.astype(np.uint8), ground.floor)
-    ink: np.ndarray = ((level - full / 8) / (full - full / 8)).clip(0, 1)
-    ink[level < ground.floor / 2] = 0
+    near = cv2.resize(near, size, interpolation=cv2.INTER_NEAREST)
+    window = window_of(near)
+    paper = cv2.resize(ground.paper, size, interpolation=cv2.INTER_LINEAR)[window]
+    contrast = _contrast(colour[window] if ground.dark else cv2.bitwise_not(colour[window]), paper)
+    if ground.floor > FAINTEST:  # a sensor's noise
+        contrast = cv2.GaussianBlur(contrast, (3, 3), 0)
+    contrast *= near[window]
+    full = _full(_counts(contrast), ground.floor)
+    inks = ((LEVELS - full / 8) / (full - full / 8)).clip(0, 1)
+    inks[: math.ceil(ground.floor / 2)] = 0
+    ink = np.zeros(colour.shape[:2], np.float32)
+    ink[window] = cv2.LUT(contrast, inks)
     return ink
 
 
+def window_of(mask: np.ndarray) -> tuple[slice, slice]:
+    """Where a mask, uint8 (H, W), is not 0: rows and columns, with a pixel more on each side that has one."""
+    x, y, width, height = cv2.boundingRect(mask)
+    return slice(max(0, y - 1), y + height + 1), slice(max(0, x - 1), x + width + 1)
+
+
 def find_ground(colour: np.ndarray, dark: bool | None = None) -> Ground:
-    """Find the paper of a picture, uint8 (H, W, 3), and whether its ink is darker or lighter.
+    """Find the paper of a picture, uint8 (H, W, 3) or (H, W), and whether its ink is darker or lighter.
 
     Raises:
         Blank: nothing stands out.
@@ -128,15 +150,35 @@ def _seen(coarse: np.ndarray, dark: bool) -> list[Ground]:
     """The ink that squares of doubling size show, if it is darker or lighter than the paper."""
     picture = coarse if dark else cv2.bitwise_not(coarse)
     seen = []
-    for square in SQUARES:
-        paper = cv2.morphologyEx(picture, cv2.MORPH_CLOSE, np.ones((square, square), np.uint8))
+    for square, paper in _closings(picture):
         contrast = _contrast(picture, paper)
-        floor = max(FAINTEST, 4 * min(12.0, float(np.median(contrast[::2, ::2]))))
-        full = _full(contrast, floor)
-        seen.append(Ground(dark, square, paper, contrast, full, floor))
+        counts = _counts(contrast)
+        floor = max(FAINTEST, 4 * min(12, int((counts.cumsum() >= counts.sum() / 2).argmax())))  # of the median
+        seen.append(Ground(dark, square, paper, contrast, _full(counts, floor), floor))
         if square > 2 * max(coarse.shape[:2]):
             break
     return seen
+
+
+def _closings(picture: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Each of `SQUARES` with the closing by it, from the smallest up.
+
+    The maximum over a square of 2^(k+1) + 1 pixels is that of four squares of 2^k + 1, one in each of its corners.
+    """
+    steps: list[np.ndarray] = []
+    highest = picture
+    for square in SQUARES:
+        steps.append(_corners(square // 2 + 1) if steps else np.ones((square, square), np.uint8))
+        highest = paper = cv2.dilate(highest, steps[-1], borderType=cv2.BORDER_REPLICATE)
+        for step in steps:
+            paper = cv2.erode(paper, step, borderType=cv2.BORDER_REPLICATE)
+        yield square, paper
+
+
+def _corners(side: int) -> np.ndarray:
+    corners = np.zeros((side, side), np.uint8)
+    corners[:: side - 1, :: side - 1] = 1
+    return corners
 
 
 def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
@@ -145,7 +187,7 @@ def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
     Ink that covers much of the picture's border is the paper of the other polarity, unless it covers little else: a
     desk is seen around a sheet. This is asked only where the polarity is `doubted`.
     """
-    inks = [np.where(ground.contrast > ground.edge, ground.contrast, 0) for ground in seen]
+    inks = [cv2.threshold(ground.contrast, int(ground.edge), 0, cv2.THRESH_TOZERO)[1] for ground in seen]
     lasting, best = 0.0, (-1.0, seen[-1])
     if not doubted and inks[-1].any():
         best = 0.001, seen[-1]  # ink that nearly fills the picture shows at the largest square only
@@ -153,32 +195,40 @@ def _most_stable(seen: list[Ground], doubted: bool) -> tuple[float, Ground]:
         lasting = _overlap(inks[index], inks[index + 1]) ** 2 * (1 + lasting)
         ink = inks[index + 1]
         border = np.concatenate([ink[0], ink[-1], ink[:, 0], ink[:, -1]]) > 0
-        if ink.any() and not (doubted and border.mean() > 0.35 and np.mean(ink > 0) > 0.22):
+        if ink.any() and not (doubted and border.mean() > 0.35 and cv2.countNonZero(ink) > 0.22 * ink.size):
             best = max(best, (lasting, seen[index + 1]), key=lambda found: found[0])
     return best
 
 
 def _overlap(one: np.ndarray, other: np.ndarray) -> float:
-    return float(cv2.min(one, other).sum() / max(1, cv2.max(one, other).sum()))
+    first, second, both = (cv2.sumElems(ink)[0] for ink in (one, other, cv2.min(one, other)))
+    return float(both / max(1, first + second - both))
 
 
 def _contrast(picture: np.ndarray, paper: np.ndarray) -> np.ndarray:
-    """Share of the paper's light that is missing, the most of the three channels; uint8 (H, W)."""
-    apart = cv2.divide(cv2.subtract(paper, picture), cv2.max(paper, 40), scale=255)
-    strongest: np.ndarray = cv2.max(cv2.max(apart[..., 0], apart[..., 1]), apart[..., 2])
+    """Share of the paper's light that is missing, the most of all channels; uint8 (H, W)."""
+    light = paper if paper.ndim == 2 else cv2.max(paper, (DARKEST, 0, 0, 0))
+    apart = cv2.divide(cv2.subtract(paper, picture), light, scale=255)
+    strongest: np.ndarray = functools.reduce(cv2.max, cv2.split(apart))
     return strongest
 
 
-def _full(contrast: np.ndarray, floor: float) -> float:
+def _counts(levels: np.ndarray) -> np.ndarray:
+    """How many pixels have each of the 256 levels, float (256,)."""
+    counts: np.ndarray = cv2.calcHist([levels], [0], None, [256], [0, 256]).ravel().astype(float)
+    return counts
+
+
+def _full(counts: np.ndarray, floor: float) -> float:
     """Contrast of full ink: the median of the darker class, where Otsu's threshold parts what is above the floor."""
-    counts = np.bincount(contrast.ravel(), minlength=256).astype(float)
+    counts = counts.copy()
     counts[: int(floor) + 1] = 0
-    if not counts.any():
+    below, mass = counts.cumsum(), (counts * LEVELS).cumsum()
+    if below[-1] == 0:
         return 255.0
-    levels = np.arange(256)
-    below, mass = counts.cumsum(), (counts * levels).cumsum()
-    with np.errstate(divide="ignore", invalid="ignore"):
-        between = (mass[-1] * below / below[-1] - mass) ** 2 / (below * (below[-1] - below))
-    cut = int(np.nan_to_num(between, posinf=0).argmax())
-    upper = np.where(levels > cut, counts, 0).cumsum()
+    parted = below * (below[-1] - below)
+    between = np.zeros(256)
+    np.divide((mass[-1] * below / below[-1] - mass) ** 2, parted, out=between, where=parted > 0)
+    counts[: int(between.argmax()) + 1] = 0
+    upper = counts.cumsum()
     return float(max(np.searchsorted(upper, upper[-1] / 2), floor + 1))

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from zoo.errors import Blank
+from zoo.ink.paper import window_of
 
 EDGE = 0.4  # ink from which a pixel belongs to a piece
 PALE = 0.2  # ink from which a pixel may belong to a printed line
@@ -18,6 +19,8 @@ SLIM = 12  # times as long as thick: so is every line of a form
 RULE = 6  # times as wide as high: a piece that is so much wider than the glyphs is a line
 SOLID = 2.5  # times the other pieces' pens: so broad is no pen
 
+Edges = tuple[int, int, int, int]  # of the picture: left, top, right and bottom, in pixels of a window in it
+
 
 def keep_writing(ink: np.ndarray) -> np.ndarray:
     """Return ink, float32 (H, W) in [0, 1], without the pieces that were not written.
@@ -25,16 +28,27 @@ def keep_writing(ink: np.ndarray) -> np.ndarray:
     Raises:
         Blank: nothing is left.
     """
-    ink = _without_specks(ink)
-    ink = ink * _without_lines((ink > PALE).astype(np.uint8))
+    rows, columns = window_of((ink > PALE).astype(np.uint8))
+    height, width = ink.shape
+    edges = -columns.start, -rows.start, width - columns.start, height - rows.start
+    writing = np.zeros_like(ink)
+    writing[rows, columns] = _writing(ink[rows, columns], edges)
+    return writing
+
+
+def _writing(ink: np.ndarray, edges: Edges) -> np.ndarray:
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > PALE).astype(np.uint8))
+    ink, kept_names = _without_specks(ink, pieces, count)
+    ink = ink * _without_lines((ink > PALE).astype(np.uint8), pieces, stats, kept_names, edges)
     mask = (ink > EDGE).astype(np.uint8)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
     if count == 1:
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
-    kept = np.concatenate([[False], _written(labels, stats[1:])])
-    soft = cv2.dilate(kept[labels].astype(np.uint8), np.ones((3, 3), np.uint8))
-    other = cv2.dilate(((ink > EDGE) & ~kept[labels]).astype(np.uint8), np.ones((3, 3), np.uint8))
-    return np.where((soft > 0) & ((other == 0) | kept[labels]), ink, 0).astype(np.float32)
+    kept = np.concatenate([[0], _written(labels, stats[1:], edges)]).astype(np.uint8)[labels]
+    soft = cv2.dilate(kept, np.ones((3, 3), np.uint8))
+    other = cv2.dilate(mask - kept, np.ones((3, 3), np.uint8))
+    writing: np.ndarray = ink * (soft & (kept | (1 - other)))
+    return writing
 
 
 def pens_of(labels: np.ndarray, count: int) -> np.ndarray:
@@ -48,39 +62,42 @@ def pens_of(labels: np.ndarray, count: int) -> np.ndarray:
     return widths
 
 
-def _without_specks(ink: np.ndarray) -> np.ndarray:
-    """Drop pieces with less than `SPECK` of the ink, and pale ones.
+def _without_specks(ink: np.ndarray, pieces: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """Drop pieces with less than `SPECK` of the ink, and pale ones; also return the names of the others.
 
     A pale piece as broad as the pen stays, with full ink: the pen only brushed the paper, as it does in a dot.
     """
-    count, pieces = cv2.connectedComponents((ink > PALE).astype(np.uint8))
-    amount = np.bincount(pieces.ravel(), weights=ink.ravel(), minlength=count)
+    inked = pieces > 0
+    names, levels = pieces[inked], ink[inked]
+    amount = np.bincount(names, weights=levels, minlength=count)
     peak = np.zeros(count, np.float32)
-    np.maximum.at(peak, pieces.ravel(), ink.ravel())
-    amount[0] = 0
-    pens = pens_of(pieces, count)
-    brushed = (peak > 0.3) & (pens > 0.6 * pens[amount.argmax()])
-    kept = (amount > max(1, SPECK * amount.sum())) & (brushed | (peak > 0.6))
+    np.maximum.at(peak, names, levels)
+    large = amount > max(1, SPECK * amount.sum())
+    kept, pale = large & (peak > 0.6), large & (peak > 0.3) & (peak <= 0.6)
+    if pale.any():
+        pens = pens_of(pieces, count)
+        kept |= pale & (pens > 0.6 * pens[amount.argmax()])
     if not kept.any():
         raise Blank("Nothing stands out from the paper here: draw something, or use a darker pen.")
     gain = np.where(kept, 1 / peak.clip(0.3, 1), 0)
-    gain[0] = 1  # soft edges
-    even: np.ndarray = (ink * gain[pieces]).clip(0, 1).astype(np.float32)
-    return even
+    even = ink.copy()  # soft edges stay
+    even[inked] = (levels * gain[names]).clip(0, 1)
+    return even, np.flatnonzero(kept)
 
 
-def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
+def _written(labels: np.ndarray, stats: np.ndarray, edges: Edges) -> np.ndarray:
     """Which pieces were written, bool (N,), by their places, sizes and pens."""
-    height, width = labels.shape
+    left, top, right, bottom = edges
+    width, height = right - left, bottom - top
     x0, y0 = stats[:, 0], stats[:, 1]
     wide, high = stats[:, 2], stats[:, 3]
     x1, y1 = x0 + wide, y0 + high
-    pens = pens_of(labels, len(stats) + 1)[1:]
     band = max(2.0, BAND * min(height, width))
-    touches = np.stack([x0 <= 1, y0 <= 1, x1 >= width - 1, y1 >= height - 1])
-    along = np.stack([x1 <= band, y1 <= band, x0 >= width - band, y0 >= height - band])
+    touches = np.stack([x0 <= left + 1, y0 <= top + 1, x1 >= right - 1, y1 >= bottom - 1])
+    along = np.stack([x1 <= left + band, y1 <= top + band, x0 >= right - band, y0 >= bottom - band])
     reach = max(2, int(band))
-    middle = np.bincount(labels[reach:-reach, reach:-reach].ravel(), minlength=len(stats) + 1)[1:]
+    inside = labels[max(0, top + reach) : max(0, bottom - reach), max(0, left + reach) : max(0, right - reach)]
+    middle = np.bincount(inside[inside > 0], minlength=len(stats) + 1)[1:]
     frame = (touches.sum(axis=0) >= 3) & (middle < 0.4 * stats[:, cv2.CC_STAT_AREA])
     at_edge = (touches & along).any(axis=0) | frame
     inner = ~at_edge
@@ -90,31 +107,42 @@ def _written(labels: np.ndarray, stats: np.ndarray) -> np.ndarray:
     slim = (wide >= RULE * high) | (high >= RULE * wide)
     glyphs = inner & ~slim if (inner & ~slim).any() else inner
     large = glyphs & (long >= long[glyphs].max() / 3)
-    size, pen = float(np.median(long[large])), float(np.median(pens[large]))
-    # A digit that the picture's edge cuts is as high as the others and has their pen.
-    alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
-    edge = at_edge & ~(alike & ~frame & (touches.sum(axis=0) == 1))
+    size = float(np.median(long[large]))
     # A tall alef stands next to a small hamza: an upright line is a rule only next to a line of glyphs.
     upright = (high > 2.5 * size) & (touches.any(axis=0) | (large.sum() >= 3))
-    rule = slim & ((wide > 1.5 * size) | upright)
-    solid = touches.any(axis=0) & (pens > SOLID * pen)
-    kept: np.ndarray = ~(edge | solid | rule)
+    kept: np.ndarray = ~(slim & ((wide > 1.5 * size) | upright))
+    if touches.any():
+        pens = pens_of(labels, len(stats) + 1)[1:]
+        pen = float(np.median(pens[large]))
+        # A digit that the picture's edge cuts is as high as the others and has their pen.
+        alike = (high > 0.6 * size) & (high < 1.6 * size) & (pens > 0.6 * pen) & (pens < 1.6 * pen)
+        edge = at_edge & ~(alike & ~frame & (touches.sum(axis=0) == 1))
+        solid = touches.any(axis=0) & (pens > SOLID * pen)
+        kept &= ~(edge | solid)
     return kept
 
 
-def _without_lines(mask: np.ndarray) -> np.ndarray:
-    """Take lines of forms and notebooks out of a mask, uint8 (H, W), piece by piece; what crosses them stays whole."""
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask)
-    height, width = mask.shape
-    least = 0.25 * min(mask.shape)
+def _without_lines(
+    mask: np.ndarray, labels: np.ndarray, stats: np.ndarray, names: np.ndarray, edges: Edges
+) -> np.ndarray:
+    """Take lines of forms and notebooks out of a mask, uint8 (H, W), piece by piece; what crosses them stays whole.
+
+    Args:
+        mask: of the pieces `names`.
+        labels, stats: of these and others, as OpenCV finds them.
+        names: of the pieces.
+        edges: of the picture.
+    """
+    first_x, first_y, last_x, last_y = edges[0] + 1, edges[1] + 1, edges[2] - 1, edges[3] - 1
+    least = 0.25 * min(edges[2] - edges[0], edges[3] - edges[1])
     left = mask.copy()
-    for name in range(1, count):
+    for name in names:
         x, y, wide, high = stats[name, :4]
         if max(wide, high) < least:
             continue
         window = np.s_[y : y + high, x : x + wide]
         piece = (labels[window] == name).astype(np.uint8)
-        through = (x <= 1 and x + wide >= width - 1) or (y <= 1 and y + high >= height - 1)
+        through = (x <= first_x and x + wide >= last_x) or (y <= first_y and y + high >= last_y)
         rest = _rest_without_lines(piece, mask[window] & (1 - piece), through)
         if rest is not None:
             left[window] = (left[window] & (1 - piece)) | rest
@@ -136,12 +164,14 @@ def _rest_without_lines(piece: np.ndarray, inside: np.ndarray, through: bool) ->
             continue
         runs = cv2.morphologyEx(page, cv2.MORPH_OPEN, np.ones((1, max(9, min(24, width // 12))), np.uint8))
         joined = cv2.dilate(runs, np.ones((3, 5), np.uint8)) & page
-        count, labels, stats, _ = cv2.connectedComponentsWithStats(joined)
-        for name in np.flatnonzero(stats[1:, cv2.CC_STAT_WIDTH] >= SPAN * width) + 1:
+        _, labels = cv2.connectedComponents(joined)
+        middle = labels[:, width // 2]  # so long a line crosses it
+        for name in np.unique(middle[middle > 0]):
             line = (labels == name).astype(np.uint8)
             heights = line.sum(axis=0)
-            thick = float(np.median(heights[heights > 0]))
-            if width < SLIM * thick:
+            heights = heights[heights > 0]
+            thick = float(np.median(heights))
+            if len(heights) < SPAN * width or width < SLIM * thick:
                 continue
             crossed = cv2.morphologyEx(page, cv2.MORPH_OPEN, np.ones((2 * int(thick) + 2, 1), np.uint8))
             thin = line & (1 - crossed)

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from zoo.errors import Blank, InkError
+from zoo.ink.paper import window_of
 
 MOST = 200  # glyphs in a picture; more is a page of text, or a picture of something else
 SPECK = 0.06  # of a typical glyph's height: a piece smaller both ways is dirt; the dot of a letter has 0.08 and more
@@ -45,7 +46,11 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
         Blank: nothing but specks.
         InkError: more than `MOST`.
     """
-    count, pieces, stats, _ = cv2.connectedComponentsWithStats((ink > 0.4).astype(np.uint8))
+    height, width = ink.shape
+    mask = (ink > 0.4).astype(np.uint8)
+    rows, columns = window_of(mask)
+    ink = ink[rows, columns]
+    count, pieces, stats, _ = cv2.connectedComponentsWithStats(mask[rows, columns])
     boxes = stats[1:, :4].astype(float)
     boxes[:, 2:] += boxes[:, :2]  # x0, y0, x1, y1
     names = np.arange(1, count)
@@ -65,7 +70,6 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
     if len(merged) > MOST:
         raise InkError(f"A picture has at most {MOST} glyphs; this one has {len(merged)}, so show a part of it.")
     found = []
-    height, width = ink.shape
     for number, line in enumerate(_lines(merged)):
         for index in sorted(line, key=lambda i: merged[i, [0, 2]].sum(), reverse=right_to_left):
             x0, y0, x1, y1 = merged[index].astype(int)
@@ -74,7 +78,8 @@ def find_glyphs(ink: np.ndarray, right_to_left: bool = False) -> list[Glyph]:
             crop = np.where(soft, ink[y0:y1, x0:x1], 0).astype(np.float32)
             if crop.max(initial=0) <= 0.5:
                 continue
-            found.append(Glyph(x0 / width, y0 / height, (x1 - x0) / width, (y1 - y0) / height, number, crop))
+            x, y = x0 + columns.start, y0 + rows.start
+            found.append(Glyph(x / width, y / height, (x1 - x0) / width, (y1 - y0) / height, number, crop))
     return found
 
 

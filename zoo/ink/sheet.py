@@ -20,7 +20,7 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
     """Return the corners of a sheet in a picture, or None where there is none.
 
     Args:
-        color: uint8 (H, W, 3).
+        color: uint8 (H, W, 3) or (H, W).
 
     Returns:
         float32 (4, 2), (x, y) in pixels: clockwise from the corner at the upper left.
@@ -30,7 +30,7 @@ def find_sheet(colour: np.ndarray) -> np.ndarray | None:
         return None
     coarse = cv2.resize(colour, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else colour
     height, width = coarse.shape[:2]
-    light = cv2.cvtColor(coarse, cv2.COLOR_RGB2GRAY)
+    light = cv2.cvtColor(coarse, cv2.COLOR_RGB2GRAY) if coarse.ndim == 3 else coarse
     blank = cv2.morphologyEx(light, cv2.MORPH_CLOSE, np.ones((WRITING, WRITING), np.uint8))
     _, mask = cv2.threshold(cv2.GaussianBlur(blank, (5, 5), 0), 0, 255, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from zoo.errors import Blank
-from zoo.ink.paper import find_ink
+from zoo.ink.paper import colour_of, find_ink
 from zoo.ink.pieces import keep_writing
 from zoo.ink.sheet import find_sheet, from_above
 
@@ -37,8 +37,8 @@ def find_writing(picture: np.ndarray, dark: bool | None = None) -> Writing:
     Raises:
         Blank: nothing stands out from the paper.
     """
-    if (picture[..., 3] == 255).all():
-        corners = find_sheet(np.ascontiguousarray(picture[..., :3]))
+    if picture[..., 3].min() == 255:
+        corners = find_sheet(colour_of(picture))
         if corners is not None:
             page, matrix = from_above(picture, corners)
             try:
