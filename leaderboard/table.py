@@ -74,7 +74,7 @@ class Column:
 def _on_other_hands(other: str) -> tuple[Column, ...]:
     """Return the columns of another dataset's test set; `leaderboard.hands` fills all but the first."""
     return (
-        Column(other, f"{other} %", lambda r: r.transfers.get(other),
+        Column(other, f"On {other} %", lambda r: r.transfers.get(other),
                f"Accuracy of the shipped model on the test set of {other}, which other people wrote, and its 95% "
                "interval for other samples by other writers.", _percent, 1, interval=True, choosable=False),
         *(Column(f"{other}_{end}", f"95% {end} there", lambda r: None, "An end of that interval.", _percent, 1,
