@@ -35,7 +35,7 @@ NEEDED = (
 )  # fmt: skip
 HAS = (  # a bare machine for deep learning; what these need themselves is there too
     "jax,torch,numpy,pandas,pyarrow,h5py,opencv-python-headless,onnx,onnxruntime,onnxscript,scipy,scikit-learn,rich,"
-    "absl-py,ml-dtypes,psutil,xxhash,fsspec,huggingface_hub,pillow"
+    "absl-py,ml-dtypes,psutil,xxhash,fsspec,huggingface_hub"
 )
 PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_27_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 # What a borrowed GPU is for, in the order of its worth: what needs one, then small networks in many seeds.
