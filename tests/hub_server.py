@@ -187,7 +187,8 @@ class Hub:
         answer = {
             "id": call.groups["name"], "_id": "0", "sha": sha, "private": repo.private, "gated": False,
             "disabled": False, "downloads": 0, "likes": 0, "tags": [],
-            "lastModified": "2026-01-01T00:00:00.000Z", "siblings": [{"rfilename": path} for path in tree],
+            "lastModified": "2026-01-01T00:00:00.000Z",
+            "siblings": [{"rfilename": path, "size": len(blob.data)} for path, blob in tree.items()],
         }  # fmt: skip
         if repo.host:
             answer |= {"host": repo.host, "subdomain": call.groups["name"].replace("/", "-")}

@@ -1,47 +1,72 @@
 """Models that are submitted as a repo on the Hub."""
 
-import tempfile
-from pathlib import Path
+import time
+from collections.abc import Callable
 
 from zoo import hub
 from zoo.errors import ZooError
-from zoo.files import read_bytes
 
 MODEL_NAMES = ("model.keras", "model.onnx")
 LAYOUT = ("metadata.json", "config.json", "model.weights.h5")  # a Keras model that is not zipped
+SECONDS = 20.0  # for everything that the Hub is asked for one submission
 
 
-def fetch_model(repo: str, revision: str | None, most_bytes: int) -> tuple[str, dict[str, bytes]]:
+def fetch_model(
+    repo: str, revision: str | None, most_bytes: int, seconds: float = SECONDS
+) -> tuple[str, dict[str, bytes]]:
     """Return the commit and the model files of a repo: model.keras, model.onnx, or the unzipped Keras layout.
 
     Sizes are read from the Hub's listing before anything is fetched, and nothing but these files is.
 
+    Args:
+        repo: its name, without the Hub.
+        revision: a branch, a tag or a commit; None: the main branch.
+        most_bytes: of the files together.
+        seconds: that all of it may take, attempts included.
+
     Raises:
-        ZooError: no such repo or revision, no model in it, or one that is too large.
+        ZooError: no such repo or revision, no model in it, one that is too large, or a Hub that takes too long.
     """
-    from huggingface_hub import HfApi
-    from huggingface_hub.hf_api import RepoFile
+    from huggingface_hub import HfApi, hf_hub_url
 
     anybody = HfApi(token=False)  # without the Space's token: senders must not reach its private repos
-
-    def look() -> tuple[str, dict[str, int]]:
-        commit = anybody.repo_info(repo, revision=revision).sha
-        tree = anybody.list_repo_tree(repo, revision=commit)
-        return commit, {entry.path: entry.size for entry in tree if isinstance(entry, RepoFile)}
-
     at = f"{repo}@{revision}" if revision else repo
-    patience = hub.Backoff(attempts=3, first=0.5, longest=2.0)
-    commit, sizes = hub.attempted(look, at, patience)
-    chosen = next(((name,) for name in MODEL_NAMES if name in sizes), LAYOUT if set(LAYOUT) <= set(sizes) else ())
-    if not chosen:
-        raise ZooError(f"{at} holds no model: expected model.keras, model.onnx, or {', '.join(LAYOUT)}.")
-    if sum(sizes[name] for name in chosen) > most_bytes:
-        raise ZooError(f"The model of {at} is too large: the most is {most_bytes / 1e6:.0f} MB.")
+    deadline = time.monotonic() + seconds
 
-    def fetch() -> dict[str, bytes]:
-        with tempfile.TemporaryDirectory() as folder:  # not the cache, which strangers could fill
-            for name in chosen:
-                anybody.hf_hub_download(repo, name, revision=commit, local_dir=folder)
-            return {name: read_bytes(Path(folder, name)) for name in chosen}
+    def left() -> float:
+        if (remaining := deadline - time.monotonic()) > 0:
+            return remaining
+        raise ZooError(f"{at} could not be fetched within {seconds:.0f} s: send the file itself, or try again later.")
 
-    return commit, hub.attempted(fetch, at, patience)
+    def fetch() -> tuple[str, dict[str, bytes]]:
+        found = anybody.repo_info(repo, revision=revision, files_metadata=True, timeout=left())
+        sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
+        chosen = next(((name,) for name in MODEL_NAMES if name in sizes), LAYOUT if set(LAYOUT) <= set(sizes) else ())
+        if not chosen:
+            raise ZooError(f"{at} holds no model: expected model.keras, model.onnx, or {', '.join(LAYOUT)}.")
+        if sum(sizes[name] for name in chosen) > most_bytes:
+            raise ZooError(f"The model of {at} is too large: the most is {most_bytes / 1e6:.0f} MB.")
+        return found.sha, {
+            name: _downloaded(hf_hub_url(repo, name, revision=found.sha), sizes[name], left) for name in chosen
+        }
+
+    return hub.attempted(fetch, at, hub.Backoff(attempts=3, first=0.5, longest=2.0, seconds=seconds))
+
+
+def _downloaded(url: str, size: int, left: Callable[[], float]) -> bytes:
+    """Return a file of a known size; `left` returns the seconds that are left, and raises when there are none."""
+    from huggingface_hub.utils import get_session, hf_raise_for_status
+
+    content = bytearray()
+    with get_session().stream("GET", url, timeout=left()) as response:
+        if response.is_error:
+            response.read()
+        hf_raise_for_status(response)
+        for part in response.iter_bytes():
+            content += part
+            left()
+            if len(content) > size:
+                break
+    if len(content) != size:
+        raise OSError("Consistency check failed: the file has another size than the Hub says.")
+    return bytes(content)

@@ -4,6 +4,7 @@ A caller is identified in one of two ways. A signed-in caller has a verified `us
 created with the submission: the store keeps only its hash, and whoever knows it may change the submission.
 """
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -21,6 +22,8 @@ from leaderboard.submissions.checks.problems import Problem, short
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
+from zoo.gate.callers import network_of
+from zoo.gate.traffic import Share
 from zoo.settings import number
 from zoo.types import Json
 
@@ -30,6 +33,8 @@ HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.A
 DAY = 24 * 3600  # seconds
 FORM = ("digest", "name", "licence", "declaration", "paper", "claimed")  # fields in which a repetition is equal
 RESERVED = ("handwriting-zoo", "zoo")  # names of users that nobody may take without proof
+# What arrives at the same time. Each holds a thread of the server, those of the Hub as long as the Hub takes.
+ARRIVING, FROM_HUB = Share("submissions", 2, 12), Share("models of the Hub", 1, 4)
 
 
 @dataclass(frozen=True)
@@ -97,21 +102,26 @@ def submit(
 
     Raises:
         ZooError: no name or no file, or too many already: nothing was kept.
+        TooMany: others arrive at the same time.
     """
     user, name, now = checked_user(user), checked_name(offer.name), clock()
     if (file is None) == (not source):
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
     if secret and user.lower() in RESERVED:
         raise ZooError(f"{user} is the name of this board's own networks: choose another.")
-    earlier = store.all()
-    check_limits(earlier, user, limits, now, _hash(secret))
-    _charge(store, earlier, address, limits, clock)
-    offer, problems = checked_offer(offer)
-    content, filename, source = _fetched(file, source)
-    checked = guard.check(content, filename, offer.datasets)
-    submission = _submission(user, name, offer, checked, problems, now)
-    submission = replace(submission, source=source, size=len(content), secret=_hash(secret))
-    return _kept(store, lifecycle.received(submission, now), checked.content, limits)
+    with contextlib.ExitStack() as places:
+        for share in (ARRIVING, FROM_HUB) if source else (ARRIVING,):
+            if address:
+                places.enter_context(share.taken(network_of(address, usage.NETWORK)))
+        earlier = store.all()
+        check_limits(earlier, user, limits, now, _hash(secret))
+        _charge(store, earlier, address, limits, clock)
+        offer, problems = checked_offer(offer)
+        content, filename, source = _fetched(file, source)
+        checked = guard.check(content, filename, offer.datasets)
+        submission = _submission(user, name, offer, checked, problems, now)
+        submission = replace(submission, source=source, size=len(content), secret=_hash(secret))
+        return _kept(store, lifecycle.received(submission, now), checked.content, limits)
 
 
 def _submission(
@@ -197,9 +207,10 @@ def _same(earlier: Submission, new: Submission) -> bool:
 def _charge(
     store: stores.Store, earlier: list[Submission], address: str, limits: Limits, clock: Callable[[], float]
 ) -> None:
-    """Count a request of an address; the less is left of what all share, the less one address may take of it.
+    """Count a request of an address.
 
-    So a few addresses cannot use up everybody's queue or day.
+    The less is left of what all share, the less one address may take of it. So a few addresses cannot use up
+    everybody's queue or day.
     """
     now = clock()
     taken = sum(not s.refused and s.starts(now - DAY, now) for s in earlier)

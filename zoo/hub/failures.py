@@ -2,6 +2,7 @@
 
 import json
 import logging
+import math
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +18,12 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True)
 class Backoff:
-    """How often a failed request is repeated, and the seconds to wait before each attempt."""
+    """How often a failed request is repeated, the seconds to wait before each attempt, and those to wait in all."""
 
     attempts: int = 6
     first: float = 1.0  # seconds before the second attempt; doubles
-    longest: float = 30.0  # seconds; what the Hub asks for in Retry-After is waited whatever it is
+    longest: float = 30.0  # seconds; what the Hub asks for in Retry-After is waited, up to `seconds`
+    seconds: float = math.inf  # from the first attempt to the beginning of the last
 
     def waits(self) -> Iterator[float]:
         """Yield the seconds before the second, third, … attempt."""
@@ -59,7 +61,7 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
     """
     from huggingface_hub.utils import httpx
 
-    waits = backoff.waits()
+    waits, deadline = backoff.waits(), time.monotonic() + backoff.seconds
     while True:
         try:
             return call()
@@ -68,9 +70,9 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
             if cause is None:
                 raise
             wait = next(waits, None) if _may_pass(cause) else None
-            if wait is None:
+            wait = None if wait is None else max(wait, _asked_to_wait(cause))
+            if wait is None or time.monotonic() + wait > deadline:
                 raise as_zoo_error(cause, about) from error
-            wait = max(wait, _asked_to_wait(cause))
             log.warning("%s: %s; trying again in %.1f s", about, reason_of(cause), wait)
             time.sleep(wait)
 
