@@ -150,7 +150,7 @@ def test_a_damaged_receipt_says_what_is_wrong_with_it(place):
     one, other = send(place), send(place, "ann", seed=1)
     path = place.root / "requests" / one.path
     for text, said in (
-        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program supports up to 2"),
+        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program supports up to 3"),
         (json.dumps({**one.to_dict(), "created": "today"}), "created: input should be a valid number"),
         (json.dumps({**one.to_dict(), "colour": 1}), "has the unknown colour"),
         (json.dumps({**one.to_dict(), "status": "DONE"}), "status: string should match"),
@@ -168,11 +168,11 @@ def test_receipts_of_the_first_schema_are_read_and_go_on(place, records):
     now = send(place)
     path = place.root / "requests" / now.path
     old = {key: value for key, value in now.to_dict().items()
-           if key not in ("schema", "number", "beats", "same_as", "secret")}  # fmt: skip
+           if key not in ("schema", "number", "beats", "same_as", "secret", "sender")}  # fmt: skip
     old |= {"status": RUNNING, "worker": "host-12-ab", "lease": time.time() + 1e6, "attempts": 1}
     path.write_text(json.dumps(old))
     found = LocalStore(place.root).get(now.id)
-    assert (found.schema, found.lease, found.user) == (2, 120.0, "bob")
+    assert (found.schema, found.lease, found.user) == (3, 120.0, "bob")
     place.change(now.id, lambda s: lifecycle.released(s, "host-12-ab", 0.0))
     work(place, records)
     assert Submission.from_json(path.read_bytes()).status == FINISHED

@@ -12,7 +12,7 @@ from networks import METADATA, archive, keras_file, members, onnx_file, perceptr
 from submitting import MANY, finish_all, send
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import checks, intake, lifecycle, publishing, store, worker
+from leaderboard.submissions import checks, holdings, intake, lifecycle, store, worker
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.offers import Offer
@@ -213,7 +213,7 @@ def test_a_row_is_never_that_of_another_sender_of_the_same_name(local):
     for one in sent:
         result = {**local.get(one.id).results["optdigits"], "model": "bob~net.optdigits"}
         local.change(one.id, lambda s, result=result: replace(s, results={"optdigits": result}))
-    (found,) = publishing._wanted(local).values()
+    (found,) = holdings.rows(local.all()).values()
     assert found[0].id == sent[0].id
 
 

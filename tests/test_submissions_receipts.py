@@ -14,7 +14,7 @@ import pytest
 from submitting import send
 from test_nothing_lost import work
 
-from leaderboard.submissions import checks, intake, supervision
+from leaderboard.submissions import checks, holdings, intake, supervision
 from leaderboard.submissions.lifecycle import FAILED, FINISHED
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import Damaged, LocalStore, StoreFailed, local
@@ -214,9 +214,10 @@ def test_few_addresses_cannot_use_up_what_all_share(tmp_path):
 def test_what_is_over_makes_room_for_what_is_new(tmp_path, monkeypatch):
     place = LocalStore(tmp_path / "store")
     withdrawn, waiting = send(place, "ann", seed=1), send(place, "bob", seed=2)
+    monkeypatch.setattr(local, "_most", lambda: 2 * holdings.expected_bytes(waiting) + 20_000)
+    with pytest.raises(StoreFailed, match="Nothing was kept: the store holds"):
+        send(place, "carol", seed=3)
     intake.withdraw(place, withdrawn.id, "ann")
-    there = sum(path.stat().st_size for path in place.root.rglob("*") if path.is_file())
-    monkeypatch.setattr(local, "number", lambda name: (there + 1000) / 10**9)
     new = send(place, "carol", seed=3)
     assert place.content(waiting)
     assert place.content(new)

@@ -115,12 +115,12 @@ def submit(
                 places.enter_context(share.taken(network_of(address, usage.NETWORK)))
         earlier = store.all()
         check_limits(earlier, user, limits, now, _hash(secret))
-        _charge(store, earlier, address, limits, clock)
+        sender = _charge(store, earlier, address, limits, clock)
         offer, problems = checked_offer(offer)
         content, filename, source = _fetched(file, source)
         checked = guard.check(content, filename, offer.datasets)
         submission = _submission(user, name, offer, checked, problems, now)
-        submission = replace(submission, source=source, size=len(content), secret=_hash(secret))
+        submission = replace(submission, source=source, size=len(content), secret=_hash(secret), sender=sender)
         return _kept(store, lifecycle.received(submission, now), checked.content, limits)
 
 
@@ -206,8 +206,8 @@ def _same(earlier: Submission, new: Submission) -> bool:
 
 def _charge(
     store: stores.Store, earlier: list[Submission], address: str, limits: Limits, clock: Callable[[], float]
-) -> None:
-    """Count a request of an address.
+) -> str:
+    """Count a request of an address and return its mark.
 
     The less is left of what all share, the less one address may take of it. So a few addresses cannot use up
     everybody's queue or day.
@@ -216,7 +216,7 @@ def _charge(
     taken = sum(not s.refused and s.starts(now - DAY, now) for s in earlier)
     share = max(sum(s.open for s in earlier) / limits.open_all, taken / limits.daily_all)
     most = number("ZOO_SENDS_PER_DAY")
-    usage.charge(store.usage, address, math.ceil(most * max(0.0, 1 - share) ** 2) if most else 0, clock)
+    return usage.charge(store.usage, address, math.ceil(most * max(0.0, 1 - share) ** 2) if most else 0, clock)
 
 
 def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
@@ -349,7 +349,7 @@ def queue(store: stores.Store) -> list[Place]:
 def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
     """Return a receipt for the endpoints: everything except what only workers need."""
     values = submission.to_dict()
-    for key in ("worker", "lease", "beats", "version", "attempts", "secret", "schema"):
+    for key in ("worker", "lease", "beats", "version", "attempts", "secret", "sender", "schema"):
         values.pop(key)
     place = next((place for place in places if place.submission.id == submission.id), None)
     values["ahead"] = place.ahead if place else None

@@ -31,7 +31,7 @@ Status = Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")]
 OPEN = (PENDING, RUNNING)
 MOST_ATTEMPTS = 3  # workers that may die on one submission before it fails
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
-SCHEMA = 2  # of the fields below; goes up with every change to them, together with a migration
+SCHEMA = 3  # of the fields below; goes up with every change to them, together with a migration
 TRIED_AGAIN = "tried again"
 
 # What a receipt may hold, wherever it comes from: a store may be damaged, or written by another program.
@@ -87,7 +87,12 @@ def _from_version_1(values: Json) -> Json:
     return {**values, "schema": 2, "number": 0, "beats": 0, "same_as": "", "secret": "", "lease": lease}
 
 
-MIGRATIONS = {1: _from_version_1}  # version -> how its values become those of the next version
+def _from_version_2(values: Json) -> Json:
+    """Add what version 3 knows."""
+    return {**values, "schema": 3, "sender": ""}
+
+
+MIGRATIONS = {1: _from_version_1, 2: _from_version_2}  # version -> how its values become those of the next version
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ class Submission:
     parameters: Count | None = None
     multiply_adds: Count | None = None  # of one image
     same_as: str = ""  # id of an earlier submission of the same content by another user
+    sender: str = ""  # mark of the address that it came from (see `usage.charge`); "": not known, or of this machine
     secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
     problems: tuple[ProblemFields, ...] = ()  # see `problems.Problem`; with any, it was rejected
     notes: tuple[str, ...] = ()

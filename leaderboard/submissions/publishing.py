@@ -17,7 +17,8 @@ from leaderboard import results, snapshot
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.submissions import lifecycle
-from leaderboard.submissions.lifecycle import FINISHED, WITHDRAWN, Outcome, Submission
+from leaderboard.submissions.holdings import rows
+from leaderboard.submissions.lifecycle import WITHDRAWN, Outcome, Submission
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
 from zoo.files import open_regular, remove, replacing
@@ -36,7 +37,7 @@ def publish(store: Store, records: Path) -> bool:
         StoreFailed: a row could not be written or read now; the others were published.
     """
     with _alone(records):
-        wanted = _wanted(store)
+        wanted = rows(store.all())
         done = _Rows()
         for (dataset, model), (submission, found) in wanted.items():
             done.take(submission, dataset, partial(_put, store, records, dataset, model, submission, found))
@@ -82,18 +83,6 @@ class _Rows:
         except Exception as error:  # a mistake of ours with one receipt must not stop the others
             log.exception("The row of %s on %s", submission.id, dataset)
             said.append(f"Its row on {dataset} met an internal error ({type(error).__name__}). It can be tried again.")
-
-
-def _wanted(store: Store) -> dict[tuple[str, str], tuple[Submission, Outcome]]:
-    """Return which submission's result is the row of a dataset and model: the newest of the first one's sender."""
-    wanted: dict[tuple[str, str], tuple[Submission, Outcome]] = {}
-    for submission in store.all():
-        if submission.status == FINISHED:
-            for dataset, found in submission.results.items():
-                key = dataset, found["model"]
-                if key not in wanted or submission.may_replace(wanted[key][0]):
-                    wanted[key] = submission, found
-    return wanted
 
 
 def _note(store: Store, reasons: dict[str, list[str]]) -> None:

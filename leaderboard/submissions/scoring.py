@@ -15,6 +15,7 @@ from leaderboard.predictions import Predictions
 from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
 from leaderboard.submissions.checks import ARCHITECTURE
+from leaderboard.submissions.holdings import MODEL
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.sandbox import Outcome
 from leaderboard.submissions.sandbox.inputs import Inputs
@@ -126,7 +127,7 @@ def files(result: Result, predictions: Predictions, model: bytes, scratch: Path)
     return {
         f"{result.dataset}.json": record.encode(),
         f"{result.dataset}.npz": path.read_bytes(),
-        f"{result.dataset}.onnx": model,
+        MODEL: model,
     }
 
 

@@ -1,11 +1,13 @@
 """Count requests per address in a small database that the processes of a machine share.
 
-Without sign-in, user names can be invented, but addresses cannot. If the database is damaged, counting starts again.
+Without sign-in, user names can be invented, but addresses cannot. An address is known by a mark that only this database
+can make of it. If the database is damaged, counting starts again, with other marks.
 """
 
 import contextlib
-import hashlib
+import hmac
 import os
+import secrets
 import sqlite3
 import time
 from collections.abc import Callable
@@ -20,10 +22,11 @@ NETWORK = 48  # bits of an IPv6 address that count: a customer of a provider get
 SCHEMA = """
 create table if not exists asked (who text not null, at real not null);
 create index if not exists asked_who on asked (who, at);
+create table if not exists key (value blob not null);
 """
 
 
-def charge(path: Path, address: str, most: int, clock: Callable[[], float] = time.time) -> None:
+def charge(path: Path, address: str, most: int, clock: Callable[[], float] = time.time) -> str:
     """Count one request of an address, before anything is done for it.
 
     Args:
@@ -32,40 +35,48 @@ def charge(path: Path, address: str, most: int, clock: Callable[[], float] = tim
         most: requests of one address within a day.
         clock: returns seconds since 1970.
 
+    Returns:
+        The mark of the address, 32 hexadecimal digits: the same each time, and telling nobody which address it is; ""
+        for none.
+
     Raises:
         ZooError: the address has asked so often within a day.
         StoreFailed: it could not be counted.
     """
     if not address:
-        return
-    who = hashlib.sha256(network_of(address, NETWORK).encode()).hexdigest()[:32]
+        return ""
+    network = network_of(address, NETWORK)
     try:
         if path.exists() and not path.is_file():  # a folder, or a pipe, on which the database would wait
             os.replace(path, path.with_suffix(f".damaged-{clock():.0f}"))
         try:
-            allowed = _charged(path, who, most, clock)
+            who, allowed = _charged(path, network, most, clock)
         except sqlite3.DatabaseError as error:
             if isinstance(error, sqlite3.OperationalError):
                 raise  # a full disk, say: the file itself may be well
             os.replace(path, path.with_suffix(f".damaged-{clock():.0f}"))
-            allowed = _charged(path, who, most, clock)
+            who, allowed = _charged(path, network, most, clock)
     except (sqlite3.DatabaseError, OSError) as error:
         said = describe(error) if isinstance(error, OSError) else error
         raise StoreFailed(f"Nothing was kept: requests cannot be counted ({said}).") from error
     if not allowed:
         raise ZooError(f"Your address has sent {most} requests within a day, which is the limit. Try again tomorrow.")
+    return who
 
 
-def _charged(path: Path, who: str, most: int, clock: Callable[[], float]) -> bool:
-    """Count one request if there were fewer than `most` within a day; return whether it was counted."""
+def _charged(path: Path, network: str, most: int, clock: Callable[[], float]) -> tuple[str, bool]:
+    """Count one request if there were fewer than `most` within a day; return who asked, and whether it was counted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, timeout=10.0)) as database, database:
         database.executescript(SCHEMA)
         database.execute("begin immediate")
+        database.execute("insert into key select ? where not exists (select * from key)", (secrets.token_bytes(32),))
+        (key,) = database.execute("select value from key").fetchone()
+        who = hmac.digest(key, network.encode(), "sha256").hex()[:32]
         now = clock()  # under the lock: nobody who counts at the same time seems to come from the future
         # What seems to come from the future was counted before a clock was set back.
         database.execute("delete from asked where at <= ? or at > ?", (now - DAY, now))
         if database.execute("select count(*) from asked where who = ?", (who,)).fetchone()[0] >= most:
-            return False
+            return who, False
         database.execute("insert into asked values (?, ?)", (who, now))
-        return True
+        return who, True

@@ -26,6 +26,7 @@ from leaderboard.predictions import Predictions
 from leaderboard.submissions import budget, intake, lifecycle, sandbox, supervision
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import ARCHITECTURE, KERAS
+from leaderboard.submissions.holdings import MODEL
 from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
 from leaderboard.submissions.presence import Presence
 from leaderboard.submissions.publishing import publish
@@ -144,9 +145,19 @@ class Worker:
         return True
 
     def publish(self) -> bool:
-        """Bring the board in line with the store, where anything has ended since; return whether it changed."""
+        """Bring the board in line with the store where anything has ended since, and drop what no row needs any more.
+
+        Returns:
+            Whether the board changed.
+        """
         ended = tuple((s.id, s.version) for s in self.store.all() if not s.open)
-        changed = ended != self._published and publish(self.store, self.records)
+        if ended == self._published:
+            return False
+        changed = publish(self.store, self.records)
+        try:
+            self.store.tidy()
+        except StoreFailed as error:  # what is left over makes room later
+            log.warning("The store could not be tidied: %s", error)
         self._published = ended
         return changed
 
@@ -366,6 +377,14 @@ def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, re
     return job if repo is None else {**job, "dataset": dataset, "seed": seed, "epochs": epochs, "datasets": str(repo)}
 
 
+def _model(store: Store, folder: str, dataset: str) -> bytes:
+    """Return the ONNX file of a measurement; earlier versions kept one for each dataset."""
+    try:
+        return store.result(folder, MODEL)
+    except Damaged:
+        return store.result(folder, f"{dataset}.onnx")
+
+
 def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
     """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
     from leaderboard.submissions import scoring
@@ -376,7 +395,7 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
         raise ZooError(f"{submission.id} has no result on {dataset}: it is {submission.status}.")
     recorded = results.Result.from_json(worker.store.result(found["folder"], f"{dataset}.json"))
     images = inputs.prepare(dataset, worker.cache)
-    model = worker.store.result(found["folder"], f"{dataset}.onnx")
+    model = _model(worker.store, found["folder"], dataset)
     with worker.box("onnx") as box:
         outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
     now = scoring.score(recorded.shipped_seed, outcome, images)

@@ -2,7 +2,8 @@
 
     requests/<user>/<name>_eval_request_<id>.json   what was sent and what became of it
     requests/files/<sha256>.<kind>                  its content
-    results/<network>/<revision>/<dataset>.*        what was measured: a record, predictions, the ONNX file
+    results/<network>/<revision>/<dataset>.*        what was measured: a record and predictions
+    results/<network>/<revision>/model.onnx         the network that gave them
 
 `LocalStore` has them in a folder, `HubStore` in the datasets `requests` and `results` of a namespace. Every change of
 a submission is a pure transition, see `lifecycle`. It is applied to the newest state and written in one step, under a

@@ -96,7 +96,11 @@ class Store(ABC):
 
     @abstractmethod
     def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
-        """Keep the files of a measurement, name -> content."""
+        """Keep the files of a measurement, name -> content; StoreFailed if there is no room for them."""
+
+    @abstractmethod
+    def tidy(self) -> None:
+        """Remove the files that no receipt needs any more, see `holdings`."""
 
     @abstractmethod
     def result(self, folder: str, name: str) -> bytes:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from leaderboard.submissions import holdings
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, ID, WITHDRAWN, Submission, Transition
 from leaderboard.submissions.store.base import (
     Admit,
@@ -97,7 +98,10 @@ class LocalStore(Store):
                 return found
             submission = numbered(submission, earlier)
             if content is not None:
-                self._make_room(len(content), earlier)
+                sizes = self._tidied()
+                holdings.check_share(submission, len(content), earlier, sizes, _most())
+                promised = sum(holdings.expected_bytes(s) for s in (*earlier, submission) if s.open)
+                self._make_room(len(content) + promised, earlier, sizes)
                 self._write(self.root / "requests" / submission.file, content)
             self._write(self.root / "requests" / submission.path, encode(submission))
         return submission
@@ -118,6 +122,8 @@ class LocalStore(Store):
 
     def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
         """Keep the files of a measurement."""
+        with self._locked():
+            self._make_room(sum(map(len, files.values())), self.all(), self._tidied())
         for name, content in files.items():
             self._write(self.root / "results" / folder / name, content)
 
@@ -188,30 +194,59 @@ class LocalStore(Store):
             file.flush()
             os.fsync(file.fileno())
 
-    def _make_room(self, size: int, earlier: list[Submission]) -> None:
+    def tidy(self) -> None:
+        """Remove what no receipt needs any more."""
+        with self._locked():
+            self._tidied()
+
+    def _tidied(self) -> dict[str, int]:
+        """Remove the same, and return the bytes of every file that is left, by its path below the store."""
+        listing, sizes = self.listing(), self._sizes()
+        needed = holdings.Needed(listing.submissions, [broken.path for broken in listing.broken])
+        for path in list(sizes):
+            kind, _, rest = path.partition("/")
+            folder, _, name = rest.rpartition("/")
+            of_result = kind == "results" and folder and not needed.result(folder, name)
+            if of_result or (kind == "requests" and not needed.content(rest)):
+                self._remove(path)
+                del sizes[path]
+        return sizes
+
+    def _sizes(self) -> dict[str, int]:
+        """Return the bytes of every file, by its path below the store."""
+        sizes: dict[str, int] = {}
+        for folder, _, names in os.walk(self.root):
+            below = os.path.relpath(folder, self.root)
+            for name in names:
+                with contextlib.suppress(OSError):
+                    sizes[os.path.normpath(os.path.join(below, name))] = os.lstat(os.path.join(folder, name)).st_size
+        return sizes
+
+    def _make_room(self, size: int, submissions: list[Submission], sizes: dict[str, int]) -> None:
         """Remove the contents of submissions that are over, the oldest first, where the store would grow too large.
 
         Raises:
             StoreFailed: what is left is too large all the same.
         """
-        kept: dict[str, int] = {}  # bytes, by path
-        for folder, _, names in os.walk(self.root):
-            for place in (os.path.join(folder, name) for name in names):
-                with contextlib.suppress(OSError):
-                    kept[place] = os.lstat(place).st_size
-        most = number("ZOO_SUBMISSIONS_GB") * 10**9
-        used = sum(kept.values()) + size
-        needed = {s.file for s in earlier if s.open}
-        over = sorted((s for s in earlier if not s.open), key=lambda s: OVER.index(s.status))
+        used = sum(sizes.values()) + size
+        needed = {s.file for s in submissions if s.open}
+        over = sorted((s for s in submissions if not s.open), key=lambda s: OVER.index(s.status))
         for file in dict.fromkeys(s.file for s in over if s.file not in needed):
-            path = self.root / "requests" / file
-            if used <= most:
+            if used <= _most():
                 return
-            if str(path) in kept:
-                remove(path)
-                used -= kept[str(path)]
-        if used > most:
-            raise StoreFailed(f"Nothing was kept: the store holds {most / 1e9:.0f} GB, the most that it may.")
+            if (path := f"requests/{file}") in sizes:
+                self._remove(path)
+                used -= sizes[path]
+        if used > _most():
+            raise StoreFailed(f"Nothing was kept: the store holds {_most() / 1e9:.0f} GB, the most that it may.")
+
+    def _remove(self, path: str) -> None:
+        """Remove a file, by its path below the store, and the folders of results that are empty then."""
+        with _said():
+            remove(self.root / path)
+        with contextlib.suppress(OSError):
+            for folder in list(Path(path).parents)[:-2]:
+                (self.root / folder).rmdir()
 
     def _sweep(self) -> None:
         """Remove what a killed process left half-written: nobody else writes requests while the lock is held."""
@@ -227,6 +262,11 @@ class LocalStore(Store):
                 file = held.enter_context(os.fdopen(open_regular(self.root / ".lock", os.O_RDWR | os.O_CREAT), "w"))
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
+
+
+def _most() -> int:
+    """Return the bytes that a store may take."""
+    return number("ZOO_SUBMISSIONS_GB") * 10**9
 
 
 @contextlib.contextmanager

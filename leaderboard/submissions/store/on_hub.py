@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
+from leaderboard.submissions.holdings import Needed
 from leaderboard.submissions.lifecycle import Submission, Transition
 from leaderboard.submissions.store.base import (
     Admit,
@@ -103,6 +104,29 @@ class HubStore(Store):
         """Keep the files of a measurement in one commit; they are nobody else's, so it needs no parent."""
         self._attempted(lambda: self._commit(self.results, {f"{folder}/{n}": c for n, c in files.items()}, folder))
 
+    def tidy(self) -> None:
+        """Remove the results that no receipt needs any more in one commit, unless others are written meanwhile.
+
+        The Hub keeps what was in earlier commits, and contents too: they are not counted here.
+        """
+        from huggingface_hub import CommitOperationDelete, HfApi
+        from huggingface_hub.hf_api import RepoFile
+
+        def attempt() -> None:
+            head = self._head(self.results)  # before the receipts are read: what they need later is written after it
+            tree = HfApi().list_repo_tree(self.results, recursive=True, revision=head, repo_type="dataset")
+            paths = [entry.path for entry in tree if isinstance(entry, RepoFile) and "/" in entry.path]
+            listing = self._at(self._head())
+            needed = Needed(listing.submissions, [broken.path for broken in listing.broken])
+            gone = [path for path in paths if not needed.result(*path.rpartition("/")[::2])]
+            if gone:
+                HfApi().create_commit(
+                    self.results, [CommitOperationDelete(path) for path in gone], repo_type="dataset",
+                    commit_message="Remove what no receipt needs", parent_commit=head,
+                )  # fmt: skip
+
+        self._attempted(attempt)
+
     def result(self, folder: str, name: str) -> bytes:
         """Return one file of a measurement."""
         return self._file(self.results, f"{folder}/{name}", f"The result {name}")
@@ -160,19 +184,19 @@ class HubStore(Store):
 
         return self._attempted(download)
 
-    def _head(self) -> str:
-        """Return the newest commit of the requests; the datasets are made where they are missing."""
+    def _head(self, wanted: str = "") -> str:
+        """Return the newest commit of the requests, or of the results; the datasets are made where they are missing."""
         from huggingface_hub import HfApi
         from huggingface_hub.errors import RepositoryNotFoundError
 
         try:
-            return str(HfApi().repo_info(self.requests, repo_type="dataset").sha)
+            return str(HfApi().repo_info(wanted or self.requests, repo_type="dataset").sha)
         except RepositoryNotFoundError:
             hub.require_token()
             private = not number("ZOO_PUBLIC_SUBMISSIONS")
             for repo in (self.requests, self.results):
                 HfApi().create_repo(repo, repo_type="dataset", private=private, exist_ok=True)
-            return str(HfApi().repo_info(self.requests, repo_type="dataset").sha)
+            return str(HfApi().repo_info(wanted or self.requests, repo_type="dataset").sha)
 
     def _at(self, head: str) -> Listing:
         """Return everything at a commit; only files that changed are fetched."""

@@ -1,0 +1,195 @@
+"""What a store keeps: what some receipt needs, each network once, within its limit, and of each sender a share."""
+
+import contextlib
+import itertools
+import json
+from dataclasses import asdict, replace
+
+import pytest
+from hub_server import Account
+from networks import onnx_file
+from records import answers, made_up
+from submitting import QUICK, TOKEN, send
+
+from leaderboard import results
+from leaderboard.submissions import checks, holdings, intake, lifecycle
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
+from leaderboard.submissions.sandbox import Unfit
+from leaderboard.submissions.store import HubStore, LocalStore, StoreFailed, local
+from leaderboard.submissions.worker import Worker
+from zoo.errors import ZooError
+
+BOTH = ("optdigits", "other_digits")
+
+
+@pytest.fixture(autouse=True)
+def _checks_in_this_process(monkeypatch):
+    monkeypatch.setattr(intake.guard, "check", checks.check)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def worker(place, tmp_path):
+    return Worker(place, records=tmp_path / "records", measure=measure)
+
+
+def measure(worker, submission, dataset, tell, cancelled):
+    """Stand for a measurement whose network is as large as what was sent."""
+    if submission.name == "unfit" and dataset != submission.datasets[0]:
+        raise Unfit("It cannot be measured.")
+    model, kept = submission.row(dataset), f"{submission.network}/{submission.digest[:40]}"
+    result = replace(made_up(model, [0.9], date=submission.id), dataset=dataset, revision=submission.digest)
+    path = worker.records.parent / "scratch.npz"
+    answers(10).save(path)
+    record = json.dumps({**asdict(result), "submission": {"id": submission.id, "user": submission.user}})
+    files = {f"{dataset}.json": record.encode(), f"{dataset}.npz": path.read_bytes(), holdings.MODEL: onnx_file()}
+    worker.store.keep_results(kept, files)
+    return {"model": model, "accuracy": 0.9, "revision": result.revision, "folder": kept, "date": result.date}
+
+
+def kept(place, submission) -> set[str]:
+    """Return the files that the store has of a submission, without their folders."""
+    found = {path.name for path in (place.root / "results" / submission.network / submission.digest[:40]).glob("*")}
+    return found | ({"content"} if (place.root / "requests" / submission.file).exists() else set())
+
+
+ALL = {"optdigits.json", "optdigits.npz", "model.onnx", "content"}
+
+
+def test_what_is_withdrawn_leaves_nothing(place, worker):
+    sent, other, same = send(place), send(place, "ann", seed=1), send(place, "eve", seed=1)
+    while worker.step():
+        pass
+    assert [kept(place, one) for one in (sent, other, same)] == [ALL, ALL, ALL]
+    for one in (sent, other):
+        intake.withdraw(place, one.id, one.user)
+    worker.step()
+    assert kept(place, sent) == set()
+    assert kept(place, other) == {"content"}  # it is another sender's too
+    assert kept(place, same) == ALL
+    intake.withdraw(place, same.id, same.user)
+    send(place, "dan", seed=2)  # without any worker
+    assert kept(place, same) == kept(place, other) == set()
+    assert not list((place.root / "results").glob("*"))
+
+
+def test_what_is_replaced_or_measured_again_leaves_its_place(place, worker):
+    first = send(place)
+    worker.step()
+    second = send(place, seed=1)
+    assert kept(place, first) == ALL  # until the new one is measured
+    worker.step()
+    assert (kept(place, first), kept(place, second)) == ({"content"}, ALL)
+    intake.withdraw(place, second.id, "bob")
+    worker.step()
+    assert kept(place, second) == set()
+    assert "can be tried again" in place.get(first.id).reason
+    intake.retry(place, first.id, "bob")
+    worker.step()
+    assert kept(place, first) == ALL
+    orphan = place.root / "results" / first.network / ("0" * 40) / "optdigits.json"  # of another conversion
+    orphan.parent.mkdir()
+    orphan.write_text("{}")
+    place.tidy()
+    assert not orphan.parent.exists()
+    assert kept(place, first) == ALL
+
+
+def test_what_is_about_to_be_needed_stays(place, worker):
+    """A worker writes results before the receipt has them; one that failed goes on from what it has."""
+    sent = send(place)
+    taken = worker.claim()
+    assert taken.status == RUNNING
+    measure(worker, taken, "optdigits", None, None)
+    place.tidy()
+    assert kept(place, sent) == ALL
+    for stop in ("failed", "damaged"):
+        one = send(place, stop, seed=len(stop))
+        found = measure(worker, one, "optdigits", None, None)
+        place.change(one.id, lambda s, found=found: replace(s, status=FAILED, results={"optdigits": found}))
+        if stop == "damaged":
+            (place.root / "requests" / one.path).write_text("{")
+        LocalStore(place.root).tidy()
+        assert kept(place, one) == ALL
+
+
+def test_a_network_is_kept_once_for_all_its_datasets(place, worker):
+    sent = send(place)
+    place.change(sent.id, lambda s: replace(s, datasets=BOTH))
+    for dataset in BOTH:
+        measure(worker, place.get(sent.id), dataset, None, None)
+    assert len(list((place.root / "results").rglob("*.onnx"))) == 1
+    once, trained = (holdings.expected_bytes(replace(sent, datasets=BOTH, kind=kind)) for kind in ("onnx", "json"))
+    assert trained - once == max(sent.size, 4 * sent.parameters)  # one that is trained differs on each dataset
+
+
+def sized(place) -> int:
+    return sum(path.stat().st_size for path in place.root.rglob("*") if path.is_file())
+
+
+def test_results_keep_to_the_limit_and_have_room_from_the_beginning(place, worker, monkeypatch):
+    promised = 2 * holdings.RESULT_BYTES
+    monkeypatch.setattr(local, "_most", lambda: promised)
+    first = send(place)
+    with pytest.raises(StoreFailed, match="Nothing was kept: the store holds"):
+        send(place, "ann", seed=1)  # what the first one will take is promised
+    worker.step()
+    assert place.get(first.id).status == FINISHED
+    second = send(place, "ann", seed=1)
+    assert second.open
+    monkeypatch.setattr(local, "_most", lambda: sized(place) + 1000)
+    with pytest.raises(StoreFailed, match="Nothing was kept"):
+        measure(worker, second, "optdigits", None, None)
+    assert len(list((place.root / "results").glob("*"))) == 1
+
+
+def test_no_few_senders_fill_a_store(place, monkeypatch):
+    most = 40 * holdings.RESULT_BYTES
+    monkeypatch.setattr(local, "_most", lambda: most)
+    seeds = itertools.count()
+
+    def sent(address):
+        """Return how many submissions of an address are taken."""
+        with contextlib.suppress(ZooError):
+            for count, seed in enumerate(seeds):  # noqa: B007
+                send(place, f"u{seed}", f"n{seed}", seed, address=address, secret=intake.new_secret())
+        return count
+
+    counts = [sent(n) for n in ("192.0.2.1", "2001:db8:1::1", "2001:db8:1:ffff::1", "192.0.2.3", "192.0.2.4")]
+    assert counts[0] > counts[1] > counts[3] >= counts[4] > 0
+    assert counts[2] == 0  # the same network as the address before it
+    for one in place.all()[: counts[0]]:
+        place.change(one.id, lambda s: lifecycle.withdrawn(s, 0.0))
+    assert sent("192.0.2.1") > 0  # what is withdrawn makes room
+
+
+def test_a_mark_tells_senders_apart_and_nothing_else(place, tmp_path):
+    one, same, other = (
+        send(store, f"u{n}", seed=n, address=address)
+        for n, (store, address) in enumerate(
+            [(place, "192.0.2.1"), (LocalStore(place.root), "192.0.2.1"), (place, "192.0.2.2")]
+        )
+    )
+    assert one.sender == same.sender != other.sender
+    assert send(LocalStore(tmp_path / "another"), address="192.0.2.1").sender != one.sender
+    assert "sender" not in intake.as_json(one)
+    assert not any(b"192.0.2.1" in path.read_bytes() for path in place.root.rglob("*") if path.is_file())
+
+
+def test_the_hub_loses_what_no_receipt_needs_too(hub, monkeypatch, tmp_path):
+    hub.tokens[TOKEN] = Account("me")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    place = HubStore("me", QUICK)
+    worker = Worker(place, records=tmp_path / "records", measure=measure)
+    sent, other = send(place), send(place, "ann", seed=1)
+    while worker.step():
+        pass
+    intake.withdraw(place, sent.id, "bob")
+    worker.step()
+    files = hub.repo("me/results", "dataset").files
+    assert {path.partition("/")[0] for path in files if "/" in path} == {other.network}
+    assert results.path_of(other.row("optdigits"), "optdigits", tmp_path / "records").exists()
