@@ -255,7 +255,8 @@ def by_precision() -> str:
             lines.append(f"| `{found.model}` | {precision} | {' | '.join(cells)} |")
     days, commits = _listed(found.date[:10] for found in kept), _listed(str(found.commit) for found in kept)
     said = [
-        f"Measured: {days}, commit {commits}, {_listed(found.machine for found in kept)}.",
+        f"Measured: {days}, commit {commits}, {_listed(found.machine for found in kept)}, load "
+        f"{min(found.load for found in kept):.0f} to {max(found.load for found in kept):.0f}: compare times with care.",
         *(_identical(precision, kept) for precision in ("float32", "float16")),
     ]
     return "\n".join(lines) + "\n\n" + "\n".join(said) + "\n"
@@ -270,9 +271,12 @@ def _identical(precision: str, kept: list[precisions.Precisions]) -> str:
     rows = [(found, row) for found in kept for row in found.rows if row.precision == precision]
     compared = [(found.samples, row.others or 0, row.difference) for found, row in rows if row.difference is not None]
     answers, others = (sum(counts) for counts in list(zip(*compared, strict=True))[:2])
+    runtimes = [
+        name for name in precisions.RUNTIMES if any(r.runtime == name and r.others is not None for _, r in rows)
+    ]
     largest = max(difference for *_, difference in compared)
     return (
-        f"In {precision}, {others:,} of {answers:,} answers of the browser's engine and of C differ from those of "
+        f"In {precision} ({' and '.join(runtimes)}), {others:,} of {answers:,} answers differ from those of "
         f"`model.onnx` ({len(kept)} networks, whole test sets), and no probability by more than {largest:.0e}."
     )
 
