@@ -27,6 +27,7 @@ from zoo.training.loop import Loop
 LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
 PIECE = 15 * 10**6  # bytes of a piece, at most
 MOST = 60 * 10**6  # bytes of all pieces, at most
+UNPACKED, FILES = 2 * 10**9, 20_000  # bytes and files of all pieces once they are unpacked, at most
 EXPORT = "export"
 
 
@@ -150,6 +151,7 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
                 target.write(_content(folder / Path(piece.name).name, piece.sha256))
         try:
             with tarfile.open(whole) as archive:
+                _check_size(archive)
                 archive.extractall(place / "runs", filter="data")
         except (tarfile.TarError, OSError) as error:
             raise ZooError(f"The results in {folder} cannot be unpacked ({error}).") from error
@@ -169,6 +171,17 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
             else:
                 finished.append(done)
     return finished, unfinished
+
+
+def _check_size(archive: tarfile.TarFile) -> None:
+    """Raise ZooError before anything is unpacked where there is more than `pack` can have packed."""
+    total = 0
+    for count, member in enumerate(archive, start=1):
+        total += member.size
+        if total > UNPACKED or count > FILES:
+            raise ZooError(
+                f"The results hold more than {UNPACKED // 10**6:,} MB or {FILES:,} files: they are no bundle's."
+            )
 
 
 def _content(path: Path, sha256: str) -> bytes:

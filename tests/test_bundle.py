@@ -111,6 +111,18 @@ def test_a_bundle_is_trained_without_tensorflow_and_its_results_come_home(
             bundles.unpack(bundle / "results", tmp_path / "other")
 
 
+@pytest.mark.parametrize("limit", ["UNPACKED", "FILES"])
+def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limit):
+    folder = tmp_path / "runs" / "a.b" / "zoo" / "seed-0"
+    folder.mkdir(parents=True)
+    for name in ("history.json", "evaluation.json"):
+        (folder / name).write_bytes(bytes(10**6))
+    bundles.pack(tmp_path / "runs", [folder], tmp_path / "out")
+    monkeypatch.setattr(bundles, limit, 1)
+    with pytest.raises(ZooError, match="they are no bundle's"):
+        bundles.unpack(tmp_path / "out", tmp_path / "other")
+
+
 @pytest.mark.parametrize(
     ("name", "content"),
     [

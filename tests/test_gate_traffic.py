@@ -191,6 +191,24 @@ def test_a_header_without_end_ends_its_connection(sent):
     anyio.run(visiting)
 
 
+def test_few_requests_of_a_connection_wait_for_an_answer():
+    async def visiting():
+        async with guarded() as connect:
+            reader, writer = await connect()
+            with contextlib.suppress(ConnectionError):
+                writer.write(b"GET / HTTP/1.1\r\n\r\n" * 10_000)
+                assert (await asyncio.wait_for(reader.read(), 5)).count(b"200 OK") <= connections.PIPELINE + 1
+            writer.close()
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\n\r\n" * 5)
+            for _ in range(5):
+                assert b"200 OK" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                await reader.readexactly(9)
+            writer.close()
+
+    anyio.run(visiting)
+
+
 def test_requests_to_upgrade_are_ordinary_ones_and_leave_the_count(monkeypatch):
     monkeypatch.setattr(connections, "EACH", 3)
 

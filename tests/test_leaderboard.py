@@ -4,6 +4,8 @@ import dataclasses
 import json
 import re
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -15,6 +17,7 @@ from records import SAMPLES, answers, made_up, write_board
 from leaderboard import claims, downloads, goals, results, snapshot, table
 from leaderboard.claims import Claim
 from leaderboard.tabs import table_html
+from leaderboard.tabs.board_frame import Live
 
 
 @pytest.fixture(scope="module")
@@ -277,3 +280,24 @@ def test_every_claim_has_a_source():
     for claim in claims.claims():
         assert dataclasses.asdict(claim)["source"]
         assert 0 < claim.accuracy <= 1
+
+
+def test_one_thread_reads_a_changed_board_and_the_others_go_on_with_the_last(monkeypatch):
+    live, reading, go = Live(), threading.Event(), threading.Event()
+    before = live.board()
+    fresh = dataclasses.replace(before)
+
+    def read():
+        reading.set()
+        assert go.wait(10)
+        return fresh
+
+    monkeypatch.setattr(live, "_now", lambda: ("another", 1))
+    monkeypatch.setattr(snapshot, "read", read)
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(live.board)
+        assert reading.wait(10)
+        assert live.board() is before
+        go.set()
+        assert first.result() is fresh
+    assert live.board() is fresh

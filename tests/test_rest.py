@@ -241,9 +241,8 @@ def test_large_requests_hold_so_much_memory_together(ask, picture, monkeypatch):
     assert ask("POST", "/api/v1/read", **asked).status_code == 200
 
 
-@pytest.mark.parametrize("name", ["zoo.gate.traffic.REQUESTS", "zoo.rest.application.PICTURES"])
-def test_an_address_has_few_requests_at_a_time(ask, picture, monkeypatch, name):
-    monkeypatch.setattr(name, Share("requests", 0, 9))
+def test_an_address_has_few_requests_at_a_time(ask, picture, monkeypatch):
+    monkeypatch.setattr("zoo.gate.traffic.REQUESTS", Share("requests", 0, 9))
     answer = ask("POST", "/api/v1/read", files={"image": picture}, data={"model": "lenet5.mnist"})
     assert (answer.status_code, "from your address" in answer.json()["detail"]) == (429, True)
     assert ask("GET", "/healthz").status_code == 200
@@ -277,10 +276,12 @@ def test_what_waits_together_is_done_together_and_a_full_queue_refuses():
         queue = BatchQueue(work, "test", batch=4, most_waiting=6)
         first = asyncio.create_task(queue.ask(1))
         await asyncio.to_thread(begun.wait, 10)
-        others = [asyncio.create_task(queue.ask(one)) for one in (2, 3, "bad", 4, 5, 6)]
+        others = [
+            asyncio.create_task(queue.ask(one, str(place // 3))) for place, one in enumerate((2, 3, "bad", 4, 5, 6))
+        ]
         await asyncio.sleep(0)
-        with pytest.raises(Busy, match="try again"):
-            await queue.ask(7)
+        with pytest.raises(Busy, match="6 calls are waiting: try again"):
+            await queue.ask(7, "another")
         others[1].cancel()
         go.set()
         answers = await asyncio.gather(first, *others, return_exceptions=True)
@@ -292,6 +293,33 @@ def test_what_waits_together_is_done_together_and_a_full_queue_refuses():
     answers = asyncio.run(scene())
     assert [one for one in answers if isinstance(one, int)] == [2, 4, 8, 10, 12]
     assert sizes == [1, 3, 2]  # the cancelled one is left out
+
+
+def test_senders_take_turns_and_large_calls_are_worked_on_alone():
+    """A visitor's call is in the next batch, however many a stranger's wait."""
+    begun, go, batches = threading.Event(), threading.Event(), []
+
+    def work(asked):
+        batches.append(list(asked))
+        begun.set()
+        go.wait(10)
+        return asked
+
+    async def scene():
+        queue = BatchQueue(work, "test", batch=4, most_waiting=20, size=lambda asked: asked % 100)
+        calls = [asyncio.create_task(queue.ask(1, "stranger"))]
+        await asyncio.to_thread(begun.wait, 10)
+        calls += [asyncio.create_task(queue.ask(101 + 100 * n, "stranger")) for n in range(9)]
+        calls += [asyncio.create_task(queue.ask(1050, "stranger")), asyncio.create_task(queue.ask(2001, "visitor"))]
+        await asyncio.sleep(0)
+        with pytest.raises(Busy, match="10 calls from your address"):
+            await queue.ask(1, "stranger")
+        go.set()
+        await asyncio.gather(*calls)
+        queue.close()
+
+    asyncio.run(scene())
+    assert batches == [[1], [101, 2001, 201, 301], [401, 501, 601, 701], [801, 901], [1050]]
 
 
 def test_what_was_asked_before_closing_is_answered():

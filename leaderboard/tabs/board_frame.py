@@ -1,5 +1,6 @@
 """The board's frame while the Space runs; submissions add rows to it."""
 
+import threading
 from collections.abc import Callable
 
 import pandas as pd
@@ -10,11 +11,12 @@ from zoo.types import Values
 
 
 class Live:
-    """The frame, read again when its file has changed."""
+    """The frame, read again when its file has changed: by one thread, while the others go on with the last one."""
 
     def __init__(self) -> None:
         self._state, self._board = self._now(), snapshot.read()
         self._built = self._board
+        self._reading = threading.Lock()
 
     @staticmethod
     def _now() -> tuple[str, int] | None:
@@ -26,8 +28,12 @@ class Live:
 
     def board(self) -> snapshot.Board:
         """Return the frame with how much its rankings agree with those on other test sets."""
-        if (state := self._now()) != self._state:
-            self._state, self._board = state, snapshot.read()
+        if (state := self._now()) != self._state and self._reading.acquire(blocking=False):
+            try:
+                self._board = snapshot.read()
+                self._state = state
+            finally:
+                self._reading.release()
         return self._board
 
     def recorded(self) -> list[str]:

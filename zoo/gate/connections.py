@@ -17,6 +17,7 @@ from zoo.gate.callers import network_of, on_space
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 HEADER = 65_536  # bytes of a header, with its address
 READ = 262_144  # bytes that one read of the network brings at most
+PIPELINE = 16  # requests of a connection that wait for the answer to the one before; browsers send none like that
 FIELDS = 200  # fields of a header; browsers send some 20
 EACH = 400  # connections of one address; not counted on a Space of the Hub, where a proxy opens them
 IN_ALL = min(8000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # connections; each is an open file
@@ -74,6 +75,12 @@ class Guarded(HttpToolsProtocol):
         self._header += len(data)
         if self._header > HEADER:
             self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """Expect the header of a request."""
+        if len(self.pipeline) >= PIPELINE:
+            raise ValueError("too many requests at once")
+        super().on_message_begin()
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Take a field of a header, or of the trailer of a body."""

@@ -36,7 +36,6 @@ PROBES = {"/healthz", "/readyz", "/metrics"}  # of whoever runs the server: they
 SHORT = 65_536  # bytes of JSON that are parsed at once; longer ones are parsed in a thread
 SWITCH = 0.001  # seconds after which a thread that computes lets the event loop go on; Python's own are 0.005
 HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # that are in memory
-PICTURES = Share("pictures", 32, 1000)  # half of the places in the engine's queue are left to other addresses
 
 
 def is_api(path: str) -> bool:
@@ -154,8 +153,7 @@ class Api:
                 asked = await self._of_form(request)
             else:
                 raise problem_details.WrongMedia("Send multipart/form-data with the file image, or application/json.")
-            with PICTURES.taken(gate.caller().network, int(isinstance(asked, Picture))):
-                answer = await self.engine.read(asked)
+            answer = await self.engine.read(asked, gate.caller().network)
         return Response(orjson.dumps(answer), media_type="application/json")
 
     @contextlib.contextmanager

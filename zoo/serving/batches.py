@@ -5,8 +5,8 @@ batches by themselves.
 """
 
 import asyncio
-import queue
 import threading
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -29,7 +29,7 @@ class Busy(ZooError):
 
 
 class BatchQueue(Generic[Asked, Answer]):
-    """A bounded queue and the threads that work on it.
+    """A bounded queue and the threads that work on it. Senders take turns, and none has more than half of the places.
 
     Args:
         work: answers what was asked, in order; an exception in place of an answer is raised to who asked.
@@ -37,6 +37,7 @@ class BatchQueue(Generic[Asked, Answer]):
         threads: how many.
         batch: how many are worked on together at most.
         most_waiting: calls that wait; more are refused.
+        size: as how many a call counts in a batch; one that is larger than a batch is worked on alone.
     """
 
     def __init__(
@@ -46,11 +47,13 @@ class BatchQueue(Generic[Asked, Answer]):
         threads: int = 1,
         batch: int = 1,
         most_waiting: int = 256,
+        size: Callable[[Asked], int] = lambda asked: 1,
     ):
         self.name, self.batch, self.most_waiting = name, batch, most_waiting
         self.observe: Callable[[int], None] = lambda size: None  # is told the size of each batch
-        self._work = work
-        self._queue: queue.SimpleQueue[tuple[Asked, asyncio.Future[Answer]] | None] = queue.SimpleQueue()
+        self._work, self._size = work, size
+        self._changed = threading.Condition()
+        self._calls: OrderedDict[str, deque[tuple[Asked, asyncio.Future[Answer]]]] = OrderedDict()  # the next one first
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
@@ -59,47 +62,60 @@ class BatchQueue(Generic[Asked, Answer]):
     @property
     def waiting(self) -> int:
         """How many calls wait for a thread."""
-        return self._queue.qsize()
+        with self._changed:
+            return sum(map(len, self._calls.values()))
 
-    async def ask(self, asked: Asked) -> Answer:
+    async def ask(self, asked: Asked, sender: str = "") -> Answer:
         """Return the answer.
 
+        Args:
+            asked: what `work` takes.
+            sender: who asks; an address, for example.
+
         Raises:
-            Busy: too many wait already, or the queue is closed.
+            Busy: too many wait already, of all or of the sender, or the queue is closed.
         """
-        if self._closed:
-            raise Busy("The server is shutting down: try again.")
-        if self._queue.qsize() >= self.most_waiting:
-            raise Busy(f"{self.most_waiting} calls are waiting: try again in a second.")
         future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._queue.put((asked, future))
+        with self._changed:
+            if self._closed:
+                raise Busy("The server is shutting down: try again.")
+            if sum(map(len, self._calls.values())) >= self.most_waiting:
+                raise Busy(f"{self.most_waiting} calls are waiting: try again in a second.")
+            if len(self._calls.get(sender, ())) >= max(1, self.most_waiting // 2):
+                raise Busy(f"{self.most_waiting // 2} calls from your address are waiting: try again in a second.")
+            self._calls.setdefault(sender, deque()).append((asked, future))
+            self._changed.notify()
         return await future
 
     def close(self, seconds: float = 10.0) -> None:
         """Take no more, and wait until what was taken is answered."""
-        if not self._closed:
+        with self._changed:
             self._closed = True
-            for _ in self._threads:
-                self._queue.put(None)
+            self._changed.notify_all()
         for thread in self._threads:
             thread.join(seconds)
 
     def _run(self) -> None:
-        while (first := self._queue.get()) is not None:
-            taken, last = [first], False
-            while len(taken) < self.batch:
-                try:
-                    found = self._queue.get_nowait()
-                except queue.Empty:
-                    break
-                if found is None:
-                    last = True
-                    break
-                taken.append(found)
+        while taken := self._next():
             self._answer([pair for pair in taken if not pair[1].cancelled()])
-            del first, taken  # nothing of a call is kept while the thread waits for the next one
-            if last:
-                return
+            del taken  # nothing of a call is kept while the thread waits for the next one
+
+    def _next(self) -> list[tuple[Asked, "asyncio.Future[Answer]"]]:
+        """Wait, and take a batch of calls, in turn by sender; none when the queue is closed and empty."""
+        taken: list[tuple[Asked, asyncio.Future[Answer]]] = []
+        with self._changed:
+            self._changed.wait_for(lambda: self._calls or self._closed)
+            size = 0
+            while self._calls:
+                sender, calls = next(iter(self._calls.items()))
+                size += self._size(calls[0][0])
+                if taken and size > self.batch:
+                    break
+                taken.append(calls.popleft())
+                self._calls.move_to_end(sender)
+                if not calls:
+                    del self._calls[sender]
+        return taken
 
     def _answer(self, taken: list[tuple[Asked, "asyncio.Future[Answer]"]]) -> None:
         if not taken:

@@ -21,7 +21,8 @@ from zoo.types import Json
 
 SKETCHES = 256  # that wait: about a quarter of a second of work
 PICTURES = 64  # that wait: some seconds of work
-BATCH = 32  # sketches that are read together
+BATCH = 32  # sketches that are read together,
+POINTS = 500  # of so many points; one of more counts as several
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,9 @@ class Engine:
         self._models = models
         self._best: dict[str, tuple[str, ...]] = {}
         # One thread: sketches are short, and more threads would wait for each other.
-        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(self._sketches, "sketches", 1, BATCH, SKETCHES)
+        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(
+            self._sketches, "sketches", 1, BATCH, SKETCHES, lambda sketch: 1 + sum(map(len, sketch.strokes)) // POINTS
+        )
         self.pictures: BatchQueue[Picture, Json] = BatchQueue(self._pictures, "pictures", threads, 1, PICTURES)
         self.closing = False
 
@@ -77,7 +80,7 @@ class Engine:
             predictor = self._models(name)
             predictor.classify(np.zeros((1, *predictor.input_shape), np.uint8))
 
-    async def read(self, asked: Sketch | Picture) -> Json:
+    async def read(self, asked: Sketch | Picture, sender: str = "") -> Json:
         """Return what networks read.
 
         Returns:
@@ -89,7 +92,9 @@ class Engine:
             Busy: the queue is full, or the server shuts down.
             ZooError: it cannot be read; no such network.
         """
-        return await (self.sketches.ask(asked) if isinstance(asked, Sketch) else self.pictures.ask(asked))
+        return await (
+            self.sketches.ask(asked, sender) if isinstance(asked, Sketch) else self.pictures.ask(asked, sender)
+        )
 
     def close(self) -> None:
         """Answer what was asked, and take no more."""
