@@ -40,6 +40,9 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("ZOO_WORKERS", "the number of workers that a Space starts", "0"),
         Setting("ZOO_CALLS_PER_MINUTE", "calls of endpoints from one address within a minute", "1200"),
         Setting("ZOO_SENDS_PER_DAY", "submissions and retries from one address within a day", "60"),
+        Setting(
+            "ZOO_WORKER_MINUTES_PER_DAY", "minutes that workers are busy for what one address sends within a day", "240"
+        ),
         Setting("ZOO_LOG", "the log as JSON lines: `info` has one a request, `warning` only what went wrong", ""),
         Setting("ZOO_SUBMISSIONS_GB", "gigabytes that a store of submissions in a folder may take", "20"),
         Setting("ZOO_SANDBOX", "where submissions are measured: `local`, in a process here, or `jobs`", "local"),

@@ -12,14 +12,14 @@ import logging
 import math
 import re
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
 from leaderboard.submissions.checks.problems import Problem, short
-from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions.lifecycle import PENDING, RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
 from zoo.gate.callers import network_of
@@ -143,6 +143,7 @@ def _submission(
         claimed=dict(offer.claimed or {}),
         parameters=checked.parameters,
         multiply_adds=checked.multiply_adds,
+        work=checked.work,
         problems=tuple(problem.to_dict() for problem in (*problems, *checked.problems)),
         notes=checked.notes,
     )
@@ -207,16 +208,29 @@ def _same(earlier: Submission, new: Submission) -> bool:
 def _charge(
     store: stores.Store, earlier: list[Submission], address: str, limits: Limits, clock: Callable[[], float]
 ) -> str:
-    """Count a request of an address and return its mark.
+    """Count a request of an address, and check what workers did for it; return its mark.
 
     The less is left of what all share, the less one address may take of it. So a few addresses cannot use up
     everybody's queue or day.
     """
     now = clock()
     taken = sum(not s.refused and s.starts(now - DAY, now) for s in earlier)
-    share = max(sum(s.open for s in earlier) / limits.open_all, taken / limits.daily_all)
-    most = number("ZOO_SENDS_PER_DAY")
-    return usage.charge(store.usage, address, math.ceil(most * max(0.0, 1 - share) ** 2) if most else 0, clock)
+    left = 1 - max(sum(s.open for s in earlier) / limits.open_all, taken / limits.daily_all)
+    share = max(0.0, left) ** 2
+    sender = usage.charge(store.usage, address, math.ceil(number("ZOO_SENDS_PER_DAY") * share), clock)
+    if sender:
+        _check_work([s for s in earlier if s.sender == sender], 60 * share * number("ZOO_WORKER_MINUTES_PER_DAY"), now)
+    return sender
+
+
+def _check_work(mine: list[Submission], most: float, now: float) -> None:
+    """Raise ZooError where workers were busy for a sender, or will be, for `most` seconds within a day."""
+    seconds = sum(s.worked(now - DAY, now) + (_length(s) if s.status == PENDING else 0.0) for s in mine)
+    if seconds and seconds >= most:
+        raise ZooError(
+            f"What your address sent takes workers about {seconds / 60:.0f} minutes of a day; the most is now "
+            f"{most / 60:.0f}. Send more later."
+        )
 
 
 def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
@@ -290,13 +304,10 @@ def _own(submission: Submission, user: str, secret: str) -> Submission:
     return submission
 
 
-SANDBOX_SECONDS = 15.0  # start of a sandbox, conversion and measuring, on two cores
-
-
 def seconds_of(submission: Submission) -> float:
     """Estimate the time that a worker needs for a submission, in seconds."""
     if submission.track == checks.WEIGHTS:
-        return SANDBOX_SECONDS * len(submission.datasets)
+        return sum(budget.measuring_seconds(submission.work, name) for name in submission.datasets)
     return sum(budget.training_seconds(submission.multiply_adds or 0, name) for name in submission.datasets)
 
 
@@ -309,20 +320,37 @@ class Place:
     wait: float | None  # estimated seconds until it is done; None if no worker is running
 
 
-def in_order(submissions: Sequence[Submission]) -> list[Submission]:
-    """Return submissions as workers take them: by when each arrived, plus how long it takes.
+def in_order(submissions: Iterable[Submission]) -> list[Submission]:
+    """Return those that wait or run as workers take them: senders take turns.
 
     Args:
-        submissions: in their order of arrival.
+        submissions: all of a store, in their order of arrival.
 
-    One of 15 seconds does not wait for one of hours that came shortly before, however many of those one sender has; and
-    none waits for ever, as what arrives later than its own length after it comes behind it.
+    What one sender has in the queue, and what workers did for them before, counts as if it were done one after another
+    from when it arrived: a submission comes when that would be done. So one of 15 seconds waits neither for one of
+    hours that came shortly before nor for many of one sender, and none waits for ever. Among their own, those of a
+    sender come by when each arrived, plus how long it takes.
     """
-    due, arrived = {}, 0.0
+    busy: dict[str, float] = {}  # by sender: until when they would have had a worker of their own
+    waiting: list[tuple[float, float, Submission]] = []  # when it arrived, and how long it takes
+    arrived = 0.0
     for submission in submissions:
         arrived = max(arrived, submission.created)  # a clock may have been set back
-        due[submission.id] = arrived + _length(submission)
-    return sorted(submissions, key=lambda s: due[s.id])
+        begins = max(arrived, submission.asked)
+        if submission.open:
+            waiting.append((begins, _length(submission), submission))
+        else:
+            busy[_turn(submission)] = max(busy.get(_turn(submission), 0.0), begins) + submission.worked()
+    due = {}
+    for begins, length, submission in sorted(waiting, key=lambda one: one[0] + one[1]):
+        sender = _turn(submission)
+        due[submission.id] = busy[sender] = max(busy.get(sender, 0.0), begins) + length
+    return sorted((submission for *_, submission in waiting), key=lambda s: due[s.id])
+
+
+def _turn(submission: Submission) -> str:
+    """Return who takes turns: an address, or a user where none is known."""
+    return submission.sender or submission.owner
 
 
 def _length(submission: Submission) -> float:
@@ -336,7 +364,7 @@ def _length(submission: Submission) -> float:
 
 def queue(store: stores.Store) -> list[Place]:
     """Return running and waiting submissions in processing order."""
-    waiting = sorted(in_order([s for s in store.all() if s.open]), key=lambda s: s.status != RUNNING)
+    waiting = sorted(in_order(store.all()), key=lambda s: s.status != RUNNING)
     attended = bool(waiting) and store.attended()
     places, total = [], 0.0
     for ahead, submission in enumerate(waiting):
@@ -349,7 +377,7 @@ def queue(store: stores.Store) -> list[Place]:
 def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
     """Return a receipt for the endpoints: everything except what only workers need."""
     values = submission.to_dict()
-    for key in ("worker", "lease", "beats", "version", "attempts", "secret", "sender", "schema"):
+    for key in ("worker", "lease", "beats", "version", "attempts", "secret", "sender", "work", "schema"):
         values.pop(key)
     place = next((place for place in places if place.submission.id == submission.id), None)
     values["ahead"] = place.ahead if place else None

@@ -89,7 +89,7 @@ def _from_version_1(values: Json) -> Json:
 
 def _from_version_2(values: Json) -> Json:
     """Add what version 3 knows."""
-    return {**values, "schema": 3, "sender": ""}
+    return {**values, "schema": 3, "sender": "", "work": values.get("multiply_adds") or 0}
 
 
 MIGRATIONS = {1: _from_version_1, 2: _from_version_2}  # version -> how its values become those of the next version
@@ -119,6 +119,7 @@ class Submission:
     size: Count = 0  # bytes of what was sent
     parameters: Count | None = None
     multiply_adds: Count | None = None  # of one image
+    work: Count = 0  # multiply-adds or other operations of one image, about: for the queue; 0: not known
     same_as: str = ""  # id of an earlier submission of the same content by another user
     sender: str = ""  # mark of the address that it came from (see `usage.charge`); "": not known, or of this machine
     secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
@@ -204,6 +205,24 @@ class Submission:
     def may_replace(self, other: "Submission") -> bool:
         """Whether it comes from the sender of another one; a user without a secret is signed in, so proved."""
         return self.owner == other.owner and (not self.secret or self.secret == other.secret)
+
+    @property
+    def asked(self) -> float:
+        """When work on it was asked for last, seconds since 1970: when it was sent, or on a retry."""
+        return max(self.created, *(e.get("at", 0.0) for e in self.history if e.get("note") == TRIED_AGAIN), 0.0)
+
+    def worked(self, since: float = 0.0, until: float = math.inf) -> float:
+        """Return for how many seconds of (since, until], seconds since 1970, workers were busy with it.
+
+        What still runs counts up to `until`, and not at all without one.
+        """
+        ends = [*(entry["at"] for entry in self.history[1:]), until]
+        spans = [
+            (max(entry["at"], since), min(end, until))
+            for entry, end in zip(self.history, ends, strict=True)
+            if entry["status"] == RUNNING
+        ]
+        return sum(max(end - begin, 0.0) for begin, end in spans if end < math.inf)
 
     def starts(self, since: float, until: float) -> int:
         """Return how often work on it was asked for in (since, until], seconds since 1970: when sent, and on retries.

@@ -163,7 +163,7 @@ class Worker:
 
     def claim(self) -> Submission | None:
         """Return the first submission of the queue that may be taken, taken; None if there is none."""
-        waiting = intake.in_order([s for s in self.store.all() if s.open])
+        waiting = intake.in_order(self.store.all())
         self._witness.forget_all_but([s for s in waiting if s.status == RUNNING])
         for one in waiting:
             if not lifecycle.claimable(one, self.silent(one)):
@@ -372,6 +372,7 @@ def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, re
     job = {
         "kind": kind,
         "classes": len(data.get(dataset).labels),
+        "seconds": budget.MEASURING,
         "share": 0.9 if kind == "json" else 0.3,  # of the progress, that comes before the first answer
     }
     return job if repo is None else {**job, "dataset": dataset, "seed": seed, "epochs": epochs, "datasets": str(repo)}

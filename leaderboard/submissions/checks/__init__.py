@@ -38,6 +38,7 @@ class Checked:
     content: bytes to be stored and measured, rebuilt from the checked parts; None if it is rejected.
     digest: SHA-256 of the clean content, else of the submitted file; equal models have equal digests.
     parameters, multiply_adds: of one image; multiply-adds of ONNX are counted in the sandbox.
+    work: about how many multiply-adds, or other operations if they are more, one image takes: for the queue.
     problems: to fix before it can be measured.
     notes: hints for the sender.
     """
@@ -47,6 +48,7 @@ class Checked:
     content: bytes | None = None
     parameters: int | None = None
     multiply_adds: int | None = None
+    work: int = 0
     problems: tuple[Problem, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -156,7 +158,9 @@ def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
         "config.json": json.dumps(report.config).encode(),
         "model.weights.h5": members["model.weights.h5"],
     }
-    return _taken(checked, keras_archive.pack(clean), report.parameters, report.multiply_adds, _notes(report))
+    return _taken(
+        checked, keras_archive.pack(clean), report.parameters, report.multiply_adds, report.work, _notes(report)
+    )
 
 
 def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
@@ -185,26 +189,32 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
             raise Refused("budget", what, f"The most is {budget.SEEDS * budget.BUDGET / 3600:.0f}: make it smaller.")
         costs.append((fitted.parameters, fitted.work))
     parameters, multiply_adds = max(costs, key=lambda pair: pair[1], default=(report.parameters, report.work))
-    return _taken(checked, json.dumps(report.config).encode(), parameters, multiply_adds, _notes(report))
+    return _taken(checked, json.dumps(report.config).encode(), parameters, multiply_adds, multiply_adds, _notes(report))
 
 
 def _onnx(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
     report = onnx_graph.read_graph(data, lambda shape, classes: _all_of(*_fits(shape, (classes,), wanted)))
-    return _taken(checked, report.content, report.parameters, None, ())
+    return _taken(checked, report.content, report.parameters, None, report.work, ())
 
 
 _CHECKS = {KERAS: _keras, CONFIG: _config, ONNX: _onnx}
 
 
 def _taken(
-    checked: Checked, content: bytes, parameters: int, multiply_adds: int | None, notes: tuple[str, ...]
+    checked: Checked,
+    content: bytes,
+    parameters: int,
+    multiply_adds: int | None,
+    work: int,
+    notes: tuple[str, ...],
 ) -> Checked:
     if parameters == 0:
         raise Refused("empty", "The model has no weights, so there is nothing to measure.", "Send a network.")
     digest = hashlib.sha256(content).hexdigest()
     return replace(
-        checked, digest=digest, content=content, parameters=parameters, multiply_adds=multiply_adds, notes=notes
-    )
+        checked, digest=digest, content=content, parameters=parameters, multiply_adds=multiply_adds, work=work,
+        notes=notes,
+    )  # fmt: skip
 
 
 def _fits(

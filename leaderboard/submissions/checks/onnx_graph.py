@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, wire_format
+from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, onnx_work, wire_format
 from leaderboard.submissions.checks.onnx_signature import EXAMPLE, check_end, image_of, input_shape, output_classes
 from leaderboard.submissions.checks.problems import Findings, Refused, short
 from zoo.types import Json
@@ -60,6 +60,7 @@ class Report:
     input_shape: height, width, channels.
     classes: length of the output.
     parameters: stored numbers, as `onnx_parameters` counts them.
+    work: about how many multiply-adds one image takes, see `onnx_work`.
     operators: number of nodes by operator.
     content: the rebuilt file.
     """
@@ -67,6 +68,7 @@ class Report:
     input_shape: tuple[int, ...]
     classes: int
     parameters: int
+    work: int
     operators: dict[str, int]
     content: bytes = field(repr=False)
 
@@ -119,10 +121,11 @@ def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambd
     parameters = onnx_parameters.count(rebuilt.graph.node, constants)
     if parameters > MOST_PARAMETERS:
         raise Refused("too-large", f"The model has {parameters:,} parameters.", "This board is for small networks.")
+    work = onnx_work.estimate(rebuilt.graph.node, constants, shape)
     operators: dict[str, int] = {}
     for node in graph.node:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
-    return Report(shape, classes, parameters, operators, rebuilt.model.SerializeToString(deterministic=True))
+    return Report(shape, classes, parameters, work, operators, rebuilt.model.SerializeToString(deterministic=True))
 
 
 def warm_up() -> None:

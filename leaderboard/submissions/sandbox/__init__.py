@@ -29,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 
+from leaderboard.submissions import budget
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
@@ -41,7 +42,7 @@ log = logging.getLogger(__name__)
 
 ROOT = Path(__file__).parents[3]
 LAUNCH = Path(__file__).with_name("launch.py")
-MEASURING = Resources()
+MEASURING = Resources(wall=budget.MEASURING)
 TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 SMALL = 20_000  # bytes of a JSON file that comes back
 LARGEST_LOG = 10_000_000  # bytes of a log that is read

@@ -15,6 +15,8 @@ import json
 import os
 import sys
 import threading
+import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -32,6 +34,7 @@ MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
 CALLS = 64  # of the runtime, that one thread makes in one go
 COMPARED = 64  # images that this is checked on
+TIMED, TIMED_SECONDS = 300, 1.0  # images whose answers are timed before the others, or as many as take this long
 
 
 class Unfit(Exception):
@@ -194,6 +197,7 @@ def _answer(job: Json, folder: Path) -> None:
     feed = session.get_inputs()[0].name
     ends = np.cumsum(job["sizes"])
     threads = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    _check_speed(lambda image: session.run(None, {feed: image}), images, threads, job["seconds"])
 
     def answers(first: int) -> bytes:
         """Return the answers to a few calls, from the call with this number on."""
@@ -210,6 +214,28 @@ def _answer(job: Json, folder: Path) -> None:
             file.write(found)
             if not number % 20:
                 _tell(folder, job["share"] + (1 - job["share"]) * number * CALLS / len(ends))
+
+
+def _check_speed(answer: Callable[[Any], object], images: "np.ndarray", threads: int, most: float) -> None:
+    """Raise Unfit where a network is too slow to answer all images; other programs on the machine do not count.
+
+    Args:
+        answer: answers images, uint8 (count, height, width, channels).
+        images: all that are asked.
+        threads: that answer at a time.
+        most: seconds.
+    """
+    answer(images[:1])  # the first answer takes longer
+    count, began = 0, time.process_time()
+    while count < min(TIMED, len(images)) and time.process_time() < began + TIMED_SECONDS:
+        answer(images[count : count + 1])
+        count += 1
+    each = (time.process_time() - began) / max(count, 1)
+    if (seconds := each * len(images) / threads) > most:
+        raise Unfit(
+            f"It would take about {seconds:,.0f} s to measure, and the most is {most:,.0f} s: {each * 1000:.2f} ms of "
+            f"processor time for each of {len(images):,} images, on {threads} processors. Make it smaller."
+        )
 
 
 _RUNTIME = ("numpy", "onnxruntime", "leaderboard.used_numbers")

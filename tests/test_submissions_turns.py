@@ -1,0 +1,153 @@
+"""What a submission costs is estimated before and measured at once, and senders take turns with the workers."""
+
+import itertools
+import time
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from conftest import ROOT
+from networks import node, onnx_file
+from submitting import MANY, send
+
+from leaderboard import products
+from leaderboard.submissions import budget, checks, intake, lifecycle, sandbox
+from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.lifecycle import PENDING, RUNNING, Submission
+from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
+from leaderboard.submissions.store import LocalStore
+from leaderboard.submissions.worker import Worker, job_of
+from zoo.errors import ZooError
+
+
+@pytest.fixture(autouse=True)
+def _checks_in_this_process(monkeypatch):
+    monkeypatch.setattr(intake.guard, "check", checks.check)
+
+
+@pytest.fixture
+def place(tmp_path):
+    return LocalStore(tmp_path / "store")
+
+
+def convolutions(channels: int) -> bytes:
+    """Return a small file that takes long: two convolutions of 8 x 8 places before the end."""
+    kernels = {"first": np.ones((channels, 1, 3, 3), np.float32), "second": np.ones((channels, channels, 3, 3), "f")}
+    nodes = [
+        node("Transpose", "x", "i", "t", perm=[0, 3, 1, 2]), node("Conv", ["i", "first"], "a", "a", pads=[1, 1, 1, 1]),
+        node("Conv", ["a", "second"], "b", "b", pads=[1, 1, 1, 1]),
+        node("ReduceMean", "b", "m", "m", axes=[1], keepdims=0), node("Reshape", ["m", "back"], "y", "r"),
+    ]  # fmt: skip
+    return onnx_file(nodes=nodes, constants={**kernels, "back": np.array([-1, 8, 8, 1])}, opset=13)
+
+
+# Estimates
+
+
+@pytest.mark.parametrize(
+    "name", ["lenet5.mnist", "glyphnet_700.mnist", "resco_mini.ahcd", "vit.mnist", "mobilenet_v2.pages70"]
+)
+def test_the_estimate_of_a_network_is_near_its_count(name):
+    path = ROOT / "zoo" / "pretrained" / name / "model.onnx"
+    work, counted = onnx_graph.read_graph(path.read_bytes()).work, products.count(path)
+    assert 0.4 < work / counted < 2.5
+
+
+@pytest.mark.parametrize("strides", [[0, 0], [-1, 1], [2**40, 2**40]])
+def test_an_estimate_is_a_number_whatever_the_graph_says(strides):
+    wide = [node("Transpose", "x", "i", perm=[0, 3, 1, 2])]
+    wide += [
+        node("ConvTranspose", ["i" if n == 0 else f"t{n}", "w"], f"t{n + 1}" if n < 9 else "y", strides=strides)
+        for n in range(10)
+    ]
+    report = onnx_graph.read_graph(onnx_file(nodes=wide, constants={"w": np.ones((1, 1, 1, 1), np.float32)}))
+    assert 0 < report.work <= 10**15
+
+
+def test_what_a_receipt_says_of_the_wait_follows_from_the_cost(place):
+    small, large = (checks.check(data, "m.onnx", ("optdigits",)).work for data in (onnx_file(), convolutions(256)))
+    assert large > 1000 * small
+    sent = send(place)
+    assert sent.work == small
+    waits = [intake.seconds_of(replace(sent, work=work)) for work in (small, large, 10**15)]
+    assert waits[0] < 16 < 30 < waits[1] <= waits[2] == budget.OVERHEAD + budget.MEASURING
+    assert sandbox.MEASURING.wall == budget.MEASURING
+
+
+@pytest.mark.parametrize("name", ["slow", "fast"])
+def test_a_network_that_would_take_too_long_is_ended_at_once(name, tmp_path):
+    images = inputs.prepare("optdigits", tmp_path)
+    job = {**job_of("onnx", "optdigits"), "seconds": 2.0 if name == "slow" else 300.0}
+    data = convolutions(256) if name == "slow" else onnx_file()
+    with Box("onnx") as box:
+        box.isolation()
+        began = time.process_time()
+        if name == "fast":
+            assert protocol.measure(box, job, data, images).answers.shape == (images.count, 10)
+            return
+        with pytest.raises(Unfit, match=r"It would take about [\d,]+ s to measure, and the most is 2 s: [\d.]+ ms"):
+            protocol.measure(box, job, data, images)
+    assert time.process_time() - began < 10
+
+
+# Turns
+
+
+def busy(place, name: str, **changes) -> Submission:
+    """Return a submission of a sender, as it is in the store."""
+    sent = send(place, name, name=f"net{len(place.all())}", seed=len(place.all()))
+    return place.change(sent.id, lambda s: replace(s, **changes))
+
+
+def test_senders_take_turns(place):
+    """One address has twenty that take minutes, under names that it made up; another one comes later."""
+    for n in range(20):
+        busy(place, f"u{n}", sender="a" * 32, work=10**9)
+    honest = [busy(place, "ann", sender="b" * 32) for _ in range(3)]
+    order = [s.id for s in intake.in_order(place.all())]
+    assert order[:3] == [s.id for s in honest]
+    assert Worker(place).claim().id == honest[0].id
+    alike = [busy(place, "eve", sender="c" * 32, work=10**9) for _ in range(2)]
+    order = [s.id for s in intake.in_order(place.all())]
+    assert [order.index(s.id) for s in alike] == sorted(order.index(s.id) for s in alike)
+    assert max(order.index(s.id) for s in alike) <= 3 + 4  # not behind the twenty
+
+
+def test_what_workers_did_for_a_sender_counts_for_the_turns_after_it(place, monkeypatch):
+    now = itertools.count(1000.0)
+    monkeypatch.setattr(intake.stores, "now", lambda: next(now))
+    done = busy(place, "u0", sender="a" * 32, created=1000.0)
+    steps = [(1000.0, PENDING), (1000.0, RUNNING), (1310.0, "FAILED")]
+    history = tuple(lifecycle.Event(at=at, status=status) for at, status in steps)
+    place.change(done.id, lambda s: replace(s, status="FAILED", history=(*s.history, *history[1:])))
+    assert place.get(done.id).worked() == 310
+    assert place.get(done.id).worked(1300.0, 2000.0) == 10
+    again = busy(place, "u1", sender="a" * 32, created=1100.0)
+    other = busy(place, "ann", sender="b" * 32, created=1200.0)
+    assert [s.id for s in intake.in_order(place.all())] == [other.id, again.id]
+
+
+def test_a_retry_does_not_come_before_those_that_waited(place):
+    first, second = (busy(place, "ann", created=1000.0 + 100 * n) for n in range(2))
+    place.change(first.id, lambda s: replace(s, status="FAILED"))
+    place.change(first.id, lambda s: lifecycle.retried(s, 1200.0))
+    assert [s.id for s in intake.in_order(place.all())] == [second.id, first.id]
+
+
+def test_the_minutes_of_workers_count_for_an_address(place, monkeypatch):
+    monkeypatch.setenv("ZOO_WORKER_MINUTES_PER_DAY", "10")
+    sent = [send(place, "u0", seed=0, address="192.0.2.1")]
+    place.change(sent[0].id, lambda s: replace(s, work=10**9, datasets=("mnist", "ahdd")))  # 630 s
+    for address in ("192.0.2.1", "192.0.2.2"):
+        if address == "192.0.2.1":
+            with pytest.raises(ZooError, match=r"takes workers about 1[01] minutes of a day; the most is now 10"):
+                send(place, "u1", seed=1, address=address)
+        else:
+            assert send(place, "u1", seed=1, address=address).open
+    now = intake.stores.now()
+    place.change(sent[0].id, lambda s: lifecycle.claimed(s, "w", now - 300, 9.0))
+    place.change(sent[0].id, lambda s: lifecycle.failed(s, "w", now, "It was stopped."))
+    retried = intake.retry(place, sent[0].id, "u0", MANY, address="192.0.2.1")  # 300 s: the measured time counts
+    assert retried.open
+    with pytest.raises(ZooError, match=r"takes workers about 1[56] minutes"):
+        send(place, "u2", seed=2, address="192.0.2.1")
