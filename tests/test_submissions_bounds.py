@@ -244,7 +244,7 @@ def test_the_budget_is_what_may_be_spent(monkeypatch):
     monkeypatch.setattr(budget, "training_seconds", lambda multiply_adds, dataset: 4 * most)
     (problem,) = checks.check(as_json(perceptron()), "m.json", ONE).problems
     assert (problem.code, problem.what) == ("budget", "Its 3 trainings on optdigits would take about 12 hours.")
-    assert problem.fix == "The most is 3: make it smaller."
+    assert problem.fix == "The most is 3: make it smaller, or choose fewer datasets."
 
 
 def test_nothing_but_what_was_checked_is_stored_of_an_onnx_file():

@@ -1,19 +1,21 @@
 """What a submission costs is estimated before and measured at once, and senders take turns with the workers."""
 
 import itertools
+import json
+import threading
 import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 from conftest import ROOT
-from networks import node, onnx_file
+from networks import node, onnx_file, perceptron
 from submitting import MANY, send
 
 from leaderboard import products
 from leaderboard.submissions import budget, checks, intake, lifecycle, sandbox
 from leaderboard.submissions.checks import onnx_graph
-from leaderboard.submissions.lifecycle import PENDING, RUNNING, Submission
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
 from leaderboard.submissions.store import LocalStore
 from leaderboard.submissions.worker import Worker, job_of
@@ -151,3 +153,51 @@ def test_the_minutes_of_workers_count_for_an_address(place, monkeypatch):
     assert retried.open
     with pytest.raises(ZooError, match=r"takes workers about 1[56] minutes"):
         send(place, "u2", seed=2, address="192.0.2.1")
+
+
+def test_the_trainings_of_all_datasets_together_have_a_budget(monkeypatch):
+    most = budget.SEEDS * budget.BUDGET
+    monkeypatch.setattr(budget, "training_seconds", lambda work, dataset: 0.6 * most)
+    data = json.dumps(perceptron()).encode()
+    assert checks.check(data, "m.json", ("optdigits",)).problems == ()
+    (problem,) = checks.check(data, "m.json", ("optdigits", "mnist")).problems
+    assert (problem.code, problem.what) == (
+        "budget", "Its 3 trainings on optdigits and mnist would take about 4 hours.",
+    )  # fmt: skip
+
+
+def test_between_two_datasets_it_may_be_the_turn_of_another(place, tmp_path):
+    """A submission of hours begins alone; what is sent while it runs waits for its first dataset only."""
+    names = ("mnist", "ahdd", "ahcd")
+    long = busy(place, "eve", sender="a" * 32, track="architecture", kind="json", multiply_adds=10**7, datasets=names)
+    seen, short = [], []
+
+    def measure(worker, submission, dataset, tell, cancelled):
+        if not seen:
+            short.append(busy(place, "ann", sender="b" * 32))
+        seen.append((submission.id, dataset))
+        return {"model": submission.row(dataset), "accuracy": 0.5}
+
+    worker = Worker(place, records=tmp_path / "records", measure=measure)
+    while (taken := worker.claim()) is not None:
+        worker.see_through(taken, threading.Event())
+    assert seen == [(long.id, "mnist"), (short[0].id, "optdigits"), (long.id, "ahdd"), (long.id, "ahcd")]
+    assert [place.get(s.id).status for s in (long, short[0])] == [FINISHED, FINISHED]
+    assert place.get(long.id).attempts == 1
+    assert sum(step["status"] == RUNNING for step in place.get(long.id).history) == 2
+
+
+def test_one_that_takes_longer_than_was_estimated_ends_all_the_same(place, tmp_path):
+    sent = busy(place, "eve", datasets=("optdigits", "mnist"))
+    hours = place.get(sent.id).created - 4 * 3600
+
+    def measure(worker, submission, dataset, tell, cancelled):
+        started = lifecycle.Event(at=hours, status=RUNNING)
+        place.change(submission.id, lambda s: replace(s, created=hours, history=(*s.history, started)))
+        return {"model": submission.row(dataset), "accuracy": 0.5}
+
+    worker = Worker(place, records=tmp_path / "records", measure=measure)
+    worker.see_through(worker.claim(), threading.Event())
+    ended = place.get(sent.id)
+    assert (ended.status, set(ended.results)) == (FAILED, {"optdigits"})
+    assert ended.reason.startswith("It has taken 4.0 hours for 1 of 2 datasets, and the most is 3 for all")

@@ -19,7 +19,7 @@ from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
 from leaderboard.submissions.checks.problems import Problem, short
-from leaderboard.submissions.lifecycle import PENDING, RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
 from zoo.gate.callers import network_of
@@ -225,7 +225,7 @@ def _charge(
 
 def _check_work(mine: list[Submission], most: float, now: float) -> None:
     """Raise ZooError where workers were busy for a sender, or will be, for `most` seconds within a day."""
-    seconds = sum(s.worked(now - DAY, now) + (_length(s) if s.status == PENDING else 0.0) for s in mine)
+    seconds = sum(s.worked(now - DAY, now) + (_length(s) if s.open else 0.0) for s in mine)
     if seconds and seconds >= most:
         raise ZooError(
             f"What your address sent takes workers about {seconds / 60:.0f} minutes of a day; the most is now "
@@ -305,10 +305,10 @@ def _own(submission: Submission, user: str, secret: str) -> Submission:
 
 
 def seconds_of(submission: Submission) -> float:
-    """Estimate the time that a worker needs for a submission, in seconds."""
+    """Estimate the time that a worker needs for what is not measured yet of a submission, in seconds."""
     if submission.track == checks.WEIGHTS:
-        return sum(budget.measuring_seconds(submission.work, name) for name in submission.datasets)
-    return sum(budget.training_seconds(submission.multiply_adds or 0, name) for name in submission.datasets)
+        return sum(budget.measuring_seconds(submission.work, name) for name in submission.left)
+    return sum(budget.training_seconds(submission.multiply_adds or 0, name) for name in submission.left)
 
 
 @dataclass(frozen=True)
@@ -333,12 +333,12 @@ def in_order(submissions: Iterable[Submission]) -> list[Submission]:
     """
     busy: dict[str, float] = {}  # by sender: until when they would have had a worker of their own
     waiting: list[tuple[float, float, Submission]] = []  # when it arrived, and how long it takes
-    arrived = 0.0
+    arrived, now = 0.0, stores.now()
     for submission in submissions:
         arrived = max(arrived, submission.created)  # a clock may have been set back
         begins = max(arrived, submission.asked)
         if submission.open:
-            waiting.append((begins, _length(submission), submission))
+            waiting.append((begins, submission.worked(until=now) + _length(submission), submission))
         else:
             busy[_turn(submission)] = max(busy.get(_turn(submission), 0.0), begins) + submission.worked()
     due = {}
@@ -368,8 +368,10 @@ def queue(store: stores.Store) -> list[Place]:
     attended = bool(waiting) and store.attended()
     places, total = [], 0.0
     for ahead, submission in enumerate(waiting):
-        left = 1 - submission.progress if submission.status == RUNNING else 1.0
-        total += _length(submission) * left
+        total += _length(submission)
+        if submission.status == RUNNING:  # its progress counts those that are measured too
+            left = len(submission.left) / max(len(submission.datasets), 1)
+            total -= _length(submission) * max(1 - (1 - submission.progress) / (left or 1), 0)
         places.append(Place(submission, ahead, total if attended else None))
     return places
 

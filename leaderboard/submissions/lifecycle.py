@@ -180,9 +180,14 @@ class Submission:
         return self.status in (PENDING, RUNNING, FINISHED) or self.retriable
 
     @property
+    def left(self) -> tuple[str, ...]:
+        """The datasets that are not measured yet."""
+        return tuple(name for name in self.datasets if name not in self.results)
+
+    @property
     def complete(self) -> bool:
         """Whether every dataset is measured."""
-        return set(self.datasets) <= set(self.results)
+        return not self.left
 
     @property
     def owner(self) -> str:
@@ -308,7 +313,7 @@ def failed(s: Submission, worker: str, now: float, reason: str) -> Submission:
 
 
 def released(s: Submission, worker: str, now: float) -> Submission:
-    """Return it to the queue because its worker stops; this does not count as an attempt."""
+    """Return it to the queue because its worker stops or it is another's turn; this does not count as an attempt."""
     _held(s, worker)
     return _step(s, now, PENDING, f"put back by {worker}", worker="", lease=0.0, stage="", attempts=s.attempts - 1)
 

@@ -226,11 +226,14 @@ class Worker:
     ) -> Transition:
         """Measure a submission on every dataset that is left, and return the transition that ends it."""
         failed = partial(lifecycle.failed, worker=self.name)
-        count = len(submission.datasets)
+        count, taken = len(submission.datasets), submission
         try:
             for number, dataset in enumerate(submission.datasets):
                 if dataset in submission.results:
                     continue
+                if submission is not taken and self._has_to_wait(submission):
+                    return partial(lifecycle.released, worker=self.name, now=stores.now())
+                _check_time(submission)
 
                 def share(stage: str, part: float, number: int = number) -> None:
                     tell(stage, (number + part) / count)
@@ -255,6 +258,12 @@ class Worker:
             log.exception("%s", submission.id)
             reason = f"The worker had an internal error ({type(error).__name__}); it can be tried again."
             return partial(failed, now=stores.now(), reason=reason)
+
+    def _has_to_wait(self, submission: Submission) -> bool:
+        """Whether it is the turn of another submission before the next dataset of this one."""
+        turns = intake.in_order(self.store.all())
+        first = next((s for s in turns if s.id == submission.id or lifecycle.claimable(s, self.silent(s))), submission)
+        return first.id != submission.id
 
     @contextlib.contextmanager
     def _heartbeat(self, wanted: str) -> Iterator[tuple[Callable[[str, float], None], threading.Event]]:
@@ -316,6 +325,16 @@ class Worker:
             if self._warm:
                 self._warm.close()
             self._warm = self._new_box(KERAS, sandbox.MEASURING)
+
+
+def _check_time(submission: Submission) -> None:
+    """Raise Unfit where workers were busy with a submission for as long as one may take, whatever was estimated."""
+    most = budget.SEEDS * budget.BUDGET
+    if (seconds := submission.worked(submission.asked, stores.now())) > most:
+        raise Unfit(
+            f"It has taken {seconds / 3600:.1f} hours for {len(submission.results)} of {len(submission.datasets)} "
+            f"datasets, and the most is {most / 3600:.0f} for all: make it smaller, or choose fewer datasets."
+        )
 
 
 def measured(

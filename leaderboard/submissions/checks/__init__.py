@@ -169,7 +169,7 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
         document = document["model_config"]
     report = keras_config.read_config(document)
     _check_probabilities(report)
-    costs = []
+    costs, seconds = [], 0.0
     for name in wanted:
         spec = datasets.get(name)
         try:
@@ -184,10 +184,12 @@ def _config(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
         if fitted.output.shape != (len(spec.labels),):
             what = f"Adapted to {name}, the model gives {fitted.output.shape}, not one value per class."
             raise Refused("output", what, "End it with Dense(classes, activation='softmax').")
-        if (needed := budget.training_seconds(fitted.work, name)) > budget.SEEDS * budget.BUDGET:
-            what = f"Its {budget.SEEDS} trainings on {name} would take about {needed / 3600:.0f} hours."
-            raise Refused("budget", what, f"The most is {budget.SEEDS * budget.BUDGET / 3600:.0f}: make it smaller.")
+        seconds += budget.training_seconds(fitted.work, name)
         costs.append((fitted.parameters, fitted.work))
+    if seconds > budget.SEEDS * budget.BUDGET:
+        what = f"Its {budget.SEEDS} trainings on {' and '.join(wanted)} would take about {seconds / 3600:.0f} hours."
+        most = f"{budget.SEEDS * budget.BUDGET / 3600:.0f}"
+        raise Refused("budget", what, f"The most is {most}: make it smaller, or choose fewer datasets.")
     parameters, multiply_adds = max(costs, key=lambda pair: pair[1], default=(report.parameters, report.work))
     return _taken(checked, json.dumps(report.config).encode(), parameters, multiply_adds, multiply_adds, _notes(report))
 
