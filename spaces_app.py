@@ -7,6 +7,8 @@ import gradio as gr
 
 from leaderboard import service
 from leaderboard.for_agents import resources
+from leaderboard.submissions import taking
+from leaderboard.submissions.store import open_store
 from leaderboard.tabs import board, model_page, models, submit
 from leaderboard.tabs.board_frame import Live, measured
 from leaderboard.tabs.deep_links import Places, connect
@@ -56,7 +58,7 @@ if __name__ == "__main__":
         write_log(settings.value("ZOO_LOG"))
     submit.attend()
     demo.launch(
-        networks=local.Networks(model_page.scores),
+        networks=local.Networks(model_page.scores, partial(taking.network, store=open_store())),
         rest=service.application(),
         resources=partial(resources, Live()),
         theme=theme.theme(),

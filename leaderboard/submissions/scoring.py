@@ -14,6 +14,7 @@ from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
+from leaderboard.submissions import taking
 from leaderboard.submissions.checks import ARCHITECTURE
 from leaderboard.submissions.holdings import MODEL
 from leaderboard.submissions.lifecycle import Submission
@@ -96,7 +97,11 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
         evaluation_environment={**described, "isolation": shipped.outcome.isolation},
         date=datetime.now(UTC).isoformat(timespec="seconds"),
         claimed=None if claimed is None else {"accuracy": claimed, "source": f"its sender, {submission.user}"},
-        submission={**credits_of(submission), "memorization": asdict(shipped.memorization)},
+        submission={
+            **credits_of(submission),
+            "memorization": asdict(shipped.memorization),
+            "take": shipped.outcome.portable.reason,
+        },
     )
     return result, Predictions.of(answers, labels, inputs.test.images)
 
@@ -119,7 +124,7 @@ def credits_of(submission: Submission) -> dict[str, str]:
     return {key: getattr(submission, key) for key in keys}
 
 
-def files(result: Result, predictions: Predictions, model: bytes, scratch: Path) -> dict[str, bytes]:
+def files(result: Result, predictions: Predictions, outcome: Outcome, scratch: Path) -> dict[str, bytes]:
     """Return the files of a measurement as the store keeps them."""
     path = scratch / "predictions.npz"
     predictions.save(path)
@@ -127,7 +132,8 @@ def files(result: Result, predictions: Predictions, model: bytes, scratch: Path)
     return {
         f"{result.dataset}.json": record.encode(),
         f"{result.dataset}.npz": path.read_bytes(),
-        MODEL: model,
+        MODEL: outcome.model,
+        taking.file_name(result.dataset): json.dumps(asdict(outcome.portable), ensure_ascii=False).encode(),
     }
 
 

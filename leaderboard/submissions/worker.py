@@ -373,7 +373,7 @@ def measured(
     shipped = next(one for one in found if one.seed == result.shipped_seed)
     kept = scoring.folder(submission, result)
     with tempfile.TemporaryDirectory() as scratch:
-        files = scoring.files(result, predictions, shipped.outcome.model, Path(scratch))
+        files = scoring.files(result, predictions, shipped.outcome, Path(scratch))
     worker.store.keep_results(kept, files)
     return {
         "model": result.model,

@@ -13,6 +13,7 @@ from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.slices import Slice
+from leaderboard.submissions import taking
 from leaderboard.tabs import report_page
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, message, written
@@ -69,7 +70,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     parts = slices.of(result, predictions) if predictions else []
     sections = [
         _sent(result) if result.submission else html("model_page.use", result),
-        html("model_page.take", model) if model in choice.glyph_models() else "",
+        _take(result),
         _precisions(result),
         _hands(parts),
         _classes(result, parts),
@@ -121,6 +122,13 @@ def _sent(result: Result) -> str:
     sent = result.submission or {}
     gap = MemorizationGap(**sent["memorization"]).sentence if "memorization" in sent else ""
     return html("model_page.sent", result, sent, gap)
+
+
+def _take(result: Result) -> str:
+    """Return the download of a network that is shipped or was sent, or why there is none; "" for others."""
+    if result.submission is None:
+        return html("model_page.take", result.model, "") if result.model in choice.glyph_models() else ""
+    return html("model_page.take", result.model, result.submission.get("take", taking.NOT_KEPT))
 
 
 def _precisions(result: Result) -> str:

@@ -41,7 +41,7 @@ def compiled(path: Path, precision: str = "float32") -> Program:
                 as_bytes |= set(node.output)
             values[node.output[0]] = _added(build, node, [values[name] for name in node.input], as_bytes)
     except Unsupported as error:
-        raise ZooError(f"{path.parent.name or path.name} cannot be exported: it has {error}.") from None
+        raise ZooError(f"This network cannot be exported: it has {error}.") from None
     answer = build.dense(build.view(known_value(values[network.output])))
     return Program(fused(build.steps), build.weights, image, answer.place, answer.size)
 

@@ -17,6 +17,7 @@ TEMPLATES = Templates(HERE)
 PAD = HERE.parent / "tabs"  # the pad is the one of the *Draw* tab
 SIDE, PEN = 1000, 0.045  # of the pad: units of its side, and the pen's width as a share of it
 LICENCE = "Apache-2.0"
+LIMITS = "It always names one of its classes, whatever is drawn"
 
 
 def write(folder: Path, target: Path, precision: str = "float16", measured: Json | None = None) -> None:
@@ -65,7 +66,6 @@ def card_facts(folder: Path, measured: Json | None = None) -> list[tuple[str, st
     if dataset:
         known += [("Data", dataset.title), ("Cite", dataset.source)]
     known.append(("Recipe", f"{about.get('recipe', 'unknown')}, seed {about.get('seed', 'unknown')}"))
-    limit = "It always names one of its classes, whatever is drawn"
     doubted = f"; below {reading['accepts']:.0%} the drawing is perhaps none of them." if "accepts" in reading else "."
-    known.append(("Limits", limit + doubted))
+    known.append(("Limits", LIMITS + doubted))
     return [*known, ("License", f"Weights and code: {LICENCE}. The data have their own terms.")]

@@ -39,10 +39,11 @@ class Networks:
 
     Args:
         scores: returns what was measured of a network, as `page.write` takes it; None where nothing is known.
+        sent: returns a network that is not served, but was submitted, and its facts, as `page.page` takes them.
     """
 
-    def __init__(self, scores: Callable[[str], Json | None]):
-        self._scores = scores
+    def __init__(self, scores: Callable[[str], Json | None], sent: Callable[[str], tuple[Json, list[tuple[str, str]]]]):
+        self._scores, self._sent = scores, sent
         self._packed = functools.lru_cache(maxsize=128)(self._pack)  # far more than are shipped
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -53,12 +54,19 @@ class Networks:
             ZooError: it has an operator that no kernel computes: the page asks the server instead.
         """
         name = scope["path"].rpartition("/")[2]
-        content = await to_thread.run_sync(self._packed, name)
+        content = await to_thread.run_sync(self._content, name)
         # For everybody: all browsers unpack it, and unpacking it here for others would be the largest part of the work.
         headers = {"content-encoding": "gzip", "cache-control": KEPT}
         if name == "worker.js":
             headers["service-worker-allowed"] = "/"
         await Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)(scope, receive, send)
+
+    def _content(self, name: str) -> bytes:
+        """Return the content of a file, compressed; that of a submission, which may be replaced, is made every time."""
+        model, _, ending = name.rpartition(".")
+        if ending == "html" and model not in choice.glyph_models():
+            return gzip.compress(page.page(*self._sent(model)).encode(), mtime=0)
+        return self._packed(name)
 
     def _pack(self, name: str) -> bytes:
         """Return the content of a file, compressed."""
@@ -68,18 +76,13 @@ class Networks:
         elif name == "worker.js":
             text = (choice.HERE / name).read_text(encoding="utf-8")
         elif ending == "json":
-            text = json.dumps(file(checked(model, names())), ensure_ascii=False)
+            if model not in names():
+                raise UnknownName("network for a browser", model, names())
+            text = json.dumps(file(model), ensure_ascii=False)
         else:
-            folder = hub.resolve(checked(model, choice.glyph_models()))
+            folder = hub.resolve(model)
             text = page.page(javascript.network_file(folder), page.card_facts(folder, self._scores(model)))
         return gzip.compress(text.encode(), mtime=0)
-
-
-def checked(name: str, known: list[str]) -> str:
-    """Return a name; UnknownName if it is none of those known."""
-    if name not in known:
-        raise UnknownName("network for a browser", name, known)
-    return name
 
 
 def file(name: str) -> Json:

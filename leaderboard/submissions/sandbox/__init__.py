@@ -24,7 +24,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +34,7 @@ from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
 from leaderboard.submissions.sandbox.confinement import LABELS, Resources
+from leaderboard.submissions.taking import Compiled
 from zoo import settings
 from zoo.errors import ZooError
 from zoo.types import Json
@@ -47,6 +48,7 @@ TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 SMALL = 20_000  # bytes of a JSON file that comes back
 LARGEST_LOG = 10_000_000  # bytes of a log that is read
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
+LARGEST_PORTABLE = 30_000_000  # bytes of the program for a browser that comes back
 POLL = 0.05  # seconds
 FOLDER, LOCK = "submission-", "lock"  # a sandbox's folder, and the file in it that its watching process keeps locked
 ABSOLUTE = re.compile(r"(?:/[\w.+@-]+)+/([\w.+@-]+)")  # a path
@@ -85,6 +87,7 @@ class Outcome:
     parameters: the numbers that the ONNX file stores, or those that it computes with (`used_numbers`) if they are more.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
     isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
+    portable: the network as a browser runs it, or the reason why it cannot.
     """
 
     answers: np.ndarray
@@ -93,6 +96,7 @@ class Outcome:
     parameters: int
     training: Json | None
     isolation: dict[str, str]
+    portable: Compiled
     again: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
@@ -312,7 +316,16 @@ class Box:
                 "validation_accuracy": _fraction(found, "validation_accuracy"),
                 "training_seconds": _number(found, "training_seconds", 0, 10**6),
             }
-        return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation)
+        portable = self._portable()
+        return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation, portable)
+
+    def _portable(self) -> Compiled:
+        """Return what the child made of the network for a browser; where it did not manage, the reason."""
+        try:
+            found = Compiled.from_json(self._take(child.PORTABLE, LARGEST_PORTABLE))
+        except (OSError, ZooError):
+            return Compiled(reason="This network cannot be exported: compiling it takes too long.")
+        return replace(found, reason=ABSOLUTE.sub(r"\1", " ".join(found.reason[:500].split())))
 
 
 def open_box(kind: str, resources: Resources = MEASURING, readable: tuple[Path, ...] = ()) -> Box:

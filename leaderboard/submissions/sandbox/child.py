@@ -6,13 +6,15 @@ A job and its answer are files in the folder that is this process' own:
     images.u8                on which images, uint8 (asked, H, W, 1): in a secret order, without labels
     progress                 a number from 0 to 1, as it goes on
     model.onnx, answers.f32  what was measured, and its answers: float32 (asked, classes)
-    outcome.json             facts of the measurement, or the reason why there is none; written last
+    outcome.json             facts of the measurement, or the reason why there is none; written when it is over
+    portable.json            the network as a browser runs it, or the reason why it cannot; the measurement needs it not
 """
 
 import contextlib
 import importlib
 import json
 import os
+import signal
 import sys
 import threading
 import time
@@ -30,6 +32,10 @@ Json = dict[str, Any]  # spelled out: what starts in a sandbox imports as little
 
 MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome.json", "progress", "ready"
 IMAGES = "images.u8"
+PORTABLE = "portable.json"
+MOST_PORTABLE = 8_000_000  # bytes of an ONNX file that is compiled for a browser
+PRECISION = "float16"  # of its weights there
+PATIENCE = 60  # seconds for that
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
 CALLS = 64  # of the runtime, that one thread makes in one go
@@ -66,6 +72,9 @@ def main(kind: str, isolation: Json, attended: bool) -> None:
     except Exception as error:  # any error of an untrusted network is reported to its sender
         outcome = {"reason": f"It cannot be run: {type(error).__name__}: {error}"[:400]}
     _write(folder / OUTCOME, outcome)
+    if "reason" not in outcome:
+        signal.alarm(PATIENCE)  # ends the process: the measurement stands
+        _write(folder / PORTABLE, _portable(folder / MODEL))
     sys.stdout.flush()
     os._exit(0)  # skip the destructors of libraries
 
@@ -153,6 +162,25 @@ def _trained(job: Json, folder: Path) -> Json:
         "training_seconds": history["training_seconds"],
         "training_fingerprint": history["fingerprint"],
     }
+
+
+# Making it portable
+
+
+def _portable(path: Path) -> Json:
+    """Return a measured network as a program for a browser, or the reason why there is none."""
+    from zoo.errors import ZooError
+    from zoo.portable import compiling, javascript
+
+    if path.stat().st_size > MOST_PORTABLE:
+        return {"reason": "This network is too large to be taken as a page."}
+    try:
+        program = javascript.as_json(compiling.compiled(path, PRECISION), PRECISION)
+        return {"program": program, "precision": PRECISION}
+    except ZooError as error:
+        return {"reason": str(error)}
+    except Exception as error:  # any error of an untrusted network
+        return {"reason": f"This network cannot be exported: {type(error).__name__}."}
 
 
 # Measuring it

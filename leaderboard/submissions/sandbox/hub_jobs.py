@@ -26,6 +26,7 @@ from huggingface_hub.errors import HfHubHTTPError, SandboxError
 
 from leaderboard.submissions.sandbox import (
     LARGEST_MODEL,
+    LARGEST_PORTABLE,
     MEASURING,
     POLL,
     ROOT,
@@ -134,6 +135,7 @@ class JobBox(Box):
         self._start("\n", self.resources.wall, cancelled, look)
         self._fetch(child.OUTCOME, SMALL)
         self._fetch(child.ANSWERS, len(images) * job["classes"] * 4)
+        self._fetch(child.PORTABLE, LARGEST_PORTABLE)
         if job["kind"] != "onnx":
             self._fetch(child.MODEL, LARGEST_MODEL)
         return self._outcome(job, len(images), content, isolation)

@@ -1,0 +1,111 @@
+"""A submission as a network that a browser runs: what its sandbox made of it, as the store keeps it.
+
+A stranger's graph is not opened in the process that serves: the sandbox compiles it where it was measured, and what
+comes back is checked as plain values.
+"""
+
+from dataclasses import asdict, dataclass
+from typing import Annotated, ClassVar
+
+from pydantic import ConfigDict, Field
+
+from leaderboard import results
+from leaderboard.results import Result
+from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.submissions.store import Store
+from zoo import data
+from zoo.errors import ZooError
+from zoo.portable.page import LIMITS
+from zoo.types import Json
+
+NOT_KEPT = "This submission was measured before networks could be taken along: send it again to have it as a page."
+
+Numbers = Annotated[int, Field(ge=0, le=100_000_000)]  # four bytes each
+
+
+@dataclass(frozen=True)
+class Program:
+    """What `zoo.portable.javascript.as_json` writes."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
+    memory: Numbers
+    image: Numbers
+    answer: Numbers
+    steps: list[tuple[str, list[Numbers], list[float | int]]]
+    weights: list[tuple[Numbers, Numbers, str]]
+    data: str
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """What became of a submission in the sandbox: a program, or the reason why there is none, a sentence."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
+
+    program: Program | None = None
+    precision: str = ""  # of its weights
+    reason: str = ""
+
+    @classmethod
+    def from_json(cls, content: bytes) -> "Compiled":
+        """Read it; ZooError if it is something else."""
+        return checked_json(cls, content, "compiled network")
+
+
+def file_name(dataset: str) -> str:
+    """Return the name of what is kept among the files of a measurement."""
+    return f"{dataset}.portable.json"
+
+
+def network(model: str, store: Store) -> tuple[Json, list[tuple[str, str]]]:
+    """Return a submission's network as the engine opens it, and what is known of it, as terms and texts.
+
+    Raises:
+        UnknownName: the board has no such submission.
+        ZooError: the network cannot be taken; why not.
+    """
+    dataset = model.rpartition(".")[2]
+    path = results.path_of(model, dataset)
+    result = results.read_record(path) if dataset in data.DATASETS and path.is_file() else None
+    if not isinstance(result, Result) or result.submission is None:
+        raise ZooError(f"There is no network {model!r} that can be taken: the board has no such row.")
+    outcome = store.get(result.submission["id"]).results[dataset]
+    if "take" not in result.submission or "folder" not in outcome:
+        raise ZooError(NOT_KEPT)
+    said = Compiled.from_json(store.result(outcome["folder"], file_name(dataset)))
+    if said.program is None:
+        raise ZooError(said.reason)
+    return _file(result, said), _facts(result)
+
+
+def _file(result: Result, compiled: Compiled) -> Json:
+    """Return what `zoo.portable.javascript.network_file` returns of a published network."""
+    spec = data.get(result.dataset)
+    if spec.contract is None:
+        raise ZooError(f"{result.model} reads whole pages: only a network for single glyphs is exported so.")
+    return {
+        "name": result.model,
+        "precision": compiled.precision,
+        "contract": spec.contract.to_dict(),
+        "labels": list(spec.labels),
+        "script": spec.script,
+        "dataset": spec.name,
+        "program": asdict(compiled)["program"],
+    }
+
+
+def _facts(result: Result) -> list[tuple[str, str]]:
+    spec, sent = data.get(result.dataset), result.submission or {}
+    return [
+        ("Network", result.model),
+        ("Sent by", sent["user"]),
+        ("Trained on", sent["declaration"]),
+        ("Classes", " ".join(spec.labels)),
+        ("Parameters", f"{result.shipped('parameters'):,.0f}"),
+        ("Accuracy", f"{result.shipped('accuracy'):.2%} of {result.samples:,} test samples"),
+        ("Data", spec.title),
+        ("Cite", spec.source),
+        ("Limits", f"{LIMITS}."),
+        ("License", f"Weights: {result.licence}. The data have their own terms."),
+    ]
