@@ -2,6 +2,7 @@
 
     python -m scripts.bench.space                             32 clients for 30 s, 5,000 requests, 12-megapixel photos
     python -m scripts.bench.space --seconds 5 --requests 500
+    python -m scripts.bench.space --visitors 200              only visitors whose browsers read what they draw
 
 The clients run on the same machine as the Space: they share its cores. The exit status is 1 if a target is missed.
 """
@@ -10,6 +11,7 @@ import argparse
 import io
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -31,10 +33,13 @@ from rich.console import Console
 from rich.table import Table
 
 from scripts import cli
+from zoo.serving import by_script
 
 SKETCH = {"strokes": [[[320, 240], [500, 230], [680, 220], [600, 400], [530, 580], [460, 800]]], "size": 1000}  # a 7
 SLOWEST = 150  # ms, 95% of `/predict` under load
 GROWTH = 0.10  # of resident memory over the requests
+LOADED = 30  # seconds, the page and its networks, while all visitors come in one moment
+HEALTHY = 5  # seconds, `/healthz` meanwhile
 PHOTO = 300  # ms, 12 megapixels
 
 
@@ -44,17 +49,19 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=32, help="at the same time (default: 32)")
     parser.add_argument("--seconds", type=float, default=30, help="how long (default: 30)")
     parser.add_argument("--requests", type=int, default=5000, help="over which memory is watched (default: 5000)")
+    parser.add_argument("--visitors", type=int, help="so many load the page and its networks at once, and ask nothing")
     arguments = parser.parse_args()
     table = Table(title=f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
     for title in ("what", "measured", "bar", ""):
         table.add_column(title, justify="left" if title == "what" else "right")
     missed = 0
     with tempfile.TemporaryDirectory() as scratch, serve(Path(scratch)) as (url, process):
-        for what, measured, unit, bar in (
+        found = visitors(url, arguments.visitors) if arguments.visitors else (
             *load(url, process, arguments.clients, arguments.seconds, arguments.requests),
             *uploads(url, Path(scratch)),
             *photos(),
-        ):
+        )  # fmt: skip
+        for what, measured, unit, bar in found:
             missed += measured > bar
             table.add_row(what, f"{measured:.3g} {unit}", f"<= {bar:g} {unit}", "met" if measured <= bar else "MISSED")
     Console(width=110).print(table)
@@ -149,6 +156,48 @@ def load(url: str, process: psutil.Process, clients: int, seconds: float, reques
         ("/predict under load, median", statistics.median(under_load), "ms", SLOWEST),
         ("/predict under load, 95%", float(np.percentile(under_load, 95)), "ms", SLOWEST),
         (f"memory over {len(times):,} requests, growth from {before / 1e6:.0f} MB", 100 * growth, "%", 100 * GROWTH),
+    )
+
+
+def visitors(url: str, count: int):
+    """Let visitors load the page, its modules and one network of each script at once, each from an address of its own.
+
+    A browser reads what they draw then, so they ask for no prediction. `/healthz` is asked all the while.
+    """
+    health, errors, over = [], [], threading.Event()
+
+    def loaded(number: int) -> float:
+        place = f"127.0.{1 + number // 250}.{1 + number % 250}"
+        started = time.perf_counter()
+        try:
+            with httpx.Client(base_url=url, timeout=300, transport=httpx.HTTPTransport(local_address=place)) as browser:
+                page = browser.get("/").raise_for_status().text
+                parts = sorted(set(re.findall(r"/?((?:assets|static)/[\w./-]+\.(?:js|css))", page)))
+                networks = [f"networks/{name}.json" for name in by_script.best(by_script.ANYTHING)]
+                for part in (*parts, "networks/engine.js", *networks):
+                    browser.get(f"/{part}").raise_for_status()
+        except httpx.HTTPError as error:
+            errors.append(repr(error))
+        return time.perf_counter() - started
+
+    def watch() -> None:
+        while not over.wait(0.5):
+            started = time.perf_counter()
+            httpx.get(f"{url}/healthz", timeout=60).raise_for_status()
+            health.append(time.perf_counter() - started)
+
+    with ThreadPoolExecutor(count + 1) as pool:
+        watching = pool.submit(watch)
+        times = list(pool.map(loaded, range(count)))
+        over.set()
+        watching.result()
+    if errors:
+        print("first error:", errors[0], file=sys.stderr)
+    return (
+        (f"{count} visitors at once: errors", len(errors), "", 0),
+        ("page, modules and networks are there, median", statistics.median(times), "s", LOADED),
+        ("the same, 95%", float(np.percentile(times, 95)), "s", LOADED),
+        (f"/healthz meanwhile, slowest of {len(health)}", max(health), "s", HEALTHY),
     )
 
 
