@@ -49,16 +49,16 @@ def test_a_damaged_or_foreign_file_is_left_out(tmp_path):
 def test_the_page_of_a_model_and_the_api_show_them(tmp_path, monkeypatch):
     monkeypatch.setattr(precisions, "FOLDER", tmp_path / "precisions")
     precisions.write(measured(revision=revision(hub.resolve(MODEL))))
-    assert service.measured(MODEL)["rows"][1]["milliseconds"] == 0.5
-    assert service.measured("lenet5.mnist") is None
+    assert service.measured(MODEL)["precisions"]["rows"][1]["milliseconds"] == 0.5
+    assert service.measured("lenet5.mnist")["precisions"] is None
     precisions.write(measured())
-    assert service.measured(MODEL) is None
+    assert service.measured(MODEL)["precisions"] is None
     results.write(made_up(MODEL, [0.99]), answers(10), tmp_path / "records")
-    page = model_page.page(MODEL, snapshot.build(tmp_path / "records"), tmp_path / "records")
+    page = model_page.page(MODEL, snapshot.build(tmp_path / "records").rows, tmp_path / "records")
     assert re.search(r"browser</td><td>99\.00</td>\s*<td>15\.0</td><td>0\.500</td>", page)
     assert "On all 10,000 test samples" in page
     precisions.write(measured(revision="1" * 64))
-    page = model_page.page(MODEL, snapshot.build(tmp_path / "records"), tmp_path / "records")
+    page = model_page.page(MODEL, snapshot.build(tmp_path / "records").rows, tmp_path / "records")
     assert "Precisions and runtimes" not in page
 
 

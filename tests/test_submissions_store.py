@@ -124,7 +124,8 @@ def test_a_network_is_kept_once_for_all_its_datasets(place, worker):
         measure(worker, place.get(sent.id), dataset, None, None)
     assert len(list((place.root / "results").rglob("*.onnx"))) == 1
     once, trained = (holdings.expected_bytes(replace(sent, datasets=BOTH, kind=kind)) for kind in ("onnx", "json"))
-    assert trained - once == max(sent.size, 4 * sent.parameters)  # one that is trained differs on each dataset
+    network = max(sent.size, holdings.PARAMETER_BYTES * sent.parameters)
+    assert trained - once == network  # one that is trained differs on each dataset
 
 
 def sized(place) -> int:

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Mapping
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, WITHDRAWN, Outcome, Submission
 from zoo.errors import ZooError
 
-MODEL = "model.onnx"  # the network behind the results of a folder, whatever the number of datasets
+# The network behind the results of a folder, whatever the number of datasets: as it was measured, and for browsers.
+MODEL, PORTABLE = "model.onnx", "portable.json"
 RESULT_BYTES = 200_000  # of a record and its answers on one dataset, generously
 PARAMETER_BYTES = 7  # of one that is stored in a network, and in the program that browsers run
 SHARE = 4  # of what others leave of a store, one sender may hold the fourth part
@@ -60,7 +61,7 @@ class Needed:
         if folder.partition("/")[0] in self._growing or folder.startswith(self._unknown):
             return True
         datasets = self._datasets.get(folder, set())
-        return bool(datasets) if name == MODEL else name.partition(".")[0] in datasets
+        return bool(datasets) if name in (MODEL, PORTABLE) else name.rpartition(".")[0] in datasets
 
     def content(self, file: str) -> bool:
         """Whether the content of a submission is needed, `requests/files/…`; one that nobody knows is left alone."""

@@ -14,9 +14,8 @@ from leaderboard.memorization import MemorizationGap
 from leaderboard.predictions import Predictions
 from leaderboard.results import Result, SeedResult
 from leaderboard.statistics import macro_f1_interval, wilson_interval
-from leaderboard.submissions import taking
 from leaderboard.submissions.checks import ARCHITECTURE
-from leaderboard.submissions.holdings import MODEL
+from leaderboard.submissions.holdings import MODEL, PORTABLE
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.sandbox import Outcome
 from leaderboard.submissions.sandbox.inputs import Inputs
@@ -133,7 +132,7 @@ def files(result: Result, predictions: Predictions, outcome: Outcome, scratch: P
         f"{result.dataset}.json": record.encode(),
         f"{result.dataset}.npz": path.read_bytes(),
         MODEL: outcome.model,
-        taking.file_name(result.dataset): json.dumps(asdict(outcome.portable), ensure_ascii=False).encode(),
+        PORTABLE: json.dumps(asdict(outcome.portable), ensure_ascii=False).encode(),
     }
 
 

@@ -12,6 +12,7 @@ from pydantic import ConfigDict, Field
 from leaderboard import results
 from leaderboard.results import Result
 from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.submissions.holdings import PORTABLE
 from leaderboard.submissions.store import Store
 from zoo import data
 from zoo.errors import ZooError
@@ -53,11 +54,6 @@ class Compiled:
         return checked_json(cls, content, "compiled network")
 
 
-def file_name(dataset: str) -> str:
-    """Return the name of what is kept among the files of a measurement."""
-    return f"{dataset}.portable.json"
-
-
 def network(model: str, store: Store) -> tuple[Json, list[tuple[str, str]]]:
     """Return a submission's network as the engine opens it, and what is known of it, as terms and texts.
 
@@ -73,7 +69,7 @@ def network(model: str, store: Store) -> tuple[Json, list[tuple[str, str]]]:
     outcome = store.get(result.submission["id"]).results[dataset]
     if "take" not in result.submission or "folder" not in outcome:
         raise ZooError(NOT_KEPT)
-    said = Compiled.from_json(store.result(outcome["folder"], file_name(dataset)))
+    said = Compiled.from_json(store.result(outcome["folder"], PORTABLE))
     if said.program is None:
         raise ZooError(said.reason)
     return _file(result, said), _facts(result)
