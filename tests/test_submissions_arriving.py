@@ -5,17 +5,19 @@ import json
 import socketserver
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hub_server import Fault
+from hub_server import Account, Fault
 from networks import onnx_file
-from submitting import MANY, send
+from submitting import MANY, QUICK, TOKEN, send
 
 from leaderboard.submissions import checks, hub_models, intake
 from leaderboard.submissions.offers import Offer
-from leaderboard.submissions.store import LocalStore
+from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, on_hub
 from zoo.errors import ZooError
 from zoo.gate.limits import TooMany
+from zoo.hub import Backoff
 
 OFFER = Offer("net", ("optdigits",), "mit", "optdigits")
 
@@ -120,6 +122,45 @@ def test_all_that_is_asked_of_a_slow_hub_has_one_deadline(monkeypatch, silent):
         assert time.monotonic() - started < 15  # a busy machine takes a while; the Hub here takes 30 s
         server.over.set()
         server.shutdown()
+
+
+@pytest.fixture
+def remote(hub, monkeypatch):
+    hub.tokens[TOKEN] = Account("me")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return HubStore("me", QUICK)
+
+
+def test_ids_that_nobody_has_ask_the_hub_once(remote, hub):
+    sent = send(remote)
+    before = len(hub.log)
+    for n in range(50):
+        with pytest.raises(NoSuchSubmission):
+            remote.get(f"20261126-{n:08x}")
+    assert len(hub.log) - before < 10
+    assert remote.get(sent.id) == sent
+
+
+def test_a_hub_that_fails_is_waited_for_by_one_thread(remote, hub, monkeypatch):
+    monkeypatch.setattr(on_hub, "SHORT", 0.1)
+    sent = send(remote)
+    assert remote.all() == [sent]
+    hub.fail(Fault(status=429), on="GET", times=1000)
+    remote.backoff, remote._looked = Backoff(attempts=5, first=0.5), (-on_hub.LOOK, None)
+    with ThreadPoolExecutor(20) as pool:
+        first = pool.submit(remote.all)
+        while not remote._looking.locked():
+            time.sleep(0.01)
+        started = time.monotonic()
+        assert all(found == sent for found in pool.map(lambda n: remote.get(sent.id), range(100)))
+        assert all(place[0].submission == sent for place in pool.map(lambda n: intake.queue(remote), range(40)))
+        assert not first.done()
+        with pytest.raises(StoreFailed):
+            first.result(60)
+    assert time.monotonic() - started < 60
+    assert remote.all() == [sent]  # the next look is later
+    with pytest.raises(StoreFailed):
+        HubStore("me", Backoff(attempts=1)).all()  # one that knows nothing yet says so
 
 
 def test_a_hub_that_asks_to_be_waited_for_is_not_waited_for(hub):

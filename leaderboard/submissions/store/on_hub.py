@@ -1,6 +1,7 @@
 """Submissions in the datasets `requests` and `results` of a namespace on the Hub."""
 
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -30,6 +31,7 @@ from zoo.settings import cache_folder, number
 
 Answer = TypeVar("Answer")
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
+SHORT = 2.0  # seconds that others wait for the look that one of them takes; then they get what was known before
 SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
 
 
@@ -50,19 +52,49 @@ class HubStore(Store):
         self._blobs: dict[str, Submission | Broken] = {}  # git's id of a request file -> what it says
         self._listing: tuple[str, dict[str, str]] = "", {}  # commit, path -> git's id
         self._looked: tuple[float, Listing] = -LOOK, Listing()  # when, what was there
+        self._known: Listing | None = None  # what was there at the last look, however long ago
+        self._looking = threading.Lock()
+        self._began, self._failed, self._missed = -1e9, -1e9, -1e9  # the last look, one that failed, one for an id
         self._seen: tuple[float, float | None] = -1e9, None  # when was looked for workers, what they left
 
     def listing(self) -> Listing:
-        """Return everything as it was at most `LOOK` seconds ago; claims read what is newest."""
-        if time.monotonic() > self._looked[0] + LOOK:
-            self._looked = time.monotonic(), self._attempted(lambda: self._at(self._head()))
-        return self._looked[1]
+        """Return everything as it was at most `LOOK` seconds ago, or at the last look if the Hub does not answer now.
+
+        One thread at a time looks, and others hardly wait for it; claims read what is newest.
+        """
+        if time.monotonic() <= self._looked[0] + LOOK:
+            return self._looked[1]
+        if not self._looking.acquire(timeout=max(self._began + SHORT - time.monotonic(), 0.0)):
+            return self._last()
+        try:
+            if time.monotonic() <= self._looked[0] + LOOK:  # another thread has looked meanwhile
+                return self._looked[1]
+            if time.monotonic() < self._failed + LOOK:
+                return self._last()
+            self._began = time.monotonic()
+            self._known = self._attempted(lambda: self._at(self._head()))
+            self._looked = self._began, self._known
+            return self._known
+        except StoreFailed:
+            self._failed = time.monotonic()
+            raise
+        finally:
+            self._looking.release()
+
+    def _last(self) -> Listing:
+        """Return what was there at the last look; StoreFailed if there was none."""
+        if self._known is None:
+            raise StoreFailed("The store on the Hub cannot be read now. Try again in a minute.")
+        return self._known
 
     def get(self, wanted: str) -> Submission:
-        """Return a submission by its id; one that is not known is looked for again."""
+        """Return a submission by its id; one that is not known is looked for again, if none was just now."""
         try:
             return super().get(wanted)
         except NoSuchSubmission:
+            if time.monotonic() < self._missed + LOOK:
+                raise
+            self._missed = time.monotonic()
             self._looked = -LOOK, Listing()
             return super().get(wanted)
 
@@ -144,6 +176,7 @@ class HubStore(Store):
 
     def _last_announced(self) -> float | None:
         if time.monotonic() > self._seen[0] + 6 * LOOK:
+            self._seen = time.monotonic(), self._seen[1]  # others get what was known: one thread asks
             try:
                 seen = float(self._file(self.results, SEEN, "The sign of life"))
             except (ZooError, ValueError):
