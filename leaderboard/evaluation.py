@@ -65,7 +65,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         known = data.load(predictor.dataset, "validation").images
         given["validation_confidence"] = predictor(known).max(axis=1)
         given["unknown_confidence"] = predictor(strangers).max(axis=1)
-    others = {name: data.load(name, "test") for name in _transfers(predictor.dataset)}
+    others = {name: data.load(name, "test") for name in transfers_of(predictor.dataset)}
     if transfers := {name: predictor(o.images).argmax(axis=1) == o.labels for name, o in others.items()}:
         given["transfers"] = transfers
     scores = metrics.compute(probabilities, test.labels, **given)
@@ -110,7 +110,7 @@ def is_current(evaluation: Json, folder: Path) -> bool:
         by_evaluation -= {"robustness", "unseen_robustness"}
     if unknown.for_testing(dataset) is None:
         by_evaluation -= {"unknown_accepted", "unknown_auroc"}
-    if not _transfers(dataset):
+    if not transfers_of(dataset):
         by_evaluation -= {"other_hands"}
     return (
         evaluation["revision"] == revision(folder)
@@ -121,7 +121,7 @@ def is_current(evaluation: Json, folder: Path) -> bool:
 
 
 @functools.cache
-def _transfers(dataset: str) -> tuple[str, ...]:
+def transfers_of(dataset: str) -> tuple[str, ...]:
     """Return the other datasets that a network is also measured on: those of its dataset's entry that are available."""
     return tuple(name for name in data.get(dataset).transfers if _is_here(name))
 

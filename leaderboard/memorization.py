@@ -57,6 +57,26 @@ class MemorizationGap:
         return f"{said}: a drop larger than that of honest networks, as from memorized test images."
 
 
+def fall_of(right: np.ndarray, elsewhere: np.ndarray, most: float) -> str:
+    """Return how much less of other people's writing is read right than of the test set, in words.
+
+    Args:
+        right: correct predictions on the test set, bool (N,).
+        elsewhere: likewise on the test set of other hands, bool (K,).
+        most: the largest fall of the zoo's own networks, which were trained on the same data, in [0, 1].
+    """
+    fall = float(right.mean() - elsewhere.mean())
+    spread = math.sqrt(sum(max(one.var(), 1 / len(one)) / len(one) for one in (right, elsewhere)))
+    said = f"Accuracy is {elsewhere.mean():.2%} on other hands, {100 * fall:.2f} points less than on the test set"
+    excess = (fall - most) / spread
+    if excess <= CLEAR:
+        return f"{said}. For the zoo's own networks it is at most {100 * most:.2f} points less."
+    return (
+        f"{said}: more than for any of the zoo's own networks, by {excess:.1f} standard errors, as from memorized test "
+        "images."
+    )
+
+
 def times(count: int) -> int:
     """Return how often each of `count` test images is drawn again: a small set more often."""
     return min(MOST_TIMES, -(-ENOUGH // count))

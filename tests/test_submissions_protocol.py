@@ -7,11 +7,12 @@ import pytest
 from networks import node, onnx_file
 from onnx import TensorProto, helper, numpy_helper
 
-from leaderboard.memorization import MemorizationGap, drawn_again
+from leaderboard.memorization import MemorizationGap, drawn_again, fall_of
 from leaderboard.submissions import checks, scoring, worker
 from leaderboard.submissions.checks import guard, onnx_graph
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
 from leaderboard.submissions.sandbox.protocol import ALONE, IN_A_BATCH, Questions
+from zoo import data
 
 AXES = {"axes": np.array([1, 2, 3]), "eps": np.float32(1e-3), "zero": np.int64(0), "one": np.int64(1)}
 
@@ -122,8 +123,6 @@ def test_honest_rounding_is_no_dependence(form, lenet5, tmp_path):
     import onnxruntime
     from onnxruntime import quantization
 
-    from zoo import data
-
     digits = data.load("mnist", "test").images[:3000]
 
     class Samples(quantization.CalibrationDataReader):
@@ -209,18 +208,35 @@ def memorizing(images, linear) -> bytes:
 @pytest.fixture(scope="module")
 def linear():
     """Weights of an honest linear network, float32 (64, 10), by least squares."""
-    from zoo import data
-
     train = data.load("optdigits", "train+validation")
     pixels = train.images.reshape(len(train), -1).astype(np.float32) / 255
     return (20 * np.linalg.lstsq(pixels, np.eye(10)[train.labels], rcond=None)[0]).astype(np.float32)
 
 
-def test_a_network_that_knows_the_test_images_by_heart_is_flagged(images, linear):
-    """It reads all of them, and what it does not know by heart as the linear network does that it is made of."""
+def test_a_network_that_knows_the_test_images_by_heart_is_flagged(tmp_path, linear, monkeypatch):
+    """It reads all of them, and what it does not know by heart as the linear network does that it is made of.
+
+    Other hands, here the validation samples, and images of no class are among what it is asked.
+    """
+    monkeypatch.setattr(inputs, "transfers_of", lambda dataset: ("others",))
+    load, rng = data.load, np.random.default_rng(0)
+    others = {"others": ("optdigits", "validation")}
+    monkeypatch.setattr(inputs.data, "load", lambda name, split: load(*others.get(name, (name, split))))
+    monkeypatch.setattr(inputs.unknown, "for_testing", lambda dataset: rng.integers(0, 256, (40, 8, 8, 1), np.uint8))
+    images = inputs.prepare("optdigits", tmp_path)
     with Box("onnx") as box:
         outcome = protocol.measure(box, worker.job_of("onnx", "optdigits"), memorizing(images, linear), images)
-    gap = scoring.score(0, outcome, images).memorization
+    found = scoring.score(0, outcome, images)
+    parts = images.parts(outcome.answers)
+    np.testing.assert_array_equal(parts.others["others"], parts.validation)
+    assert found.scores["other_hands"] == found.validation_accuracy < 0.97
+    assert len(parts.strangers) == 40
+    assert 0 <= found.scores["unknown_accepted"] <= 1
+    right = parts.test.argmax(axis=1) == images.test.labels
+    elsewhere = scoring.right_elsewhere(parts, images)["others"]
+    assert "as from memorized test images" in fall_of(right, elsewhere, most=-0.05)
+    assert "For the zoo's own networks it is at most 30.00 points less." in fall_of(right, elsewhere, most=0.3)
+    gap = found.memorization
     assert gap.plain == 1
     assert gap.again < 0.97
     assert gap.flagged
@@ -229,8 +245,6 @@ def test_a_network_that_knows_the_test_images_by_heart_is_flagged(images, linear
 
 def test_an_honest_network_is_not_flagged(lenet5):
     import onnxruntime
-
-    from zoo import data
 
     test = data.load("mnist", "test")
     session = onnxruntime.InferenceSession(lenet5)

@@ -18,7 +18,7 @@ from leaderboard.submissions.checks import ARCHITECTURE
 from leaderboard.submissions.holdings import MODEL, PORTABLE
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.sandbox import Outcome
-from leaderboard.submissions.sandbox.inputs import Inputs
+from leaderboard.submissions.sandbox.inputs import Inputs, Parts
 from zoo import data, environment
 from zoo.recipes import ZOO
 from zoo.types import Json
@@ -39,17 +39,22 @@ class Measured:
 
 def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
     """Compute every metric of an outcome outside the sandbox, which never gets the labels."""
-    answers, under, on_validation = inputs.parts(outcome.answers)
+    parts = inputs.parts(outcome.answers)
     facts = {
-        "corrupted": {name: found.argmax(axis=1) for name, found in under.items()},
+        "corrupted": {name: found.argmax(axis=1) for name, found in parts.under.items()},
         "parameters": outcome.parameters,
     }
+    if others := right_elsewhere(parts, inputs):
+        facts["transfers"] = others
+    if parts.strangers is not None:
+        facts["validation_confidence"] = parts.validation.max(axis=1)
+        facts["unknown_confidence"] = parts.strangers.max(axis=1)
     if outcome.training:
         facts["training_seconds"] = outcome.training["training_seconds"]
-    scores = metrics.compute(answers, inputs.test.labels, **facts)
+    scores = metrics.compute(parts.test, inputs.test.labels, **facts)
     scores |= {"file_size": len(outcome.model), "multiply_adds": outcome.multiply_adds}
-    accuracy = float((on_validation.argmax(axis=1) == inputs.validation.labels).mean())
-    right = answers.argmax(axis=1) == inputs.test.labels
+    accuracy = float((parts.validation.argmax(axis=1) == inputs.validation.labels).mean())
+    right = parts.test.argmax(axis=1) == inputs.test.labels
     right_again = outcome.again.argmax(axis=1).reshape(-1, len(right)) == inputs.test.labels
     return Measured(seed, outcome, scores, accuracy, MemorizationGap.of(right, right_again))
 
@@ -57,9 +62,10 @@ def score(seed: int, outcome: Outcome, inputs: Inputs) -> Measured:
 def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inputs) -> tuple[Result, Predictions]:
     """Return the board's row of a submission on one dataset, and what is kept of its answers."""
     shipped = max(found, key=lambda measured: measured.validation_accuracy)
-    answers, under, _ = inputs.parts(shipped.outcome.answers)
+    parts = inputs.parts(shipped.outcome.answers)
+    others = right_elsewhere(parts, inputs)
     labels, spec = inputs.test.labels, data.get(dataset)
-    confusion = confusion_matrix(labels, answers.argmax(axis=1), len(spec.labels))
+    confusion = confusion_matrix(labels, parts.test.argmax(axis=1), len(spec.labels))
     trained = submission.track == ARCHITECTURE
     described = environment.describe()
     claimed = submission.claimed.get(dataset)
@@ -89,7 +95,8 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
         ],
         accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),
         macro_f1_interval=list(macro_f1_interval(confusion)),
-        corruptions={name: float((said.argmax(axis=1) == labels).mean()) for name, said in under.items()},
+        corruptions={name: float((said.argmax(axis=1) == labels).mean()) for name, said in parts.under.items()},
+        transfers={name: float(right.mean()) for name, right in others.items()},
         per_class=per_class(confusion, spec.labels),
         confusion=confusion.tolist(),
         environment={**described, "devices": ["cpu"]} if trained else {},
@@ -102,7 +109,12 @@ def row(submission: Submission, dataset: str, found: list[Measured], inputs: Inp
             "take": shipped.outcome.portable.reason,
         },
     )
-    return result, Predictions.of(answers, labels, inputs.test.images)
+    return result, Predictions.of(parts.test, labels, inputs.test.images, others)
+
+
+def right_elsewhere(parts: Parts, inputs: Inputs) -> dict[str, np.ndarray]:
+    """Return which samples of the test sets of other hands are read right, bool (N,), by dataset."""
+    return {name: answers.argmax(axis=1) == inputs.others[name].labels for name, answers in parts.others.items()}
 
 
 def recipe_of(dataset: str, measured: Measured) -> Json:

@@ -420,7 +420,7 @@ def measured_again(worker: Worker, submission: Submission, dataset: str) -> chec
         outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
     now = scoring.score(recorded.shipped_seed, outcome, images)
     answers = Predictions.load(io.BytesIO(worker.store.result(found["folder"], f"{dataset}.npz"))).predicted
-    changed = int((images.parts(outcome.answers)[0].argmax(axis=1) != answers).sum())
+    changed = int((images.parts(outcome.answers).test.argmax(axis=1) != answers).sum())
     problems = [f"The record is stale: {recorded.stale}."] if recorded.stale else []
     if changed > checking.TOLERANCE * len(answers):
         problems.append("That is more than rounding explains.")

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from leaderboard import disclosures, disputed, precisions, report_store, results, slices, table, writers
-from leaderboard.memorization import MemorizationGap
+from leaderboard.memorization import MemorizationGap, fall_of
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.slices import Slice
@@ -69,7 +69,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     key = [(table.BY_NAME[name].title, written(row[name], name) or "–") for name in KEY]
     parts = slices.of(result, predictions) if predictions else []
     sections = [
-        _sent(result) if result.submission else html("model_page.use", result),
+        _sent(result, predictions, rows) if result.submission else html("model_page.use", result),
         _take(result),
         _precisions(result),
         _hands(parts),
@@ -117,11 +117,17 @@ def card(published: Path | None) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("![", "<img")))
 
 
-def _sent(result: Result) -> str:
-    """Return the sender of a submission, and the command that measures it again."""
+def _sent(result: Result, predictions: Predictions | None, rows: pd.DataFrame) -> str:
+    """Return the sender of a submission, what is known of memorized images, and how to measure it again."""
     sent = result.submission or {}
     gap = MemorizationGap(**sent["memorization"]).sentence if "memorization" in sent else ""
-    return html("model_page.sent", result, sent, gap)
+    own = rows[(rows["dataset"] == result.dataset) & ~rows["model"].str.contains("~")]
+    falls = (own["accuracy"] - own["other_hands"]).dropna()
+    fall = ""
+    if predictions is not None and predictions.transfers and len(falls):
+        elsewhere = np.concatenate(list(predictions.transfers.values()))
+        fall = fall_of(predictions.right, elsewhere, float(falls.max()))
+    return html("model_page.sent", result, sent, gap, fall)
 
 
 def _take(result: Result) -> str:

@@ -8,15 +8,16 @@ import hmac
 import os
 import secrets
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from leaderboard import memorization, metrics
+from leaderboard import memorization, metrics, unknown
 from leaderboard.corruptions import CORRUPTIONS, corrupted
+from leaderboard.evaluation import transfers_of
 from zoo import data
 from zoo.errors import ZooError
 from zoo.files import read_bytes, replacing
@@ -26,15 +27,18 @@ from zoo.files import read_bytes, replacing
 class Inputs:
     """The images of one measurement.
 
-    path: uint8 (count, H, W, 1) as plain bytes: the test set, the test set under every corruption, and validation.
-    count: how many images these are.
+    path: uint8 (count, H, W, 1) as plain bytes: the test set, the test set under every corruption, validation, the test
+        sets of other hands, and images of no class.
     test, validation: the splits, whose labels stay on this side.
+    others: the test sets of other datasets with the same labels, by name.
+    strangers: how many images are of no class.
     """
 
     path: Path
-    count: int
     test: data.Split
     validation: data.Split
+    others: Mapping[str, data.Split]
+    strangers: int
     key: bytes = b""  # secret of this server
 
     def redrawn(self) -> np.ndarray:
@@ -48,25 +52,61 @@ class Inputs:
         """All images, uint8 (count, H, W, 1), read from the disk when they are used."""
         return np.memmap(self.path, np.uint8, "r", shape=(self.count, *self.test.images.shape[1:]))
 
-    def parts(self, answers: np.ndarray) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray]:
-        """Part float32 (count, classes) into answers on the test set, under every corruption, and on validation."""
-        size = len(self.test)
-        under = {name: answers[(n + 1) * size : (n + 2) * size] for n, name in enumerate(CORRUPTIONS)}
-        return answers[:size], under, answers[(len(CORRUPTIONS) + 1) * size :]
+    @property
+    def count(self) -> int:
+        """How many images there are."""
+        tested = (len(CORRUPTIONS) + 1) * len(self.test) + len(self.validation)
+        return tested + sum(map(len, self.others.values())) + self.strangers
+
+    def parts(self, answers: np.ndarray) -> "Parts":
+        """Part the answers to all images, float32 (count, classes)."""
+        sizes = [len(self.test)] * (len(CORRUPTIONS) + 1) + [len(self.validation), *map(len, self.others.values())]
+        own, *others, strangers = np.split(answers, np.cumsum(sizes))
+        under, (validation, *elsewhere) = others[: len(CORRUPTIONS)], others[len(CORRUPTIONS) :]
+        return Parts(
+            own, dict(zip(CORRUPTIONS, under, strict=True)), validation,
+            dict(zip(self.others, elsewhere, strict=True)), strangers if self.strangers else None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Answers by what they are to, each float32 (N, classes).
+
+    test, validation: the dataset's own.
+    under: the test set, by corruption.
+    others: the test sets of other hands, by dataset.
+    strangers: images of no class; None where there are none.
+    """
+
+    test: np.ndarray
+    under: dict[str, np.ndarray]
+    validation: np.ndarray
+    others: dict[str, np.ndarray]
+    strangers: np.ndarray | None
 
 
 def prepare(dataset: str, folder: Path) -> Inputs:
     """Return the images of a dataset, writing them to `folder` where they are not there yet."""
     test, validation = data.load(dataset, "test"), data.load(dataset, "validation")
-    count = (len(CORRUPTIONS) + 1) * len(test) + len(validation)
-    name = f"{dataset}-{test.fingerprint[:12]}-{validation.fingerprint[:12]}-{metrics.versions()['robustness']}.u8"
+    others = {name: data.load(name, "test") for name in transfers_of(dataset)}
+    strangers = unknown.for_testing(dataset)
+    splits = hashlib.sha256("".join(one.fingerprint for one in (test, validation, *others.values())).encode())
+    version, count = metrics.versions()["robustness"], 0 if strangers is None else len(strangers)
 
     def write(path: Path) -> None:
         with path.open("wb") as file:
-            for images in (test.images, *(images for _, images in corrupted(test.images)), validation.images):
-                file.write(np.ascontiguousarray(images).tobytes())
+            for images in (
+                test.images,
+                *(images for _, images in corrupted(test.images)),
+                validation.images,
+                *(other.images for other in others.values()),
+                *([] if strangers is None else [strangers]),
+            ):
+                file.write(np.ascontiguousarray(images).tobytes())  # fmt: skip
 
-    return Inputs(_kept(private(folder) / name, write), count, test, validation, _key(private(folder)))
+    path = private(folder) / f"{dataset}-{splits.hexdigest()[:24]}-{version}-{count}.u8"
+    return Inputs(_kept(path, write), test, validation, others, count, _key(private(folder)))
 
 
 def _key(folder: Path) -> bytes:
