@@ -13,6 +13,7 @@ from leaderboard.statistics import mean_interval, tie_groups
 from zoo import data
 from zoo.types import Json
 
+WORDS = 20  # of a search that count
 FLOOR = (
     0.9  # minimum accuracy, as a fraction of the dataset's best, for an efficiency rank; a constant guess is small too
 )
@@ -323,7 +324,7 @@ def select(rows: pd.DataFrame, query: Query) -> pd.DataFrame:
     if (low, high) != (0, np.inf):
         keep &= rows["parameters"].between(low, high, inclusive="left").to_numpy()
     found = rows[keep]
-    if words := query.search.lower().split():
+    if words := list(dict.fromkeys(query.search.lower().split()))[:WORDS]:
         text = (found["model"] + " " + found["recipe"] + " " + found["note"]).str.lower()
         matches = np.ones(len(found), bool)
         for word in words:

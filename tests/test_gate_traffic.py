@@ -121,7 +121,7 @@ def test_a_client_must_accept_its_answer(monkeypatch):
 
 
 @contextlib.asynccontextmanager
-async def guarded():
+async def guarded(proxies=""):
     """Serve with guarded connections; yield a function that opens one."""
 
     async def application(scope, receive, send):
@@ -132,7 +132,9 @@ async def guarded():
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
         await send({"type": "http.response.body", "body": length.zfill(9)})
 
-    config = uvicorn.Config(application, port=0, lifespan="off", log_level="critical", timeout_keep_alive=60)
+    config = uvicorn.Config(
+        application, port=0, lifespan="off", log_level="critical", timeout_keep_alive=60, forwarded_allow_ips=proxies
+    )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
     while not server.started:
@@ -187,6 +189,24 @@ def test_a_header_without_end_ends_its_connection(sent):
                 answered = await asyncio.wait_for(reader.read(), 5)
                 assert b"200 OK" not in answered.removeprefix(b"HTTP/1.1 200 OK" if sent.startswith(b"POST") else b"")
             writer.close()
+
+    anyio.run(visiting)
+
+
+@pytest.mark.parametrize(("proxies", "most"), [("", 3), ("192.0.2.1", 3), ("127.0.0.0/8", 5), ("*", 5)])
+def test_a_proxy_that_the_server_trusts_opens_connections_for_many(monkeypatch, proxies, most):
+    monkeypatch.setattr(connections, "EACH", 3)
+
+    async def visiting():
+        async with guarded(proxies) as connect:
+            opened, answered = [await connect() for _ in range(5)], 0
+            for reader, writer in opened:
+                with contextlib.suppress(ConnectionError):
+                    writer.write(b"GET / HTTP/1.1\r\n\r\n")
+                    answered += b"200" in await asyncio.wait_for(reader.readline(), 5)
+            for _, writer in opened:
+                writer.close()
+            assert answered == most
 
     anyio.run(visiting)
 

@@ -5,6 +5,7 @@ import json
 import re
 import shutil
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -301,3 +302,13 @@ def test_one_thread_reads_a_changed_board_and_the_others_go_on_with_the_last(mon
         go.set()
         assert first.result() is fresh
     assert live.board() is fresh
+
+
+def test_a_search_has_few_words(board):
+    _, frame = board
+    began = time.process_time()
+    found = table.select(frame, table.Query(search="lenet5 " * 100_000 + "nothing"))
+    assert len(found) == 0
+    many = " ".join(map(str, range(100_000)))
+    assert len(table.select(frame, table.Query(search=f"lenet5 {many}"))) == 0
+    assert time.process_time() - began < 2

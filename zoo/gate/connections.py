@@ -10,6 +10,7 @@ import resource
 from collections import Counter
 from typing import Any
 
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from zoo.gate.callers import network_of, on_space
@@ -19,7 +20,7 @@ HEADER = 65_536  # bytes of a header, with its address
 READ = 262_144  # bytes that one read of the network brings at most
 PIPELINE = 16  # requests of a connection that wait for the answer to the one before; browsers send none like that
 FIELDS = 200  # fields of a header; browsers send some 20
-EACH = 400  # connections of one address; not counted on a Space of the Hub, where a proxy opens them
+EACH = 400  # connections of one address; not counted of a proxy that the server trusts, and on a Space of the Hub
 IN_ALL = min(8000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # connections; each is an open file
 
 _OPEN: Counter[str] = Counter()
@@ -42,6 +43,7 @@ class Guarded(HttpToolsProtocol):
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
+        self._proxies = ProxyHeadersMiddleware(self.app, self.config.forwarded_allow_ips or "").trusted_hosts
         self.ws_protocol_class = None  # nothing here speaks WebSocket: a request to upgrade is an ordinary one
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -50,7 +52,8 @@ class Guarded(HttpToolsProtocol):
     def connection_made(self, transport: Any) -> None:
         """Take a connection, or end it where there are too many."""
         super().connection_made(transport)
-        network = "" if on_space() or not self.client else network_of(self.client[0])
+        peer = self.client[0] if self.client else ""
+        network = "" if on_space() or not peer or peer in self._proxies else network_of(peer)
         if len(self.connections) > IN_ALL or (network and _OPEN[network] >= EACH):
             transport.abort()
             return

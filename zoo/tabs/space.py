@@ -33,7 +33,7 @@ from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
 from zoo.gate.callers import on_space
 from zoo.gate.connections import guard
-from zoo.gate.endpoints import check_values, walk
+from zoo.gate.endpoints import LONGEST, check_values, walk
 from zoo.gate.uploads import UPLOADS
 from zoo.rest.application import Api
 from zoo.rest.observing import Observed
@@ -119,6 +119,9 @@ class Space(gr.Blocks):
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **more: Any) -> Any:
         """Bring values into the types that a function of the page expects; others get a sentence."""
+        for component, value in zip(block_fn.inputs, inputs, strict=False):
+            if isinstance(component, gr.Textbox) and isinstance(value, str) and len(value) > LONGEST:
+                raise ZooError(f"A text here has at most {LONGEST:,} characters; this one has {len(value):,}.")
         try:
             for component, value in zip(block_fn.inputs, inputs, strict=True):
                 if isinstance(component, gr.Dropdown) and not component.multiselect and isinstance(value, list):
