@@ -44,14 +44,9 @@ class Limits:
     memory: int = 450_000_000  # bytes of private memory
     file: int = 512_000_000  # bytes of the file that it writes
 
-    def problem(self, seconds: float) -> Problem:
-        """Return why a child that ran for this time ended without an answer."""
-        if seconds >= self.wall:
-            return Problem(
-                "limits",
-                f"Checking it took more than {self.wall:.0f} s.",
-                "Send it again when the server is less busy.",
-            )
+    @property
+    def problem(self) -> Problem:
+        """Why a child ended without an answer before its wall time was over."""
         what = f"Checking it took more than {self.cpu} s of processor time or {self.memory / 1e6:.0f} MB of memory."
         return Problem("limits", what, "No ordinary file does: export the network again with its framework.")
 
@@ -172,7 +167,12 @@ class Spawner:
             self.process.wait()
 
     def run(self, request: Json, data: bytes, limits: Limits) -> Answer:
-        """Have a child do one task; raise Refused if it ends without an answer."""
+        """Have a child do one task.
+
+        Raises:
+            Refused: it ended without an answer.
+            ZooError: it had too little of the processor: the file may be in order, and nothing is kept of it.
+        """
         with tempfile.TemporaryFile() as sent, tempfile.TemporaryFile() as made:
             sent.write(data)
             sent.flush()
@@ -194,7 +194,9 @@ class Spawner:
             if child and not found.endswith(b"\n"):
                 with contextlib.suppress(ProcessLookupError, ValueError):
                     os.kill(int(child), signal.SIGKILL)
-                raise Refused.of([limits.problem(time.monotonic() - started)])
+                if time.monotonic() - started >= limits.wall:
+                    raise ZooError("The server is too busy to check this file now. Send it again in a minute.")
+                raise Refused.of([limits.problem])
             if not child:
                 self.process.kill()  # the next check starts a new one
                 raise ZooError("The file checks stopped unexpectedly. Try again.")
