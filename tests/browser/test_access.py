@@ -1,6 +1,7 @@
 """Every tab as a person meets it who needs contrast, a screen reader, Arabic, or has only a phone."""
 
 import pytest
+from places import place_of
 
 from leaderboard.submissions.offers import LICENCES
 from zoo import data
@@ -46,7 +47,7 @@ OVERLAPS = """() => {
 
 def on_phone(one):
     """Whether an element is seen on a phone without scrolling to the side."""
-    place = one.bounding_box()
+    place = place_of(one)
     return place["x"] >= 0 and place["x"] + place["width"] <= PHONE["width"]
 
 
@@ -91,6 +92,6 @@ def test_the_answer_is_read_out_and_stands_under_the_pad(visit):
     for key in ("Space", *["ArrowDown"] * 10, "Space"):
         page.keyboard.press(key)
     page.wait_for_selector("#draw-answer [aria-live=polite] .reading .glyph")
-    pad, answer, why = (page.locator(one).bounding_box() for one in ("#draw-pad", ".reading", "#draw-why"))
+    pad, answer, why = (place_of(page.locator(one).first) for one in ("#draw-pad", ".reading", "#draw-why"))
     assert 0 <= answer["y"] - pad["y"] - pad["height"] < 40
     assert why["y"] > answer["y"]

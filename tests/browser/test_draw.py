@@ -1,5 +1,6 @@
 """Drawing with real pointer events, by mouse and by finger."""
 
+from places import place_of
 from strokes import ARABIC_SEVEN, FOUR, LETTER_R, SEVEN, THREE
 
 from zoo.tabs import choice
@@ -25,7 +26,7 @@ STOPWATCH = """() => {
 def on_sheet(page, stroke):
     """Points of a stroke in pixels of the page, once the pad has stopped moving."""
     page.locator("#draw-pad .sheet").hover()  # waits for that
-    box = page.locator("#draw-pad .sheet").bounding_box()
+    box = place_of(page.locator("#draw-pad .sheet"))
     return [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
 
 
@@ -92,7 +93,7 @@ def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
     read(phone, ARABIC, "٧")
     assert phone.evaluate("scrollY") == 0
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
-    assert phone.locator(".reading .glyph").first.bounding_box()["y"] < 844  # seen without scrolling
+    assert place_of(phone.locator(".reading .glyph").first)["y"] < 844  # seen without scrolling
 
 
 def test_undo_and_clear(page):

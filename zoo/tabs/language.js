@@ -15,7 +15,7 @@ for (const [english, arabic] of Object.entries(props.arabic)) {
   exact.set(english, arabic);
   if (!english.includes('{}')) continue;
   const pieces = english.split('{}').map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  patterns.push([new RegExp(`^${pieces.join('(.+?)')}$`, 's'), arabic]);
+  patterns.push([new RegExp(`^${pieces.join(`([^${HOLE}]+?|${HOLE})`)}$`, 's'), arabic]);
 }
 patterns.sort((a, b) => b[0].source.length - a[0].source.length); // the most exact first
 const answers = new Map(); // text -> its Arabic, or undefined
