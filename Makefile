@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 CHECKS := $(addprefix leaderboard/submissions/checks/,__init__.py keras_archive.py untrusted_json.py)
 
+# exec, so that a signal that stops make stops the Space
 demo: .venv/demo          ## serve the Space on http://localhost:7860, with a worker for submissions
-	ZOO_WORKERS=1 $(BIN)/python spaces_app.py
+	ZOO_WORKERS=1 exec $(BIN)/python spaces_app.py
 
 check: .venv/demo         ## say what is here, and what to do about what is not
 	$(BIN)/handwriting-zoo check

@@ -1,7 +1,10 @@
 """The documentation as a whole: it builds without a warning, names what is there, and asks nobody else for anything."""
 
+import contextlib
 import json
+import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -91,6 +94,22 @@ def test_the_first_lines_of_python_run(page):
     assert scope["predictor"].name == "lenet5.mnist"
 
 
+def test_a_signal_that_stops_make_stops_the_space(tmp_path):
+    """The Space is stood in for by a program that says its process number and waits."""
+    space = tmp_path / "python"
+    space.write_text("#!/bin/sh\necho $$; exec sleep 60\n")
+    space.chmod(0o755)
+    command = ["make", "--silent", "--old-file=.venv/demo", f"BIN={tmp_path}", "demo"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as make:
+        process = int(make.stdout.readline())
+        make.terminate()
+        try:
+            make.communicate(timeout=10)  # ends when no process can write to it any more
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+
+
 def test_the_container_holds_what_the_demo_runs():
     """It is not built here: what it copies is there and not kept from the builder, and it starts what `make` does."""
     said = (ROOT / "Containerfile").read_text(encoding="utf-8")
@@ -101,7 +120,7 @@ def test_the_container_holds_what_the_demo_runs():
     assert (ROOT / ".dockerignore").read_text() == (ROOT / ".containerignore").read_text()
     program = re.search(r'^CMD \["python", "(.*)"\]', said, re.MULTILINE)[1]
     workers = re.search(r"ZOO_WORKERS=(\d)", said)[1]
-    assert f"ZOO_WORKERS={workers} $(BIN)/python {program}" in (ROOT / "Makefile").read_text()
+    assert f"ZOO_WORKERS={workers} exec $(BIN)/python {program}" in (ROOT / "Makefile").read_text()
     front = yaml.safe_load((ROOT / "README.md").read_text(encoding="utf-8").split("---")[1])
     assert f"FROM python:{front['python_version']}-slim" in said
     checked = re.search(r'CMD \["python", "-c", "(.*)"\]', said)[1]
