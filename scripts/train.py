@@ -185,6 +185,7 @@ def tell(result: Result, folds: Json | None, folder: Path, arguments: argparse.N
     print(f"It is in {there}. Try it:")
     print(f"  ZOO_MODELS={models} python spaces_app.py")
     print(f"  ZOO_MODELS={models} python scripts/measure.py {result.model}")
+    print(f"  ZOO_MODELS={models} python scripts/export.py {result.model}")
     print(f"  python scripts/push_all.py --models {models} --records {models}/records --only {result.model}")
 
 

@@ -16,10 +16,10 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 
 class UnknownName(ZooError):
-    """An unknown name, with the nearest known names."""
+    """An unknown name, with the nearest known names and, where there is one, a hint."""
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]):
-        super().__init__(f"There is no {kind} {name!r}; {nearest(name, known)}")
+    def __init__(self, kind: str, name: str, known: Iterable[str], hint: str = ""):
+        super().__init__(f"There is no {kind} {name!r}; {nearest(name, known)} {hint}".rstrip())
 
 
 class DataError(ZooError):

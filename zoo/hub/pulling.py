@@ -18,6 +18,7 @@ from zoo.settings import model_folders, namespace
 log = logging.getLogger(__name__)
 
 SCHEME = "hf://"
+OF_YOUR_OWN = "If you trained it yourself, set ZOO_MODELS to the folder that holds it, such as runs/models."
 
 
 def list_models() -> tuple[str, ...]:
@@ -61,9 +62,9 @@ def resolve(name: str | Path) -> Path:
     except NoSuchRepo as error:
         if hint := _how_to_train(model):
             raise NoSuchRepo(f"{text!r} does not come with the package, and the Hub has none. {hint}") from error
-        raise UnknownName("shipped model", text, list_models()) from error
+        raise UnknownName("shipped model", text, list_models(), OF_YOUR_OWN) from error
     except ZooError as error:
-        hint = _how_to_train(model) or f"Of those that do, {nearest(text, list_models())}"
+        hint = _how_to_train(model) or f"Of those that do, {nearest(text, list_models())} {OF_YOUR_OWN}"
         raise type(error)(f"{text!r} does not come with the package, and {error} {hint}") from error
 
 
