@@ -107,7 +107,8 @@ def read(picture: object, model: "str | Path | Predictor" = "glyphnet_1m.mnist")
 
     Args:
         picture: a path, bytes, a PIL image, or an array (gray, RGB or RGBA).
-        model: a network as `load_predictor` takes it, or one that is loaded.
+        model: a network as `load_predictor` takes it, or one that is loaded. It reads its own script only; the default
+            takes everything for digits 0 to 9.
 
     Raises:
         ZooError: no picture, nothing written on it, or no such network.

@@ -56,7 +56,10 @@ def parser() -> argparse.ArgumentParser:
 
     reading = command(read, "read")
     reading.add_argument("files", nargs="+", type=Path, metavar="FILE", help="a photo, a scan or a drawing")
-    reading.add_argument("--model", help="the network, as `models` lists it (default: one for digits)")
+    reading.add_argument(
+        "--model",
+        help="the network, as `models` lists it; it reads its own script only (default: one for digits 0 to 9)",
+    )
     command(models, "models")
     command(info, "info").add_argument("model", help="a name that `models` lists, a folder, or a repo on the Hub")
     checking = command(check, "check")
