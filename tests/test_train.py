@@ -58,6 +58,7 @@ def tuned(place):
     done = train(place, "--from", "lenet5.mnist", "--epochs", "4")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "200 test samples are read right" in done.stdout
+    assert f"ZOO_MODELS={place / 'models'} python scripts/export.py lenet5.zahlen-finetune-4epochs\n" in done.stdout
     return place / "models" / "lenet5.zahlen-finetune-4epochs"
 
 
