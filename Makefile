@@ -16,10 +16,11 @@ test: .venv/test          ## style and types, then the tests, the browser's incl
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" --ignore tests/browser $(ALL_CORES)
-	$(BIN)/python -m pytest tests/browser  # pages are slow to mount where others want the processors too
+	$(BIN)/python -m pytest -m "not slow" tests/browser  # pages are slow to mount where others want the processors too
 
 slow: .venv/test          ## the tests that `make test` leaves out because they take long
-	$(BIN)/python -m pytest -m slow $(ALL_CORES)
+	$(BIN)/python -m pytest -m slow --ignore tests/browser $(ALL_CORES)
+	$(BIN)/python -m pytest -m slow tests/browser
 
 help:                     ## this list
 	@sed -n 's/^\([a-z]*\):[^#]*## /\1\t/p' Makefile | expand -t 12

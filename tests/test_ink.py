@@ -217,6 +217,7 @@ def statistics(images):
     return x, y, np.mean(images) / 255, np.median([pen_width(image) for image in images])
 
 
+@pytest.mark.slow
 @real_data
 @pytest.mark.parametrize("name", ["mnist", "ahdd"])
 def test_redrawn_test_digits_have_the_datasets_own_statistics(name):

@@ -183,6 +183,7 @@ def test_broken_originals_are_named(tmp_path, name, damage, sentence):
         originals.read_original(name, folder)
 
 
+@pytest.mark.slow
 def test_a_mirror_is_pushed_and_read_back_by_its_id(hub, monkeypatch, run_script, tmp_path):
     hub.tokens[TOKEN] = Account("me")
     monkeypatch.setenv("HF_TOKEN", TOKEN)

@@ -73,6 +73,7 @@ def test_a_stopped_run_ends_where_an_undisturbed_one_ends(recipe, tmp_path):
     assert "goes on after epoch" in (resumed.folder / "training.log").read_text()
 
 
+@pytest.mark.slow
 def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, monkeypatch):
     drawn = []
 

@@ -51,7 +51,9 @@ def on_phone(one):
     return place["x"] >= 0 and place["x"] + place["width"] <= PHONE["width"]
 
 
-@pytest.mark.parametrize("tab", TABS)
+@pytest.mark.parametrize(
+    "tab", [pytest.param(tab, marks=[] if tab in ("draw", "ranking") else [pytest.mark.slow]) for tab in TABS]
+)
 def test_a_tab_is_accessible_in_both_themes_and_complete_in_arabic_and_fits_a_phone(visit, axe, tab):
     page = visit(*TABS[tab], viewport=DESK)
     if tab == "submit":
