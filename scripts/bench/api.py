@@ -81,7 +81,6 @@ def in_space(seconds: float, requests: int):
         idle = drive(url, "sketches", clients=1, seconds=min(10.0, seconds))
         yield "one sketch, one client, median", idle["median"], "ms", "<=", IDLE
         drive(url, "sketches", requests=max(1000, requests // 4))  # allocators and Gradio's lists fill up first
-        before = memory(process)
         sketches = drive(url, "sketches", seconds=seconds)
         yield f"sketches, {CLIENTS} clients for {seconds:g} s", sketches["rate"], "/s", ">=", LEAST_SKETCHES
         yield "sketches under load, 95%", sketches["p95"], "ms", "<=", SLOWEST_SKETCH
@@ -98,6 +97,7 @@ def in_space(seconds: float, requests: int):
         pictures = drive(url, "pictures", seconds=seconds)
         yield f"pictures, {CLIENTS} clients for {seconds:g} s", pictures["rate"], "/s", ">=", LEAST_PICTURES
         yield "errors of all of these", sum(one["errors"] for one in (idle, sketches, visited, pictures)), "", "<=", 0
+        before = memory(process)
         drive(url, "sketches", requests=requests)
         after = memory(process)
         yield f"memory over {requests:,} more requests, growth", 100 * (after / before - 1), "%", "<=", GROWTH
