@@ -5,8 +5,8 @@ Next to it is `<model>.npz` with the predictions of the shipped model for every 
 
 import functools
 import logging
+import math
 import os
-import statistics
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from pydantic import ConfigDict
 from leaderboard import metrics
 from leaderboard.predictions import Predictions
 from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
 from zoo.files import read_bytes, write_json
@@ -110,7 +111,8 @@ class Result:
 
     def spread(self, metric: str) -> float | None:
         """Return a metric's standard deviation over the seeds (n - 1); None for one seed."""
-        return statistics.stdev(seed.metrics[metric] for seed in self.seeds) if len(self.seeds) > 1 else None
+        scores = [seed.metrics[metric] for seed in self.seeds]
+        return math.sqrt(variance_of(scores)) if len(scores) > 1 else None
 
     def of_seed(self, number: int) -> SeedResult:
         """Return one training; ZooError lists those that the record has."""

@@ -5,7 +5,6 @@ scipy is imported only where it is needed: the Space uses precomputed ranks.
 
 import functools
 import math
-import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -63,6 +62,12 @@ def macro_f1_interval(
     return float(low), float(high)
 
 
+def variance_of(values: Sequence[float]) -> float:
+    """Return the variance of a few values (n - 1), 0 of one; `statistics` computes in fractions."""
+    mean = math.fsum(values) / len(values)
+    return math.fsum((value - mean) ** 2 for value in values) / max(1, len(values) - 1)
+
+
 def mean_interval(
     accuracies: Sequence[float], right: np.ndarray, writers: np.ndarray | None = None, z: float = 1.959964
 ) -> tuple[float, float]:
@@ -85,7 +90,7 @@ def mean_interval(
         by_writer = np.bincount(_numbered(writers), weights=right - share)
         clusters, spread = len(by_writer), float((by_writer**2).sum())
     variance = spread / count**2 * clusters / max(clusters - 1, 1)
-    variance += statistics.variance(accuracies) / len(accuracies) if len(accuracies) > 1 else 0.0
+    variance += variance_of(accuracies) / len(accuracies)
     samples = min(count, mean * (1 - mean) / variance) if variance > 0 and 0 < mean < 1 else count
     centre = (mean + z**2 / (2 * samples)) / (1 + z**2 / samples)
     half = z / (1 + z**2 / samples) * np.sqrt(mean * (1 - mean) / samples + z**2 / (4 * samples**2))
@@ -148,14 +153,19 @@ def tie_groups(
     own = np.flatnonzero(~sent)
     pairs, with_guest = max(1, len(own) * (len(own) - 1) // 2), max(1, len(own) * (len(own) + 1) // 2)
 
+    p_values = np.full(len(right), np.nan)
+
     def significant(above: np.ndarray, row: int, count: int) -> bool:
-        p_values, worse = compare(above, row)
-        return bool(((np.minimum(1.0, count * p_values) < alpha) & worse).any())
+        found, worse = compare(above, row)
+        corrected = np.minimum(1.0, count * found)
+        if above[-1] == row - 1:
+            p_values[row] = corrected[-1]
+        return bool(((corrected < alpha) & worse).any())
 
     places = np.zeros(len(right))  # of the groups; between two whole numbers where guests stand between two groups
     first = 0  # of the group, in `own`
     for index in range(1, len(own)):
-        if significant(own[first:index], own[index], pairs):
+        if significant(own[first:index], int(own[index]), pairs):
             first = index
         places[own[index]] = places[own[index - 1]] + (first == index)
     for row in map(int, np.flatnonzero(sent)):
@@ -167,10 +177,8 @@ def tie_groups(
             continue
         alike = len(below) and not significant(np.array([row]), below[0], with_guest)
         places[row] = lower if alike else max(places[row], upper + 0.5)
-    p_values = np.full(len(right), np.nan)
-    for row in range(1, len(right)):
-        count = with_guest if sent[row - 1] or sent[row] else pairs
-        p_values[row] = min(1.0, count * compare(np.array([row - 1]), row)[0][0])
+    for row in map(int, np.flatnonzero(np.isnan(p_values[1:])) + 1):
+        significant(np.array([row - 1]), row, with_guest)
     return np.unique(places, return_inverse=True)[1], p_values
 
 
