@@ -68,6 +68,34 @@ def token(hub, monkeypatch):
     monkeypatch.setenv("HF_TOKEN", TOKEN)
 
 
+@pytest.fixture
+def place(tmp_path):
+    """A store of submissions on this disk."""
+    from leaderboard.submissions.store import LocalStore
+
+    return LocalStore(tmp_path / "store")
+
+
+@pytest.fixture
+def remote(hub, monkeypatch):
+    """A store of submissions on the Hub, of a client that tries again quickly."""
+    from submitting import QUICK
+
+    from leaderboard.submissions.store import HubStore
+
+    hub.tokens[TOKEN] = Account("me")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    return HubStore("me", QUICK)
+
+
+@pytest.fixture
+def checks_in_this_process(monkeypatch):
+    """Check files here instead of in a process of their own: what is tested is what comes after that."""
+    from leaderboard.submissions import checks, intake
+
+    monkeypatch.setattr(intake.guard, "check", checks.check)
+
+
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
     """Train and publish a tiny network: `models/<model>`, the published folder, and `records` next to it."""

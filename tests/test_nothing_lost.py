@@ -23,7 +23,7 @@ from records import answers, made_up, write_board
 from submitting import MANY, send
 
 from leaderboard import results, snapshot, table
-from leaderboard.submissions import checks, intake, lifecycle, supervision, usage
+from leaderboard.submissions import intake, lifecycle, supervision, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
@@ -32,6 +32,8 @@ from leaderboard.submissions.worker import Witness, Worker, without_paths
 from leaderboard.tabs import receipts
 from leaderboard.tabs.board_frame import Live
 from zoo.errors import DataError, ZooError
+
+pytestmark = pytest.mark.usefixtures("checks_in_this_process")
 
 
 def cut(path: Path) -> None:
@@ -76,17 +78,6 @@ def unreadable(path: Path) -> None:
 
 
 DAMAGES = (cut, empty, binary, folder, wrong_keys, wrong_types, deep, unreadable)
-
-
-@pytest.fixture(autouse=True)
-def _checks_in_this_process(monkeypatch):
-    """Static checks are run here instead of in a process of their own: what is tested is what comes after them."""
-    monkeypatch.setattr(intake.guard, "check", checks.check)
-
-
-@pytest.fixture
-def place(tmp_path):
-    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture

@@ -138,7 +138,6 @@ import numpy as np
 import zoo
 from zoo import registry
 from zoo.backend import keras
-from zoo.backend import keras
 
 results = {"backend": keras.backend.backend()}
 rng = np.random.default_rng(0)

@@ -8,9 +8,9 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from hub_server import Account, Fault
+from hub_server import Fault
 from networks import onnx_file
-from submitting import MANY, QUICK, TOKEN, send
+from submitting import MANY, send
 
 from leaderboard.submissions import checks, hub_models, intake
 from leaderboard.submissions.offers import Offer
@@ -19,12 +19,9 @@ from zoo.errors import ZooError
 from zoo.gate.limits import TooMany
 from zoo.hub import Backoff
 
+pytestmark = pytest.mark.usefixtures("checks_in_this_process")
+
 OFFER = Offer("net", ("optdigits",), "mit", "optdigits")
-
-
-@pytest.fixture(autouse=True)
-def _checks_in_this_process(monkeypatch):
-    monkeypatch.setattr(intake.guard, "check", checks.check)
 
 
 def test_who_waits_for_the_hub_holds_few_places_and_none_of_who_sends_a_file(tmp_path, monkeypatch):
@@ -122,13 +119,6 @@ def test_all_that_is_asked_of_a_slow_hub_has_one_deadline(monkeypatch, silent):
         assert time.monotonic() - started < 15  # a busy machine takes a while; the Hub here takes 30 s
         server.over.set()
         server.shutdown()
-
-
-@pytest.fixture
-def remote(hub, monkeypatch):
-    hub.tokens[TOKEN] = Account("me")
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return HubStore("me", QUICK)
 
 
 def test_ids_that_nobody_has_ask_the_hub_once(remote, hub):

@@ -15,9 +15,9 @@ import numpy as np
 import psutil
 import pytest
 from conftest import ROOT
-from hub_server import Account, Fault
+from hub_server import Fault
 from networks import archive, keras_file, members, onnx_file
-from submitting import QUICK, TOKEN, finish_all, send
+from submitting import QUICK, finish_all, send
 
 from leaderboard.submissions import checks, intake
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
@@ -118,13 +118,6 @@ def test_a_worker_beside_a_space_ends_with_it_and_gives_back_what_it_took(tmp_pa
 
 
 # The Hub
-
-
-@pytest.fixture
-def remote(hub, monkeypatch):
-    hub.tokens[TOKEN] = Account("me")
-    monkeypatch.setenv("HF_TOKEN", TOKEN)
-    return HubStore("me", QUICK)
 
 
 def test_the_hub_has_the_layout_of_the_boards(remote, hub):

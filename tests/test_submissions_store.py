@@ -12,24 +12,16 @@ from records import answers, made_up
 from submitting import QUICK, TOKEN, send
 
 from leaderboard import results
-from leaderboard.submissions import checks, holdings, intake, lifecycle
+from leaderboard.submissions import holdings, intake, lifecycle
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import HubStore, LocalStore, StoreFailed, local
 from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
 
+pytestmark = pytest.mark.usefixtures("checks_in_this_process")
+
 BOTH = ("optdigits", "other_digits")
-
-
-@pytest.fixture(autouse=True)
-def _checks_in_this_process(monkeypatch):
-    monkeypatch.setattr(intake.guard, "check", checks.check)
-
-
-@pytest.fixture
-def place(tmp_path):
-    return LocalStore(tmp_path / "store")
 
 
 @pytest.fixture

@@ -17,19 +17,10 @@ from leaderboard.submissions import budget, checks, intake, lifecycle, sandbox
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
-from leaderboard.submissions.store import LocalStore
 from leaderboard.submissions.worker import Worker, job_of
 from zoo.errors import ZooError
 
-
-@pytest.fixture(autouse=True)
-def _checks_in_this_process(monkeypatch):
-    monkeypatch.setattr(intake.guard, "check", checks.check)
-
-
-@pytest.fixture
-def place(tmp_path):
-    return LocalStore(tmp_path / "store")
+pytestmark = pytest.mark.usefixtures("checks_in_this_process")
 
 
 def convolutions(channels: int) -> bytes:

@@ -31,6 +31,12 @@ def field_of(values: object, key: str, *kinds: type) -> Any:
     return found
 
 
+def _object(values: object) -> Json:
+    if not isinstance(values, dict):
+        raise WrongField("its JSON is no object")
+    return values
+
+
 def check_preprocessor(values: object) -> Json:
     """Return what a preprocessor_config.json holds, whoever wrote it; WrongField where a part is not what it must be.
 
@@ -38,10 +44,11 @@ def check_preprocessor(values: object) -> Json:
     """
     from zoo.ink.contract import Contract
 
+    said = _object(values)
     fields = {"labels": (list,), "script": (str,), "dataset": (str,), "view": (str, dict), "contract": (dict, NoneType)}
     optional = {"threshold": (float, int, NoneType), "accepts": (float, int, NoneType), "serving": (dict,)}
-    there = {key: kinds for key, kinds in optional.items() if isinstance(values, dict) and key in values}
-    found = {key: field_of(values, key, *kinds) for key, kinds in {**fields, **there}.items()}
+    there = {key: kinds for key, kinds in optional.items() if key in said}
+    found = {key: field_of(said, key, *kinds) for key, kinds in {**fields, **there}.items()}
     if not all(isinstance(label, str) for label in found["labels"]):
         raise WrongField("its 'labels' must be a list of str")
     for key in ("threshold", "accepts"):
@@ -52,14 +59,16 @@ def check_preprocessor(values: object) -> Json:
             Contract.from_dict(found["contract"])
         except ZooError as error:
             raise WrongField(f"its 'contract' is none. {error}") from None
-    return {**values, **found}  # type: ignore[dict-item]  # an object, or its fields would be missing
+    return said
 
 
 def check_metadata(values: object) -> Json:
     """Return what a metadata.json holds, as `check_preprocessor` does."""
     fields = {"architecture": (str,), "dataset": (str,), "recipe": (str,), "parameters": (int,)}
-    found = {key: field_of(values, key, *kinds) for key, kinds in fields.items()}
-    return {**values, **found}  # type: ignore[dict-item]  # as above
+    said = _object(values)
+    for key, kinds in fields.items():
+        field_of(said, key, *kinds)
+    return said
 
 
 @dataclass(frozen=True)
