@@ -5,7 +5,7 @@ scipy is imported only where it is needed: the Space uses precomputed ranks.
 
 import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -148,38 +148,35 @@ def tie_groups(
         groups: int (rows,), 0 is the best group.
         p_values: float (rows,), of each row against the one above, corrected; NaN for the first.
     """
-    compare = _Pairs(right, writers)
+    pairs = _Pairs(right, writers, alpha)
     sent = np.zeros(len(right), bool) if guests is None else guests
     own = np.flatnonzero(~sent)
-    pairs, with_guest = max(1, len(own) * (len(own) - 1) // 2), max(1, len(own) * (len(own) + 1) // 2)
-
-    p_values = np.full(len(right), np.nan)
-
-    def significant(above: np.ndarray, row: int, count: int) -> bool:
-        found, worse = compare(above, row)
-        corrected = np.minimum(1.0, count * found)
-        if above[-1] == row - 1:
-            p_values[row] = corrected[-1]
-        return bool(((corrected < alpha) & worse).any())
+    count, with_guest = max(1, len(own) * (len(own) - 1) // 2), max(1, len(own) * (len(own) + 1) // 2)
 
     places = np.zeros(len(right))  # of the groups; between two whole numbers where guests stand between two groups
     first = 0  # of the group, in `own`
     for index in range(1, len(own)):
-        if significant(own[first:index], int(own[index]), pairs):
+        if pairs.worse(own[first:index], int(own[index]), count):
             first = index
         places[own[index]] = places[own[index - 1]] + (first == index)
     for row in map(int, np.flatnonzero(sent)):
-        above, below = own[own < row], own[own > row]
-        upper = places[above[-1]] if len(above) else -1.0
-        lower = places[below[0]] if len(below) else upper + 1
-        places[row] = max(places[row - 1] if row else -1.0, upper)
-        if upper == lower or (len(above) and not significant(above[places[above] == upper][:1], row, with_guest)):
-            continue
-        alike = len(below) and not significant(np.array([row]), below[0], with_guest)
-        places[row] = lower if alike else max(places[row], upper + 0.5)
-    for row in map(int, np.flatnonzero(np.isnan(p_values[1:])) + 1):
-        significant(np.array([row - 1]), row, with_guest)
-    return np.unique(places, return_inverse=True)[1], p_values
+        place = _guest_place(row, own, places, lambda above, below: pairs.worse(above, below, with_guest))
+        places[row] = max(place, places[row - 1] if row else place)
+    for row in map(int, np.flatnonzero(np.isnan(pairs.neighbours[1:])) + 1):
+        pairs.worse(np.array([row - 1]), row, with_guest)
+    return np.unique(places, return_inverse=True)[1], pairs.neighbours
+
+
+def _guest_place(row: int, own: np.ndarray, places: np.ndarray, worse: Callable[[np.ndarray, int], bool]) -> float:
+    """Return the place of a guest among the groups of the board's own rows, see `tie_groups`."""
+    above, below = own[own < row], own[own > row]
+    upper = places[above[-1]] if len(above) else -1.0
+    lower = places[below[0]] if len(below) else upper + 1
+    if upper == lower or (len(above) and not worse(above[places[above] == upper][:1], row)):
+        return float(upper)
+    if len(below) and not worse(np.array([row]), below[0]):
+        return float(lower)
+    return float(upper) + 0.5
 
 
 def worst_tenth(right: np.ndarray, writers: np.ndarray) -> np.ndarray:
@@ -279,17 +276,27 @@ def _drawn_writers(count: int, resamples: int, rng: np.random.Generator) -> np.n
 
 
 class _Pairs:
-    """The p-values of one row against rows above it."""
+    """Paired tests of rows, the best row first, and the corrected p-values of neighbours that they gave."""
 
-    def __init__(self, right: np.ndarray, writers: np.ndarray | None):
+    def __init__(self, right: np.ndarray, writers: np.ndarray | None, alpha: float):
+        self.alpha = alpha
+        self.neighbours = np.full(len(right), np.nan)  # of each row against the one above; NaN: not compared
         self.packed = np.packbits(right, axis=1)
         self.by_writer = None
         if writers is not None:
             numbered = _numbered(writers)
             self.by_writer = np.stack([np.bincount(numbered, weights=row) for row in right]).astype(int)
 
-    def __call__(self, above: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the p-values against the rows of these numbers, and whether the row has more mistakes."""
+    def worse(self, above: np.ndarray, row: int, count: int) -> bool:
+        """Whether the row is significantly worse than any of those above, where `count` pairs are compared in all."""
+        p_values, fewer = self._compared(above, row)
+        corrected = np.minimum(1.0, count * p_values)
+        if above[-1] == row - 1:
+            self.neighbours[row] = corrected[-1]
+        return bool(((corrected < self.alpha) & fewer).any())
+
+    def _compared(self, above: np.ndarray, row: int) -> tuple[np.ndarray, np.ndarray]:
+        """Return the p-values against each row above, and whether fewer of this row's samples are right."""
         if self.by_writer is not None:
             differences = self.by_writer[above] - self.by_writer[row]
             return np.array([_clustered_p(one) for one in differences]), differences.sum(axis=1) > 0
