@@ -3,7 +3,7 @@
 import functools
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import IO, Annotated, Any
 
 import anyio.to_thread
 import orjson
@@ -17,11 +17,11 @@ from leaderboard.submissions import calls
 from leaderboard.submissions.store import Store, open_store
 from leaderboard.submissions.store.base import NoSuchSubmission
 from leaderboard.tabs.board_frame import Live
-from zoo import hub, settings
-from zoo.gate.bodies import check_count, read_body
+from zoo import gate, hub, settings
+from zoo.gate import bodies
 from zoo.rest import conditional, messages, openapi, problem_details
 from zoo.rest.application import PREFIX, Api
-from zoo.rest.forms import MOST_BYTES, read_form
+from zoo.rest.forms import MOST_BYTES, is_form, read_form
 from zoo.rest.observing import Observed, write_log
 from zoo.types import Json
 
@@ -171,8 +171,10 @@ def _submissions(store: Store) -> APIRouter:
         A network that the checks reject gets a receipt as well, FAILED with every problem. On a Space, send a token of
         yours; elsewhere a new receipt has a `secret`, which withdraws or replaces it.
         """
-        arguments = await _arguments(request)
-        receipt: Any = await anyio.to_thread.run_sync(functools.partial(endpoints["submit"], arguments))
+        read = _of_form if is_form(request) else _of_json
+        async with bodies.arrived(request.receive, MOST_BYTES, gate.caller().network) as body:
+            arguments = await read(request, body)
+            receipt: Any = await anyio.to_thread.run_sync(functools.partial(endpoints["submit"], arguments))
         headers = {"Location": f"{PREFIX}/submissions/{receipt['id']}"}
         return Response(orjson.dumps(receipt), 201, headers, "application/json")
 
@@ -188,16 +190,16 @@ def _submissions(store: Store) -> APIRouter:
     return router
 
 
-async def _arguments(request: Request) -> Json:
-    """Return the arguments of `/submit` from a form or from JSON."""
-    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if media == "application/json":
-        body = await read_body(request.receive, MOST_BYTES)
-        check_count(body)
-        return _validated(lambda: SentJson.model_validate_json(body)).model_dump(exclude_unset=True)
-    if media != "multipart/form-data":
-        raise problem_details.WrongMedia("Send multipart/form-data, or application/json.")
-    fields, files = await read_form(request, {"file"}, set(Sent.model_fields))
+async def _of_json(request: Request, body: IO[bytes]) -> Json:
+    """Return the arguments of `/submit` from JSON."""
+    said = await bodies.read(body)
+    bodies.check_count(said)
+    return _validated(lambda: SentJson.model_validate_json(said)).model_dump(exclude_unset=True)
+
+
+async def _of_form(request: Request, body: IO[bytes]) -> Json:
+    """Return the arguments of `/submit` from a form."""
+    fields, files = await read_form(request.headers, body, {"file"}, set(Sent.model_fields))
     said: Json = {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
     said["datasets"] = fields.get("datasets", [])
     if "claimed" in said:

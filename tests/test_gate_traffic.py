@@ -52,7 +52,7 @@ def test_a_body_must_arrive_in_time(monkeypatch):
 
     async def reading(receive):
         with admitted(dict(SCOPE), receive, quiet) as (bounded, _):
-            await bodies.read_body(bounded, 10**6)
+            await bodies.spooled(bounded, 10**6)
 
     for receive in (body_of(b"x"), body_of(*[b"x"] * 100, pause=0.01)):
         began = time.monotonic()
@@ -81,12 +81,46 @@ def test_an_address_and_all_hold_few_bytes_of_bodies(monkeypatch):
     anyio.run(all_three)
 
 
+def test_a_body_takes_memory_only_when_it_is_there(monkeypatch):
+    """What others announce, or send slowly, or send and then cut off, leaves the memory to those whose body is there."""
+    held = Share("bytes", 3000, 3000)
+    monkeypatch.setattr(bodies, "HELD", held)
+    monkeypatch.setattr(bodies, "LONG", 10)
+
+    async def read(*parts, cut=False):
+        left = [{"type": "http.request", "body": part, "more_body": True} for part in parts]
+        left.append({"type": "http.disconnect"} if cut else {"type": "http.request", "body": b"", "more_body": False})
+
+        async def receive():
+            return left.pop(0)
+
+        async with bodies.arrived(receive, 2000, "192.0.2.1") as body:
+            with pytest.raises(limits.TooMany):
+                held.take("192.0.2.2", 3001 - sum(map(len, parts)))
+            return await bodies.read(body)
+
+    async def meanwhile():
+        async with anyio.create_task_group() as others:
+            for _ in range(5):
+                others.start_soon(bodies.spooled, body_of(b"x" * 1900), 2000)
+            await anyio.sleep(0.01)
+            assert await read(b"x" * 1500, b"y" * 500) == b"x" * 1500 + b"y" * 500
+            with pytest.raises(traffic.Disconnected):
+                await read(b"x" * 1900, cut=True)
+            with pytest.raises(bodies.TooLarge):
+                await read(b"x" * 2001)
+            held.take("192.0.2.2", 3000)  # what ended holds nothing
+            others.cancel_scope.cancel()
+
+    anyio.run(meanwhile)
+
+
 def test_a_body_that_is_cut_off_is_no_request():
     async def cut():
         return {"type": "http.disconnect"}
 
     with pytest.raises(traffic.Disconnected):
-        anyio.run(bodies.read_body, cut, 100)
+        anyio.run(bodies.spooled, cut, 100)
 
 
 def test_an_address_opens_few_requests(monkeypatch):

@@ -230,8 +230,8 @@ def test_a_file_of_the_server_is_what_the_same_caller_uploaded(ask, picture, tmp
 
 def test_large_requests_hold_so_much_memory_together(ask, picture, monkeypatch):
     held = Share("bytes", 2 * len(picture), 3 * len(picture))
-    monkeypatch.setattr("zoo.rest.application.SHORT", 100)
-    monkeypatch.setattr("zoo.rest.application.HELD", held)
+    monkeypatch.setattr("zoo.gate.bodies.LONG", 100)
+    monkeypatch.setattr("zoo.gate.bodies.HELD", held)
     asked = {"files": {"image": picture}, "data": {"model": "lenet5.mnist"}}
     assert ask("POST", "/api/v1/read", **asked).status_code == 200
     held.take("198.51.100.1", 2 * len(picture))

@@ -1,17 +1,20 @@
 """The body of a request, read up to a bound: what is left of a larger one is not read."""
 
+import contextlib
 import tempfile
+from collections.abc import AsyncIterator
 from typing import IO, TYPE_CHECKING
 
 from anyio import to_thread
 
 from zoo.errors import ZooError
-from zoo.gate.traffic import Disconnected
+from zoo.gate.traffic import HELD, Disconnected
 
 if TYPE_CHECKING:
     from starlette.types import Receive
 
 MOST_VALUES = 80_000  # in the JSON of a request: a sketch has at most 20,000 points, which are 60,000
+LONG = 65_536  # bytes from which what a body holds in memory is counted, and it is parsed in a thread
 SPOOLED = 1_000_000  # bytes from which a body waits on the disk until it is complete
 
 
@@ -49,10 +52,27 @@ async def spooled(receive: "Receive", most: int) -> IO[bytes]:
     return body
 
 
-async def read_body(receive: "Receive", most: int) -> bytes:
-    """Return the body of a request; errors as `spooled`."""
+@contextlib.asynccontextmanager
+async def arrived(receive: "Receive", most: int, network: str) -> AsyncIterator[IO[bytes]]:
+    """Yield the whole body of a request as an open file, from which it may be read into memory.
+
+    A body takes its share of the memory only when it is there: what is announced, or arrives slowly, takes none.
+
+    Raises:
+        TooLarge: it has more than `most` bytes.
+        Disconnected: it was cut off.
+        TooMany: long bodies of its address, or of all, hold too much already.
+    """
     with await spooled(receive, most) as body:
-        return await to_thread.run_sync(body.read) if most > SPOOLED else body.read()
+        size = body.seek(0, 2)
+        body.seek(0)
+        with HELD.taken(network, size if size > LONG else 0):
+            yield body
+
+
+async def read(body: IO[bytes], most: int = -1) -> bytes:
+    """Return the next bytes of a body, at most that many; in a thread, as it may lie on the disk."""
+    return await to_thread.run_sync(body.read, most)
 
 
 def check_count(body: bytes) -> None:

@@ -86,7 +86,7 @@ class Share:
 
 REQUESTS = Share("open requests", 256, 4000)  # a page keeps two open
 ARRIVING = Share("bytes of requests", 300_000_000, 2_000_000_000)  # on the disk where a body is long
-LARGE = Share("large requests", 4, 16)  # whose JSON is in memory; each takes about six times its size
+HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # in memory; JSON takes about six times its size
 
 
 class Body:

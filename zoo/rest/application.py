@@ -6,7 +6,8 @@ recognized before, since FastAPI's own work takes longer than a network does.
 
 import contextlib
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
+from typing import IO
 
 import anyio.to_thread
 import orjson
@@ -21,21 +22,18 @@ from starlette.types import Receive, Scope, Send
 import zoo
 from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate import limits
-from zoo.gate.bodies import read_body
-from zoo.gate.traffic import Answering, Disconnected, Share, admitted
+from zoo.gate import bodies, limits
+from zoo.gate.traffic import Answering, Disconnected, admitted
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
-from zoo.rest.forms import MOST_BYTES, read_form
+from zoo.rest.forms import MOST_BYTES, is_form, read_form
 from zoo.serving import by_script
 from zoo.serving.engine import Engine, Picture, Sketch
 
 PREFIX = "/api/v1"
 READ = f"{PREFIX}/read"
 PROBES = {"/healthz", "/readyz", "/metrics"}  # of whoever runs the server: they are not limited
-SHORT = 65_536  # bytes of JSON that are parsed at once; longer ones are parsed in a thread
 SWITCH = 0.001  # seconds after which a thread that computes lets the event loop go on; Python's own are 0.005
-HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # that are in memory
 
 
 def is_api(path: str) -> bool:
@@ -145,35 +143,18 @@ class Api:
         Send a picture as the file `image` of a form, or JSON with `image` (a data URI) or `sketch` (pen strokes of one
         character).
         """
-        media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-        with self._holding(request):
-            if media == "application/json":
-                asked = await self._of_json(request)
-            elif media == "multipart/form-data":
-                asked = await self._of_form(request)
-            else:
-                raise problem_details.WrongMedia("Send multipart/form-data with the file image, or application/json.")
+        read = self._of_form if is_form(request) else self._of_json
+        async with bodies.arrived(request.receive, MOST_BYTES, gate.caller().network) as body:
+            asked = await read(request, body)
             answer = await self.engine.read(asked, gate.caller().network)
         return Response(orjson.dumps(answer), media_type="application/json")
 
-    @contextlib.contextmanager
-    def _holding(self, request: Request) -> Iterator[None]:
-        """Count what a request takes in memory until it is answered.
-
-        Raises:
-            TooMany: long requests of its address, or of all, hold too much already.
-        """
-        said = request.headers.get("content-length", "")
-        size = min(int(said), MOST_BYTES) if said.isdecimal() else MOST_BYTES  # unknown: as much as there may be
-        with HELD.taken(gate.caller().network, size if size > SHORT else 0):
-            yield
-
-    async def _of_json(self, request: Request) -> Sketch | Picture:
-        body = await read_body(request.receive, MOST_BYTES)
-        if len(body) < SHORT:
-            asked = messages.read_request(body)
+    async def _of_json(self, request: Request, body: IO[bytes]) -> Sketch | Picture:
+        said = await bodies.read(body)
+        if len(said) < bodies.LONG:
+            asked = messages.read_request(said)
         else:
-            asked = await anyio.to_thread.run_sync(messages.read_request, body)
+            asked = await anyio.to_thread.run_sync(messages.read_request, said)
         models = self._chosen(asked)
         if isinstance(asked, messages.ReadSketch):
             return Sketch(asked.sketch.strokes, asked.sketch.size, asked.sketch.pen, models)
@@ -183,8 +164,8 @@ class Api:
             UPLOADS.check(image["path"], caller)
         return Picture(lambda: UPLOADS.opened(image, caller).read(), models)
 
-    async def _of_form(self, request: Request) -> Picture:
-        fields, files = await read_form(request, {"image"}, {"model", "script"})
+    async def _of_form(self, request: Request, body: IO[bytes]) -> Picture:
+        fields, files = await read_form(request.headers, body, {"image"}, {"model", "script"})
         if "image" not in files:
             raise problem_details.Malformed("The form needs a file called image.")
         asked = messages.asked(fields)

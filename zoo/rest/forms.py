@@ -1,32 +1,43 @@
-"""Forms with files, multipart/form-data: parsed in memory, nothing of them is written to the disk."""
+"""Forms with files, multipart/form-data: their files are held in memory."""
 
 from collections.abc import AsyncGenerator, Set
+from typing import IO
 
 from fastapi import Request
+from starlette.datastructures import Headers
 from starlette.formparsers import MultiPartException, MultiPartParser
 
 from zoo import gate
-from zoo.gate.bodies import TooLarge
-from zoo.rest.problem_details import Malformed
+from zoo.gate import bodies
+from zoo.rest.problem_details import Malformed, WrongMedia
 
+PART = 1_000_000  # bytes that are parsed at a time
 MOST_BYTES = 75_000_000  # of a form or of JSON: a picture of 50 MB as a data URI
 
 
+def is_form(request: Request) -> bool:
+    """Whether a request sends a form; WrongMedia if it sends neither that nor JSON."""
+    media = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if media not in ("application/json", "multipart/form-data"):
+        raise WrongMedia("Send multipart/form-data, or application/json.")
+    return media == "multipart/form-data"
+
+
 async def read_form(
-    request: Request, files: Set[str], fields: Set[str]
+    headers: Headers, body: IO[bytes], files: Set[str], fields: Set[str]
 ) -> tuple[dict[str, list[str]], dict[str, gate.Upload]]:
     """Return the fields and files of a form.
 
     Args:
-        request: multipart/form-data.
+        headers: of the request.
+        body: multipart/form-data, at most `MOST_BYTES`.
         files: the names that may be files, each once.
         fields: the names that may be text.
 
     Raises:
         Malformed: it cannot be parsed, or has another name, or a file twice.
-        TooLarge: it has more than `MOST_BYTES`.
     """
-    parser = MultiPartParser(request.headers, _bounded(request), max_files=8, max_fields=40)
+    parser = MultiPartParser(headers, _parts(body), max_files=8, max_fields=40)
     parser.spool_max_size = MOST_BYTES
     try:
         parsed = await parser.parse()
@@ -48,10 +59,6 @@ async def read_form(
     return texts, uploads
 
 
-async def _bounded(request: Request) -> AsyncGenerator[bytes, None]:
-    size = 0
-    async for part in request.stream():
-        size += len(part)
-        if size > MOST_BYTES:
-            raise TooLarge(f"A request has at most {MOST_BYTES:,} bytes.")
+async def _parts(body: IO[bytes]) -> AsyncGenerator[bytes, None]:
+    while part := await bodies.read(body, PART):
         yield part

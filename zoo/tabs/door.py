@@ -22,12 +22,12 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo import gate
 from zoo.errors import UnknownName, ZooError
-from zoo.gate import limits
-from zoo.gate.bodies import SPOOLED, TooLarge, check_count, spooled
+from zoo.gate import bodies, limits
+from zoo.gate.bodies import TooLarge, check_count
 from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
-from zoo.gate.traffic import LARGE, Answering, Disconnected, TooSlow, admitted
+from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.tabs import uploading
@@ -290,14 +290,11 @@ def _file(path: str) -> str:
 
 @contextlib.asynccontextmanager
 async def _read(receive: Receive, most: int, caller: gate.Caller) -> AsyncIterator[bytes]:
-    """Yield the body of a request that carries JSON, bounded and not parsed yet; few large ones are in memory."""
-    with await spooled(receive, most) as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        with LARGE.taken(caller.network) if size > SPOOLED else contextlib.nullcontext():
-            body = await to_thread.run_sync(file.read)
-            check_count(body)
-            yield body
+    """Yield the body of a request that carries JSON, bounded and not parsed yet."""
+    async with bodies.arrived(receive, most, caller.network) as file:
+        body = await bodies.read(file)
+        check_count(body)
+        yield body
 
 
 def _values(body: bytes) -> object:
