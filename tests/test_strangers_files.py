@@ -16,6 +16,7 @@ from conftest import HUB
 import zoo
 from zoo.errors import DataError, InkError, ZooError
 from zoo.ingest import labelled_folders, normalise
+from zoo.published import PublishedFolder, parse_json
 from zoo.settings import PRETRAINED
 from zoo.tabs import read
 from zoo.tabs.space import Space
@@ -137,12 +138,88 @@ def test_a_model_with_other_types_in_its_json_gets_a_sentence(published, file, c
     assert "\n" not in str(error.value)
 
 
-@pytest.mark.parametrize(("key", "value"), [("threshold", "0.5"), ("script", None), ("contract", [1]), ("view", 3)])
-def test_one_field_of_another_type_is_named(published, key, value):
+@pytest.mark.parametrize(
+    ("key", "value", "sentence"),
+    [
+        ("threshold", "0.5", "its 'threshold' must be"),
+        ("script", None, "its 'script' must be"),
+        ("contract", [1], "its 'contract' must be"),
+        ("view", 3, "its 'view' must be"),
+        ("labels", list("012345678"), "its network has 10 classes, its 'labels' are 9"),
+        ("labels", list("0123456789a"), "its network has 10 classes, its 'labels' are 11"),
+        ("labels", list("0123456788"), "its 'labels' must differ; '8' is there twice"),
+        ("labels", [], "its 'labels' must be a list of str, one a class"),
+        ("contract", {"height": 32}, r"its network sees \(28, 28, 1\), its preprocessor makes \(32, 28, 1\)"),
+        ("contract", {"channels": True}, "A contract's channels is 1; got True"),
+        ("contract", {"box_width": 20.0}, "A contract's box_width is 1 to 28; got 20.0"),
+        ("contract", None, "it must have a 'contract' where its 'view' is 'glyph'"),
+        ("view", "page", "it must have a 'contract' where its 'view' is 'glyph'"),
+    ],
+)
+def test_a_field_that_does_not_fit_is_named(published, key, value, sentence):
     path = published / "preprocessor_config.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
-    with pytest.raises(ZooError, match=f"its '{key}' must be"):
+    with pytest.raises(ZooError, match=sentence):
         zoo.load_predictor(published)
+
+
+@pytest.mark.parametrize(
+    ("changed", "sentence"),
+    [
+        ({"kind": "peek"}, "There is no kind of view 'peek'"),
+        ({"kind": []}, "There is no kind of view"),
+        ({"zoom": 2}, "got zoom as well"),
+        ({"pooling": "maximum"}, "has the pooling 'mean'; got 'maximum'"),
+        ({"side": "300"}, "A view's side is 8 to 1024; got '300'"),
+        ({"side": 100_000}, "A view's side is 8 to 1024; got 100000"),
+        ({"blur": 4}, "A view's blur is 1 to 31 in steps of 2; got 4"),
+        ({"even": 0}, "A view's even is 1 to 100; got 0"),
+        ({"clip": -1.0}, "A view's clip is more than 0 and at most 100"),
+        ({"side": 299}, r"its network sees \(300, 300, 1\), its preprocessor makes \(299, 299, 1\)"),
+    ],
+)
+def test_a_view_that_is_none_is_named(tmp_path, changed, sentence):
+    folder = shutil.copytree(PRETRAINED / "mobilenet_v2.pages70", tmp_path / "model")
+    path = folder / "preprocessor_config.json"
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps({**said, "view": {**said["view"], **changed}}))
+    with pytest.raises(ZooError, match=sentence):
+        zoo.load_predictor(folder)
+
+
+def places(value, path=()):
+    """Return the paths of all values within a JSON value that are no containers."""
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return [path] if not isinstance(value, (dict, list)) else [p for key, v in inside for p in places(v, (*path, key))]
+
+
+@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5001, "-" + "9" * 20, "NaN", "Infinity", "-Infinity"])
+def test_a_number_that_none_can_compute_with_gets_a_sentence_wherever_it_is(published, number):
+    """In any field of any JSON of the folder, and in a file that was exported."""
+    for name in (PublishedFolder.METADATA, PublishedFolder.PREPROCESSOR, PublishedFolder.HISTORY):
+        path, read = (
+            published / name,
+            {"metadata.json": "metadata", "history.json": "history"}.get(name, "preprocessor"),
+        )
+        text = path.read_text()
+        for place in places(json.loads(text))[:60]:
+            said = inside = json.loads(text)
+            for key in place[:-1]:
+                inside = inside[key]
+            inside[place[-1]] = "HERE"
+            path.write_text(json.dumps(said).replace('"HERE"', number))
+            with pytest.raises(ZooError, match=r"can be served: it holds [^\n]{,80}\.$"):
+                getattr(PublishedFolder(published), read)
+        path.write_text(text)
+    with pytest.raises(ZooError, match="it holds"):
+        parse_json(f'{{"preprocessor": [1, {number}]}}')
+
+
+@pytest.mark.parametrize("accuracy", ["0.9", None, -1, 1.5, [1]])
+def test_a_history_without_a_score_gets_a_sentence(published, accuracy):
+    (published / "history.json").write_text(json.dumps({"validation": {"accuracy": accuracy}}))
+    with pytest.raises(ZooError, match="its 'accuracy'"):
+        _ = PublishedFolder(published).history
 
 
 @pytest.mark.parametrize("config", [b"[]", b"{", b'{"class_name": "Nothing", "config": {}}', b"\xff"])

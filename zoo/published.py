@@ -3,14 +3,16 @@
 The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a repo on the Hub.
 """
 
+import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import NoneType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NoReturn
 
 from zoo.errors import ZooError
-from zoo.files import read_json
+from zoo.files import read_bytes
 from zoo.types import Json
 
 NOT_SERVED = "is not a published model that can be served"
@@ -18,6 +20,35 @@ NOT_SERVED = "is not a published model that can be served"
 
 class WrongField(ZooError):
     """A field of a model's JSON that is missing or of another type."""
+
+
+LARGEST = 2**53  # of whole numbers: above it, a double does not have them all
+
+
+def parse_json(text: str) -> Any:
+    """Return the value of JSON that anybody may have written.
+
+    Raises:
+        WrongField: it holds a number that a program cannot compute with.
+        ValueError, RecursionError: it is not JSON, or nested too deeply.
+    """
+    return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > len(str(-LARGEST)) or abs(int(digits)) > LARGEST:
+        raise WrongField(f"it holds a whole number of {len(digits.lstrip('-'))} digits; the largest is 2^53")
+    return int(digits)
+
+
+def _finite(digits: str) -> float:
+    if not math.isfinite(value := float(digits)):
+        raise WrongField(f"it holds {digits:.40}; the largest number is about 1.8e308")
+    return value
+
+
+def _no_number(name: str) -> NoReturn:
+    raise WrongField(f"it holds {name}, which is not a number in JSON")
 
 
 def field_of(values: object, key: str, *kinds: type) -> Any:
@@ -42,24 +73,41 @@ def check_preprocessor(values: object) -> Json:
 
     Parts that a network need not have are checked where they are there.
     """
-    from zoo.ink.contract import Contract
-
     said = _object(values)
     fields = {"labels": (list,), "script": (str,), "dataset": (str,), "view": (str, dict), "contract": (dict, NoneType)}
     optional = {"threshold": (float, int, NoneType), "accepts": (float, int, NoneType), "serving": (dict,)}
     there = {key: kinds for key, kinds in optional.items() if key in said}
     found = {key: field_of(said, key, *kinds) for key, kinds in {**fields, **there}.items()}
-    if not all(isinstance(label, str) for label in found["labels"]):
-        raise WrongField("its 'labels' must be a list of str")
+    labels = found["labels"]
+    if not labels or not all(isinstance(label, str) for label in labels):
+        raise WrongField("its 'labels' must be a list of str, one a class")
+    if len(set(labels)) < len(labels):
+        twice = next(label for label in labels if labels.count(label) > 1)
+        raise WrongField(f"its 'labels' must differ; {twice!r:.40} is there twice")
     for key in ("threshold", "accepts"):
         if found.get(key) is not None and not 0 <= found[key] <= 1:
             raise WrongField(f"its {key!r} must be from 0 to 1, not {found[key]}")
-    if found["contract"] is not None:
-        try:
-            Contract.from_dict(found["contract"])
-        except ZooError as error:
-            raise WrongField(f"its 'contract' is none. {error}") from None
+    _check_images(found["view"], found["contract"])
     return said
+
+
+def _check_images(view: str | Json, contract: Json | None) -> None:
+    """Refuse a view or a contract that is none; glyphs have a contract, pages have a view of more than one part."""
+    if (view == "glyph") != (contract is not None):
+        raise WrongField(
+            "it must have a 'contract' where its 'view' is 'glyph', and null where its 'view' is an object"
+        )
+    try:
+        if contract is not None:
+            from zoo.ink.contract import Contract
+
+            Contract.from_dict(contract)
+        elif isinstance(view, dict):
+            from zoo.pages import views  # OpenCV is needed for pages
+
+            views.from_dict(view)
+    except ZooError as error:
+        raise WrongField(f"its {'view' if contract is None else 'contract'!r} is none. {error}") from None
 
 
 def check_metadata(values: object) -> Json:
@@ -68,7 +116,17 @@ def check_metadata(values: object) -> Json:
     said = _object(values)
     for key, kinds in fields.items():
         field_of(said, key, *kinds)
+    if said["parameters"] < 0:
+        raise WrongField(f"its 'parameters' must be 0 or more, not {said['parameters']}")
     return said
+
+
+def check_history(values: object) -> Json:
+    """Return what a history.json holds, as `check_preprocessor` does."""
+    accuracy = field_of(field_of(values, "validation", dict), "accuracy", float, int)
+    if not 0 <= accuracy <= 1:
+        raise WrongField(f"its 'accuracy' on 'validation' must be from 0 to 1, not {accuracy}")
+    return _object(values)
 
 
 @dataclass(frozen=True)
@@ -106,7 +164,7 @@ class PublishedFolder:
     @property
     def config(self) -> Json:
         """Keras' configuration of the network."""
-        return self._read(self.CONFIG)
+        return self._checked(self.CONFIG, _object)
 
     @property
     def metadata(self) -> Json:
@@ -120,18 +178,14 @@ class PublishedFolder:
 
     @property
     def history(self) -> Json:
-        """Epochs and validation scores of its training."""
-        return self._read(self.HISTORY)
+        """Epochs and validation scores of its training; ZooError where they are not."""
+        return self._checked(self.HISTORY, check_history)
 
     def _checked(self, name: str, check: Callable[[object], Json]) -> Json:
         try:
-            return check(self._read(name))
+            return check(parse_json(read_bytes(self.path / name).decode("utf-8")))
         except (WrongField, ValueError, RecursionError) as error:  # not what it must be, not JSON, not UTF-8
             raise ZooError(f"{self.path} {NOT_SERVED}: {str(error).splitlines()[0].rstrip('.')}.") from None
-
-    def _read(self, name: str) -> Json:
-        values: Json = read_json(self.path / name)
-        return values
 
     @property
     def missing(self) -> list[str]:

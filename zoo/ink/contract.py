@@ -63,9 +63,10 @@ class Contract:
             "box_width": range(1, self.width + 1),
         }
         for field, values in expected.items():
-            if getattr(self, field) not in values:
+            found = getattr(self, field)
+            if type(found) is not type(values[0]) or found not in values:
                 allowed = f"1 to {values[-1]}" if isinstance(values, range) else " or ".join(map(repr, values))
-                raise ZooError(f"A contract's {field} is {allowed}; got {getattr(self, field)!r}.")
+                raise ZooError(f"A contract's {field} is {allowed}; got {found!r:.40}.")
 
     def of_pen(self, pen: float) -> "Contract":
         """Return the contract for a glyph whose pen is `pen` pixels broad once it fills the box.
@@ -88,7 +89,7 @@ class Contract:
         fields = {field.name for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - fields)
         if unknown:
-            raise ZooError(f"A contract has the fields {', '.join(sorted(fields))}; got {', '.join(unknown)} as well.")
+            raise ZooError(f"A contract has the fields {', '.join(sorted(fields))}; got {unknown[0]:.40} as well.")
         return cls(**values)
 
 

@@ -6,10 +6,12 @@ descriptors are upright, because the slant of strokes helps to identify the writ
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
+from zoo.pages.fields import check_bounds
 from zoo.pages.ruled_lines import without_rules
 from zoo.types import Json
 
@@ -26,19 +28,24 @@ class Keypoints:
     step: int = 104  # pixels from one strip to the next, a line
     window: int = 0  # pixels: side of the picture that follows each descriptor, of what it describes; 0: none
 
+    BOUNDS: ClassVar = {
+        "most": range(1, 16_385),
+        "strip": range(1, 10_001),
+        "step": range(1, 10_001),
+        "window": range(33),
+    }
+
+    def __post_init__(self) -> None:
+        check_bounds(self, self.BOUNDS)
+
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of a view: a row a descriptor, rows of zeros where there are fewer."""
         return self.most, DESCRIPTOR + self.window**2, 1
 
     def to_dict(self) -> Json:
-        """Return plain JSON types; `from_dict` reads them back."""
+        """Return plain JSON types; `views.from_dict` reads them back."""
         return {"kind": "keypoints", "pooling": "none", **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, values: Json) -> "Keypoints":
-        """Rebuild a view; an unknown field raises TypeError."""
-        return cls(**{key: value for key, value in values.items() if key not in ("kind", "pooling")})
 
     # What serves
 

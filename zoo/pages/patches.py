@@ -5,11 +5,13 @@ The answers to the patches of a page are pooled by their mean.
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from typing import ClassVar
 
 import cv2
 import numpy as np
 
-from zoo.errors import DataError
+from zoo.errors import DataError, ZooError
+from zoo.pages.fields import check_bounds
 from zoo.types import Json
 
 SEED = 70  # of the patches that are drawn at random where one page is to be read: the same answer every time
@@ -29,19 +31,30 @@ class Patches:
     even: int = 15  # patches of a strip, evenly spaced, that a page is read by
     random: int = 20  # and such at random places
 
+    BOUNDS: ClassVar = {
+        "side": range(8, 1025),
+        "step": range(1, 10_001),
+        "held_out": range(1, 101),
+        "held_out_patches": range(1, 101),
+        "tiles": range(1, 65),
+        "blur": range(1, 32, 2),
+        "even": range(1, 101),
+        "random": range(101),
+    }
+
+    def __post_init__(self) -> None:
+        check_bounds(self, self.BOUNDS)
+        if type(self.clip) not in (int, float) or not 0 < self.clip <= 100:
+            raise ZooError(f"A view's clip is more than 0 and at most 100; got {self.clip!r:.40}.")
+
     @property
     def input_shape(self) -> tuple[int, int, int]:
         """Height, width and channels of a view."""
         return self.side, self.side, 1
 
     def to_dict(self) -> Json:
-        """Return plain JSON types; `from_dict` reads them back."""
+        """Return plain JSON types; `views.from_dict` reads them back."""
         return {"kind": "patches", "pooling": "mean", **asdict(self)}
-
-    @classmethod
-    def from_dict(cls, values: Json) -> "Patches":
-        """Rebuild a view; an unknown field raises TypeError."""
-        return cls(**{key: value for key, value in values.items() if key not in ("kind", "pooling")})
 
     # What trains
 

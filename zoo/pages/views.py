@@ -7,6 +7,7 @@ descriptors of its keypoints.
 from collections.abc import Callable
 from functools import partial
 
+from zoo.errors import UnknownName, ZooError
 from zoo.pages.keypoints import Keypoints
 from zoo.pages.patches import Patches
 from zoo.types import Json
@@ -21,5 +22,14 @@ VIEWS: dict[str, Callable[[], View]] = {  # as an architecture names them
 
 
 def from_dict(values: Json) -> View:
-    """Rebuild a view of any kind; an unknown kind raises KeyError, an unknown field TypeError."""
-    return KINDS[values["kind"]].from_dict(values)
+    """Return the view that `to_dict` wrote; ZooError for an unknown kind or field, or a value that it cannot have."""
+    kind = values.get("kind")
+    if not isinstance(kind, str) or kind not in KINDS:
+        raise UnknownName("kind of view", str(kind)[:40], KINDS)
+    fixed = KINDS[kind]().to_dict()
+    fields = {key: value for key, value in values.items() if key not in ("kind", "pooling")}
+    if unknown := sorted(set(values) - set(fixed)):
+        raise ZooError(f"A view of {kind} has the fields {', '.join(sorted(fixed))}; got {unknown[0]:.40} as well.")
+    if values.get("pooling", fixed["pooling"]) != fixed["pooling"]:
+        raise ZooError(f"A view of {kind} has the pooling {fixed['pooling']!r}; got {values['pooling']!r:.40}.")
+    return KINDS[kind](**fields)

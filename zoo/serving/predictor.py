@@ -43,6 +43,24 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
     return file, named if runtimes.is_installed(named) else DEFAULT
 
 
+def _check_fits(opened: runtimes.Runtime, preprocessor: Json) -> None:
+    """Refuse a network whose input or answer has another size than its preprocessor says."""
+    contract, view, labels = (preprocessor[key] for key in ("contract", "view", "labels"))
+    if contract is not None:
+        from zoo.ink.contract import Contract
+
+        made = Contract.from_dict(contract)
+        expected = made.height, made.width, made.channels
+    else:
+        from zoo.pages import views  # OpenCV is needed for pages
+
+        expected = views.from_dict(view).input_shape
+    if opened.input_shape != expected:
+        raise WrongField(f"its network sees {opened.input_shape}, its preprocessor makes {expected}")
+    if opened.classes not in (None, len(labels)):
+        raise WrongField(f"its network has {opened.classes} classes, its 'labels' are {len(labels)}")
+
+
 @dataclass(frozen=True)
 class Predictor:
     """Raw uint8 glyphs or pages in, class probabilities out; may be shared by threads.
@@ -95,6 +113,7 @@ class Predictor:
                 opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
                 metadata = check_metadata(opened.said)
                 preprocessor = check_preprocessor(field_of(opened.said, "preprocessor", dict))
+            _check_fits(opened, preprocessor)
             return cls(
                 name=str(ModelName(metadata["architecture"], metadata["dataset"], metadata["recipe"])),
                 labels=tuple(preprocessor["labels"]),
@@ -174,4 +193,7 @@ class Predictor:
             shape = ", ".join(map(str, self.runtime.input_shape))
             raise ZooError(f"{self.name} takes uint8 (N, {shape}), not {images.dtype} {images.shape}.")
         outputs = [self.runtime(images[start : start + self.batch]) for start in range(0, len(images), self.batch)]
-        return np.concatenate(outputs) if outputs else np.empty((0, len(self.labels)), np.float32)
+        answers = np.concatenate(outputs) if outputs else np.empty((0, len(self.labels)), np.float32)
+        if answers.shape != (len(images), len(self.labels)):  # its file did not say how many classes it has
+            raise ZooError(f"{self.name} has {len(self.labels)} labels, and answers with {answers.shape[1:]} numbers.")
+        return answers

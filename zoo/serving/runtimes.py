@@ -7,7 +7,6 @@ or TensorFlow; the two that need not be installed are imported when they are ask
 
 import importlib
 import importlib.util
-import json
 import os
 import queue
 import threading
@@ -20,6 +19,7 @@ import numpy as np
 import onnxruntime
 
 from zoo.errors import UnknownName, ZooError
+from zoo.published import parse_json
 from zoo.types import Json
 
 METADATA_KEY = "handwriting_zoo"  # under which an exported file says what it is, as JSON
@@ -29,6 +29,7 @@ class Runtime(Protocol):
     """A loaded network; may be shared by threads."""
 
     input_shape: tuple[int, int, int]  # height, width, channels
+    classes: int | None  # how many it answers with; None where its file does not say
     said: Json  # what the file says of itself; {} for a file that `zoo.export.formats` did not write
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
@@ -77,7 +78,9 @@ class _OnnxRuntime:
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
         source = self._session.get_inputs()[0]
         self._feed, self.input_shape = source.name, tuple(source.shape[1:])
-        self.said = json.loads(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}"))
+        *_, classes = self._session.get_outputs()[0].shape or [None]
+        self.classes: int | None = classes if isinstance(classes, int) else None
+        self.said = parse_json(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}"))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         probabilities: np.ndarray = self._session.run(None, {self._feed: images})[0]
@@ -91,8 +94,10 @@ class _OpenVino:
         openvino = installed("openvino")
         core = openvino.Core()
         model = core.read_model(path)
-        self.said = json.loads(model.get_rt_info(METADATA_KEY).value) if model.has_rt_info(METADATA_KEY) else {}
+        self.said = parse_json(model.get_rt_info(METADATA_KEY).value) if model.has_rt_info(METADATA_KEY) else {}
         self.input_shape = tuple(side.get_length() for side in list(model.input(0).partial_shape)[1:])
+        answer = list(model.output(0).partial_shape)[-1]
+        self.classes: int | None = answer.get_length() if answer.is_static else None
         hints = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads()}
         self._model = core.compile_model(model, "CPU", hints)
         self._idle: queue.SimpleQueue[Any] = queue.SimpleQueue()  # a request serves one call at a time
@@ -112,12 +117,14 @@ class _LiteRT:
         interpreter = installed("ai_edge_litert.interpreter")
         self._interpreter = interpreter.Interpreter(str(path), num_threads=threads())
         self._input = self._interpreter.get_input_details()[0]
-        self._output = self._interpreter.get_output_details()[0]["index"]
+        answer = self._interpreter.get_output_details()[0]
+        self._output = answer["index"]
+        self.classes: int | None = int(answer["shape"][-1])
         height, width, channels = map(int, self._input["shape"][1:])
         self.input_shape = height, width, channels
         self._batch: int | None = None
         self._lock = threading.Lock()
-        self.said = json.loads(litert_metadata(path.read_bytes()) or "{}")
+        self.said = parse_json(litert_metadata(path.read_bytes()) or "{}")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         with self._lock:
