@@ -72,6 +72,7 @@ def test_contrast_fading_and_blur_are_what_plain_numpy_says():
         ({"rotation": 5, "elastic": 0.05}, 4),
         ({"contrast": 0.3, "damaged": 1, "fading": 0.5}, 2),
         ({"damaged": 1, "pen": 0.08}, 1),
+        ({"damaged": 1, "erased": 0.4}, 0),
         ({"damaged": 1, "blur": 0.08}, 2),
     ],
 )
@@ -95,13 +96,17 @@ def on_a_device(images, arrays, augmentation):
 
 def test_damage_hits_its_share_and_keeps_its_bounds():
     flat = np.full((4000, 12, 12, 1), 100, np.uint8)
-    bounds = {"pen": 0.1, "blur": 0.1, "noise": 0.2, "fading": 0.7}
+    bounds = {"pen": 0.1, "blur": 0.1, "noise": 0.2, "fading": 0.7, "erased": 0.5}
     for kind, value in bounds.items():
         done = augment(flat, Augmentation(damaged=0.6, **{kind: value}), np.random.default_rng(0)).astype(int)
         changed = (done != flat).any(axis=(1, 2, 3)).mean()
-        assert changed == pytest.approx(0 if kind in ("pen", "blur") else 0.3, abs=0.03), kind  # half of the share
+        expected = {"pen": 0, "blur": 0, "erased": 0.26}.get(kind, 0.3)  # half of the share; some squares have no pixel
+        assert changed == pytest.approx(expected, abs=0.03), kind
     noise = augment(flat, Augmentation(damaged=1, noise=0.2), np.random.default_rng(0)).astype(int)
     assert 0.18 * 255 < noise.std(axis=(1, 2, 3)).max() < 0.23 * 255
+    erased = augment(flat, Augmentation(damaged=1, erased=0.5), np.random.default_rng(0))[..., 0] == 0
+    assert erased.any(axis=1).sum(axis=1).max() == erased.any(axis=2).sum(axis=1).max() == 6  # half of the side
+    assert erased.any(axis=0).all()  # anywhere
     faded = augment(flat, Augmentation(damaged=1, fading=0.7), np.random.default_rng(0)).astype(int)
     assert 30 <= faded.min() <= 32
     assert augment(flat, Augmentation(damaged=0.6), np.random.default_rng(0)).std() == 0

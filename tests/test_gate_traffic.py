@@ -82,7 +82,7 @@ def test_an_address_and_all_hold_few_bytes_of_bodies(monkeypatch):
 
 
 def test_a_body_takes_memory_only_when_it_is_there(monkeypatch):
-    """What others announce, or send slowly, or send and then cut off, leaves the memory to those whose body is there."""
+    """What others announce, or send slowly, or cut off, leaves the memory to those whose body is there."""
     held = Share("bytes", 3000, 3000)
     monkeypatch.setattr(bodies, "HELD", held)
     monkeypatch.setattr(bodies, "LONG", 10)

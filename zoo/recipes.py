@@ -29,6 +29,7 @@ class Augmentation:
     )
     damaged: float = 0.0  # share of the images that are damaged too
     pen: float = 0.0  # fraction of the side, what strokes gain or lose in width, in +-pen; a third of the ink stays
+    erased: float = 0.0  # fraction of the side, side of a square that turns to background, in 0 to erased
     blur: float = 0.0  # fraction of the side, standard deviation of a Gaussian, in 0 to blur
     noise: float = 0.0  # fraction of full ink, standard deviation of Gaussian noise, in 0 to noise
     fading: float = 0.0  # share of the contrast that is lost, in 0 to fading; paper turns gray by up to a third of it
@@ -36,7 +37,7 @@ class Augmentation:
     @property
     def damage(self) -> bool:
         """Whether any image is damaged."""
-        return self.damaged > 0 and max(self.pen, self.blur, self.noise, self.fading) > 0
+        return self.damaged > 0 and max(self.pen, self.erased, self.blur, self.noise, self.fading) > 0
 
     def combined(self, other: "Augmentation | None") -> "Augmentation":
         """Return both augmentations in one: the larger of each field."""

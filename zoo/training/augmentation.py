@@ -19,8 +19,9 @@ GRID = 4  # points a side that an elastic map moves; what lies between them foll
 class Damage:
     """What damages each of N images; see `Augmentation`."""
 
-    hit: np.ndarray  # bool (kinds, N): whether pen, blur, noise and fading do
+    hit: np.ndarray  # bool (kinds, N): whether pen, erasing, blur, noise and fading do
     grown: np.ndarray  # float64 (N,), pixels that strokes gain in width
+    square: np.ndarray  # int (N, 4), pixels: top, left, bottom and right of what is erased
     sigma: np.ndarray  # float64 (N,), pixels, of the blur
     grain: np.ndarray  # float32 (N,), gray levels, standard deviation of the noise
     lost: np.ndarray  # float64 (N,), share of the contrast
@@ -29,12 +30,19 @@ class Damage:
     @classmethod
     def draw(cls, count: int, side: int, bounds: Augmentation, rng: np.random.Generator) -> "Damage":
         """Draw the damage of `count` images of `side` pixels."""
-        hit = (rng.random((4, count)) < 0.5) & (rng.random(count) < bounds.damaged)
+        hit = rng.random((4, count)) < 0.5
+        damaged = rng.random(count) < bounds.damaged
         grown = rng.uniform(-bounds.pen, bounds.pen, count) * side
         sigma = rng.uniform(0, bounds.blur, count) * side
         grain = rng.uniform(0, bounds.noise, count).astype(np.float32) * np.float32(255)
         lost = rng.uniform(0, bounds.fading, count)
-        return cls(hit, grown, sigma, grain, lost, rng.uniform(0, 1 / 3, count) * lost * 255)
+        gray = rng.uniform(0, 1 / 3, count) * lost * 255
+        covered, square = np.zeros(count, bool), np.zeros((count, 4), int)
+        if bounds.erased:  # not drawn otherwise: other recipes draw what they always drew
+            covered = rng.random(count) < 0.5
+            middle, half = rng.uniform(0, side, (2, count)), rng.uniform(0, bounds.erased / 2, count) * side
+            square = np.rint([*(middle - half), *(middle + half)]).clip(0, side).astype(int).T
+        return cls(np.insert(hit, 1, covered, axis=0) & damaged, grown, square, sigma, grain, lost, gray)
 
 
 @dataclass(frozen=True)
@@ -111,9 +119,13 @@ def damage(images: np.ndarray, drawn: Damage, noise: np.random.Generator) -> Non
         noise: draws the grain.
     """
     for row in np.flatnonzero(drawn.hit.any(axis=0)):
-        image, (pen, blur, grain, fading) = images[row], drawn.hit[:, row]
+        image, (pen, square, blur, grain, fading) = images[row], drawn.hit[:, row]
         if pen and drawn.grown[row]:
             image = rewritten(image, drawn.grown[row])
+        if square:
+            top, left, bottom, right = drawn.square[row]
+            image = image.copy()
+            image[top:bottom, left:right] = 0
         if blur and drawn.sigma[row]:
             image = cv2.GaussianBlur(image, (0, 0), drawn.sigma[row])
         if grain and drawn.grain[row]:

@@ -26,7 +26,7 @@ def prepared(draws: Draws, rng: np.random.Generator) -> dict[str, np.ndarray]:
     if draws.gains is not None:
         arrays["gains"] = draws.gains
     if draws.damage:
-        for name in ("grown", "sigma", "grain", "lost", "gray"):
+        for name in ("grown", "square", "sigma", "grain", "lost", "gray"):
             arrays[name] = np.concatenate([getattr(part, name) for part in draws.damage])
         arrays["hit"] = np.concatenate([part.hit for part in draws.damage], axis=1).T
     found = {name: values.astype(np.float32) for name, values in arrays.items()}
@@ -91,17 +91,22 @@ def _damaged(x: Tensor, drawn: dict[str, Tensor], bounds: Augmentation) -> Tenso
     """Return images (N, H, W) damaged by the kinds that hit each, in their order."""
     ops = keras.ops
     side = x.shape[1]
-    hit = [drawn["hit"][:, kind, None, None] > 0 for kind in range(4)]
+    hit = [drawn["hit"][:, kind, None, None] > 0 for kind in range(5)]
     if bounds.pen:
         x = ops.where(hit[0], _rewritten(x, drawn["grown"][:, None, None], int(bounds.pen * side / 2) + 1), x)
+    if bounds.erased:
+        top, left, bottom, right = (drawn["square"][:, edge, None, None] for edge in range(4))
+        row, column = np.indices(x.shape[1:], np.float32)
+        inside = (row >= top) & (row < bottom) & (column >= left) & (column < right)
+        x = ops.where(hit[1] & inside, 0.0, x)
     if bounds.blur:
-        x = ops.where(hit[1], _blurred(x, drawn["sigma"][:, None], _reach(bounds.blur * side)), x)
+        x = ops.where(hit[2], _blurred(x, drawn["sigma"][:, None], _reach(bounds.blur * side)), x)
     if bounds.noise:
         grain = keras.random.normal(ops.shape(x), seed=drawn["bits"][0]) * drawn["grain"][:, None, None]
-        x = ops.where(hit[2], _whole(x + grain), x)
+        x = ops.where(hit[3], _whole(x + grain), x)
     if bounds.fading:
         faded = _whole((1 - drawn["lost"][:, None, None]) * x + drawn["gray"][:, None, None])
-        x = ops.where(hit[3], faded, x)
+        x = ops.where(hit[4], faded, x)
     return x
 
 
