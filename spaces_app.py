@@ -66,5 +66,5 @@ if __name__ == "__main__":
         footer_links=["api"],
         max_file_size="52mb",
         ssr_mode=False,
-        state_session_capacity=200,  # visitors whose choices are remembered; each takes 0.25 MB
+        state_session_capacity=1000,  # visitors whose choices are remembered; each takes 0.06 MB
     )

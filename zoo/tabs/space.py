@@ -116,6 +116,9 @@ class Space(gr.Blocks):
             raise
         except Exception as error:
             raise gr.Error(gate.sentence(error), print_exception=False) from None
+        finally:
+            if state is not None:
+                state.config_values.clear()  # the last values of all components, for Gradio's own links to a session
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **more: Any) -> Any:
         """Bring values into the types that a function of the page expects; others get a sentence."""

@@ -1,0 +1,86 @@
+"""What the Space keeps of a call once it is answered: nothing of its values."""
+
+import gc
+import tracemalloc
+
+import gradio as gr
+import pytest
+from gate_calls import call, queue
+
+from zoo import gate
+from zoo.errors import ZooError
+from zoo.tabs.space import Space, api
+
+SIZE = 1_000_000  # characters of what a call sends or gets
+CALLS = 8
+
+
+@gate.endpoint
+def takes(file: gate.Upload) -> str:
+    return "taken"
+
+
+@gate.endpoint
+def fails(file: gate.Upload) -> str:
+    raise ZooError("no such file")
+
+
+@gate.endpoint
+def gives(count: int) -> str:
+    return "a" * count
+
+
+def grows(count):
+    yield "a" * int(count)
+    yield "b" * int(count)
+
+
+@pytest.fixture(scope="module")
+def demo():
+    """A small Space in this process: endpoints, and functions of its page."""
+    with Space(title="small", analytics_enabled=False) as space:
+        for one in (takes, fails, gives):
+            api(one)
+        page, number = gr.HTML("small"), gr.Number()
+        gr.Button().click(lambda value: value, page, page)
+        gr.Button().click(lambda value: gr.HTML(value, visible=True), page, page)
+        gr.Button().click(grows, number, page)
+    space.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
+    yield space
+    space.close(verbose=False)
+
+
+FILE = "data:text/plain;base64," + "AAAA" * (SIZE // 4)
+
+
+@pytest.mark.parametrize(
+    ("called", "values", "fine"),
+    [
+        ("takes", [FILE], True),
+        ("fails", [FILE], False),
+        ("gives", [SIZE], True),
+        (0, ["a" * SIZE], True),
+        (1, ["a" * SIZE], True),
+        (2, [SIZE], True),
+    ],
+)
+def test_values_are_forgotten_when_a_call_is_answered(demo, called, values, fine):
+    """Of an endpoint and of the page, sent and returned, of a call that fails, of one with several answers."""
+    url = demo.local_url.rstrip("/")
+    function = called if isinstance(called, str) else [id for id, one in demo.fns.items() if one.inputs][3 + called]
+
+    def ask():
+        answer = call(url, function, values) if isinstance(function, str) else queue(url, function, values)
+        assert answer.fine == fine, answer.text[:200]
+
+    ask()  # what is made once is there
+    gc.collect()
+    tracemalloc.start()
+    try:
+        for _ in range(CALLS):
+            ask()
+        gc.collect()
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 5 * SIZE  # Gradio's loops hold the last call
