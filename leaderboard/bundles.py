@@ -6,29 +6,35 @@ run, `scripts/unbundle.py` calls `unpack` here.
 
 import hashlib
 import shutil
-import tarfile
 import tempfile
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import ClassVar
 
+import numpy as np
 from pydantic import ConfigDict
 
 from leaderboard.evaluation import revision
-from leaderboard.recording import EVALUATION
+from leaderboard.recording import EVALUATION, PREDICTIONS
 from leaderboard.schemas import CLOSED, checked_json
-from zoo import keras_weights, training
+from zoo import data, keras_weights, training
 from zoo.errors import ZooError
-from zoo.files import read_json, replacing, write_json
+from zoo.export import export
+from zoo.files import opened_zip, read_json, replacing, write_json
 from zoo.published import PublishedFolder
+from zoo.serving.predictor import Predictor
 from zoo.training.loop import Loop
 
+WHOLE = "results.zip"  # what is cut into pieces
 LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
 PIECE = 15 * 10**6  # bytes of a piece, at most
 MOST = 60 * 10**6  # bytes of all pieces, at most
 UNPACKED, FILES = 2 * 10**9, 20_000  # bytes and files of all pieces once they are unpacked, at most
 EXPORT = "export"
+ROUNDING = 0.005  # of an accuracy on validation: another machine, bfloat16 or half precision
 
 
 @dataclass(frozen=True)
@@ -103,10 +109,10 @@ def pack(runs: Path, folders: Iterable[Path], target: Path, most: int = MOST) ->
             left_out += [path.relative_to(runs).as_posix() for path in group.paths]
     with replacing(target) as staged:
         staged.mkdir()
-        whole = staged / "results.tar.gz"
-        with tarfile.open(whole, "w:gz") as archive:
+        whole = staged / WHOLE
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
             for path in taken:
-                archive.add(path, path.relative_to(runs).as_posix())
+                archive.write(path, path.relative_to(runs).as_posix())
         listing = Listing(list(_cut(whole)), left_out)
         whole.unlink()
         write_json(staged / LISTING, asdict(listing))
@@ -138,25 +144,27 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         The finished runs, and the names of the unfinished ones, which go on where they were.
 
     Raises:
-        ZooError: a piece is missing or differs from its checksum, or a run is not one of this version's jobs; nothing
-            has been taken then.
+        ZooError: a piece is missing or differs from its checksum, or a run is not one of this version's jobs, or says
+            of its network what is not true; nothing has been taken then.
     """
     if not (folder / LISTING).is_file():
         raise ZooError(f"{folder} holds no results: there is no {LISTING} in it.")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
-        whole = place / "results.tar.gz"
-        with whole.open("wb") as target:
+        with (place / WHOLE).open("wb") as target:
             for piece in checked_json(Listing, (folder / LISTING).read_bytes(), f"list of results ({LISTING})").pieces:
                 target.write(_content(folder / Path(piece.name).name, piece.sha256))
         try:
-            with tarfile.open(whole) as archive:
-                _check_size(archive)
-                archive.extractall(place / "runs", filter="data")
-        except (tarfile.TarError, OSError) as error:
+            with opened_zip(place / WHOLE, FILES) as archive:
+                if sum(entry.file_size for entry in archive.infolist()) > UNPACKED:
+                    raise ZooError(f"{WHOLE} holds more than {UNPACKED // 10**6:,} MB: it is no bundle's.")
+                archive.extractall(place / "runs")  # no more bytes than it says, no links, nothing outside
+        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
             raise ZooError(f"The results in {folder} cannot be unpacked ({error}).") from error
         configs = sorted((place / "runs").glob("*/*/seed-*/config.json"))
         jobs = [_checked(config.parent) for config in configs]
+        for job, config in zip(jobs, configs, strict=True):
+            _leave_to_measure(job, config.parent)
         finished, unfinished = [], []
         for job, config in zip(jobs, configs, strict=True):
             done = training.read_run(job, runs)
@@ -173,17 +181,6 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
     return finished, unfinished
 
 
-def _check_size(archive: tarfile.TarFile) -> None:
-    """Raise ZooError before anything is unpacked where there is more than `pack` can have packed."""
-    total = 0
-    for count, member in enumerate(archive, start=1):
-        total += member.size
-        if total > UNPACKED or count > FILES:
-            raise ZooError(
-                f"The results hold more than {UNPACKED // 10**6:,} MB or {FILES:,} files: they are no bundle's."
-            )
-
-
 def _content(path: Path, sha256: str) -> bytes:
     content = path.read_bytes() if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != sha256:
@@ -195,6 +192,32 @@ def _measurable(folder: Path) -> bool:
     """Return whether a finished run comes with its scores, or with a network that can be measured here."""
     network = (folder / "model.weights.h5", PublishedFolder(folder / EXPORT).onnx)
     return any(path.is_file() for path in (folder / EVALUATION, *network))
+
+
+def _leave_to_measure(job: training.Job, folder: Path) -> None:
+    """Drop the scores of a finished run that comes with its network, so that it is measured here.
+
+    Raises:
+        ZooError: its accuracy on validation, which chooses what is shipped, is not what its history says.
+    """
+    exported = folder / EXPORT
+    if not (folder / "history.json").is_file():
+        return
+    if not PublishedFolder(exported).onnx.is_file():
+        if not (folder / "model.weights.h5").is_file():
+            return  # too large to travel: what was measured there stands, and its row has no weights
+        export(training.Run.read(folder), exported)
+    for name in (EVALUATION, PREDICTIONS):
+        (folder / name).unlink(missing_ok=True)
+    if data.get(job.dataset).view is None:
+        known = data.load(job.dataset, "validation")
+        found = float(np.mean(Predictor.load(exported)(known.images).argmax(axis=1) == known.labels))
+        said = training.Run.read(folder).history["validation"]["accuracy"]
+        if abs(found - said) > ROUNDING:
+            raise ZooError(
+                f"{job.model} seed {job.seed}: its history says {said:.2%} of the validation samples, and its network "
+                f"reads {found:.2%}."
+            )
 
 
 def _checked(folder: Path) -> training.Job:

@@ -1,10 +1,13 @@
 """A bundle, end to end: packed here, trained without TensorFlow, taken in again. Tiny data, on the CPU."""
 
+import hashlib
 import importlib
 import json
 import os
+import stat
 import subprocess
 import sys
+import zipfile
 from importlib.metadata import packages_distributions
 
 import cv2
@@ -14,10 +17,10 @@ from conftest import ROOT
 from packaging.utils import canonicalize_name
 
 import zoo
-from leaderboard import bundles, results
+from leaderboard import bundles, recording, results
 from zoo import data, training
 from zoo.errors import ZooError
-from zoo.files import write_json
+from zoo.files import read_json, write_json
 
 MODEL = "mnist_cnn.optdigits"
 
@@ -119,7 +122,7 @@ def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limi
         (folder / name).write_bytes(bytes(10**6))
     bundles.pack(tmp_path / "runs", [folder], tmp_path / "out")
     monkeypatch.setattr(bundles, limit, 1)
-    with pytest.raises(ZooError, match="they are no bundle's"):
+    with pytest.raises(ZooError, match=r"it is no bundle|has more than 1 entries"):
         bundles.unpack(tmp_path / "out", tmp_path / "other")
 
 
@@ -170,6 +173,50 @@ def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
     bundles.pack(tmp_path / "there", [folder], tmp_path / "out")
     assert bundles.unpack(tmp_path / "out", tmp_path / "here") == ([], [f"{MODEL} seed 0"])
     assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.slow
+def test_a_network_is_measured_here_whatever_came_with_it(tmp_path):
+    run = training.train(training.plan("mnist_cnn", "optdigits", epochs=1), tmp_path / "there")
+    true = recording.evaluated(run)
+    scores = run.folder / recording.EVALUATION
+    claimed = read_json(scores)
+    claimed["metrics"]["accuracy"] = 0.9999
+    write_json(scores, claimed)
+    bundles.pack(tmp_path / "there", [run.folder], tmp_path / "out")
+    (taken,), _ = bundles.unpack(tmp_path / "out", tmp_path / "here")
+    assert recording.evaluated(taken).metrics["accuracy"] == true.metrics["accuracy"]
+
+    history = read_json(run.folder / "history.json")
+    history["validation"]["accuracy"] += 0.02
+    write_json(run.folder / "history.json", history)
+    bundles.pack(tmp_path / "there", [run.folder], tmp_path / "out")
+    with pytest.raises(ZooError, match="of the validation samples, and its network reads"):
+        bundles.unpack(tmp_path / "out", tmp_path / "other")
+    assert not (tmp_path / "other").exists()
+
+
+def test_results_write_nothing_elsewhere(tmp_path):
+    """Neither by a path that leads out, nor by a link that a later file goes through; nor is any other file a zip."""
+    place = tmp_path / "a" / "b"
+    place.mkdir(parents=True)
+    link = zipfile.ZipInfo("a.b/zoo/seed-0")
+    link.external_attr = (stat.S_IFLNK | 0o777) << 16
+    packed = place / "results.zip.00"
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("../../../outside", "x")
+        archive.writestr(str(tmp_path / "outside"), "x")
+        archive.writestr("c/" * 3000 + "deep", "x")
+        archive.writestr(link, str(tmp_path))
+        archive.writestr("a.b/zoo/seed-0/outside", "x")
+    for content in (packed.read_bytes(), packed.read_bytes()[:-1], b"\x1f\x8b" + bytes(100), b""):
+        packed.write_bytes(content)
+        piece = {"name": packed.name, "sha256": hashlib.sha256(content).hexdigest()}
+        write_json(place / "results.json", {"pieces": [piece], "left_out": []})
+        with pytest.raises(ZooError, match=r"cannot be unpacked|is missing"):
+            bundles.unpack(place, tmp_path / "runs")
+    assert not list(tmp_path.rglob("outside"))
+    assert not (tmp_path / "runs").exists()
 
 
 def test_the_first_seed_of_every_pair_comes_before_the_second_of_any(monkeypatch):

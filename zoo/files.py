@@ -8,6 +8,7 @@ import re
 import shutil
 import stat
 import tempfile
+import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -81,6 +82,21 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     return json.loads(read_bytes(path).decode("utf-8"))
+
+
+def opened_zip(path: Path, most: int) -> zipfile.ZipFile:
+    """Open a zip file of at most `most` entries; their number is known before their list is read into memory.
+
+    Raises:
+        ZooError: it has more entries.
+        zipfile.BadZipFile, OSError: it is no zip.
+    """
+    with path.open("rb") as file:
+        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private: what `ZipFile` finds and believes
+    count, size = end[4:6] if end else (0, 0)  # entries, and bytes of their list
+    if count > most or size > 300 * most:
+        raise ZooError(f"{path.name} has more than {most:,} entries.")
+    return zipfile.ZipFile(path)
 
 
 def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "dict[str, np.ndarray]":

@@ -7,7 +7,6 @@ import base64
 import functools
 import io
 import logging
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from markupsafe import Markup
 import zoo
 from zoo import gate, hub
 from zoo.errors import InkError, ZooError
+from zoo.files import opened_zip
 from zoo.gate.uploads import UPLOADS
 from zoo.ink.decoding import FILES
 from zoo.published import PublishedFolder
@@ -37,7 +37,6 @@ log = logging.getLogger(__name__)
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 MOST_ENTRIES = 1000  # of a zip
-ENTRIES, SIZE = 4, 5  # in what `zipfile` finds at the end of a zip: how many entries, and bytes of their list
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
 STEP_SIDE = 480  # pixels of a step's picture
 MOST_SHOWN = 60  # glyphs that are shown as the network saw them
@@ -241,18 +240,9 @@ def pictures_in(files: Sequence[Path]) -> Iterator[tuple[str, object]]:
             yield name, source
 
 
-def _check_entries(path: Path) -> None:
-    """Refuse a zip of many entries before their list is read, by what its end says, as `ZipFile` finds and reads it."""
-    with path.open("rb") as file:
-        end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private
-    if end and (end[ENTRIES] > MOST_ENTRIES or end[SIZE] > MOST_ENTRIES * 300):
-        raise InkError(f"{path.name} has more than {MOST_ENTRIES:,} entries: pack the pictures alone.")
-
-
 def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
     try:
-        _check_entries(path)
-        with zipfile.ZipFile(path) as archive:
+        with opened_zip(path, MOST_ENTRIES) as archive:
             for entry in archive.infolist():
                 name = entry.filename.rpartition("/")[2]
                 if entry.is_dir() or name.startswith(".") or not name.lower().endswith(FILES):
@@ -262,8 +252,8 @@ def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
                 if len(data) > MOST_BYTES:
                     raise InkError(f"{name} is larger than {MOST_BYTES // 10**6} MB: please send a smaller picture.")
                 yield name, io.BytesIO(data)
-    except InkError:
-        raise
+    except ZooError as error:
+        raise InkError(str(error)) from None
     except Exception:  # a damaged zip raises whatever its compression or its names do: zlib, lzma, struct, Unicode
         raise InkError(
             f"{path.name} is not a zip that can be opened: please pack it again, without a password."
