@@ -1,5 +1,6 @@
 """How much one address may hold: of the disk, of the queue, of memory; and what counts as one address."""
 
+import asyncio
 import json
 import os
 import time
@@ -169,10 +170,13 @@ def asked(path, parts, *headers, method="POST", app=None, address="192.0.2.1"):
 # The queue
 
 
-def call_of(address, name="a", size=0):
+def call_of(address, name="a", size=0, streaming=False):
     """Return a call in a queue."""
     scope = {"type": "http", "client": (address, 1), "headers": [], "zoo.bytes": size}
-    return SimpleNamespace(request=SimpleNamespace(scope=scope), concurrency_id=name, session_hash=address)
+    return SimpleNamespace(
+        request=SimpleNamespace(scope=scope), concurrency_id=name, session_hash=address, streaming=streaming,
+        _id=object(), data=object(), closed=False, signal=asyncio.Event(),
+    )  # fmt: skip
 
 
 def queue_of(events, limit=2, running=()):
@@ -205,6 +209,24 @@ def test_addresses_take_turns_in_the_queue():
     assert turns.next() is None  # one of two places stays free
     alone = queue_of([stranger()], limit=1)
     assert unread.Turns(alone).next() is not None
+
+
+def test_a_camera_that_sends_no_frames_gives_its_place_back(monkeypatch):
+    """And an address has few of them, so that one address does not hold all places with frames that it does send."""
+    monkeypatch.setattr(unread, "ASLEEP", 0.05)
+    awake, asleep, slow = (call_of(f"192.0.2.{n}", streaming=n < 3) for n in (1, 2, 3))  # the last is no camera
+    turns = unread.Turns(queue_of([], running=[awake, asleep, slow]))
+    for _ in range(4):
+        awake.data = object()  # a frame
+        turns.next()
+        time.sleep(0.02)
+    assert [one.closed for one in (awake, asleep, slow)] == [False, True, False]
+    assert asleep.signal.is_set()
+    own = [call_of("192.0.2.1", streaming=True) for _ in range(unread.STREAMS_EACH)]
+    more, other = (call_of(f"192.0.2.{n}", streaming=True) for n in (1, 2))
+    turns = unread.Turns(queue_of([more, other], limit=12, running=own))
+    assert turns.next()[0] == [other]
+    assert turns.next() is None
 
 
 def test_answers_are_dropped_and_bounded_by_address(monkeypatch):

@@ -37,6 +37,7 @@ log = logging.getLogger(__name__)
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 MOST_ENTRIES = 1000  # of a zip
+CAMERAS = 12  # that run at the same time
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
 STEP_SIDE = 480  # pixels of a step's picture
 MOST_SHOWN = 60  # glyphs that are shown as the network saw them
@@ -72,7 +73,13 @@ def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
     for control in (files.upload, files.clear, asked.input):
         control(respond, [files, asked], trigger_mode="always_last", concurrency_limit=2, **quiet)
     camera.stream(
-        respond_live, [camera, asked], stream_every=0.4, time_limit=300, concurrency_limit=4, preprocess=False, **quiet
+        respond_live,
+        [camera, asked],
+        stream_every=0.4,
+        time_limit=300,
+        concurrency_limit=CAMERAS,
+        preprocess=False,
+        **quiet,
     )  # Gradio would decode any format of any size
     api(read, draw.ANSWERERS)
     api(models)

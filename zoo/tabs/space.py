@@ -45,9 +45,10 @@ from zoo.types import Facts
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
+PLACES = 8  # calls of one function that run at the same time: one that waits for the Hub delays no other
 
 
-def api(endpoint: gate.Endpoint, concurrency_limit: int = 1) -> None:
+def api(endpoint: gate.Endpoint, concurrency_limit: int = PLACES) -> None:
     """Add an endpoint to the `Space` that is being built: by its name in the API, and as an MCP tool.
 
     Args:
@@ -164,7 +165,7 @@ class Space(gr.Blocks):
 
         # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
         os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
-        self.queue(max_size=MOST_WAITING)
+        self.queue(max_size=MOST_WAITING, default_concurrency_limit=PLACES)
         bounded(self._queue)
         UPLOADS.keep_in(Path(get_upload_folder()))
         UPLOADS.note(_offered(self.get_config_file()), None)

@@ -21,6 +21,8 @@ MOST_MESSAGES = 60  # of one session; a call takes about three
 MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
 MOST_SESSIONS_EACH, MOST_SESSIONS = 40, 2000  # with answers that nobody waits for; with or without
 DROPPED = 120.0  # seconds after which answers are dropped that nobody has fetched
+STREAMS_EACH = 3  # cameras of one address that run at the same time
+ASLEEP = 10.0  # seconds without a frame after which a camera gives its place back
 UNKNOWN = 100_000  # bytes that an answer counts for which cannot be measured
 
 
@@ -103,17 +105,20 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
 class Turns:
     """Chooses the next call of a queue: addresses take turns, and one leaves a place for the others.
 
-    Gradio takes the first that came, so a stranger's forty calls go before a visitor's one.
+    Gradio takes the first that came, so a stranger's forty calls go before a visitor's one. A camera holds its place
+    from frame to frame; one that sends none gives it back.
     """
 
     def __init__(self, queue: Queue) -> None:
         self._queue = queue
         self._served: dict[str, int] = {}  # by address: the turn that it had
         self._turn = 0
+        self._frames: dict[str, tuple[object, float]] = {}  # by stream: its last frame, and when it was first seen
 
     def next(self) -> tuple[list[Any], bool, str] | None:
         """Take the next call out of the queue; None where all must wait. The result is that of `Queue.get_events`."""
         running = [event for job in self._queue.active_jobs if job for event in job]
+        self._end_sleeping([event for event in running if event.streaming])
         ready: list[tuple[int, int, Any, Any]] = []
         for name, waiting in self._queue.event_queue_per_concurrency_id.items():
             limit = waiting.concurrency_limit
@@ -125,7 +130,10 @@ class Turns:
                     busy[network_of(event)] = busy.get(network_of(event), 0) + 1
             for event in waiting.queue:
                 network = network_of(event)
-                if limit is None or limit == 1 or busy.get(network, 0) < limit - 1:
+                most = limit if limit is None or limit == 1 else limit - 1
+                if event.streaming:
+                    most = min(most or STREAMS_EACH, STREAMS_EACH)
+                if most is None or busy.get(network, 0) < most:
                     ready.append((busy.get(network, 0), self._served.get(network, 0), event, waiting))
         if not ready:
             return None
@@ -137,6 +145,18 @@ class Turns:
         while len(self._served) > MOST_SESSIONS:
             del self._served[next(iter(self._served))]
         return [event], False, event.concurrency_id
+
+    def _end_sleeping(self, streams: list[Any]) -> None:
+        now, before = time.monotonic(), self._frames
+        self._frames = {}
+        for event in streams:
+            frame, since = before.get(event._id, (None, now))
+            if frame is not event.data:
+                since = now
+            elif now - since > ASLEEP:
+                event.closed = True
+                event.signal.set()
+            self._frames[event._id] = event.data, since
 
 
 def network_of(event: Any) -> str:
