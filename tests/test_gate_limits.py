@@ -79,7 +79,7 @@ def test_old_files_are_deleted_with_their_folders_and_the_page_keeps_its_own(tmp
     (tmp_path / "left").mkdir()
     left = tmp_path / "left" / "old.png"
     left.write_bytes(b"x")
-    now = [time.time()]
+    now = [0.0]
     known = Uploads(lambda: now[0])
     known.keep_in(tmp_path)
     of_page, sent = (stored(tmp_path, name) for name in ("page.zip", "sent.png"))
@@ -93,6 +93,24 @@ def test_old_files_are_deleted_with_their_folders_and_the_page_keeps_its_own(tmp
     known.check(of_page, BOB_IS)
     with pytest.raises(NotYours):
         known.check(sent, ANN_IS)
+
+
+@pytest.mark.parametrize("moved", [-86400.0, 86400.0])
+def test_uploads_are_kept_for_an_hour_whatever_the_time_of_day(tmp_path, monkeypatch, moved):
+    left = stored(tmp_path, "left.png")
+    os.utime(left, (time.time() + 86400.0,) * 2)  # from before a clock was set back
+    now = [1000.0]
+    known = Uploads(lambda: now[0])
+    known.keep_in(tmp_path)
+    sent = stored(tmp_path, "sent.png")
+    known.note([sent], ANN_IS)
+    today = time.time()
+    monkeypatch.setattr(uploads.time, "time", lambda: today + moved)
+    known.check_room(ANN_IS)
+    known.check(sent, ANN_IS)
+    now[0] += uploads.KEPT + 1
+    known.check_room(ANN_IS)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize(

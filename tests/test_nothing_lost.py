@@ -141,7 +141,7 @@ def test_a_damaged_receipt_says_what_is_wrong_with_it(place):
     one, other = send(place), send(place, "ann", seed=1)
     path = place.root / "requests" / one.path
     for text, said in (
-        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program supports up to 3"),
+        ("", "the file is empty"), ("{", "not JSON"), (json.dumps({"schema": 99}), "this program supports up to 4"),
         (json.dumps({**one.to_dict(), "created": "today"}), "created: input should be a valid number"),
         (json.dumps({**one.to_dict(), "colour": 1}), "has the unknown colour"),
         (json.dumps({**one.to_dict(), "status": "DONE"}), "status: string should match"),
@@ -159,11 +159,11 @@ def test_receipts_of_the_first_schema_are_read_and_go_on(place, records):
     now = send(place)
     path = place.root / "requests" / now.path
     old = {key: value for key, value in now.to_dict().items()
-           if key not in ("schema", "number", "beats", "same_as", "secret", "sender")}  # fmt: skip
+           if key not in ("schema", "number", "beats", "same_as", "secret", "sender", "busy")}  # fmt: skip
     old |= {"status": RUNNING, "worker": "host-12-ab", "lease": time.time() + 1e6, "attempts": 1}
     path.write_text(json.dumps(old))
     found = LocalStore(place.root).get(now.id)
-    assert (found.schema, found.lease, found.user) == (3, 120.0, "bob")
+    assert (found.schema, found.lease, found.user) == (lifecycle.SCHEMA, 120.0, "bob")
     place.change(now.id, lambda s: lifecycle.released(s, "host-12-ab", 0.0))
     work(place, records)
     assert Submission.from_json(path.read_bytes()).status == FINISHED
@@ -375,6 +375,21 @@ def test_a_disk_that_is_full_for_the_records_is_said_on_the_receipt(place, recor
     assert isinstance(row(records, sent), results.Result)
 
 
+def test_a_worker_that_could_not_write_how_it_ended_takes_it_again_at_once(place, records, monkeypatch):
+    """It holds the lease itself, so there is nobody to wait for."""
+    sent = send(place)
+    worker = Worker(place, records=records, measure=measure)
+    claimed = worker.claim()
+    with monkeypatch.context() as patch:
+        Disk(patch, 1, errno.ENOSPC)
+        with pytest.raises((StoreFailed, OSError)):
+            worker.see_through(claimed, threading.Event())
+    assert place.get(sent.id).status == RUNNING
+    assert Worker(place, records=records).claim() is None
+    assert worker.step()
+    assert place.get(sent.id).status == FINISHED
+
+
 def test_a_store_that_cannot_be_locked_says_so(tmp_path):
     for n, damage in enumerate((lambda root: root.write_text(""), lambda root: (root / ".lock").mkdir(parents=True))):
         store = LocalStore(tmp_path / f"store{n}")
@@ -410,6 +425,43 @@ def test_a_clock_that_is_moved_neither_lengthens_nor_shortens_a_lease(place, mon
     assert other.claim() is None
     ticks[0] = 19.5
     assert other.claim().worker == "other"
+
+
+@pytest.mark.parametrize("hours", [-24, 24])
+def test_a_clock_that_is_moved_while_it_runs_is_not_the_senders_time(place, records, monkeypatch, hours):
+    """Neither is a submission given up as too slow, nor does its address pay for a day of a worker."""
+    moved, tell_time = [0.0], stores.now
+
+    def moves(worker, submission, dataset, *rest):
+        moved[0] += hours * 3600
+        return measure(worker, submission, dataset, *rest)
+
+    monkeypatch.setattr(stores, "now", lambda: tell_time() + moved[0])
+    offer = intake.Offer("net", ("mnist", "ahdd"), "mit", "x")
+    sent = intake.submit(place, "bob", offer, ("m.onnx", onnx_file(shape=(28, 28, 1))), address="192.0.2.1")
+    Worker(place, records=records, measure=moves).step()
+    done = place.get(sent.id)
+    assert (done.status, done.reason, set(done.results)) == (FINISHED, "", {"mnist", "ahdd"})
+    assert done.worked() <= 121.0  # a lease
+    send(place, seed=1, address="192.0.2.1")
+
+
+@pytest.mark.parametrize("moved", [-86400.0, -1.0, 0.0, 86400.0])
+def test_a_spell_of_a_worker_is_as_long_as_its_worker_says(place, moved):
+    """Within a lease of that; the time of day tells no more, whether it ends well, is put back or taken over."""
+    ends = (
+        lambda s, now: lifecycle.finished(s, "w", now),
+        lambda s, now: lifecycle.put_back(s, "w", now, "x"),
+        lambda s, now: lifecycle.claimed(s, "other", now, 10.0, silent=11.0),
+        lambda s, now: lifecycle.withdrawn(s, now),
+    )
+    for n, end in enumerate(ends):
+        s = lifecycle.claimed(send(place, f"u{n}", seed=n), "w", 2e9, lease=10.0)
+        s = lifecycle.renewed(s, "w", 10.0, "measuring", 0.5, busy=50.0)
+        assert s.worked(until=2e9 + 55 + max(moved, 0.0)) == (60.0 if moved > 0 else 55.0)
+        after = end(s, 2e9 + 55 + moved)
+        assert after.worked() == {-86400.0: 50.0, -1.0: 54.0, 0.0: 55.0, 86400.0: 60.0}[moved]
+        assert (after.busy == 0.0) == (after.worker == "other")
 
 
 def test_limits_and_order_survive_a_clock_that_is_set_back(place, tmp_path):

@@ -379,7 +379,7 @@ def queue(store: stores.Store) -> list[Place]:
 def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
     """Return a receipt for the endpoints: everything except what only workers need."""
     values = submission.to_dict()
-    for key in ("worker", "lease", "beats", "version", "attempts", "secret", "sender", "work", "schema"):
+    for key in ("worker", "lease", "beats", "busy", "version", "attempts", "secret", "sender", "work", "schema"):
         values.pop(key)
     place = next((place for place in places if place.submission.id == submission.id), None)
     values["ahead"] = place.ahead if place else None

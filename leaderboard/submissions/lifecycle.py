@@ -31,7 +31,7 @@ Status = Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")]
 OPEN = (PENDING, RUNNING)
 MOST_ATTEMPTS = 3  # workers that may die on one submission before it fails
 ID = re.compile(r"\d{8}-[0-9a-f]{8}")
-SCHEMA = 3  # of the fields below; goes up with every change to them, together with a migration
+SCHEMA = 4  # of the fields below; goes up with every change to them, together with a migration
 TRIED_AGAIN = "tried again"
 
 # What a receipt may hold, wherever it comes from: a store may be damaged, or written by another program.
@@ -57,6 +57,7 @@ class Event(TypedDict):
     at: Time
     status: Status
     note: NotRequired[str]
+    seconds: NotRequired[Time]  # that it ran before, where it did: times of day need not tell, clocks are set
 
 
 class Gap(TypedDict):
@@ -92,7 +93,16 @@ def _from_version_2(values: Json) -> Json:
     return {**values, "schema": 3, "sender": "", "work": values.get("multiply_adds") or 0}
 
 
-MIGRATIONS = {1: _from_version_1, 2: _from_version_2}  # version -> how its values become those of the next version
+def _from_version_3(values: Json) -> Json:
+    """Add what version 4 knows."""
+    return {**values, "schema": 4, "busy": 0.0}
+
+
+MIGRATIONS = {
+    1: _from_version_1,
+    2: _from_version_2,
+    3: _from_version_3,
+}  # version -> how its values become those of the next version
 
 
 @dataclass(frozen=True)
@@ -133,6 +143,7 @@ class Submission:
     worker: str = ""  # the worker that holds the lease
     lease: Time = 0.0  # seconds of silence after which another worker may take over
     beats: Count = 0  # renewals of the lease
+    busy: Time = 0.0  # seconds that the worker has had it at its last renewal, by a clock that is never set
     attempts: Count = 0
     version: Count = 0  # goes up with every change
     history: Annotated[tuple[Event, ...], Field(min_length=1)] = ()  # every transition, oldest first
@@ -221,13 +232,12 @@ class Submission:
 
         What still runs counts up to `until`, and not at all without one.
         """
-        ends = [*(entry["at"] for entry in self.history[1:]), until]
-        spans = [
-            (max(entry["at"], since), min(end, until))
-            for entry, end in zip(self.history, ends, strict=True)
-            if entry["status"] == RUNNING
-        ]
-        return sum(max(end - begin, 0.0) for begin, end in spans if end < math.inf)
+        spans = []
+        for entry, after in zip(self.history, (*self.history[1:], None), strict=True):
+            if entry["status"] == RUNNING and (after or until < math.inf):
+                seconds = _ran(self, until) if after is None else after.get("seconds", after["at"] - entry["at"])
+                spans.append((max(entry["at"], since), min(entry["at"] + seconds, until)))
+        return sum(max(end - begin, 0.0) for begin, end in spans)
 
     def starts(self, since: float, until: float) -> int:
         """Return how often work on it was asked for in (since, until], seconds since 1970: when sent, and on retries.
@@ -248,9 +258,19 @@ def new_id() -> str:
 Transition = Callable[[Submission], Submission]
 
 
+def _ran(s: Submission, now: float) -> float:
+    """Return for how many seconds its worker has had it: as long as that worker said, and a lease more at most.
+
+    The time of day tells within these bounds only: a clock that is set, or a machine that slept, is nobody's work.
+    """
+    return min(max(now - s.history[-1]["at"], s.busy), s.busy + s.lease)
+
+
 def _step(s: Submission, now: float, status: str, note: str, **changes: Any) -> Submission:
     # Rounded down: a time of the future would not count for the limits (see `Submission.starts`).
     entry = Event(at=math.floor(now * 10) / 10, status=status, note=_short(plain(note)))
+    if s.status == RUNNING:
+        entry["seconds"] = round(_ran(s, now), 1)
     return replace(s, status=status, history=(*s.history, entry), **changes)
 
 
@@ -278,7 +298,7 @@ def claimed(s: Submission, worker: str, now: float, lease: float, silent: float 
     note = f"taken by {worker}" if s.status == PENDING else f"taken over by {worker}: no sign of life from {s.worker}"
     return _step(
         s, now, RUNNING, note, worker=worker, lease=lease, attempts=s.attempts + 1, stage="starting", progress=0.0,
-        reason="",
+        reason="", busy=0.0,
     )  # fmt: skip
 
 
@@ -287,10 +307,19 @@ def _held(s: Submission, worker: str) -> None:
         raise Lost(f"{s.id} is {s.status}{f' with {s.worker}' * bool(s.worker)}, no longer with {worker}.")
 
 
-def renewed(s: Submission, worker: str, lease: float, stage: str, progress: float) -> Submission:
-    """Renew a worker's lease and report progress; Lost if the worker no longer has it."""
+def renewed(s: Submission, worker: str, lease: float, stage: str, progress: float, busy: float = 0.0) -> Submission:
+    """Renew a worker's lease and report progress; Lost if the worker no longer has it.
+
+    Args:
+        s: the submission.
+        worker: who holds it.
+        lease: seconds of silence after which another may take over.
+        stage: the current step, in words.
+        progress: fraction that is done.
+        busy: seconds since the worker took it, by a clock that is never set.
+    """
     _held(s, worker)
-    return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress)
+    return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress, busy=max(busy, s.busy))
 
 
 def measured(s: Submission, worker: str, dataset: str, result: Outcome) -> Submission:

@@ -126,8 +126,12 @@ class Worker:
         return Presence(self.cache.parent / "workers")
 
     def silent(self, submission: Submission) -> float:
-        """Return for how many seconds nothing is known of the worker of a submission; if it died here, without end."""
-        return math.inf if self.presence.is_dead(submission.worker) else self._witness.silent(submission)
+        """Return for how many seconds nothing is known of the worker of a submission.
+
+        Without end if it died here, or is this one, which takes one at a time: it could not write how that ended.
+        """
+        gone = submission.worker == self.name or self.presence.is_dead(submission.worker)
+        return math.inf if gone else self._witness.silent(submission)
 
     def close(self) -> None:
         """Close the waiting sandbox."""
@@ -269,12 +273,13 @@ class Worker:
     def _heartbeat(self, wanted: str) -> Iterator[tuple[Callable[[str, float], None], threading.Event]]:
         """Renew the lease while the block lasts; yields how to tell what is done, and whether the lease was lost."""
         state, lost, over = [("starting", 0.0)], threading.Event(), threading.Event()
+        began = time.monotonic()
 
         def tell(stage: str, progress: float) -> None:
             state[0] = stage, progress
 
         def renewed(now: tuple[str, float], submission: Submission) -> Submission:
-            return lifecycle.renewed(submission, self.name, self.lease, *now)
+            return lifecycle.renewed(submission, self.name, self.lease, *now, time.monotonic() - began)
 
         def beat() -> None:
             last: tuple[str, float] | None = None

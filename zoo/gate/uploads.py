@@ -77,9 +77,10 @@ class Uploads:
     """Who uploaded what, how much, and until when; thread-safe. A path counts only where the same caller uploaded it.
 
     folder: where uploads are stored; files elsewhere are never deleted.
+    clock: seconds from anywhere; it is never set, as the time of day may be.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self.folder: Path | None = None
         self._clock = clock
         self._of_page: set[str] = set()  # files that the page offers to everybody; they are not counted and stay
@@ -92,11 +93,11 @@ class Uploads:
     def keep_in(self, folder: Path) -> None:
         """Store uploads in a folder; what is there already belongs to nobody and is deleted when it is old enough."""
         self.folder = folder
-        found = []
+        found, now, today = [], self._clock(), time.time()
         for place, _, names in os.walk(folder):
             for path in (Path(place, name) for name in names):
                 with contextlib.suppress(OSError):
-                    found.append((path.lstat().st_mtime, str(path)))
+                    found.append((now - max(0.0, today - path.lstat().st_mtime), str(path)))
         with self._lock:
             for at, left in sorted(found):
                 if left not in self._of_page:

@@ -23,6 +23,7 @@ from leaderboard.submissions.store.base import (
     describe,
     encode,
     next_version,
+    now,
     numbered,
 )
 from zoo.errors import ZooError
@@ -144,7 +145,7 @@ class LocalStore(Store):
         with _said():
             self.root.mkdir(parents=True, exist_ok=True)
             path.touch()
-            os.utime(path)
+            os.utime(path, (now(), now()))
 
     def _last_announced(self) -> float | None:
         try:
