@@ -1,7 +1,5 @@
 """Submitting from a program: the endpoints, the Python function, the shell, and who is signed in."""
 
-import base64
-import hashlib
 import json
 import os
 import re
@@ -10,7 +8,6 @@ import time
 import urllib.request
 
 import gradio_client
-import itsdangerous
 import pytest
 from conftest import ROOT
 from gradio_client.exceptions import AppError
@@ -203,44 +200,6 @@ def test_the_board_is_read_anew_when_it_was_written(tmp_path, monkeypatch):
     results.write(made_up("lenet5.mnist", [0.9]), folder=tmp_path)
     os.utime(snapshot.write(tmp_path), (1, 1))
     assert "lenet5.mnist" in set(live()["model"])
-
-
-def test_a_space_knows_its_visitor_by_the_cookie_of_the_sign_in(tmp_path):
-    """The cookie is made as Gradio makes it after a sign-in, which itself is the Hub's page."""
-    oauth = {
-        "SYSTEM": "spaces",
-        "SPACE_ID": "me/handwriting-zoo",
-        "OAUTH_CLIENT_ID": "id",
-        "OAUTH_CLIENT_SECRET": "secret",
-        "OAUTH_SCOPES": "openid profile",
-        "OPENID_PROVIDER_URL": "http://127.0.0.1:9",
-    }
-    key = hashlib.sha256(b"secret-v4").hexdigest()
-    info = {
-        "userinfo": {"preferred_username": "ann"},
-        "expires_at": time.time() + 600,
-        "access_token": "x",
-        "scope": "",
-    }
-    cookie = (
-        itsdangerous.TimestampSigner(key).sign(base64.b64encode(json.dumps({"oauth_info": info}).encode())).decode()
-    )
-    with serve(ZOO_SUBMISSIONS=str(tmp_path), **oauth) as space:
-        call = f"{space.url}/gradio_api/call/submit"
-
-        def ask(headers: dict) -> str:
-            body = json.dumps(
-                {"data": ["net", ["optdigits"], "mit", "x", None, "hf://no/where", "", {}, "bob", ""]}
-            ).encode()
-            asked = urllib.request.Request(call, body, {"Content-Type": "application/json", **headers})
-            with urllib.request.urlopen(asked, timeout=240) as answer:
-                event = json.load(answer)["event_id"]
-            with urllib.request.urlopen(f"{call}/{event}", timeout=240) as answer:
-                return answer.read().decode()
-
-        assert "Sign in with Hugging Face" in ask({})
-        assert "Sign in with Hugging Face" in ask({"Cookie": f"session={cookie[:-3]}abc"})
-        assert "no repo no/where" in ask({"Cookie": f"session={cookie}"})
 
 
 @pytest.mark.slow

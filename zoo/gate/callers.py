@@ -6,8 +6,10 @@ Only what came with the call itself counts as proof. The server's own token neve
 import contextlib
 import hashlib
 import ipaddress
+import json
 import os
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
@@ -135,9 +137,32 @@ def _signed_in(scope: Facts, headers: Mapping[str, str]) -> str | None:
         return None
     info = _object(_object(scope.get("session")).get("oauth_info"))
     expires, user = info.get("expires_at"), _object(info.get("userinfo")).get("preferred_username")
-    if not isinstance(expires, (int, float)) or expires < time.time():
+    if not isinstance(expires, (int, float)) or expires < time.time() or _mark(info) in _signed_out:
         return None
     return user if isinstance(user, str) else None
+
+
+_signed_out: dict[bytes, float] = {}  # hashes of sessions that were signed out, and until when they would have lasted
+_lock = threading.Lock()
+
+
+def sign_out(scope: Facts) -> None:
+    """End the session of an HTTP request: its cookie, which somebody may have copied, signs in nobody any more.
+
+    This process remembers it for as long as the cookie would have lasted.
+    """
+    info = _object(_object(scope.get("session")).get("oauth_info"))
+    expires = info.get("expires_at")
+    if not isinstance(expires, (int, float)) or expires < (now := time.time()):
+        return
+    with _lock:
+        for ended in [mark for mark, until in _signed_out.items() if until < now]:
+            del _signed_out[ended]
+        _signed_out[_mark(info)] = expires
+
+
+def _mark(info: Facts) -> bytes:
+    return hashlib.sha256(json.dumps(info, sort_keys=True).encode()).digest()
 
 
 def _object(value: object) -> Facts:

@@ -55,7 +55,8 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
 DRAWN = rf"/|/config|{API}/(info|openapi\.json)"  # takes 10 to 20 ms each time
-SIGN_IN = r"/login/huggingface|/login/callback|/logout"
+SIGN_OUT = "/logout"
+SIGN_IN = rf"/login/huggingface|/login/callback|{SIGN_OUT}"
 READ = (
     rf"{PAGES}|{SIGN_IN}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
     rf"|{API}/heartbeat/{ID}|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}|{API}/file[=/].+"
@@ -168,6 +169,8 @@ class Door:
             limits.check_page(caller, drawn=bool(re.fullmatch(DRAWN, path)))
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
+            if path == SIGN_OUT:
+                gate.sign_out(scope)
             try:
                 await self._app(scope, receive, send)
             except Exception as error:
