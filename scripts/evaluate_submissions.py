@@ -24,8 +24,9 @@ from rich.table import Table
 from leaderboard import results
 from leaderboard.submissions import budget, intake, sandbox, supervision, worker_task
 from leaderboard.submissions.lifecycle import Submission
+from leaderboard.submissions.measuring import measured_again
 from leaderboard.submissions.store import SCHEME, open_store
-from leaderboard.submissions.worker import Worker, measured_again
+from leaderboard.submissions.worker import Worker
 from zoo import executors, settings
 
 

@@ -21,10 +21,10 @@ from submitting import QUICK, finish_all, send
 
 from leaderboard.submissions import checks, intake
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, WITHDRAWN
+from leaderboard.submissions.measuring import job_of
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.sandbox import Box, Resources, Unfit, inputs, protocol
 from leaderboard.submissions.store import Damaged, HubStore, LocalStore, StoreFailed, Unreadable
-from leaderboard.submissions.worker import job_of
 from zoo.errors import ZooError
 from zoo.hub import Backoff
 

@@ -14,7 +14,7 @@ from networks import onnx_file
 from sandbox_machine import Machine
 from submitting import quick, send
 
-from leaderboard.submissions import worker
+from leaderboard.submissions import measuring, worker
 from leaderboard.submissions.lifecycle import FAILED, FINISHED
 from leaderboard.submissions.sandbox import Box, NoMachine, NotReached, Unfit, Unsafe, inputs, open_box, protocol
 from leaderboard.submissions.sandbox.hub_jobs import JobBox
@@ -42,7 +42,7 @@ def measured(data: bytes, images, **options):
     with open_box("onnx") as box:
         assert isinstance(box, JobBox)
         try:
-            return protocol.measure(box, worker.job_of("onnx", "optdigits"), data, images, **options)
+            return protocol.measure(box, measuring.job_of("onnx", "optdigits"), data, images, **options)
         finally:
             shutil.rmtree(box.there)
             assert box.base.exists()
@@ -53,7 +53,7 @@ def measured(data: bytes, images, **options):
 def test_a_machine_measures_as_a_process_here_does(machine, hub, images):
     outcome = measured(onnx_file(), images)
     with Box("onnx") as box:
-        here = protocol.measure(box, worker.job_of("onnx", "optdigits"), onnx_file(), images)
+        here = protocol.measure(box, measuring.job_of("onnx", "optdigits"), onnx_file(), images)
     np.testing.assert_allclose(outcome.answers, here.answers, atol=1e-6)
     assert (outcome.model, outcome.parameters) == (here.model, here.parameters)
     assert outcome.isolation["got_through"] == ""

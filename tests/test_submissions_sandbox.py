@@ -15,7 +15,7 @@ from conftest import ROOT
 from networks import node, onnx_file
 from onnx import helper
 
-from leaderboard.submissions import checks, sandbox, worker
+from leaderboard.submissions import checks, measuring, sandbox
 from leaderboard.submissions.sandbox import (
     Box,
     Cancelled,
@@ -26,6 +26,7 @@ from leaderboard.submissions.sandbox import (
     inputs,
     probes,
     protocol,
+    surroundings,
 )
 from zoo import data
 from zoo.data import parquet
@@ -101,7 +102,7 @@ def measure(images):
         with Box("onnx", resources) as box:
             folders.append(box.folder)
             processes.append(box.process.pid)
-            return protocol.measure(box, worker.job_of("onnx", "optdigits"), data, images, **options)
+            return protocol.measure(box, measuring.job_of("onnx", "optdigits"), data, images, **options)
 
     yield run
     assert not any(folder.exists() for folder in folders)
@@ -191,7 +192,7 @@ def test_what_comes_back_is_checked(outcome, sentence):
         (box.folder / "answers.f32").write_bytes(np.full((7, 10), 0.1, np.float32).tobytes())
         (box.folder / "outcome.json").write_text(json.dumps(outcome))
         with pytest.raises(Unfit, match=sentence) as error:
-            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
+            box._outcome(measuring.job_of("onnx", "optdigits"), 7, onnx_file(), {})
         assert len(str(error.value)) < 600
 
 
@@ -201,11 +202,11 @@ def test_links_and_pipes_in_the_folder_are_not_followed(tmp_path):
     with Box("onnx") as box:
         os.symlink(secret, box.folder / "outcome.json")
         with pytest.raises(Unfit):
-            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
+            box._outcome(measuring.job_of("onnx", "optdigits"), 7, onnx_file(), {})
         (box.folder / "outcome.json").unlink()
         os.mkfifo(box.folder / "outcome.json")
         with pytest.raises(Unfit):
-            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
+            box._outcome(measuring.job_of("onnx", "optdigits"), 7, onnx_file(), {})
 
 
 def test_without_isolation_nothing_of_a_strangers_is_measured(measure, monkeypatch):
@@ -287,7 +288,7 @@ def test_everything_that_a_process_consumes_counts(tmp_path, code):
         assert reached
         assert CONSUMING[code] in reached
         process.kill()
-    sandbox._remove(folder)
+    surroundings.remove_folder(folder)
     assert not folder.exists()
 
 
@@ -343,7 +344,7 @@ def test_reasons_name_no_path_of_this_machine(tmp_path):
     with Box("onnx") as box:
         (box.folder / "outcome.json").write_text(json.dumps({"reason": f"Load model from {box.folder}/m.onnx failed."}))
         with pytest.raises(Unfit, match=r"^Load model from m\.onnx failed\.$"):
-            box._outcome(worker.job_of("onnx", "optdigits"), 7, onnx_file(), {})
+            box._outcome(measuring.job_of("onnx", "optdigits"), 7, onnx_file(), {})
 
 
 # The cache of images

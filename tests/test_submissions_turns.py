@@ -16,8 +16,9 @@ from leaderboard import products
 from leaderboard.submissions import budget, checks, intake, lifecycle, sandbox
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
+from leaderboard.submissions.measuring import job_of
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
-from leaderboard.submissions.worker import Worker, job_of
+from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
 
 pytestmark = pytest.mark.usefixtures("checks_in_this_process")

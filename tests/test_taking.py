@@ -11,10 +11,11 @@ from submitting import send
 
 from leaderboard import results
 from leaderboard.submissions import taking
+from leaderboard.submissions.measuring import job_of
 from leaderboard.submissions.sandbox import Box, inputs, protocol
 from leaderboard.submissions.store import LocalStore
 from leaderboard.submissions.taking import Compiled
-from leaderboard.submissions.worker import Worker, job_of
+from leaderboard.submissions.worker import Worker
 from leaderboard.tabs import model_page
 from scripts.bench.node import answer
 from zoo.errors import ZooError

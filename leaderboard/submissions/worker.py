@@ -7,39 +7,33 @@ Every error with a submission becomes a sentence on its receipt, and the worker 
 """
 
 import contextlib
-import io
 import logging
 import math
 import re
 import secrets
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from leaderboard import checking, results
-from leaderboard.predictions import Predictions
+from leaderboard import results
 from leaderboard.submissions import budget, intake, lifecycle, sandbox, supervision
 from leaderboard.submissions import store as stores
-from leaderboard.submissions.checks import ARCHITECTURE, KERAS
-from leaderboard.submissions.holdings import MODEL
-from leaderboard.submissions.lifecycle import RUNNING, Gap, Lost, NotNow, Outcome, Submission, Transition
+from leaderboard.submissions.checks import KERAS
+from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Outcome, Submission, Transition
 from leaderboard.submissions.presence import Presence
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, NoMachine, NotReached, Unfit, Unsafe
 from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
-from zoo import data, settings
+from zoo import settings
 from zoo.errors import ZooError
-from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
-TRAINING_SAMPLES = "training"  # a folder of the cache
 LEASE = 120.0  # seconds that a silent worker keeps a submission
 Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], Outcome]
 
@@ -99,7 +93,7 @@ class Worker:
     keep_warm: bool = False
     epochs: int | None = None
     seeds: int = budget.SEEDS
-    measure: Measure | None = None  # None: `measured`, in sandboxes
+    measure: Measure | None = None  # None: `measuring.measured`, in sandboxes
     _warm: Box | None = None
     _published: tuple[Any, ...] = ()  # what was brought to the board: ids and versions
     _witness: Witness = field(default_factory=Witness)
@@ -232,6 +226,8 @@ class Worker:
         failed = partial(lifecycle.failed, worker=self.name)
         count, taken = len(submission.datasets), submission
         try:
+            from leaderboard.submissions.measuring import measured  # what scores needs takes seconds to import
+
             for number, dataset in enumerate(submission.datasets):
                 if dataset in submission.results:
                     continue
@@ -319,6 +315,7 @@ class Worker:
 
     def _new_box(self, kind: str, resources: Resources) -> Box:
         """Start a sandbox; only one that trains reads anything of a dataset, and of that the training samples alone."""
+        from leaderboard.submissions.measuring import TRAINING_SAMPLES
         from leaderboard.submissions.sandbox.inputs import private
 
         samples = [private(self.cache / TRAINING_SAMPLES)] if kind == "json" else []  # only what is there can be read
@@ -340,98 +337,3 @@ def _check_time(submission: Submission) -> None:
             f"It has taken {seconds / 3600:.1f} hours for {len(submission.results)} of {len(submission.datasets)} "
             f"datasets, and the most is {most / 3600:.0f} for all: make it smaller, or choose fewer datasets."
         )
-
-
-def measured(
-    worker: Worker,
-    submission: Submission,
-    dataset: str,
-    tell: Callable[[str, float], None],
-    cancelled: Callable[[], bool],
-) -> Outcome:
-    """Measure a submission on one dataset, keep the files in the store, and return what its receipt says of it."""
-    from leaderboard.submissions import scoring
-    from leaderboard.submissions.sandbox import inputs, protocol
-
-    trained = submission.track == ARCHITECTURE
-    seeds = range(worker.seeds) if trained else range(1)
-    content = worker.store.content(submission)
-    tell("reading the data", 0.0)
-    found = []
-
-    def share_of(stage: str, number: int, share: float) -> None:
-        tell(stage, (number + share) / len(seeds))
-
-    with contextlib.ExitStack() as stack:
-        early = None if trained else stack.enter_context(worker.box(submission.kind))  # it starts while data are read
-        images = inputs.prepare(dataset, worker.cache)
-        repo = inputs.training_repo(dataset, worker.cache / TRAINING_SAMPLES) if trained else None
-        for number, seed in enumerate(seeds):
-            stage = f"training {number + 1} of {len(seeds)} on {dataset}" if trained else f"measuring on {dataset}"
-            job = job_of(submission.kind, dataset, seed, worker.epochs, repo)
-            tell_share = partial(share_of, stage, number)
-            with contextlib.nullcontext(early) if early else worker.box(submission.kind) as box:
-                outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
-            found.append(scoring.score(seed, outcome, images))
-    tell(f"scoring on {dataset}", 1.0)
-    result, predictions = scoring.row(submission, dataset, found, images)
-    shipped = next(one for one in found if one.seed == result.shipped_seed)
-    kept = scoring.folder(submission, result)
-    with tempfile.TemporaryDirectory() as scratch:
-        files = scoring.files(result, predictions, shipped.outcome, Path(scratch))
-    worker.store.keep_results(kept, files)
-    return {
-        "model": result.model,
-        "accuracy": result.mean("accuracy"),
-        "memorization": cast(Gap, asdict(shipped.memorization)),
-        "parameters": int(result.mean("parameters")),
-        "revision": result.revision,
-        "folder": kept,
-        "date": result.date,
-    }
-
-
-def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> Json:
-    """Return a job for `protocol.measure`; only a job that trains names the dataset."""
-    job = {
-        "kind": kind,
-        "classes": len(data.get(dataset).labels),
-        "seconds": budget.MEASURING,
-        "share": 0.9 if kind == "json" else 0.3,  # of the progress, that comes before the first answer
-    }
-    return job if repo is None else {**job, "dataset": dataset, "seed": seed, "epochs": epochs, "datasets": str(repo)}
-
-
-def _model(store: Store, folder: str, dataset: str) -> bytes:
-    """Return the ONNX file of a measurement; earlier versions kept one for each dataset."""
-    try:
-        return store.result(folder, MODEL)
-    except Damaged:
-        return store.result(folder, f"{dataset}.onnx")
-
-
-def measured_again(worker: Worker, submission: Submission, dataset: str) -> checking.Check:
-    """Measure the ONNX file of a submission's row once more, in a sandbox, and hold the row against it."""
-    from leaderboard.submissions import scoring
-    from leaderboard.submissions.sandbox import inputs, protocol
-
-    found = submission.results.get(dataset)
-    if found is None:
-        raise ZooError(f"{submission.id} has no result on {dataset}: it is {submission.status}.")
-    recorded = results.Result.from_json(worker.store.result(found["folder"], f"{dataset}.json"))
-    images = inputs.prepare(dataset, worker.cache)
-    model = _model(worker.store, found["folder"], dataset)
-    with worker.box("onnx") as box:
-        outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
-    now = scoring.score(recorded.shipped_seed, outcome, images)
-    answers = Predictions.load(io.BytesIO(worker.store.result(found["folder"], f"{dataset}.npz"))).predicted
-    changed = int((images.parts(outcome.answers).test.argmax(axis=1) != answers).sum())
-    problems = [f"The record is stale: {recorded.stale}."] if recorded.stale else []
-    if changed > checking.TOLERANCE * len(answers):
-        problems.append("That is more than rounding explains.")
-    scores = [
-        checking.Score(name, recorded.shipped(name), value)
-        for name, value in now.scores.items()
-        if name not in checking.COSTS and name in recorded.means
-    ]
-    return checking.Check(scores, changed, problems)

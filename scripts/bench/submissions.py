@@ -29,7 +29,8 @@ WORK = """
 import sys, threading, time
 from pathlib import Path
 from leaderboard.submissions.store import LocalStore
-from leaderboard.submissions.worker import Worker, measured
+from leaderboard.submissions.measuring import measured
+from leaderboard.submissions.worker import Worker
 
 def measure(worker, submission, dataset, tell, cancelled):
     if submission.name.startswith("made_up"):

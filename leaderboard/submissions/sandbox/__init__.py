@@ -16,7 +16,6 @@ import math
 import os
 import re
 import secrets
-import shutil
 import signal
 import stat
 import subprocess
@@ -24,7 +23,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
@@ -33,11 +32,49 @@ from leaderboard.submissions import budget
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
-from leaderboard.submissions.sandbox.confinement import LABELS, Resources
+from leaderboard.submissions.sandbox.confinement import Resources
+from leaderboard.submissions.sandbox.outcome import (
+    Cancelled,
+    NoMachine,
+    NotReached,
+    Outcome,
+    Unfit,
+    Unsafe,
+    check_isolation,
+    check_probabilities,
+    fraction,
+    number,
+)
+from leaderboard.submissions.sandbox.surroundings import (
+    FOLDER,
+    LOCK,
+    environment,
+    private_places,
+    remove_folder,
+    sweep,
+)
 from leaderboard.submissions.taking import Compiled
 from zoo import settings
 from zoo.errors import ZooError
 from zoo.types import Json
+
+__all__ = [
+    "MEASURING",
+    "TRAINING",
+    "Box",
+    "Cancelled",
+    "NoMachine",
+    "NotReached",
+    "Outcome",
+    "Resources",
+    "Unfit",
+    "Unsafe",
+    "check_isolation",
+    "check_probabilities",
+    "environment",
+    "open_box",
+    "sweep",
+]
 
 log = logging.getLogger(__name__)
 
@@ -50,54 +87,7 @@ LARGEST_LOG = 10_000_000  # bytes of a log that is read
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 LARGEST_PORTABLE = 30_000_000  # bytes of the program for a browser that comes back
 POLL = 0.05  # seconds
-FOLDER, LOCK = "submission-", "lock"  # a sandbox's folder, and the file in it that its watching process keeps locked
 ABSOLUTE = re.compile(r"(?:/[\w.+@-]+)+/([\w.+@-]+)")  # a path
-SUM_TOLERANCE = 1e-3  # by which probabilities may miss a sum of 1
-
-
-class Unfit(ZooError):
-    """A submission that cannot be measured: the sentence is for its sender."""
-
-
-class Unsafe(ZooError):
-    """This machine does not isolate a sandbox well enough."""
-
-
-class NotReached(ZooError):
-    """A machine for a sandbox does not answer now; trying again may help."""
-
-
-class NoMachine(NotReached):
-    """No machine for a sandbox can be had now: nothing of a submission was run."""
-
-
-class Cancelled(Exception):
-    """The measurement was stopped from outside."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """The result of a measurement.
-
-    answers: float32 (asked, classes), probabilities, in the order in which images were asked; `protocol.measure` puts
-        them into the order of its inputs.
-    again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
-    model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
-    multiply_adds: of one image.
-    parameters: the numbers that the ONNX file stores, or those that it computes with (`used_numbers`) if they are more.
-    training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
-    isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
-    portable: the network as a browser runs it, or the reason why it cannot.
-    """
-
-    answers: np.ndarray
-    model: bytes
-    multiply_adds: int
-    parameters: int
-    training: Json | None
-    isolation: dict[str, str]
-    portable: Compiled
-    again: np.ndarray = field(default_factory=lambda: np.empty((0, 0), np.float32))
 
 
 class Box:
@@ -135,7 +125,7 @@ class Box:
         self.outside.write_text(secrets.token_hex(16))
 
     def _remove_folder(self) -> None:
-        _remove(self.base)
+        remove_folder(self.base)
         self.lock.close()
 
     def __enter__(self) -> "Box":
@@ -307,14 +297,14 @@ class Box:
             report = guard.read_onnx(model)
         except Refused as error:
             raise Unfit(f"Its ONNX form would be rejected: {error}") from error
-        multiply_adds = _number(found, "multiply_adds", 0, child.MOST_MULTIPLY_ADDS)
-        parameters = max(report.parameters, int(_number(found, "used_numbers", 0, 10**10)))
+        multiply_adds = number(found, "multiply_adds", 0, child.MOST_MULTIPLY_ADDS)
+        parameters = max(report.parameters, int(number(found, "used_numbers", 0, 10**10)))
         training = None
         if job["kind"] == "json":
             training = {
-                "epochs": _number(found, "epochs", 1, 10_000),
-                "validation_accuracy": _fraction(found, "validation_accuracy"),
-                "training_seconds": _number(found, "training_seconds", 0, 10**6),
+                "epochs": number(found, "epochs", 1, 10_000),
+                "validation_accuracy": fraction(found, "validation_accuracy"),
+                "training_seconds": number(found, "training_seconds", 0, 10**6),
             }
         portable = self._portable()
         return Outcome(answers, report.content, int(multiply_adds), parameters, training, isolation, portable)
@@ -335,76 +325,3 @@ def open_box(kind: str, resources: Resources = MEASURING, readable: tuple[Path, 
     from leaderboard.submissions.sandbox.hub_jobs import JobBox
 
     return JobBox(kind, resources, readable)
-
-
-def environment(home: Path | str) -> dict[str, str]:
-    """Return the few variables that a child needs; none of this process' goes along."""
-    own = str(home)
-    return {
-        "HOME": own,
-        "TMPDIR": own,
-        "LANG": "C.UTF-8",
-        "KERAS_BACKEND": "tensorflow",
-        "TF_CPP_MIN_LOG_LEVEL": "3",
-        "HF_HUB_OFFLINE": "1",
-        "HF_HOME": own,
-        "JOBLIB_MULTIPROCESSING": "0",
-    }
-
-
-def private_places() -> list[Path]:
-    """Return files and folders of this machine that a sandbox must not read: labels, datasets, tokens."""
-    records = Path(__file__).parents[2] / "records"
-    places = [*sorted(records.glob("*/*.npz"))[:1], *sorted(records.glob("*/*.json"))[:1], Path.home()]
-    named = (settings.value("ZOO_DATASETS"), settings.value("ZOO_SUBMISSIONS"), os.environ.get("HF_HOME"))
-    places += [Path(place) for place in named if place]
-    places += [file for folder in sys.path for file in Path(folder, LABELS).glob("digits*")]  # names may be listed
-    return [path for path in places if path.exists()]
-
-
-def sweep() -> None:
-    """Remove the folders of sandboxes whose watching process was killed: they died with it."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
-        with contextlib.suppress(OSError):  # another user's, or one that is just being made
-            if folder.stat().st_uid == os.getuid():
-                with (folder / LOCK).open("r+") as lock:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError while the watching process lives
-                    _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    """Remove the folder of a sandbox, however deep it is."""
-    try:
-        shutil.rmtree(folder, ignore_errors=True)
-    except RecursionError:
-        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
-
-
-def check_isolation(isolation: dict[str, str]) -> None:
-    """Raise Unsafe where something that must not work in a sandbox does."""
-    if through := isolation["got_through"]:
-        raise Unsafe(
-            f"This machine does not confine a sandbox: in it one can {through}. So submissions are not measured "
-            "here. Use another machine, set ZOO_SANDBOX=jobs, or pass --without-isolation for files that you trust."
-        )
-
-
-def _number(found: Json, key: str, least: float, most: float) -> float:
-    value = found.get(key)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not least <= value <= most:
-        raise Unfit(f"Its {key.replace('_', '-')} are {str(value)[:40]}, which cannot be: from {least} to {most:,}.")
-    return value
-
-
-def _fraction(found: Json, key: str) -> float:
-    return float(_number(found, key, 0, 1))
-
-
-def check_probabilities(answers: np.ndarray) -> None:
-    """Raise Unfit unless every row of float32 (N, classes) is a distribution."""
-    if not np.isfinite(answers).all():
-        raise Unfit("Some of its answers are not numbers (NaN or infinity).")
-    if answers.min(initial=0) < -SUM_TOLERANCE or answers.max(initial=0) > 1 + SUM_TOLERANCE:
-        raise Unfit("Its answers are not probabilities: some are below 0 or above 1. End it with a softmax.")
-    if not np.allclose(answers.sum(axis=1, dtype=np.float64), 1, atol=SUM_TOLERANCE):
-        raise Unfit("Its answers are not probabilities: they do not sum to 1. End it with a softmax.")
