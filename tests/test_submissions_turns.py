@@ -140,6 +140,7 @@ def test_the_minutes_of_workers_count_for_an_address(place, monkeypatch):
             assert send(place, "u1", seed=1, address=address).open
     now = intake.stores.now()
     place.change(sent[0].id, lambda s: lifecycle.claimed(s, "w", now - 300, 9.0))
+    place.change(sent[0].id, lambda s: lifecycle.renewed(s, "w", 9.0, "measuring", 0.5, busy=299.0))
     place.change(sent[0].id, lambda s: lifecycle.failed(s, "w", now, "It was stopped."))
     retried = intake.retry(place, sent[0].id, "u0", MANY, address="192.0.2.1")  # 300 s: the measured time counts
     assert retried.open
@@ -185,7 +186,8 @@ def test_one_that_takes_longer_than_was_estimated_ends_all_the_same(place, tmp_p
 
     def measure(worker, submission, dataset, tell, cancelled):
         started = lifecycle.Event(at=hours, status=RUNNING)
-        place.change(submission.id, lambda s: replace(s, created=hours, history=(*s.history, started)))
+        changes = {"created": hours, "busy": 4 * 3600.0}
+        place.change(submission.id, lambda s: replace(s, **changes, history=(*s.history, started)))
         return {"model": submission.row(dataset), "accuracy": 0.5}
 
     worker = Worker(place, records=tmp_path / "records", measure=measure)
