@@ -19,7 +19,9 @@ from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
+from gradio import http_server
 from gradio.blocks import BlockFunction
+from gradio.exceptions import ServerFailedToStartError
 from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
 from starlette.middleware import Middleware
@@ -183,6 +185,7 @@ class Space(gr.Blocks):
         wait = not options.pop("prevent_thread_lock", False) and not sys.flags.interactive
         options |= {"prevent_thread_lock": True, "mcp_server": False, "_frontend": False}
         # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
+        http_server.Server.run_in_thread = started
         launched = super().launch(*args, app_kwargs=application, **options)
         guard(self.server.config)
         if wait:
@@ -194,6 +197,26 @@ class Space(gr.Blocks):
         self.close(verbose=False)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.raise_signal(signal.SIGTERM)
+
+
+def started(server: http_server.Server) -> None:
+    """Run Gradio's server in a thread, and return when it answers, however long a busy machine takes.
+
+    Gradio itself waits for 5 s by the time of day, then starts the same application once more on another port; that
+    fails, and the Space answers nowhere.
+
+    Raises:
+        ServerFailedToStartError: it ended, as where its port is taken.
+    """
+    server.thread = threading.Thread(target=server.run, daemon=True)
+    if server.reloader:
+        server.watch_thread = threading.Thread(target=server.watch, daemon=True)
+        server.watch_thread.start()
+    server.thread.start()
+    while not server.started:
+        server.thread.join(0.01)
+        if not server.thread.is_alive() and not server.started:
+            raise ServerFailedToStartError("The server did not start: its port may be taken.")
 
 
 async def _invalid(request: Request, error: RequestValidationError) -> JSONResponse:
