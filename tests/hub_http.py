@@ -97,7 +97,7 @@ class Handler(BaseHTTPRequestHandler):
                 answer.headers["X-Error-Message"] = error.message
                 if error.code:
                     answer.headers["X-Error-Code"] = error.code
-                answer.headers |= dict(fault.headers)
+            answer.headers |= dict(fault.headers)
             if fault.lost:
                 raise Cut
             self._send(answer, fault)

@@ -18,6 +18,7 @@ from hub_server import Account, Blob, Fault
 
 import zoo
 from zoo import cards, keras_weights
+from zoo.errors import ZooError
 from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, pull, push, resolve
 
 MODEL = "mnist_cnn.optdigits"
@@ -356,6 +357,24 @@ def test_what_is_not_whole_or_has_another_checksum_is_never_used(hub, token, tin
         pull(REPO, backoff=Backoff(attempts=1))
     done = python(f"import zoo; zoo.load_predictor('hf://{REPO}')", HF_HUB_OFFLINE="1")
     assert f"Only a part of {REPO} is in the cache: load it once more online." in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("form", ["{}", "../../../../../..{}", 'W/"{}"'])
+def test_a_hub_names_no_file_outside_the_cache(hub, token, tiny, tmp_path, form):
+    """Neither by an ETag, nor by a commit: huggingface_hub names files and folders by them."""
+    push(REPO, tiny())
+    clear_cache()
+    outside = form.format(tmp_path / "outside")
+    for header in ("ETag", "X-Linked-Etag", "X-Repo-Commit"):
+        hub.choose_fault = lambda method, path, header=header: Fault(headers=((header, outside),))
+        with pytest.raises(ZooError, match="calls a file or a commit"):
+            pull(REPO, backoff=QUICK)
+    hub.choose_fault = lambda method, path: None
+    commits = hub.repo(REPO).commits
+    commits[-1] = (outside, *commits[-1][1:])
+    with pytest.raises(ZooError, match="calls a file or a commit"):
+        pull(REPO, backoff=QUICK)
+    assert not list(tmp_path.rglob("outside*"))
 
 
 def test_a_cached_file_that_was_damaged_is_fetched_again(hub, token, tiny):
