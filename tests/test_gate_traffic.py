@@ -174,7 +174,8 @@ async def guarded(proxies=""):
     while not server.started:
         await asyncio.sleep(0.01)
     connections.guard(config)
-    yield lambda: asyncio.open_connection("127.0.0.1", server.servers[0].sockets[0].getsockname()[1])
+    port = server.servers[0].sockets[0].getsockname()[1]
+    yield lambda address="127.0.0.1": asyncio.open_connection("127.0.0.1", port, local_addr=(address, 0))
     server.should_exit = True
     await running
     assert not connections._OPEN
@@ -241,6 +242,26 @@ def test_a_proxy_that_the_server_trusts_opens_connections_for_many(monkeypatch, 
             for _, writer in opened:
                 writer.close()
             assert answered == most
+
+    anyio.run(visiting)
+
+
+def test_where_all_connections_are_taken_idle_ones_of_whoever_has_most_give_way(monkeypatch):
+    monkeypatch.setattr(connections, "IN_ALL", 4)
+
+    async def answered(reader, writer):
+        with contextlib.suppress(ConnectionError):
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            return b"200" in await asyncio.wait_for(reader.readline(), 5)
+
+    async def visiting():
+        async with guarded() as connect:
+            held = [await connect() for _ in range(4)]  # of the address that has most
+            visitors = [await connect("127.0.0.2"), await connect("127.0.0.3"), await connect("127.0.0.2")]
+            assert [await answered(*one) for one in visitors] == [True, True, False]  # nobody has more than two then
+            assert sum([bool(await answered(*one)) for one in held]) == 2
+            for _, writer in (*held, *visitors):
+                writer.close()
 
     anyio.run(visiting)
 

@@ -7,7 +7,7 @@ Applications see a connection only when it has sent a whole request, so these li
 import asyncio
 import math
 import resource
-from collections import Counter
+from collections import defaultdict
 from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
@@ -21,14 +21,24 @@ READ = 262_144  # bytes that one read of the network brings at most
 PIPELINE = 16  # requests of a connection that wait for the answer to the one before; browsers send none like that
 FIELDS = 200  # fields of a header; browsers send some 20
 EACH = 400  # connections of one address; not counted of a proxy that the server trusts, and on a Space of the Hub
-IN_ALL = min(8000, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)  # connections; each is an open file
+IN_ALL = 8000  # connections; each is an open file, and they may be half of the files that a process opens
 
-_OPEN: Counter[str] = Counter()
+_OPEN: dict[str, set["Guarded"]] = defaultdict(set)  # by address
 
 
 def guard(config: Any) -> None:
-    """Limit the connections of a server of uvicorn, by its `Config`, also of one that runs: those to come."""
+    """Limit the connections of a server of uvicorn, by its `Config`, also of one that runs: those to come.
+
+    The process may open as many files from then on as it needs for them, if the system lets it.
+    """
     config.http_protocol_class = Guarded
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 2 * IN_ALL if most == resource.RLIM_INFINITY else min(2 * IN_ALL, most)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), most))
+
+
+def _in_all() -> int:
+    return min(IN_ALL, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2)
 
 
 class Guarded(HttpToolsProtocol):
@@ -54,11 +64,13 @@ class Guarded(HttpToolsProtocol):
         super().connection_made(transport)
         peer = self.client[0] if self.client else ""
         network = "" if on_space() or not peer or peer in self._proxies else network_of(peer)
-        if len(self.connections) > IN_ALL or (network and _OPEN[network] >= EACH):
+        own = len(_OPEN[network]) if network in _OPEN else 0
+        full = len(self.connections) > _in_all() and not _gave_way(own)
+        if full or (network and own >= EACH):
             transport.abort()
             return
         self._network = network
-        _OPEN[network] += 1
+        _OPEN[network].add(self)
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -66,8 +78,8 @@ class Guarded(HttpToolsProtocol):
         if self._timer:
             self._timer.cancel()
         if self._network is not None:
-            _OPEN[self._network] -= 1
-            if _OPEN[self._network] <= 0:
+            _OPEN[self._network].discard(self)
+            if not _OPEN[self._network]:
                 del _OPEN[self._network]
             self._network = None
         super().connection_lost(exc)
@@ -114,5 +126,20 @@ class Guarded(HttpToolsProtocol):
         self._timer = self.loop.call_later(IDLE, self._end_if_idle)
 
     def _end_if_idle(self) -> None:
-        if self.cycle is None or self.cycle.response_complete:
+        if self.idle:
             self.transport.abort()
+
+    @property
+    def idle(self) -> bool:
+        """Whether no request of the connection is being answered."""
+        return self.cycle is None or self.cycle.response_complete
+
+
+def _gave_way(own: int) -> bool:
+    """End an idle connection of the address that has most, if those are more than another address's `own` with one."""
+    most = max(_OPEN.values(), key=len, default=set())
+    idle = next((one for one in most if one.idle and not one.transport.is_closing()), None)
+    if idle is None or len(most) <= own + 1:
+        return False
+    idle.transport.abort()
+    return True
