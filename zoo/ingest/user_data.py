@@ -10,11 +10,11 @@ import numpy as np
 
 from zoo import data, ink
 from zoo.data import held_out
+from zoo.data.catalog import ANY_SCRIPT
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.ingest import normalise
 from zoo.ingest.labelled_folders import Source
-from zoo.recipes import Augmentation
 from zoo.settings import user_datasets
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def prepare(source: Source, name: str, contract: ink.Contract, fit: str = "ink")
         group="writer" if source.group else None,
         validation=validation,
         contract=contract,
-        augmentation=Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.06),  # mild: the script is not known
+        augmentation=ANY_SCRIPT,
         batch_size=16 if count < 5_000 else 64 if count < 20_000 else 128,
         passes=3 if count < 30_000 else 1,
     )
@@ -97,7 +97,10 @@ def keep(prepared: Prepared) -> Path:
     spec, folder = prepared.spec, user_datasets() / prepared.spec.name
     if (folder / data.ENTRY).exists():
         found = data.get(spec.name)
-        differ = [f.name for f in fields(spec) if f.name != "title" and getattr(found, f.name) != getattr(spec, f.name)]
+        kept = {"title", "augmentation"}  # as they are: they do not belong to the data
+        differ = [
+            f.name for f in fields(spec) if f.name not in kept and getattr(found, f.name) != getattr(spec, f.name)
+        ]
         if differ:
             raise ZooError(
                 f"{spec.name} is already the name of other data (different: {', '.join(differ)}): choose another "
