@@ -16,6 +16,7 @@ from conftest import HUB
 import zoo
 from zoo.errors import DataError, InkError, ZooError
 from zoo.ingest import labelled_folders, normalise
+from zoo.portable import c_header, javascript
 from zoo.published import PublishedFolder, parse_json
 from zoo.settings import PRETRAINED
 from zoo.tabs import read
@@ -161,6 +162,20 @@ def test_a_field_that_does_not_fit_is_named(published, key, value, sentence):
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(ZooError, match=sentence):
         zoo.load_predictor(published)
+
+
+@pytest.mark.parametrize("write", [c_header.header, javascript.network_file], ids=["c", "javascript"])
+@pytest.mark.parametrize(
+    ("labels", "height", "width"), [(10, 28, 14), (10, 56, 14), (10, 1000, 1000), (8, 28, 28), (11, 28, 28)]
+)
+def test_what_is_exported_takes_the_image_that_it_says(published, write, labels, height, width):
+    """Else a C program reads memory behind its caller's image, and names classes that are not there."""
+    path = published / "preprocessor_config.json"
+    said = json.loads(path.read_text())
+    said["contract"] |= {"height": height, "width": width, "box_height": 4, "box_width": 4}
+    path.write_text(json.dumps({**said, "labels": [str(n) for n in range(labels)]}))
+    with pytest.raises(ZooError, match=r"its network takes images of|A contract"):
+        write(published)
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.errors import ZooError
-from zoo.portable.compiling import compiled
+from zoo.portable.compiling import of_folder
 from zoo.portable.page import card_facts
 from zoo.portable.program import Program
-from zoo.published import PublishedFolder
 from zoo.types import Json
 
 KERNELS = Path(__file__).with_name("kernels.c")
@@ -64,11 +62,8 @@ def header(folder: Path, measured: Json | None = None) -> str:
     Raises:
         ZooError: the network cannot be exported.
     """
-    published = PublishedFolder(folder)
-    contract, labels = published.preprocessor["contract"], published.preprocessor["labels"]
-    if not contract:
-        raise ZooError(f"{folder.name} reads whole pages: only a network for single glyphs is exported so.")
-    program = compiled(published.onnx)
+    program, said = of_folder(folder)
+    height, width, _ = program.shape
     prefix = prefix_of(folder.name)
     count = program.weight_count
     memory = program.memory - count
@@ -76,11 +71,11 @@ def header(folder: Path, measured: Json | None = None) -> str:
         prefix=prefix,
         guard=f"{prefix.upper()}_H",
         facts="\n   ".join(_commented(f"{term}: {text}") for term, text in card_facts(folder, measured)),
-        height=contract["height"],
-        width=contract["width"],
-        pixels=contract["height"] * contract["width"],
+        height=height,
+        width=width,
+        pixels=height * width,
         classes=program.classes,
-        labels=", ".join(_quoted(label) for label in labels),
+        labels=", ".join(_quoted(label) for label in said["labels"]),
         kernels=re.sub(r"\bzoo_", f"{prefix}_", _kernels(program)),
         weights=_written(np.concatenate([weight.values.ravel() for weight in program.weights])),
         weight_count=count,

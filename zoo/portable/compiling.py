@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ZooError
+from zoo.ink.contract import Contract
 from zoo.portable import graph
 from zoo.portable.operators import BINARY, OPERATORS, UNARY, Unsupported
 from zoo.portable.program import Block, Program, Step
 from zoo.portable.strided import Builder, Value, View, dense_strides
+from zoo.published import PublishedFolder
+from zoo.types import Json
 
 FLOAT = 1  # TensorProto.DataType
 MOVES = {"Transpose", "Reshape", "Flatten", "Identity", "Slice", "Squeeze", "Unsqueeze", "Concat"}  # no arithmetic
@@ -43,7 +46,28 @@ def compiled(path: Path, precision: str = "float32") -> Program:
     except Unsupported as error:
         raise ZooError(f"This network cannot be exported: it has {error}.") from None
     answer = build.dense(build.view(known_value(values[network.output])))
-    return Program(fused(build.steps), build.weights, image, answer.place, answer.size)
+    return Program(fused(build.steps), build.weights, image, answer.place, answer.size, tuple(network.shape))
+
+
+def of_folder(folder: Path, precision: str = "float32") -> tuple[Program, Json]:
+    """Return the program of a published network for single glyphs, and what its preprocessor_config.json says.
+
+    Raises:
+        UnknownName, ZooError: as `compiled`; or it reads pages, or its image or labels are not those of the network.
+    """
+    published = PublishedFolder(folder)
+    said = published.preprocessor
+    if not said["contract"]:
+        raise ZooError(f"{folder.name} reads whole pages: only a network for single glyphs is exported so.")
+    program = compiled(published.onnx, precision)
+    made = Contract.from_dict(said["contract"])
+    if program.shape != (made.height, made.width, made.channels) or program.classes != len(said["labels"]):
+        raise ZooError(
+            f"{folder.name} cannot be exported: its network takes images of {program.shape} and has {program.classes} "
+            f"classes, its preprocessor_config.json says {(made.height, made.width, made.channels)} and "
+            f"{len(said['labels'])}."
+        )
+    return program, said
 
 
 def fused(steps: list[Step]) -> list[Step]:

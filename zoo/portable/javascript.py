@@ -8,11 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.errors import ZooError
-from zoo.portable.compiling import compiled
+from zoo.portable.compiling import of_folder
 from zoo.portable.graph import is_rounded, quantized
 from zoo.portable.program import Program
-from zoo.published import PublishedFolder
 from zoo.types import Json
 
 HERE = Path(__file__).parent
@@ -28,15 +26,11 @@ def network_file(folder: Path, precision: str = "float16") -> Json:
 
     Raises:
         UnknownName: no such precision.
-        ZooError: an operator that no kernel computes, or a network for pages.
+        ZooError: an operator that no kernel computes, a network for pages, or one that its folder describes wrongly.
     """
-    published = PublishedFolder(folder)
-    reading = published.preprocessor
-    if not reading["contract"]:
-        raise ZooError(f"{folder.name} reads whole pages: only a network for single glyphs is exported so.")
-    facts: Json = {key: reading[key] for key in FACTS if key in reading}
-    program = as_json(compiled(published.onnx, precision), precision)
-    return {"name": folder.name, "precision": precision, **facts, "program": program}
+    program, said = of_folder(folder, precision)
+    facts: Json = {key: said[key] for key in FACTS if key in said}
+    return {"name": folder.name, "precision": precision, **facts, "program": as_json(program, precision)}
 
 
 def as_json(program: Program, precision: str) -> Json:

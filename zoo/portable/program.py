@@ -54,7 +54,8 @@ class Program:
     steps: the calls.
     weights: in the order of memory.
     image: the bytes of the image.
-    answer: the probabilities, and how many there are.
+    answer: the probabilities, `classes` of them.
+    shape: of the image: height, width, channels.
     memory: numbers, the weights included.
     """
 
@@ -63,6 +64,7 @@ class Program:
     image: Block
     answer: Place
     classes: int
+    shape: tuple[int, ...]
     memory: int = field(init=False)
 
     def __post_init__(self) -> None:
