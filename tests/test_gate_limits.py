@@ -160,6 +160,34 @@ def stored(folder, name):
     return str(place)
 
 
+@pytest.mark.parametrize(
+    ("path", "most"),
+    [("/", 2), ("/config", 2), (f"{API}/heartbeat/a1", 2), (f"{API}/queue/data", 16), (f"{API}/call/read/e1", 16),
+     ("/assets/a.js", 80)],
+)  # fmt: skip
+def test_parts_of_a_page_are_counted_by_what_they_cost(monkeypatch, path, most):
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "8")
+    passed = 0
+
+    async def app(scope, receive, send):
+        nonlocal passed
+        passed += 1
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body"})
+
+    async def send(message):
+        pass
+
+    async def visiting():
+        for _ in range(100):
+            scope = {"type": "http", "method": "GET", "path": path, "headers": [], "client": ("192.0.2.1", 1)}
+            await door.Door(app, SimpleNamespace(), None)(scope, None, send)
+
+    anyio.run(visiting)
+    assert passed == most
+
+
 def test_the_door_counts_the_bytes_of_an_upload(monkeypatch):
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     monkeypatch.setattr(storage, "MOST_REQUEST", 5 * 10**6)

@@ -99,14 +99,18 @@ def check_request(caller: Caller) -> None:
     LIMITER.count(caller.network, Rate(2 * number("ZOO_CALLS_PER_MINUTE"), 60.0, "requests from your address"))
 
 
-def check_page(caller: Caller, drawn: bool) -> None:
-    """Count a request for a part of a page: one that is `drawn` for it, or a file. A page loads some 60 files.
+SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # as shares of `ZOO_CALLS_PER_MINUTE`
+
+
+def check_page(caller: Caller, part: str) -> None:
+    """Count a request for a part of a page, one of `SHARES`: what is drawn for it, what says that it is open, a stream
+    of answers, or one of its some 60 files.
 
     Raises:
-        TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows: a quarter as many pages, ten times as many files.
+        TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
-    share, what = (0.25, "pages") if drawn else (10, "files")
-    LIMITER.count(caller.network, Rate(round(share * number("ZOO_CALLS_PER_MINUTE")), 60.0, f"{what} for your address"))
+    most = round(SHARES[part] * number("ZOO_CALLS_PER_MINUTE"))
+    LIMITER.count(caller.network, Rate(most, 60.0, f"{part} for your address"))
 
 
 def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:

@@ -54,12 +54,17 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
 PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
-DRAWN = rf"/|/config|{API}/(info|openapi\.json)"  # takes 10 to 20 ms each time
 SIGN_OUT = "/logout"
 SIGN_IN = rf"/login/huggingface|/login/callback|{SIGN_OUT}"
+HEARTBEAT, ANSWERS = rf"{API}/heartbeat/{ID}", rf"{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}"
+PARTS = (  # by how they are counted; all others are files
+    ("pages", rf"/|/config|{API}/(info|openapi\.json)"),  # 10 to 20 ms each time
+    ("open pages", HEARTBEAT),  # 30 ms
+    ("answers", ANSWERS),
+)
 READ = (
     rf"{PAGES}|{SIGN_IN}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
-    rf"|{API}/heartbeat/{ID}|{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}|{API}/file[=/].+"
+    rf"|{HEARTBEAT}|{ANSWERS}|{API}/file[=/].+"
 )
 VALUES = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID})"  # requests that carry values
 CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID}|stream/{ID}/close|cancel|reset)"
@@ -166,7 +171,7 @@ class Door:
             async with _read(receive, self._most(path), caller) as body:
                 await self._call({**scope, "zoo.bytes": len(body)}, body, receive, send, caller)
         else:
-            limits.check_page(caller, drawn=bool(re.fullmatch(DRAWN, path)))
+            limits.check_page(caller, next((part for part, those in PARTS if re.fullmatch(those, path)), "files"))
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
             if path == SIGN_OUT:
