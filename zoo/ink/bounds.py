@@ -6,12 +6,14 @@ the same megabytes.
 """
 
 import contextlib
+import ctypes.util
 import functools
 import io
 import re
 import struct
 import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, Literal
 
 from zoo.errors import InkError
@@ -124,6 +126,18 @@ def _check_tags(tags: Iterator[tuple[int, int, int, bytes]], directory: Any, end
         raise InkError(f"A tile of a TIFF has at most {MAX_TILE_PIXELS // 10**6} megapixels: save it in smaller ones.")
     if sizes.get(COMPRESSION, 1) not in COMPRESSIONS:
         raise InkError("A TIFF is uncompressed or packed by LZW, Deflate, PackBits, JPEG or as a fax: save it as one.")
+
+
+def silence_libtiff() -> None:
+    """Have the TIFF library inside Pillow say nothing: it prints a line for each broken line of a picture."""
+    import PIL
+
+    beside = Path(PIL.__file__).parents[1] / "pillow.libs"  # where Pillow's own packages keep it
+    found = next(map(str, beside.glob("libtiff-*.so*")), None) or ctypes.util.find_library("tiff")
+    with contextlib.suppress(OSError, AttributeError):
+        library = ctypes.CDLL(found)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
 
 
 @contextlib.contextmanager

@@ -128,6 +128,7 @@ def _pillow() -> Any:
 
     directory: Any = TiffImagePlugin.ImageFileDirectory_v2
     directory.load = bounds.bounded(directory.load)
+    bounds.silence_libtiff()
     with contextlib.suppress(ModuleNotFoundError):  # an extra: `pip install handwriting-zoo[heic]`
         import pillow_heif
 
