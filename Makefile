@@ -58,6 +58,7 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/python -m scripts.bench.board
 	$(BIN)/python -m scripts.bench.hub
 	$(BIN)/python -m scripts.bench.growth
+	$(BIN)/python -m scripts.bench.own_pictures
 	$(BIN)/python -m scripts.bench.executors_simulated
 	$(BIN)/python -m scripts.bench.executors
 
