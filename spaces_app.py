@@ -58,7 +58,7 @@ if __name__ == "__main__":
         write_log(settings.value("ZOO_LOG"))
     submit.attend()
     demo.launch(
-        networks=local.Networks(model_page.scores, partial(taking.network, store=open_store())),
+        networks=local.Networks(model_page.scores, partial(taking.network, store=open_store()), taking.version),
         rest=service.application(),
         resources=partial(resources, Live()),
         theme=theme.theme(),

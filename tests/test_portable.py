@@ -148,6 +148,50 @@ def test_a_strangers_network_is_computed_as_well(tmp_path, name):
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)
 
 
+def reshaped(*shape):
+    """Return a node that gives 262,144 numbers, of 64 of the image and 4,096 constants, these sides."""
+    return helper.make_node("Reshape", ["wide", "sides"], ["r"]), np.array(shape, np.int64)
+
+
+UNROLLED = {  # small graphs of which each becomes more than 8,000 calls
+    "a transposed array of six sides": (
+        (1, 2, 32, 2, 32, 2, 32),
+        [helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 4, 6, 1, 3, 5]),
+         helper.make_node("Flatten", ["t"], ["y"])],
+    ),
+    "one that is the answer": (
+        (1, 2, 32, 2, 32, 2, 32), [helper.make_node("Transpose", ["r"], ["y"], perm=[0, 2, 4, 6, 1, 3, 5])]
+    ),
+    "every second side repeated": (
+        (64, 2, 64, 2, 8, 2), [helper.make_node("Mul", ["r", "more"], ["y"])]
+    ),
+    "a batch of products": (
+        (8192, 4, 8), [helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 1]),
+                       helper.make_node("MatMul", ["r", "t"], ["y"])],
+    ),
+    "groups of a convolution": ((1, 8192, 8, 4), [helper.make_node("Conv", ["r", "taps"], ["y"], group=8192)]),
+    "arrays that are joined": (
+        (1, 2, 32, 2, 32, 2, 32),
+        [helper.make_node("Transpose", ["r"], ["t"], perm=[0, 2, 4, 6, 1, 3, 5]),
+         helper.make_node("Concat", ["t", "t"], ["y"], axis=6)],
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", UNROLLED)
+def test_a_graph_that_unrolls_without_end_is_no_program(tmp_path, name):
+    shape, nodes = UNROLLED[name]
+    node, sides = reshaped(*shape)
+    column, wide = np.array([1, 64, 1], np.int64), np.zeros((1, 1, 4096), np.float32)
+    known = {"column": column, "row": wide, "sides": sides, "more": weights(64, 1, 64, 1, 8, 1),
+             "taps": weights(16384, 1, 1, 1)}  # fmt: skip
+    used = {name for one in (node, *nodes) for name in one.input}
+    begun = [helper.make_node("Reshape", ["x", "column"], ["c"]), helper.make_node("Add", ["c", "row"], ["wide"]), node]
+    constants = [(name, values) for name, values in known.items() if name in used | {"column", "row"}]
+    with pytest.raises(zoo.ZooError, match=r"cannot be exported: it has more than 5,000 steps\.$"):
+        compiled(network(tmp_path, [*begun, *nodes], constants))
+
+
 REFUSED = {
     "an operator": ([helper.make_node("Hardmax", ["x"], ["z"]), *FLAT], "the operator Hardmax, which no kernel"),
     "arithmetic on bytes": (

@@ -1,5 +1,6 @@
 """A submission that is taken along: compiled in its sandbox, kept in the store, and a page that any browser opens."""
 
+import json
 import re
 import shutil
 
@@ -48,10 +49,16 @@ def test_a_measured_submission_is_a_page_that_answers_as_it_was_measured(place, 
     made = page.page(network, facts)
     assert "bob" in made
     assert "Weights: mit" in made
+    before = taking.version(model)
+    assert taking.version(model) == before
+    results.write(results.read_record(results.path_of(model, "optdigits")))
+    assert taking.version(model) != before
     shown = model_page._take(results.read_record(results.path_of(model, "optdigits")))
     assert f'href="networks/{model}.html"' in shown
     with pytest.raises(ZooError, match="the board has no such row"):
         taking.network("nobody~net.optdigits", place)
+    with pytest.raises(ZooError, match="the board has no such row"):
+        taking.version("nobody~net.optdigits")
 
 
 def test_an_operator_that_no_kernel_computes_is_said(tmp_path):
@@ -62,6 +69,14 @@ def test_an_operator_that_no_kernel_computes_is_said(tmp_path):
         )
     assert outcome.portable.program is None
     assert outcome.portable.reason.startswith("This network cannot be exported: it has the operator Sin, which")
+
+
+def test_more_steps_than_a_program_has_are_refused():
+    program = {"memory": 1, "image": 0, "answer": 0, "weights": [], "data": "", "steps": [["copy", [0, 0], [1]]]}
+    assert Compiled.from_json(json.dumps({"program": program}).encode()).program
+    program["steps"] *= 10_000
+    with pytest.raises(ZooError, match="more than 5,000 steps"):
+        Compiled.from_json(json.dumps({"program": program}).encode())
 
 
 @pytest.mark.parametrize(

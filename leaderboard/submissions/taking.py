@@ -4,7 +4,9 @@ A stranger's graph is not opened in the process that serves: the sandbox compile
 comes back is checked as plain values.
 """
 
-from dataclasses import asdict, dataclass
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, ClassVar
 
 from pydantic import ConfigDict, Field
@@ -17,9 +19,11 @@ from leaderboard.submissions.store import Store
 from zoo import data
 from zoo.errors import ZooError
 from zoo.portable.page import LIMITS
+from zoo.portable.strided import MOST_STEPS
 from zoo.types import Json
 
 NOT_KEPT = "This submission was measured before networks could be taken along: send it again to have it as a page."
+NO_ROW = "There is no network {!r} that can be taken: the board has no such row."
 
 Numbers = Annotated[int, Field(ge=0, le=100_000_000)]  # four bytes each
 
@@ -50,8 +54,20 @@ class Compiled:
 
     @classmethod
     def from_json(cls, content: bytes) -> "Compiled":
-        """Read it; ZooError if it is something else."""
+        """Read it; ZooError if it is something else, or a program of too many steps."""
+        if content.count(b"[") > 5 * MOST_STEPS:  # a step has three, an array of weights one; reading them takes long
+            raise ZooError(f"This is not a compiled network: it has more than {MOST_STEPS:,} steps.")
         return checked_json(cls, content, "compiled network")
+
+
+def version(model: str) -> Hashable:
+    """Return what is another value when the row of a submission, or another row of its name, has been written again.
+
+    Raises:
+        ZooError: the board has no such row.
+    """
+    found = _record(model).stat()
+    return found.st_mtime_ns, found.st_size, found.st_ino
 
 
 def network(model: str, store: Store) -> tuple[Json, list[tuple[str, str]]]:
@@ -61,18 +77,24 @@ def network(model: str, store: Store) -> tuple[Json, list[tuple[str, str]]]:
         UnknownName: the board has no such submission.
         ZooError: the network cannot be taken; why not.
     """
-    dataset = model.rpartition(".")[2]
-    path = results.path_of(model, dataset)
-    result = results.read_record(path) if dataset in data.DATASETS and path.is_file() else None
+    result = results.read_record(_record(model))
     if not isinstance(result, Result) or result.submission is None:
-        raise ZooError(f"There is no network {model!r} that can be taken: the board has no such row.")
-    outcome = store.get(result.submission["id"]).results[dataset]
+        raise ZooError(NO_ROW.format(model))
+    outcome = store.get(result.submission["id"]).results[result.dataset]
     if "take" not in result.submission or "folder" not in outcome:
         raise ZooError(NOT_KEPT)
     said = Compiled.from_json(store.result(outcome["folder"], PORTABLE))
     if said.program is None:
         raise ZooError(said.reason)
     return _file(result, said), _facts(result)
+
+
+def _record(model: str) -> Path:
+    dataset = model.rpartition(".")[2]
+    path = results.path_of(model, dataset)
+    if dataset not in data.DATASETS or not path.is_file():
+        raise ZooError(NO_ROW.format(model))
+    return path
 
 
 def _file(result: Result, compiled: Compiled) -> Json:
@@ -87,7 +109,7 @@ def _file(result: Result, compiled: Compiled) -> Json:
         "labels": list(spec.labels),
         "script": spec.script,
         "dataset": spec.name,
-        "program": asdict(compiled)["program"],
+        "program": vars(compiled.program),
     }
 
 

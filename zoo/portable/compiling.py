@@ -10,9 +10,9 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.ink.contract import Contract
 from zoo.portable import graph
-from zoo.portable.operators import BINARY, OPERATORS, UNARY, Unsupported
+from zoo.portable.operators import BINARY, OPERATORS, UNARY
 from zoo.portable.program import Block, Program, Step
-from zoo.portable.strided import Builder, Value, View, dense_strides
+from zoo.portable.strided import Builder, Unsupported, Value, View, dense_strides
 from zoo.published import PublishedFolder
 from zoo.types import Json
 
@@ -35,7 +35,7 @@ def compiled(path: Path, precision: str = "float32") -> Program:
     build, shape = Builder(), (1, *network.shape)
     image = Block(-(-math.prod(shape) // 4))  # bytes, four in the place of a number
     loaded = View(Block(math.prod(shape)), 0, shape, dense_strides(shape))
-    build.steps.append(Step("load", ((image, 0), loaded.place), (loaded.size,)))
+    build.step("load", [(image, 0), loaded.place], [loaded.size])
     values: dict[str, Value | None] = {"": None, **network.constants, network.input: loaded}
     as_bytes = {network.input}  # names of values that are not cast to numbers yet
     try:
@@ -43,9 +43,9 @@ def compiled(path: Path, precision: str = "float32") -> Program:
             if as_bytes & set(node.input) and node.op_type in MOVES:
                 as_bytes |= set(node.output)
             values[node.output[0]] = _added(build, node, [values[name] for name in node.input], as_bytes)
+        answer = build.dense(build.view(known_value(values[network.output])))
     except Unsupported as error:
         raise ZooError(f"This network cannot be exported: it has {error}.") from None
-    answer = build.dense(build.view(known_value(values[network.output])))
     return Program(fused(build.steps), build.weights, image, answer.place, answer.size, tuple(network.shape))
 
 

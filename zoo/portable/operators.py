@@ -9,18 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from zoo.portable.program import Block, Step
-from zoo.portable.strided import Builder, Value, View, dense_strides, loops
+from zoo.portable.program import Block
+from zoo.portable.strided import Builder, Unsupported, Value, View, dense_strides, loops
 
 UNARY = {
     "Relu": 0, "Sigmoid": 1, "Tanh": 2, "Erf": 3, "Neg": 4, "Sqrt": 5, "Reciprocal": 6, "Exp": 7, "Abs": 8,
     "Clip": 9, "LeakyRelu": 10, "Elu": 11, "HardSigmoid": 12, "Softplus": 13, "Log": 14, "Swish": 15,
 }  # fmt: skip
 BINARY = {"Add": 0, "Mul": 1, "Sub": 2, "Div": 3, "Max": 4, "Min": 5}
-
-
-class Unsupported(Exception):
-    """An operator, or an attribute of one, that no kernel computes; its text completes "it has …"."""
 
 
 # --- one number at a time ------------------------------------------------------------------------
@@ -44,7 +40,7 @@ def binary(build: Builder, name: str, a: Value, b: Value) -> View:
     same = all(side == 1 or one == other for side, one, other in zip(shape, a.strides, y.strides, strict=True))
     for sides, places, strides in loops(y.order, a, b, y):
         numbers = (BINARY[name], *sides, *strides[0], *strides[1])
-        build.steps.append(Step("binary", tuple(places), numbers, in_place=same and a.size == y.size))
+        build.step("binary", places, numbers, in_place=same and a.size == y.size)
     return y
 
 
@@ -258,7 +254,7 @@ def _matmul(build: Builder, node: str, inputs: list[Any], given: dict[str, Any])
             (one.block, one.start + sum(i * step for i, step in zip(index, one.strides, strict=False)))
             for one in (a, b, y)
         ]
-        build.steps.append(Step("matmul", tuple(parts), (m, k, n, *a.strides[-2:], *b.strides[-2:])))
+        build.step("matmul", parts, (m, k, n, *a.strides[-2:], *b.strides[-2:]))
     return y
 
 

@@ -5,7 +5,7 @@ under other strides.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,11 @@ import numpy as np
 from zoo.portable.program import Block, Place, Step, Weight
 
 SIDES = 3  # that a kernel loops over; more are unrolled into several calls
+MOST_STEPS = 5000  # of a program; those of the published networks have up to 205
+
+
+class Unsupported(Exception):
+    """What no program does; its text completes "This network cannot be exported: it has …"."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +84,19 @@ class Builder:
         self, kernel: str, *views: "View | Weight", numbers: Sequence[int | float] = (), in_place: bool = False
     ) -> None:
         """Add a call; the last view is written."""
-        places = tuple((view, 0) if isinstance(view, Weight) else view.place for view in views)
-        self.steps.append(Step(kernel, places, tuple(numbers), in_place))
+        self.step(kernel, [(view, 0) if isinstance(view, Weight) else view.place for view in views], numbers, in_place)
+
+    def step(
+        self, kernel: str, places: Sequence[Place], numbers: Sequence[int | float], in_place: bool = False
+    ) -> None:
+        """Add a call as a `Step` has it.
+
+        Raises:
+            Unsupported: there are too many: a graph of a few bytes may unroll into any number.
+        """
+        if len(self.steps) >= MOST_STEPS:
+            raise Unsupported(f"more than {MOST_STEPS:,} steps")
+        self.steps.append(Step(kernel, tuple(places), tuple(numbers), in_place))
 
     def new(self, shape: Sequence[int], order: Sequence[int] | None = None) -> View:
         """Return new memory for an array."""
@@ -118,12 +134,11 @@ class Builder:
     def copy(self, source: View, target: View) -> None:
         """Add calls that copy a view of any number of sides."""
         for shape, places, strides in loops(target.order, source, target):
-            numbers = [*shape, *strides[0], *strides[1]]
-            self.steps.append(Step("copy", tuple(places), tuple(numbers)))
+            self.step("copy", places, [*shape, *strides[0], *strides[1]])
 
 
-def loops(order: Sequence[int], *views: View) -> list[tuple[tuple[int, ...], list[Place], list[tuple[int, ...]]]]:
-    """Return what a loop over `SIDES` sides needs to walk through views of one shape: sides, places and strides.
+def loops(order: Sequence[int], *views: View) -> Iterator[tuple[tuple[int, ...], list[Place], list[tuple[int, ...]]]]:
+    """Yield what loops over `SIDES` sides need to walk through views of one shape: sides, places and strides.
 
     Sides that follow each other in every view become one; if more than `SIDES` are left, the outer ones are unrolled.
     """
@@ -139,12 +154,10 @@ def loops(order: Sequence[int], *views: View) -> list[tuple[tuple[int, ...], lis
     while len(sides) < SIDES:
         sides.insert(0, (1, [0] * len(views)))
     outer, inner = sides[:-SIDES], sides[-SIDES:]
-    found = []
     for index in np.ndindex(*(length for length, _ in outer)):
         places = [
             (view.block, view.start + sum(i * steps[at] for i, (_, steps) in zip(index, outer, strict=True)))
             for at, view in enumerate(views)
         ]
         strides = [tuple(steps[at] for _, steps in inner) for at in range(len(views))]
-        found.append((tuple(length for length, _ in inner), places, strides))
-    return found
+        yield tuple(length for length, _ in inner), places, strides

@@ -30,6 +30,7 @@ from zoo.gate.storage import Meter
 from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
+from zoo.serving.batches import Busy
 from zoo.tabs import uploading
 from zoo.tabs.unread import Unread, network_of, waiting
 from zoo.tabs.uploading import ID
@@ -70,6 +71,8 @@ VALUES = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID})"  # requests tha
 CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID}|stream/{ID}/close|cancel|reset)"
 OPEN = {"GET": READ, "HEAD": READ, "POST": rf"{CALLS}|{API}/upload", "OPTIONS": rf"{READ}|{CALLS}|{API}/upload"}
 AGENTS = f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"
+
+STATUS = (limits.TooMany, 429), (Busy, 429), (NotYours, 403), (TooSlow, 408), (TooLarge, 413), (ZooError, 400)
 
 
 class Call(BaseModel):
@@ -350,7 +353,7 @@ def _metered(receive: Receive, meter: Meter) -> Receive:
 
 def _status(error: Exception) -> int:
     """Return the HTTP status of an error."""
-    for kind, status in ((limits.TooMany, 429), (NotYours, 403), (TooSlow, 408), (TooLarge, 413), (ZooError, 400)):
+    for kind, status in STATUS:
         if isinstance(error, kind):
             return status
     return 500

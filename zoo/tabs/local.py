@@ -4,22 +4,24 @@ import functools
 import gzip
 import json
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Sequence
 
 import numpy as np
-from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from zoo import hub
+from zoo import gate, hub
 from zoo.errors import UnknownName
 from zoo.portable import javascript, page
 from zoo.serving import by_script
+from zoo.serving.batches import BatchQueue
 from zoo.tabs import choice, draw
 from zoo.types import Json
 
 LARGEST = 1_100_000  # parameters: what a page reads within a few frames
 TYPES = {"js": "text/javascript", "json": "application/json", "html": "text/html"}
+MOST_SENT = 16  # pages of submissions that are kept, of some megabytes at most
+MOST_WAITING = 100  # requests for a file that has to be made
 KEPT = "public, max-age=600"  # a browser asks again after ten minutes
 
 
@@ -40,11 +42,20 @@ class Networks:
     Args:
         scores: returns what was measured of a network, as `page.write` takes it; None where nothing is known.
         sent: returns a network that is not served, but was submitted, and its facts, as `page.page` takes them.
+        version: returns what is another value when such a network has been replaced.
     """
 
-    def __init__(self, scores: Callable[[str], Json | None], sent: Callable[[str], tuple[Json, list[tuple[str, str]]]]):
-        self._scores, self._sent = scores, sent
-        self._packed = functools.lru_cache(maxsize=128)(self._pack)  # far more than are shipped
+    def __init__(
+        self,
+        scores: Callable[[str], Json | None],
+        sent: Callable[[str], tuple[Json, list[tuple[str, str]]]],
+        version: Callable[[str], Hashable],
+    ):
+        self._scores, self._sent, self._version = scores, sent, version
+        self._kept: dict[str, bytes] = {}  # of the served networks, which are few
+        self._page = functools.lru_cache(maxsize=MOST_SENT)(self._make_page)
+        # A thread of their own: each takes up to a second, which nothing else should wait for.
+        self._queue: BatchQueue[str, bytes] = BatchQueue(self._contents, "networks", most_waiting=MOST_WAITING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request.
@@ -54,22 +65,37 @@ class Networks:
             ZooError: it has an operator that no kernel computes: the page asks the server instead.
         """
         name = scope["path"].rpartition("/")[2]
-        content = await to_thread.run_sync(self._content, name)
+        content = self._kept.get(name) or await self._queue.ask(name, gate.caller().network)
         # For everybody: all browsers unpack it, and unpacking it here for others would be the largest part of the work.
         headers = {"content-encoding": "gzip", "cache-control": KEPT}
         if name == "worker.js":
             headers["service-worker-allowed"] = "/"
         await Response(content, media_type=TYPES[name.rpartition(".")[2]], headers=headers)(scope, receive, send)
 
+    def _contents(self, asked: Sequence[str]) -> list[bytes | Exception]:
+        """Return the contents of files, compressed, or why there are none."""
+        found: list[bytes | Exception] = []
+        for name in asked:
+            try:
+                found.append(self._content(name))
+            except Exception as error:
+                found.append(error)
+        return found
+
     def _content(self, name: str) -> bytes:
-        """Return the content of a file, compressed; that of a submission, which may be replaced, is made every time."""
         model, _, ending = name.rpartition(".")
-        if ending == "html" and model not in choice.glyph_models():
-            return gzip.compress(page.page(*self._sent(model)).encode(), mtime=0)
-        return self._packed(name)
+        if name not in self._kept:
+            if ending == "html" and model not in choice.glyph_models():
+                return self._page(model, self._version(model))
+            self._kept[name] = self._pack(name)
+        return self._kept[name]
+
+    def _make_page(self, model: str, version: Hashable) -> bytes:
+        """Return the page of a submission, compressed."""
+        return gzip.compress(page.page(*self._sent(model)).encode(), mtime=0)
 
     def _pack(self, name: str) -> bytes:
-        """Return the content of a file, compressed."""
+        """Return the content of a file that is not a submission's, compressed."""
         model, _, ending = name.rpartition(".")
         if name == "engine.js":
             text = "\n".join((javascript.engine(), (javascript.HERE / "answer.js").read_text(encoding="utf-8")))

@@ -85,7 +85,7 @@ TRAINING = Resources(cpu=3 * 3600, wall=3600.0)
 SMALL = 20_000  # bytes of a JSON file that comes back
 LARGEST_LOG = 10_000_000  # bytes of a log that is read
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
-LARGEST_PORTABLE = 30_000_000  # bytes of the program for a browser that comes back
+LARGEST_PORTABLE = 12_000_000  # bytes of the program for a browser that comes back
 POLL = 0.05  # seconds
 ABSOLUTE = re.compile(r"(?:/[\w.+@-]+)+/([\w.+@-]+)")  # a path
 
