@@ -1,6 +1,7 @@
 """How much one address may hold: of the disk, of the queue, of memory; and what counts as one address."""
 
 import asyncio
+import contextlib
 import json
 import os
 import time
@@ -230,7 +231,7 @@ def queue_of(events, limit=2, running=()):
     waiting = SimpleNamespace(queue=list(events), concurrency_limit=limit, current_concurrency=len(running))
     return SimpleNamespace(
         event_queue_per_concurrency_id={"a": waiting}, active_jobs=[list(running)], event_ids_to_events={},
-        pending_event_ids_session={}, pending_messages_per_session={},
+        pending_event_ids_session={}, pending_messages_per_session={}, max_size=500,
     )  # fmt: skip
 
 
@@ -241,6 +242,40 @@ def test_an_address_holds_few_places_of_the_queue(count, size):
     with pytest.raises(limits.TooMany, match=f"{count} calls from your address are waiting"):
         one._check_waiting(ANN_IS, "session")
     one._check_waiting(BOB_IS, "session")
+
+
+def test_few_addresses_do_not_fill_the_queue():
+    """The fuller it is, the less one address may add."""
+    queue = queue_of([])
+    one, events = door.Door(None, SimpleNamespace(_queue=queue), None), queue.event_queue_per_concurrency_id["a"].queue
+    for number in range(30):
+        with contextlib.suppress(limits.TooMany):
+            for _ in range(100):
+                one._check_waiting(Caller(f"192.0.2.{number}"), "session")
+                events.append(call_of(f"192.0.2.{number}"))
+    assert 400 < len(events) < 500
+    one._check_waiting(Caller("198.51.100.1"), "session")
+
+
+def test_calls_whose_sender_has_gone_leave_the_queue(monkeypatch):
+    monkeypatch.setattr(unread, "UNHEARD", 0.05)
+    gone, waits, new = (call_of(f"192.0.2.{n}") for n in (1, 2, 3))
+    busy = call_of("192.0.2.4")
+    queue = queue_of([gone, waits, new], limit=1, running=[busy])
+    queue.event_ids_to_events = {event._id: event for event in (gone, waits, new)}
+    queue.pending_messages_per_session = messages = {e.session_hash: unread.Messages("") for e in (gone, waits)}
+    turns = unread.Turns(queue)
+
+    async def waiting():
+        listener = asyncio.create_task(messages[waits.session_hash].get())
+        await asyncio.sleep(0.1)
+        messages[new.session_hash] = unread.Messages("")
+        assert turns.next() is None
+        listener.cancel()
+
+    anyio.run(waiting)
+    assert queue.event_queue_per_concurrency_id["a"].queue == [waits, new]
+    assert set(queue.event_ids_to_events) == {waits._id, new._id}
 
 
 def test_addresses_take_turns_in_the_queue():

@@ -23,6 +23,7 @@ MOST_SESSIONS_EACH, MOST_SESSIONS = 40, 2000  # with answers that nobody waits f
 DROPPED = 120.0  # seconds after which answers are dropped that nobody has fetched
 STREAMS_EACH = 3  # cameras of one address that run at the same time
 ASLEEP = 10.0  # seconds without a frame after which a camera gives its place back
+UNHEARD = 30.0  # seconds without a listener after which a call that waits is dropped
 UNKNOWN = 100_000  # bytes that an answer counts for which cannot be measured
 
 
@@ -119,6 +120,7 @@ class Turns:
         """Take the next call out of the queue; None where all must wait. The result is that of `Queue.get_events`."""
         running = [event for job in self._queue.active_jobs if job for event in job]
         self._end_sleeping([event for event in running if event.streaming])
+        self._drop_unheard()
         ready: list[tuple[int, int, Any, Any]] = []
         for name, waiting in self._queue.event_queue_per_concurrency_id.items():
             limit = waiting.concurrency_limit
@@ -145,6 +147,17 @@ class Turns:
         while len(self._served) > MOST_SESSIONS:
             del self._served[next(iter(self._served))]
         return [event], False, event.concurrency_id
+
+    def _drop_unheard(self) -> None:
+        """Take calls out of the queue whose sender has gone."""
+        now, messages = time.monotonic(), self._queue.pending_messages_per_session
+        for waiting in self._queue.event_queue_per_concurrency_id.values():
+            for event in list(waiting.queue):
+                heard = messages.get(event.session_hash)
+                if isinstance(heard, Messages) and not heard.listeners and now - heard.looked > UNHEARD:
+                    waiting.queue.remove(event)
+                    self._queue.event_ids_to_events.pop(event._id, None)
+                    self._queue.pending_event_ids_session.get(event.session_hash, set()).discard(event._id)
 
     def _end_sleeping(self, streams: list[Any]) -> None:
         now, before = time.monotonic(), self._frames
