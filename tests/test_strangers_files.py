@@ -15,6 +15,7 @@ from conftest import HUB
 
 import zoo
 from zoo.errors import DataError, InkError, ZooError
+from zoo.files import read_arrays
 from zoo.ingest import labelled_folders, normalise
 from zoo.portable import c_header, javascript
 from zoo.published import PublishedFolder, parse_json
@@ -329,3 +330,16 @@ def test_a_picture_of_900_megapixels_is_refused_by_its_header(pictures):
     source = labelled_folders.read_folders(str(pictures))
     with pytest.raises(DataError, match="at most 50 megapixels"):
         normalise._decode(source.splits["train"], 0)
+
+
+def test_arrays_are_unpacked_only_if_they_are_few(tmp_path):
+    """A file of 2 MB held 2 GB of zeros."""
+    with (
+        zipfile.ZipFile(tmp_path / "a.npz", "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open("x.npy", "w") as member,
+    ):
+        np.lib.format.write_array_header_1_0(member, {"descr": "|u1", "fortran_order": False, "shape": (600_000_000,)})
+        for _ in range(600):
+            member.write(bytes(1_000_000))
+    with pytest.raises(ZooError, match="its arrays have more than 500 MB"):
+        read_arrays(tmp_path / "a.npz")

@@ -19,6 +19,8 @@ from zoo.errors import ZooError
 if TYPE_CHECKING:
     import numpy as np
 
+MOST_ARRAYS = 500_000_000  # bytes of an npz file once it is unpacked; the largest network has 233 MB of weights
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
@@ -107,7 +109,7 @@ def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "d
         names: of the arrays that it must have; None: all that it has.
 
     Raises:
-        ZooError: it is missing, cut, no npz file, or lacks an array.
+        ZooError: it is missing, cut, no npz file, lacks an array, or holds more than `MOST_ARRAYS` bytes.
     """
     import numpy as np
 
@@ -116,6 +118,8 @@ def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "d
         with np.load(opened, allow_pickle=False) as saved:
             if isinstance(saved, np.ndarray):
                 raise ValueError("it is a single array")
+            if sum(member.file_size for member in saved.zip.infolist()) > MOST_ARRAYS:
+                raise ValueError(f"its arrays have more than {MOST_ARRAYS // 10**6} MB")
             return {name: saved[name] for name in (saved.files if names is None else names)}
     except Exception as error:  # zipfile, zlib and NumPy each raise errors of their own
         said = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
