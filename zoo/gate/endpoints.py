@@ -101,7 +101,7 @@ class Endpoint:
                 if isinstance(item, str) and len(item) > LONGEST:
                     raise ZooError(f'"{name}" holds a text of {len(item):,} characters; at most {LONGEST:,} are read.')
 
-    @property
+    @functools.cached_property
     def schema(self) -> Json:
         """The JSON schema of its arguments."""
         described = _described(self.description)

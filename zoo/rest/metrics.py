@@ -4,6 +4,7 @@ Nothing of a caller is in it. With several processes (`PROMETHEUS_MULTIPROC_DIR`
 """
 
 import os
+import time
 
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
@@ -22,6 +23,7 @@ from zoo.serving.engine import Engine
 from zoo.serving.model_cache import MODELS
 
 disable_created_metrics()  # type: ignore[no-untyped-call]  # one line a count is enough
+KEPT = 0.25  # seconds: anybody may ask, and it takes 5 ms
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
 REQUESTS = Counter("zoo_requests", "Requests by route, method and status", ["route", "method", "status"])
@@ -31,6 +33,8 @@ WAITING = Gauge("zoo_queue_waiting", "Calls that wait for a thread", ["queue"], 
 BATCHES = Histogram("zoo_batch_size", "Calls that were answered together", ["queue"], buckets=(1, 2, 4, 8, 16, 32))
 LOADED = Gauge("zoo_models_loaded", "Networks in memory", multiprocess_mode="livesum")
 LOADS = Counter("zoo_model_loads", "Networks that were loaded, again if they had been dropped", ["model"])
+
+_page = -KEPT, b""  # when it was written
 
 
 def watch(engine: Engine) -> None:
@@ -55,11 +59,18 @@ def observe(route: str, method: str, status: int, seconds: float) -> None:
 
 
 def page(engine: Engine) -> Response:
-    """Return all counts in Prometheus' text format."""
+    """Return all counts in Prometheus' text format, as they were at most `KEPT` seconds ago."""
+    global _page
+    if time.monotonic() > _page[0] + KEPT:
+        _page = time.monotonic(), _written(engine)
+    return Response(_page[1], media_type=CONTENT_TYPE_LATEST)
+
+
+def _written(engine: Engine) -> bytes:
     for queue in (engine.sketches, engine.pictures):
         WAITING.labels(queue.name).set(queue.waiting)
     registry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):
         registry = CollectorRegistry()
         multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
-    return Response(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+    return generate_latest(registry)
