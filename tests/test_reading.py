@@ -12,6 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import gradio_client
 import numpy as np
+import psutil
 import pytest
 from conftest import ROOT
 from gradio_client.exceptions import AppError
@@ -130,6 +131,17 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path):
     assert f"{read.MOST_FILES} pictures are read at a time" in read.respond([str(path)], {"models": ["hdr_cnn.mnist"]})
 
 
+@pytest.mark.parametrize("name", ["resco_mini.mnist", "glyphnet_1m.mnist"])
+def test_a_large_batch_leaves_no_memory_behind(name):
+    """ONNX Runtime would keep the most that a run ever took, for each network."""
+    predictor = zoo.load_predictor(name)
+    blank = np.zeros((256, *predictor.input_shape), np.uint8)
+    predictor(blank[:1])
+    before = psutil.Process().memory_info().rss
+    predictor(blank)
+    assert psutil.Process().memory_info().rss - before < 40e6
+
+
 def test_a_phone_photo_is_decoded_small():
     page = cv2.resize(written([[THREE]]), (4000, 3000))
     file = saved(page, quality=85)
@@ -146,6 +158,10 @@ def test_occlusion_finds_the_ink_that_matters():
     assert found.shape == (28, 28)
     assert found[image[..., 0] > 127].mean() > 5 * abs(found[:3]).mean()  # the margin says nothing
     other = explain.saliency(predictor, image, label=1)
+    seen = []
+    whole = explain.saliency(lambda images: seen.append(len(images)) or predictor(images), image)
+    np.testing.assert_allclose(whole, found, atol=1e-4)
+    assert max(seen) <= explain.TOGETHER < sum(seen)
     assert other[image[..., 0] > 127].mean() < found[image[..., 0] > 127].mean()
 
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
 STEP = 2  # pixels between patches
+TOGETHER = 32  # images that a network sees at a time: what it takes for them grows with their number
 BLOT = 0.25  # weight of ink over paper, which alters more than a gap does
 
 
@@ -42,7 +43,9 @@ def saliency(predictor: Predictor, image: np.ndarray, label: int | None = None) 
     covered = image[None].repeat(len(places), axis=0)
     for one, window, ink in zip(covered, windows, inked, strict=True):
         one[window] = 0 if ink else 255
-    probabilities = predictor(np.concatenate([image[None], covered]))
+    shown = np.concatenate([image[None], covered])
+    parts = (shown[at : at + TOGETHER] for at in range(0, len(shown), TOGETHER))
+    probabilities = np.concatenate([predictor(part) for part in parts])
     label = int(probabilities[0].argmax()) if label is None else label
     odds = _log_odds(probabilities[:, label])
     lost = (odds[0] - odds[1:]) * np.where(inked, 1, BLOT)
@@ -91,6 +94,7 @@ def _probed(folder: Path) -> "tuple[onnxruntime.InferenceSession, list[str]]":
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = 1  # one image: a second thread costs more than it brings
+        options.enable_cpu_mem_arena = False  # which would keep what one image took
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # the two packages share no class of error
         raise ZooError(f"{path} cannot be looked into: {error}.") from error

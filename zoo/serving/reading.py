@@ -34,10 +34,12 @@ class Budget:
 
     Args:
         wanted: whether somebody does.
+        seconds: in which it is done; None: `MOST_SECONDS`.
     """
 
-    def __init__(self, wanted: Callable[[], bool] = lambda: True):
-        self._wanted, self._pages, self._until = wanted, MOST_PAGES, time.monotonic() + MOST_SECONDS
+    def __init__(self, wanted: Callable[[], bool] = lambda: True, seconds: float | None = None):
+        self._seconds = MOST_SECONDS if seconds is None else seconds
+        self._wanted, self._pages, self._until = wanted, MOST_PAGES, time.monotonic() + self._seconds
 
     def take(self) -> None:
         """Count a page before it is read; Spent where it is one too many."""
@@ -46,7 +48,7 @@ class Budget:
             raise Spent(f"At most {MOST_PAGES} pages are read at a time; the rest were left out. Send fewer.")
         if time.monotonic() > self._until:
             raise Spent(
-                f"Reading these takes more than {MOST_SECONDS:.0f} seconds; the rest were left out. Send fewer."
+                f"Reading these takes more than {self._seconds:.0f} seconds; the rest were left out. Send fewer."
             )
         if not self._wanted():
             raise Spent("Nobody waits for this answer any more.")

@@ -22,6 +22,7 @@ from zoo.errors import UnknownName, ZooError
 from zoo.published import parse_json
 from zoo.types import Json
 
+FEW = 8  # images that are served together so often that what they take in memory is kept
 METADATA_KEY = "handwriting_zoo"  # under which an exported file says what it is, as JSON
 
 
@@ -76,6 +77,8 @@ class _OnnxRuntime:
         # Waiting threads sleep: a served model is idle most of the time, and several share the cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._large = onnxruntime.RunOptions()  # its arena keeps the most that a run ever took: it is to give it back
+        self._large.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         source = self._session.get_inputs()[0]
         self._feed, self.input_shape = source.name, tuple(source.shape[1:])
         *_, classes = self._session.get_outputs()[0].shape or [None]
@@ -83,7 +86,8 @@ class _OnnxRuntime:
         self.said = parse_json(self._session.get_modelmeta().custom_metadata_map.get(METADATA_KEY, "{}"))
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        probabilities: np.ndarray = self._session.run(None, {self._feed: images})[0]
+        options = self._large if len(images) > FEW else None
+        probabilities: np.ndarray = self._session.run(None, {self._feed: images}, options)[0]
         return probabilities
 
 
