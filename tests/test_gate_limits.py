@@ -292,6 +292,24 @@ def test_addresses_take_turns_in_the_queue():
     assert unread.Turns(alone).next() is not None
 
 
+@pytest.mark.parametrize(
+    ("limit", "slots", "most"), [(8, 120, 2), (12, 120, 3), (1, 120, 1), (None, 120, 30), (8, 4, 1)]
+)
+def test_an_address_has_a_quarter_of_the_places(limit, slots, most):
+    """Of one function, and of all together, so that a visitor finds one however long the calls of some take."""
+    strangers = [call_of(f"192.0.2.{n}") for n in (1, 3) for _ in range(40)]
+    queue = queue_of([*strangers, call_of("192.0.2.2")], limit=limit)
+    queue.active_jobs = [None] * slots
+    turns, places = unread.Turns(queue), queue.event_queue_per_concurrency_id["a"]
+    found = []
+    while chosen := turns.next():
+        found.append(unread.network_of(chosen[0][0]))
+        queue.active_jobs[queue.active_jobs.index(None)] = chosen[0]
+        places.current_concurrency += 1
+    assert found.count("192.0.2.1") == most
+    assert ("192.0.2.2" in found) == (limit != 1)
+
+
 def test_a_camera_that_sends_no_frames_gives_its_place_back(monkeypatch):
     """And an address has few of them, so that one address does not hold all places with frames that it does send."""
     monkeypatch.setattr(unread, "ASLEEP", 0.05)

@@ -20,7 +20,7 @@ from zoo.gate import limits
 from zoo.gate.callers import Caller
 from zoo.gate.traffic import Share
 from zoo.gate.uploads import UPLOADS
-from zoo.rest import messages, observing
+from zoo.rest import messages, metrics, observing
 from zoo.rest.application import PROBES
 from zoo.serving import engine
 from zoo.serving.batches import BatchQueue, Busy
@@ -322,6 +322,30 @@ def test_senders_take_turns_and_large_calls_are_worked_on_alone():
     assert batches == [[1], [101, 2001, 201, 301], [401, 501, 601, 701], [801, 901], [1050]]
 
 
+def test_a_sender_whose_calls_take_long_leaves_threads_to_others():
+    """To several, and gets the share back as calls are done; a queue that closes answers all the same."""
+    go, begun = threading.Event(), []
+
+    def work(asked):
+        begun.extend(asked)
+        if asked[0].startswith("slow"):
+            go.wait(20)
+        return asked
+
+    async def scene():
+        queue = BatchQueue(work, "test", threads=8)
+        slow = [asyncio.create_task(queue.ask(f"slow{n}", "stranger")) for n in range(6)]
+        slow += [asyncio.create_task(queue.ask("slow", f"other{n}")) for n in range(2)]
+        await asyncio.sleep(0)
+        assert await asyncio.wait_for(queue.ask("quick", "visitor"), 10) == "quick"
+        assert sorted(begun) == ["quick", "slow", "slow", "slow0", "slow1"]
+        go.set()
+        await asyncio.to_thread(queue.close)
+        assert len(await asyncio.gather(*slow)) == 8
+
+    asyncio.run(scene())
+
+
 def test_what_was_asked_before_closing_is_answered():
     queue = BatchQueue(lambda asked: [time.sleep(0.05) or one for one in asked], "slow")
 
@@ -364,7 +388,21 @@ def test_the_least_recently_used_networks_are_dropped():
 # What it counts and logs
 
 
-def test_requests_are_counted_and_logged_without_what_was_sent(api, caplog):
+def test_counts_are_written_a_few_times_a_second_however_often_they_are_asked_for(api, monkeypatch):
+    written = []
+    monkeypatch.setattr(metrics, "_written", lambda engine: written.append(engine) or b"counts")
+    monkeypatch.setattr(metrics, "_page", (-1.0, b""))
+    assert {metrics.page(api.engine).body for _ in range(100)} == {b"counts"}
+    assert len(written) < 5
+    monkeypatch.setattr(metrics, "KEPT", -1.0)
+    metrics.page(api.engine)
+    metrics.page(api.engine)
+    assert len(written) >= 3
+
+
+def test_requests_are_counted_and_logged_without_what_was_sent(api, caplog, monkeypatch):
+    monkeypatch.setattr(metrics, "KEPT", -1.0)
+
     async def exchange():
         transport = httpx.ASGITransport(observing.Observed(api), client=("203.0.113.7", 1))
         async with httpx.AsyncClient(transport=transport, base_url="http://zoo") as client:

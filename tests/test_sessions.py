@@ -53,6 +53,18 @@ def demo():
 FILE = "data:text/plain;base64," + "AAAA" * (SIZE // 4)
 
 
+def test_a_program_leaves_no_session_and_a_page_keeps_its_own(demo):
+    """So programs do not push out what visitors have chosen."""
+    url = demo.local_url.rstrip("/")
+    press = next(id for id, one in demo.fns.items() if any(event == "click" for _, event in one.targets))
+    assert queue(url, press, ["seen"]).fine
+    before = set(demo.state_holder.session_data)
+    for name, values in (("takes", [FILE]), ("fails", [FILE]), ("gives", [2]), ("gives", ["two"])):
+        call(url, name, values)
+    assert set(demo.state_holder.session_data) == before
+    assert before
+
+
 @pytest.mark.parametrize(
     ("called", "values", "fine"),
     [

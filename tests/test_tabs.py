@@ -4,6 +4,7 @@ import base64
 import re
 import subprocess
 import sys
+import time
 
 import cv2
 import gradio as gr
@@ -19,7 +20,7 @@ from strokes import ARABIC_SEVEN, DOT, SEVEN, THREE, sketch
 import zoo
 from leaderboard import results, snapshot, table
 from leaderboard.tabs import compare, datasets, model_page, table_html
-from zoo import data
+from zoo import data, gate
 from zoo.serving import by_script
 from zoo.tabs import choice, draw, read
 
@@ -104,6 +105,20 @@ def test_the_list_of_networks_shows_what_the_board_says():
     assert [*re.findall("<caption>(.*?)</caption>", asked.html_template)] == [
         title for script, title in by_script.TITLES.items() if script in by_script.networks() and script != "pages"
     ]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "listening", "explained"), [(60, True, 3), (0.25, True, 1), (-1, True, 0), (60, False, 0)]
+)
+def test_why_is_shown_as_long_as_there_is_time_and_somebody_waits(monkeypatch, seconds, listening, explained):
+    """All networks answer; those that come later are not explained."""
+    names, shown = ["lenet5.mnist", "glyphnet_2k.mnist", "glyphnet_15k.mnist"], []
+    monkeypatch.setattr(draw, "EXPLAINING", seconds)
+    monkeypatch.setattr(draw, "_explained", lambda one: time.sleep(0.5) or shown.append(one.model) or one)
+    with gate.entered(gate.Caller("192.0.2.1"), lambda: listening):
+        said = draw.respond(sketch(SEVEN), {"models": names}, explain=True)
+    assert all(name in said for name in names)
+    assert shown == names[:explained]
 
 
 def test_any_script_is_read_in_a_picture(tmp_path):

@@ -6,7 +6,7 @@ batches by themselves.
 
 import asyncio
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
@@ -14,6 +14,7 @@ from zoo.errors import ZooError
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
+SHARE = 4  # of the threads, a sender has at most the fourth part at a time, and always one
 RETRY_AFTER = 1.0  # seconds after which a caller may try a full queue again; it holds about as much work
 
 
@@ -30,6 +31,8 @@ class Busy(ZooError):
 
 class BatchQueue(Generic[Asked, Answer]):
     """A bounded queue and the threads that work on it. Senders take turns, and none has more than half of the places.
+
+    A sender has at most a quarter of the threads, so calls that take long leave threads to the calls of others.
 
     Args:
         work: answers what was asked, in order; an exception in place of an answer is raised to who asked.
@@ -54,6 +57,7 @@ class BatchQueue(Generic[Asked, Answer]):
         self._work, self._size = work, size
         self._changed = threading.Condition()
         self._calls: OrderedDict[str, deque[tuple[Asked, asyncio.Future[Answer]]]] = OrderedDict()  # the next one first
+        self._each, self._running = max(1, threads // SHARE), Counter[str]()  # threads that work for a sender
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
@@ -97,17 +101,26 @@ class BatchQueue(Generic[Asked, Answer]):
 
     def _run(self) -> None:
         while taken := self._next():
-            self._answer([pair for pair in taken if not pair[1].cancelled()])
-            del taken  # nothing of a call is kept while the thread waits for the next one
+            calls, senders = taken
+            self._answer([pair for pair in calls if not pair[1].cancelled()])
+            del taken, calls  # nothing of a call is kept while the thread waits for the next one
+            with self._changed:
+                self._running -= senders
+                self._changed.notify_all()
 
-    def _next(self) -> list[tuple[Asked, "asyncio.Future[Answer]"]]:
-        """Wait, and take a batch of calls, in turn by sender; none when the queue is closed and empty."""
+    def _turn(self) -> str | None:
+        """Return whose turn it is; None where nobody waits but those who have their share of the threads."""
+        return next((sender for sender in self._calls if self._running[sender] < self._each), None)
+
+    def _next(self) -> tuple[list[tuple[Asked, "asyncio.Future[Answer]"]], Counter[str]] | None:
+        """Wait, and take a batch of calls and their senders, in turn; None when the queue is closed and empty."""
         taken: list[tuple[Asked, asyncio.Future[Answer]]] = []
+        senders: Counter[str] = Counter()
         with self._changed:
-            self._changed.wait_for(lambda: self._calls or self._closed)
+            self._changed.wait_for(lambda: self._turn() is not None or (self._closed and not self._calls))
             size = 0
-            while self._calls:
-                sender, calls = next(iter(self._calls.items()))
+            while (sender := self._turn()) is not None:
+                calls = self._calls[sender]
                 size += self._size(calls[0][0])
                 if taken and size > self.batch:
                     break
@@ -115,7 +128,9 @@ class BatchQueue(Generic[Asked, Answer]):
                 self._calls.move_to_end(sender)
                 if not calls:
                     del self._calls[sender]
-        return taken
+                senders[sender] = 1
+            self._running += senders
+        return (taken, senders) if taken else None
 
     def _answer(self, taken: list[tuple[Asked, "asyncio.Future[Answer]"]]) -> None:
         if not taken:

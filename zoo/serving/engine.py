@@ -13,7 +13,7 @@ from zoo import ink
 from zoo.errors import ZooError
 from zoo.ink.contract import Contract
 from zoo.serving import by_script, reading, voting
-from zoo.serving.batches import BatchQueue
+from zoo.serving.batches import SHARE, BatchQueue
 from zoo.serving.model_cache import MODELS
 from zoo.serving.predictor import Predictor
 from zoo.serving.runtimes import threads
@@ -55,10 +55,10 @@ class Engine:
 
     Args:
         models: returns the predictor of a network's name.
-        threads: for pictures; a picture keeps one busy.
+        threads: for pictures; a picture keeps one busy. There are more than processors, since one may take a minute.
     """
 
-    def __init__(self, models: Callable[[str], Predictor] = MODELS, threads: int = threads()):
+    def __init__(self, models: Callable[[str], Predictor] = MODELS, threads: int = SHARE * threads()):
         self._models = models
         self._best: dict[str, tuple[str, ...]] = {}
         # One thread: sketches are short, and more threads would wait for each other.

@@ -6,10 +6,12 @@ calls the Space through its own client instead, which reads the server's files a
 """
 
 import contextlib
+import functools
 import json
 import logging
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from typing import TypeVar
 
 import anyio.to_thread
 from mcp import types
@@ -28,8 +30,9 @@ from zoo.gate.agent_resources import Resource
 from zoo.gate.traffic import Share
 from zoo.types import Json
 
+Answer = TypeVar("Answer")
 AT_ONCE = 4  # tools that run at the same time; more would only share the cores
-CALLS = Share("tool calls", 40, 500)  # that run or wait
+CALLS = Share("calls of agents", 40, 500)  # that run or wait
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
 LOGGERS = None, "mcp.shared.session", "mcp.server.lowlevel.server", "mcp.server.streamable_http"  # None: the root
 
@@ -85,7 +88,7 @@ class Agents:
         async def list_resources() -> list[types.Resource]:
             with gate.entered(_caller(server)) as caller:
                 limits.check_call(caller)
-                found = await anyio.to_thread.run_sync(lambda: list(self._resources()), limiter=self._limiter)
+                found = await self._run(lambda: list(self._resources()), caller)
             return [
                 types.Resource(uri=AnyUrl(one.uri), name=one.name, description=one.description, mimeType=one.media_type)
                 for one in found
@@ -96,14 +99,21 @@ class Agents:
             with gate.entered(_caller(server)) as caller:
                 return [await self._read(str(uri), caller)]
 
+    async def _run(self, work: Callable[[], Answer], caller: gate.Caller) -> Answer:
+        """Return the result of what takes a while, in a thread: an address leaves one of them to others."""
+        with CALLS.taken(caller.network):
+            each = self._each.setdefault(caller.network, anyio.CapacityLimiter(AT_ONCE - 1))
+            async with each:
+                return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+
     async def _read(self, uri: str, caller: gate.Caller) -> ReadResourceContents:
         """Return a resource; McpError with a sentence where there is none."""
         try:
             limits.check_call(caller)
-            found = {one.uri: one for one in await anyio.to_thread.run_sync(lambda: list(self._resources()))}
+            found = {one.uri: one for one in await self._run(lambda: list(self._resources()), caller)}
             if uri not in found:
                 raise UnknownName("resource", uri[:100], found)
-            text = await anyio.to_thread.run_sync(found[uri].read, limiter=self._limiter)
+            text = await self._run(found[uri].read, caller)
         except Exception as error:
             raise McpError(types.ErrorData(code=types.INVALID_PARAMS, message=gate.sentence(error))) from None
         return ReadResourceContents(content=text, mime_type=found[uri].media_type)
@@ -114,10 +124,7 @@ class Agents:
             limits.check_call(caller)
             if name not in self.endpoints:
                 raise UnknownName("tool", name[:60], self.endpoints)
-            with CALLS.taken(caller.network):
-                each = self._each.setdefault(caller.network, anyio.CapacityLimiter(AT_ONCE - 1))
-                async with each:  # one place stays for other addresses
-                    answer = await anyio.to_thread.run_sync(self.endpoints[name], arguments, limiter=self._limiter)
+            answer = await self._run(functools.partial(self.endpoints[name], arguments), caller)
             text, failed = json.dumps(answer, ensure_ascii=False), False
         except Exception as error:
             text, failed = gate.sentence(error), True

@@ -5,6 +5,7 @@
 """
 
 import base64
+import contextlib
 import dataclasses
 import unicodedata
 from collections.abc import Sequence
@@ -19,16 +20,16 @@ from zoo import gate, ink
 from zoo.errors import ZooError
 from zoo.serving import by_script
 from zoo.serving.model_cache import MODELS
-from zoo.serving.reading import read_seen, see
+from zoo.serving.reading import Budget, Spent, read_seen, see
 from zoo.tabs import choice, why
 from zoo.tabs.choice import Asked, Board
-from zoo.tabs.space import api
+from zoo.tabs.space import PLACES, api
 from zoo.tabs.visit import VISIT, visit
 from zoo.templates import Templates
 from zoo.types import Json
 
 SIDE = 1000  # units of the pad's side: finer than any screen, and integers are short to send
-ANSWERERS = 4  # sketches answered at the same time; more would only share the cores
+EXPLAINING = 5.0  # seconds in which answers are explained; a network takes up to one
 WELCOME = "The pad is empty. Draw a digit or a letter: it is read when you lift the pen."
 
 
@@ -139,13 +140,13 @@ def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTM
         "outputs": answer,
         "trigger_mode": "always_last",
         "show_progress": "hidden",
-        "concurrency_limit": ANSWERERS,
+        "concurrency_limit": PLACES,
         "api_visibility": "private",
     }
     pad.input(**shown)
     asked.input(**shown)
     explain.input(**shown)
-    api(predict, ANSWERERS)
+    api(predict)
     return asked, answer
 
 
@@ -165,7 +166,7 @@ def respond(sketch: Json | None, said: Json | None, explain: bool = False) -> st
             if explain and chosen is not None:
                 readings[chosen] = _explained(readings[chosen])
             return render_any(readings, chosen)
-        return render([_explained(one) for one in readings] if explain else readings)
+        return render(_all_explained(readings) if explain else readings)
     except ZooError as error:
         return message(str(error))
 
@@ -253,6 +254,17 @@ def _strokes(sketch: object) -> Json:
     if not isinstance(sketch, dict) or not {"strokes", "size"} <= set(sketch):
         raise ink.InkError('A sketch is {"strokes": [[[x, y], ...], ...], "size": side}; this is something else.')
     return {"strokes": sketch["strokes"], "size": sketch["size"], "pen": sketch.get("pen", ink.PEN)}
+
+
+def _all_explained(readings: Sequence[Reading]) -> list[Reading]:
+    """Return readings with what explains them, as many as there is time for."""
+    found = list(readings)
+    budget = Budget(gate.listening, EXPLAINING)
+    with contextlib.suppress(Spent):
+        for index, one in enumerate(readings):
+            budget.take()
+            found[index] = _explained(one)
+    return found
 
 
 def _explained(reading: Reading) -> Reading:

@@ -27,7 +27,7 @@ from zoo.serving.model_cache import MODELS
 from zoo.serving.voting import UNSURE, Votes, vote
 from zoo.tabs import choice, draw
 from zoo.tabs.choice import Asked, Board
-from zoo.tabs.space import api
+from zoo.tabs.space import PLACES, api
 from zoo.tabs.visit import VISIT, visit
 from zoo.templates import Templates
 from zoo.types import Json
@@ -71,7 +71,7 @@ def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
             )  # fmt: skip
     quiet = {"show_progress": "hidden", "api_visibility": "private", "outputs": shown}
     for control in (files.upload, files.clear, asked.input):
-        control(respond, [files, asked], trigger_mode="always_last", concurrency_limit=2, **quiet)
+        control(respond, [files, asked], trigger_mode="always_last", concurrency_limit=PLACES, **quiet)
     camera.stream(
         respond_live,
         [camera, asked],
@@ -81,7 +81,7 @@ def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
         preprocess=False,
         **quiet,
     )  # Gradio would decode any format of any size
-    api(read, draw.ANSWERERS)
+    api(read)
     api(models)
     return asked, shown
 

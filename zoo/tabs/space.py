@@ -47,7 +47,8 @@ from zoo.types import Facts
 log = logging.getLogger(__name__)
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
-PLACES = 8  # calls of one function that run at the same time: one that waits for the Hub delays no other
+PLACES = 8  # calls of one function that run at the same time: those that take long delay no other address
+MOST_RUNNING = 120  # calls of all functions that run at the same time
 
 
 def api(endpoint: gate.Endpoint, concurrency_limit: int = PLACES) -> None:
@@ -122,6 +123,8 @@ class Space(gr.Blocks):
         finally:
             if state is not None:
                 state.config_values.clear()  # the last values of all components, for Gradio's own links to a session
+            if more.get("session_hash") == more.get("event_id"):  # of a program: nobody comes back to this session
+                self.state_holder.session_data.pop(str(more.get("session_hash")), None)
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **more: Any) -> Any:
         """Bring values into the types that a function of the page expects; others get a sentence."""
@@ -183,7 +186,7 @@ class Space(gr.Blocks):
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, self._stop)
         wait = not options.pop("prevent_thread_lock", False) and not sys.flags.interactive
-        options |= {"prevent_thread_lock": True, "mcp_server": False, "_frontend": False}
+        options |= {"prevent_thread_lock": True, "mcp_server": False, "_frontend": False, "max_threads": MOST_RUNNING}
         # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
         http_server.Server.run_in_thread = started
         launched = super().launch(*args, app_kwargs=application, **options)

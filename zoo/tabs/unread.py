@@ -6,7 +6,7 @@ Gradio keeps them for the last 2,000 sessions, whatever they hold; a stranger's 
 import asyncio
 import contextlib
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,6 +16,7 @@ from gradio.utils import LRUCache
 
 from zoo import gate
 from zoo.gate.limits import TooMany
+from zoo.serving.batches import SHARE
 
 MOST_MESSAGES = 60  # of one session; a call takes about three
 MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
@@ -104,7 +105,7 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
 
 
 class Turns:
-    """Chooses the next call of a queue: addresses take turns, and one leaves a place for the others.
+    """Chooses the next call of a queue: addresses take turns, and one has at most a quarter of the places, or one.
 
     Gradio takes the first that came, so a stranger's forty calls go before a visitor's one. A camera holds its place
     from frame to frame; one that sends none gives it back.
@@ -121,6 +122,7 @@ class Turns:
         running = [event for job in self._queue.active_jobs if job for event in job]
         self._end_sleeping([event for event in running if event.streaming])
         self._drop_unheard()
+        of_all = Counter(map(network_of, running))
         ready: list[tuple[int, int, Any, Any]] = []
         for name, waiting in self._queue.event_queue_per_concurrency_id.items():
             limit = waiting.concurrency_limit
@@ -132,7 +134,9 @@ class Turns:
                     busy[network_of(event)] = busy.get(network_of(event), 0) + 1
             for event in waiting.queue:
                 network = network_of(event)
-                most = limit if limit is None or limit == 1 else limit - 1
+                if of_all[network] >= max(1, len(self._queue.active_jobs) // SHARE):
+                    continue
+                most = limit if limit is None else max(1, limit // SHARE)
                 if event.streaming:
                     most = min(most or STREAMS_EACH, STREAMS_EACH)
                 if most is None or busy.get(network, 0) < most:
