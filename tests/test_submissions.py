@@ -12,7 +12,7 @@ from networks import METADATA, archive, keras_file, members, onnx_file, perceptr
 from submitting import MANY, finish_all, send
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import checks, holdings, intake, lifecycle, store, worker
+from leaderboard.submissions import checks, holdings, intake, lifecycle, measuring, store, worker
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.offers import Offer
@@ -328,7 +328,7 @@ def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, t
     board = snapshot.load(records)
     (shown,) = board[board["status"] == "verified"].to_dict("records")
     assert (shown["model"], shown["submitted_by"], shown["claimed"]) == ("bob~net.optdigits", "bob", 0.9)
-    assert worker.measured_again(one, done, "optdigits").agrees
+    assert measuring.measured_again(one, done, "optdigits").agrees
     again = send(local, name="net", seed=7)  # a better one of the same name
     one.step()
     row = results.read_record(results.path_of("bob~net.optdigits", "optdigits", records))

@@ -8,7 +8,7 @@ from networks import node, onnx_file
 from onnx import TensorProto, helper, numpy_helper
 
 from leaderboard.memorization import MemorizationGap, drawn_again, fall_of
-from leaderboard.submissions import checks, scoring, worker
+from leaderboard.submissions import checks, measuring, scoring
 from leaderboard.submissions.checks import guard, onnx_graph
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
 from leaderboard.submissions.sandbox.protocol import ALONE, IN_A_BATCH, Questions
@@ -25,7 +25,7 @@ def images(tmp_path_factory):
 def measured(data: bytes, images) -> np.ndarray:
     """Return the counted answers of an ONNX file, float32 (count, 10)."""
     with Box("onnx") as box:
-        return protocol.measure(box, worker.job_of("onnx", "optdigits"), data, images).answers
+        return protocol.measure(box, measuring.job_of("onnx", "optdigits"), data, images).answers
 
 
 def offset(*nodes, **constants) -> bytes:
@@ -161,7 +161,7 @@ def test_questions_hide_order_and_company():
 
 
 def test_nothing_of_the_dataset_reaches_the_sandbox(images):
-    job = worker.job_of("onnx", "optdigits")
+    job = measuring.job_of("onnx", "optdigits")
     assert set(job) == {"kind", "classes", "seconds", "share"}
     with Box("onnx") as box:
         protocol.measure(box, job, onnx_file(), images)
@@ -225,7 +225,7 @@ def test_a_network_that_knows_the_test_images_by_heart_is_flagged(tmp_path, line
     monkeypatch.setattr(inputs.unknown, "for_testing", lambda dataset: rng.integers(0, 256, (40, 8, 8, 1), np.uint8))
     images = inputs.prepare("optdigits", tmp_path)
     with Box("onnx") as box:
-        outcome = protocol.measure(box, worker.job_of("onnx", "optdigits"), memorizing(images, linear), images)
+        outcome = protocol.measure(box, measuring.job_of("onnx", "optdigits"), memorizing(images, linear), images)
     found = scoring.score(0, outcome, images)
     parts = images.parts(outcome.answers)
     np.testing.assert_array_equal(parts.others["others"], parts.validation)

@@ -175,8 +175,8 @@ def spoilt(tmp_path):
         elif how == "missing":
             (folder / "keras_weights.npz").unlink()
         elif how == "pages":
-            fields = read_json(folder / "preprocessor_config.json")
-            write_json(folder / "preprocessor_config.json", {**fields, "contract": None})
+            of_pages = zoo.settings.PRETRAINED / "mobilenet_v2.pages70" / "preprocessor_config.json"
+            shutil.copy(of_pages, folder)
         elif how == "unknown network":
             write_json(folder / "metadata.json", {**read_json(folder / "metadata.json"), "architecture": "lenet7"})
         return folder

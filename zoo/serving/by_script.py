@@ -133,7 +133,9 @@ def best(script: str) -> tuple[str, ...]:
     if script != ANYTHING or not served:
         raise UnknownName("script", script, [*served, ANYTHING])
     first = [of_it[0] for key, of_it in served.items() if key not in (PAGES, OTHER)]
-    # A network of digits and letters compared their classes in training: it answers for both.
+    # The zoo's own network of digits and letters spreads a 1 over 1, I and L, and the Arabic digits would win.
+    first = [one for one in first if one.own or one.script != BOTH]
+    # A visitor's own one compared their classes in training: it answers for both.
     whole = [one for one in first if not any(set(one.labels) < set(other.labels) for other in first)]
     return tuple(one.model for one in whole) or tuple(of_it[0].model for of_it in served.values())[:1]
 

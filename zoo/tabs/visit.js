@@ -4,8 +4,10 @@ element.addEventListener('click', (event) => {
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
   if (link.dataset.order) return trigger('order', JSON.parse(link.dataset.order));
+  const parts = JSON.parse(link.dataset.visit);
   locate(link.getAttribute('href'));
-  trigger('visit', JSON.parse(link.dataset.visit));
+  trigger('visit', parts);
+  if (parts.model) scrollTo({top: 0});  // the model's page begins there, wherever its link stood
 });
 
 // The address names what is shown, so that it can be sent to someone.
