@@ -56,6 +56,7 @@ def push_all(run_script, published, *arguments: str, **environment: str):
 # The round trip
 
 
+@pytest.mark.slow
 def test_train_push_clear_the_cache_load_predict(hub, token, published, run_script):
     done = push_all(run_script, published)
     assert done.returncode == 0, done.stderr

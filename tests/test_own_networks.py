@@ -54,6 +54,7 @@ def test_a_folded_network_is_the_same_function_without_what_it_could_fold():
     np.testing.assert_allclose(np.array(whole(images)), np.array(model(images)), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_network_is_published_folded_and_others_start_from_that(tmp_path):
     recipe = replace(RECIPE, epochs=8, learning_rate=1e-2, weight_average=0.9, keep="last")
     job = training.Job("glyphnet_700", "optdigits", recipe, seed=0)

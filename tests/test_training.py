@@ -155,6 +155,7 @@ def test_killed_and_started_again_is_bit_equal(tmp_path):
     assert one.confusion == other.confusion
 
 
+@pytest.mark.slow
 def test_train_all_writes_a_record_that_the_board_shows(run_script, tmp_path):
     arguments = "--seeds", "2", "--epochs", "12", "--runs", "runs", "--records", "records"
     done = run_script("train_all.py", "--only", PAIR, *arguments)

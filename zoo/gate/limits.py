@@ -12,6 +12,7 @@ from zoo.settings import number
 TOKENS = 10  # that the Hub is asked about for one address within a minute
 SECRETS = 60  # that one address sends to change a submission within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
+SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
 MOST_KEYS = 50_000  # callers that are counted at a time
 
 
@@ -97,9 +98,6 @@ def check_request(caller: Caller) -> None:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
     LIMITER.count(caller.network, Rate(2 * number("ZOO_CALLS_PER_MINUTE"), 60.0, "requests from your address"))
-
-
-SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # as shares of `ZOO_CALLS_PER_MINUTE`
 
 
 def check_page(caller: Caller, part: str) -> None:

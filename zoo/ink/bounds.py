@@ -132,8 +132,9 @@ def silence_libtiff() -> None:
     """Have the TIFF library inside Pillow say nothing: it prints a line for each broken line of a picture."""
     import PIL
 
-    beside = Path(PIL.__file__).parents[1] / "pillow.libs"  # where Pillow's own packages keep it
-    found = next(map(str, beside.glob("libtiff-*.so*")), None) or ctypes.util.find_library("tiff")
+    folder = Path(PIL.__file__).parents[1] / "pillow.libs"  # a Pillow that was installed by pip brings its libraries
+    shipped = sorted(map(str, folder.glob("libtiff-*.so*")))
+    found = shipped[0] if shipped else ctypes.util.find_library("tiff")  # else it uses the system's
     with contextlib.suppress(OSError, AttributeError):
         library = ctypes.CDLL(found)
         library.TIFFSetErrorHandler(None)

@@ -48,8 +48,8 @@ VALUE_BYTES = 5_000_000  # of another one that carries values: a sketch, a frame
 FEW_BYTES = 10_000  # of a request that only names a session or an event
 EVENT_BYTES = 20_000  # of what a page says of an event
 MOST_DIGITS = 100  # of a number
-MOST_WAITING = 40  # calls of one address that wait in the queue, and at most this share of its free places:
-SHARE = 0.1  # the fuller it is, the less for one address
+MOST_WAITING = 40  # calls of one address that wait in the queue
+OF_FREE = 0.1  # and at most this share of its free places: the fuller it is, the less for one address
 WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wait, of one address and of all
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
@@ -224,7 +224,7 @@ class Door:
         others = [(network_of(event), event.request.scope.get("zoo.bytes", 0)) for event in waiting(queue)]
         own = [bytes_of for network, bytes_of in others if network == caller.network]
         free = (queue.max_size or float("inf")) - len(others)
-        if len(own) >= min(MOST_WAITING, max(1, SHARE * free)) or size + sum(own) > WAITING_BYTES_EACH:
+        if len(own) >= min(MOST_WAITING, max(1, OF_FREE * free)) or size + sum(own) > WAITING_BYTES_EACH:
             raise limits.TooMany(f"{len(own)} calls from your address are waiting: send more when some are answered.")
         if size + sum(bytes_of for _, bytes_of in others) > WAITING_BYTES:
             raise limits.TooMany("The server is busy: too many large calls are waiting. Try again in a minute.")

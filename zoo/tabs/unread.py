@@ -22,7 +22,6 @@ MOST_MESSAGES = 60  # of one session; a call takes about three
 MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
 MOST_SESSIONS_EACH, MOST_SESSIONS = 40, 2000  # with answers that nobody waits for; with or without
 DROPPED = 120.0  # seconds after which answers are dropped that nobody has fetched
-STREAMS_EACH = 3  # cameras of one address that run at the same time
 ASLEEP = 10.0  # seconds without a frame after which a camera gives its place back
 UNHEARD = 30.0  # seconds without a listener after which a call that waits is dropped
 UNKNOWN = 100_000  # bytes that an answer counts for which cannot be measured
@@ -137,8 +136,6 @@ class Turns:
                 if of_all[network] >= max(1, len(self._queue.active_jobs) // SHARE):
                     continue
                 most = limit if limit is None else max(1, limit // SHARE)
-                if event.streaming:
-                    most = min(most or STREAMS_EACH, STREAMS_EACH)
                 if most is None or busy.get(network, 0) < most:
                     ready.append((busy.get(network, 0), self._served.get(network, 0), event, waiting))
         if not ready:
