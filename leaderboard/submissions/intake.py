@@ -23,7 +23,7 @@ from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
 from zoo.gate.callers import network_of
-from zoo.gate.traffic import Share
+from zoo.gate.traffic import Share, check_heard
 from zoo.settings import number
 from zoo.types import Json
 
@@ -103,6 +103,7 @@ def submit(
     Raises:
         ZooError: no name or no file, or too many already: nothing was kept.
         TooMany: others arrive at the same time.
+        Disconnected: the sender has gone, and would never get the receipt.
     """
     user, name, now = checked_user(user), checked_name(offer.name), clock()
     if (file is None) == (not source):
@@ -119,6 +120,7 @@ def submit(
         offer, problems = checked_offer(offer)
         content, filename, source = _fetched(file, source)
         checked = guard.check(content, filename, offer.datasets)
+        check_heard()
         submission = _submission(user, name, offer, checked, problems, now)
         submission = replace(submission, source=source, size=len(content), secret=_hash(secret), sender=sender)
         return _kept(store, lifecycle.received(submission, now), checked.content, limits)

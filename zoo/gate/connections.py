@@ -50,6 +50,7 @@ class Guarded(HttpToolsProtocol):
     _header = 0.0  # bytes that arrived of a header; of a body none count
     _timer: asyncio.TimerHandle | None = None
     _network: str | None = None
+    _answering: Any = None  # the request that is answered now
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
@@ -82,6 +83,9 @@ class Guarded(HttpToolsProtocol):
             if not _OPEN[self._network]:
                 del _OPEN[self._network]
             self._network = None
+        if self._answering is not None and not self._answering.response_complete:
+            self._answering.disconnected = True  # uvicorn tells the last request that came, which may only wait
+            self._answering.message_event.set()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -109,6 +113,15 @@ class Guarded(HttpToolsProtocol):
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER:
             raise ValueError("too long a header")
         super().on_headers_complete()
+        if self.pipeline:
+            if self.scope["method"] not in ("GET", "HEAD"):
+                raise ValueError("a request with a body before the one before it is answered")
+            self.flow.resume_reading()  # else nobody sees when the client leaves
+
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
+        """Answer a request."""
+        self._answering = cycle
+        super()._start_asgi_task(cycle, app)
 
     def on_message_complete(self) -> None:
         """Expect the next header of a connection."""

@@ -4,17 +4,18 @@
 answer. Connections that send none are ended by `zoo.gate.connections`.
 """
 
+import asyncio
 import contextlib
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 import anyio
 
 from zoo.errors import ZooError
-from zoo.gate.callers import Caller
+from zoo.gate.callers import Caller, caller, entered, listening
 from zoo.gate.limits import TooMany
 
 if TYPE_CHECKING:
@@ -27,10 +28,16 @@ UNREAD = 60.0  # seconds in which a client must accept a part of an answer
 
 
 class Disconnected(ZooError):
-    """A client that went away before its request was complete."""
+    """A client that went away before its request was complete, or before it was answered."""
 
     def __init__(self) -> None:
-        super().__init__("The request ended before it was complete.")
+        super().__init__("Whoever sent this request has gone.")
+
+
+def check_heard() -> None:
+    """Raise Disconnected where the caller of what runs now has gone, as far as that is known."""
+    if not listening():
+        raise Disconnected()
 
 
 class TooSlow(ZooError):
@@ -90,16 +97,19 @@ HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # in memory; 
 
 
 class Body:
-    """The `receive` of a request, with the time and the bytes that its body may take.
+    """The `receive` of a request, with the time and the bytes that its body may take. It sees when its client leaves.
 
     size: bytes so far.
+    on_leaving: called when the client goes away; it is watched once the body is complete.
     """
 
     def __init__(self, receive: "Receive", network: str):
         self._receive, self._network = receive, network
         self._waited = 0.0
-        self._complete = False
+        self._watching: asyncio.Task[None] | None = None
+        self.on_leaving: Callable[[], None] = lambda: None
         self.size = 0
+        self._gone = False
 
     async def __call__(self) -> "Message":
         """Return the next message.
@@ -108,8 +118,10 @@ class Body:
             TooSlow: the body arrives too slowly.
             TooMany: the bodies of its address, or of all, are too large together.
         """
-        if self._complete:
-            return await self._receive()
+        if self._watching is not None:
+            if not self._watching.done():
+                await asyncio.wait([self._watching])
+            return {"type": "http.disconnect"}
         began = time.monotonic()
         try:
             with anyio.fail_after(max(min(GRACE + self.size / SLOWEST, LONGEST) - self._waited, 0)):
@@ -118,11 +130,33 @@ class Body:
             raise TooSlow(f"This request arrives too slowly: send at least {SLOWEST // 1000} kB a second.") from None
         finally:
             self._waited += time.monotonic() - began
-        self._complete = message["type"] != "http.request" or not message.get("more_body")
+        if message["type"] != "http.request" or not message.get("more_body"):
+            self.watch()
         count = len(message.get("body", b""))
         ARRIVING.take(self._network, count)
         self.size += count
         return message
+
+    def watch(self) -> None:
+        """See from now on whether the client leaves; of a body, no more is read."""
+        if self._watching is None:
+            self._watching = asyncio.ensure_future(self._until_gone())
+
+    async def _until_gone(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self._gone = True
+        self.on_leaving()
+
+    def heard(self) -> bool:
+        """Return whether the client is there, as far as that is known."""
+        return not self._gone
+
+    def close(self) -> None:
+        """Watch no more, and give back what the body took."""
+        if self._watching is not None:
+            self._watching.cancel()
+        ARRIVING.give(self._network, self.size)
 
 
 class Answering:
@@ -140,9 +174,10 @@ class Answering:
 
 @contextlib.contextmanager
 def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple["Receive", "Send"]]:
-    """Count a request while it is answered; yield its `receive` and `send` with bounds.
+    """Count a request while it is answered; yield its `receive`, a `Body`, and its `send` with bounds.
 
-    One that was admitted already passes. The scope then has the key "zoo.network", the address that counts.
+    One that was admitted already passes. The scope then has the key "zoo.network", the address that counts, and
+    "zoo.body".
 
     Raises:
         TooMany: too many are open.
@@ -152,7 +187,7 @@ def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple
         yield receive, send
         return
     network = scope["zoo.network"] = Caller.of(scope).network
-    body = Body(receive, network)
+    body = scope["zoo.body"] = Body(receive, network)
 
     async def sending(message: "Message") -> None:
         try:
@@ -165,4 +200,26 @@ def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple
         try:
             yield body, sending
         finally:
-            ARRIVING.give(network, body.size)
+            body.close()
+
+
+@contextlib.contextmanager
+def attended(scope: "Scope", answering: Answering) -> Iterator[None]:
+    """Run a block for an admitted request as long as its client is there; once its answer has begun, to the end.
+
+    Within it, `gate.listening` says whether the client is there.
+
+    Raises:
+        Disconnected: the client went away.
+    """
+    body: Body = scope["zoo.body"]
+    if scope["method"] in ("GET", "HEAD"):  # nothing reads a body then
+        body.watch()
+    with anyio.CancelScope() as block, entered(caller(), body.heard):
+        body.on_leaving = lambda: None if answering.begun else block.cancel()
+        try:
+            yield
+        finally:
+            body.on_leaving = lambda: None
+    if block.cancelled_caught:
+        raise Disconnected()

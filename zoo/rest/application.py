@@ -23,7 +23,7 @@ import zoo
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import bodies, limits
-from zoo.gate.traffic import Answering, Disconnected, admitted
+from zoo.gate.traffic import Answering, Disconnected, admitted, attended
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
 from zoo.rest.forms import MOST_BYTES, is_form, read_form
@@ -112,7 +112,8 @@ class Api:
                     return
                 with admitted(scope, receive, sending) as (receive, bounded):
                     limits.check_call(caller)
-                    await self._routed(scope, receive, bounded)
+                    with attended(scope, sending):
+                        await self._routed(scope, receive, bounded)
             except (Disconnected, ClientDisconnect):
                 return
             except Exception as error:

@@ -11,6 +11,7 @@ from zoo.rest import metrics
 
 log = logging.getLogger("zoo.access")
 OTHER = "page"  # all routes that are not the API's
+GONE = 499  # status of a request whose client left before it was answered
 FIELDS = "route", "http_method", "status", "milliseconds"
 
 
@@ -25,7 +26,7 @@ class Observed:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -35,7 +36,9 @@ class Observed:
 
         try:
             await self._app(scope, receive, sending)
+            status = status or GONE
         finally:
+            status = status or 500
             seconds = time.perf_counter() - started
             route, method = scope.get("zoo.route") or OTHER, scope["method"]
             method = method if method in ("GET", "HEAD", "POST", "OPTIONS") else "other"

@@ -32,7 +32,8 @@ class Busy(ZooError):
 class BatchQueue(Generic[Asked, Answer]):
     """A bounded queue and the threads that work on it. Senders take turns, and none has more than half of the places.
 
-    A sender has at most a quarter of the threads, so calls that take long leave threads to the calls of others.
+    A sender has at most a quarter of the threads, so calls that take long leave threads to the calls of others. A call
+    that is cancelled leaves the queue.
 
     Args:
         work: answers what was asked, in order; an exception in place of an answer is raised to who asked.
@@ -89,7 +90,21 @@ class BatchQueue(Generic[Asked, Answer]):
                 raise Busy(f"{self.most_waiting // 2} calls from your address are waiting: try again in a second.")
             self._calls.setdefault(sender, deque()).append((asked, future))
             self._changed.notify()
-        return await future
+        try:
+            return await future
+        except asyncio.CancelledError:
+            self._forget(sender, future)
+            raise
+
+    def _forget(self, sender: str, future: "asyncio.Future[Answer]") -> None:
+        """Take a call whose sender has gone out of the queue, where it still waits."""
+        with self._changed:
+            left = [pair for pair in self._calls.get(sender, ()) if pair[1] is not future]
+            if left:
+                self._calls[sender] = deque(left)
+            else:
+                self._calls.pop(sender, None)
+            self._changed.notify_all()
 
     def close(self, seconds: float = 10.0) -> None:
         """Take no more, and wait until what was taken is answered."""

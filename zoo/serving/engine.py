@@ -4,8 +4,9 @@ Nothing of it runs on the event loop. The answers are plain JSON types, in the t
 """
 
 import functools
+import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -44,10 +45,12 @@ class Picture:
 
     content: returns the file's bytes; called by the thread that reads it.
     models: as for a sketch.
+    wanted: whether somebody waits for the answer.
     """
 
     content: Callable[[], bytes]
     models: tuple[str, ...]
+    wanted: Callable[[], bool] = lambda: True
 
 
 class Engine:
@@ -81,7 +84,7 @@ class Engine:
             predictor.classify(np.zeros((1, *predictor.input_shape), np.uint8))
 
     async def read(self, asked: Sketch | Picture, sender: str = "") -> Json:
-        """Return what networks read.
+        """Return what networks read. A call that is cancelled is not read further than its next page or network.
 
         Returns:
             {"model", "script", "text", "confidence" (of the least certain glyph), "accepted" (whether every glyph is),
@@ -92,9 +95,14 @@ class Engine:
             Busy: the queue is full, or the server shuts down.
             ZooError: it cannot be read; no such network.
         """
-        return await (
-            self.sketches.ask(asked, sender) if isinstance(asked, Sketch) else self.pictures.ask(asked, sender)
-        )
+        if isinstance(asked, Sketch):
+            return await self.sketches.ask(asked, sender)
+        waits = threading.Event()
+        waits.set()
+        try:
+            return await self.pictures.ask(replace(asked, wanted=waits.is_set), sender)
+        finally:
+            waits.clear()
 
     def close(self) -> None:
         """Answer what was asked, and take no more."""
@@ -107,11 +115,13 @@ class Engine:
 
     def _picture(self, picture: Picture) -> Json:
         predictors = [self._models(name) for name in picture.models]
+        budget = reading.Budget(picture.wanted)
         content = picture.content()
         of_pages = [one for one in predictors if one.view is not None]
         if of_pages:
+            budget.take()
             return of_page(voting.vote(content, of_pages[0]), of_pages[0])
-        return of_picture(content, predictors)
+        return of_picture(content, predictors, budget)
 
     def _sketches(self, sketches: Sequence[Sketch]) -> list[Json | Exception]:
         """Read a batch: each network sees all images that are for it at once."""
@@ -159,10 +169,13 @@ def _tried(call: Callable[[Picture], Json], asked: Picture) -> Json | Exception:
         return error
 
 
-def of_picture(content: bytes, predictors: Sequence[Predictor]) -> Json:
+def of_picture(content: bytes, predictors: Sequence[Predictor], budget: reading.Budget) -> Json:
     """Return what a network reads in a picture, of several on each page the surest one, as JSON."""
     several = len(predictors) > 1
-    first = reading.read_any(content, predictors) if several else reading.read(content, predictors[0])
+    if several:
+        first = reading.read_any(content, predictors, budget)
+    else:
+        first = reading.read(content, predictors[0], budget=budget)
     pages, by_name = (first, *first.following), {one.name: one for one in predictors}
     glyphs = [
         _glyph(glyph.probabilities, by_name[page.model], glyph.box, glyph.line, number)

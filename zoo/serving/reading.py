@@ -29,6 +29,13 @@ class Spent(ZooError):
     """A call that would read more than its budget."""
 
 
+class Unwanted(Spent):
+    """A call whose answer nobody waits for any more."""
+
+    def __init__(self) -> None:
+        super().__init__("Nobody waits for this answer any more.")
+
+
 class Budget:
     """What one call may read, whatever files it sends: pages within a time, while somebody waits for the answer.
 
@@ -50,8 +57,12 @@ class Budget:
             raise Spent(
                 f"Reading these takes more than {self._seconds:.0f} seconds; the rest were left out. Send fewer."
             )
+        self.check()
+
+    def check(self) -> None:
+        """Raise Unwanted where nobody waits any more: between the steps of a page."""
         if not self._wanted():
-            raise Spent("Nobody waits for this answer any more.")
+            raise Unwanted()
 
 
 @dataclass(frozen=True)
@@ -224,13 +235,15 @@ def read_any(picture: object, predictors: Sequence[Predictor], budget: Budget | 
     Raises:
         ZooError: as `read`, where no network can read it.
     """
-    first, *others = (_surest(seen, predictors) for seen in see(picture, budget))
+    budget = budget or Budget()
+    first, *others = (_surest(seen, predictors, budget) for seen in see(picture, budget))
     return replace(first, following=tuple(others)) if others else first
 
 
-def _surest(seen: Seen, predictors: Sequence[Predictor]) -> Reading:
+def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Reading:
     readings, certainties, problem = [], [], ZooError("Choose at least one network to read this.")
     for predictor in predictors:
+        budget.check()
         try:
             page = read_seen(seen, predictor)
         except ZooError as error:

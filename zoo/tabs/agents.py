@@ -10,7 +10,7 @@ import functools
 import json
 import logging
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import anyio.to_thread
@@ -27,7 +27,7 @@ from zoo import gate
 from zoo.errors import UnknownName
 from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
-from zoo.gate.traffic import Share
+from zoo.gate.traffic import Share, check_heard
 from zoo.types import Json
 
 Answer = TypeVar("Answer")
@@ -81,12 +81,12 @@ class Agents:
         # The gate checks the input, in a sentence.
         @server.call_tool(validate_input=False)  # type: ignore[untyped-decorator]  # MCP gives it no types
         async def call_tool(name: str, arguments: Json) -> types.CallToolResult:
-            with gate.entered(_caller(server)) as caller:
+            with _calling(server) as caller:
                 return await self._call(name, arguments, caller)
 
         @server.list_resources()  # type: ignore[no-untyped-call, untyped-decorator]  # MCP gives it no types
         async def list_resources() -> list[types.Resource]:
-            with gate.entered(_caller(server)) as caller:
+            with _calling(server) as caller:
                 limits.check_call(caller)
                 found = await self._run(lambda: list(self._resources()), caller)
             return [
@@ -96,7 +96,7 @@ class Agents:
 
         @server.read_resource()  # type: ignore[no-untyped-call, untyped-decorator]  # MCP gives it no types
         async def read_resource(uri: AnyUrl) -> list[ReadResourceContents]:
-            with gate.entered(_caller(server)) as caller:
+            with _calling(server) as caller:
                 return [await self._read(str(uri), caller)]
 
     async def _run(self, work: Callable[[], Answer], caller: gate.Caller) -> Answer:
@@ -104,7 +104,7 @@ class Agents:
         with CALLS.taken(caller.network):
             each = self._each.setdefault(caller.network, anyio.CapacityLimiter(AT_ONCE - 1))
             async with each:
-                return await anyio.to_thread.run_sync(work, limiter=self._limiter)
+                return await anyio.to_thread.run_sync(_heard, work, limiter=self._limiter)
 
     async def _read(self, uri: str, caller: gate.Caller) -> ReadResourceContents:
         """Return a resource; McpError with a sentence where there is none."""
@@ -163,7 +163,17 @@ class Agents:
         ]
 
 
-def _caller(server: Server) -> gate.Caller:
-    """Return who sent the request that is answered now."""
+def _heard(work: Callable[[], Answer]) -> Answer:
+    """Return the result of work; where its turn comes when its caller has gone, it is not done."""
+    check_heard()
+    return work()
+
+
+@contextlib.contextmanager
+def _calling(server: Server) -> Iterator[gate.Caller]:
+    """Run a block on behalf of who sent the request that is answered now."""
     request = server.request_context.request
-    return gate.Caller.of({} if request is None else request.scope, agent=True)
+    scope = {} if request is None else request.scope
+    body = scope.get("zoo.body")
+    with gate.entered(gate.Caller.of(scope, agent=True), body.heard if body else lambda: True) as caller:
+        yield caller

@@ -27,7 +27,7 @@ from zoo.gate.bodies import TooLarge, check_count
 from zoo.gate.callers import on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
-from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted
+from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted, attended
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.serving.batches import Busy
@@ -141,7 +141,7 @@ class Door:
         sending = Answering(send)
         try:
             with admitted(scope, receive, sending) as (body, bounded), gate.entered(gate.Caller.of(scope)) as caller:
-                await self._answer(scope, body, bounded, caller)
+                await self._answer(scope, body, bounded, caller, sending)
         except Disconnected:
             return
         except Exception as error:
@@ -150,18 +150,22 @@ class Door:
             if not sending.begun:
                 await refused(error, _status(error))(scope, receive, send)
 
-    async def _answer(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:
+    async def _answer(
+        self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller, sending: Answering
+    ) -> None:
         path, method = scope["path"].rstrip("/") or "/", scope["method"]
         if not is_open(method, path):
             await refused(ZooError("There is nothing at this address."), 404)(scope, receive, send)
         elif self._networks is not None and re.fullmatch(NETWORKS, path):
             limits.check_request(caller)
-            await self._networks(scope, receive, send)
+            with attended(scope, sending):
+                await self._networks(scope, receive, send)
         elif path in AGENTS:
             limits.check_request(caller)
             async with _read(receive, MOST_BYTES, caller) as body:
                 await to_thread.run_sync(_values, body)
-                await self._agents(scope, _replayed(body, receive), send)
+                with attended(scope, sending):
+                    await self._agents(scope, _replayed(body, receive), send)
         elif path == f"{API}/upload":
             await self._upload(scope, receive, send, caller)
         elif path == f"{API}/upload_progress":
