@@ -17,8 +17,8 @@ PATTERNS = [re.compile(".+?".join(map(re.escape, key.split("{}"))), re.DOTALL) f
 SAID = ["zoo/ink", "zoo/serving/reading.py", "zoo/serving/by_script.py", "zoo/tabs/choice.py", "zoo/tabs/draw.py",
         "zoo/tabs/read.py", "zoo/gate/callers.py", "zoo/gate/limits.py", "zoo/gate/storage.py", "zoo/gate/uploads.py",
         "zoo/gate/traffic.py", "leaderboard/submissions/intake.py", "leaderboard/submissions/holdings.py",
-        "leaderboard/submissions/hub_models.py", "leaderboard/tabs/submit_form.py"]  # fmt: skip
-RAISED = {"InkError", "Blank", "ZooError", "TooMany", "NotYours"}
+        "leaderboard/submissions/hub_models.py", "leaderboard/tabs/submit_form.py", "zoo/hub/transport.py"]  # fmt: skip
+RAISED = {"InkError", "Blank", "ZooError", "TooMany", "NotYours", "OutOfBounds"}
 FOR_PROGRAMS = ("Send either a sketch or an image", "A contract")  # of endpoints and of networks' files
 
 

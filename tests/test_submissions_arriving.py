@@ -1,6 +1,7 @@
 """Submissions that arrive at the same time, and a Hub that is slow: what they hold of the server is bounded."""
 
 import contextlib
+import gzip
 import json
 import socketserver
 import threading
@@ -17,10 +18,11 @@ from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, on_hub
 from zoo.errors import ZooError
 from zoo.gate.limits import TooMany
-from zoo.hub import Backoff
+from zoo.hub import Backoff, identity
 
 pytestmark = pytest.mark.usefixtures("checks_in_this_process")
 
+PACKED = gzip.compress(b" " * 5_000_000)
 OFFER = Offer("net", ("optdigits",), "mit", "optdigits")
 
 
@@ -84,41 +86,80 @@ def test_files_that_are_checked_for_long_hold_few_places(tmp_path, monkeypatch, 
     assert len(place.all()) == most
 
 
-class Slow(socketserver.StreamRequestHandler):
-    """A Hub that does not answer, or sends a listing at once and then a file byte by byte."""
+class Dripping(socketserver.StreamRequestHandler):
+    """A Hub that answers as `server.how` says: silent, or a byte now and then, or without an end."""
 
     def handle(self):
-        path = self.rfile.readline().decode().split()[1]
+        path, how = self.rfile.readline().decode().split()[1], self.server.how
         while self.rfile.readline().strip():
             pass
         listing = json.dumps({"id": "me/net", "sha": "0" * 40, "siblings": [{"rfilename": "model.onnx", "size": 99}]})
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(listing)}\r\n"
         with contextlib.suppress(OSError):
-            if self.server.silent:
+            if how == "silent":
                 self.server.over.wait(30)
+            elif how == "headers":
+                self._drip(b"HTTP/1.1 200 OK\r\nX: ")
+            elif how == "redirects":
+                self.server.over.wait(0.4)
+                self.wfile.write(b"HTTP/1.1 307 Else\r\nContent-Length: 0\r\nLocation: /api/models/me/net?\r\n\r\n")
+            elif how == "listing":
+                self._drip(head.encode() + b"\r\n")
+            elif how == "long":
+                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n\r\n[")
+                while not self.server.over.is_set():
+                    self.wfile.write(b"[]," * 10_000)
+            elif how == "packed":
+                self.wfile.write(f"HTTP/1.1 200 OK\r\nContent-Length: {len(PACKED)}\r\n".encode())
+                self.wfile.write(b"Content-Type: application/json\r\nContent-Encoding: gzip\r\n\r\n" + PACKED)
             elif path.startswith("/api/"):
-                head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(listing)}\r\n\r\n"
-                self.wfile.write((head + listing).encode())
+                self.wfile.write((head + "\r\n" + listing).encode())
             else:
-                self.wfile.write(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
-                while not self.server.over.wait(0.05):
-                    self.wfile.write(b"x")
+                self._drip(b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n")
+
+    def _drip(self, head):
+        self.wfile.write(head)
+        while not self.server.over.wait(0.05):
+            self.wfile.write(b"1")
 
 
-@pytest.mark.parametrize("silent", [True, False])
-def test_all_that_is_asked_of_a_slow_hub_has_one_deadline(monkeypatch, silent):
-    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Slow) as server:
-        server.daemon_threads, server.silent, server.over = True, silent, threading.Event()
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+@pytest.fixture
+def dripping(monkeypatch):
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Dripping) as server:
+        server.daemon_threads, server.how, server.over = True, "silent", threading.Event()
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         url = f"http://127.0.0.1:{server.server_address[1]}"
         monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", url)
+        monkeypatch.setattr("huggingface_hub.hf_api.constants.ENDPOINT", url)
         template = url + "/{repo_id}/resolve/{revision}/{filename}"
         monkeypatch.setattr("huggingface_hub.constants.HUGGINGFACE_CO_URL_TEMPLATE", template)
-        started = time.monotonic()
-        with pytest.raises(ZooError, match=r"within 1 s|keeps failing"):
-            hub_models.fetch_model("me/net", None, 1000, seconds=1.0)
-        assert time.monotonic() - started < 15  # a busy machine takes a while; the Hub here takes 30 s
+        yield server
         server.over.set()
         server.shutdown()
+
+
+@pytest.mark.parametrize("how", ["silent", "headers", "listing", "redirects", "file", "long", "packed"])
+def test_all_that_is_asked_of_a_slow_hub_has_one_deadline(dripping, how):
+    dripping.how = how
+    said = {"long": r"The listing of me/net: the Hub sent more than 2\.0 MB", "packed": "sent a packed answer"}
+    started = time.monotonic()
+    with pytest.raises(ZooError, match=said.get(how, r"did not answer within 1 s|keeps failing")):
+        hub_models.fetch_model("me/net", None, 1000, seconds=1.0)
+    assert time.monotonic() - started < 15  # a busy machine takes a while; the Hub here never ends
+
+
+@pytest.mark.parametrize("how", ["silent", "headers", "listing", "long"])
+def test_the_store_and_the_user_of_a_token_have_a_deadline_too(dripping, monkeypatch, how):
+    dripping.how = how
+    monkeypatch.setattr(identity, "SECONDS", 0.5)
+    monkeypatch.setattr(HubStore._attempted, "__defaults__", (0.5,))
+    monkeypatch.setattr(on_hub, "MOST_BYTES", 1_000_000)
+    started = time.monotonic()
+    with pytest.raises(ZooError, match=r"did not answer within|sent more than 1\.0 MB|keeps failing"):
+        identity.user_of_token("hf_x")
+    with pytest.raises(StoreFailed):
+        HubStore("me", Backoff(attempts=2, first=0.1)).all()
+    assert time.monotonic() - started < 15
 
 
 def test_ids_that_nobody_has_ask_the_hub_once(remote, hub):

@@ -1,14 +1,13 @@
 """Models that are submitted as a repo on the Hub."""
 
-import time
-from collections.abc import Callable
-
 from zoo import hub
 from zoo.errors import ZooError
 
 MODEL_NAMES = ("model.keras", "model.onnx")
 LAYOUT = ("metadata.json", "config.json", "model.weights.h5")  # a Keras model that is not zipped
 SECONDS = 20.0  # for everything that the Hub is asked for one submission
+LONGEST = 2_000_000  # bytes of the listing of a repo: about 10,000 files
+HEADERS = 100_000  # bytes of the answers for one file that are not the file
 
 
 def fetch_model(
@@ -28,45 +27,31 @@ def fetch_model(
         ZooError: no such repo or revision, no model in it, one that is too large, or a Hub that takes too long.
     """
     from huggingface_hub import HfApi, hf_hub_url
+    from huggingface_hub.utils import get_session, hf_raise_for_status
 
     anybody = HfApi(token=False)  # without the Space's token: senders must not reach its private repos
     at = f"{repo}@{revision}" if revision else repo
-    deadline = time.monotonic() + seconds
-
-    def left() -> float:
-        if (remaining := deadline - time.monotonic()) > 0:
-            return remaining
-        raise ZooError(f"{at} could not be fetched within {seconds:.0f} s: send the file itself, or try again later.")
 
     def fetch() -> tuple[str, dict[str, bytes]]:
-        found = anybody.repo_info(repo, revision=revision, files_metadata=True, timeout=left())
-        sizes = {file.rfilename: file.size or 0 for file in found.siblings or ()}
+        with hub.bounded(seconds, LONGEST, f"The listing of {at}"):
+            found = anybody.repo_info(repo, revision=revision, files_metadata=True)
+        listed = {file.rfilename: file.size or 0 for file in found.siblings or ()}
+        sizes = {name: size for name, size in listed.items() if isinstance(size, int) and size >= 0}
         chosen = next(((name,) for name in MODEL_NAMES if name in sizes), LAYOUT if set(LAYOUT) <= set(sizes) else ())
         if not chosen:
             raise ZooError(f"{at} holds no model: expected model.keras, model.onnx, or {', '.join(LAYOUT)}.")
         if sum(sizes[name] for name in chosen) > most_bytes:
             raise ZooError(f"The model of {at} is too large: the most is {most_bytes / 1e6:.0f} MB.")
-        return found.sha, {
-            name: _downloaded(hf_hub_url(repo, name, revision=found.sha), sizes[name], left) for name in chosen
-        }
+        return found.sha, {name: downloaded(name, found.sha, sizes[name]) for name in chosen}
 
-    return hub.attempted(fetch, at, hub.Backoff(attempts=3, first=0.5, longest=2.0, seconds=seconds))
+    def downloaded(name: str, commit: str, size: int) -> bytes:
+        with hub.bounded(seconds, size + HEADERS, f"{name} of {at}"):
+            answer = get_session().get(hf_hub_url(repo, name, revision=commit))
+            hf_raise_for_status(answer)
+        content: bytes = answer.content
+        if len(content) != size:
+            raise OSError("Consistency check failed: the file has another size than the Hub says.")
+        return content
 
-
-def _downloaded(url: str, size: int, left: Callable[[], float]) -> bytes:
-    """Return a file of a known size; `left` returns the seconds that are left, and raises when there are none."""
-    from huggingface_hub.utils import get_session, hf_raise_for_status
-
-    content = bytearray()
-    with get_session().stream("GET", url, timeout=left()) as response:
-        if response.is_error:
-            response.read()
-        hf_raise_for_status(response)
-        for part in response.iter_bytes():
-            content += part
-            left()
-            if len(content) > size:
-                break
-    if len(content) != size:
-        raise OSError("Consistency check failed: the file has another size than the Hub says.")
-    return bytes(content)
+    with hub.bounded(seconds, LONGEST, at):
+        return hub.attempted(fetch, at, hub.Backoff(attempts=3, first=0.5, longest=2.0, seconds=seconds))

@@ -9,6 +9,7 @@ from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, Unreachable, attemp
 from zoo.hub.identity import account
 from zoo.hub.pulling import list_models, pull, resolve
 from zoo.hub.pushing import CardEdited, Push, push, require_token
+from zoo.hub.transport import OutOfBounds, bounded
 
 __all__ = [
     "MODEL_FILES",
@@ -16,10 +17,12 @@ __all__ = [
     "CardEdited",
     "Forbidden",
     "NoSuchRepo",
+    "OutOfBounds",
     "Push",
     "Unreachable",
     "account",
     "attempted",
+    "bounded",
     "list_models",
     "pull",
     "push",

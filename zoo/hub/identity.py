@@ -7,7 +7,9 @@ import time
 
 from zoo.errors import ZooError
 from zoo.hub.failures import Backoff, as_zoo_error, attempted, reason_of
+from zoo.hub.transport import bounded
 
+SECONDS, MOST_BYTES = 10.0, 1_000_000  # of what the Hub says of a token
 REMEMBERED = 300.0  # seconds: for as long, a token that was revoked still says who its user is
 MOST_REMEMBERED = 10_000
 _users: dict[str, tuple[str, float]] = {}  # by the hash of a token: its user, and when the Hub said so
@@ -30,7 +32,8 @@ def account(patience: float = 3.0) -> str | None:
     known = get_token() is not None
     address = f"{constants.ENDPOINT}/api/{'whoami-v2' if known else 'models?limit=1'}"
     try:
-        answer = get_session().get(address, headers=build_hf_headers(), timeout=patience)
+        with bounded(patience, MOST_BYTES, constants.ENDPOINT):
+            answer = get_session().get(address, headers=build_hf_headers())
         if known:  # to anybody, any answer will do
             hf_raise_for_status(answer)
     except HfHubHTTPError as error:
@@ -51,7 +54,9 @@ def user_of_token(token: str) -> str:
     if not token.isascii():
         raise ZooError("The Hub does not accept the token that was sent: a token is letters and digits.")
     patience = Backoff(attempts=2, first=0.5, longest=1.0)
-    name: str = attempted(lambda: HfApi(token=token).whoami()["name"], "The token that was sent", patience)
+    about = "The token that was sent"
+    with bounded(SECONDS, MOST_BYTES, about):
+        name: str = attempted(lambda: HfApi(token=token).whoami()["name"], about, patience)
     with _lock:
         if len(_users) >= MOST_REMEMBERED:
             _users.clear()

@@ -1,24 +1,20 @@
 """Pull from the Hub: a name becomes a folder that is complete and has the checksums that the Hub lists."""
 
 import contextlib
-import functools
 import logging
 import re
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from zoo import registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
+from zoo.hub import transport
 from zoo.hub.contents import OWNED, git_oid, owned, pointer_oid, sha256
 from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
 from zoo.published import PublishedFolder
 from zoo.registry import ModelName
 from zoo.settings import model_folders, namespace
-
-if TYPE_CHECKING:
-    from huggingface_hub.utils import httpx
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +103,7 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
             f"{repo} is on the Hub, and fetching it needs huggingface_hub: pip install 'handwriting-zoo[hub]'."
         ) from error
 
-    _check_names_in_answers()
+    transport.prepare()
     at = f"{repo} at {revision}" if revision else repo
     damaged: list[Path] = []
     for _ in range(2):
@@ -124,37 +120,6 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
             path.unlink(missing_ok=True)
             content.unlink(missing_ok=True)
     raise ZooError(f"{at}: {_names(damaged, folder)} was downloaded twice with another checksum than the Hub's.")
-
-
-@functools.cache
-def _check_names_in_answers() -> None:
-    """Have the Hub's client check what names folders and files of the cache, where it arrives: once, for all to come.
-
-    huggingface_hub takes it as it is: the ETag of a file, and the commit of a repo.
-    """
-    from huggingface_hub import constants, set_client_factory
-    from huggingface_hub.utils import _http
-
-    make = _http._GLOBAL_CLIENT_FACTORY  # the user's own, where there is one
-    headers = "ETag", constants.HUGGINGFACE_HEADER_X_LINKED_ETAG, constants.HUGGINGFACE_HEADER_X_REPO_COMMIT
-
-    def check(answer: "httpx.Response") -> None:
-        found = [answer.headers.get(name) for name in headers]
-        if answer.headers.get("content-type", "").startswith("application/json"):
-            answer.read()
-            with contextlib.suppress(ValueError):
-                said = answer.json()
-                found.append(said.get("sha") if isinstance(said, dict) else None)
-        for name in found:
-            if name is not None and not re.fullmatch(r'(W/)?"?(?!\.)[\w+=:.-]{0,200}"?', str(name)):
-                raise ZooError(f"{answer.url.host} calls a file or a commit {str(name)[:80]!r}: that is no name.")
-
-    def client() -> "httpx.Client":
-        made = make()
-        made.event_hooks["response"].append(check)
-        return made
-
-    set_client_factory(client)
 
 
 def _checked(folder: Path, name: str) -> Path:

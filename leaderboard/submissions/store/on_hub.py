@@ -32,6 +32,8 @@ from zoo.settings import cache_folder, number
 Answer = TypeVar("Answer")
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
 SHORT = 2.0  # seconds that others wait for the look that one of them takes; then they get what was known before
+SECONDS, UPLOADING = 300.0, 1800.0  # that the Hub may take, attempts included: for one thing, for files of a worker
+MOST_BYTES = 500_000_000  # of all that the Hub sends for it
 SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
 
 
@@ -134,7 +136,8 @@ class HubStore(Store):
 
     def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
         """Keep the files of a measurement in one commit; they are nobody else's, so it needs no parent."""
-        self._attempted(lambda: self._commit(self.results, {f"{folder}/{n}": c for n, c in files.items()}, folder))
+        named = {f"{folder}/{name}": content for name, content in files.items()}
+        self._attempted(lambda: self._commit(self.results, named, folder), UPLOADING)
 
     def tidy(self) -> None:
         """Remove the results that no receipt needs any more in one commit, unless others are written meanwhile.
@@ -157,7 +160,7 @@ class HubStore(Store):
                     commit_message="Remove what no receipt needs", parent_commit=head,
                 )  # fmt: skip
 
-        self._attempted(attempt)
+        self._attempted(attempt, UPLOADING)
 
     def result(self, folder: str, name: str) -> bytes:
         """Return one file of a measurement."""
@@ -184,7 +187,7 @@ class HubStore(Store):
             self._seen = time.monotonic(), seen
         return self._seen[1]
 
-    def _attempted(self, call: Callable[[], Answer]) -> Answer:
+    def _attempted(self, call: Callable[[], Answer], seconds: float = SECONDS) -> Answer:
         """Return what a call returns, in several attempts; StoreFailed where the Hub keeps failing or refuses."""
         own: list[ZooError] = []
 
@@ -196,9 +199,10 @@ class HubStore(Store):
                 raise
 
         try:
-            return hub.attempted(attempt, self.requests, self.backoff)
+            with hub.bounded(seconds, MOST_BYTES, self.requests):
+                return hub.attempted(attempt, self.requests, self.backoff)
         except ZooError as error:
-            if error in own:
+            if error in own and not isinstance(error, hub.OutOfBounds):
                 raise
             raise StoreFailed(str(error)) from error
 
