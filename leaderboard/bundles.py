@@ -2,6 +2,9 @@
 
 `scripts/bundle.py` packs what that machine needs, `scripts/run_bundle.py` trains there and calls `pack` after every
 run, `scripts/unbundle.py` calls `unpack` here.
+
+Of a network only its weights travel. What is measured and published is built here: by the architecture that the run
+names, with those numbers in it. So no graph of another machine is run, nor believed.
 """
 
 import hashlib
@@ -17,14 +20,14 @@ from typing import ClassVar
 import numpy as np
 from pydantic import ConfigDict
 
-from leaderboard.evaluation import revision
 from leaderboard.recording import EVALUATION, PREDICTIONS
 from leaderboard.schemas import CLOSED, checked_json
-from zoo import data, keras_weights, training
+from leaderboard.submissions.checks import hdf5
+from leaderboard.submissions.checks.problems import Refused, short
+from zoo import data, training
 from zoo.errors import ZooError
 from zoo.export import export
 from zoo.files import opened_zip, read_json, replacing, write_json
-from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 from zoo.training.loop import Loop
 
@@ -33,7 +36,7 @@ LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
 PIECE = 15 * 10**6  # bytes of a piece, at most
 MOST = 60 * 10**6  # bytes of all pieces, at most
 UNPACKED, FILES = 2 * 10**9, 20_000  # bytes and files of all pieces once they are unpacked, at most
-EXPORT = "export"
+EXPORT, WEIGHTS = "export", "model.weights.h5"  # of a run
 ROUNDING = 0.005  # of an accuracy on validation: another machine, bfloat16 or half precision
 
 
@@ -71,14 +74,11 @@ class Group:
 
 
 def groups(folder: Path) -> Iterator[Group]:
-    """Yield what a run's folder holds: scores and history, the export, the weights, the state of an unfinished run."""
-    weights, state = folder / "model.weights.h5", folder / Loop.CHECKPOINT
-    exported = tuple(sorted(path for path in (folder / EXPORT).rglob("*") if path.is_file()))
-    apart = {weights, state, *exported}
-    yield Group(0, tuple(sorted(path for path in folder.rglob("*") if path.is_file() and path not in apart)))
-    for worth, paths in ((1, exported), (2, (weights,)), (3, (state,))):
-        if all(path.is_file() for path in paths) and paths:
-            yield Group(worth, paths)
+    """Yield what travels of a run's folder: scores and history, the weights, the state of an unfinished run."""
+    files = [path for path in folder.rglob("*") if path.is_file() and folder / EXPORT not in path.parents]
+    large = [folder / WEIGHTS, folder / Loop.CHECKPOINT]
+    yield Group(0, tuple(sorted(path for path in files if path not in large)))
+    yield from (Group(worth, (path,)) for worth, path in enumerate(large, start=1) if path in files)
 
 
 def pack(runs: Path, folders: Iterable[Path], target: Path, most: int = MOST) -> list[str]:
@@ -94,9 +94,6 @@ def pack(runs: Path, folders: Iterable[Path], target: Path, most: int = MOST) ->
         The paths of what did not fit, in `runs`.
     """
     found = [folder for folder in folders if folder.is_dir()]
-    for folder in found:
-        if PublishedFolder(folder / EXPORT).onnx.exists():
-            keras_weights.store_once(folder / EXPORT)
     ordered = sorted((group for folder in found for group in groups(folder)), key=lambda g: (g.worth, g.size))
     taken: list[Path] = []
     left_out: list[str] = []
@@ -164,7 +161,7 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         configs = sorted((place / "runs").glob("*/*/seed-*/config.json"))
         jobs = [_checked(config.parent) for config in configs]
         for job, config in zip(jobs, configs, strict=True):
-            _leave_to_measure(job, config.parent)
+            _build_here(job, config.parent)
         finished, unfinished = [], []
         for job, config in zip(jobs, configs, strict=True):
             done = training.read_run(job, runs)
@@ -189,34 +186,40 @@ def _content(path: Path, sha256: str) -> bytes:
 
 
 def _measurable(folder: Path) -> bool:
-    """Return whether a finished run comes with its scores, or with a network that can be measured here."""
-    network = (folder / "model.weights.h5", PublishedFolder(folder / EXPORT).onnx)
-    return any(path.is_file() for path in (folder / EVALUATION, *network))
+    """Return whether a finished run comes with its scores, or with weights that can be measured here."""
+    return (folder / EVALUATION).is_file() or (folder / WEIGHTS).is_file()
 
 
-def _leave_to_measure(job: training.Job, folder: Path) -> None:
-    """Drop the scores of a finished run that comes with its network, so that it is measured here.
+def _build_here(job: training.Job, folder: Path) -> None:
+    """Export a finished run from its weights alone, and drop its scores, so that it is measured here.
+
+    Where the weights were too large to travel, what was measured there stands, and its row has no weights.
 
     Raises:
-        ZooError: its accuracy on validation, which chooses what is shipped, is not what its history says.
+        ZooError: the weights are not those of the architecture, or their accuracy on validation, which chooses what is
+            shipped, is not what the history says.
     """
-    exported = folder / EXPORT
-    if not (folder / "history.json").is_file():
+    exported, weights = folder / EXPORT, folder / WEIGHTS
+    shutil.rmtree(exported, ignore_errors=True)
+    if not ((folder / "history.json").is_file() and weights.is_file()):
         return
-    if not PublishedFolder(exported).onnx.is_file():
-        if not (folder / "model.weights.h5").is_file():
-            return  # too large to travel: what was measured there stands, and its row has no weights
+    name = f"{job.model} seed {job.seed}"
+    try:
+        hdf5.read_weights(weights.read_bytes())
         export(training.Run.read(folder), exported)
-    for name in (EVALUATION, PREDICTIONS):
-        (folder / name).unlink(missing_ok=True)
+    except Refused as error:
+        raise ZooError(f"{name}: {error}") from None
+    except (KeyError, TypeError, ValueError) as error:  # Keras, where numbers are missing or of another shape
+        raise ZooError(f"{name}: its weights are not those of {job.architecture} ({short(str(error))}).") from None
+    for file in (EVALUATION, PREDICTIONS):
+        (folder / file).unlink(missing_ok=True)
     if data.get(job.dataset).view is None:
         known = data.load(job.dataset, "validation")
         found = float(np.mean(Predictor.load(exported)(known.images).argmax(axis=1) == known.labels))
         said = training.Run.read(folder).history["validation"]["accuracy"]
-        if abs(found - said) > ROUNDING:
+        if not abs(found - said) <= ROUNDING:  # also if it says NaN
             raise ZooError(
-                f"{job.model} seed {job.seed}: its history says {said:.2%} of the validation samples, and its network "
-                f"reads {found:.2%}."
+                f"{name}: its history says {said:.2%} of the validation samples, and its network reads {found:.2%}."
             )
 
 
@@ -224,18 +227,17 @@ def _checked(folder: Path) -> training.Job:
     """Return the job of an unpacked run; ZooError where its files do not belong together."""
     try:
         job = training.Job.from_dict(read_json(folder / "config.json"))
-        planned = training.plan(job.architecture, job.dataset, job.recipe.name.partition("-")[0])
-        measured_on = read_json(folder / EVALUATION)["revision"] if (folder / EVALUATION).is_file() else None
+        recipe = job.recipe.name.partition("-")[0]
+        planned = training.plan(job.architecture, job.dataset, recipe, seed=job.seed, epochs=job.recipe.epochs)
+        if (folder / EVALUATION).is_file():
+            read_json(folder / EVALUATION)["metrics"]
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{'/'.join(folder.parts[-3:])} is not a run of this version ({error}).") from None
     if folder.parts[-3:] != job.folder(Path()).parts[-3:]:
         raise ZooError(f"{'/'.join(folder.parts[-3:])} holds a run of {job.model} seed {job.seed}.")
-    if job.recipe not in (planned.recipe, planned.recipe.shortened(job.recipe.epochs)):
+    if job != planned:
         raise ZooError(
             f"{job.model} seed {job.seed} was trained by another recipe than this version's: check out the commit of "
             "the bundle."
         )
-    exported = folder / EXPORT
-    if measured_on and PublishedFolder(exported).onnx.is_file() and revision(exported) != measured_on:
-        raise ZooError(f"{job.model} seed {job.seed}: its scores are of another network than the one next to them.")
     return job

@@ -4,14 +4,17 @@ import hashlib
 import importlib
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
 import zipfile
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from conftest import ROOT
 from packaging.utils import canonicalize_name
@@ -155,14 +158,15 @@ def test_what_does_not_fit_stays_and_the_scores_come_first(tmp_path):
         for name in ("history.json", "evaluation.json"):
             (folder / name).write_text("{}" * 10)
         (folder / "model.weights.h5").write_bytes(os.urandom(size))
-        (folder / "export" / "metadata.json").write_bytes(os.urandom(100))
+        (folder / "export" / "model.onnx").write_bytes(os.urandom(100))  # does not travel
     runs = tmp_path / "runs"
     left_out = bundles.pack(runs, sorted(runs.glob("*/*/*")), tmp_path / "out", most=4000)
     assert left_out == ["a.b/zoo/seed-0/model.weights.h5"]
     left_out = bundles.pack(runs, sorted(runs.glob("*/*/*")), tmp_path / "out", most=250)
-    assert left_out == [
-        "a.b/zoo/seed-1/export/metadata.json", "a.b/zoo/seed-1/model.weights.h5", "a.b/zoo/seed-0/model.weights.h5",
-    ]  # fmt: skip
+    assert left_out == ["a.b/zoo/seed-1/model.weights.h5", "a.b/zoo/seed-0/model.weights.h5"]
+    bundles.pack(runs, sorted(runs.glob("*/*/*")), tmp_path / "out")
+    with zipfile.ZipFile(tmp_path / "out" / "results.zip.00") as archive:
+        assert not [name for name in archive.namelist() if "onnx" in name]
 
 
 def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
@@ -175,25 +179,114 @@ def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
     assert not (tmp_path / "here").exists()
 
 
-@pytest.mark.slow
-def test_a_network_is_measured_here_whatever_came_with_it(tmp_path):
-    run = training.train(training.plan("mnist_cnn", "optdigits", epochs=1), tmp_path / "there")
-    true = recording.evaluated(run)
-    scores = run.folder / recording.EVALUATION
-    claimed = read_json(scores)
-    claimed["metrics"]["accuracy"] = 0.9999
-    write_json(scores, claimed)
-    bundles.pack(tmp_path / "there", [run.folder], tmp_path / "out")
-    (taken,), _ = bundles.unpack(tmp_path / "out", tmp_path / "here")
-    assert recording.evaluated(taken).metrics["accuracy"] == true.metrics["accuracy"]
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A run of one epoch, and its true accuracy on the test set."""
+    run = training.train(training.plan("mnist_cnn", "optdigits", epochs=1), tmp_path_factory.mktemp("there"))
+    return run, recording.evaluated(run).metrics["accuracy"]
 
-    history = read_json(run.folder / "history.json")
-    history["validation"]["accuracy"] += 0.02
-    write_json(run.folder / "history.json", history)
-    bundles.pack(tmp_path / "there", [run.folder], tmp_path / "out")
-    with pytest.raises(ZooError, match="of the validation samples, and its network reads"):
-        bundles.unpack(tmp_path / "out", tmp_path / "other")
-    assert not (tmp_path / "other").exists()
+
+@pytest.fixture
+def sent(trained, tmp_path, monkeypatch):
+    """A function that packs the run, changed by another one, export and all, as results; it returns their folder."""
+
+    def send(change) -> Path:
+        folder = training.plan("mnist_cnn", "optdigits", epochs=1).folder(tmp_path / "there")
+        shutil.copytree(trained[0].folder, folder)
+        change(folder)
+        with monkeypatch.context() as there:
+            there.setattr(bundles, "EXPORT", "left out")
+            bundles.pack(tmp_path / "there", [folder], tmp_path / "out")
+        return tmp_path / "out"
+
+    return send
+
+
+def claim(accuracy):
+    """Return what writes another score next to a run."""
+
+    def change(folder):
+        scores = read_json(folder / recording.EVALUATION)
+        scores["metrics"]["accuracy"] = accuracy
+        write_json(folder / recording.EVALUATION, scores)
+
+    return change
+
+
+def send_another_graph(folder):
+    """Send the run's network with answers that depend on the place in the batch."""
+    claim(0.9999)(folder)
+    export = folder / "export"
+    model = onnx.load(export / "model.onnx")
+    answer = model.graph.output[0].name
+    for node in model.graph.node:
+        node.output[:] = ["honest" if name == answer else name for name in node.output]
+    model.graph.node.append(onnx.helper.make_node("CumSum", ["honest", "axis"], [answer]))
+    model.graph.initializer.append(onnx.numpy_helper.from_array(np.int64(0), "axis"))
+    onnx.save(model, export / "model.onnx")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("change", [claim(0.9999), claim(float("inf")), send_another_graph])
+def test_a_network_is_built_and_measured_here_whatever_came_with_it(trained, sent, tmp_path, change):
+    (taken,), _ = bundles.unpack(sent(change), tmp_path / "here")
+    assert recording.evaluated(taken).metrics["accuracy"] == trained[1]
+
+
+def say_of_validation(accuracy):
+    """Return what lets the history say another accuracy on validation."""
+
+    def change(folder):
+        history = read_json(folder / "history.json")
+        history["validation"]["accuracy"] = accuracy
+        (folder / "history.json").write_text(json.dumps(history))
+
+    return change
+
+
+def with_weights(content):
+    """Return what sends other bytes as the weights."""
+    return lambda folder: (folder / "model.weights.h5").write_bytes(content(folder / "model.weights.h5"))
+
+
+def of_another_network(path):
+    """Return the weights of a network with other shapes."""
+    zoo.create_model("lenet5", (8, 8, 1), 10).save_weights(path)
+    return path.read_bytes()
+
+
+def started_elsewhere(folder):
+    """Say that the run began with weights of somebody else."""
+    job = read_json(folder / "config.json")
+    write_json(folder / "config.json", job | {"start": "somebody/else"})
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (say_of_validation(0.9999), "its history says 99.99% of the validation samples, and its network reads"),
+        (say_of_validation(float("nan")), "NaN|nan%"),
+        (with_weights(lambda path: b"x"), "The weights are not an HDF5 file"),
+        (with_weights(lambda path: path.read_bytes()[:-9]), "The weights end in the middle"),
+        (with_weights(of_another_network), "its weights are not those of mnist_cnn"),
+        (started_elsewhere, "another recipe"),
+    ],
+)
+def test_a_network_that_is_not_what_its_run_says_is_refused(sent, tmp_path, change, sentence):
+    with pytest.raises(ZooError, match=sentence):
+        bundles.unpack(sent(change), tmp_path / "here")
+    assert not (tmp_path / "here").exists()
+
+
+@pytest.mark.slow
+def test_a_graph_without_weights_is_no_network(sent, tmp_path):
+    def change(folder):
+        send_another_graph(folder)
+        for name in ("model.weights.h5", recording.EVALUATION):
+            (folder / name).unlink()
+
+    assert bundles.unpack(sent(change), tmp_path / "here") == ([], [f"{MODEL}-zoo-1epochs seed 0"])
 
 
 def test_results_write_nothing_elsewhere(tmp_path):
