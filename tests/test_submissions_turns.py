@@ -14,7 +14,7 @@ from submitting import MANY, send
 
 from leaderboard import products
 from leaderboard.submissions import budget, checks, intake, lifecycle, sandbox
-from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks import guard, onnx_graph
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
 from leaderboard.submissions.measuring import job_of
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
@@ -45,6 +45,79 @@ def test_the_estimate_of_a_network_is_near_its_count(name):
     path = ROOT / "zoo" / "pretrained" / name / "model.onnx"
     work, counted = onnx_graph.read_graph(path.read_bytes()).work, products.count(path)
     assert 0.4 < work / counted < 2.5
+
+
+SQUARE = [node("Reshape", ["x", "square"], "s", "s")]  # 8 x 8 of each image
+OF_IMAGE = [node("Shape", "s", "shape", "shape"), node("ConstantOfShape", "shape", "zeros", "zeros")]
+WIDE = [node("Tile", ["s", "times"], "wide", "wide"), node("Transpose", "wide", "tall", "tall", perm=[0, 2, 1])]
+PRODUCTS = {  # of values, where no weights say how many
+    "with itself, in a chain": [*SQUARE, *WIDE, node("MatMul", ["tall", "wide"], "p0", "p0"), *(
+        node("MatMul", [f"p{n}", f"p{n}"], f"p{n + 1}" if n < 9 else "p", f"p{n + 1}") for n in range(10))],
+    "by broadcast": [*SQUARE, node("Reshape", ["s", "row"], "r", "r"), node("Reshape", ["s", "column"], "c", "c"),
+                     node("Add", ["r", "c"], "p0", "p0"), node("MatMul", ["p0", "p0"], "p", "p")],
+    "in einsum": [*SQUARE, *WIDE, node("Einsum", ["tall", "wide"], "p", "p", equation="nij,njk->nik")],
+    "by weights of a shape": [
+        *SQUARE, *OF_IMAGE, *WIDE, node("MatMul", ["wide", "tall"], "q", "q"), node("Add", ["q", "zeros"], "w", "w"),
+        node("MatMul", ["w", "wide"], "p", "p")],
+    "as a kernel": [
+        *SQUARE, *WIDE, node("Reshape", ["wide", "map"], "in", "in"), node("Reshape", ["s", "kernel"], "k", "k"),
+        node("Conv", ["in", "k"], "p", "p", pads=[3, 3, 4, 4])],
+    "of what is resized": [
+        *SQUARE, node("Reshape", ["s", "map"], "in", "in"), node("Resize", ["in", "", "scales"], "p0", "p0"),
+        node("MatMul", ["p0", "p0"], "p", "p")],
+    "by sums alone": [*SQUARE, *WIDE, node("MatMul", ["tall", "wide"], "p0", "p0"), *(
+        node("CumSum", [f"p{n}", "axis"], f"p{n + 1}" if n < 5 else "p", f"p{n + 1}") for n in range(6))],
+}  # fmt: skip
+FOR_PRODUCTS = {
+    "square": np.array([-1, 8, 8]), "row": np.array([-1, 1, 64]), "column": np.array([-1, 64, 1]),
+    "times": np.array([1, 1, 16]), "map": np.array([-1, 1, 8, 8]), "kernel": np.array([1, 1, 8, 8]),
+    "scales": np.array([1, 1, 9, 9], np.float32), "axis": np.int64(1),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes", PRODUCTS.values(), ids=PRODUCTS)
+def test_products_of_values_count_as_those_by_weights(tmp_path, nodes):
+    """20 addresses sent chains of them, which were estimated at nothing: 96 minutes before a file of 15 s."""
+    ends = [node("ReduceMean", "p", "m", "m", keepdims=1), node("Reshape", ["m", "one"], "e", "e"),
+            node("Add", ["x", "e"], "y", "y")]  # fmt: skip
+    constants = {**FOR_PRODUCTS, "one": np.array([-1, 1, 1, 1])}
+    if nodes is PRODUCTS["as a kernel"]:
+        constants["map"] = np.array([-1, 1, 8, 128])
+    path = tmp_path / "model.onnx"
+    report = onnx_graph.read_graph(onnx_file(nodes=[*nodes, *ends], constants=constants, opset=13))
+    path.write_bytes(report.content)
+    assert 0.4 < report.work / products.count(path) < 8
+
+
+def repeated(count, kind, *more, **attributes):
+    """Return a chain of nodes from x to y."""
+    names = ["x", *(f"t{n}" for n in range(count - 1)), "y"]
+    return [node(kind, [names[n], *more], names[n + 1], f"n{n}", **attributes) for n in range(count)]
+
+
+UNKNOWN = {  # whose shapes are not known before a run, or are none
+    "by a formula": [
+        node("Shape", "x", "shape", "a"), node("Cast", "shape", "f", "b", to=1), node("Exp", "f", "g", "c"),
+        node("Cast", "g", "sides", "d", to=7), node("Expand", ["x", "sides"], "y", "e")],
+    "of many sides": repeated(30, "Unsqueeze", "last"),
+    "larger than any": [
+        node("Shape", "x", "shape", "a"), node("Mul", ["shape", "many"], "sides", "b"),
+        node("Expand", ["x", "sides"], "y", "c")],
+    "negative": [
+        node("Shape", "x", "shape", "a"), node("Sub", ["shape", "many"], "sides", "b"),
+        node("Expand", ["x", "sides"], "y", "c")],
+    "that do not fit": [node("Concat", ["x", "last"], "y", axis=3)],
+    "that grow": repeated(60, "Tile", "twice"),
+    "of nothing": [node("MatMul", ["x", "last"], "y")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes", UNKNOWN.values(), ids=UNKNOWN)
+def test_a_graph_whose_shapes_are_not_known_counts_as_the_longest(nodes):
+    """In the process with limits, where all of a stranger's file is read."""
+    constants = {"last": np.array([-1]), "many": np.int64(2**38), "twice": np.array([1, 2, 2, 1])}
+    checked = guard.check(onnx_file(nodes=nodes, constants=constants), "m.onnx", ("optdigits",))
+    assert (checked.problems, checked.work) == ((), 10**15)
 
 
 @pytest.mark.parametrize("strides", [[0, 0], [-1, 1], [2**40, 2**40]])

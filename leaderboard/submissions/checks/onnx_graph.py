@@ -1,8 +1,8 @@
 """Check an ONNX model as data, and rebuild it from the checked parts.
 
 Allowed are standard operators with their standard attributes, and constants in the file itself, but no loops, no
-functions and no unlimited allocations. The file is parsed as a protocol buffer, which runs nothing; shape inference and
-graph optimization happen only in the sandbox.
+functions and no unlimited allocations. The file is parsed as a protocol buffer, which runs nothing. Shapes are inferred
+node by node, of the rebuilt graph; graph optimization happens only in the sandbox.
 
 The stored and measured file is new: the nodes that the output depends on, each with its checked inputs, outputs and
 attributes, and one initializer for every constant that they use. Names, documentation, metadata and everything else in
@@ -121,7 +121,7 @@ def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambd
     parameters = onnx_parameters.count(rebuilt.graph.node, constants)
     if parameters > MOST_PARAMETERS:
         raise Refused("too-large", f"The model has {parameters:,} parameters.", "This board is for small networks.")
-    work = onnx_work.estimate(rebuilt.graph.node, constants, shape)
+    work = onnx_work.estimate(rebuilt.model, shape)
     operators: dict[str, int] = {}
     for node in graph.node:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
@@ -130,7 +130,8 @@ def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambd
 
 def warm_up() -> None:
     """Import what `read_graph` needs."""
-    importlib.import_module("onnx")
+    for name in ("onnx.shape_inference", "onnx.numpy_helper", "onnx.defs"):
+        importlib.import_module(name)
 
 
 def _parse(data: bytes) -> Any:

@@ -1,67 +1,55 @@
 """Estimate the multiply-adds of an ONNX graph without running it: for the queue, where a submission waits unmeasured.
 
-Of each value the places of an image and the channels are followed: strides and pooling leave fewer places, a product
-makes as many channels as its stored weights say. Products of two values, as in attention, are left out. What the board
-shows is counted in a run, see `leaderboard.products`.
+Every node counts by the shapes of its values, see `onnx_shapes`; products of two values as those by weights. A graph
+whose shapes cannot be known counts as the longest. What the board shows is counted in a run (`leaderboard.products`).
 """
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from leaderboard.submissions.checks.onnx_structure import IMAGE, OF_SHAPES
+from leaderboard import products
+from leaderboard.submissions.checks import onnx_shapes
 
-CONVOLUTIONS = ("Conv", "ConvInteger", "QLinearConv")
-MATRICES = ("Gemm", "MatMul", "MatMulInteger", "QLinearMatMul", "Einsum")
-RECURRENT = ("RNN", "GRU", "LSTM")
-ONE_PLACE = ("GlobalAveragePool", "GlobalMaxPool", "ReduceMean", "ReduceMax", "ReduceSum")  # is left by these
-LARGEST, MOST = 10**8, 10**15  # numbers of a value, and the estimate: whatever a graph says
+MOST = 10**15  # the estimate of a graph whose shapes are not known
+FREE_NODES = 400  # nodes that cost nothing to be started: as many as the largest network of the zoo has
+START = 10_000  # multiply-adds that take as long as to start a node
+VALUE = 5  # multiply-adds that take as long as to move or to compute a value
+KEPT = ("Cast", "DequantizeLinear", "Flatten", "Identity", "Reshape", "Squeeze", "Transpose", "Unsqueeze")  # of weights
+TAPS = {"LRN": 5, "Resize": 16, "Upsample": 4, "TopK": 20}  # values that each output takes; a window: its size
 
-Size = tuple[int, int]  # places and channels of a value
 
-
-def estimate(nodes: Iterable[Any], constants: Mapping[str, Any], shape: tuple[int, ...]) -> int:
+def estimate(model: Any, shape: tuple[int, ...]) -> int:
     """Return about how many multiply-adds one image takes, and values where nothing is multiplied.
 
     Args:
-        nodes: NodeProto of a rebuilt graph, in their order.
-        constants: name -> TensorProto of every initializer that they use.
+        model: a rebuilt ModelProto.
         shape: of an image: height, width, channels.
     """
-    sides = {name: tuple(tensor.dims) for name, tensor in constants.items()}  # also of what is made of them alone
-    sizes: dict[str, Size] = {IMAGE: (shape[0] * shape[1], shape[2])}
-    total = 0
-    for node in nodes:
-        weights = max((sides[name] for name in node.input if name in sides), key=math.prod, default=())
-        given = [sizes[name] for name in node.input if name in sizes]
-        if not given or node.op_type in OF_SHAPES:
-            sides |= dict.fromkeys(node.output, weights)
+    shapes = onnx_shapes.of_one_image(model, shape)
+    if shapes is None:
+        return MOST
+    stored = {tensor.name for tensor in model.graph.initializer}  # and what is made of them once, by moving or casting
+    multiplied = values = 0
+    for node in model.graph.node:
+        if node.op_type in KEPT and all(name in stored for name in node.input):
+            stored |= set(node.output)
             continue
-        cost, made = _made(node, given, weights)
-        sizes |= dict.fromkeys(node.output, made)
-        total += cost
-    return min(total, MOST)
+        try:
+            if node.op_type in products.PRODUCTS and node.op_type != "Mul":
+                multiplied += products.cost(node, shapes)
+        except (ValueError, IndexError, KeyError):
+            return MOST
+        values += _values(node, shapes, stored)
+    started = max(len(model.graph.node) - FREE_NODES, 0) * START
+    return min(max(multiplied, VALUE * values) + started, MOST)
 
 
-def _made(node: Any, given: list[Size], weights: tuple[int, ...]) -> tuple[int, Size]:
-    """Return what a node costs, and the size of what it makes of values and its largest stored value."""
-    places, channels = max(given, key=math.prod)
-    strides = max(math.prod(next((list(a.ints) for a in node.attribute if a.name == "strides"), [])), 1)
-    numbers, fewer = math.prod(weights), max(places // strides, 1)
-    if node.op_type in CONVOLUTIONS and weights:
-        if not any(a.name in ("pads", "auto_pad") and (any(a.ints) or a.s[:4] == b"SAME") for a in node.attribute):
-            fewer = max(round(math.sqrt(places)) - weights[-1] + 1, 1) ** 2 // strides or 1  # without a margin
-        return fewer * numbers, (fewer, weights[0])
-    if node.op_type == "ConvTranspose" and len(weights) > 1:
-        return places * numbers, (min(places * strides, LARGEST), weights[1])
-    if node.op_type in MATRICES and len(weights) > 1:
-        rows = weights[-1] if any(a.name == "transB" and a.i for a in node.attribute) else weights[-2]
-        times = max(places * channels // max(rows, 1), 1)
-        return times * numbers, (min(times, LARGEST), numbers // max(rows, 1))
-    if node.op_type in RECURRENT and weights:
-        steps = math.isqrt(places)
-        return steps * numbers, (steps, weights[-1])
-    if node.op_type == "Concat":
-        channels = sum(channels for _, channels in given)
-    made = (1 if node.op_type in ONE_PLACE else fewer), channels
-    return math.prod(made), made
+def _values(node: Any, shapes: Mapping[str, tuple[int, ...]], stored: set[str]) -> int:
+    """Return how many values a node takes or makes, whichever are more."""
+    taken = sum(math.prod(shapes[name]) for name in node.input if name and name not in stored)
+    made = sum(math.prod(shapes[name]) for name in node.output if name)
+    window = next((math.prod(attribute.ints) for attribute in node.attribute if attribute.name == "kernel_shape"), 1)
+    if node.op_type in products.PRODUCTS:
+        return made
+    return max(taken, made * max(window, TAPS.get(node.op_type, 1)))
