@@ -7,6 +7,7 @@ folders or zips) and CSVs.
 import gzip
 import io
 import re
+import tempfile
 import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -18,6 +19,7 @@ import cv2
 import numpy as np
 
 from zoo import data
+from zoo.data import unpacking
 from zoo.errors import DataError
 
 SPLITS = ("train", "test")
@@ -76,7 +78,14 @@ def _read_repo(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[s
     tables: dict[str, list[Any]] = {}
     for name, content in files.items():
         if name.endswith(".parquet") and (split := _split_of(name)):
-            tables.setdefault(split, []).append(pyarrow.parquet.read_table(io.BytesIO(content())))
+            with tempfile.TemporaryDirectory() as folder:  # out of a zip, where it may be
+                copied = Path(folder) / "table.parquet"
+                copied.write_bytes(content())
+                try:
+                    unpacking.check([copied])
+                    tables.setdefault(split, []).append(pyarrow.parquet.read_table(copied))
+                except (ValueError, DataError) as error:
+                    raise DataError(str(error).replace(str(copied), name)) from error
     splits = {}
     for split, parts in tables.items():
         table = pyarrow.concat_tables(parts)

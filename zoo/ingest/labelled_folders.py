@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo.data import unpacking
 from zoo.data.parquet import unreadable
 from zoo.errors import DataError
 from zoo.ink.decoding import FILES
@@ -257,6 +258,11 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
     import datasets
 
     try:
+        if repo is not None:
+            unpacking.check_repo(repo)
+        else:
+            named = arguments["data_files"].values()
+            unpacking.check(Path(file) for files in named for file in ([files] if isinstance(files, str) else files))
         found = datasets.load_dataset(location, **arguments)
     except unreadable() as error:
         raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error

@@ -1,0 +1,149 @@
+"""Tables that unpack to far more than they are on disk are refused, and take little memory until then."""
+
+import json
+import subprocess
+import sys
+import zipfile
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import ROOT
+from hub_repos import Blob, Repo
+
+from zoo import data
+from zoo.data import unpacking
+from zoo.errors import DataError
+from zoo.ingest import file_formats, labelled_folders
+
+PNG = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+HUGE = b"x" * 500_000
+
+
+def pictures(values, **columns):
+    image = pa.StructArray.from_arrays([values, pa.nulls(len(values), pa.string())], ["bytes", "path"])
+    return pa.table({"image": image, "label": pa.array(np.arange(len(values)) % 2), **columns})
+
+
+def pointing(count, value=HUGE):
+    return pa.DictionaryArray.from_arrays(pa.array(np.zeros(count, np.int32)), pa.array([value]))
+
+
+def lists(rows, each):
+    flat = pa.array(np.zeros(rows * each, np.int8))
+    return pa.ListArray.from_arrays(pa.array(np.arange(rows + 1, dtype=np.int32) * each), flat)
+
+
+def written(path, name):
+    """Write one of the family: files of a few kB that hold 30 MB and more."""
+    plain = pictures(pa.array([PNG] * 150))
+    options = {"compression": "zstd"}
+    if name == "dictionary":  # of 1 kB
+        pq.write_table(pictures(pointing(150).cast(pa.binary())), path, **options)
+    elif name == "dictionary that stays one":
+        pq.write_table(plain.append_column("writer", pointing(150, "x" * 500_000)), path, **options)
+    elif name == "runs":  # of equal numbers and of nothing
+        count = 1_000_000
+        table = pa.table({"image": pa.nulls(count, pa.binary()), "label": pa.array(np.zeros(count, np.int8))})
+        pq.write_table(table, path, **options)
+    elif name == "pages":  # each of one huge value, none like another
+        parts = [pa.array([bytes([n]) * 500_000], pa.binary()) for n in range(120)]
+        with pq.ParquetWriter(path, pictures(parts[0]).schema, use_dictionary=False, **options) as file:
+            for part in parts:
+                file.write_table(pictures(part))
+    elif name == "nested lists":
+        pq.write_table(plain.append_column("boxes", lists(150, 10_000)), path, **options)
+    elif name == "one huge string":
+        one = pa.array(["x" * 60_000_000], pa.large_string())
+        pq.write_table(pictures(pa.array([PNG]), note=one), path, use_dictionary=False, **options)
+    else:  # many row groups, each of one dictionary
+        with pq.ParquetWriter(path, pictures(pa.array([PNG])).schema, **options) as file:
+            for _ in range(6):
+                file.write_table(pictures(pointing(20).cast(pa.binary())))
+    return path
+
+
+FAMILY = ["dictionary", "dictionary that stays one", "runs", "pages", "nested lists", "one huge string", "row groups"]
+READ = """
+import json, resource, sys
+import datasets
+from zoo.data import unpacking
+from zoo.errors import DataError
+from zoo.ingest import labelled_folders
+unpacking.FREE, unpacking.MEMORY = 20_000_000, 300_000_000
+said = []
+before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+for path in sys.argv[1:]:
+    try:
+        labelled_folders.read_folders(path)
+        said.append("read")
+    except DataError as error:
+        said.append(str(error))
+own, childs = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+print(json.dumps([said, (own - before) * 1024, childs * 1024]))
+"""
+
+
+def test_tables_that_unpack_to_very_much_are_refused_in_little_memory(tmp_path):
+    """All are read in one process, whose memory and that of its children is measured."""
+    paths = [written(tmp_path / f"{number}.parquet", name) for number, name in enumerate(FAMILY)]
+    assert paths[0].stat().st_size < 100_000
+    done = subprocess.run([sys.executable, "-c", READ, *map(str, paths)], capture_output=True, text=True, cwd=ROOT)
+    said, more, childs = json.loads(done.stdout.splitlines()[-1])
+    for name, sentence in zip(FAMILY, said, strict=True):
+        assert "unpacks to more than 20 MB" in sentence, name
+        assert "\n" not in sentence
+    assert more < 20_000_000  # of the process that reads them
+    assert childs < 500_000_000  # Python and Arrow, or the process before it runs them
+
+
+def test_sizes_are_those_of_every_row(tmp_path):
+    """Whatever its encoding, a table of the same values has the same size, but for what each value takes."""
+    values = [b"abc" * 1000, b"", b"x" * 50, None] * 20
+    plain = pa.array(values)
+    wanted = sum(len(value or b"") for value in values)
+    forms = [plain, plain.dictionary_encode(), pa.chunked_array([plain[:9], plain[9:]]), plain.cast(pa.large_binary()),
+             plain.cast(pa.binary_view()), pa.array([[value] for value in values]),
+             pa.array([{"a": value} for value in values])]  # fmt: skip
+    for form in forms:
+        assert wanted <= unpacking.size(form) <= wanted + 3 * 41 * len(values), form.type
+        assert unpacking.size(form[:4]) * 15 < unpacking.size(form) < unpacking.size(form[:4]) * 25, form.type
+
+
+def test_honest_tables_are_read_and_a_broken_one_gets_its_sentence(tmp_path):
+    path = tmp_path / "a.parquet"
+    pq.write_table(pictures(pa.array([PNG] * 100)), path)
+    assert len(labelled_folders.read_folders(str(path)).splits["train"]) == 100
+    path.write_bytes(path.read_bytes()[:-8])
+    with pytest.raises(DataError, match="cannot be read as a dataset"):
+        labelled_folders.read_folders(str(path))
+
+
+def test_other_readers_of_tables_check_them_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "FREE", 20_000_000)
+    (tmp_path / "optdigits" / "data").mkdir(parents=True)
+    path = written(tmp_path / "optdigits" / "data" / "train-0.parquet", "dictionary")
+    spec = data.get("optdigits")
+    with pytest.raises(DataError, match="unpacks to more than 20 MB"):
+        data.parquet.read_table(spec, "train", str(path.parent.parent))
+    with pytest.raises(DataError, match="unpacks to more than 20 MB"):
+        next(data.parquet.stream(spec, "train", str(path.parent.parent), 10))
+    with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
+        archive.write(path, "train.parquet")
+    files = dict(file_formats._zipped("all.zip", tmp_path / "all.zip"))
+    with pytest.raises(DataError, match=r"all\.zip/train\.parquet unpacks to more than 20 MB"):
+        file_formats._read_repo(spec, files, [])
+
+
+def test_a_dataset_of_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkeypatch):
+    monkeypatch.setattr(unpacking, "FREE", 20_000_000)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    content = written(tmp_path / "a.parquet", "dictionary").read_bytes()
+    repo = hub.repos["dataset", "me/huge"] = Repo()
+    repo.commit("all", {"data/train-00000-of-00001.parquet": Blob(content, True)})
+    with pytest.raises(DataError, match="unpacks to more than 20 MB"):
+        labelled_folders.read_folders("me/huge")
+    kept = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert kept < 10_000_000

@@ -1,0 +1,179 @@
+"""Bound what a stranger's table unpacks to before it is read: 1 kB of parquet held 1.4 GB of equal values.
+
+unpacking.check([Path("train.parquet")])  # raises DataError for more than it may be
+
+The values are counted row by row, in a process with limits, since a page, a dictionary or a row alone may be larger
+than memory. The process runs this file as a script, so that it imports nothing else of the package.
+"""
+
+import contextlib
+import functools
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+FREE = 500_000_000  # bytes that any table may unpack to
+TIMES = 3  # and as many times its size on disk
+EACH = 32  # bytes that a value takes in lists of Python at least
+MEMORY = 1_000_000_000  # bytes that the process may take
+SECONDS = 60, 2e7  # of the processor, and bytes on disk that take another second
+ROWS = 256  # that are unpacked at a time
+TOO_LARGE, UNREADABLE = 3, 4  # exit statuses
+
+
+def check(files: Iterable[Path]) -> None:
+    """Check parquet files, which are read as one table; an unchanged file is read once.
+
+    Raises:
+        DataError: they unpack to more than `FREE` and `TIMES` their size, or take too much memory or time.
+        ValueError: they cannot be read.
+    """
+    states = [(str(path), path.stat()) for path in files]
+    _checked(tuple((name, state.st_size, state.st_mtime_ns) for name, state in states))
+
+
+@functools.lru_cache(maxsize=128)
+def _checked(files: tuple[tuple[str, int, int], ...]) -> None:
+    stored = sum(size for _, size, _ in files)
+    names = [name for name, _, _ in files]
+    if names:
+        _run(names[0] if len(names) == 1 else f"{names[0]}, …", "files", names, stored, MEMORY)
+
+
+def check_repo(repo: str) -> None:
+    """Prepare a dataset of the Hub, in any format, where `datasets` keeps it; see `check`."""
+    from huggingface_hub import HfApi
+
+    stored = 0
+    with contextlib.suppress(Exception):  # whatever is wrong is said by what reads it; offline, the cache has it
+        siblings = HfApi().repo_info(repo, repo_type="dataset", files_metadata=True).siblings or ()
+        stored = sum(file.size or 0 for file in siblings)
+    _run(repo, "repo", [repo], stored, MEMORY + FREE + TIMES * stored)
+
+
+def _run(where: str, what: str, names: list[str], stored: int, memory: int) -> None:
+    from zoo.errors import DataError
+
+    most = FREE + TIMES * stored
+    seconds = int(SECONDS[0] + stored / SECONDS[1])
+    limits = {"most": most, "memory": memory, "seconds": seconds}
+    asked = json.dumps({"what": what, "names": names, "path": sys.path, **limits})
+    environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-I", __file__], input=asked.encode(), stdout=subprocess.PIPE, env=environment, check=False
+    )
+    if done.returncode == UNREADABLE:
+        raise ValueError(done.stdout.decode("utf-8", "replace") or "it is no table")
+    if done.returncode:
+        raise DataError(
+            f"{where} unpacks to more than {most / 1e6:.0f} MB, and has {stored / 1e6:.1f} MB on the disk: expected a "
+            "table of pictures that repeats few values, in row groups of at most some hundred MB."
+        )
+
+
+# In the process
+
+
+def main() -> None:
+    """Count what is asked for on the standard input."""
+    asked = json.loads(sys.stdin.buffer.read())
+    sys.path[:] = asked["path"]  # packages may be where only the caller knows
+    with contextlib.suppress(ImportError):  # Windows has no such limits
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_DATA, (asked["memory"],) * 2)
+        resource.setrlimit(resource.RLIMIT_CPU, (asked["seconds"],) * 2)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    count = Count(asked["most"])
+    try:
+        if asked["what"] == "repo":
+            _prepare(asked["names"][0], count)
+        else:
+            for batch in _batches(asked["names"]):
+                count.add(batch)
+        status = 0
+    except (MemoryError, TooLarge):
+        status = TOO_LARGE
+    except Exception as error:  # of many kinds, whatever Arrow finds wrong with a stranger's file
+        chain = [error, error.__cause__, error.__context__]
+        if any(isinstance(one, (MemoryError, TooLarge)) for one in chain):
+            status = TOO_LARGE
+        else:
+            status = UNREADABLE
+            print((str(error).strip().splitlines() or [type(error).__name__])[0][:500], flush=True)
+    os._exit(status)  # not through the destructors of what may be half made
+
+
+class TooLarge(Exception):
+    """What has been counted is more than it may be."""
+
+
+class Count:
+    """The bytes of what has been unpacked."""
+
+    def __init__(self, most: int):
+        self.most, self.found = most, 0
+
+    def add(self, table: Any) -> None:
+        """Add a table, or a batch of one; raise TooLarge when there is too much."""
+        self.found += EACH * table.num_rows + sum(map(size, table.columns))
+        if self.found > self.most:
+            raise TooLarge()
+
+
+def _batches(names: list[str]) -> Iterator[Any]:
+    import pyarrow.parquet
+
+    for name in names:
+        with pyarrow.parquet.ParquetFile(name, pre_buffer=False, buffer_size=2**20) as file:
+            yield from file.iter_batches(ROWS, use_threads=False)
+
+
+def _prepare(repo: str, count: Count) -> None:
+    """Have `datasets` read a repo into its cache; what it writes there is counted before."""
+    import datasets
+    from datasets.arrow_writer import ArrowWriter
+
+    write = ArrowWriter._write_table
+
+    def counted(self: Any, table: Any, *rest: Any, **more: Any) -> Any:
+        count.add(table)
+        return write(self, table, *rest, **more)
+
+    ArrowWriter._write_table = counted
+    datasets.load_dataset(repo)
+
+
+def size(array: Any) -> int:
+    """Return the bytes of an Arrow array's values, each as often as it is there, whatever it shares with others."""
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    kind = array.type
+    if isinstance(array, pa.ChunkedArray):
+        return sum(map(size, array.chunks))
+    if isinstance(array, pa.ExtensionArray):
+        return size(array.storage)
+    if pa.types.is_dictionary(kind):
+        values = array.dictionary
+        if isinstance(values, (pa.StringArray, pa.BinaryArray, pa.LargeStringArray, pa.LargeBinaryArray)):
+            lengths = pc.take(pc.fill_null(pc.binary_length(values), 0), array.indices.drop_null())
+            return EACH * len(array) + (pc.sum(lengths).as_py() or 0)
+        return len(array) * (EACH + size(values))
+    if pa.types.is_run_end_encoded(kind):
+        return len(array) * (EACH + size(array.values))
+    if pa.types.is_struct(kind):
+        return EACH * len(array) + sum(map(size, array.flatten()))
+    if pa.types.is_nested(kind):
+        return EACH * len(array) + size(array.flatten())
+    if kind in (pa.string_view(), pa.binary_view()):
+        return size(array.cast(pa.large_binary()))
+    return EACH * len(array) + int(array.nbytes)
+
+
+if __name__ == "__main__":
+    main()
