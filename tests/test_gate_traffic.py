@@ -435,5 +435,19 @@ def test_headers_of_a_proxy_that_is_not_there_are_not_repeated(url):
     assert "evil.example" not in answer.text
 
 
+@pytest.mark.parametrize(
+    "said",
+    [b"[]", b"{}", b'"a"', b"1", b"null", b'{"jsonrpc": "1.0"}', b'{"jsonrpc": "2.0", "id": {}, "method": 1}',
+     b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": 1}}',
+     b'{"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "read", "arguments": [1]}}',
+     b'{"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {"uri": "s3cret"}}'],
+)  # fmt: skip
+def test_an_agent_that_says_something_else_gets_a_plain_sentence(url, said):
+    headers = {"Accept": "application/json, text/event-stream", **JSON}
+    answer = httpx.post(f"{url}{API}/mcp/", content=said, headers=headers).text
+    assert '"error"' in answer
+    assert not any(word in answer for word in ("pydantic", "input_value", "validation error", "s3cret"))
+
+
 def test_a_page_still_gets_its_answers(url):
     assert queue(url, 0, [None, None, False]).fine

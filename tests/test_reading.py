@@ -24,7 +24,7 @@ import zoo
 from zoo import ink
 from zoo.ink import decoding, segmentation
 from zoo.ink.writing import find_writing
-from zoo.serving import explain, reading
+from zoo.serving import engine, explain, reading
 from zoo.tabs import read
 
 
@@ -84,6 +84,53 @@ def test_a_call_reads_few_pages_whatever_it_sends(tmp_path, monkeypatch, changes
     budget = reading.Budget(lambda: wanted)
     with pytest.raises(reading.Spent, match=sentence):
         [list(reading.see(io.BytesIO(file.getvalue()), budget)) for _ in range(2)]
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [{"script": "digits", "models": ["lenet5.mnist"]}, {"script": "anything"}, {"models": ["lenet5.mnist"] * 3}],
+    ids=["a script", "anything", "one by name"],
+)
+def test_pages_that_are_read_when_the_time_ends_are_shown(tmp_path, monkeypatch, asked):
+    """Of a TIFF, by whatever networks; the picture behind it is left out."""
+    monkeypatch.setattr(reading, "MOST_PAGES", 2)
+    for name in "ab":
+        (tmp_path / f"{name}.tif").write_bytes(tiff(*[written([[SEVEN]])] * 3))
+    answer = read.respond([str(tmp_path / f"{name}.tif") for name in "ab"], asked)
+    assert answer.count('data-text="7"') == 2
+    assert "At most 2 pages are read" in answer
+
+
+def test_networks_that_have_read_a_picture_when_the_time_ends_are_shown(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_PAGES", 1)
+    (tmp_path / "a.tif").write_bytes(tiff(written([[SEVEN]])))
+    answer = read.respond([str(tmp_path / "a.tif")], {"models": ["lenet5.mnist", "hdr_cnn.mnist"]})
+    assert answer.count('data-text="7"') == 1
+    assert "At most 1 pages" in answer
+
+
+def test_what_can_be_read_of_a_picture_is_the_answer_and_a_note_says_what_is_missing(monkeypatch):
+    """For programs, too: a page that cannot be read costs no other one, and who has gone gets nothing."""
+    page = written([[SEVEN]])
+    monkeypatch.setattr(segmentation, "MOST", 3)
+    found = zoo.read(tiff(page, written([[SEVEN] * 3, [SEVEN] * 3]), page), "lenet5.mnist")
+    assert (found.text, len(found.notes)) == ("7\n\n7", 2)
+    assert "at most" in found.notes[-1].lower()
+    monkeypatch.setattr(reading, "MOST_PAGES", 1)
+    predictors = [zoo.load_predictor(name) for name in ("lenet5.mnist", "hdr_cnn.mnist")]
+    said = engine.of_picture(tiff(page, page), predictors, reading.Budget())
+    assert (said["text"], "At most 1 pages" in said["notes"][-1]) == ("7", True)
+    left = iter([True, True, False])
+    with pytest.raises(reading.Unwanted):
+        engine.of_picture(tiff(page, page), predictors, reading.Budget(lambda: next(left, False)))
+
+
+def tiff(*pages):
+    """Return pages as the bytes of a TIFF."""
+    file = io.BytesIO()
+    first, *others = map(Image.fromarray, pages)
+    first.save(file, "TIFF", save_all=True, append_images=others)
+    return file.getvalue()
 
 
 def test_letters_are_ordered_right_to_left_and_keep_their_dots():

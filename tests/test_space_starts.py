@@ -4,11 +4,14 @@ import contextlib
 import itertools
 import threading
 import time
+from types import SimpleNamespace
 
 import pytest
 from gradio.exceptions import ServerFailedToStartError
 
 from zoo.tabs.space import started
+
+ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/zoo"}
 
 
 @pytest.mark.parametrize("starts", [True, False])
@@ -29,3 +32,15 @@ def test_a_server_that_starts_slowly_is_waited_for_and_one_that_ends_is_not(monk
         started(server)
     assert server.started is starts
     ended.set()
+
+
+@pytest.mark.parametrize("settings", [{}, {"GRADIO_WATCH_DIRS": "x"}, {"SPACE_ID": "me/zoo"}, ON_HUB])
+def test_on_a_space_of_the_hub_nothing_watches_the_code(monkeypatch, settings):
+    """Gradio would start a thread there that ends in a traceback, since it takes a package that nothing else needs."""
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    watched, server = [], SimpleNamespace(run=lambda: None, started=True, reloader=object())
+    server.watch = lambda: watched.append(1)
+    started(server)
+    assert watched == ([] if settings == ON_HUB else [1])
+    assert bool(server.reloader) is (settings != ON_HUB)

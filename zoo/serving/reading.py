@@ -191,7 +191,7 @@ def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
 
 
 def read(picture: object, predictor: Predictor, one: bool = False, budget: Budget | None = None) -> Reading:
-    """Read a picture.
+    """Read a picture: what is read when its budget ends, and pages that can be read among others, are the answer.
 
     Args:
         picture: anything that `zoo.ink.decoding.decode` takes: a path, bytes, a PIL image, an array.
@@ -201,12 +201,34 @@ def read(picture: object, predictor: Predictor, one: bool = False, budget: Budge
 
     Raises:
         Blank: nothing stands out from the paper.
-        Spent: as `see`.
-        InkError: not a picture, or one with more than `segmentation.MOST` glyphs.
+        Spent: as `see`, before any page was read.
+        InkError: not a picture, or no page of it can be read: one with more than `segmentation.MOST` glyphs.
         ZooError: the network reads whole pages.
     """
-    first, *others = (read_seen(seen, predictor, one) for seen in see(picture, budget))
-    return replace(first, following=tuple(others)) if others else first
+    return _together(see(picture, budget), lambda seen: read_seen(seen, predictor, one))
+
+
+def _together(pages: Iterator[Seen], read_page: Callable[[Seen], Reading]) -> Reading:
+    """Read pages one by one: where one cannot be read, or there is no time for more, a note says so on the first."""
+    found: list[Reading] = []
+    problems: list[ZooError] = []
+    try:
+        for seen in pages:
+            try:
+                found.append(read_page(seen))
+            except Unwanted:
+                raise
+            except ZooError as error:
+                problems.append(error)
+    except Unwanted:
+        raise
+    except ZooError as error:
+        problems.append(error)
+    if not found:
+        raise problems[0]
+    first, *others = found
+    notes = dict.fromkeys((*first.notes, *map(str, problems)))
+    return replace(first, notes=tuple(notes), following=tuple(others))
 
 
 def read_seen(seen: Seen, predictor: Predictor, one: bool = False) -> Reading:
@@ -236,8 +258,7 @@ def read_any(picture: object, predictors: Sequence[Predictor], budget: Budget | 
         ZooError: as `read`, where no network can read it.
     """
     budget = budget or Budget()
-    first, *others = (_surest(seen, predictors, budget) for seen in see(picture, budget))
-    return replace(first, following=tuple(others)) if others else first
+    return _together(see(picture, budget), lambda seen: _surest(seen, predictors, budget))
 
 
 def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Reading:

@@ -19,9 +19,10 @@ from mcp.server.lowlevel import Server
 from mcp.server.lowlevel.helper_types import ReadResourceContents
 from mcp.server.streamable_http_manager import StreamableHTTPSessionManager
 from mcp.shared.exceptions import McpError
-from pydantic import AnyUrl
+from pydantic import AnyUrl, ValidationError
+from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
 from zoo import gate
 from zoo.errors import UnknownName
@@ -34,6 +35,14 @@ Answer = TypeVar("Answer")
 AT_ONCE = 4  # tools that run at the same time; more would only share the cores
 CALLS = Share("calls of agents", 40, 500)  # that run or wait
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
+MALFORMED = {
+    "jsonrpc": "2.0",
+    "id": None,
+    "error": {
+        "code": types.INVALID_REQUEST,
+        "message": 'Send one message of JSON-RPC 2.0, for example {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}.',
+    },
+}
 LOGGERS = None, "mcp.shared.session", "mcp.server.lowlevel.server", "mcp.server.streamable_http"  # None: the root
 
 
@@ -147,6 +156,12 @@ class Agents:
             answer = PlainTextResponse(PAGE.format(path))
         if answer is not None:
             await answer(scope, receive, send)
+        elif method == "POST":
+            body = await Request(scope, receive).body()  # which the door has bounded
+            if await anyio.to_thread.run_sync(_is_message, body):
+                await self._manager.handle_request(scope, replayed(body, receive), send)
+            else:
+                await JSONResponse(MALFORMED, 400)(scope, receive, send)
         else:
             await self._manager.handle_request(scope, receive, send)
 
@@ -161,6 +176,29 @@ class Agents:
             }
             for name, one in self.endpoints.items()
         ]
+
+
+def _is_message(body: bytes) -> bool:
+    """Return whether a body is a message of JSON-RPC; MCP itself would answer with the words of Pydantic."""
+    try:
+        types.JSONRPCMessage.model_validate_json(body)
+    except ValidationError:
+        return False
+    return True
+
+
+def replayed(body: bytes, receive: Receive) -> Receive:
+    """Return a `receive` that gives a body, then what the client does afterwards."""
+    given = False
+
+    async def received() -> Message:
+        nonlocal given
+        if given:
+            return await receive()
+        given = True
+        return {"type": "http.request", "body": body, "more_body": False}
+
+    return received
 
 
 def _heard(work: Callable[[], Answer]) -> Answer:

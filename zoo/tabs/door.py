@@ -32,6 +32,7 @@ from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.serving.batches import Busy
 from zoo.tabs import uploading
+from zoo.tabs.agents import replayed
 from zoo.tabs.unread import Unread, network_of, waiting
 from zoo.tabs.uploading import ID
 from zoo.types import Json
@@ -165,7 +166,7 @@ class Door:
             async with _read(receive, MOST_BYTES, caller) as body:
                 await to_thread.run_sync(_values, body)
                 with attended(scope, sending):
-                    await self._agents(scope, _replayed(body, receive), send)
+                    await self._agents(scope, replayed(body, receive), send)
         elif path == f"{API}/upload":
             await self._upload(scope, receive, send, caller)
         elif path == f"{API}/upload_progress":
@@ -201,7 +202,7 @@ class Door:
         body = await to_thread.run_sync(lambda: json.dumps(said).encode())
         new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
         headers = [(key, value) for key, value in scope["headers"] if key not in new]
-        await self._app({**scope, "headers": [*headers, *new.items()]}, _replayed(body, receive), send)
+        await self._app({**scope, "headers": [*headers, *new.items()]}, replayed(body, receive), send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:
         limits.check_call(caller)
@@ -330,20 +331,6 @@ def _integer(text: str) -> int:
     if len(text) > MOST_DIGITS:
         raise TooLarge(f"A number has at most {MOST_DIGITS} digits.")
     return int(text)
-
-
-def _replayed(body: bytes, receive: Receive) -> Receive:
-    """Return a `receive` that gives a body, then what the client does afterwards."""
-    given = False
-
-    async def received() -> Message:
-        nonlocal given
-        if given:
-            return await receive()
-        given = True
-        return {"type": "http.request", "body": body, "more_body": False}
-
-    return received
 
 
 def _metered(receive: Receive, meter: Meter) -> Receive:

@@ -101,7 +101,8 @@ def respond(files: Sequence[str] | None, said: Json | None) -> str:
         asked = Asked.of(said)
         for name, source in pictures_in([Path(file) for file in files]):
             try:
-                answers += answer(source, asked, name, budget)
+                for page in answer(source, asked, name, budget):
+                    answers.append(page)  # at once: what is ready when the budget ends is shown
             except reading.Spent:
                 raise
             except ZooError as error:
@@ -134,25 +135,24 @@ def _frame(value: object) -> object:
     return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
 
 
-def answer(picture: object, asked: Asked, name: str, budget: reading.Budget | None = None) -> list[str]:
-    """Return the HTML of every answer to one picture: glyph by glyph, or for a network of pages with its votes.
+def answer(picture: object, asked: Asked, name: str, budget: reading.Budget | None = None) -> Iterator[str]:
+    """Yield the HTML of every answer to one picture: glyph by glyph, or for a network of pages with its votes.
 
     The networks that were chosen answer one after the other; for `by_script.ANYTHING` the surest of them does.
     """
     budget = budget or reading.Budget()
     predictors = [MODELS(model) for model in dict.fromkeys(asked.models)]
     if asked.script == by_script.ANYTHING:
-        return _pages(reading.read_any(picture, predictors, budget), name)
+        yield from _pages(reading.read_any(picture, predictors, budget), name)
+        return
     if isinstance(picture, io.BytesIO):
         picture = picture.getvalue()  # every network reads it
-    answers = []
     for predictor in predictors:
         if predictor.view is not None:
             budget.take()
-            answers.append(render_votes(vote(picture, predictor, name)))
+            yield render_votes(vote(picture, predictor, name))
         else:
-            answers += _pages(reading.read(picture, predictor, budget=budget), name)
-    return answers
+            yield from _pages(reading.read(picture, predictor, budget=budget), name)
 
 
 def _pages(first: reading.Reading, name: str) -> list[str]:

@@ -212,6 +212,8 @@ def started(server: http_server.Server) -> None:
         ServerFailedToStartError: it ended, as where its port is taken.
     """
     server.thread = threading.Thread(target=server.run, daemon=True)
+    if on_space():
+        server.reloader = None  # its code never changes there, and watching it takes a package that is not installed
     if server.reloader:
         server.watch_thread = threading.Thread(target=server.watch, daemon=True)
         server.watch_thread.start()
