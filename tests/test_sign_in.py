@@ -4,6 +4,7 @@ import base64
 import hashlib
 import json
 import re
+import secrets
 from http.cookies import SimpleCookie
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
@@ -187,6 +188,78 @@ def test_only_a_cookie_that_the_space_signed_and_that_still_lasts_counts(browser
         assert NOBODY in over.submits()
     finally:
         provider.lifetime = 3600
+
+
+OTHER_SITE = (
+    {"Origin": "https://evil.example", "Sec-Fetch-Site": "cross-site"},
+    {"Origin": "https://evil.example"},  # an older browser
+    {"Origin": "null", "Sec-Fetch-Site": "cross-site"},
+    {"Sec-Fetch-Site": "same-site"},  # another Space
+    {"Sec-Fetch-Site": "cross-site"},  # an image
+)
+
+
+def test_a_page_of_another_site_neither_knows_nor_signs_out_who_visits_it(browser, provider):
+    provider.user = "ann"
+    browser.sign_in()
+    assert "Logout (ann)" in named(browser)
+    for headers in OTHER_SITE:
+        assert "Logout" not in named(browser, **headers), headers
+        httpx.get(f"{browser.url}/logout", headers=headers | {"Cookie": f"session={browser.session}"}, timeout=PATIENCE)
+    assert "Logout (ann)" in named(browser, Origin=browser.url, **{"Sec-Fetch-Site": "same-origin"})
+    copied = Browser(browser.url, browser.session)
+    browser.get("/logout")
+    assert "Logout" not in named(copied)
+
+
+def named(browser: Browser, **headers: str) -> str:
+    """Return what the button of the sign-in is told when the page opens: whom the session belongs to."""
+    headers |= {"Cookie": f"session={browser.session}"}
+    page = httpx.get(f"{browser.url}/config", timeout=PATIENCE).json()
+    button = next(one["id"] for one in page["components"] if "logout_value" in one["props"])
+    number = next(one["id"] for one in page["dependencies"] if one["outputs"] == [button] and one["backend_fn"])
+    session = secrets.token_hex(8)
+    call, answer = f"{browser.url}/gradio_api/queue/join", f"{browser.url}/gradio_api/queue/data"
+    body = {"data": [], "fn_index": number, "session_hash": session}
+    httpx.post(call, json=body, headers=headers, timeout=PATIENCE).raise_for_status()
+    return httpx.get(answer, params={"session_hash": session}, headers=headers, timeout=PATIENCE).text
+
+
+COOKIES = {
+    "quoted": 'a="' + "\\" * 60_000 + '"',
+    "session": 'session="' + "\\" * 60_000 + '"',
+    "octal": 'a="' + "\\073" * 15_000 + '"; session=x',
+    "many": "; ".join(["a=1"] * 12_000),
+}
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/", "/api/v1/models"])
+def test_a_cookie_is_not_parsed_unless_it_is_the_sessions(space, path):
+    """To parse one of 60 kB takes 10 s and stops the server, where Python is older than 3.11.10."""
+    httpx.get(f"{space[0]}{path}", timeout=PATIENCE)
+    for cookie in COOKIES.values():
+        assert httpx.get(f"{space[0]}{path}", headers={"Cookie": cookie}, timeout=8).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("sent", "kept"),
+    [
+        ("session=eyJhIjoxfQ==.aRc.x-_; other=1", "session=eyJhIjoxfQ==.aRc.x-_"),
+        ("other=1;session=abc", "session=abc"),
+        ('session="abc"', None),
+        ("session=" + "a" * 5000, None),
+        ("other=session=abc", None),
+    ],
+)
+def test_of_cookies_one_is_kept(monkeypatch, sent, kept):
+    fields = [(b"host", b"a.hf.space"), (b"cookie", sent.encode())]
+    assert dict(callers.own_cookies(fields, "/")).get(b"cookie") is None  # off a Space nobody signs in
+    monkeypatch.setenv("SYSTEM", "spaces")
+    monkeypatch.setenv("SPACE_ID", "me/zoo")
+    assert dict(callers.own_cookies(fields, "/")).get(b"cookie") == (kept.encode() if kept else None)
+    from_the_hub = [*fields, (b"sec-fetch-site", b"cross-site")]
+    assert dict(callers.own_cookies(from_the_hub, "/")).get(b"cookie") is None
+    assert dict(callers.own_cookies(from_the_hub, "/login/callback")).get(b"cookie") == (kept and kept.encode())
 
 
 def test_a_token_in_a_header_is_the_hubs_word_and_no_session(browser, provider, space, hub):

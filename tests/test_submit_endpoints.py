@@ -141,10 +141,8 @@ def test_on_a_space_the_sender_is_who_is_signed_in(monkeypatch, hub):
         sender(caller(signed_in))  # without a secret of the Space's, its cookies are signed with a known key
     monkeypatch.setenv("OAUTH_CLIENT_SECRET", "secret")
     assert sender(caller(signed_in)) == "ann"
-    assert sender(caller(signed_in, sec_fetch_site="same-origin")) == "ann"
     old = {"oauth_info": {**info, "expires_at": time.time() - 60}}
-    nobody = [caller(), caller(old), caller(authorization="Basic x"), caller(signed_in, agent=True),
-              caller(signed_in, sec_fetch_site="cross-site")]  # fmt: skip
+    nobody = [caller(), caller(old), caller(authorization="Basic x"), caller(signed_in, agent=True)]
     for who in nobody:
         with pytest.raises(ZooError, match="Sign in with Hugging Face"):
             sender(who)

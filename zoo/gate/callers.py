@@ -25,6 +25,12 @@ SIGN_IN = (
 )
 
 
+SIGNED_IN = "/login/callback"  # where the Hub sends who signed in
+SESSION = rb"session=[\w.=+/-]{1,4000}"  # the cookie of the sign-in, as it is signed
+
+Headers = list[tuple[bytes, bytes]]
+
+
 class NotSignedIn(ZooError):
     """A call that takes a proved user, by somebody unknown."""
 
@@ -61,7 +67,7 @@ class Caller:
             agent: whether it came through MCP, where no cookie counts.
         """
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers") or ()}
-        return cls(_address(scope, headers), None if agent else _signed_in(scope, headers), _token(headers), agent)
+        return cls(_address(scope, headers), None if agent else _signed_in(scope), _token(headers), agent)
 
     @cached_property
     def user(self) -> str | None:
@@ -129,11 +135,31 @@ def _address(scope: Facts, headers: Mapping[str, str]) -> str:
     return peer
 
 
-def _signed_in(scope: Facts, headers: Mapping[str, str]) -> str | None:
-    """Return the user of the session; a cookie that another site's page made the browser send does not count."""
+def own_cookies(headers: Headers, path: str) -> Headers:
+    """Return the fields of a request with no cookie but that of a sign-in, and that only from the Space's own pages.
+
+    So a page of another site learns nothing of who visits it, and signs nobody out. Only the Hub may send somebody back
+    with it, at the end of a sign-in. What else calls itself a cookie is dropped unread: Python before 3.11.10 parses
+    one in a time that grows with its length squared (CVE-2024-7592).
+
+    Args:
+        headers: names in lower case, and values.
+        path: of the request.
+    """
+    said = dict(headers)
+    site, origin = said.get(b"sec-fetch-site", b"none"), said.get(b"origin")
+    own = site in (b"same-origin", b"none") and (origin is None or origin.rpartition(b"/")[2] == said.get(b"host"))
+    sent: list[bytes] = []
+    if on_space() and (own or path == SIGNED_IN):
+        parts = (part.strip() for name, value in headers if name == b"cookie" for part in value.split(b";"))
+        sent = [part for part in parts if re.fullmatch(SESSION, part)]
+    kept = [(name, value) for name, value in headers if name != b"cookie"]
+    return [*kept, (b"cookie", sent[0])] if sent else kept
+
+
+def _signed_in(scope: Facts) -> str | None:
+    """Return the user of the session, which `own_cookies` let through."""
     if not (on_space() and os.environ.get("OAUTH_CLIENT_SECRET")):  # without it, the cookie is signed with a known key
-        return None
-    if headers.get("sec-fetch-site", "none") not in ("same-origin", "none"):
         return None
     info = _object(_object(scope.get("session")).get("oauth_info"))
     expires, user = info.get("expires_at"), _object(info.get("userinfo")).get("preferred_username")

@@ -13,7 +13,7 @@ from typing import Any
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from zoo.gate.callers import network_of, on_space
+from zoo.gate.callers import network_of, on_space, own_cookies
 
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 HEADER = 65_536  # bytes of a header, with its address
@@ -112,6 +112,7 @@ class Guarded(HttpToolsProtocol):
         self._header = -math.inf
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER:
             raise ValueError("too long a header")
+        self.headers[:] = own_cookies(self.headers, self.url.partition(b"?")[0].decode("latin-1"))
         super().on_headers_complete()
         if self.pipeline:
             if self.scope["method"] not in ("GET", "HEAD"):

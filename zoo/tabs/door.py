@@ -142,6 +142,8 @@ class Door:
         sending = Answering(send)
         try:
             with admitted(scope, receive, sending) as (body, bounded), gate.entered(gate.Caller.of(scope)) as caller:
+                if caller.signed_in is None:  # Gradio's button would name whom an ended session belonged to
+                    scope.get("session", {}).pop("oauth_info", None)
                 await self._answer(scope, body, bounded, caller, sending)
         except Disconnected:
             return
