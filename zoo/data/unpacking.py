@@ -44,14 +44,8 @@ def _checked(files: tuple[tuple[str, int, int], ...]) -> None:
         _run(names[0] if len(names) == 1 else f"{names[0]}, …", "files", names, stored, MEMORY)
 
 
-def check_repo(repo: str) -> None:
-    """Prepare a dataset of the Hub, in any format, where `datasets` keeps it; see `check`."""
-    from huggingface_hub import HfApi
-
-    stored = 0
-    with contextlib.suppress(Exception):  # whatever is wrong is said by what reads it; offline, the cache has it
-        siblings = HfApi().repo_info(repo, repo_type="dataset", files_metadata=True).siblings or ()
-        stored = sum(file.size or 0 for file in siblings)
+def check_repo(repo: str, stored: int) -> None:
+    """Prepare a dataset of the Hub, in any format, where `datasets` keeps it, if its `stored` bytes pass `check`."""
     _run(repo, "repo", [repo], stored, MEMORY + FREE + TIMES * stored)
 
 

@@ -4,7 +4,7 @@ A pulled folder is used only if it is complete and has the checksums that the Hu
 made only if something differs, on top of the commit that it was compared with.
 """
 
-from zoo.hub.contents import MODEL_FILES
+from zoo.hub.contents import MODEL_FILES, stored
 from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, Unreachable, attempted
 from zoo.hub.identity import account
 from zoo.hub.pulling import list_models, pull, resolve
@@ -28,4 +28,5 @@ __all__ = [
     "push",
     "require_token",
     "resolve",
+    "stored",
 ]

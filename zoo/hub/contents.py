@@ -1,5 +1,6 @@
 """The files of a published folder: which there are, which are the zoo's, and what the Hub calls their contents."""
 
+import contextlib
 import fnmatch
 import hashlib
 from pathlib import Path
@@ -42,3 +43,13 @@ def pointer_oid(sha256: str, size: int) -> str:
     """Return git's SHA-1 of the LFS pointer that stands for a file."""
     pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n".encode()
     return hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
+
+
+def stored(repo: str) -> int:
+    """Return the bytes of all files of a dataset repo; 0 where the Hub does not say."""
+    from huggingface_hub import HfApi
+
+    with contextlib.suppress(Exception):  # whatever is wrong is said by what reads the repo
+        siblings = HfApi().repo_info(repo, repo_type="dataset", files_metadata=True, timeout=20).siblings or ()
+        return sum(file.size or 0 for file in siblings)
+    return 0

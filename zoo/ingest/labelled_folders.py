@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from zoo import hub
 from zoo.data import unpacking
 from zoo.data.parquet import unreadable
 from zoo.errors import DataError
@@ -259,7 +260,7 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
 
     try:
         if repo is not None:
-            unpacking.check_repo(repo)
+            unpacking.check_repo(repo, hub.stored(repo))
         else:
             named = arguments["data_files"].values()
             unpacking.check(Path(file) for files in named for file in ([files] if isinstance(files, str) else files))
