@@ -83,7 +83,7 @@ def _selection(dataset: str) -> str:
 
 def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.Result:
     """Return the board's row for the seeds of one pair."""
-    job, of_chosen = chosen.job, evaluations[runs.index(chosen)]
+    job, of_chosen, folder = chosen.job, evaluations[runs.index(chosen)], PublishedFolder(chosen.folder / "export")
     confusion = np.array(of_chosen.confusion)
     return results.Result(
         model=job.model,
@@ -112,7 +112,7 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
         macro_f1_interval=list(macro_f1_interval(confusion)),
         corruptions=of_chosen.corruptions,
         unseen_damage=of_chosen.unseen_damage,
-        parameters_as_trained=PublishedFolder(chosen.folder / "export").metadata.get("parameters_as_trained"),
+        parameters_as_trained=folder.metadata.get("parameters_as_trained") if folder.onnx.exists() else None,
         validation_split=data.get(job.dataset).validation_split,
         transfers=of_chosen.transfers,
         per_class=of_chosen.per_class,

@@ -99,9 +99,10 @@ COLUMNS = (
            number=False, shown=True, choosable=False),
     Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.", number=False),
     Column("status", "Status", lambda r: STALE if r.stale else VERIFIED if r.published else UNPUBLISHED,
-           "verified: measured by us, and everyone can measure it again; weights not published: measured by us, but "
-           "nobody else can; local: trained on this machine; stale: on another version of the data or a metric; "
-           "claimed: published by others, not measured here; broken: the record cannot be read.",
+           "verified: measured by us, and everyone can measure it again; weights not published: measured by us, or "
+           "by a machine that trained for us, but nobody else can; local: trained on this machine; stale: on another "
+           "version of the data or a metric; claimed: published by others, not measured here; broken: the record "
+           "cannot be read.",
            number=False),
     Column("accuracy", "Accuracy %", _mean("accuracy"),
            "Fraction of correct predictions on the test set: mean ± standard deviation over the seeds.", _percent, 1,

@@ -36,6 +36,8 @@ def main() -> None:
     for model, runs in pairs.items():
         jobs.publish(runs, arguments.records, arguments.ship)
         print(f"{model}: {len(runs)} seeds recorded in {arguments.records}.")
+        if any(not run.weights.exists() for run in runs):
+            print(f"{model}: not measured here, since weights stayed there. What the other machine measured stands.")
     snapshot.write(arguments.records)
     for name in unfinished:
         print(f"{name} is not finished: scripts/train_all.py goes on with it.")

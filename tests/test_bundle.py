@@ -280,6 +280,16 @@ def test_a_network_that_is_not_what_its_run_says_is_refused(sent, tmp_path, chan
 
 
 @pytest.mark.slow
+def test_weights_that_stayed_there_leave_a_row_that_nobody_can_measure(sent, tmp_path, run_script):
+    folder = sent(lambda folder: (folder / "model.weights.h5").unlink())
+    taken = run_script("unbundle.py", folder, "--runs", "runs", "--records", "records")
+    assert taken.returncode == 0, taken.stderr
+    assert "What the other machine measured stands." in taken.stdout
+    (result,) = results.read_all(tmp_path / "records")
+    assert (result.weights, result.parameters_as_trained) == (None, None)
+
+
+@pytest.mark.slow
 def test_a_graph_without_weights_is_no_network(sent, tmp_path):
     def change(folder):
         send_another_graph(folder)

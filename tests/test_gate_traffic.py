@@ -19,6 +19,7 @@ from zoo import gate
 from zoo.gate import bodies, connections, limits, traffic
 from zoo.gate.callers import Caller
 from zoo.gate.traffic import Share, admitted
+from zoo.rest import workers
 from zoo.tabs import agents, door
 from zoo.tabs.uploading import upload_id
 
@@ -244,6 +245,19 @@ def test_a_proxy_that_the_server_trusts_opens_connections_for_many(monkeypatch, 
             assert answered == most
 
     anyio.run(visiting)
+
+
+@pytest.mark.parametrize(("named", "trusted"), [(None, ""), ("", ""), ("10.0.0.1", "10.0.0.1"), ("*", "*")])
+def test_a_server_believes_the_proxies_that_it_was_told_of_alone(monkeypatch, named, trusted):
+    """Else whoever connects by loopback, as a tunnel does, has another address with each request."""
+    monkeypatch.setattr(uvicorn, "run", lambda app, **options: configured.append(uvicorn.Config(app, **options)))
+    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "")  # so that it is put back
+    monkeypatch.delenv("FORWARDED_ALLOW_IPS")
+    if named is not None:
+        monkeypatch.setenv("FORWARDED_ALLOW_IPS", named)
+    configured = []
+    workers.run("127.0.0.1", 1, 1)
+    assert configured[0].forwarded_allow_ips == trusted
 
 
 def test_where_all_connections_are_taken_idle_ones_of_whoever_has_most_give_way(monkeypatch):

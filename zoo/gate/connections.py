@@ -6,6 +6,7 @@ Applications see a connection only when it has sent a whole request, so these li
 
 import asyncio
 import math
+import os
 import resource
 from collections import defaultdict
 from typing import Any
@@ -35,6 +36,14 @@ def guard(config: Any) -> None:
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * IN_ALL if most == resource.RLIM_INFINITY else min(2 * IN_ALL, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), most))
+
+
+def trust_no_proxy() -> None:
+    """Let no header name another client than the one that connects: clients could write it themselves, by loopback too.
+
+    Whoever has a proxy in front names it in FORWARDED_ALLOW_IPS, which is left as it is.
+    """
+    os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
 
 
 def _in_all() -> int:

@@ -23,9 +23,12 @@ def run(host: str, port: int, workers: int, log_level: str = "info") -> None:
     """
     try:
         import uvicorn
+
+        from zoo.gate.connections import trust_no_proxy
     except ModuleNotFoundError as error:
         raise ZooError(f"The API needs {error.name}: pip install 'handwriting-zoo[api]'.") from error
     with tempfile.TemporaryDirectory(prefix="zoo-metrics-") as folder:
+        trust_no_proxy()
         os.environ.update(PROMETHEUS_MULTIPROC_DIR=folder, ZOO_LOG=log_level)
         uvicorn.run(
             APPLICATION,

@@ -34,7 +34,7 @@ from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
 from zoo.gate.callers import on_space
-from zoo.gate.connections import guard
+from zoo.gate.connections import guard, trust_no_proxy
 from zoo.gate.endpoints import LONGEST, check_values, walk
 from zoo.gate.uploads import UPLOADS
 from zoo.rest.application import Api
@@ -168,8 +168,7 @@ class Space(gr.Blocks):
                     await stack.enter_async_context(rest.running())
                 yield
 
-        # Off a Space, clients could send the header in which proxies name them; who has such a proxy sets this.
-        os.environ.setdefault("FORWARDED_ALLOW_IPS", "")
+        trust_no_proxy()
         self.queue(max_size=MOST_WAITING, default_concurrency_limit=PLACES)
         bounded(self._queue)
         UPLOADS.keep_in(Path(get_upload_folder()))
