@@ -17,6 +17,7 @@ from space import serve
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits, storage, uploads
+from zoo.gate.bodies import check_count
 from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
 from zoo.gate.uploads import NotYours, Uploads
@@ -433,3 +434,17 @@ def test_the_last_address_that_a_proxy_wrote_counts(monkeypatch, header, address
         monkeypatch.setenv(key, value)
     headers = [(b"x-forwarded-for", header.encode())]
     assert Caller.of({"client": ("10.0.0.1", 1), "headers": headers}).address == address
+
+
+def test_the_values_that_an_address_sends_are_counted(monkeypatch):
+    monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "3")
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    few, many = b'{"data": [1, 2]}', b"[" + b"1," * 1400 + b"1]"
+    with gate.entered(Caller("192.0.2.1")):
+        check_count(many)
+        check_count(many)
+        with pytest.raises(limits.TooMany, match="at most 3,000 within 1 minute"):
+            check_count(many)
+        check_count(few)
+    with gate.entered(Caller("192.0.2.2")):
+        check_count(many)

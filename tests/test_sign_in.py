@@ -205,7 +205,12 @@ def test_a_page_of_another_site_neither_knows_nor_signs_out_who_visits_it(browse
     assert "Logout (ann)" in named(browser)
     for headers in OTHER_SITE:
         assert "Logout" not in named(browser, **headers), headers
-        httpx.get(f"{browser.url}/logout", headers=headers | {"Cookie": f"session={browser.session}"}, timeout=PATIENCE)
+        sent = headers | {"Cookie": f"session={browser.session}"}
+        for way in ("/logout", "/login/huggingface", "/", "/config", "/login/callback?code=x&state=y"):
+            answer = httpx.get(f"{browser.url}{way}", headers=sent, timeout=PATIENCE)
+            assert "session=null" not in (kept := answer.headers.get("set-cookie", "")), (way, headers)
+            assert "_state" not in kept or way == "/login/callback", (way, headers)
+            assert way != "/login/huggingface" or answer.status_code == 400
     assert "Logout (ann)" in named(browser, Origin=browser.url, **{"Sec-Fetch-Site": "same-origin"})
     copied = Browser(browser.url, browser.session)
     browser.get("/logout")

@@ -8,12 +8,14 @@ from typing import IO, TYPE_CHECKING
 from anyio import to_thread
 
 from zoo.errors import ZooError
+from zoo.gate import limits
+from zoo.gate.callers import caller
 from zoo.gate.traffic import HELD, Disconnected
 
 if TYPE_CHECKING:
     from starlette.types import Receive
 
-MOST_VALUES = 80_000  # in the JSON of a request: a sketch has at most 20,000 points, which are 60,000
+MOST_VALUES = 20_000  # in the JSON of a request: a sketch has at most 5,000 points, which are 15,000
 LONG = 65_536  # bytes from which what a body holds in memory is counted, and it is parsed in a thread
 SPOOLED = 1_000_000  # bytes from which a body waits on the disk until it is complete
 
@@ -76,10 +78,13 @@ async def read(body: IO[bytes], most: int = -1) -> bytes:
 
 
 def check_count(body: bytes) -> None:
-    """Check how many values the JSON of a request holds before it is parsed, which takes long for many.
+    """Check how many values the JSON of a request holds before it is parsed, which takes long for many; count them.
 
     Raises:
         TooLarge: more than `MOST_VALUES`.
+        TooMany: the address of the caller sent too many within a minute.
     """
-    if len(body) > MOST_VALUES and sum(body.count(mark) for mark in (b",", b"[", b"{")) > MOST_VALUES:
+    values = sum(body.count(mark) for mark in (b",", b"[", b"{"))
+    if values > MOST_VALUES:
         raise TooLarge(f"A request has at most {MOST_VALUES:,} values.")
+    limits.check_values(caller(), values)

@@ -135,6 +135,17 @@ def _address(scope: Facts, headers: Mapping[str, str]) -> str:
     return peer
 
 
+def from_own_page(headers: Headers) -> bool:
+    """Return whether a request comes from a page of this server, or from no page, as far as its browser says.
+
+    Args:
+        headers: names in lower case, and values.
+    """
+    said = dict(headers)
+    site, origin = said.get(b"sec-fetch-site", b"none"), said.get(b"origin")
+    return site in (b"same-origin", b"none") and (origin is None or origin.rpartition(b"/")[2] == said.get(b"host"))
+
+
 def own_cookies(headers: Headers, path: str) -> Headers:
     """Return the fields of a request with no cookie but that of a sign-in, and that only from the Space's own pages.
 
@@ -146,11 +157,8 @@ def own_cookies(headers: Headers, path: str) -> Headers:
         headers: names in lower case, and values.
         path: of the request.
     """
-    said = dict(headers)
-    site, origin = said.get(b"sec-fetch-site", b"none"), said.get(b"origin")
-    own = site in (b"same-origin", b"none") and (origin is None or origin.rpartition(b"/")[2] == said.get(b"host"))
     sent: list[bytes] = []
-    if on_space() and (own or path == SIGNED_IN):
+    if on_space() and (from_own_page(headers) or path == SIGNED_IN):
         parts = (part.strip() for name, value in headers if name == b"cookie" for part in value.split(b";"))
         sent = [part for part in parts if re.fullmatch(SESSION, part)]
     kept = [(name, value) for name, value in headers if name != b"cookie"]

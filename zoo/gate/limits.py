@@ -13,6 +13,7 @@ TOKENS = 10  # that the Hub is asked about for one address within a minute
 SECRETS = 60  # that one address sends to change a submission within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
+VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`: 10 microseconds each
 MOST_KEYS = 50_000  # callers that are counted at a time
 
 
@@ -109,6 +110,16 @@ def check_page(caller: Caller, part: str) -> None:
     """
     most = round(SHARES[part] * number("ZOO_CALLS_PER_MINUTE"))
     LIMITER.count(caller.network, Rate(most, 60.0, f"{part} for your address"))
+
+
+def check_values(caller: Caller, count: int) -> None:
+    """Count values of the JSON that an address sends: each is looked at several times, many by the event loop.
+
+    Raises:
+        TooMany: more than `VALUES` for each call that it may make within a minute.
+    """
+    most = round(VALUES * number("ZOO_CALLS_PER_MINUTE"))
+    LIMITER.count(caller.network, Rate(most, 60.0, "values from your address"), count)
 
 
 def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:

@@ -25,7 +25,7 @@ class Sketch(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     strokes: list[list[Point]] = Field(
-        description="points [x, y] of each stroke; x runs right, y runs down", max_length=20_000
+        description="points [x, y] of each stroke; x runs right, y runs down", max_length=5_000
     )
     size: float = Field(ge=1e-6, le=1e9, description="side of the square that they were drawn on")
     pen: float = Field(PEN, ge=0.001, le=0.5, description="width of the pen as a share of the square's side")

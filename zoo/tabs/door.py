@@ -24,7 +24,7 @@ from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import bodies, limits
 from zoo.gate.bodies import TooLarge, check_count
-from zoo.gate.callers import on_space
+from zoo.gate.callers import from_own_page, on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
 from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted, attended
@@ -58,7 +58,8 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
 SIGN_OUT = "/logout"
-SIGN_IN = rf"/login/huggingface|/login/callback|{SIGN_OUT}"
+STARTS_SIGN_IN = "/login/huggingface"
+SIGN_IN = rf"{STARTS_SIGN_IN}|/login/callback|{SIGN_OUT}"
 HEARTBEAT, ANSWERS = rf"{API}/heartbeat/{ID}", rf"{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}"
 PARTS = (  # by how they are counted; all others are files
     ("pages", rf"/|/config|{API}/(info|openapi\.json)"),  # 10 to 20 ms each time
@@ -185,6 +186,8 @@ class Door:
             limits.check_page(caller, next((part for part, those in PARTS if re.fullmatch(those, path)), "files"))
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
+            if path == STARTS_SIGN_IN and not from_own_page(scope["headers"]):  # its answer ends another session
+                raise ZooError("Sign in from a page of this Space.")
             if path == SIGN_OUT:
                 gate.sign_out(scope)
             try:
