@@ -385,7 +385,7 @@ def test_parts_of_a_page_have_limits(monkeypatch):
     """A page that is drawn takes long: a quarter as many as calls; of files ten times as many."""
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "8")
-    for path, most in (("/", 2), ("/assets/a.js", 80)):
+    for path, most in (("/", 2), ("/assets/a.woff2", 80)):
         said = [fetched(path)[0] for _ in range(most + 1)]
         assert said == [200] * most + [429], path
     assert fetched("/config")[0] == 429

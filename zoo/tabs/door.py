@@ -31,7 +31,7 @@ from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted, attende
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.serving.batches import Busy
-from zoo.tabs import uploading
+from zoo.tabs import static_files, uploading
 from zoo.tabs.agents import replayed
 from zoo.tabs.unread import Unread, network_of, waiting
 from zoo.tabs.uploading import ID
@@ -55,7 +55,7 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
-PAGES = r"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|/(static|assets|svelte)/.+"
+PAGES = rf"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|{static_files.FILES}"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
 SIGN_OUT = "/logout"
 STARTS_SIGN_IN = "/login/huggingface"
@@ -104,7 +104,7 @@ class Cancel(BaseModel):
 def is_open(method: str, path: str) -> bool:
     """Return whether the door lets a request through."""
     path = path.rstrip("/") or "/"
-    return path in AGENTS or bool(re.fullmatch(OPEN.get(method, "(?!)"), path))
+    return path in AGENTS or bool(re.fullmatch(OPEN.get(method, "(?!)"), path, re.ASCII))
 
 
 class Door:
@@ -127,6 +127,7 @@ class Door:
         api: ASGIApp | None = None,
     ):
         self._app, self._blocks, self._agents, self._networks, self._api = app, blocks, agents, networks, api
+        self._static = static_files.StaticFiles(app)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -191,7 +192,8 @@ class Door:
             if path == SIGN_OUT:
                 gate.sign_out(scope)
             try:
-                await self._app(scope, receive, send)
+                answering = self._static if re.fullmatch(static_files.FILES, path, re.ASCII) else self._app
+                await answering(scope, receive, send)
             except Exception as error:
                 if not re.fullmatch(SIGN_IN, path) or isinstance(error, ZooError):
                     raise

@@ -1,0 +1,90 @@
+"""Gradio's scripts and styles: compressed once, whatever is asked."""
+
+import re
+import time
+from pathlib import Path
+
+import anyio
+import gradio
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+from starlette.staticfiles import StaticFiles as Folder
+
+from zoo.tabs import door
+from zoo.tabs.static_files import FILES, StaticFiles
+
+FRONTEND = Path(gradio.__file__).parent / "templates" / "frontend"
+
+
+class Counted:
+    """A folder that counts how often it is asked."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.asked = Starlette(routes=[Mount("/", Folder(directory=folder))]), 0
+
+    async def __call__(self, scope, receive, send):
+        self.asked += 1
+        await self.folder(scope, receive, send)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    (tmp_path / "assets").mkdir()
+    (tmp_path / "assets" / "page.js").write_text("const a = 1;\n" * 100_000)
+    (tmp_path / "assets" / "font.woff2").write_bytes(bytes(1000))
+    return Counted(tmp_path)
+
+
+def answers(app, *asked):
+    """Return the answers to requests that are sent at the same time."""
+
+    async def ask():
+        found = {}
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://zoo") as client:
+
+            async def one(number, path, headers):
+                found[number] = await client.get(path, headers=headers)
+
+            async with anyio.create_task_group() as tasks:
+                for number, (path, headers) in enumerate(asked):
+                    tasks.start_soon(one, number, path, headers)
+        return [found[number] for number in range(len(asked))]
+
+    return anyio.run(ask)
+
+
+def test_a_script_is_compressed_once(folder):
+    app = StaticFiles(folder)
+    found = answers(app, *[("/assets/page.js", {})] * 30, ("/assets/page.js", {"Range": "bytes=0-9"}))
+    assert folder.asked == 1
+    for answer in found:
+        assert answer.status_code == 200
+        assert answer.headers["content-encoding"] == "gzip"
+        assert int(answer.headers["content-length"]) < 20_000
+        assert answer.text == "const a = 1;\n" * 100_000
+        assert "javascript" in answer.headers["content-type"]
+    (again,) = answers(app, ("/assets/page.js", {"If-None-Match": found[0].headers["etag"]}))
+    assert (again.status_code, again.content, folder.asked) == (304, b"", 1)
+    started = time.process_time()
+    answers(app, *[("/assets/page.js", {"Accept-Encoding": "identity"})] * 200)
+    assert time.process_time() - started < 5  # of which nearly all is the client's
+    assert folder.asked == 1
+
+
+def test_what_is_no_text_or_not_there_is_not_kept(folder):
+    app = StaticFiles(folder)
+    font, *missing = answers(app, ("/assets/font.woff2", {}), *[(f"/assets/{n}.js", {}) for n in range(5)])
+    assert "content-encoding" not in font.headers
+    assert {answer.status_code for answer in missing} == {404}
+    assert app._kept == {}
+
+
+def test_a_file_has_one_name():
+    names = [f"/assets/{path.relative_to(FRONTEND / 'assets').as_posix()}" for path in FRONTEND.glob("assets/**/*.*")]
+    assert len(names) > 500
+    assert [name for name in names if not re.fullmatch(FILES, name)] == []
+    for other in ("/assets/./a.js", "/assets//a.js", "/assets/b/../a.js", "/assets/../a.js", "/assets/a.js\n",
+                  "/assets/a\u00e9.js", "/assets/", "/static/a b.js"):  # fmt: skip
+        assert not door.is_open("GET", other), other
