@@ -12,6 +12,9 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles as Folder
 
+from zoo import gate
+from zoo.gate import limits
+from zoo.gate.callers import Caller
 from zoo.tabs import door
 from zoo.tabs.static_files import FILES, StaticFiles
 
@@ -71,6 +74,19 @@ def test_a_script_is_compressed_once(folder):
     answers(app, *[("/assets/page.js", {"Accept-Encoding": "identity"})] * 200)
     assert time.process_time() - started < 5  # of which nearly all is the client's
     assert folder.asked == 1
+
+
+def test_the_bytes_of_files_are_counted_by_address(folder, monkeypatch):
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    monkeypatch.setattr(limits, "FILES", 0.01)
+    app, sent = StaticFiles(folder), ("/assets/page.js", {})
+    with gate.entered(Caller("192.0.2.1")):
+        answers(app, sent)
+        with pytest.raises(ExceptionGroup) as refused:
+            answers(app, sent, sent, sent)
+    assert refused.group_contains(limits.TooMany, match="megabytes of files")
+    with gate.entered(Caller("192.0.2.2")):
+        answers(app, sent)
 
 
 def test_what_is_no_text_or_not_there_is_not_kept(folder):

@@ -13,6 +13,7 @@ TOKENS = 10  # that the Hub is asked about for one address within a minute
 SECRETS = 60  # that one address sends to change a submission within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
+FILES = 500  # megabytes of the page's own files for one address within a minute; a first visit takes a few
 VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`: 10 microseconds each
 MOST_KEYS = 50_000  # callers that are counted at a time
 
@@ -110,6 +111,15 @@ def check_page(caller: Caller, part: str) -> None:
     """
     most = round(SHARES[part] * number("ZOO_CALLS_PER_MINUTE"))
     LIMITER.count(caller.network, Rate(most, 60.0, f"{part} for your address"))
+
+
+def check_files(caller: Caller, size: int) -> None:
+    """Count the bytes of a file of the page that is sent to an address.
+
+    Raises:
+        TooMany: more than `FILES` megabytes within a minute.
+    """
+    LIMITER.count(caller.network, Rate(FILES, 60.0, "megabytes of files for your address"), size / 1e6)
 
 
 def check_values(caller: Caller, count: int) -> None:

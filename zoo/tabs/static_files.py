@@ -7,6 +7,9 @@ from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from zoo import gate
+from zoo.gate import limits
+
 FILES = r"/(assets|static|svelte)(/(?!\.+/)[\w.@+-]+)+"  # a file has one name: no empty part, no "." and no ".."
 TEXTS = (".js", ".css", ".json", ".svg", ".html", ".txt")  # fonts and pictures are compressed already
 MOST_KEPT = 50_000_000  # bytes; all of Gradio's are some 10 MB
@@ -26,7 +29,11 @@ class StaticFiles:
         self._packing = asyncio.Lock()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Answer a request.
+
+        Raises:
+            TooMany: the caller's address was sent too many bytes within a minute.
+        """
         path = scope["path"]
         if path not in self._kept and scope["method"] == "GET" and path.endswith(TEXTS):
             async with self._packing:  # the first who asks waits for it, and so do all who ask meanwhile
@@ -38,6 +45,7 @@ class StaticFiles:
             return
         content, fields = kept
         asked = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
+        limits.check_files(gate.caller(), len(content))
         same = bool(asked) and fields.get("etag", "").removeprefix("W/") in asked
         await Response(b"" if same else content, 304 if same else 200, fields)(scope, receive, send)
 
