@@ -59,6 +59,21 @@ def test_a_card_says_what_was_read_and_how_surely():
     assert page.count("<li") == 3
 
 
+@pytest.mark.parametrize(("classes", "shown"), [(3, 3), (10, 10), (26, 5), (242, 5)])
+def test_of_many_classes_the_likeliest_are_shown_first_and_all_on_request(classes, shown):
+    chances = np.linspace(0, 1, classes, dtype=np.float32)
+    labels = tuple(f"c{number}" for number in range(classes))
+    page = draw.render([reading(labels=labels, probabilities=chances / chances.sum())])
+    rows = re.findall(r'<li class="([^"]*)"(?: style="order:(\d+)")?', page)
+    assert [css.split() for css, _ in rows].count(["rest"]) == classes - shown
+    assert rows[-1][0] == "top"
+    if shown < classes:
+        assert [int(order) for _, order in rows] == [*range(classes)][::-1]
+        assert f"All {classes}<" in page
+    else:
+        assert "All" not in page
+
+
 def test_what_comes_from_files_is_escaped():
     page = draw.render([reading(model="<script>x.mnist", labels=("<b>", "&", '"'))])
     assert "<script" not in page

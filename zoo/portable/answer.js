@@ -18,13 +18,19 @@ export function picture(image, height, width) {
 /** Fills a card with what a network read; the card has the classes of `.reading` in answer.css. */
 export function fill(card, network, found) {
   const { height, width } = network.file.contract;
-  const best = found.probabilities.indexOf(Math.max(...found.probabilities));
   card.dataset.label = found.label;
   card.querySelector('.glyph').textContent = found.label;
   card.querySelector('.sure').firstChild.nodeValue = percent(found.confidence);
   card.querySelector('.seen img').src = picture(found.image, height, width);
-  card.querySelectorAll('.bars li').forEach((row, index) => {
-    row.classList.toggle('top', index === best);
+  const rows = [...card.querySelectorAll('.bars li')];
+  const shown = rows.filter(row => !row.classList.contains('rest')).length;
+  const order = [...rows.keys()].sort((a, b) => found.probabilities[b] - found.probabilities[a]);
+  if (shown < rows.length) order.forEach((index, rank) => { // the likeliest first
+    rows[index].style.order = rank;
+    rows[index].classList.toggle('rest', rank >= shown);
+  });
+  rows.forEach((row, index) => {
+    row.classList.toggle('top', index === order[0]);
     row.querySelector('.track i').style.width = `${(100 * found.probabilities[index]).toFixed(2)}%`;
     row.querySelector('.value').textContent = percent(found.probabilities[index]);
   });

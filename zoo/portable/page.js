@@ -18,6 +18,10 @@ document.querySelector('#draw-pad').addEventListener('ink', event => show(event.
 function startPad(element, props, trigger) {
   {pad}
 }
+function startBars(element) {
+  {bars}
+}
+startBars(card);
 startPad(document.querySelector('#draw-pad'), { side: 1000, pen: PEN }, () => {});
 
 if (navigator.language.startsWith('ar')) {

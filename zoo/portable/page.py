@@ -13,10 +13,10 @@ from zoo.published import PublishedFolder
 from zoo.templates import Templates
 from zoo.types import Json
 
-TEMPLATES = Templates(HERE)
 PAD = HERE.parent / "tabs"  # the pad is the one of the *Draw* tab
 SIDE, PEN = 1000, 0.045  # of the pad: units of its side, and the pen's width as a share of it
 LICENCE = "Apache-2.0"
+WHOLE, LIKELIEST = 10, 5  # classes that an answer shows at first: all of up to so many, else the likeliest
 LIMITS = "It always names one of its classes, whatever is drawn"
 
 
@@ -44,11 +44,17 @@ def page(file: Json, facts: Iterable[tuple[str, str]]) -> str:
     return TEMPLATES("page.page", file, list(facts), *map(Markup, (network, style, pad, script())))
 
 
+def shown(classes: int) -> int:
+    """Return how many of its classes an answer shows at first; the others unfold."""
+    return classes if classes <= WHOLE else LIKELIEST
+
+
 def script() -> str:
     """Return the JavaScript of the page."""
     answer, main = ((HERE / name).read_text(encoding="utf-8") for name in ("answer.js", "page.js"))
-    pad = (PAD / "pad.js").read_text(encoding="utf-8")
-    return without_comments("\n".join((engine(), answer, main.replace("{pad}", pad))))
+    for part in ("pad", "bars"):
+        main = main.replace(f"{{{part}}}", (PAD / f"{part}.js").read_text(encoding="utf-8"))
+    return without_comments("\n".join((engine(), answer, main)))
 
 
 def card_facts(folder: Path, measured: Json | None = None) -> list[tuple[str, str]]:
@@ -69,3 +75,6 @@ def card_facts(folder: Path, measured: Json | None = None) -> list[tuple[str, st
     doubted = f"; below {reading['accepts']:.0%} the drawing is perhaps none of them." if "accepts" in reading else "."
     known.append(("Limits", LIMITS + doubted))
     return [*known, ("License", f"Weights and code: {LICENCE}. The data have their own terms.")]
+
+
+TEMPLATES = Templates(HERE, shown)

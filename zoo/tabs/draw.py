@@ -18,6 +18,7 @@ import numpy as np
 
 from zoo import gate, ink
 from zoo.errors import ZooError
+from zoo.portable.page import shown
 from zoo.serving import by_script
 from zoo.serving.model_cache import MODELS
 from zoo.serving.reading import Budget, Spent, read_seen, see
@@ -96,9 +97,20 @@ class Reading:
         return any(len(text) > 2 for text in self.labels)
 
     @property
-    def chances(self) -> list[tuple[str, float]]:
-        """Every label with its probability."""
-        return list(zip(self.labels, self.probabilities.tolist(), strict=True))
+    def chances(self) -> list[tuple[str, float, int]]:
+        """Every label with its probability and its rank by it, from 0."""
+        ranks = np.argsort(np.argsort(-self.probabilities, kind="stable"))
+        return list(zip(self.labels, self.probabilities.tolist(), ranks.tolist(), strict=True))
+
+    @property
+    def shown(self) -> int:
+        """How many labels are shown at first."""
+        return shown(len(self.labels))
+
+    @property
+    def folded(self) -> bool:
+        """Whether that is fewer than there are."""
+        return self.shown < len(self.labels)
 
     @property
     def value(self) -> int | None:
@@ -130,7 +142,7 @@ def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTM
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
             answer = gr.HTML(
                 message(WELCOME), css_template=asset("answer.css"),
-                js_on_load=asset("live.js") + VISIT + asset("local.js"), apply_default_css=False,
+                js_on_load="".join(map(asset, ("live.js", "bars.js"))) + VISIT + asset("local.js"), apply_default_css=False,
                 local=local, empty=message(EMPTY), offline=message(OFFLINE),
             )  # fmt: skip
 
