@@ -142,7 +142,7 @@ def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTM
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
             answer = gr.HTML(
                 message(WELCOME), css_template=asset("answer.css"),
-                js_on_load="".join(map(asset, ("live.js", "bars.js"))) + VISIT + asset("local.js"), apply_default_css=False,
+                js_on_load="".join(map(asset, ("live.js", "steady.js", "bars.js"))) + VISIT + asset("local.js"), apply_default_css=False,
                 local=local, empty=message(EMPTY), offline=message(OFFLINE),
             )  # fmt: skip
 
