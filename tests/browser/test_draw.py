@@ -3,6 +3,7 @@
 from places import place_of
 from strokes import ARABIC_SEVEN, FOUR, LETTER_R, SEVEN, THREE
 
+from zoo.portable import page as page_of_a_network
 from zoo.tabs import choice
 
 ANY = ".reading.any"
@@ -96,6 +97,30 @@ def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
     assert place_of(phone.locator(".reading .glyph").first)["y"] < 844  # seen without scrolling
 
 
+def test_on_a_phone_a_letter_stands_under_the_pad_and_the_page_stays_put_when_it_is_cleared(phone):
+    """26 bars beside the answer moved it off the screen, and an empty pad made the page shorter."""
+    ask(phone, "Letters")
+    draw_by_finger(phone, LETTER_R)
+    read(phone, LETTER, "R")
+    pad, glyph = place_of(phone.locator("#draw-pad .sheet")), place_of(phone.locator(f"{LETTER} .glyph"))
+    assert glyph["y"] - (pad["y"] + pad["height"]) < 100
+    bars = phone.locator(f"{LETTER} .bars li:visible")
+    assert bars.count() == page_of_a_network.LIKELIEST
+    assert phone.locator(f"{LETTER} .bars .top").evaluate("row => getComputedStyle(row).order") == "0"
+    phone.get_by_role("button", name="All 26").click()
+    assert bars.count() == 26
+    draw_by_finger(phone, [[(0.2, 0.9), (0.22, 0.9)]])  # another answer: all stay
+    phone.get_by_role("button", name="Fewer").wait_for()
+    assert bars.count() == 26
+    phone.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
+    where = phone.evaluate("scrollY")
+    assert where > 0
+    phone.locator("#draw-pad .clear").evaluate("button => button.click()")
+    phone.get_by_text("nothing on the pad yet").wait_for()
+    phone.wait_for_timeout(300)
+    assert phone.evaluate("scrollY") == where
+
+
 def test_undo_and_clear(page):
     ask(page, "Digits")
     assert page.locator("#draw-pad .clear").is_disabled()
@@ -112,6 +137,7 @@ def test_undo_and_clear(page):
 
 def test_several_networks_answer_one_sketch(visit):
     page = visit("?tab=draw&model=lenet5.mnist", viewport={"width": 1280, "height": 900})
+    assert page.locator("#draw-choice summary .chosen").inner_text() == "lenet5.mnist"
     boxes = page.locator("#draw-choice tbody input")
     assert boxes.count() == len(choice.glyph_models())
     page.wait_for_selector("#draw-choice details[open]")  # which moves the pad
@@ -121,8 +147,15 @@ def test_several_networks_answer_one_sketch(visit):
     page.wait_for_function("document.querySelectorAll('.reading').length === 2")
     ask(page, "Letters")
     page.wait_for_selector(LETTER)
-    assert page.locator("#draw-choice tbody input:checked").count() == 0
     assert page.locator(".reading").count() == 1
+    for script, shown in (("Letters", "letters"), ("Arabic letters", "arabic_letters"), ("Digits", "digits")):
+        ask(page, script)
+        chip = page.locator("#draw-choice").get_by_label(script, exact=True)
+        ticked = page.locator("#draw-choice tbody input:checked").evaluate_all("boxes => boxes.map(box => box.value)")
+        assert ticked == chip.get_attribute("data-models").split()
+        assert page.locator("#draw-choice summary .chosen").inner_text() == ""
+        list_, table = (place_of(page.locator(f"#draw-choice {part}")) for part in (".list", f"[data-script={shown}]"))
+        assert table["y"] < list_["y"] + list_["height"]
 
 
 def test_the_answer_stands_there_150_ms_after_the_pen_lifts(visit):

@@ -127,6 +127,7 @@ def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTM
     """
     local = local or {"networks": [], "alike": []}
     asked = choice.question("draw", board)
+    behavior = asset("live.js") + asset("steady.js") + asset("bars.js") + VISIT + asset("local.js")
     with gr.Row(elem_id="draw"):
         with gr.Column(elem_id="draw-side", scale=4, min_width=280):
             pad = gr.HTML(
@@ -142,7 +143,7 @@ def tab(board: Board = dict, local: Json | None = None) -> tuple[gr.HTML, gr.HTM
         with gr.Column(elem_id="draw-answer", scale=6, min_width=280):
             answer = gr.HTML(
                 message(WELCOME), css_template=asset("answer.css"),
-                js_on_load="".join(map(asset, ("live.js", "steady.js", "bars.js"))) + VISIT + asset("local.js"), apply_default_css=False,
+                js_on_load=behavior, apply_default_css=False,
                 local=local, empty=message(EMPTY), offline=message(OFFLINE),
             )  # fmt: skip
 

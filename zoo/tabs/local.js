@@ -29,10 +29,9 @@ function fetchAll(names) {
 // Whom the visitor asks, as choice.js says it to the server.
 function asked() {
   const form = document.querySelector('#draw-choice form');
-  const ticked = [...form.querySelectorAll('input[type=checkbox]:checked')].map(one => one.value);
-  if (ticked.length) return { script: '', models: ticked };
   const chip = form.querySelector('input[type=radio]:checked');
-  return chip ? { script: chip.value, models: chip.dataset.models.split(' ') } : { script: '', models: [] };
+  if (chip) return { script: chip.value, models: chip.dataset.models.split(' ') };
+  return { script: '', models: [...form.querySelectorAll('input[type=checkbox]:checked')].map(one => one.value) };
 }
 
 const explains = () => document.querySelector('#draw-why input')?.checked;
