@@ -93,7 +93,7 @@ class Reading(BaseModel):
     """What a network reads."""
 
     model: str = Field(description="the network that answers")
-    script: str = Field(description="of its labels: digits, letters, arabic_digits, arabic_letters, …")
+    script: str = Field(description="of what was read: digits, letters, arabic_digits, arabic_letters, …")
     text: str = Field(description="the labels, line by line, with an empty line between pages")
     confidence: float = Field(ge=0, le=1, description="of the least certain glyph")
     accepted: bool = Field(description="whether every glyph is accepted")

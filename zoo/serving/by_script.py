@@ -7,6 +7,7 @@ network, so a new network is found by its labels alone. `ANYTHING` asks one netw
 import functools
 import logging
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +33,7 @@ TITLES: Mapping[str, str] = {
     OTHER: "Other",
     PAGES: "Whole pages: whose hand it is",
 }
+RIVAL = 0.05  # the least probability of a label written alike that is worth a word
 LEAST = 0.5  # the least probability that a network accepts where none was measured
 
 # Labels that people write with the same strokes. Each pair was taken for one another in at least 8 of 1,300 validation
@@ -133,9 +135,7 @@ def best(script: str) -> tuple[str, ...]:
     if script != ANYTHING or not served:
         raise UnknownName("script", script, [*served, ANYTHING])
     first = [of_it[0] for key, of_it in served.items() if key not in (PAGES, OTHER)]
-    # The zoo's own network of digits and letters spreads a 1 over 1, I and L, and the Arabic digits would win.
-    first = [one for one in first if one.own or one.script != BOTH]
-    # A visitor's own one compared their classes in training: it answers for both.
+    # A network of digits and letters compared their classes in training: it answers for both.
     whole = [one for one in first if not any(set(one.labels) < set(other.labels) for other in first)]
     return tuple(one.model for one in whole) or tuple(of_it[0].model for of_it in served.values())[:1]
 
@@ -146,6 +146,10 @@ def best(script: str) -> tuple[str, ...]:
 def certainty(predictor: Predictor, probabilities: np.ndarray) -> np.ndarray:
     """Return by how much the likeliest class passes what a network accepts: answers of several compare by it.
 
+    Labels that are written alike count together: a network that knows 1, I and L spreads a stroke over them, and one
+    that knows only the Arabic 1 must not win for that. docs/research/reading_pictures.md has what this changes.
+    `zoo/tabs/comparing.js` does the same in the page.
+
     Args:
         predictor: the network.
         probabilities: float (…, classes), its answers.
@@ -154,8 +158,19 @@ def certainty(predictor: Predictor, probabilities: np.ndarray) -> np.ndarray:
         float (…,): 1 is certain, 0 just accepted, and below 0 the image counts as none of its classes.
     """
     least = LEAST if predictor.accepts is None else min(predictor.accepts, 0.999)
-    share: np.ndarray = (probabilities.max(axis=-1) - least) / (1 - least)
+    alike = _alike(predictor.labels)[probabilities.argmax(axis=-1)]
+    share: np.ndarray = ((probabilities * alike).sum(axis=-1) - least) / (1 - least)
     return share
+
+
+@functools.lru_cache(maxsize=512)
+def _alike(labels: tuple[str, ...]) -> np.ndarray:
+    """Return bool (classes, classes): whether two labels are the same or written alike."""
+    return np.array([[one == other or other in _group(one) for other in labels] for one in labels])
+
+
+def _group(label: str) -> str:
+    return "".join(group for group in LOOK_ALIKES if label in group)
 
 
 def choose(certainties: Sequence[float]) -> int | None:
@@ -168,5 +183,47 @@ def choose(certainties: Sequence[float]) -> int | None:
 
 def look_alikes(label: str, labels: Iterable[str]) -> tuple[str, ...]:
     """Return which of some labels no picture can tell from a label: I and L, O and zero."""
-    alike = "".join(group for group in LOOK_ALIKES if label in group)
+    alike = _group(label)
     return tuple(other for other in dict.fromkeys(labels) if other != label and other in alike)
+
+
+def rivals(label: str, answers: Sequence[tuple[Sequence[str], Sequence[float] | np.ndarray]]) -> tuple[str, ...]:
+    """Return the labels that are written like a label and as likely as makes a difference, of at least `RIVAL`.
+
+    Args:
+        label: what was read.
+        answers: of every network that was asked, its labels and their probabilities. One that knows both labels tells
+            how likely the other is; only where none does, one that knows the other alone.
+    """
+    found = []
+    for other in look_alikes(label, (one for labels, _ in answers for one in labels)):
+        knowing = [(labels, chances) for labels, chances in answers if other in labels]
+        both = [answer for answer in knowing if label in answer[0]] or knowing
+        if max(chances[labels.index(other)] for labels, chances in both) >= RIVAL:
+            found.append(other)
+    return tuple(found)
+
+
+def told_by_page(labels: Sequence[str], probabilities: np.ndarray) -> np.ndarray:
+    """Return the answers of a network on a page, on which an O among digits is a zero.
+
+    Where most glyphs are of one script, what the network gave to labels of others that are written alike goes to those
+    of that script.
+
+    Args:
+        labels: of the network's classes.
+        probabilities: float (glyphs, classes), its answers.
+    """
+    scripts = [script_of([label]) for label in labels]
+    (most, count), *_ = Counter(scripts[best] for best in probabilities.argmax(axis=1)).most_common(1)
+    if 2 * count <= len(probabilities):
+        return probabilities
+    told = probabilities.copy()
+    for index, label in enumerate(labels):
+        alike = [labels.index(other) for other in look_alikes(label, labels)]
+        alike = [other for other in alike if scripts[other] == most]
+        if scripts[index] != most and alike:
+            to = np.array(alike)[probabilities[:, alike].argmax(axis=1)]
+            told[np.arange(len(told)), to] += probabilities[:, index]
+            told[:, index] = 0
+    return told

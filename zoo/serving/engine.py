@@ -212,7 +212,7 @@ def of_page(found: voting.Votes, predictor: Predictor) -> Json:
 def _answer(predictor: Predictor, text: str, glyphs: list[Json], notes: list[str]) -> Json:
     return {
         "model": predictor.name,
-        "script": script_of(predictor),
+        "script": by_script.script_of([glyph["label"] for glyph in glyphs]),
         "text": text,
         "confidence": min(glyph["confidence"] for glyph in glyphs),
         "accepted": all(glyph["accepted"] for glyph in glyphs),

@@ -20,7 +20,7 @@ FEW = 4  # glyphs: up to this many may still be the parts of one
 MOSTLY = 0.75  # of the ink: a letter has so much, and its dots the rest
 WIDE = 1.15  # times as wide as high: from there on a digit may be two that touch
 LYING = 0.8  # mean confidence below which other orientations are tried
-NONE_ACCEPTS = "No network takes this for its own script: what follows is the nearest."
+NONE_ACCEPTS = "This looks like none of the characters I know: what follows is the nearest."
 MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 CLEARLY = 0.15  # how much more confident the network must be to turn a page
 
@@ -262,7 +262,8 @@ def read_any(picture: object, predictors: Sequence[Predictor], budget: Budget | 
 
 
 def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Reading:
-    readings, certainties, problem = [], [], ZooError("Choose at least one network to read this.")
+    readings: list[tuple[Reading, Predictor, np.ndarray]] = []
+    certainties, problem = [], ZooError("Choose at least one network to read this.")
     for predictor in predictors:
         budget.check()
         try:
@@ -271,15 +272,18 @@ def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Read
             problem = error
             continue
         found = np.stack([glyph.probabilities for glyph in page.glyphs])
-        readings.append(page)
+        readings.append((page, predictor, found))
         certainties.append(float(by_script.certainty(predictor, found).mean()))
     if not readings:
         raise problem
-    chosen = by_script.choose(certainties)
-    if chosen is not None:
-        return readings[chosen]
-    nearest = readings[int(np.argmax(certainties))]
-    return replace(nearest, notes=(*nearest.notes, NONE_ACCEPTS))
+    page, predictor, found = readings[int(np.argmax(certainties))]
+    notes = page.notes if by_script.choose(certainties) is not None else (*page.notes, NONE_ACCEPTS)
+    told = by_script.told_by_page(predictor.labels, found)
+    glyphs = [
+        _read_glyph(one.box, one.line, chances, one.image, predictor)
+        for one, chances in zip(page.glyphs, told, strict=True)
+    ]
+    return replace(page, glyphs=tuple(glyphs), lines=_lines(glyphs, predictor), notes=notes)
 
 
 def is_right_to_left(predictor: Predictor) -> bool:
@@ -384,21 +388,30 @@ def _whole(ink: np.ndarray) -> Glyph:
 
 
 def _reading(seen: Seen, found: list[Glyph], chances: np.ndarray, images: np.ndarray, predictor: Predictor) -> Reading:
-    least = SURE if predictor.threshold is None else predictor.threshold
-    glyphs = []
-    for glyph, chance, image in zip(found, chances, images, strict=True):
-        confidence = float(chance.max())
-        label = predictor.labels[int(chance.argmax())]
-        box = _box_in_picture(glyph, seen.writing, seen.picture.shape)
-        glyphs.append(ReadGlyph(box, glyph.line, label, confidence, confidence >= least, chance, image))
-    separator = separator_of(predictor.labels)
-    count = 1 + max(glyph.line for glyph in glyphs)
-    lines = tuple(separator.join(g.label for g in glyphs if g.line == line) for line in range(count))
+    boxes = [_box_in_picture(glyph, seen.writing, seen.picture.shape) for glyph in found]
+    glyphs = [
+        _read_glyph(box, glyph.line, chance, image, predictor)
+        for box, glyph, chance, image in zip(boxes, found, chances, images, strict=True)
+    ]
     right_to_left = is_right_to_left(predictor)
     return Reading(
-        predictor.name, lines, tuple(glyphs), seen.notes, predictor.script, right_to_left, seen,
+        predictor.name, _lines(glyphs, predictor), tuple(glyphs), seen.notes, predictor.script, right_to_left, seen,
         predictor.labels,
     )  # fmt: skip
+
+
+def _read_glyph(
+    box: tuple[float, float, float, float], line: int, chance: np.ndarray, image: np.ndarray, predictor: Predictor
+) -> ReadGlyph:
+    least = SURE if predictor.threshold is None else predictor.threshold
+    confidence = float(chance.max())
+    return ReadGlyph(box, line, predictor.labels[int(chance.argmax())], confidence, confidence >= least, chance, image)
+
+
+def _lines(glyphs: Sequence[ReadGlyph], predictor: Predictor) -> tuple[str, ...]:
+    separator = separator_of(predictor.labels)
+    count = 1 + max(glyph.line for glyph in glyphs)
+    return tuple(separator.join(glyph.label for glyph in glyphs if glyph.line == line) for line in range(count))
 
 
 def separator_of(labels: tuple[str, ...]) -> str:

@@ -48,7 +48,7 @@ class Reading:
     probabilities: float32 (len(labels),), of each class.
     image: uint8 (H, W, 1), the image it received.
     certainty: see `by_script.certainty`; below 0 the network takes the image for none of its classes.
-    alike: labels that no picture can tell from the most likely one.
+    alike: labels that are written like the most likely one, and likely too.
     why: pictures that explain it, (caption, uint8 picture, gray or RGB); empty unless requested.
     """
 
@@ -85,6 +85,13 @@ class Reading:
     def title(self) -> str:
         """The script of the most likely class, in words."""
         return by_script.TITLES[by_script.script_of([self.label])]
+
+    @property
+    def known(self) -> str:
+        """What it reads, in words within a sentence."""
+        script = by_script.script_of(self.labels)
+        title = "Characters" if script == by_script.OTHER else by_script.TITLES[script]
+        return title if title.startswith("Arabic") else title.lower()
 
     @property
     def arabic(self) -> bool:
@@ -243,8 +250,8 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
             probabilities = predictor(image[None])[0]
         certainty = float(by_script.certainty(predictor, probabilities))
         readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image, certainty))
-    every = [label for one in readings for label in one.labels]
-    return [dataclasses.replace(one, alike=by_script.look_alikes(one.label, every)) for one in readings]
+    answers = [(one.labels, one.probabilities) for one in readings]
+    return [dataclasses.replace(one, alike=by_script.rivals(one.label, answers)) for one in readings]
 
 
 def render(readings: Sequence[Reading]) -> str:

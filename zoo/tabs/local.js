@@ -36,9 +36,8 @@ function asked() {
 
 const explains = () => document.querySelector('#draw-why input')?.checked;
 
-function certainty({ network }, { confidence }) {
-  const least = Math.min(network.file.accepts ?? 0.5, 0.999);
-  return (confidence - least) / (1 - least);
+function certainty({ network, found }) {
+  return tools.certainty(network.file, found.probabilities, props.local.alike);
 }
 
 function part(html) {
@@ -47,8 +46,8 @@ function part(html) {
   return holder.content.querySelector('.reading');
 }
 
-// One network's answer, in a card that the server's templates made.
-function filled(card, one, labels) {
+// One network's answer, in a card that the server's templates made; `all` are those of the networks that were asked.
+function filled(card, one, all) {
   const { network, file, found } = one;
   tools.fill(card, network, found);
   const index = network.file.labels.indexOf(found.label);
@@ -56,22 +55,21 @@ function filled(card, one, labels) {
   if (script) script.textContent = file.titles[index];
   const value = card.querySelector('.sure small');
   if (value) value.textContent = `the digit ${file.values[index]}`;
-  const group = props.local.alike.filter(letters => letters.includes(found.label)).join('');
-  const alike = labels.filter(label => label !== found.label && group.includes(label));
+  const answers = all.map(({ network: { file: { labels } }, found: { probabilities } }) => ({ labels, probabilities }));
+  const alike = tools.rivals(found.label, answers, props.local.alike);
   const [doubt, twin] = card.querySelectorAll('.note');
-  if (certainty(one, found) >= 0) doubt.remove();
+  if (certainty(one) >= 0) doubt.remove();
   if (!alike.length) twin.remove();
   else twin.querySelectorAll('b').forEach((bold, at) => { bold.textContent = at ? alike.join(', ') : found.label; });
   return card;
 }
 
 // One card for networks of several scripts: the one that is most certain, or none.
-function anything(all, labels) {
-  const sure = all.map(one => certainty(one, one.found));
-  const best = sure.indexOf(Math.max(...sure));
-  const chosen = sure[best] >= 0 ? best : null;
+function anything(all) {
+  const sure = all.map(certainty);
+  const chosen = tools.choose(sure);
   const first = all[chosen ?? 0];
-  const card = chosen === null ? part(first.file.none) : filled(part(first.file.any), first, labels);
+  const card = chosen === null ? part(first.file.none) : filled(part(first.file.any), first, all);
   if (chosen === null) {
     const { height, width } = first.network.file.contract;
     card.querySelector('.seen img').src = tools.picture(first.found.image, height, width);
@@ -104,8 +102,7 @@ function show() {
     return true;
   }
   const read = all.map(one => ({ ...one, found: one.network.read(sketch.strokes, sketch.size, sketch.pen) }));
-  const labels = [...new Set(read.flatMap(one => one.network.file.labels))];
-  const cards = question.script === 'anything' ? anything(read, labels) : read.map(one => filled(part(one.file.card), one, labels));
+  const cards = question.script === 'anything' ? anything(read) : read.map(one => filled(part(one.file.card), one, read));
   put(`<div class="readings">${cards.map(card => card.outerHTML).join('')}<p class="where">Read in this browser</p></div>`);
   return true;
 }

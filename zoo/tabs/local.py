@@ -98,7 +98,8 @@ class Networks:
         """Return the content of a file that is not a submission's, compressed."""
         model, _, ending = name.rpartition(".")
         if name == "engine.js":
-            text = "\n".join((javascript.engine(), (javascript.HERE / "answer.js").read_text(encoding="utf-8")))
+            files = javascript.HERE / "answer.js", choice.HERE / "comparing.js"
+            text = "\n".join((javascript.engine(), *(file.read_text(encoding="utf-8") for file in files)))
         elif name == "worker.js":
             text = (choice.HERE / name).read_text(encoding="utf-8")
         elif ending == "json":

@@ -175,7 +175,8 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
         least the network's threshold)}. A network of pages finds no glyphs: "text" is its label, "?" where it knows the
         hand of none, and "votes" how many views of the page chose each.
     """
-    name = model or Asked.of(None).models[0]
+    own = choice.first()["models"]
+    name = model or (own or by_script.best(by_script.DIGITS))[0]
     predictor = MODELS(name)
     if predictor.view is not None:
         found = vote(image.open(), predictor)
@@ -281,7 +282,7 @@ def render(page: reading.Reading, name: str) -> str:
             "read.page",
             name=name,
             model=page.model,
-            title=by_script.TITLES[by_script.script_of(page.labels)],
+            title=by_script.TITLES[by_script.script_of([glyph.label for glyph in page.glyphs])],
             lines=[[box for box in boxes if box["line"] == number] for number in range(len(page.lines))],
             arabic=page.script == "arabic",
             right_to_left=page.right_to_left,
