@@ -75,14 +75,14 @@ class Column:
 def _on_other_hands(other: str) -> tuple[Column, ...]:
     """Return the columns of another dataset's test set; `leaderboard.hands` fills all but the first."""
     return (
-        Column(other, f"On {other} %", lambda r: r.transfers.get(other),
-               f"Accuracy of the shipped model on the test set of {other}, which other people wrote, and its 95% "
-               "interval for other samples by other writers.", _percent, 1, interval=True, choosable=False),
+        Column(other, f"On “{data.heading(other)}” %", lambda r: r.transfers.get(other),
+               f"Accuracy of the shipped model on the test set of “{data.heading(other)}”, which other people wrote, "
+               "and its 95% interval for other samples by other writers.", _percent, 1, interval=True, choosable=False),
         *(Column(f"{other}_{end}", f"95% {end} there", lambda r: None, "An end of that interval.", _percent, 1,
                  end=True, choosable=False) for end in ("low", "high")),
         Column(f"{other}_rank", "Rank there", lambda r: None,
-               f"Rank by the accuracy on {other}, by the rule of the rank, among the ranked rows that were measured on "
-               "it.", "{:.0f}".format, -1, ranks=True, choosable=False),
+               f"Rank by the accuracy on “{data.heading(other)}”, by the rule of the rank, among the ranked rows that "
+               "were measured on it.", "{:.0f}".format, -1, ranks=True, choosable=False),
         Column(f"{other}_change", "Rank change", lambda r: None,
                "How many ranks the row gains (▲) or loses (▼) there, among the same rows.", _change, 1,
                choosable=False),
@@ -97,7 +97,8 @@ COLUMNS = (
            ranks=True, choosable=False),
     Column("model", "Model", lambda r: r.model, "Network and dataset, and the recipe if it is not the zoo's own.",
            number=False, shown=True, choosable=False),
-    Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.", number=False),
+    Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.",
+           data.heading, number=False),
     Column("status", "Status", lambda r: STALE if r.stale else VERIFIED if r.published else UNPUBLISHED,
            "verified: measured by us, and everyone can measure it again; weights not published: measured by us, or "
            "by a machine that trained for us, but nobody else can; local: trained on this machine; stale: on another "
@@ -138,7 +139,8 @@ COLUMNS = (
     Column("negative_log_likelihood", "NLL", _mean("negative_log_likelihood"),
            "Mean of -ln p(true class), nats.", "{:.4f}".format, -1),
     Column("other_hands", "Other hands %", _mean("other_hands"),
-           "Accuracy on the test sets of other people with the same labels: for mnist, unipen_digits.", _percent, 1),
+           "Accuracy on the test sets of other people with the same labels: for “Digits”, “Digits on tablets”.",
+           _percent, 1),
     *(column for other in TRANSFERS for column in _on_other_hands(other)),
     Column("robustness", "Robust %", _mean("robustness"),
            "Mean accuracy under eight fixed corruptions: rotation, shift, thick, thin, noise, blur, low contrast, "

@@ -64,7 +64,7 @@ def _missing(name: str, root: Path | None) -> str:
     parts = data.get(name).parts or (name,)
     if not root or bundled or all((root / part).is_dir() for part in parts):
         return ""
-    return f"The data of {name} are not on this server, so nothing can be measured on it here."
+    return f"The data of “{data.heading(name)}” are not on this server, so nothing can be measured on it here."
 
 
 def checked_user(user: str) -> str:

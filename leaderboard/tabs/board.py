@@ -17,7 +17,7 @@ from leaderboard import downloads, table
 from leaderboard.tabs import compare, datasets, hands_view, table_html
 from leaderboard.tabs.board_frame import Live
 from leaderboard.tabs.deep_links import QUIET, Places, page_of_links
-from zoo import gate
+from zoo import data, gate
 from zoo.tabs.space import api
 from zoo.types import Json, Values
 
@@ -109,7 +109,7 @@ class Controls:
 
 def _controls(frame: pd.DataFrame) -> Controls:
     choices = _datasets(frame)
-    dataset = gr.Radio(choices, value=choices[0] if choices else None, label="Dataset", elem_id="board-dataset")
+    dataset = gr.Radio(choices, value=choices[0][1] if choices else None, label="Dataset", elem_id="board-dataset")
     search = gr.Textbox(placeholder="Search", label="Search", show_label=False, elem_id="board-search")
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
         size = gr.Radio(list(SIZES), value="any size", label="Parameters", elem_id="board-size")
@@ -188,7 +188,7 @@ def _other_hands(frame: Live) -> tuple[Callable[[], Values], Callable[..., Value
         return hands_view.page(board.rows, board.agreements, query, by["limit"])
 
     names = _names(frame())
-    dataset = gr.Radio(names, value=names[0] if names else None, label="Dataset", elem_id="hands-dataset")
+    dataset = gr.Radio(_titled(names), value=names[0] if names else None, label="Dataset", elem_id="hands-dataset")
     order = gr.State(FIRST_ORDER)
     page = page_of_links(render(dataset.value, FIRST_ORDER), "hands-table")
     shown = {"fn": render, "inputs": [dataset, order], "outputs": page, "trigger_mode": "always_last", **QUIET}
@@ -204,7 +204,7 @@ def _other_hands(frame: Live) -> tuple[Callable[[], Values], Callable[..., Value
         return {dataset: known, page: render(known, FIRST_ORDER)}
 
     def fresh() -> Values:
-        return {dataset: gr.update(choices=_names(frame())), page: render(dataset.value, FIRST_ORDER)}
+        return {dataset: gr.update(choices=_titled(_names(frame()))), page: render(dataset.value, FIRST_ORDER)}
 
     return fresh, place, dataset, page
 
@@ -273,7 +273,12 @@ def _names(frame: pd.DataFrame) -> list[str]:
     return names
 
 
-def _datasets(frame: pd.DataFrame) -> list[str]:
+def _titled(names: list[str]) -> list[tuple[str, str]]:
+    """Return datasets as choices: what a visitor reads, and the name that an address has."""
+    return [(data.heading(name), name) for name in names]
+
+
+def _datasets(frame: pd.DataFrame) -> list[tuple[str, str]]:
     """Return the choices of the ranking: every dataset, and all together."""
     names = _names(frame)
-    return [*names, *([OVERALL] if len(names) > 1 else [])]
+    return [*_titled(names), *([("All together", OVERALL)] if len(names) > 1 else [])]

@@ -12,6 +12,7 @@ from leaderboard.statistics import ALPHA, paired_test
 from leaderboard.table import BY_NAME
 from leaderboard.tabs.markup import html, message, written
 from leaderboard.tabs.model_page import samples
+from zoo import data
 
 FACTS = ("accuracy", "errors", "macro_f1", "top2_accuracy", "robustness", "expected_calibration_error",
          "negative_log_likelihood", "parameters", "multiply_adds", "file_size", "latency", "throughput",
@@ -32,7 +33,8 @@ def page(first: str | None, second: str | None, rows: pd.DataFrame, folder: Path
     a, b = (row.iloc[0] for row in found)
     if a["dataset"] != b["dataset"]:
         return message(
-            f"{first} was measured on {a['dataset']}, {second} on {b['dataset']}: they have no samples in common."
+            f"{first} was measured on “{data.heading(a['dataset'])}”, {second} on “{data.heading(b['dataset'])}”: "
+            "they have no samples in common."
         )
     found = [results.read_record(results.path_of(row["model"], row["dataset"], folder)) for row in (a, b)]
     if broken := [record.reason for record in found if isinstance(record, Broken)]:

@@ -12,6 +12,7 @@ import numpy as np
 from markupsafe import Markup, escape
 
 from leaderboard import table
+from zoo.data import heading
 from zoo.templates import Templates
 
 HERE = Path(__file__).parent
@@ -75,7 +76,7 @@ def data_uri(image: np.ndarray) -> str:
     return f"data:image/png;base64,{png}"
 
 
-html = Templates(HERE, address, visit, written, percent, thousands, minute, moment, prose, data_uri, place)
+html = Templates(HERE, address, visit, written, percent, thousands, minute, moment, prose, data_uri, place, heading)
 
 
 def message(text: str) -> str:

@@ -9,7 +9,7 @@ import gradio as gr
 
 from leaderboard.submissions import checks, offers, sign_in
 from leaderboard.submissions.offers import Offer
-from zoo import gate
+from zoo import data, gate
 from zoo.errors import ZooError
 from zoo.types import Values
 
@@ -137,7 +137,8 @@ def build() -> Form:
             with gr.Column(elem_classes="field"):
                 found = offers.offered()
                 field("datasets", gr.CheckboxGroup(
-                    [one.name for one in found if not one.missing], label="Datasets", elem_id="submit-datasets",
+                    [(f"{data.heading(one.name)} · {one.name}", one.name) for one in found if not one.missing],
+                    label="Datasets", elem_id="submit-datasets",
                     info=" ".join(one.missing for one in found if one.missing) or None,
                 ))  # fmt: skip
         with gr.Column(scale=6, min_width=280):

@@ -9,6 +9,7 @@ from leaderboard import disclosures, table
 from leaderboard.table import COLUMNS, Column, Query
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, written
+from zoo import data
 
 SHOWN = tuple(column.name for column in COLUMNS if column.shown)
 CHOOSABLE = tuple(column.name for column in COLUMNS if column.choosable)
@@ -35,7 +36,9 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
     page.loc[page.index[:1], "new"] = False  # a line separates the groups
     chosen = [(c, _order(c, query)) for c in COLUMNS if c.name in ("rank", "model") or c.name in columns]
     bounds = page["accuracy_low"].min(), page["accuracy_high"].max()
-    known = disclosures.of_dataset(query.dataset or "")
+    dataset = query.dataset or ""
+    titles = [data.DATASETS[dataset].title] if dataset in data.DATASETS else []
+    known = [*titles, *disclosures.of_dataset(dataset)]
     more = json.dumps({"sort": query.sort, "descending": query.descending, "limit": limit + 100})
     place = {"dataset": query.dataset or "overall", **({"view": view} if view else {})}
     return html("table.board", chosen, page.to_dict("records"), bounds, query, len(found), more, known, place)
@@ -63,7 +66,9 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
     """
     known = rows[(rows["dataset"] == dataset) & rows["accuracy"].notna() & rows[cost].notna()]
     if known.empty:
-        return html("table.quiet", f"No row of {dataset} has both an accuracy and {COST_TITLES[cost]}.")
+        return html(
+            "table.quiet", f"No row of “{data.heading(dataset or '')}” has both an accuracy and {COST_TITLES[cost]}."
+        )
     on = table.pareto(known, cost)
     best = known[on].sort_values(cost)
     claimed = rows[(rows["dataset"] == dataset) & (rows["status"] == table.CLAIMED) & rows[cost].notna()]

@@ -72,7 +72,7 @@ def board() -> str:
         spread = f" ± {said['accuracy_std']}" if said["accuracy_std"] else ""
         status = "" if row["status"] == table.VERIFIED else f" ({row['status']})"
         lines.append(
-            f"| {said['dataset']} | {said['rank'] or '–'} | {said['model']}{status} | {said['accuracy']}{spread} "
+            f"| {row['dataset']} | {said['rank'] or '–'} | {said['model']}{status} | {said['accuracy']}{spread} "
             f"| {said['accuracy_low']} – {said['accuracy_high']} | {said['errors']} | {said['macro_f1']} "
             f"| {said['robustness']} | {said['parameters']} | {said['as_trained']} | {said['efficiency_score']} "
             f"| {said['readings']} ({said['network_readings']}) |"

@@ -44,7 +44,7 @@ def test_it_filters_by_dataset_words_size_and_status(board):
     board.locator("#board-search textarea, #board-search input").fill("")
     board.locator("#board-size").get_by_text("below 10,000").click()
     wait_for_models(board, ["tiny.mnist"])
-    board.locator("#board-dataset").get_by_text("ahdd", exact=True).click()
+    board.locator("#board-dataset").get_by_text("Arabic digits", exact=True).click()
     board.get_by_text("No results. Remove a filter").wait_for()
 
 

@@ -46,6 +46,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
     for spec in (
         DatasetSpec(
             name="mnist",
+            heading="Digits",
             title="MNIST: handwritten digits",
             labels=_DIGITS,
             script="latin",
@@ -67,6 +68,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="ahdd",
+            heading="Arabic digits",
             title="AHDD (MADBase): handwritten Arabic-Indic digits",
             labels=_ARABIC_DIGITS,
             script="arabic",
@@ -84,6 +86,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="ahcd",
+            heading="Arabic letters",
             title="AHCD: handwritten Arabic letters",
             labels=_ARABIC_LETTERS,
             script="arabic",
@@ -102,6 +105,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="pages70",
+            heading="Pages by 70 writers",
             title="Pages of handwriting by 70 writers",
             labels=tuple(f"{n:02d}" for n in range(1, 71)),
             script="latin",
@@ -118,6 +122,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="unipen_letters",
+            heading="Letters A–Z",
             title="UNIPEN letters: A to Z, either case, written on tablets",
             labels=_CAPITALS,
             script="latin",
@@ -134,6 +139,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="alnum",
+            heading="Digits and letters",
             title="Digits and letters: 0 to 9 and A to Z, written on paper and on tablets",
             labels=(*_DIGITS, *_CAPITALS),
             script="latin",
@@ -153,6 +159,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="unipen_digits",
+            heading="Digits on tablets",
             title="UNIPEN digits, written on tablets",
             labels=_DIGITS,
             script="latin",
@@ -171,6 +178,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="unipen_symbols",
+            heading="Symbols on tablets",
             title="UNIPEN symbols: punctuation, written on tablets",
             labels=_SYMBOLS,
             script="latin",
@@ -189,6 +197,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="omniglot_small",
+            heading="Characters of eight alphabets",
             title="Omniglot, small sets: 242 characters of eight alphabets",
             labels=tuple(f"{name}-character{n:02d}" for name, count in _OMNIGLOT.items() for n in range(1, count + 1)),
             script="latin",
@@ -207,6 +216,7 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
         DatasetSpec(
             name="optdigits",
+            heading="Tiny digits",
             title="Optical recognition of handwritten digits, 8 x 8",
             labels=_DIGITS,
             script="latin",
@@ -223,3 +233,8 @@ DATASETS: Mapping[str, DatasetSpec] = {
         ),
     )
 }
+
+
+def heading(name: str) -> str:
+    """Return what a page calls a dataset: in a few words, or by its name if it is not of the zoo."""
+    return (DATASETS[name].heading if name in DATASETS else "") or name

@@ -38,6 +38,7 @@ class DatasetSpec:
     augmentation: Augmentation | None = None  # label-preserving augmentation limits
     batch_size: int = 128  # maximum batch size of a `zoo` recipe: a small dataset needs more, smaller batches
     view: Patches | None = None  # default view of a sample; None: the whole image
+    heading: str = ""  # what pages call it, in a few words; "": its name
     passes: int = 1  # times the epochs of a `zoo` recipe, which are meant for some 60,000 samples
     fold: tuple[str, int, int] | None = None  # of which dataset, the number from 1 of the part that tests, of how many
 
