@@ -24,8 +24,10 @@ from zoo.types import Json, Values
 STYLE = Path(__file__).with_name("board.css")
 OVERALL = "overall"
 FIRST_ORDER: Json = {"sort": "rank", "descending": False, "limit": 100}
+GROUPS = ("status", "recipe", "licence")  # columns of which a visitor ticks values
+ANY_SIZE = "any size"
 SIZES = {
-    "any size": (0, np.inf),
+    ANY_SIZE: (0, np.inf),
     "below 10,000": (0, 1e4),
     "10,000 to 100,000": (1e4, 1e5),
     "100,000 to 1 million": (1e5, 1e6),
@@ -93,6 +95,22 @@ class Controls:
     columns: gr.CheckboxGroup
     order: gr.State
 
+    def filters(self, chosen: Values) -> list[tuple[str, str]]:
+        """Return the filters that the values of the components make: the name of each, and what it keeps."""
+        kept = [(name, value) for name in GROUPS for value in chosen[getattr(self, name)]]
+        return [("size", chosen[self.size]), *kept] if chosen[self.size] != ANY_SIZE else kept
+
+    def without(self, chosen: Values, sent: object) -> Values:
+        """Return the updates that take a filter away; what makes no sense changes nothing."""
+        asked = sent if isinstance(sent, dict) else {}
+        name, value = asked.get("filter"), asked.get("value")
+        if name == "size":
+            return {self.size: ANY_SIZE}
+        if name not in GROUPS:
+            return {self.order: gr.skip()}
+        group = getattr(self, name)
+        return {group: [one for one in chosen[group] if one != value]}
+
     def query(self, chosen: Values) -> table.Query:
         """Return the query that the values of the components make."""
         return table.Query(
@@ -112,10 +130,10 @@ def _controls(frame: pd.DataFrame) -> Controls:
     dataset = gr.Radio(choices, value=choices[0][1] if choices else None, label="Dataset", elem_id="board-dataset")
     search = gr.Textbox(placeholder="Search", label="Search", show_label=False, elem_id="board-search")
     with gr.Accordion("Filters and columns", open=False, elem_id="board-filters"):
-        size = gr.Radio(list(SIZES), value="any size", label="Parameters", elem_id="board-size")
+        size = gr.Radio(list(SIZES), value=ANY_SIZE, label="Parameters", elem_id="board-size")
         status, recipe, licence = (
             gr.CheckboxGroup(_values(frame, name), label=table.BY_NAME[name].title, elem_id=f"board-{name}")
-            for name in ("status", "recipe", "licence")
+            for name in GROUPS
         )
         columns = gr.CheckboxGroup(
             [(table.BY_NAME[name].title, name) for name in table_html.CHOOSABLE],
@@ -148,15 +166,19 @@ def _ranking(
 
     def show(chosen: Values) -> Values:
         query, columns, limit = by.query(chosen), chosen[by.columns], chosen[by.order]["limit"]
+        said = table_html.filters(by.filters(chosen))
         if query.dataset is None:
-            page = table_html.overall(frame()) + table_html.render(frame(), query, ["dataset", *columns], limit)
+            page = table_html.overall(frame()) + said + table_html.render(frame(), query, ["dataset", *columns], limit)
             return {board: page, front: gr.HTML(visible=False), cost: gr.Radio(visible=False)}
         drawn = table_html.front(table.select(frame(), query), query.dataset, chosen[cost])
-        page = table_html.render(frame(), query, columns, limit)
+        page = said + table_html.render(frame(), query, columns, limit)
         return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: Json, event: gr.EventData) -> Json:
         return _reordered(before, event._data, len(frame()))
+
+    def unfilter(chosen: Values, event: gr.EventData) -> Values:
+        return by.without(chosen, event._data)
 
     shown = {"fn": show, "inputs": {*vars(by).values(), cost}, "outputs": [board, front, cost],
              "trigger_mode": "always_last", **QUIET}  # fmt: skip
@@ -166,6 +188,8 @@ def _ranking(
     for control in (by.dataset, by.search):
         control.change(**shown)
     board.order(reorder, by.order, by.order, **QUIET).then(**shown)
+    groups = [by.size, by.status, by.recipe, by.licence]
+    board.unfilter(unfilter, set(groups), [*groups, by.order], **QUIET).then(**shown)
 
     def fresh() -> Values:
         paths = downloads.write(frame(), Path(downloads.own_folder().name))

@@ -13,6 +13,7 @@ from zoo import data
 
 SHOWN = tuple(column.name for column in COLUMNS if column.shown)
 CHOOSABLE = tuple(column.name for column in COLUMNS if column.choosable)
+FIRST = ("rank", "model", "accuracy", "parameters")  # columns that a phone shows without scrolling
 COSTS = {"parameters": "Parameters", "multiply_adds": "Multiply-adds", "latency": "Latency"}
 COST_TITLES = {"parameters": "parameters", "multiply_adds": "multiply-adds per image", "latency": "ms per image"}
 
@@ -23,7 +24,7 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
     Args:
         rows: the frame of `leaderboard.table.frame`.
         query: filters and order.
-        columns: names of columns, shown in the frame's order; rank and model always are.
+        columns: names of columns, shown in the frame's order after those of `FIRST`; rank and model always are.
         limit: maximum number of rows; a button shows more.
         view: of the tab, in the address; "": the ranking.
     """
@@ -34,7 +35,9 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
     new = (group != group.shift()).any(axis=1) & (query.sort == "rank")
     page = found.assign(**tied, new=new).head(limit)
     page.loc[page.index[:1], "new"] = False  # a line separates the groups
-    chosen = [(c, _order(c, query)) for c in COLUMNS if c.name in ("rank", "model") or c.name in columns]
+    shown = [table.BY_NAME[name] for name in FIRST if name in ("rank", "model", *columns)]
+    shown += [column for column in COLUMNS if column.name in columns and column not in shown]
+    chosen = [(column, _order(column, query)) for column in shown]
     bounds = page["accuracy_low"].min(), page["accuracy_high"].max()
     dataset = query.dataset or ""
     titles = [data.DATASETS[dataset].title] if dataset in data.DATASETS else []
@@ -42,6 +45,11 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
     more = json.dumps({"sort": query.sort, "descending": query.descending, "limit": limit + 100})
     place = {"dataset": query.dataset or "overall", **({"view": view} if view else {})}
     return html("table.board", chosen, page.to_dict("records"), bounds, query, len(found), more, known, place)
+
+
+def filters(chosen: Sequence[tuple[str, str]]) -> str:
+    """Return the filters that leave rows out, (the name of each, what it keeps), as buttons; "" for none."""
+    return html("table.filters", chosen)
 
 
 def _order(column: Column, query: Query) -> str:

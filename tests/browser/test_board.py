@@ -44,6 +44,17 @@ def test_it_filters_by_dataset_words_size_and_status(board):
     board.locator("#board-search textarea, #board-search input").fill("")
     board.locator("#board-size").get_by_text("below 10,000").click()
     wait_for_models(board, ["tiny.mnist"])
+    board.get_by_text("Filters and columns").click()  # closed, it still shows what it leaves out
+    board.locator("#board-size").wait_for(state="hidden")
+    chips = board.locator("#board-table .filters button")
+    assert [text.split() for text in chips.all_inner_texts()] == [["below", "10,000", "×"], ["verified", "×"]]
+    chips.first.click()
+    wait_for_models(board, MODELS)
+    chips.first.click()
+    board.wait_for_function("() => !document.querySelector('#board-table .filters')")
+    board.get_by_text("Filters and columns").click()
+    board.locator("#board-size").get_by_text("below 10,000").click()
+    wait_for_models(board, ["tiny.mnist"])
     board.locator("#board-dataset").get_by_text("Arabic digits", exact=True).click()
     board.get_by_text("No results. Remove a filter").wait_for()
 

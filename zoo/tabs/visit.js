@@ -1,9 +1,9 @@
 // A link with data-visit is followed within the page; with a modifier key it is a link like any other.
 element.addEventListener('click', (event) => {
-  const link = event.target.closest('[data-visit], [data-order]');
+  const link = event.target.closest('[data-visit], [data-order], [data-unfilter]');
   if (!link || event.metaKey || event.ctrlKey || event.shiftKey) return;
   event.preventDefault();
-  if (link.dataset.order) return trigger('order', JSON.parse(link.dataset.order));
+  for (const name of ['order', 'unfilter']) if (link.dataset[name]) return trigger(name, JSON.parse(link.dataset[name]));
   const parts = JSON.parse(link.dataset.visit);
   locate(link.getAttribute('href'));
   trigger('visit', parts);
