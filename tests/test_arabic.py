@@ -2,16 +2,30 @@
 
 import ast
 import json
+import os
 import re
+import shutil
 
 import pytest
 from conftest import ROOT
 
 from leaderboard import disclosures, table
+from scripts.bench.node import run
 from zoo import data
 from zoo.serving import by_script
 
 CATALOGUE = json.loads((ROOT / "zoo/tabs/arabic.json").read_text(encoding="utf-8"))
+COUNTED = json.loads((ROOT / "zoo/tabs/arabic_counted.json").read_text(encoding="utf-8"))
+NOT_COUNTED = {  # sentences in which such a word follows something that is not its number
+    "{} reads whole pages, not glyphs: choose a network of glyphs.",
+    "{} reads whole pages, not sketches: use the Read tab or /read.",
+    "{} calls a file or a commit {}: that is no name.",
+    "The constant {} holds a part of a number, or one that does not fit its type.",
+    "{} holds a whole number beyond 2^53.",
+    "{} holds a number that overflows a double.",
+    "A picture is a PNG, JPEG or WebP file (HEIC, AVIF, TIFF, GIF and BMP, too), an array or a PIL image; {} cannot be "
+    "read as one.",
+}
 PATTERNS = [re.compile(".+?".join(map(re.escape, key.split("{}"))), re.DOTALL) for key in CATALOGUE]
 # What answers a page: pictures and sketches, the form, the limits.
 SAID = ["zoo/ink", "zoo/serving/reading.py", "zoo/serving/by_script.py", "zoo/tabs/choice.py", "zoo/tabs/draw.py",
@@ -62,8 +76,42 @@ def translated(text):
 
 
 def test_translations_have_the_holes_of_their_sentences():
-    assert [key for key, arabic in CATALOGUE.items() if key.count("{}") != arabic.count("{}")] == []
+    assert [key for key, arabic in CATALOGUE.items() if key.count("{}") != len(re.findall("{[^}]*}", arabic))] == []
     assert [key for key, arabic in CATALOGUE.items() if not arabic.strip() or key != " ".join(key.split())] == []
+
+
+def test_what_is_counted_has_every_form_and_is_nowhere_written_in_one():
+    assert {noun for arabic in CATALOGUE.values() for noun in re.findall("{([^}]+)}", arabic)} == set(COUNTED)
+    assert {tuple(forms) for forms in COUNTED.values()} == {("one", "two", "few", "many", "other")}
+    words = {forms[form].removeprefix("{} ") for forms in COUNTED.values() for form in ("few", "many", "other")}
+    written = re.compile(rf"{{}} ({'|'.join(map(re.escape, words))})(?!\w)")
+    assert {key for key, arabic in CATALOGUE.items() if written.search(arabic)} == NOT_COUNTED
+
+
+SEEN = {
+    "1 row": "صف واحد",
+    "4 rows": "4 صفوف",
+    "14 rows": "14 صفًا",
+    "100 of 1,204 rows \ufffc;": "100 من 1,204 صفوف \ufffc;",
+    "2 hours": "ساعتين",
+    "1.5 hours": "1.5 ساعة",
+    "\ufffc3; writers of the test set.": "\ufffc3; كتّاب في مجموعة الاختبار.",
+    "\ufffc2; writers of the test set.": "\ufffc2; كاتب في مجموعة الاختبار.",
+    "validation, 0 samples": "التحقق، 0 عينة",
+    "All 26": "الكل (26)",
+    "Digits": "أرقام",
+    "On “Digits on tablets” %": "على «أرقام على لوحات رسم» %",
+    "no such sentence": None,
+}
+
+
+@pytest.mark.skipif(not (shutil.which("node") or "CI" in os.environ), reason="no Node: install nodejs")
+def test_numbers_have_the_plural_that_arabic_has_for_them(tmp_path):
+    script = (ROOT / "zoo/tabs/translation.js").read_text(encoding="utf-8")
+    said = json.dumps([CATALOGUE, COUNTED, list(SEEN)])
+    asked = f"const [catalogue, nouns, texts] = {said}; const arabicOf = translator(catalogue, nouns);"
+    shown = "console.log(JSON.stringify(texts.map(text => arabicOf(text) ?? null)));"
+    assert dict(zip(SEEN, json.loads(run(script + asked + shown, tmp_path)), strict=True)) == SEEN
 
 
 @pytest.mark.parametrize("text", sorted({text for text in sentences() if not text.startswith(FOR_PROGRAMS)}))

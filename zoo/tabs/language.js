@@ -1,47 +1,14 @@
 // English or Arabic: by the browser's language, by `?language=ar`, or by this button, whose state is stored.
-//
-// A sentence of the catalogue is the text of an element. "{}" in it stands for a number or a name, and also for an
-// element within the text: those stay where they are, and the words between them are replaced.
+// The sentences are in translation.js.
 const button = element.querySelector('button');
 const ATTRIBUTES = ['aria-label', 'placeholder', 'title', 'alt'];
 const NAMES = 'code, pre, script, style, textarea, [translate="no"], [contenteditable]'; // are no sentences
-const HOLE = '￼'; // an element within a text
 const page = document.querySelector('.gradio-container');
 const asked = new URLSearchParams(location.search).get('language');
 let language = asked ?? localStorage.getItem('language') ?? (navigator.language.startsWith('ar') ? 'ar' : 'en');
 
-const exact = new Map(), patterns = [];
-for (const [english, arabic] of Object.entries(props.arabic)) {
-  exact.set(english, arabic);
-  if (!english.includes('{}')) continue;
-  const pieces = english.split('{}').map(part => part.replace(/[.*+?^${}()|[\]\\]/g, '\\$&'));
-  patterns.push([new RegExp(`^${pieces.join(`([^${HOLE}]+?|${HOLE})`)}$`, 's'), arabic]);
-}
-patterns.sort((a, b) => b[0].source.length - a[0].source.length); // the most exact first
-const answers = new Map(); // text -> its Arabic, or undefined
+const arabicOf = translator(props.arabic, props.counted);
 const originals = new WeakMap(); // text node -> {english, shown}
-
-function arabicOf(text) {
-  const key = text.replace(/\s+/g, ' ').trim();
-  if (!/[A-Za-z]/.test(key)) return undefined;
-  if (answers.has(key)) return answers.get(key);
-  if (answers.size > 20000) answers.clear();
-  let found = exact.get(key);
-  for (const [pattern, arabic] of found === undefined ? patterns : []) {
-    const match = pattern.exec(key);
-    if (!match) continue;
-    const values = match.slice(1).map(value => arabicOf(value) ?? value);
-    let next = 0;
-    found = arabic.replaceAll('{}', () => values[next++]);
-    break;
-  }
-  if (found === undefined && key.includes(', ')) { // a list, of the layers of a network for example
-    const parts = key.split(', '), translated = parts.map(arabicOf);
-    if (translated.some(part => part !== undefined)) found = parts.map((part, i) => translated[i] ?? part).join('، ');
-  }
-  answers.set(key, found);
-  return found;
-}
 
 function english(node) {
   const known = originals.get(node);
@@ -59,12 +26,12 @@ function around(text, words) { // with the spaces at the ends of a text
 
 // The Arabic words around the elements in a text; none where the catalogue has no such sentence.
 function whole(nodes) {
-  const text = nodes.map(node => node.nodeType === Node.TEXT_NODE ? english(node) : HOLE).join('').trim();
-  const [, before, inner, after] = text.match(/^([\s￼]*)(.*?)([\s￼]*)$/s); // an icon is no part of a sentence
+  const text = nodes.map(node => node.nodeType === Node.TEXT_NODE ? english(node) : elementOf(node.textContent)).join('').trim();
+  const [, before, inner, after] = text.match(AROUND); // an icon is no part of a sentence
   for (const [start, key, end] of [[before, inner, after], ['', text, '']]) {
-    const words = arabicOf(key)?.split(HOLE);
-    if (words?.length !== key.split(HOLE).length) continue;
-    const blanks = side => Array(side.split(HOLE).length - 1).fill('');
+    const words = arabicOf(key)?.split(ELEMENT);
+    if (words?.length !== key.split(ELEMENT).length) continue;
+    const blanks = side => Array(side.split(ELEMENT).length - 1).fill('');
     return [...blanks(start), ...words, ...blanks(end)];
   }
 }

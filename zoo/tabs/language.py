@@ -1,4 +1,5 @@
-"""A switch between English and Arabic in the header; `arabic.json` has the translation of each sentence."""
+"""A switch between English and Arabic in the header; `arabic.json` has the translation of each sentence,
+`arabic_counted.json` the forms of what is counted in them."""
 
 import json
 from pathlib import Path
@@ -17,8 +18,9 @@ def switch() -> None:
             "border: 1px solid var(--border-color-primary); border-radius: 10px; cursor: pointer; font-size: 0.88rem; "
             "color: var(--body-text-color); background: var(--background-fill-primary); }"
         ),
-        js_on_load=(HERE / "language.js").read_text(encoding="utf-8"),
+        js_on_load="".join((HERE / name).read_text(encoding="utf-8") for name in ("translation.js", "language.js")),
         apply_default_css=False,
         elem_id="language",
         arabic=json.loads((HERE / "arabic.json").read_text(encoding="utf-8")),
+        counted=json.loads((HERE / "arabic_counted.json").read_text(encoding="utf-8")),
     )
