@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from places import place_of
 
 DESK = {"viewport": {"width": 1280, "height": 900}}
 CELLS = """column => [...document.querySelectorAll(`#board-table tbody [data-column="${column}"]`)]
@@ -137,6 +138,26 @@ def test_it_downloads(board):
     rows = json.loads(download.value.path().read_text())
     assert {row["model"] for row in rows} >= set(MODELS)
     assert download.value.suggested_filename == "leaderboard.json"
+
+
+@pytest.mark.parametrize("locale", ["en", "ar"])
+def test_on_a_narrow_phone_rank_model_accuracy_and_parameters_are_seen_without_scrolling(visit, locale):
+    screen = {"viewport": {"width": 360, "height": 740}, "has_touch": True, "is_mobile": True, "locale": locale}
+    page = visit("?tab=leaderboard", "#board-table tbody tr", **screen)
+    page.get_by_label({"en": "Digits", "ar": "أرقام"}[locale], exact=True).first.wait_for()
+    for name in ("rank", "model", "accuracy", "parameters"):
+        boxes = page.locator(f'#board-table [data-column="{name}"]').all()
+        for box in map(place_of, boxes[:4]):
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= 360
+    if locale == "ar":
+        page.get_by_text("صفوف").first.wait_for()  # seven rows: few
+        page.locator("#board-search textarea, #board-search input").fill("lenet5 mnist")
+        page.get_by_text("صف واحد").wait_for()
+        field = page.locator("#board-search textarea, #board-search input")
+        assert field.evaluate("field => getComputedStyle(field).direction") == "rtl"
+        box = place_of(field)
+        assert box["x"] == pytest.approx(360 - box["x"] - box["width"], abs=1)  # no margin on one side only
 
 
 def test_a_phone_scrolls_the_table_and_not_the_page(visit):

@@ -152,6 +152,7 @@ def test_several_networks_answer_one_sketch(visit):
         ask(page, script)
         chip = page.locator("#draw-choice").get_by_label(script, exact=True)
         ticked = page.locator("#draw-choice tbody input:checked").evaluate_all("boxes => boxes.map(box => box.value)")
+        assert boxes.first.evaluate("box => getComputedStyle(box).appearance") != "none"  # which would hide the ticks
         assert ticked == chip.get_attribute("data-models").split()
         assert page.locator("#draw-choice summary .chosen").inner_text() == ""
         list_, table = (place_of(page.locator(f"#draw-choice {part}")) for part in (".list", f"[data-script={shown}]"))

@@ -36,6 +36,12 @@ function whole(nodes) {
   }
 }
 
+// Words with a space where the English has one next to an element.
+function apart(text, words) {
+  if (!words) return words;
+  return (/^\s/.test(text) && !/^\s/.test(words) ? ' ' : '') + words + (/\s$/.test(text) && !/\s$/.test(words) ? ' ' : '');
+}
+
 // The words of one element: as a whole where elements are among them, else each text for itself.
 function say(one) {
   if (one.closest(NAMES)) return;
@@ -51,7 +57,7 @@ function say(one) {
     let slot = 0, filled = false;
     for (const node of nodes) {
       if (node.nodeType === Node.ELEMENT_NODE) { slot += 1; filled = false; continue; }
-      put(node, english(node), filled ? '' : words[slot]);
+      put(node, english(node), filled ? '' : apart(english(node), words[slot]));
       filled = true;
     }
     return;
