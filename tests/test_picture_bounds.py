@@ -1,5 +1,7 @@
 """A small file asks for no more memory or time than its decoder may have: it is refused by what it declares."""
 
+import asyncio
+import base64
 import contextlib
 import io
 import struct
@@ -11,8 +13,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from zoo.errors import InkError
-from zoo.ink import bounds, decoding
+from zoo import gate
+from zoo.errors import InkError, ZooError
+from zoo.ink import bounds, decoding, turns
+from zoo.ink.turns import Turns
+from zoo.serving import reading
+from zoo.serving.engine import Engine, Picture
+from zoo.tabs import draw
+from zoo.tabs import read as read_tab
 
 WHITE = Image.new("RGB", (64, 64), "white")
 
@@ -172,6 +180,130 @@ def test_large_pictures_take_turns():
     for thread in threads:
         thread.join()
     assert most == bounds.AT_ONCE
+
+
+class Waiting:
+    """Calls that wait for places, each in a thread; `begun` has their senders in the order of their turns."""
+
+    def __init__(self, places: int):
+        self.turns, self.begun, self.ends, self.threads = Turns(places), [], {}, []
+
+    def send(self, sender: str, check=lambda: None) -> threading.Event:
+        """Send a call; it ends when the event is set."""
+        end, came = threading.Event(), len(self.turns._waiting) + len(self.begun)
+
+        def call() -> None:
+            with contextlib.suppress(InterruptedError), self.turns.taken(sender, check):
+                self.begun.append(sender)
+                assert end.wait(20)
+
+        self.threads.append(threading.Thread(target=call))
+        self.threads[-1].start()
+        self.until(lambda: len(self.turns._waiting) + len(self.begun) > came)
+        return end
+
+    def until(self, what) -> None:
+        deadline = time.monotonic() + 20
+        while not what():
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        for thread in self.threads:
+            thread.join(20)
+
+
+def test_one_address_leaves_a_place_to_others():
+    """Seven large pictures of one address kept both places, and another one's photo waited for minutes."""
+    calls = Waiting(2)
+    many = [calls.send("a") for _ in range(7)]
+    photo = calls.send("b")
+    calls.until(lambda: len(calls.begun) == 2)
+    assert calls.begun == ["a", "b"]
+    for one in (photo, *many):
+        one.set()
+    calls.end()
+    assert calls.begun == ["a", "b"] + ["a"] * 6
+    assert calls.turns._free == 2
+
+
+def test_who_had_no_turn_yet_comes_before_who_had_some():
+    calls = Waiting(1)
+    first, *others = [calls.send(sender) for sender in ("a", "a", "b", "b", "c")]
+    first.set()
+    for one in others:
+        one.set()
+    calls.end()
+    assert calls.begun == ["a", "b", "c", "a", "b"]
+
+
+def test_who_has_gone_waits_no_longer(monkeypatch):
+    calls, gone = Waiting(1), threading.Event()
+
+    def check() -> None:
+        if gone.is_set():
+            raise InterruptedError
+
+    monkeypatch.setattr(turns, "LOOK", 0.01)
+    first = calls.send("a")
+    left, last = calls.send("b", check), calls.send("c")
+    gone.set()
+    calls.until(lambda: len(calls.turns._waiting) == 1)
+    for one in (first, left, last):
+        one.set()
+    calls.end()
+    assert (calls.begun, calls.turns._free, calls.turns._busy) == (["a", "c"], 1, set())
+
+
+def test_time_of_waiting_for_a_turn_is_not_time_of_reading(monkeypatch):
+    """A photo that had waited for a minute was refused."""
+    now = [0.0]
+    monkeypatch.setattr(reading.time, "monotonic", lambda: now[0])
+    budget = reading.Budget(sender="a")
+
+    @contextlib.contextmanager
+    def waits(*_):
+        now[0] += 100
+        yield
+        now[0] += 50
+
+    monkeypatch.setattr(bounds, "turn", waits)
+    with budget.turn(1):
+        budget.take()
+    budget.take()
+    now[0] += 11
+    with pytest.raises(reading.Spent, match="more than 60 seconds"):
+        budget.take()
+
+
+def test_all_ways_share_the_places_of_an_address(monkeypatch):
+    """Pages and photos, by REST, the endpoints, agents and the Read tab: each asks for a turn in the sender's name."""
+    asked = []
+
+    def turn(pixels, sender="", check=None):
+        asked.append((sender, pixels > bounds.LARGE))
+        return contextlib.nullcontext()
+
+    monkeypatch.setattr(bounds, "turn", turn)
+    page = Image.fromarray(np.random.default_rng(0).integers(0, 256, (400, 400), np.uint8))
+    photo = saved(page.resize((2100, 2000)), "JPEG")
+    uri = "data:image/jpeg;base64," + base64.b64encode(photo).decode()
+    for model, large in (("lenet5.mnist", 1), ("rootsift_vlad.pages70", 1)):
+        asked.clear()
+        engine = Engine(threads=1)
+        with contextlib.suppress(ZooError):
+            asyncio.run(engine.read(Picture(lambda: photo, (model,)), "192.0.2.7"))
+        engine.close()
+        with gate.entered(gate.Caller("192.0.2.7")):
+            for endpoint, arguments in (
+                (read_tab.read, {"image": uri, "model": model}),
+                (draw.predict, {"image": uri, "models": [model]}),
+            ):
+                with contextlib.suppress(ZooError):
+                    endpoint(arguments)
+            for respond, value in ((read_tab.respond_live, {"url": uri}),):
+                respond(value, {"script": None, "models": [model]})
+        assert asked == [("192.0.2.7", True)] * 4 * large, model
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])

@@ -11,12 +11,13 @@ import functools
 import io
 import re
 import struct
-import threading
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Literal
 
 from zoo.errors import InkError
+from zoo.ink.turns import Turns
 
 MAX_PIXELS = 50_000_000  # the largest common phone photo
 MAX_SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
@@ -27,7 +28,7 @@ MAX_STRIPS = 65_536  # strips or tiles of one page
 MAX_TILE_PIXELS = 4096**2
 SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python: BMP with run lengths, PPM as text
 LARGE = 4_000_000  # pixels; decoding one takes up to 20 bytes a pixel
-AT_ONCE = 2  # large pictures that are decoded at the same time
+AT_ONCE = 2  # large pictures that are decoded, or pages that are described, at the same time
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 278, 322, 323
 OFFSETS = 273, 279, 324, 325  # tags with one value for each strip or tile
@@ -35,7 +36,9 @@ SIZES = WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH
 COMPRESSIONS = 1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946  # none, fax, LZW, JPEG, Deflate, PackBits
 UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 
-_large = threading.BoundedSemaphore(AT_ONCE)
+Turn = Callable[[int], AbstractContextManager[object]]  # holds a place for a picture of so many pixels
+
+_large = Turns(AT_ONCE)
 
 
 class Metered(io.BytesIO):
@@ -141,11 +144,6 @@ def silence_libtiff() -> None:
         library.TIFFSetWarningHandler(None)
 
 
-@contextlib.contextmanager
-def turn(pixels: int) -> Iterator[None]:
-    """Wait until a picture of this size may be decoded: at most `AT_ONCE` large ones at a time."""
-    if pixels <= LARGE:
-        yield
-        return
-    with _large:
-        yield
+def turn(pixels: int, sender: str = "", check: Callable[[], None] = lambda: None) -> AbstractContextManager[object]:
+    """Wait until a picture of this size may be decoded: at most `AT_ONCE` large ones at a time; see `Turns.taken`."""
+    return contextlib.nullcontext() if pixels <= LARGE else _large.taken(sender, check)

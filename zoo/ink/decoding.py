@@ -46,7 +46,7 @@ class Decoded:
     note: str = ""
 
 
-def pixels(picture: object, side: int = SIDE) -> np.ndarray:
+def pixels(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -> np.ndarray:
     """Decode a picture, or the first page of it.
 
     Args:
@@ -54,6 +54,7 @@ def pixels(picture: object, side: int = SIDE) -> np.ndarray:
             an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
             missing or None). Files are of the formats in `FORMATS`; they are turned as EXIF says.
         side: pixels of the longer side that are kept.
+        turn: waits until a picture of so many pixels may be decoded.
 
     Returns:
         uint8 (H, W, 4), RGBA, reduced to at most `side` pixels a side.
@@ -62,10 +63,10 @@ def pixels(picture: object, side: int = SIDE) -> np.ndarray:
         Blank: no pixel in it.
         InkError: no picture, or more than `MAX_PIXELS` pixels.
     """
-    return next(decode(picture, side)).pixels
+    return next(decode(picture, side, turn)).pixels
 
 
-def decode(picture: object, side: int = SIDE) -> Iterator[Decoded]:
+def decode(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -> Iterator[Decoded]:
     """Yield the pages of a picture as `pixels` returns them: all of a TIFF, and of a GIF the first frame with ink."""
     if isinstance(picture, dict):
         yield Decoded(_sketchpad(picture))
@@ -75,7 +76,7 @@ def decode(picture: object, side: int = SIDE) -> Iterator[Decoded]:
     if isinstance(picture, np.ndarray):
         yield Decoded(_small(picture, side))
         return
-    yield from _opened(picture, side)
+    yield from _opened(picture, side, turn)
 
 
 def _small(array: np.ndarray, side: int) -> np.ndarray:
@@ -136,22 +137,25 @@ def _pillow() -> Any:
     return Image
 
 
-def _opened(picture: Any, side: int) -> Iterator[Decoded]:
+def _opened(picture: Any, side: int, turn: bounds.Turn) -> Iterator[Decoded]:
     """The pages of a PIL image, a path, bytes or an open file; each page's size is checked before its pixels."""
     Image = _pillow()
     try:
         image = picture if isinstance(picture, Image.Image) else _image(_content(picture))
-        count = _count(image, MAX_PAGES if image.format == "TIFF" else MAX_FRAMES)
+        if image.format == "GIF":
+            with turn(image.width * image.height):  # going to a frame decodes those before it
+                found = _first_with_ink(image, side)
+            yield found
+            return
+        count = _count(image, MAX_PAGES)
         if count == 1:
-            yield Decoded(_page(image, side))
-        elif image.format == "GIF":
-            yield _first_with_ink(image, count, side)
+            yield Decoded(_page(image, side, turn))
         else:
             for number in range(min(count, MAX_PAGES)):
                 image.seek(number)
                 more = count > MAX_PAGES
                 of = f"more than {MAX_PAGES}. Only the first {MAX_PAGES} are read" if more else count
-                yield Decoded(_page(image, side), f"Page {number + 1} of {of}.")
+                yield Decoded(_page(image, side, turn), f"Page {number + 1} of {of}.")
     except InkError:
         raise
     except Image.DecompressionBombError:
@@ -213,7 +217,10 @@ def _unreadable(picture: object) -> InkError:
     )
 
 
-def _first_with_ink(image: Any, count: int, side: int) -> Decoded:
+def _first_with_ink(image: Any, side: int) -> Decoded:
+    count = _count(image, MAX_FRAMES)
+    if count == 1:
+        return Decoded(_page(image, side))
     first = None
     for number in range(min(count, MAX_FRAMES)):
         image.seek(number)
@@ -225,10 +232,10 @@ def _first_with_ink(image: Any, count: int, side: int) -> Decoded:
     return Decoded(first, "The first frame.")
 
 
-def _page(image: Any, side: int) -> np.ndarray:
+def _page(image: Any, side: int, turn: bounds.Turn = contextlib.nullcontext) -> np.ndarray:
     """The current page of a PIL image, upright and small."""
     _check_size(*image.size)
-    with bounds.turn(image.width * image.height):
+    with turn(image.width * image.height):
         return _upright(image, side)
 
 

@@ -16,6 +16,7 @@ from zoo.pages.ruled_lines import without_rules
 from zoo.types import Json
 
 DESCRIPTOR = 128  # numbers in 0..255
+MOST = 50_000  # keypoints of a page that are described, the clearest; one that is written full has about 25,000
 SPAN = 6  # times a keypoint's size: what its descriptor describes, four by four fields of three sigma each
 
 
@@ -95,8 +96,9 @@ class Keypoints:
 def _described(page: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Return in which row each keypoint lies, float32 (N,), and its descriptor and window, uint8 (N, columns)."""
     page = without_rules(page.reshape(page.shape[:2]))
-    sift = cv2.SIFT_create()
-    places = {(round(k.pt[0], 1), round(k.pt[1], 1), round(k.size, 1)): k for k in sift.detect(page, None)}
+    sift = cv2.SIFT_create(MOST)
+    found = sift.detect(page, None)[:MOST]  # of several that are equally clear, OpenCV keeps more
+    places = {(round(k.pt[0], 1), round(k.pt[1], 1), round(k.size, 1)): k for k in found}
     for keypoint in places.values():  # one a place: upright, those of other angles would be the same
         keypoint.angle = 0.0
     keypoints, descriptors = sift.compute(page, list(places.values()))

@@ -10,10 +10,11 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from zoo.errors import DataError, ZooError
+from zoo.errors import DataError, InkError, ZooError
 from zoo.pages.fields import check_bounds
 from zoo.types import Json
 
+MOST_PIXELS = 2400 * 2400  # of a page that was enlarged
 SEED = 70  # of the patches that are drawn at random where one page is to be read: the same answer every time
 
 
@@ -90,6 +91,9 @@ class Patches:
 
         Returns:
             uint8 (2 * (even + random), side, side, 1).
+
+        Raises:
+            InkError: it is too thin a strip to be enlarged.
         """
         page = self._prepared(page)
         rng = np.random.default_rng(SEED)
@@ -113,6 +117,11 @@ class Patches:
         page = page.reshape(height, width)
         scale = max(self.side / height, self.side / width, 1.0)
         if scale > 1:
+            if height * width * scale**2 > MOST_PIXELS:
+                most = MOST_PIXELS // self.side**2
+                raise InkError(
+                    f"A strip of a page is at most {most} times as long as wide; this one is {width} x {height}."
+                )
             page = cv2.resize(page, None, fx=scale, fy=scale, interpolation=cv2.INTER_CUBIC)
             page = page[: max(self.side, page.shape[0]), : max(self.side, page.shape[1])]
         page = cv2.createCLAHE(clipLimit=self.clip, tileGridSize=(self.tiles, self.tiles)).apply(page)

@@ -46,11 +46,13 @@ class Picture:
     content: returns the file's bytes; called by the thread that reads it.
     models: as for a sketch.
     wanted: whether somebody waits for the answer.
+    sender: who sent it.
     """
 
     content: Callable[[], bytes]
     models: tuple[str, ...]
     wanted: Callable[[], bool] = lambda: True
+    sender: str = ""
 
 
 class Engine:
@@ -100,7 +102,7 @@ class Engine:
         waits = threading.Event()
         waits.set()
         try:
-            return await self.pictures.ask(replace(asked, wanted=waits.is_set), sender)
+            return await self.pictures.ask(replace(asked, wanted=waits.is_set, sender=sender), sender)
         finally:
             waits.clear()
 
@@ -115,12 +117,11 @@ class Engine:
 
     def _picture(self, picture: Picture) -> Json:
         predictors = [self._models(name) for name in picture.models]
-        budget = reading.Budget(picture.wanted)
+        budget = reading.Budget(picture.wanted, sender=picture.sender)
         content = picture.content()
         of_pages = [one for one in predictors if one.view is not None]
         if of_pages:
-            budget.take()
-            return of_page(voting.vote(content, of_pages[0]), of_pages[0])
+            return of_page(voting.vote(content, of_pages[0], budget=budget), of_pages[0])
         return of_picture(content, predictors, budget)
 
     def _sketches(self, sketches: Sequence[Sketch]) -> list[Json | Exception]:

@@ -1,5 +1,6 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
+import contextlib
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import Blank, ZooError
+from zoo.ink import bounds
 from zoo.ink.decoding import decode
 from zoo.ink.placing import from_ink
 from zoo.ink.segmentation import Glyph, find_glyphs
@@ -42,10 +44,11 @@ class Budget:
     Args:
         wanted: whether somebody does.
         seconds: in which it is done; None: `MOST_SECONDS`.
+        sender: who sent them, an address for example; "" where all that is read counts as one sender's.
     """
 
-    def __init__(self, wanted: Callable[[], bool] = lambda: True, seconds: float | None = None):
-        self._seconds = MOST_SECONDS if seconds is None else seconds
+    def __init__(self, wanted: Callable[[], bool] = lambda: True, seconds: float | None = None, sender: str = ""):
+        self._sender, self._seconds = sender, MOST_SECONDS if seconds is None else seconds
         self._wanted, self._pages, self._until = wanted, MOST_PAGES, time.monotonic() + self._seconds
 
     def take(self) -> None:
@@ -63,6 +66,14 @@ class Budget:
         """Raise Unwanted where nobody waits any more: between the steps of a page."""
         if not self._wanted():
             raise Unwanted()
+
+    @contextlib.contextmanager
+    def turn(self, pixels: int) -> Iterator[None]:
+        """Hold a place for a large picture; the time of waiting for it does not count. See `zoo.ink.bounds.turn`."""
+        came = time.monotonic()
+        with bounds.turn(pixels, self._sender, self.check):
+            self._until += time.monotonic() - came
+            yield
 
 
 @dataclass(frozen=True)
@@ -174,7 +185,7 @@ def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
     blank: Blank | None = None
     found = False
     budget = budget or Budget()
-    for page in decode(picture):
+    for page in decode(picture, turn=budget.turn):
         budget.take()
         try:
             writing = find_writing(page.pixels)

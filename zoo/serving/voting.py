@@ -1,5 +1,6 @@
 """Whose hand a whole page is by: a network of pages looks at it view by view."""
 
+import contextlib
 from dataclasses import dataclass
 
 import cv2
@@ -7,6 +8,7 @@ import numpy as np
 
 from zoo.ink.decoding import pixels
 from zoo.serving.predictor import Predictor
+from zoo.serving.reading import Budget
 
 PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
 UNSURE = "?"  # for a page by none of a network's writers
@@ -30,10 +32,22 @@ class Votes:
         return self.labels[best] if self.probabilities[best] >= self.threshold else UNSURE
 
 
-def vote(picture: object, predictor: Predictor, name: str = "") -> Votes:
-    """Show a page to a network of pages, view by view."""
-    page = cv2.cvtColor(np.ascontiguousarray(pixels(picture, PAGE_SIDE)[..., :3]), cv2.COLOR_RGB2GRAY)
+def vote(picture: object, predictor: Predictor, name: str = "", budget: Budget | None = None) -> Votes:
+    """Show a page to a network of pages, view by view.
+
+    Raises:
+        Spent: it is more than the budget allows.
+        InkError: not a picture, or one that is no page.
+    """
+    budget = budget or Budget()
+    budget.take()
     assert predictor.view is not None  # only networks of pages are asked
-    each = predictor.classify(predictor.view.views(page))
+    with budget.turn(PAGE_SIDE**2):  # keypoints take 1.4 GB of a page of this size
+        colors = pixels(picture, PAGE_SIDE, contextlib.nullcontext)[..., :3]
+        page = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2GRAY)
+        budget.check()
+        views = predictor.view.views(page)
+    budget.check()
+    each = predictor.classify(views)
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
     return Votes(name, predictor.name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)

@@ -230,7 +230,7 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
     """
     if not isinstance(models, (list, tuple)) or not models:
         raise ZooError("Choose at least one network to read this.")
-    seen = None if isinstance(drawn, dict) else next(see(drawn))
+    seen = None if isinstance(drawn, dict) else next(see(drawn, callers_budget()))
     readings = []
     images: dict[ink.Contract, np.ndarray] = {}
     for predictor in [MODELS(name) for name in dict.fromkeys(map(str, models))]:
@@ -264,6 +264,11 @@ def render_any(readings: Sequence[Reading], chosen: int | None) -> str:
     return str(TEMPLATES("answer.anything", readings, None if chosen is None else readings[chosen]))
 
 
+def callers_budget(seconds: float | None = None) -> Budget:
+    """Return the budget of who calls now."""
+    return Budget(gate.listening, seconds, gate.caller().network)
+
+
 # --- from the client -----------------------------------------------------------------------------
 
 
@@ -279,7 +284,7 @@ def _strokes(sketch: object) -> Json:
 def _all_explained(readings: Sequence[Reading]) -> list[Reading]:
     """Return readings with what explains them, as many as there is time for."""
     found = list(readings)
-    budget = Budget(gate.listening, EXPLAINING)
+    budget = callers_budget(EXPLAINING)
     with contextlib.suppress(Spent):
         for index, one in enumerate(readings):
             budget.take()

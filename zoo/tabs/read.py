@@ -96,7 +96,7 @@ def respond(files: Sequence[str] | None, said: Json | None) -> str:
     if not files:
         return draw.message(WELCOME)
     answers = []
-    budget = reading.Budget(gate.listening)
+    budget = draw.callers_budget()
     try:
         asked = Asked.of(said)
         for name, source in pictures_in([Path(file) for file in files]):
@@ -120,7 +120,7 @@ def respond_live(frame: object, said: Json | None) -> str:
     if frame is None:
         return draw.message(WELCOME)
     try:
-        pages = answer(_frame(frame), Asked.of(said), "camera")
+        pages = answer(_frame(frame), Asked.of(said), "camera", draw.callers_budget())
         return str(TEMPLATES("read.pages", map(Markup, pages)))
     except ZooError as error:
         return draw.message(str(error))
@@ -149,8 +149,7 @@ def answer(picture: object, asked: Asked, name: str, budget: reading.Budget | No
         picture = picture.getvalue()  # every network reads it
     for predictor in predictors:
         if predictor.view is not None:
-            budget.take()
-            yield render_votes(vote(picture, predictor, name))
+            yield render_votes(vote(picture, predictor, name, budget))
         else:
             yield from _pages(reading.read(picture, predictor, budget=budget), name)
 
@@ -179,14 +178,14 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
     name = model or (own or by_script.best(by_script.DIGITS))[0]
     predictor = MODELS(name)
     if predictor.view is not None:
-        found = vote(image.open(), predictor)
+        found = vote(image.open(), predictor, budget=draw.callers_budget())
         return {
             "model": name,
             "text": found.label,
             "glyphs": [],
             "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
         }
-    first = reading.read(image.open(), predictor, budget=reading.Budget(gate.listening))
+    first = reading.read(image.open(), predictor, budget=draw.callers_budget())
     return {
         "model": name,
         "text": first.text,
