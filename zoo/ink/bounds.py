@@ -21,6 +21,7 @@ from zoo.ink.turns import Turns
 
 MAX_PIXELS = 50_000_000  # the largest common phone photo
 MAX_SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
+MAX_SCANNED = 1_000_000_000  # pixels times scans of a JPEG: twenty scans of the largest picture
 MAX_READS_TO_OPEN = 2000  # a chunk, a segment or a tag takes one to five
 MAX_READS = 300_000  # to decode what was opened
 MAX_TAGS = 5000  # of one directory of a TIFF or of EXIF
@@ -34,6 +35,7 @@ WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 
 OFFSETS = 273, 279, 324, 325  # tags with one value for each strip or tile
 SIZES = WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH
 COMPRESSIONS = 1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946  # none, fax, LZW, JPEG, Deflate, PackBits
+FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that give its size
 UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 
 Turn = Callable[[int], AbstractContextManager[object]]  # holds a place for a picture of so many pixels
@@ -59,12 +61,17 @@ def check_scans(content: bytes | memoryview) -> None:
 
     What follows the picture, such as the video of a phone's motion photo, is not looked at.
     """
-    place, scans = 2, 0
+    place, scans, pixels = 2, 0, 0
     marker = re.compile(rb"\xff([^\x00\x01\xff\xd0-\xd8])")
     while (found := marker.search(content, place)) and found[1] != b"\xd9":
         scans += found[1] == b"\xda"
         if scans > MAX_SCANS:
             raise InkError(f"This JPEG has more than {MAX_SCANS} scans: save it again.")
+        if found[1][0] in FRAMES:
+            height, width = struct.unpack(">HH", bytes(content[found.end() + 3 : found.end() + 7]).ljust(4, b"\0"))
+            pixels = max(pixels, height * width)
+        if scans * pixels > MAX_SCANNED:
+            raise InkError("This JPEG has too many scans for its size: save it again, not as a progressive one.")
         place = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
 
 
