@@ -245,18 +245,18 @@ def _reordered(before: Json, sent: object, rows: int) -> Json:
 
 def _compare(frame: Live) -> tuple[Callable[..., Values], gr.Dropdown, gr.Dropdown, gr.HTML]:
     """Build the comparison; return the function that shows two models, and the components that it sets."""
-    models = frame.recorded()
+    models, made = frame.recorded(), frame.kept(compare.page)
     with gr.Row(elem_id="board-pick"):
         first = gr.Dropdown(models, value=None, label="First", elem_id="board-first")
         second = gr.Dropdown(models, value=None, label="Second", elem_id="board-second")
-    page = page_of_links(compare.page(None, None, frame()), "board-pair")
+    page = page_of_links(made(None, None), "board-pair")
 
     def place(a: str | None, b: str | None) -> Values:
         known = {side: name if name in frame.recorded() else None for side, name in ((first, a), (second, b))}
-        return {**known, page: compare.page(a, b, frame())}
+        return {**known, page: made(a, b)}
 
     for side in (first, second):
-        side.input(lambda a, b: compare.page(a, b, frame()), [first, second], page, **QUIET)
+        side.input(lambda a, b: made(a, b), [first, second], page, **QUIET)
     return place, first, second, page
 
 

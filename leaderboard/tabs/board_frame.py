@@ -1,6 +1,7 @@
 """The board's frame while the Space runs; submissions add rows to it."""
 
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
 
 import pandas as pd
@@ -8,6 +9,8 @@ import pandas as pd
 from leaderboard import snapshot, table
 from zoo.tabs.choice import Measured
 from zoo.types import Values
+
+MOST_KEPT = 30_000_000  # bytes of the pages of one kind that are kept
 
 
 class Live:
@@ -45,6 +48,43 @@ class Live:
     def since_start(self, fresh: Callable[[], Values]) -> Callable[[], Values]:
         """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
         return lambda: {} if self.board() is self._built else fresh()
+
+    def kept(self, page: Callable[..., str]) -> "Kept":
+        """Return a function that makes a page for models of the board, and keeps the last ones."""
+        return Kept(self, page)
+
+
+class Kept:
+    """Pages for models of the board, made once until the board changes; the least recently shown ones are dropped.
+
+    Args:
+        frame: the board.
+        page: takes names of models, or None, and the rows, and returns HTML.
+    """
+
+    def __init__(self, frame: Live, page: Callable[..., str]):
+        self._frame, self._page, self._lock = frame, page, threading.Lock()
+        self._rows, self._pages, self._bytes = frame(), OrderedDict[tuple[str | None, ...], str](), 0
+
+    def __call__(self, *models: str | None) -> str:
+        """Return the page for models; names that are not on the board may be any text, so nothing is kept for them."""
+        rows = self._frame()
+        with self._lock:
+            if rows is not self._rows:
+                self._rows, self._bytes = rows, 0
+                self._pages.clear()
+            if models in self._pages:
+                self._pages.move_to_end(models)
+                return self._pages[models]
+        made = self._page(*models, rows)
+        if {*models} - {None} <= {*rows["model"]}:
+            with self._lock:
+                if rows is self._rows and models not in self._pages:
+                    self._pages[models] = made
+                    self._bytes += len(made)
+                while self._bytes > MOST_KEPT:
+                    self._bytes -= len(self._pages.popitem(last=False)[1])
+        return made
 
 
 def measured() -> dict[str, Measured]:

@@ -15,17 +15,18 @@ from zoo.types import Values
 def tab() -> Places:
     """Build the tab inside a `gr.Blocks` from the current records."""
     frame = Live()
+    made, index = frame.kept(model_page.page), frame.kept(model_page.index)
     choice = gr.Dropdown(frame.recorded(), value=None, label="Model", elem_id="models-choice")
-    page = page_of_links(model_page.index(frame()), "models-page")
+    page = page_of_links(index(), "models-page")
     with gr.Accordion("Its card", open=False, visible=False) as card:
         text = gr.Markdown()
 
     def show(name: str | None) -> Values:
         if name is None:
-            return {page: model_page.index(frame()), card: gr.Accordion(visible=False), text: ""}
+            return {page: index(), card: gr.Accordion(visible=False), text: ""}
         published = PRETRAINED / name if name in zoo.list_models() else None
         said = model_page.card(published)
-        return {page: model_page.page(name, frame()), card: gr.Accordion(visible=bool(said)), text: said}
+        return {page: made(name), card: gr.Accordion(visible=bool(said)), text: said}
 
     def place(parts: Mapping[str, str]) -> Values:
         name = parts.get("model")
@@ -38,6 +39,6 @@ def tab() -> Places:
     choice.input(show, choice, [page, card, text], **QUIET)
 
     def fresh() -> Values:
-        return {choice: gr.update(choices=frame.recorded()), page: model_page.index(frame())}
+        return {choice: gr.update(choices=frame.recorded()), page: index()}
 
     return Places("models", holds, place, [choice, page, card, text], [page], frame.since_start(fresh))

@@ -25,7 +25,7 @@ from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.submit_form import Form
 from zoo import gate, settings
 from zoo.errors import ZooError
-from zoo.tabs.space import api
+from zoo.tabs.space import PLACES, api
 from zoo.tabs.visit import VISIT
 from zoo.types import Values
 
@@ -118,11 +118,12 @@ def tab() -> Places:
     def place(parts: Mapping[str, str]) -> Values:
         return show(parts["submission"]) if parts.get("submission") else {}
 
+    slow = {**QUIET, "concurrency_limit": PLACES}  # they check files and ask the Hub
     shown = [form.answer, *form.errors.values(), receipt.secret, *targets]
-    form.send.click(send, {*form.inputs, receipt.secret}, shown, **QUIET).then(None, js=submit_form.POINT)
+    form.send.click(send, {*form.inputs, receipt.secret}, shown, **slow).then(None, js=submit_form.POINT)
     receipt.wanted.submit(read, receipt.wanted, pages, **QUIET)
-    receipt.again.click(act(calls.retried), [receipt.wanted, receipt.secret], pages, **QUIET)
-    receipt.back.click(act(calls.withdrawn), [receipt.wanted, receipt.secret], pages, **QUIET)
+    receipt.again.click(act(calls.retried), [receipt.wanted, receipt.secret], pages, **slow)
+    receipt.back.click(act(calls.withdrawn), [receipt.wanted, receipt.secret], pages, **slow)
     timer.tick(read, receipt.wanted, pages, **QUIET)
     views.select(partial(_listed, store), None, queue, **QUIET)
     for endpoint in calls.endpoints(store):

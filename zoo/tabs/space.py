@@ -48,6 +48,7 @@ log = logging.getLogger(__name__)
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
 PLACES = 8  # calls of one function that run at the same time: those that take long delay no other address
+OF_PAGES = 4  # calls that only change what a page shows, of all functions: more would wait for the interpreter
 MOST_RUNNING = 120  # calls of all functions that run at the same time
 
 
@@ -80,10 +81,15 @@ class Space(gr.Blocks):
     """Blocks behind the gate: see `zoo.gate`. Nothing has to be done for that where a tab adds a function."""
 
     def __exit__(self, *exception: Any) -> None:
-        """Hide every function that is no endpoint: a page calls it, a program does not."""
+        """Hide every function that is no endpoint: a page calls it, a program does not.
+
+        Those without places of their own share `OF_PAGES`, whatever the page that has them.
+        """
         for fn in self.fns.values():
             if not hasattr(fn.fn, "endpoint"):
                 fn.api_visibility = "private"
+                if fn.concurrency_limit == "default":
+                    fn.concurrency_id = "pages"
         super().__exit__(*exception)
 
     @property
@@ -169,7 +175,7 @@ class Space(gr.Blocks):
                 yield
 
         trust_no_proxy()
-        self.queue(max_size=MOST_WAITING, default_concurrency_limit=PLACES)
+        self.queue(max_size=MOST_WAITING, default_concurrency_limit=OF_PAGES)
         bounded(self._queue)
         UPLOADS.keep_in(Path(get_upload_folder()))
         UPLOADS.note(_offered(self.get_config_file()), None)
