@@ -1,13 +1,17 @@
 """Callers that leave: what they asked for is not done, by whatever way it came."""
 
 import asyncio
+import gc
+import io
 import json
 import threading
 import time
+import weakref
 
 import pytest
 import uvicorn
 from networks import onnx_file
+from PIL import Image
 from strokes import SEVEN, sketch
 
 from leaderboard.submissions import checks, intake
@@ -206,6 +210,41 @@ def test_a_call_of_the_engine_that_is_cancelled_is_unwanted(pages):
 
     asyncio.run(scene())
     assert pages.ended == [reading.Unwanted]
+
+
+@pytest.mark.parametrize("why", ["broken", "blank", "unknown", "gone"])
+def test_nothing_is_kept_of_a_picture_that_was_not_read(why, monkeypatch):
+    """Its error had a traceback, whose frames had the picture and the error: such circles wait for the collector."""
+    encoded = io.BytesIO()
+    Image.new("L", (64, 64), "white").save(encoded, "PNG")
+    content = {"broken": b"\x89PNG\r\n\x1a\n", "gone": b""}.get(why, encoded.getvalue())
+    if why == "gone":
+        monkeypatch.setattr(engine, "of_picture", Pages())
+    kept = []
+
+    class Content:
+        def __call__(self):
+            return content
+
+    async def scene(one):
+        picture = Picture(Content(), ("nowhere" if why == "unknown" else "lenet5.mnist", "glyphnet_10k.ahcd"))
+        kept.append(weakref.ref(picture.content))
+        call = asyncio.create_task(one.read(picture))
+        del picture
+        if why == "gone":
+            await until(lambda: engine.of_picture.begun)
+            call.cancel()
+        await asyncio.gather(call, return_exceptions=True)  # raised here, its traceback would hold the call
+
+    one = Engine(threads=1)
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(scene(one))
+        one.close()
+        assert kept[0]() is None
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("second", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 3, LONG])

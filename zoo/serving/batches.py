@@ -6,6 +6,7 @@ batches by themselves.
 
 import asyncio
 import threading
+import traceback
 from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
@@ -95,6 +96,8 @@ class BatchQueue(Generic[Asked, Answer]):
         except asyncio.CancelledError:
             self._forget(sender, future)
             raise
+        finally:
+            del asked, future  # an exception keeps this frame, and the future keeps the exception
 
     def _forget(self, sender: str, future: "asyncio.Future[Answer]") -> None:
         """Take a call whose sender has gone out of the queue, where it still waits."""
@@ -156,12 +159,29 @@ class BatchQueue(Generic[Asked, Answer]):
             answers = self._work([asked for asked, _ in taken])
         except Exception as error:  # a mistake of ours costs this batch, not the thread
             answers = [error] * len(taken)
+        for answer in answers:
+            if isinstance(answer, Exception):
+                _let_go(answer)
         by_loop: dict[asyncio.AbstractEventLoop, list[tuple[asyncio.Future[Answer], Answer | Exception]]] = {}
         for (_, future), answer in zip(taken, answers, strict=True):
             by_loop.setdefault(future.get_loop(), []).append((future, answer))
         for loop, pairs in by_loop.items():
             if not loop.is_closed():
                 loop.call_soon_threadsafe(_deliver, pairs)
+
+
+def _let_go(error: BaseException) -> None:
+    """Clear what the frames of an error hold, such as the picture that could not be read: some hold the error again.
+
+    A `ZooError` is a sentence: nobody looks at its traceback.
+    """
+    said, left = isinstance(error, ZooError), [error]
+    while left:
+        one = left.pop()
+        traceback.clear_frames(one.__traceback__)
+        if said:
+            one.__traceback__ = None
+        left += [other for other in (one.__cause__, one.__context__) if other is not None]
 
 
 def _deliver(pairs: "list[tuple[asyncio.Future[Answer], Answer | Exception]]") -> None:
