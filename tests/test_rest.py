@@ -354,6 +354,33 @@ def test_a_sender_whose_calls_take_long_leaves_threads_to_others():
     asyncio.run(scene())
 
 
+@pytest.mark.parametrize("points", [engine.POINTS + 1, 2000, 5000])
+def test_long_sketches_delay_no_others(points, monkeypatch):
+    """Eight at a time made everybody's sketches sixty times slower."""
+    go, begun = threading.Event(), threading.Event()
+
+    def work(self, asked):
+        if len(asked[0].strokes[0]) > engine.POINTS:
+            begun.set()
+            assert go.wait(20)
+        return [{} for _ in asked]
+
+    async def scene():
+        monkeypatch.setattr(engine.Engine, "_sketches", work)
+        one = engine.Engine(threads=1)
+        long, usual = (engine.Sketch([[(0.0, 0.0)] * count], 10, 0.1, ("a",)) for count in (points, engine.POINTS))
+        waiting = [asyncio.create_task(one.read(long, "stranger")) for _ in range(8)]
+        await asyncio.to_thread(begun.wait, 20)
+        for sender in ("visitor", "stranger"):
+            await asyncio.wait_for(one.read(usual, sender), 20)
+        assert not any(call.done() for call in waiting)
+        go.set()
+        await asyncio.gather(*waiting)
+        one.close()
+
+    asyncio.run(scene())
+
+
 def test_what_was_asked_before_closing_is_answered():
     queue = BatchQueue(lambda asked: [time.sleep(0.05) or one for one in asked], "slow")
 

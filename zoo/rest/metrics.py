@@ -39,7 +39,7 @@ _page = -KEPT, b""  # when it was written
 
 def watch(engine: Engine) -> None:
     """Count what an engine does."""
-    for queue in (engine.sketches, engine.pictures):
+    for queue in engine.queues:
         queue.observe = BATCHES.labels(queue.name).observe
         WAITING.labels(queue.name).set(0)
     MODELS.on_load = _loaded
@@ -67,7 +67,7 @@ def page(engine: Engine) -> Response:
 
 
 def _written(engine: Engine) -> bytes:
-    for queue in (engine.sketches, engine.pictures):
+    for queue in engine.queues:
         WAITING.labels(queue.name).set(queue.waiting)
     registry = REGISTRY
     if os.environ.get("PROMETHEUS_MULTIPROC_DIR"):

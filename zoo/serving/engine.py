@@ -7,6 +7,7 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -22,8 +23,8 @@ from zoo.types import Json
 
 SKETCHES = 256  # that wait: about a quarter of a second of work
 PICTURES = 64  # that wait: some seconds of work
-BATCH = 32  # sketches that are read together,
-POINTS = 500  # of so many points; one of more counts as several
+BATCH = 32  # sketches that are read together
+POINTS = 500  # of a sketch; one of more waits in another queue, so that it delays none of the usual size
 
 
 @dataclass(frozen=True)
@@ -67,11 +68,15 @@ class Engine:
         self._models = models
         self._best: dict[str, tuple[str, ...]] = {}
         # One thread: sketches are short, and more threads would wait for each other.
-        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(
-            self._sketches, "sketches", 1, BATCH, SKETCHES, lambda sketch: 1 + sum(map(len, sketch.strokes)) // POINTS
-        )
+        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(self._sketches, "sketches", 1, BATCH, SKETCHES)
+        self.long_sketches: BatchQueue[Sketch, Json] = BatchQueue(self._sketches, "long sketches", 1, 1, PICTURES)
         self.pictures: BatchQueue[Picture, Json] = BatchQueue(self._pictures, "pictures", threads, 1, PICTURES)
         self.closing = False
+
+    @property
+    def queues(self) -> tuple[BatchQueue[Any, Json], ...]:
+        """All queues."""
+        return self.sketches, self.long_sketches, self.pictures
 
     def best(self, script: str) -> tuple[str, ...]:
         """Return the networks to ask for a script; see `by_script.best`, which looks through all folders."""
@@ -98,7 +103,8 @@ class Engine:
             ZooError: it cannot be read; no such network.
         """
         if isinstance(asked, Sketch):
-            return await self.sketches.ask(asked, sender)
+            usual = sum(map(len, asked.strokes)) <= POINTS
+            return await (self.sketches if usual else self.long_sketches).ask(asked, sender)
         waits = threading.Event()
         waits.set()
         try:
@@ -109,8 +115,8 @@ class Engine:
     def close(self) -> None:
         """Answer what was asked, and take no more."""
         self.closing = True
-        self.sketches.close()
-        self.pictures.close()
+        for queue in self.queues:
+            queue.close()
 
     def _pictures(self, pictures: Sequence[Picture]) -> list[Json | Exception]:
         return [_tried(self._picture, picture) for picture in pictures]
