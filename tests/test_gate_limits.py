@@ -16,7 +16,7 @@ from space import serve
 
 from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate import limits, storage, uploads
+from zoo.gate import limits, storage, traffic, uploads
 from zoo.gate.bodies import check_count
 from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
@@ -122,6 +122,7 @@ def test_uploads_are_counted_by_address_and_in_all(tmp_path, monkeypatch, limit,
     """By what they take on the disk: a file of one byte takes a block and its folder another."""
     known = Uploads()
     known.keep_in(tmp_path)
+    monkeypatch.setattr(traffic, "SHARE", 1)
     monkeypatch.setattr(uploads, limit, 3 if limit == "MOST_FILES" else 3 * 8192)
     for name in "abc":
         known.check_room(ANN_IS)
@@ -133,6 +134,25 @@ def test_uploads_are_counted_by_address_and_in_all(tmp_path, monkeypatch, limit,
             known.check_room(BOB_IS)
     else:
         known.check_room(BOB_IS)
+
+
+def test_a_few_addresses_leave_room_for_the_uploads_of_another(tmp_path, monkeypatch):
+    """Of bytes and of files: the fuller it is, the less one address may have."""
+    for most, each in (("MOST_STORED", "MOST_STORED_EACH"), ("MOST_FILES", "MOST_FILES_EACH")):
+        known, size = Uploads(), 8192 if most == "MOST_STORED" else 1
+        known.keep_in(folder := tmp_path / most)
+        folder.mkdir()
+        with monkeypatch.context() as patch:
+            patch.setattr(uploads, most, 50 * size)
+            patch.setattr(uploads, each, 10 * size)
+            for stranger in range(8):
+                with contextlib.suppress(limits.TooMany):
+                    for n in range(20):
+                        who = Caller(f"198.51.100.{stranger}")
+                        known.check_room(who)
+                        known.note([stored(folder, f"{stranger}-{n}")], who)
+            known.check_room(ANN_IS)
+            assert 30 < len(known._files) < 50
 
 
 def test_no_address_makes_the_gate_forget_the_files_of_another(tmp_path, monkeypatch):
@@ -184,8 +204,9 @@ def test_parts_of_a_page_are_counted_by_what_they_cost(monkeypatch, path, most):
     async def visiting():
         for _ in range(100):
             scope = {"type": "http", "method": "GET", "path": path, "headers": [], "client": ("192.0.2.1", 1)}
-            await door.Door(app, SimpleNamespace(), None)(scope, None, send)
+            await door.Door(app, blocks, None)(scope, None, send)
 
+    blocks = SimpleNamespace(_queue=SimpleNamespace(pending_messages_per_session={"": None, "e1": None}))
     anyio.run(visiting)
     assert passed == most
 

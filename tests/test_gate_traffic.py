@@ -63,7 +63,8 @@ def test_a_body_must_arrive_in_time(monkeypatch):
 
 
 def test_an_address_and_all_hold_few_bytes_of_bodies(monkeypatch):
-    monkeypatch.setattr(traffic, "ARRIVING", Share("bytes", 1000, 1500))
+    monkeypatch.setattr(traffic, "ARRIVING", Share("bytes", 1000, 1500, least=1000))
+    monkeypatch.setattr(traffic, "SMALL", 0)
     first, second, third = ({**SCOPE, "client": (f"192.0.2.{n}", 1)} for n in (1, 2, 3))
 
     async def all_three():
@@ -84,7 +85,7 @@ def test_an_address_and_all_hold_few_bytes_of_bodies(monkeypatch):
 
 def test_a_body_takes_memory_only_when_it_is_there(monkeypatch):
     """What others announce, or send slowly, or cut off, leaves the memory to those whose body is there."""
-    held = Share("bytes", 3000, 3000)
+    held = Share("bytes", 3000, 3000, least=3000)
     monkeypatch.setattr(bodies, "HELD", held)
     monkeypatch.setattr(bodies, "LONG", 10)
 
@@ -126,7 +127,7 @@ def test_a_body_that_is_cut_off_is_no_request():
 
 def test_an_address_opens_few_requests(monkeypatch):
     """Also those that only listen. One request that passes twice counts once."""
-    monkeypatch.setattr(traffic, "REQUESTS", Share("open requests", 2, 3))
+    monkeypatch.setattr(traffic, "REQUESTS", Share("open requests", 2, 3, least=2))
     with admitted(dict(SCOPE), None, quiet), admitted(scope := dict(SCOPE), None, quiet):
         with admitted(scope, None, quiet):
             pass
@@ -141,25 +142,121 @@ def test_an_address_opens_few_requests(monkeypatch):
         pass
 
 
+@pytest.mark.parametrize("share", ["REQUESTS", "STREAMS", "ARRIVING", "UNSENT", "HELD"])
+def test_seven_addresses_leave_something_of_everything_to_the_next_one(share):
+    """Also sixteen, and what they leave is more than nothing to many newcomers."""
+    known = getattr(traffic, share)
+    fresh, step = Share(known.what, known.each, known.in_all), max(known.each // 8, 1)
+    for stranger in range(16):
+        with contextlib.suppress(limits.TooMany):
+            while True:
+                fresh.take(f"198.51.100.{stranger}", step)
+    for visitor in range(5):
+        fresh.take(f"192.0.2.{visitor}", known.each // 200)
+    with pytest.raises(limits.TooMany):
+        fresh.take("198.51.100.1", step)
+
+
+def test_short_requests_are_taken_where_long_ones_hold_all(monkeypatch):
+    """Sketches, calls of the page and of agents; and a body that is silent ends, however fast it came before."""
+    full = Share("bytes of requests", 10, 10)
+    monkeypatch.setattr(traffic, "ARRIVING", full)
+    monkeypatch.setattr(traffic, "GRACE", 0.2)
+
+    async def arriving(*parts):
+        with admitted(dict(SCOPE), body_of(*parts), quiet) as (receive, _):
+            for _ in parts:
+                await receive()
+            await receive()
+
+    for parts in ([b"x" * 60_000], [b"x" * 30_000] * 2):
+        with pytest.raises(traffic.TooSlow):
+            anyio.run(arriving, *parts)
+    with pytest.raises(limits.TooMany):
+        anyio.run(arriving, b"x" * 60_000, b"x" * 60_000)
+    monkeypatch.setattr(traffic, "ARRIVING", Share("bytes of requests", 10**8, 10**9))
+    began = time.monotonic()
+    with pytest.raises(traffic.TooSlow):
+        anyio.run(arriving, b"x" * 10_000_000)  # by its mean it could be silent for minutes
+    assert time.monotonic() - began < 10
+    assert not traffic.ARRIVING._used
+
+
 def test_a_client_must_accept_its_answer(monkeypatch):
+    """Also one that accepts a little of it now and then."""
     monkeypatch.setattr(traffic, "UNREAD", 0.05)
+    monkeypatch.setattr(traffic, "SLOWEST", 10**9)
 
     async def stuck(message):
         await anyio.sleep(60)
 
-    async def answering():
-        with admitted(dict(SCOPE), None, stuck) as (_, send):
-            await send({"type": "http.response.body"})
+    async def drip(message):
+        await anyio.sleep(0.02)
 
-    with pytest.raises(traffic.TooSlow):
-        anyio.run(answering)
+    async def answering(send):
+        with admitted(dict(SCOPE), None, send) as (_, send):
+            await send({"type": "http.response.body", "body": b"x" * 20 * traffic.PART})
+
+    for send in (stuck, drip):
+        with pytest.raises(traffic.TooSlow):
+            anyio.run(answering, send)
+    assert not traffic.UNSENT._used
+
+
+@pytest.mark.parametrize(("kind", "status"), [("at once", 200), ("by length", 429), ("without one", 200)])
+def test_an_answer_that_nobody_reads_holds_little(monkeypatch, kind, status):
+    """As a page of a network, rows of the board, and a stream of answers: the server never has more than a part."""
+    monkeypatch.setattr(traffic, "UNSENT", Share("bytes of answers", 30_000_000, 200_000_000))
+    refusals, body = [], b"x" * 12_000_000  # more than the system keeps
+
+    async def application(scope, receive, send):
+        with admitted(scope, receive, send) as (_, send):
+            headers = [] if kind == "without one" else [(b"content-length", b"%d" % len(body))]
+            try:
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                if kind == "at once":  # in parts, of bytes that are the same for everybody
+                    for place in range(0, len(body), traffic.PART):
+                        part = body[place : place + traffic.PART]
+                        await send({"type": "http.response.body", "body": part, "more_body": True})
+                    await send({"type": "http.response.body"})
+                else:
+                    await send({"type": "http.response.body", "body": body})
+            except limits.TooMany as error:
+                refusals.append(error)
+                if kind == "by length":
+                    await scope["zoo.raw"]({"type": "http.response.start", "status": 429, "headers": []})
+                    await scope["zoo.raw"]({"type": "http.response.body"})
+
+    async def visiting():
+        async def raw(scope, receive, send):
+            await application({**scope, "zoo.raw": send}, receive, send)
+
+        async with guarded(application=raw) as connect:
+            readers = [await connect() for _ in range(4)]
+            for _, writer in readers:
+                writer.transport.pause_reading()
+                writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            await anyio.sleep(0.5)
+            held = [one.transport.get_write_buffer_size() for one in connections._OPEN["127.0.0.1"]]
+            assert max(held) <= 3 * traffic.PART
+            assert sum(map(bool, held)) >= 2  # they are not read
+            assert len(refusals) == (0 if kind == "at once" else 2)
+            for reader, writer in readers:
+                writer.transport.resume_reading()
+                first = await asyncio.wait_for(reader.readline(), 5)
+                assert b"200" in first or str(status).encode() in first or kind == "without one"
+                writer.close()
+            await anyio.sleep(0.1)
+
+    anyio.run(visiting)
+    assert not traffic.UNSENT._used
 
 
 @contextlib.asynccontextmanager
-async def guarded(proxies=""):
+async def guarded(proxies="", application=None):
     """Serve with guarded connections; yield a function that opens one."""
 
-    async def application(scope, receive, send):
+    async def lengths(scope, receive, send):
         body = b""
         while (message := await receive()) and message.get("more_body"):
             body += message["body"]
@@ -168,7 +265,12 @@ async def guarded(proxies=""):
         await send({"type": "http.response.body", "body": length.zfill(9)})
 
     config = uvicorn.Config(
-        application, port=0, lifespan="off", log_level="critical", timeout_keep_alive=60, forwarded_allow_ips=proxies
+        application or lengths,
+        port=0,
+        lifespan="off",
+        log_level="critical",
+        timeout_keep_alive=60,
+        forwarded_allow_ips=proxies,
     )
     server = uvicorn.Server(config)
     running = asyncio.create_task(server.serve())
@@ -256,6 +358,8 @@ def test_a_server_believes_the_proxies_that_it_was_told_of_alone(monkeypatch, na
     if named is not None:
         monkeypatch.setenv("FORWARDED_ALLOW_IPS", named)
     configured = []
+    for name in ("PROMETHEUS_MULTIPROC_DIR", "ZOO_LOG"):  # which it sets for its processes
+        monkeypatch.setenv(name, "")
     workers.run("127.0.0.1", 1, 1)
     assert configured[0].forwarded_allow_ips == trusted
 
@@ -461,6 +565,12 @@ def test_an_agent_that_says_something_else_gets_a_plain_sentence(url, said):
     answer = httpx.post(f"{url}{API}/mcp/", content=said, headers=headers).text
     assert '"error"' in answer
     assert not any(word in answer for word in ("pydantic", "input_value", "validation error", "s3cret"))
+
+
+@pytest.mark.parametrize("path", ["queue/data?session_hash=zz", "queue/data", "call/read/zz", "call/v2/models/zz"])
+def test_a_stream_of_answers_that_is_nobodys_is_refused_before_it_begins(url, path):
+    answer = httpx.get(f"{url}{API}/{path}")
+    assert (answer.status_code, "no answers under this name" in answer.text) == (404, True)
 
 
 def test_a_page_still_gets_its_answers(url):

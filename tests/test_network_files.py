@@ -83,7 +83,9 @@ def test_who_asks_for_many_pages_waits_for_their_own(files, sent):
     async def asking():
         engine = await get(files, "engine.js")
         sent.go_on.clear()
-        strangers = [asyncio.create_task(get(files, f"eve~net{number}.mnist.html")) for number in range(50)]
+        strangers = [
+            asyncio.create_task(get(files, f"eve~net{number}.mnist.html")) for number in range(local.MOST_WAITING // 4)
+        ]
         await anyio.sleep(0)
         visitor = asyncio.create_task(get(files, "ann~net.mnist.html", "192.0.2.2"))
         await anyio.sleep(0)

@@ -26,6 +26,7 @@ from zoo.serving import engine
 from zoo.serving.batches import BatchQueue, Busy
 from zoo.serving.model_cache import ModelCache
 from zoo.settings import PRETRAINED
+from zoo.tabs import local
 
 PROBLEM = "application/problem+json"
 SENT = {"name": "net", "datasets": ["optdigits"], "licence": "mit", "declaration": "optdigits", "user": "ann"}
@@ -237,7 +238,7 @@ def test_a_file_of_the_server_is_what_the_same_caller_uploaded(ask, picture, tmp
 
 
 def test_large_requests_hold_so_much_memory_together(ask, picture, monkeypatch):
-    held = Share("bytes", 2 * len(picture), 3 * len(picture))
+    held = Share("bytes", 2 * len(picture), 3 * len(picture), least=2 * len(picture))
     monkeypatch.setattr("zoo.gate.bodies.LONG", 100)
     monkeypatch.setattr("zoo.gate.bodies.HELD", held)
     asked = {"files": {"image": picture}, "data": {"model": "lenet5.mnist"}}
@@ -284,9 +285,7 @@ def test_what_waits_together_is_done_together_and_a_full_queue_refuses():
         queue = BatchQueue(work, "test", batch=4, most_waiting=6)
         first = asyncio.create_task(queue.ask(1))
         await asyncio.to_thread(begun.wait, 10)
-        others = [
-            asyncio.create_task(queue.ask(one, str(place // 3))) for place, one in enumerate((2, 3, "bad", 4, 5, 6))
-        ]
+        others = [asyncio.create_task(queue.ask(one, str(place))) for place, one in enumerate((2, 3, "bad", 4, 5, 6))]
         await asyncio.sleep(0)
         with pytest.raises(Busy, match="6 calls are waiting: try again"):
             await queue.ask(7, "another")
@@ -315,7 +314,7 @@ def test_senders_take_turns_and_large_calls_are_worked_on_alone():
         return asked
 
     async def scene():
-        queue = BatchQueue(work, "test", batch=4, most_waiting=20, size=lambda asked: asked % 100)
+        queue = BatchQueue(work, "test", batch=4, most_waiting=40, size=lambda asked: asked % 100)
         calls = [asyncio.create_task(queue.ask(1, "stranger"))]
         await asyncio.to_thread(begun.wait, 10)
         calls += [asyncio.create_task(queue.ask(101 + 100 * n, "stranger")) for n in range(9)]
@@ -329,6 +328,45 @@ def test_senders_take_turns_and_large_calls_are_worked_on_alone():
 
     asyncio.run(scene())
     assert batches == [[1], [101, 2001, 201, 301], [401, 501, 601, 701], [801, 901], [1050]]
+
+
+@pytest.mark.parametrize("places", [engine.PICTURES, engine.SKETCHES, local.MOST_WAITING])
+def test_a_few_senders_leave_places_of_a_queue_to_the_next_one(places):
+    """Two, and eight: the fuller it is, the less one has; a newcomer always has one."""
+
+    async def scene():
+        queue = BatchQueue(lambda asked: asked, "test", threads=0, most_waiting=places)
+        calls = []
+        for sender in range(8):
+            for _ in range(places):
+                calls.append(asyncio.create_task(queue.ask(1, f"stranger{sender}")))
+                await asyncio.sleep(0)
+        waiting = queue.waiting
+        calls.append(asyncio.create_task(queue.ask(1, "visitor")))
+        await asyncio.sleep(0)
+        assert places / 2 < waiting < queue.waiting < places
+        for one in calls:
+            one.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert queue.waiting == 0
+
+    asyncio.run(scene())
+
+
+def test_what_a_picture_is_padded_with_holds_nothing_while_it_is_read(ask, picture, monkeypatch):
+    """Spaces behind the JSON, and a second value; what is read counts."""
+    held, seen = Share("bytes", 10**6, 10**7), []
+    for place in ("zoo.gate.bodies", "zoo.rest.application"):
+        monkeypatch.setattr(f"{place}.HELD", held)
+    monkeypatch.setattr("zoo.gate.bodies.LONG", 100)
+    monkeypatch.setattr(engine, "of_picture", lambda *_: seen.append(held._sum) or {})
+    said = json.dumps({"image": "data:image/png;base64," + base64.b64encode(picture).decode(), "model": "lenet5.mnist"})
+    for body in (said, said + " " * 500_000, " " * 500_000 + said):
+        answer = ask("POST", "/api/v1/read", content=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 200
+    ask("POST", "/api/v1/read", files={"image": picture}, data={"model": "lenet5.mnist"})
+    assert seen == [len(json.loads(said)["image"])] * 3 + [len(picture)]
+    assert held._sum == 0
 
 
 def test_a_sender_whose_calls_take_long_leaves_threads_to_others():

@@ -59,6 +59,7 @@ class Guarded(HttpToolsProtocol):
     _header = 0.0  # bytes that arrived of a header; of a body none count
     _timer: asyncio.TimerHandle | None = None
     _network: str | None = None
+    _unsent = math.inf  # bytes that the client had not accepted when it was last looked at
     _answering: Any = None  # the request that is answered now
 
     def __init__(self, *arguments: Any, **options: Any):
@@ -144,12 +145,17 @@ class Guarded(HttpToolsProtocol):
         self._watch()
 
     def _watch(self) -> None:
+        self._unsent = math.inf
         if self._timer:
             self._timer.cancel()
         self._timer = self.loop.call_later(IDLE, self._end_if_idle)
 
     def _end_if_idle(self) -> None:
-        if self.idle:
+        unsent, before = self.transport.get_write_buffer_size(), self._unsent
+        if self.idle and 0 < unsent < before:  # it still accepts the end of an answer
+            self._watch()
+            self._unsent = unsent
+        elif self.idle:
             self.transport.abort()
 
     @property

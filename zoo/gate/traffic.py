@@ -24,7 +24,10 @@ if TYPE_CHECKING:
 GRACE = 15.0  # seconds that a body may take to arrive, and
 SLOWEST = 20_000  # bytes that must arrive in each second more, and
 LONGEST = 600.0  # seconds in all
-UNREAD = 60.0  # seconds in which a client must accept a part of an answer
+SMALL = 65_536  # bytes of a body that do not count, so that a short one is taken where long ones take all there is
+UNREAD = 60.0  # seconds in which a client must accept an answer, and one more for each `SLOWEST` bytes of it
+PART = 65_536  # bytes of an answer that are handed to the server at a time: it keeps what the client does not accept
+SHARE = 4  # of what others leave, one address may have the fourth part
 
 
 class Disconnected(ZooError):
@@ -44,17 +47,26 @@ class TooSlow(ZooError):
     """A request whose body arrives more slowly than `SLOWEST`."""
 
 
+def left_for_one(in_all: float, others: float) -> float:
+    """Return how much one address may have of what is there in all, where others have so much of it."""
+    return (in_all - others) / SHARE
+
+
 class Share:
     """Counts what is in use at a time, by address and in all; thread-safe.
+
+    An address has at most `each`, and at most the fourth part of what others leave: the fuller, the less, so that a few
+    addresses leave something to the next one.
 
     Args:
         what: it is, as a sentence names it.
         each: of one address.
         in_all: of all addresses together.
+        least: an address may have so much as long as there is room at all.
     """
 
-    def __init__(self, what: str, each: int, in_all: int):
-        self.what, self.each, self.in_all = what, each, in_all
+    def __init__(self, what: str, each: int, in_all: int, least: int = 1):
+        self.what, self.each, self.in_all, self.least = what, each, in_all, least
         self._used: Counter[str] = Counter()
         self._sum = 0
         self._lock = threading.Lock()
@@ -68,7 +80,9 @@ class Share:
         with self._lock:
             if self._used[network] + amount > self.each:
                 raise TooMany(f"Too many {self.what} from your address at the same time: at most {self.each:,}.")
-            if self._sum + amount > self.in_all:
+            others = self._sum - self._used[network]
+            most = max(left_for_one(self.in_all, others), self.least)
+            if self._used[network] + amount > most or self._sum + amount > self.in_all:
                 raise TooMany(f"The server is busy: too many {self.what} at the same time. Try again in a second.")
             self._used[network] += amount
             self._sum += amount
@@ -91,7 +105,9 @@ class Share:
             self.give(network, amount)
 
 
-REQUESTS = Share("open requests", 256, 4000)  # a page keeps two open
+REQUESTS = Share("open requests", 256, 4000)
+STREAMS = Share("open streams", 256, 4000)  # apart from requests, since they have no end; a page keeps two open
+UNSENT = Share("bytes of answers", 100_000_000, 500_000_000)  # of long ones, until the client has accepted them
 ARRIVING = Share("bytes of requests", 300_000_000, 2_000_000_000)  # on the disk where a body is long
 HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # in memory; JSON takes about six times its size
 
@@ -105,7 +121,7 @@ class Body:
 
     def __init__(self, receive: "Receive", network: str):
         self._receive, self._network = receive, network
-        self._waited = 0.0
+        self._waited, self._counted = 0.0, 0
         self._watching: asyncio.Task[None] | None = None
         self.on_leaving: Callable[[], None] = lambda: None
         self.size = 0
@@ -124,7 +140,8 @@ class Body:
             return {"type": "http.disconnect"}
         began = time.monotonic()
         try:
-            with anyio.fail_after(max(min(GRACE + self.size / SLOWEST, LONGEST) - self._waited, 0)):
+            left = min(GRACE + self.size / SLOWEST, LONGEST) - self._waited
+            with anyio.fail_after(max(min(left, GRACE), 0)):  # whatever came before, silence ends it
                 message = await self._receive()
         except TimeoutError:
             raise TooSlow(f"This request arrives too slowly: send at least {SLOWEST // 1000} kB a second.") from None
@@ -132,9 +149,9 @@ class Body:
             self._waited += time.monotonic() - began
         if message["type"] != "http.request" or not message.get("more_body"):
             self.watch()
-        count = len(message.get("body", b""))
-        ARRIVING.take(self._network, count)
-        self.size += count
+        self.size += len(message.get("body", b""))
+        ARRIVING.take(self._network, long := max(self.size - SMALL - self._counted, 0))
+        self._counted += long
         return message
 
     def watch(self) -> None:
@@ -156,7 +173,7 @@ class Body:
         """Watch no more, and give back what the body took."""
         if self._watching is not None:
             self._watching.cancel()
-        ARRIVING.give(self._network, self.size)
+        ARRIVING.give(self._network, self._counted)
 
 
 class Answering:
@@ -172,9 +189,74 @@ class Answering:
         await self._send(message)
 
 
+class Sending:
+    """The `send` of a request, with the time and the memory that its answer may take.
+
+    A server keeps what it is given until the client accepts it, so a long answer is given to it in parts. What it takes
+    here until then counts for the address; where that is too much, it is refused before it begins. An error that is
+    raised here is kept in the scope as "zoo.refused", since frameworks raise another one in its place.
+    """
+
+    def __init__(self, send: "Send", network: str, scope: "Scope"):
+        self._send, self._network, self._scope = send, network, scope
+        self._waited, self._sent = 0.0, 0
+        self._start: Message | None = None  # of a long answer, until its body is there
+
+    async def __call__(self, message: "Message") -> None:
+        """Send a message.
+
+        Raises:
+            TooSlow: the client does not accept the answer.
+            TooMany: the answers to its address, or to all, hold too much already.
+        """
+        try:
+            await self._bounded(message)
+        except (TooSlow, TooMany) as error:
+            self._scope["zoo.refused"] = error
+            raise
+
+    async def _bounded(self, message: "Message") -> None:
+        body = message.get("body", b"")
+        if message["type"] == "http.response.start" and _length(message) > PART:
+            self._start = message
+            return
+        with UNSENT.taken(self._network, len(body) if len(body) > PART else 0):
+            if self._start is not None:
+                start, self._start = self._start, None
+                await self._timed(start)
+            for place in range(0, max(len(body) - PART, 0), PART):
+                await self._timed({**message, "body": body[place : place + PART], "more_body": True})
+            rest = max(len(body) - 1, 0) // PART * PART
+            await self._timed({**message, "body": body[rest:]} if rest else message)
+
+    async def _timed(self, message: "Message") -> None:
+        began = time.monotonic()
+        try:
+            with anyio.fail_after(max(min(UNREAD, UNREAD + self._sent / SLOWEST - self._waited), 0)):
+                await self._send(message)
+        except TimeoutError:
+            raise TooSlow("The client does not accept the answer.") from None
+        self._waited += time.monotonic() - began
+        self._sent += len(message.get("body", b""))
+
+
+def _length(start: "Message") -> int:
+    """Return how long an answer says that it is, 0 where it does not."""
+    found = next((value for name, value in start.get("headers", ()) if name.lower() == b"content-length"), b"0")
+    return int(found) if found.isdigit() else 0
+
+
 @contextlib.contextmanager
-def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple["Receive", "Send"]]:
+def admitted(
+    scope: "Scope", receive: "Receive", send: "Send", share: Share | None = None
+) -> Iterator[tuple["Receive", "Send"]]:
     """Count a request while it is answered; yield its `receive`, a `Body`, and its `send` with bounds.
+
+    Args:
+        scope: of the request.
+        receive: what it brings.
+        send: takes the answer.
+        share: that it counts in; None: `REQUESTS`.
 
     One that was admitted already passes. The scope then has the key "zoo.network", the address that counts, and
     "zoo.body".
@@ -189,16 +271,9 @@ def admitted(scope: "Scope", receive: "Receive", send: "Send") -> Iterator[tuple
     network = scope["zoo.network"] = Caller.of(scope).network
     body = scope["zoo.body"] = Body(receive, network)
 
-    async def sending(message: "Message") -> None:
+    with (share or REQUESTS).taken(network):
         try:
-            with anyio.fail_after(UNREAD):
-                await send(message)
-        except TimeoutError:
-            raise TooSlow("The client does not accept the answer.") from None
-
-    with REQUESTS.taken(network):
-        try:
-            yield body, sending
+            yield body, Sending(send, network, scope)
         finally:
             body.close()
 

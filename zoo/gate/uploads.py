@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from zoo.errors import ZooError
-from zoo.gate import limits
+from zoo.gate import limits, traffic
 from zoo.gate.callers import Caller
 
 KEPT = 3600.0  # seconds after which a file is deleted
@@ -137,7 +137,8 @@ class Uploads:
         """Delete files that are older than `KEPT`, then check whether a caller may upload more.
 
         Raises:
-            TooMany: the caller's address has `MOST_FILES_EACH` files, or they take `MOST_STORED_EACH`.
+            TooMany: the caller's address has `MOST_FILES_EACH` files, or they take `MOST_STORED_EACH`, or more than its
+                share of what others leave.
             ZooError: the files of all take `MOST_STORED`, or are `MOST_FILES`, or the disk is nearly full.
         """
         with self._lock:
@@ -147,10 +148,12 @@ class Uploads:
                     self._disown(path, network)
             each, size = len(self._of.get(caller.network, ())), self._bytes[caller.network]
             full = len(self._files) >= MOST_FILES or self._stored >= MOST_STORED
-        if each >= MOST_FILES_EACH or size >= MOST_STORED_EACH:
+            files = min(MOST_FILES_EACH, max(1, int(traffic.left_for_one(MOST_FILES, len(self._files) - each))))
+            stored = min(MOST_STORED_EACH, int(traffic.left_for_one(MOST_STORED, self._stored - size)))
+        if not full and (each >= files or size >= stored):
             raise limits.TooMany(
-                f"Your address has {each:,} files here with {size // 10**6:,} MB. At most {MOST_FILES_EACH} files and "
-                f"{MOST_STORED_EACH // 10**6:,} MB are kept for an address, for an hour: try again later.",
+                f"Your address has {each:,} files here with {size // 10**6:,} MB. At most {files} files and "
+                f"{stored // 10**6:,} MB are kept for an address now, for an hour: try again later.",
                 60.0,
             )
         if full or (self.folder and self.folder.exists() and shutil.disk_usage(self.folder).free < LEAST_FREE):

@@ -23,7 +23,7 @@ import zoo
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import bodies, limits
-from zoo.gate.traffic import Answering, Disconnected, admitted, attended
+from zoo.gate.traffic import HELD, Answering, Disconnected, admitted, attended
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
 from zoo.rest.forms import MOST_BYTES, is_form, read_form
@@ -118,7 +118,10 @@ class Api:
                         await self._routed(scope, receive, bounded)
             except (Disconnected, ClientDisconnect):
                 return
-            except Exception as error:
+            except Exception as raised:
+                error = scope.get("zoo.refused") or raised
+                if sending.begun and isinstance(error, ZooError):  # the connection ends without the rest
+                    return
                 if scope.get("zoo.answered"):  # FastAPI raises an internal error again for its server
                     return
                 if sending.begun:
@@ -148,11 +151,13 @@ class Api:
         """
         read = self._of_form if is_form(request) else self._of_json
         async with bodies.arrived(request.receive, MOST_BYTES, gate.caller().network) as body:
-            asked = await read(request, body)
+            asked, size = await read(request, body)
+        with HELD.taken(gate.caller().network, size if size > bodies.LONG else 0):  # what is kept, without its padding
             answer = await self.engine.read(asked, gate.caller().network)
         return Response(orjson.dumps(answer), media_type="application/json")
 
-    async def _of_json(self, request: Request, body: IO[bytes]) -> Sketch | Picture:
+    async def _of_json(self, request: Request, body: IO[bytes]) -> tuple[Sketch | Picture, int]:
+        """Return what is asked, and how many bytes of the request are kept for it."""
         said = await bodies.read(body)
         if len(said) < bodies.LONG:
             asked = messages.read_request(said)
@@ -160,20 +165,21 @@ class Api:
             asked = await anyio.to_thread.run_sync(messages.read_request, said)
         models = self._chosen(asked)
         if isinstance(asked, messages.ReadSketch):
-            return Sketch(asked.sketch.strokes, asked.sketch.size, asked.sketch.pen, models)
+            return Sketch(asked.sketch.strokes, asked.sketch.size, asked.sketch.pen, models), 0
         image = asked.image if isinstance(asked.image, str) else asked.image.model_dump()
         caller = gate.caller()
         if not isinstance(image, str):
             UPLOADS.check(image["path"], caller)
-        return Picture(lambda: UPLOADS.opened(image, caller).read(), models)
+        return Picture(lambda: UPLOADS.opened(image, caller).read(), models), len(image)
 
-    async def _of_form(self, request: Request, body: IO[bytes]) -> Picture:
+    async def _of_form(self, request: Request, body: IO[bytes]) -> tuple[Picture, int]:
+        """Return what is asked, and how many bytes of the request are kept for it."""
         fields, files = await read_form(request.headers, body, {"image"}, {"model", "script"})
         if "image" not in files:
             raise problem_details.Malformed("The form needs a file called image.")
         asked = messages.asked(fields)
         content = files["image"].read()
-        return Picture(lambda: content, self._chosen(asked))
+        return Picture(lambda: content, self._chosen(asked)), len(content)
 
     def _chosen(self, asked: messages.Asked) -> tuple[str, ...]:
         if asked.model and asked.script:

@@ -31,7 +31,8 @@ class Busy(ZooError):
 
 
 class BatchQueue(Generic[Asked, Answer]):
-    """A bounded queue and the threads that work on it. Senders take turns, and none has more than half of the places.
+    """A bounded queue and the threads that work on it. Senders take turns, and one has at most a quarter of the places
+    that others leave.
 
     A sender has at most a quarter of the threads, so calls that take long leave threads to the calls of others. A call
     that is cancelled leaves the queue.
@@ -85,10 +86,11 @@ class BatchQueue(Generic[Asked, Answer]):
         with self._changed:
             if self._closed:
                 raise Busy("The server is shutting down: try again.")
-            if sum(map(len, self._calls.values())) >= self.most_waiting:
+            waiting, own = sum(map(len, self._calls.values())), len(self._calls.get(sender, ()))
+            if waiting >= self.most_waiting:
                 raise Busy(f"{self.most_waiting} calls are waiting: try again in a second.")
-            if len(self._calls.get(sender, ())) >= max(1, self.most_waiting // 2):
-                raise Busy(f"{self.most_waiting // 2} calls from your address are waiting: try again in a second.")
+            if own >= max(1, (self.most_waiting - (waiting - own)) // SHARE):  # the fuller it is, the less for one
+                raise Busy(f"{own} calls from your address are waiting: try again in a second.")
             self._calls.setdefault(sender, deque()).append((asked, future))
             self._changed.notify()
         try:

@@ -13,6 +13,7 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs
 
 from anyio import to_thread
 from gradio.utils import get_upload_folder
@@ -27,9 +28,10 @@ from zoo.gate.bodies import TooLarge, check_count
 from zoo.gate.callers import from_own_page, on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
-from zoo.gate.traffic import Answering, Disconnected, TooSlow, admitted, attended
+from zoo.gate.traffic import REQUESTS, STREAMS, Answering, Disconnected, TooSlow, admitted, attended
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
+from zoo.rest.problem_details import NotFound
 from zoo.serving.batches import Busy
 from zoo.tabs import static_files, uploading
 from zoo.tabs.agents import replayed
@@ -75,7 +77,15 @@ CALLS = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID}|stream/{ID}/close|
 OPEN = {"GET": READ, "HEAD": READ, "POST": rf"{CALLS}|{API}/upload", "OPTIONS": rf"{READ}|{CALLS}|{API}/upload"}
 AGENTS = f"{API}/mcp", f"{API}/mcp/http", f"{API}/mcp/schema"
 
-STATUS = (limits.TooMany, 429), (Busy, 429), (NotYours, 403), (TooSlow, 408), (TooLarge, 413), (ZooError, 400)
+STATUS = (
+    (NotFound, 404),
+    (limits.TooMany, 429),
+    (Busy, 429),
+    (NotYours, 403),
+    (TooSlow, 408),
+    (TooLarge, 413),
+    (ZooError, 400),
+)
 
 
 class Call(BaseModel):
@@ -143,14 +153,17 @@ class Door:
             return
         sending = Answering(send)
         try:
-            with admitted(scope, receive, sending) as (body, bounded), gate.entered(gate.Caller.of(scope)) as caller:
+            share = STREAMS if re.fullmatch(f"{HEARTBEAT}|{ANSWERS}", scope["path"]) else REQUESTS
+            passed = admitted(scope, receive, sending, share)
+            with passed as (body, bounded), gate.entered(gate.Caller.of(scope)) as caller:
                 if caller.signed_in is None:  # Gradio's button would name whom an ended session belonged to
                     scope.get("session", {}).pop("oauth_info", None)
                 await self._answer(scope, body, bounded, caller, sending)
         except Disconnected:
             return
-        except Exception as error:
-            if sending.begun and not isinstance(error, TooSlow):
+        except Exception as raised:
+            error = scope.get("zoo.refused") or raised
+            if sending.begun and not isinstance(error, ZooError):
                 raise
             if not sending.begun:
                 await refused(error, _status(error))(scope, receive, send)
@@ -185,6 +198,8 @@ class Door:
                 await self._call({**scope, "zoo.bytes": len(body)}, body, receive, send, caller)
         else:
             limits.check_page(caller, next((part for part, those in PARTS if re.fullmatch(those, path)), "files"))
+            if re.fullmatch(rf"{ANSWERS}", path):
+                self._check_stream(path, scope)
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
             if path == STARTS_SIGN_IN and not from_own_page(scope["headers"]):  # its answer ends another session
@@ -243,6 +258,13 @@ class Door:
         unread = queue.pending_messages_per_session
         if isinstance(unread, Unread):
             unread.check(session, caller.network)
+
+    def _check_stream(self, path: str, scope: Scope) -> None:
+        """Raise NotFound where a stream of answers is nobody's: Gradio would write a trace into the log for each."""
+        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
+        session = path.rpartition("/")[2] if path.startswith(f"{API}/call/") else asked
+        if not path.endswith("/status") and session not in self._blocks._queue.pending_messages_per_session:
+            raise NotFound("There are no answers under this name: they may have been dropped. Call again.")
 
     def _checked(self, path: str, content: bytes) -> Json:
         """Return the body of a call with what Gradio needs of it.
