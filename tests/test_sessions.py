@@ -1,11 +1,14 @@
 """What the Space keeps of a call once it is answered: nothing of its values."""
 
 import gc
+import os
 import tracemalloc
+from functools import partial
 
 import gradio as gr
 import pytest
 from gate_calls import call, queue
+from gradio.data_classes import FileData, ListFiles
 
 from zoo import gate
 from zoo.errors import ZooError
@@ -96,3 +99,20 @@ def test_values_are_forgotten_when_a_call_is_answered(demo, called, values, fine
     finally:
         tracemalloc.stop()
     assert kept < 5 * SIZE  # Gradio's loops hold the last call
+
+
+@pytest.mark.parametrize(
+    "component", [gr.File, partial(gr.File, file_count="multiple"), gr.UploadButton, gr.DownloadButton]
+)
+def test_a_call_with_files_leaves_no_others_among_the_uploads(component, tmp_path):
+    """Of one file and of several, by every component that takes some; their types are still checked."""
+    sent, made = tmp_path / "a.png", component()
+    sent.write_bytes(b"x")
+    made.GRADIO_CACHE = str(tmp_path)
+    payload = FileData(path=str(sent))
+    several = ListFiles(root=[payload]) if getattr(made, "file_count", "") == "multiple" else payload
+    assert str(sent) in made.preprocess(several)
+    assert os.listdir(tmp_path) == ["a.png"]
+    if component is gr.File:
+        with pytest.raises(gr.Error, match="Invalid file type"):
+            gr.File(file_types=[".zip"]).preprocess(payload)

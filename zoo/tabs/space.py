@@ -15,12 +15,14 @@ import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
 from gradio import http_server
 from gradio.blocks import BlockFunction
+from gradio.components import download_button, file, upload_button
 from gradio.exceptions import ServerFailedToStartError
 from gradio.state_holder import SessionState
 from gradio.utils import get_upload_folder
@@ -45,6 +47,11 @@ from zoo.tabs.unread import bounded
 from zoo.types import Facts
 
 log = logging.getLogger(__name__)
+
+# For each file that a function takes, Gradio makes an empty one among the uploads, which no limit counts and nothing
+# deletes. It only takes the name of the file that came.
+for module in (download_button, file, upload_button):
+    module.tempfile = SimpleNamespace(NamedTemporaryFile=lambda **options: SimpleNamespace())
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
 PLACES = 8  # calls of one function that run at the same time: those that take long delay no other address
