@@ -231,6 +231,7 @@ def test_every_seed_is_measured_again(recorded):
         checking.compare(result, None, evaluation, predictions, 7)
 
 
+@pytest.mark.slow
 def test_evaluate_script_checks_a_row(recorded, run_script):
     folder, _, result = recorded
     published, records = recording.published(result, folder / "runs"), folder / "records"

@@ -84,6 +84,7 @@ def test_every_task_ends_once_and_failures_stop_nobody(kind, tmp_path, on_ray):
         assert processes == {str(os.getpid())}
 
 
+@pytest.mark.slow
 def test_a_killed_worker_loses_only_what_it_was_at(tmp_path, on_ray):
     """`kill -9` of the process that works at a task."""
     tasks = [chore(tmp_path, "victim", "wait_once", cost=9, numbers=[1])]

@@ -353,7 +353,8 @@ def test_a_proxy_that_the_server_trusts_opens_connections_for_many(monkeypatch, 
 def test_a_server_believes_the_proxies_that_it_was_told_of_alone(monkeypatch, named, trusted):
     """Else whoever connects by loopback, as a tunnel does, has another address with each request."""
     monkeypatch.setattr(uvicorn, "run", lambda app, **options: configured.append(uvicorn.Config(app, **options)))
-    monkeypatch.setenv("FORWARDED_ALLOW_IPS", "")  # so that it is put back
+    for name in ("FORWARDED_ALLOW_IPS", "PROMETHEUS_MULTIPROC_DIR", "ZOO_LOG"):
+        monkeypatch.setenv(name, "")  # so that it is put back
     monkeypatch.delenv("FORWARDED_ALLOW_IPS")
     if named is not None:
         monkeypatch.setenv("FORWARDED_ALLOW_IPS", named)

@@ -194,6 +194,7 @@ def test_somebody_elses_commit_in_between_is_seen(hub, token, tiny):
     assert repo.files == contents(tiny(2)) | {"NOTES.txt": b"mine"}
 
 
+@pytest.mark.slow
 def test_killed_half_way_the_same_command_finishes_the_rest(hub, token, published, run_script, tmp_path):
     models = tmp_path / "models"
     for name in ("a", "b", "c"):

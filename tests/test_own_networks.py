@@ -162,6 +162,7 @@ def test_a_vote_is_the_mean_of_networks_of_seeds_of_their_own(small_zoo, tmp_pat
     assert run.history["training_seconds"] > 0
 
 
+@pytest.mark.slow
 def test_a_teacher_is_trained_first_and_answers_the_images_that_its_student_sees(small_zoo, tmp_path, monkeypatch):
     lessons = []
     monkeypatch.setattr(

@@ -42,6 +42,7 @@ def sketches(rng):
         yield contracts[index % 4], strokes, ink.PEN * (1, 2, 0.5)[index % 7 % 3]
 
 
+@pytest.mark.slow
 def test_a_page_computes_what_the_server_computes(tmp_path):
     """Every shipped network for glyphs, in float16 as published and some in float32; and ink that a page draws."""
     drawn = list(sketches(np.random.default_rng(0)))

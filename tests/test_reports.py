@@ -94,6 +94,7 @@ def test_ways_around_layers_are_known():
     assert rows[7]["sources"] == [4]  # the shortcut reads what the block reads
 
 
+@pytest.mark.slow
 def test_every_report_is_written_once(published, run_script, tmp_path):
     records = shutil.copytree(published / "records", tmp_path / "records")
     (records / "optdigits" / f"{MODEL}.report.npz").write_bytes(b"half")  # as if it had been stopped

@@ -87,6 +87,7 @@ def test_every_shipped_model_has_its_report():
 LARGE = [model for model in zoo.list_models() if RECORDS[model].means["multiply_adds"] > 5e6]
 
 
+@pytest.mark.slow
 @real_data
 @pytest.mark.parametrize("model", LARGE)
 def test_every_tenth_sample_is_read_as_recorded(model):

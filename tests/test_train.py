@@ -90,6 +90,7 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_it_is_measured_carded_and_pushed(tuned, known, place, run_script, hub, monkeypatch):
     hub.tokens["hf_of_this_test"] = Account("me")
     monkeypatch.setenv("HF_TOKEN", "hf_of_this_test")
@@ -109,6 +110,7 @@ def test_it_is_measured_carded_and_pushed(tuned, known, place, run_script, hub, 
     assert pulled.labels == zoo.load_predictor(tuned).labels
 
 
+@pytest.mark.slow
 def test_the_space_reads_with_it(tuned, known, place):
     import gradio_client
     from strokes import THREE, sketch

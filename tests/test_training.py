@@ -98,6 +98,7 @@ def test_the_last_share_of_the_epochs_sees_the_samples_as_they_are(tmp_path, mon
     assert Recipe.from_dict(written) == half
 
 
+@pytest.mark.slow
 def test_averaging_the_weights_does_not_change_the_steps(tmp_path):
     recipe = Recipe("averaged", epochs=3, weight_average=0.99, keep="last", learning_rate=3e-3)
     losses = []
@@ -272,6 +273,7 @@ def test_either_backend_trains_the_same_files_to_the_same_board_without_tensorfl
     np.testing.assert_allclose(served, zoo.load_model(folder).predict(digits.images, verbose=0), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_a_network_trained_in_bfloat16_is_served_in_float32(tmp_path):
     job = training.plan("lenet5", "optdigits", epochs=1)
     job = replace(job, recipe=replace(job.recipe, precision="mixed_bfloat16"))

@@ -86,6 +86,7 @@ print(json.dumps([said, (own - before) * 1024, childs * 1024]))
 """
 
 
+@pytest.mark.slow
 def test_tables_that_unpack_to_very_much_are_refused_in_little_memory(tmp_path):
     """All are read in one process, whose memory and that of its children is measured."""
     paths = [written(tmp_path / f"{number}.parquet", name) for number, name in enumerate(FAMILY)]
