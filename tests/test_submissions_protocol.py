@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import real_data
 from networks import node, onnx_file
 from onnx import TensorProto, helper, numpy_helper
 
@@ -117,6 +118,7 @@ def lenet5() -> Path:
     return Path(__file__).parents[1] / "zoo" / "pretrained" / "lenet5.mnist" / "model.onnx"
 
 
+@real_data
 @pytest.mark.parametrize("form", ["float", "static", "dynamic"])
 def test_honest_rounding_is_no_dependence(form, lenet5, tmp_path):
     """LeNet-5 in float32 and in both int8 forms of ONNX Runtime, on digits: batched answers differ, but little."""
@@ -243,6 +245,7 @@ def test_a_network_that_knows_the_test_images_by_heart_is_flagged(tmp_path, line
     assert "as from memorized test images" in gap.sentence
 
 
+@real_data
 def test_an_honest_network_is_not_flagged(lenet5):
     import onnxruntime
 
