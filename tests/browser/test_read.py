@@ -89,7 +89,7 @@ def test_a_digit_drawn_by_keyboard_is_read(page):
     keys = ["ArrowUp"] * 12 + ["Space"] + ["ArrowDown"] * 24 + ["Space"]
     for key in keys:
         page.keyboard.press(key)
-    page.wait_for_selector('.reading[data-label="1"], .reading[data-label="I"]')
+    page.wait_for_selector('.reading[data-label="1"], .reading[data-label="I"], .reading[data-label="١"]')
     page.keyboard.press("Escape")
     page.get_by_text("nothing on the pad yet").wait_for()
     page.get_by_label("Thickness of the pen: medium").click()

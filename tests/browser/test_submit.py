@@ -75,7 +75,7 @@ def test_a_network_goes_from_the_form_to_the_board(visit, tmp_path, name, suffix
     page.wait_for_selector(f'.page h2:has-text("visitor~{name}")')
     page.get_by_text("Claimed: 99.50%").wait_for()
     page.get_by_role("tab", name="Leaderboard").click()
-    page.locator("#board-dataset").get_by_text("optdigits", exact=True).click()
+    page.locator("#board-dataset").get_by_text("Tiny digits", exact=True).click()
     row = page.locator(f'#board-table tr:has-text("visitor~{name}")')
     row.wait_for()
     assert row.locator(".badge.sent").inner_text() == "by visitor"

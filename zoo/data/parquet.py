@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from zoo.data import unpacking
 from zoo.errors import DataError
 from zoo.types import Shape
 
@@ -72,7 +71,6 @@ def _tables(spec: "DatasetSpec", split: str, location: str, batch: int) -> "Iter
     files = sorted(Path(location).glob(f"**/{split}-*.parquet"))
     if not files:
         raise FileNotFoundError(f"there is no {split}-*.parquet")
-    unpacking.check(sorted(Path(location).rglob("*.parquet")))
     for path in files:  # unbuffered: else Arrow keeps what it read of a file until it is through with it
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             for part in file.iter_batches(batch):
@@ -99,10 +97,7 @@ def read_table(spec: "DatasetSpec", split: str, location: str) -> "pyarrow.Table
     import datasets
 
     try:
-        revision = spec.revision
-        if Path(location).is_dir():
-            unpacking.check(sorted(Path(location).rglob("*.parquet")))
-            revision = None
+        revision = None if Path(location).is_dir() else spec.revision
         table = datasets.load_dataset(location, split=split, revision=revision).data.table
     except unreadable() as error:
         reason = str(error).strip().splitlines()[0]
