@@ -146,7 +146,7 @@ BROKEN = {
     "a huge number": (lambda: ink.from_strokes([[(1, 10**400)]], ink.MNIST, 1), "pair of numbers"),
     "no pad": (lambda: ink.from_strokes(THREE, ink.MNIST, 0), "pad's size is a positive number"),
     "a scribble": (lambda: ink.from_strokes([[(0, 0)] * 5_001], ink.MNIST, 1), "at most 5,000 points"),
-    "dots": (lambda: ink.from_strokes([[(0, 0)]] * 251, ink.MNIST, 1), "at most 250 strokes"),
+    "dots": (lambda: ink.from_strokes([[(0, 0)]] * 1001, ink.MNIST, 1), "at most 1,000 strokes"),
     "bomb": (lambda: ink.from_picture(bomb(), ink.MNIST), "50 megapixels"),
     "huge array": (lambda: ink.from_picture(np.broadcast_to(np.uint8(0), (10**5, 10**5)), ink.MNIST), "megapixels"),
     "no picture": (lambda: ink.from_picture(io.BytesIO(b"GIF89a, or so"), ink.MNIST), "PNG, JPEG or WebP"),

@@ -12,7 +12,7 @@ from zoo.ink.writing import find_writing
 
 # What a client may send: a bound that no hand reaches, checked before any work is done.
 MAX_POINTS = 5_000  # a sketch has a few hundred, a scribble a few thousand
-MAX_STROKES = 250  # each is drawn by a call of its own
+MAX_STROKES = 1000  # each is drawn by a call of its own
 
 PEN = 0.045  # pen width of the sketch pad, as a fraction of the pad's side
 # Share of its convex hull that a sketch covers when it is a dot or a bar, whose thickness is its shape: a scribbled dot
