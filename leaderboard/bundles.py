@@ -20,6 +20,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import ConfigDict
 
+from leaderboard.evaluation import Evaluation
 from leaderboard.recording import EVALUATION, PREDICTIONS
 from leaderboard.schemas import CLOSED, checked_json
 from leaderboard.submissions.checks import hdf5
@@ -230,7 +231,7 @@ def _checked(folder: Path) -> training.Job:
         recipe = job.recipe.name.partition("-")[0]
         planned = training.plan(job.architecture, job.dataset, recipe, seed=job.seed, epochs=job.recipe.epochs)
         if (folder / EVALUATION).is_file():
-            read_json(folder / EVALUATION)["metrics"]
+            Evaluation(**read_json(folder / EVALUATION))
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ZooError(f"{'/'.join(folder.parts[-3:])} is not a run of this version ({error}).") from None
     if folder.parts[-3:] != job.folder(Path()).parts[-3:]:

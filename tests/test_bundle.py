@@ -136,6 +136,7 @@ def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limi
         ("config.json", '{"architecture": "lenet5"}'),
         ("config.json", "{"),
         ("evaluation.json", "[]"),
+        ("evaluation.json", '{"metrics": {"accuracy": 1.0}}'),
     ],
 )
 def test_a_run_that_is_none_is_refused(tmp_path, name, content):

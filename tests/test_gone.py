@@ -21,8 +21,9 @@ from zoo import gate
 from zoo.gate import connections
 from zoo.gate.traffic import Answering, Disconnected, admitted, attended
 from zoo.rest.application import Api
-from zoo.serving import engine, reading
+from zoo.serving import engine
 from zoo.serving.engine import Engine, Picture
+from zoo.serving.reading_budget import Spent, Unwanted
 from zoo.tabs import agents, local
 
 PATIENCE = 20
@@ -71,6 +72,20 @@ async def until(what):
         await asyncio.sleep(0.01)
 
 
+def behind_the_door(app):
+    """Return an application that is asked as the door asks it."""
+
+    async def door(scope, receive, send):
+        answering = Answering(send)
+        try:
+            with admitted(scope, receive, answering) as (body, bounded), attended(scope, answering):
+                await app(scope, body, bounded)
+        except Disconnected:
+            pass
+
+    return door
+
+
 class Pages:
     """A picture of very many pages, in place of those that are read: `begun` counts calls, `ended` how they ended."""
 
@@ -83,7 +98,7 @@ class Pages:
             while True:
                 budget.check()
                 time.sleep(0.005)
-        except reading.Spent as error:
+        except Spent as error:
             self.ended.append(type(error))
             raise
 
@@ -107,7 +122,7 @@ def test_pictures_of_who_has_gone_leave_their_threads_and_the_queue(pages):
         api.engine.close()
 
     asyncio.run(scene())
-    assert pages.ended == [reading.Unwanted] * 2
+    assert pages.ended == [Unwanted] * 2
 
 
 def test_sketches_and_files_of_who_has_gone_leave_their_queues(monkeypatch):
@@ -124,15 +139,7 @@ def test_sketches_and_files_of_who_has_gone_leave_their_queues(monkeypatch):
         monkeypatch.setattr(local.Networks, "_contents", lambda self, asked: work(asked, b"{}"))
         api, networks = Api(Engine(threads=1)), local.Networks(None, None, None)
 
-        async def door(scope, receive, send):
-            answering = Answering(send)
-            try:
-                with admitted(scope, receive, answering) as (body, bounded), attended(scope, answering):
-                    await networks(scope, body, bounded)
-            except Disconnected:
-                pass
-
-        asked = (api, "POST", "/api/v1/read", SKETCH), (door, "GET", "/networks/a.json")
+        asked = (api, "POST", "/api/v1/read", SKETCH), (behind_the_door(networks), "GET", "/networks/a.json")
         queues = api.engine.sketches, networks._queue
         for one, queue in zip(asked, queues, strict=True):
             go.clear()
@@ -167,17 +174,12 @@ def test_a_tool_of_an_agent_that_has_gone_ends(monkeypatch):
     async def scene():
         server = agents.Agents({"slow": slow}, "test")
 
-        async def door(scope, receive, send):
-            answering = Answering(send)
-            try:
-                with admitted(scope, receive, answering) as (body, bounded), attended(scope, answering):
-                    await server(scope, body, bounded)
-            except Disconnected:
-                pass
-
         call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "slow", "arguments": {}}}
         async with server.running():
-            clients = [Client(door, "POST", "/gradio_api/mcp", json.dumps(call).encode()).start() for _ in range(5)]
+            clients = [
+                Client(behind_the_door(server), "POST", "/gradio_api/mcp", json.dumps(call).encode()).start()
+                for _ in range(5)
+            ]
             await until(lambda: len(begun) == agents.AT_ONCE - 1)
             for one in reversed(clients):
                 one._left.set()
@@ -209,7 +211,7 @@ def test_a_call_of_the_engine_that_is_cancelled_is_unwanted(pages):
         one.close()
 
     asyncio.run(scene())
-    assert pages.ended == [reading.Unwanted]
+    assert pages.ended == [Unwanted]
 
 
 @pytest.mark.parametrize("why", ["broken", "blank", "unknown", "gone"])

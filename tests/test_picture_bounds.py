@@ -18,8 +18,8 @@ from zoo.errors import InkError, ZooError
 from zoo.ink import bounds, decoding, turns
 from zoo.ink.turns import Turns
 from zoo.pages.keypoints import Keypoints
-from zoo.serving import reading
 from zoo.serving.engine import Engine, Picture
+from zoo.serving.reading_budget import Budget, Spent
 from zoo.tabs import draw
 from zoo.tabs import read as read_tab
 
@@ -279,8 +279,8 @@ def test_who_has_gone_waits_no_longer(monkeypatch):
 def test_time_of_waiting_for_a_turn_is_not_time_of_reading(monkeypatch):
     """A photo that had waited for a minute was refused."""
     now = [0.0]
-    monkeypatch.setattr(reading.time, "monotonic", lambda: now[0])
-    budget = reading.Budget(sender="a")
+    monkeypatch.setattr("zoo.serving.reading_budget.time.monotonic", lambda: now[0])
+    budget = Budget(sender="a")
 
     @contextlib.contextmanager
     def waits(*_):
@@ -293,7 +293,7 @@ def test_time_of_waiting_for_a_turn_is_not_time_of_reading(monkeypatch):
         budget.take()
     budget.take()
     now[0] += 11
-    with pytest.raises(reading.Spent, match="more than 60 seconds"):
+    with pytest.raises(Spent, match="more than 60 seconds"):
         budget.take()
 
 

@@ -24,7 +24,8 @@ import zoo
 from zoo import ink
 from zoo.ink import decoding, segmentation
 from zoo.ink.writing import find_writing
-from zoo.serving import engine, explain, reading
+from zoo.serving import engine, explain, reading, reading_budget
+from zoo.serving.reading_budget import Budget, Spent, Unwanted
 from zoo.tabs import read
 
 
@@ -72,7 +73,7 @@ def test_a_number_with_a_dot_for_zero_runs_left_to_right():
 def test_a_call_reads_few_pages_whatever_it_sends(tmp_path, monkeypatch, changes, wanted, sentence):
     """A zip of TIFFs, a TIFF alone, and one picture that several networks read."""
     for name, value in changes.items():
-        monkeypatch.setattr(reading, name, value)
+        monkeypatch.setattr(reading_budget, name, value)
     monkeypatch.setattr(read.gate, "listening", lambda: wanted)
     page = Image.fromarray(written([[SEVEN]]))
     file = io.BytesIO()
@@ -81,9 +82,9 @@ def test_a_call_reads_few_pages_whatever_it_sends(tmp_path, monkeypatch, changes
         for name in "ab":
             archive.writestr(f"{name}.tif", file.getvalue())
     assert sentence in read.respond([str(tmp_path / "two.zip")], {"script": "digits", "models": ["lenet5.mnist"]})
-    budget = reading.Budget(lambda: wanted)
-    with pytest.raises(reading.Spent, match=sentence):
-        [list(reading.see(io.BytesIO(file.getvalue()), budget)) for _ in range(2)]
+    own = Budget(lambda: wanted)
+    with pytest.raises(Spent, match=sentence):
+        [list(reading.see(io.BytesIO(file.getvalue()), own)) for _ in range(2)]
 
 
 @pytest.mark.parametrize(
@@ -93,7 +94,7 @@ def test_a_call_reads_few_pages_whatever_it_sends(tmp_path, monkeypatch, changes
 )
 def test_pages_that_are_read_when_the_time_ends_are_shown(tmp_path, monkeypatch, asked):
     """Of a TIFF, by whatever networks; the picture behind it is left out."""
-    monkeypatch.setattr(reading, "MOST_PAGES", 2)
+    monkeypatch.setattr(reading_budget, "MOST_PAGES", 2)
     for name in "ab":
         (tmp_path / f"{name}.tif").write_bytes(tiff(*[written([[SEVEN]])] * 3))
     answer = read.respond([str(tmp_path / f"{name}.tif") for name in "ab"], asked)
@@ -102,7 +103,7 @@ def test_pages_that_are_read_when_the_time_ends_are_shown(tmp_path, monkeypatch,
 
 
 def test_networks_that_have_read_a_picture_when_the_time_ends_are_shown(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_PAGES", 1)
+    monkeypatch.setattr(reading_budget, "MOST_PAGES", 1)
     (tmp_path / "a.tif").write_bytes(tiff(written([[SEVEN]])))
     answer = read.respond([str(tmp_path / "a.tif")], {"models": ["lenet5.mnist", "hdr_cnn.mnist"]})
     assert answer.count('data-text="7"') == 1
@@ -116,13 +117,13 @@ def test_what_can_be_read_of_a_picture_is_the_answer_and_a_note_says_what_is_mis
     found = zoo.read(tiff(page, written([[SEVEN] * 3, [SEVEN] * 3]), page), "lenet5.mnist")
     assert (found.text, len(found.notes)) == ("7\n\n7", 2)
     assert "at most" in found.notes[-1].lower()
-    monkeypatch.setattr(reading, "MOST_PAGES", 1)
+    monkeypatch.setattr(reading_budget, "MOST_PAGES", 1)
     predictors = [zoo.load_predictor(name) for name in ("lenet5.mnist", "hdr_cnn.mnist")]
-    said = engine.of_picture(tiff(page, page), predictors, reading.Budget())
+    said = engine.of_picture(tiff(page, page), predictors, Budget())
     assert (said["text"], "At most 1 pages" in said["notes"][-1]) == ("7", True)
     left = iter([True, True, False])
-    with pytest.raises(reading.Unwanted):
-        engine.of_picture(tiff(page, page), predictors, reading.Budget(lambda: next(left, False)))
+    with pytest.raises(Unwanted):
+        engine.of_picture(tiff(page, page), predictors, Budget(lambda: next(left, False)))
 
 
 def tiff(*pages):

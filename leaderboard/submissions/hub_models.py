@@ -2,6 +2,7 @@
 
 from zoo import hub
 from zoo.errors import ZooError
+from zoo.gate.traffic import check_heard
 
 MODEL_NAMES = ("model.keras", "model.onnx")
 LAYOUT = ("metadata.json", "config.json", "model.weights.h5")  # a Keras model that is not zipped
@@ -45,6 +46,7 @@ def fetch_model(
         return found.sha, {name: downloaded(name, found.sha, sizes[name]) for name in chosen}
 
     def downloaded(name: str, commit: str, size: int) -> bytes:
+        check_heard()
         with hub.bounded(seconds, size + HEADERS, f"{name} of {at}"):
             answer = get_session().get(hf_hub_url(repo, name, revision=commit))
             hf_raise_for_status(answer)

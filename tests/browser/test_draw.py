@@ -98,7 +98,7 @@ def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
 
 
 def test_on_a_phone_a_letter_stands_under_the_pad_and_the_page_stays_put_when_it_is_cleared(phone):
-    """26 bars beside the answer moved it off the screen, and an empty pad made the page shorter."""
+    """Also where there are 26 classes; and the page keeps its height when the pad is empty."""
     ask(phone, "Letters")
     draw_by_finger(phone, LETTER_R)
     read(phone, LETTER, "R")

@@ -1,4 +1,4 @@
-"""Bound what a stranger's table unpacks to before it is read: 1 kB of parquet held 1.4 GB of equal values.
+"""Bound what a stranger's table unpacks to before it is read: 1 kB of parquet can hold more equal values than memory.
 
 unpacking.check([Path("train.parquet")])  # raises DataError for more than it may be
 

@@ -14,7 +14,7 @@ SECRETS = 60  # that one address sends to change a submission within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
 FILES = 500  # megabytes of the page's own files for one address within a minute; a first visit takes a few
-VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`: 10 microseconds each
+VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`; a sketch has some hundred
 MOST_KEYS = 50_000  # callers that are counted at a time
 
 

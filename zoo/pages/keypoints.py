@@ -16,7 +16,7 @@ from zoo.pages.ruled_lines import without_rules
 from zoo.types import Json
 
 DESCRIPTOR = 128  # numbers in 0..255
-MOST = 50_000  # keypoints of a page that are described, the clearest; one that is written full has about 25,000
+MOST = 50_000  # keypoints of a page that are described, the clearest: more than a page that is written full has
 SPAN = 6  # times a keypoint's size: what its descriptor describes, four by four fields of three sigma each
 
 

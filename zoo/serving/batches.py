@@ -43,7 +43,6 @@ class BatchQueue(Generic[Asked, Answer]):
         threads: how many.
         batch: how many are worked on together at most.
         most_waiting: calls that wait; more are refused.
-        size: as how many a call counts in a batch; one that is larger than a batch is worked on alone.
     """
 
     def __init__(
@@ -53,11 +52,10 @@ class BatchQueue(Generic[Asked, Answer]):
         threads: int = 1,
         batch: int = 1,
         most_waiting: int = 256,
-        size: Callable[[Asked], int] = lambda asked: 1,
     ):
         self.name, self.batch, self.most_waiting = name, batch, most_waiting
         self.observe: Callable[[int], None] = lambda size: None  # is told the size of each batch
-        self._work, self._size = work, size
+        self._work = work
         self._changed = threading.Condition()
         self._calls: OrderedDict[str, deque[tuple[Asked, asyncio.Future[Answer]]]] = OrderedDict()  # the next one first
         self._each, self._running = max(1, threads // SHARE), Counter[str]()  # threads that work for a sender
@@ -138,12 +136,8 @@ class BatchQueue(Generic[Asked, Answer]):
         senders: Counter[str] = Counter()
         with self._changed:
             self._changed.wait_for(lambda: self._turn() is not None or (self._closed and not self._calls))
-            size = 0
-            while (sender := self._turn()) is not None:
+            while len(taken) < self.batch and (sender := self._turn()) is not None:
                 calls = self._calls[sender]
-                size += self._size(calls[0][0])
-                if taken and size > self.batch:
-                    break
                 taken.append(calls.popleft())
                 self._calls.move_to_end(sender)
                 if not calls:

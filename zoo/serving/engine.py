@@ -18,6 +18,7 @@ from zoo.serving import by_script, reading, voting
 from zoo.serving.batches import SHARE, BatchQueue
 from zoo.serving.model_cache import MODELS
 from zoo.serving.predictor import Predictor
+from zoo.serving.reading_budget import Budget
 from zoo.serving.runtimes import threads
 from zoo.types import Json
 
@@ -123,7 +124,7 @@ class Engine:
 
     def _picture(self, picture: Picture) -> Json:
         predictors = [self._models(name) for name in picture.models]
-        budget = reading.Budget(picture.wanted, sender=picture.sender)
+        budget = Budget(picture.wanted, sender=picture.sender)
         content = picture.content()
         of_pages = [one for one in predictors if one.view is not None]
         if of_pages:
@@ -176,7 +177,7 @@ def _tried(call: Callable[[Picture], Json], asked: Picture) -> Json | Exception:
         return error
 
 
-def of_picture(content: bytes, predictors: Sequence[Predictor], budget: reading.Budget) -> Json:
+def of_picture(content: bytes, predictors: Sequence[Predictor], budget: Budget) -> Json:
     """Return what a network reads in a picture, of several on each page the surest one, as JSON."""
     several = len(predictors) > 1
     if several:

@@ -1,7 +1,5 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
-import contextlib
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,13 +7,13 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import Blank, ZooError
-from zoo.ink import bounds
 from zoo.ink.decoding import decode
 from zoo.ink.placing import from_ink
 from zoo.ink.segmentation import Glyph, find_glyphs
 from zoo.ink.writing import Writing, find_writing, turned
 from zoo.serving import by_script
 from zoo.serving.predictor import Predictor
+from zoo.serving.reading_budget import Budget, Unwanted
 
 SURE = 0.6  # probability from which a label counts as sure, for a network without a threshold of its own
 FEW = 4  # glyphs: up to this many may still be the parts of one
@@ -23,57 +21,7 @@ MOSTLY = 0.75  # of the ink: a letter has so much, and its dots the rest
 WIDE = 1.15  # times as wide as high: from there on a digit may be two that touch
 LYING = 0.8  # mean confidence below which other orientations are tried
 NONE_ACCEPTS = "This looks like none of the characters I know: what follows is the nearest."
-MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 CLEARLY = 0.15  # how much more confident the network must be to turn a page
-
-
-class Spent(ZooError):
-    """A call that would read more than its budget."""
-
-
-class Unwanted(Spent):
-    """A call whose answer nobody waits for any more."""
-
-    def __init__(self) -> None:
-        super().__init__("Nobody waits for this answer any more.")
-
-
-class Budget:
-    """What one call may read, whatever files it sends: pages within a time, while somebody waits for the answer.
-
-    Args:
-        wanted: whether somebody does.
-        seconds: in which it is done; None: `MOST_SECONDS`.
-        sender: who sent them, an address for example; "" where all that is read counts as one sender's.
-    """
-
-    def __init__(self, wanted: Callable[[], bool] = lambda: True, seconds: float | None = None, sender: str = ""):
-        self._sender, self._seconds = sender, MOST_SECONDS if seconds is None else seconds
-        self._wanted, self._pages, self._until = wanted, MOST_PAGES, time.monotonic() + self._seconds
-
-    def take(self) -> None:
-        """Count a page before it is read; Spent where it is one too many."""
-        self._pages -= 1
-        if self._pages < 0:
-            raise Spent(f"At most {MOST_PAGES} pages are read at a time; the rest were left out. Send fewer.")
-        if time.monotonic() > self._until:
-            raise Spent(
-                f"Reading these takes more than {self._seconds:.0f} seconds; the rest were left out. Send fewer."
-            )
-        self.check()
-
-    def check(self) -> None:
-        """Raise Unwanted where nobody waits any more: between the steps of a page."""
-        if not self._wanted():
-            raise Unwanted()
-
-    @contextlib.contextmanager
-    def turn(self, pixels: int) -> Iterator[None]:
-        """Hold a place for a large picture; the time of waiting for it does not count. See `zoo.ink.bounds.turn`."""
-        came = time.monotonic()
-        with bounds.turn(pixels, self._sender, self.check):
-            self._until += time.monotonic() - came
-            yield
 
 
 @dataclass(frozen=True)

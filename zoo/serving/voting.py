@@ -8,7 +8,7 @@ import numpy as np
 
 from zoo.ink.decoding import pixels
 from zoo.serving.predictor import Predictor
-from zoo.serving.reading import Budget
+from zoo.serving.reading_budget import Budget
 
 PAGE_SIDE = 2400  # pixels that are kept of a page: its networks see it at the size of a scan
 UNSURE = "?"  # for a page by none of a network's writers
@@ -42,7 +42,7 @@ def vote(picture: object, predictor: Predictor, name: str = "", budget: Budget |
     budget = budget or Budget()
     budget.take()
     assert predictor.view is not None  # only networks of pages are asked
-    with budget.turn(PAGE_SIDE**2):  # keypoints take 1.4 GB of a page of this size
+    with budget.turn(PAGE_SIDE**2):  # keypoints of such a page take most memory
         colors = pixels(picture, PAGE_SIDE, contextlib.nullcontext)[..., :3]
         page = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2GRAY)
         budget.check()

@@ -24,6 +24,7 @@ from zoo.ink.decoding import FILES
 from zoo.published import PublishedFolder
 from zoo.serving import by_script, reading
 from zoo.serving.model_cache import MODELS
+from zoo.serving.reading_budget import Budget, Spent
 from zoo.serving.voting import UNSURE, Votes, vote
 from zoo.tabs import choice, draw
 from zoo.tabs.choice import Asked, Board
@@ -103,7 +104,7 @@ def respond(files: Sequence[str] | None, said: Json | None) -> str:
             try:
                 for page in answer(source, asked, name, budget):
                     answers.append(page)  # at once: what is ready when the budget ends is shown
-            except reading.Spent:
+            except Spent:
                 raise
             except ZooError as error:
                 answers.append(draw.message(f"{name}: {error}"))
@@ -135,12 +136,12 @@ def _frame(value: object) -> object:
     return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
 
 
-def answer(picture: object, asked: Asked, name: str, budget: reading.Budget | None = None) -> Iterator[str]:
+def answer(picture: object, asked: Asked, name: str, budget: Budget | None = None) -> Iterator[str]:
     """Yield the HTML of every answer to one picture: glyph by glyph, or for a network of pages with its votes.
 
     The networks that were chosen answer one after the other; for `by_script.ANYTHING` the surest of them does.
     """
-    budget = budget or reading.Budget()
+    budget = budget or Budget()
     predictors = [MODELS(model) for model in dict.fromkeys(asked.models)]
     if asked.script == by_script.ANYTHING:
         yield from _pages(reading.read_any(picture, predictors, budget), name)

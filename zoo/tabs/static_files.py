@@ -12,7 +12,7 @@ from zoo.gate import limits
 
 FILES = r"/(assets|static|svelte)(/(?!\.+/)[\w.@+-]+)+"  # a file has one name: no empty part, no "." and no ".."
 TEXTS = (".js", ".css", ".json", ".svg", ".html", ".txt")  # fonts and pictures are compressed already
-MOST_KEPT = 50_000_000  # bytes; all of Gradio's are some 10 MB
+MOST_KEPT = 50_000_000  # bytes; more than all of Gradio's
 ASKED = (b"accept-encoding", b"range", b"if-none-match", b"if-modified-since", b"if-range")
 
 
@@ -45,8 +45,9 @@ class StaticFiles:
             return
         content, fields = kept
         asked = dict(scope["headers"]).get(b"if-none-match", b"").decode("latin-1")
-        limits.check_files(gate.caller(), len(content))
         same = bool(asked) and fields.get("etag", "").removeprefix("W/") in asked
+        if not same:
+            limits.check_files(gate.caller(), len(content))
         await Response(b"" if same else content, 304 if same else 200, fields)(scope, receive, send)
 
     async def _keep(self, scope: Scope, receive: Receive) -> None:
