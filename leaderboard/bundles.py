@@ -26,6 +26,7 @@ from leaderboard.schemas import CLOSED, checked_json
 from leaderboard.submissions.checks import hdf5
 from leaderboard.submissions.checks.problems import Refused, short
 from zoo import data, training
+from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export import export
 from zoo.files import opened_zip, read_json, replacing, write_json
@@ -80,6 +81,11 @@ def groups(folder: Path) -> Iterator[Group]:
     large = [folder / WEIGHTS, folder / Loop.CHECKPOINT]
     yield Group(0, tuple(sorted(path for path in files if path not in large)))
     yield from (Group(worth, (path,)) for worth, path in enumerate(large, start=1) if path in files)
+
+
+def travels(model: "keras.Model") -> bool:
+    """Return whether a network's weights fit into one piece: it is measured at home then, not where it learned."""
+    return 4 * sum(int(np.prod(weight.shape)) for weight in model.weights) < PIECE  # float32
 
 
 def pack(runs: Path, folders: Iterable[Path], target: Path, most: int = MOST) -> list[str]:

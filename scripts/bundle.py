@@ -6,6 +6,7 @@
 
 Bring the folder to that machine, which needs no network, and run `sh run.sh` there. It reports progress, may be
 stopped, and leaves its results in `results/`, in pieces of at most 15 MB. `scripts/unbundle.py results` takes them in.
+Small networks leave most of a GPU idle, so several programs may share it: `--workers 8`.
 """
 
 import argparse
@@ -22,7 +23,7 @@ import cli
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-from leaderboard import unknown
+from leaderboard import bundles, unknown
 from zoo import data, environment, registry, training
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
@@ -54,9 +55,10 @@ if ls "$here"/wheels/*.whl > /dev/null 2>&1 && [ ! -e "$work/site/.done" ]; then
   touch "$work/site/.done"
 fi
 export PYTHONPATH="$work/code:$work/site${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONUNBUFFERED=1
+export JAX_COMPILATION_CACHE_DIR="$work/compiled" XLA_PYTHON_CLIENT_PREALLOCATE=false  # programs share the device
 export KERAS_BACKEND={backend} ZOO_DATASETS="$here/datasets" HF_HUB_OFFLINE=1 HF_DATASETS_CACHE="$work/cache"
 exec "${{PYTHON:-python3}}" "$work/code/scripts/run_bundle.py" "$here/bundle.json" --runs "$work/runs" \\
-  --out "${{OUT:-$here}}/results" ${{MINUTES:+--minutes "$MINUTES"}}
+  --out "${{OUT:-$here}}/results" ${{MINUTES:+--minutes "$MINUTES"}} ${{WORKERS:+--workers "$WORKERS"}}
 """
 
 
@@ -70,7 +72,7 @@ def main() -> None:
     with replacing(arguments.out) as staged:
         staged.mkdir()
         pack_code(staged / "code.tar.gz")
-        for dataset, splits in needed_data(jobs).items():
+        for dataset, splits in needed_data(pair[0] for pair in pairs).items():
             copy_dataset(dataset, splits, staged / "datasets" / dataset)
         download(missing(arguments.has.split(",")), arguments, staged / "wheels")
         write_json(
@@ -79,6 +81,7 @@ def main() -> None:
                 "commit": environment.commit(),
                 "minutes": arguments.minutes,
                 "side_by_side": arguments.side_by_side,
+                "workers": arguments.workers,
                 "jobs": [[job.to_dict() for job in pair] for pair in pairs],
             },
         )
@@ -101,6 +104,7 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="trainings per pair (default: that of the architecture)")
     parser.add_argument("--epochs", type=int, help="maximum number of epochs; the result gets another name")
     parser.add_argument("--side-by-side", action="store_true", help="all seeds of a pair in one program (JAX)")
+    parser.add_argument("--workers", type=int, default=1, help="programs that train at a time (%(default)s)")
     parser.add_argument("--backend", choices=("jax", "torch"), default="jax", help="Keras' backend (%(default)s)")
     parser.add_argument("--minutes", type=float, default=9.0, help="stop by itself after as many (%(default)s)")
     parser.add_argument("--python", default="3.12", help="Python of the other machine (%(default)s)")
@@ -120,10 +124,17 @@ def plan(name: str, arguments: argparse.Namespace) -> list[training.Job]:
 
 
 def needed_data(jobs: Iterable[training.Job]) -> dict[str, tuple[str, ...]]:
-    """Return the datasets that training and measuring read, with their splits; further ones only if they are here."""
+    """Return the datasets that training and measuring read, with their splits; further ones only if they are here.
+
+    Networks whose weights travel are measured at home.
+    """
     needed: dict[str, tuple[str, ...]] = {}
     for job in jobs:
         spec, both = data.get(job.dataset), ("train", "test")
+        if bundles.travels(training.build(job)):
+            for name in spec.parts or (job.dataset,):
+                needed.setdefault(name, ("train",))
+            continue
         further: dict[str, tuple[str, ...]] = dict.fromkeys(spec.transfers, ("test",))
         if unknown.for_testing(job.dataset) is not None:
             further |= {"omniglot_small": both, "unipen_symbols": ("test",)}
