@@ -191,9 +191,10 @@ import jax
 import numpy as np
 from zoo import training
 from zoo.recipes import Augmentation
-from zoo.training import many_seeds
+from zoo.training import many_seeds, samples
 from zoo.training.augmentation import Draws
 from zoo.training.device_augmentation import augmented, prepared
+from zoo.training.loop import Loop
 
 root = Path(sys.argv[1])
 job = training.plan("glyphnet_700", "optdigits", epochs=2)  # the first is augmented
@@ -216,7 +217,17 @@ drawn = prepared(Draws.draw(500, (12, 12), noisy, rng), rng)
 grain = np.where(drawn["hit"][:, 3], drawn["grain"], 0)
 found = np.asarray(jax.jit(lambda images, drawn: augmented(images, drawn, noisy))(flat, drawn))
 assert np.allclose(found.std(axis=(1, 2, 3)), grain, rtol=0.3, atol=0.5)
-print(json.dumps([run.history for run in (*together, alone)]))
+
+def sure():
+    model = training.build(job)
+    weights, bias = model.layers[-1].get_weights()
+    bias[3] = 40  # the probability of the fourth class is rounded to 1
+    model.layers[-1].set_weights([weights, bias])
+    return model
+unaugmented = replace(job, recipe=replace(job.recipe, augmentation=None, weight_average=None))
+loop = Loop(unaugmented, sure, root / "sure", samples.of("optdigits", job.recipe), lambda share: None)
+slopes = [epoch["loss"] for epoch in loop.run()["epochs"]]
+print(json.dumps([*(run.history for run in (*together, alone)), slopes]))
 """
 
 
@@ -229,7 +240,8 @@ def test_a_seed_ends_with_others_where_it_ends_alone(tmp_path, without):
     command = [sys.executable, "-c", SEEDS_SIDE_BY_SIDE, str(tmp_path)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
-    another, one, alone = json.loads(done.stdout.splitlines()[-1])
+    another, one, alone, (first, last) = json.loads(done.stdout.splitlines()[-1])
+    assert last < first - 5  # a network that is sure of a wrong answer still learns
     assert another["epochs"][0]["loss"] != one["epochs"][0]["loss"]
     assert len(another["epochs"]) == len(one["epochs"]) == len(alone["epochs"]) == 2
     for key in ("loss", "accuracy", "validation_loss", "learning_rate"):

@@ -15,7 +15,7 @@ from zoo.backend import batches, devices, keras
 from zoo.errors import ZooError
 from zoo.files import replacing
 from zoo.recipes import Augmentation, Plateau, Recipe
-from zoo.training import backbones, samples, transfer
+from zoo.training import backbones, objective, samples, transfer
 from zoo.training.job import Job
 from zoo.types import Json
 
@@ -28,20 +28,6 @@ LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights
 LONGEST_WARMUP = 0.2  # of all steps: in a training of few epochs the rate has to come down again
 STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on, in the end
 PASSING_STATISTICS_SAMPLES = 2_000  # after an epoch that is watched, not kept: 10,000 are all that a small set has
-
-
-def _accuracy() -> "keras.metrics.Metric":
-    """Return the share of right answers among the samples of a class: outliers have no right one."""
-
-    class Accuracy(keras.metrics.CategoricalAccuracy):
-        def update_state(
-            self, y_true: "keras.KerasTensor", y_pred: "keras.KerasTensor", sample_weight: None = None
-        ) -> "keras.KerasTensor":
-            even = 1.001 / y_true.shape[-1]  # what every class has in the target of an outlier
-            known = keras.ops.cast(keras.ops.max(y_true, axis=-1) > even, "float32")
-            return super().update_state(y_true, y_pred, known)
-
-    return Accuracy(name="accuracy")
 
 
 @dataclass
@@ -85,6 +71,7 @@ class Loop:
         self.samples, self.watched = seen, seen.watch()
         keras.utils.set_random_seed(job.seed)
         self.model = build()
+        self.in_logits = objective.without_softmax(self.model)
         self.start = transfer.start(self.model, job.architecture, job.dataset, job.start) if job.start else None
         self.memory = Memory(fingerprint=seen.train.fingerprint)
         self.kept: list[np.ndarray] = []  # the weights of the best epoch, where the recipe keeps those
@@ -106,6 +93,7 @@ class Loop:
         """Save the kept weights and return the history that is stored."""
         with self._kept_weights():
             validation = self._score(*self.samples.validation(self.job.dataset))
+            self.model.optimizer = None  # what Keras would save with the weights, three times as much
             with replacing(self.folder / "model.weights.h5") as staged:
                 self.model.save_weights(staged)
         epochs = self.memory.epochs
@@ -177,8 +165,8 @@ class Loop:
         on_cpu = "CPU" in devices()[0].upper()
         self.model.compile(
             optimizer,
-            loss=keras.losses.CategoricalCrossentropy(label_smoothing=recipe.label_smoothing),
-            metrics=[_accuracy()],
+            loss=objective.loss(recipe, self.in_logits),
+            metrics=[objective.accuracy()],
             # XLA on a CPU is up to 16 times slower for convolutions. Several steps a call save TensorFlow its
             # per-call overhead, a tenth of the time of LeNet-5; with several devices its graph does not bear that.
             jit_compile=False if on_tensorflow and on_cpu else "auto",

@@ -20,7 +20,7 @@ from zoo.errors import ZooError
 from zoo.files import write_json
 from zoo.recipes import Augmentation
 from zoo.trainers import Stepwise
-from zoo.training import device_augmentation, samples
+from zoo.training import device_augmentation, objective, samples
 from zoo.training.job import Job, Run, build, read_run
 from zoo.training.loop import Loop
 from zoo.training.run import conclude
@@ -174,10 +174,10 @@ def _program(loop: Loop) -> Callable[..., Any]:
     """
     bounds = loop.recipe.augmentation
     model, optimizer = loop.model, loop.optimizer
-    loss_of = keras.losses.CategoricalCrossentropy(label_smoothing=loop.recipe.label_smoothing)
+    loss_of = objective.loss(loop.recipe, loop.in_logits)
     learned, kept = len(model.trainable_variables), len(model.non_trainable_variables)
 
-    def objective(weights: Any, others: Any, images: Any, targets: Any) -> tuple[Any, Any]:
+    def cost(weights: Any, others: Any, images: Any, targets: Any) -> tuple[Any, Any]:
         answers, others, penalties = model.stateless_call(weights, others, images, training=True, return_losses=True)
         known = targets.max(axis=-1) > 1.001 / targets.shape[-1]  # outliers have no right answer
         right = ((answers.argmax(axis=-1) == targets.argmax(axis=-1)) & known).sum()
@@ -188,7 +188,7 @@ def _program(loop: Loop) -> Callable[..., Any]:
     ) -> tuple[list[Any], Any]:
         images, targets = _images(shared, own, batch, bounds), batch["targets"]
         weights, others, rest = state[:learned], state[learned : learned + kept], state[learned + kept :]
-        (loss, (others, right, known)), slopes = with_slopes(objective)(weights, others, images, targets)
+        (loss, (others, right, known)), slopes = with_slopes(cost)(weights, others, images, targets)
         weights, rest = optimizer.stateless_apply(rest, slopes, weights)
         return [*weights, *others, *rest], keras.ops.stack([loss * len(targets), right, known])
 
