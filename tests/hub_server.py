@@ -31,6 +31,8 @@ class Account:
     name: str
     role: str = "write"  # or "read"
     organisations: tuple[str, ...] = ()
+    token: str = "access_token"  # its kind: one that the user made; "app_token_as_user" where an app got it
+    type: str = "user"  # or "org", "app"
 
 
 @dataclass(frozen=True)
@@ -147,9 +149,10 @@ class Hub:
     def whoami(self, call: Call) -> Answer:
         if call.account is None:
             raise HubError(401, "Invalid username or password.")
-        organisations = [{"name": name, "type": "org"} for name in call.account.organisations]
-        access = {"accessToken": {"role": call.account.role, "displayName": "test"}}
-        return Answer.json({"name": call.account.name, "type": "user", "orgs": organisations, "auth": access})
+        who = call.account
+        organisations = [{"name": name, "type": "org"} for name in who.organisations]
+        access = {"type": who.token, "accessToken": {"role": who.role, "displayName": "test"}}
+        return Answer.json({"name": who.name, "type": who.type, "orgs": organisations, "auth": access})
 
     def run_job(self, call: Call) -> Answer:
         self._allow_writing(call, call.groups["owner"])

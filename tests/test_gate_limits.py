@@ -423,6 +423,20 @@ def fetched(path, address="192.0.2.1"):
     return asked(path, [], method="GET", app=app, address=address)
 
 
+@pytest.mark.parametrize(
+    "held",
+    [{"token": "oauth"}, {"token": "app_token_as_user"}, {"token": "app_token"}, {"token": None}, {"type": "org"}],
+    ids=str,
+)
+def test_a_token_that_an_app_holds_proves_nothing(hub, monkeypatch, held):
+    """Another Space where somebody signs in gets a token of theirs: it must not withdraw their submissions here."""
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    hub.tokens["hf_oauth_OfAnotherSpace"] = Account("victim", **held)
+    for _ in range(2):
+        with pytest.raises(ZooError, match=r"may hold it too.* an access token that you made yourself"):
+            _ = Caller("192.0.2.1", token="hf_oauth_OfAnotherSpace").user
+
+
 def test_the_hub_is_asked_once_about_a_token_and_seldom_for_one_address(hub, monkeypatch):
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     hub.tokens["hf_Remembered"] = Account("ann", "read")

@@ -208,7 +208,7 @@ class Client(_Settings):
 
     Args:
         url: of the server.
-        token: of the Hugging Face Hub, for a Space there; one without any permission is enough.
+        token: an access token of the Hugging Face Hub, for a Space there; one without any permission is enough.
         timeout: seconds for one attempt.
 
     A request that the server cannot take now, or that is cut off, is sent again a few times. Threads may share it.

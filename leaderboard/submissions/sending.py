@@ -46,7 +46,7 @@ def submit(
         user: your name; a Space on the Hub uses your token instead.
         secret: the secret of your earlier submission with the same name, where there is no sign-in.
         space: its address, or "user/name" on the Hub; None: the zoo's own.
-        token: of the Hub, for a Space there; one without any permission is enough.
+        token: an access token of the Hub, for a Space there; one without any permission is enough.
         wait: return only when the submission is done.
         progress: called with every receipt while waiting.
 

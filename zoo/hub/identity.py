@@ -12,6 +12,7 @@ from zoo.hub.transport import bounded
 SECONDS, MOST_BYTES = 10.0, 1_000_000  # of what the Hub says of a token
 REMEMBERED = 300.0  # seconds: for as long, a token that was revoked still says who its user is
 MOST_REMEMBERED = 10_000
+OF_A_USER = "access_token"  # the Hub's name for a token that a user made, and no app
 _users: dict[str, tuple[str, float]] = {}  # by the hash of a token: its user, and when the Hub said so
 _lock = threading.Lock()
 
@@ -43,10 +44,24 @@ def account(patience: float = 3.0) -> str | None:
     return answer.json()["name"] if known else None
 
 
+class OfAnApp(ZooError):
+    """A token that somebody else may hold: an app that a user signed in to, such as another Space, or an organization.
+
+    The Hub does not say which app, so none counts.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This token does not prove who you are: an app that you signed in to may hold it too. Send an access token "
+            "that you made yourself at huggingface.co/settings/tokens; it needs no permission."
+        )
+
+
 def user_of_token(token: str) -> str:
     """Return whose token this is, as the Hub says; the token is used for that alone and not kept.
 
     Raises:
+        OfAnApp: it is not one that a user made.
         ZooError: the Hub cannot be reached, or does not accept the token.
     """
     from huggingface_hub import HfApi
@@ -56,7 +71,11 @@ def user_of_token(token: str) -> str:
     patience = Backoff(attempts=2, first=0.5, longest=1.0)
     about = "The token that was sent"
     with bounded(SECONDS, MOST_BYTES, about):
-        name: str = attempted(lambda: HfApi(token=token).whoami()["name"], about, patience)
+        said = attempted(HfApi(token=token).whoami, about, patience)
+    auth = said.get("auth")
+    if said.get("type") != "user" or not isinstance(auth, dict) or auth.get("type") != OF_A_USER:
+        raise OfAnApp()
+    name: str = said["name"]
     with _lock:
         if len(_users) >= MOST_REMEMBERED:
             _users.clear()
