@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from zoo.files import replacing
 from zoo.types import Json
 
 WRITERS = {
@@ -16,10 +17,11 @@ WRITERS = {
 
 
 def write(rows: pd.DataFrame, folder: Path) -> dict[str, Path]:
-    """Write `leaderboard.csv`, `.json` and `.parquet`; return their paths by kind."""
+    """Write `leaderboard.csv`, `.json` and `.parquet`; return their paths by kind. Whoever reads one finds a whole one."""
     paths = {kind: folder / f"leaderboard.{kind}" for kind in WRITERS}
     for kind, path in paths.items():
-        WRITERS[kind](rows, path)
+        with replacing(path) as staged:
+            WRITERS[kind](rows, staged)
     return paths
 
 

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -302,6 +303,56 @@ def test_one_thread_reads_a_changed_board_and_the_others_go_on_with_the_last(mon
         go.set()
         assert first.result() is fresh
     assert live.board() is fresh
+
+
+def test_what_changed_of_the_page_is_made_once_until_the_board_changes_again(monkeypatch):
+    """Else whoever has a row measured makes each page load render the tables and write the downloads."""
+    live, made, making, go = Live(), [], threading.Event(), threading.Event()
+
+    def fresh():
+        made.append(live.board())
+        making.set()
+        assert go.wait(10)
+        return {"choice": {"choices": [len(made)]}, "page": f"page {len(made)}"}
+
+    updates = live.since_start(fresh)
+    assert updates() == {}
+    for n in (1, 2):
+        last, board = updates(), dataclasses.replace(live.board())
+        monkeypatch.setattr(live, "board", lambda board=board: board)
+        with ThreadPoolExecutor(1) as pool:
+            making.clear()
+            go.clear()
+            first = pool.submit(updates)
+            assert making.wait(10)
+            assert updates() == last  # nobody waits
+            go.set()
+            assert first.result()["page"] == f"page {n}"
+        said = updates()
+        said["choice"]["value"] = "what one visitor's address names"
+        said["page"] = "another"
+        assert updates() == {"choice": {"choices": [n]}, "page": f"page {n}"}
+    assert len(made) == 2
+
+
+@pytest.mark.parametrize("kind", downloads.WRITERS)
+def test_a_download_is_whole_while_it_is_written_again(kind, board, monkeypatch, tmp_path):
+    _, frame = board
+    before = downloads.write(frame, tmp_path)[kind].read_bytes()
+    write = downloads.WRITERS[kind]
+
+    def seen(rows, path):
+        Path(path).write_bytes(b"half")
+        assert (tmp_path / f"leaderboard.{kind}").read_bytes() == before
+        write(rows, path)
+
+    monkeypatch.setitem(downloads.WRITERS, kind, seen)
+    assert downloads.write(frame, tmp_path)[kind].read_bytes() == before
+    monkeypatch.setitem(downloads.WRITERS, kind, lambda rows, path: Path(path).write_bytes(b"half") and 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        downloads.write(frame, tmp_path)
+    assert (tmp_path / f"leaderboard.{kind}").read_bytes() == before
+    assert len([*tmp_path.iterdir()]) == len(downloads.WRITERS)
 
 
 def test_a_search_has_few_words(board):

@@ -18,7 +18,6 @@ class Live:
 
     def __init__(self) -> None:
         self._state, self._board = self._now(), snapshot.read()
-        self._built = self._board
         self._reading = threading.Lock()
 
     @staticmethod
@@ -45,13 +44,36 @@ class Live:
         models: list[str] = frame.loc[frame["status"] != table.CLAIMED, "model"].tolist()
         return models
 
-    def since_start(self, fresh: Callable[[], Values]) -> Callable[[], Values]:
+    def since_start(self, fresh: Callable[[], Values]) -> "Fresh":
         """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
-        return lambda: {} if self.board() is self._built else fresh()
+        return Fresh(self, fresh)
 
     def kept(self, page: Callable[..., str]) -> "Kept":
         """Return a function that makes a page for models of the board, and keeps the last ones."""
         return Kept(self, page)
+
+
+class Fresh:
+    """What of the page has changed since it was built, made once each time that the board changes: by one thread, while
+    the others go on with what was made last.
+
+    Args:
+        frame: the board.
+        fresh: makes the updates of the components.
+    """
+
+    def __init__(self, frame: Live, fresh: Callable[[], Values]):
+        self._frame, self._fresh, self._making = frame, fresh, threading.Lock()
+        self._made: tuple[snapshot.Board, Values] = frame.board(), {}
+
+    def __call__(self) -> Values:
+        """Return the updates; they are the caller's own."""
+        if (board := self._frame.board()) is not self._made[0] and self._making.acquire(blocking=False):
+            try:
+                self._made = board, self._fresh()
+            finally:
+                self._making.release()
+        return {one: dict(said) if isinstance(said, dict) else said for one, said in self._made[1].items()}
 
 
 class Kept:
