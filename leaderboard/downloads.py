@@ -17,7 +17,7 @@ WRITERS = {
 
 
 def write(rows: pd.DataFrame, folder: Path) -> dict[str, Path]:
-    """Write `leaderboard.csv`, `.json` and `.parquet`; return their paths by kind. Whoever reads one finds a whole one."""
+    """Write `leaderboard.csv`, `.json` and `.parquet`; return their paths by kind; who reads one finds all of it."""
     paths = {kind: folder / f"leaderboard.{kind}" for kind in WRITERS}
     for kind, path in paths.items():
         with replacing(path) as staged:
