@@ -73,8 +73,8 @@ async def arrived(receive: "Receive", most: int, network: str) -> AsyncIterator[
 
 
 async def read(body: IO[bytes], most: int = -1) -> bytes:
-    """Return the next bytes of a body, at most that many; in a thread, as it may lie on the disk."""
-    return await to_thread.run_sync(body.read, most)
+    """Return the next bytes of a body, at most that many; in a thread where it lies on the disk."""
+    return await to_thread.run_sync(body.read, most) if getattr(body, "_rolled", True) else body.read(most)
 
 
 def check_count(body: bytes) -> None:

@@ -23,6 +23,7 @@ import zoo
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import bodies, limits
+from zoo.gate.threads import share_threads
 from zoo.gate.traffic import HELD, Answering, Disconnected, admitted, attended
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
@@ -82,6 +83,7 @@ class Api:
     async def running(self) -> AsyncIterator[None]:
         """Load the first networks, serve until the block is left, then answer what was asked."""
         sys.setswitchinterval(SWITCH)
+        share_threads()
         async with anyio.create_task_group() as tasks:
             tasks.start_soon(self._warm)
             yield

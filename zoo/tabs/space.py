@@ -38,6 +38,7 @@ from zoo.gate.agent_resources import Resource
 from zoo.gate.callers import on_space
 from zoo.gate.connections import guard, trust_no_proxy
 from zoo.gate.endpoints import LONGEST, check_values, walk
+from zoo.gate.threads import share_threads
 from zoo.gate.uploads import UPLOADS
 from zoo.rest.application import Api
 from zoo.rest.observing import Observed
@@ -176,6 +177,7 @@ class Space(gr.Blocks):
 
         @contextlib.asynccontextmanager
         async def lifespan(app: object) -> AsyncIterator[None]:
+            share_threads()
             async with agents.running(), contextlib.AsyncExitStack() as stack:
                 if rest is not None:
                     await stack.enter_async_context(rest.running())
