@@ -194,7 +194,9 @@ async def _of_json(request: Request, body: IO[bytes]) -> Json:
     """Return the arguments of `/submit` from JSON."""
     said = await bodies.read(body)
     bodies.check_count(said)
-    return _validated(lambda: SentJson.model_validate_json(said)).model_dump(exclude_unset=True)
+    validate = functools.partial(SentJson.model_validate_json, said)
+    sent = await anyio.to_thread.run_sync(_validated, validate) if len(said) > bodies.LONG else _validated(validate)
+    return sent.model_dump(exclude_unset=True)
 
 
 async def _of_form(request: Request, body: IO[bytes]) -> Json:

@@ -231,10 +231,10 @@ def named(browser: Browser, **headers: str) -> str:
 
 
 COOKIES = {
-    "quoted": 'a="' + "\\" * 60_000 + '"',
-    "session": 'session="' + "\\" * 60_000 + '"',
-    "octal": 'a="' + "\\073" * 15_000 + '"; session=x',
-    "many": "; ".join(["a=1"] * 12_000),
+    "quoted": 'a="' + "\\" * 14_000 + '"',
+    "session": 'session="' + "\\" * 14_000 + '"',
+    "octal": 'a="' + "\\073" * 3_500 + '"; session=x',
+    "many": "; ".join(["a=1"] * 2_900),
 }
 
 

@@ -17,7 +17,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from zoo.gate.callers import network_of, on_space, own_cookies
 
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
-HEADER = 65_536  # bytes of a header, with its address
+HEADER = 16_384  # bytes of a header, with its address; each part of it is looked at several times
 READ = 262_144  # bytes that one read of the network brings at most
 PIPELINE = 16  # requests of a connection that wait for the answer to the one before; browsers send none like that
 FIELDS = 200  # fields of a header; browsers send some 20

@@ -5,13 +5,14 @@ from typing import IO
 
 from fastapi import Request
 from starlette.datastructures import Headers
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 
 from zoo import gate
 from zoo.gate import bodies
+from zoo.gate.multipart import Form
 from zoo.rest.problem_details import Malformed, WrongMedia
 
-PART = 1_000_000  # bytes that are parsed at a time
+PART = 1_000_000  # bytes that are read at a time
 MOST_BYTES = 75_000_000  # of a form or of JSON: a picture of 50 MB as a data URI
 
 
@@ -37,7 +38,7 @@ async def read_form(
     Raises:
         Malformed: it cannot be parsed, or has another name, or a file twice.
     """
-    parser = MultiPartParser(headers, _parts(body), max_files=8, max_fields=40)
+    parser = Form(headers, _parts(body), max_files=8, max_fields=40)
     parser.spool_max_size = MOST_BYTES
     try:
         parsed = await parser.parse()

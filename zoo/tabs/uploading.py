@@ -18,13 +18,14 @@ from anyio import to_thread
 from gradio.routes import file_upload_statuses
 from gradio_client.utils import strip_invalid_filename_characters
 from starlette.datastructures import Headers, UploadFile
-from starlette.formparsers import MultiPartException, MultiPartParser
+from starlette.formparsers import MultiPartException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse
 from starlette.types import Receive, Scope
 
 from zoo.errors import ZooError
 from zoo.gate import Caller
+from zoo.gate.multipart import Form
 from zoo.gate.storage import MOST_FILES
 from zoo.gate.traffic import Disconnected
 from zoo.gate.uploads import UPLOADS
@@ -97,7 +98,7 @@ def forget(watch: str) -> None:
     file_upload_statuses._signals.pop(watch, None)
 
 
-class _Parser(MultiPartParser):
+class _Parser(Form):
     """Reports the progress of an upload to who watches it."""
 
     watch = ""
