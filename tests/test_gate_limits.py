@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import json
 import os
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import anyio
@@ -435,6 +437,32 @@ def test_a_token_that_an_app_holds_proves_nothing(hub, monkeypatch, held):
     for _ in range(2):
         with pytest.raises(ZooError, match=r"may hold it too.* an access token that you made yourself"):
             _ = Caller("192.0.2.1", token="hf_oauth_OfAnotherSpace").user
+
+
+def test_nobody_waits_for_a_token_of_another_while_the_hub_is_silent(monkeypatch):
+    """Few are looked up at a time, one of an address: each holds a thread."""
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    go, asked = threading.Event(), threading.Semaphore(0)
+
+    def silent(token):
+        asked.release()
+        assert go.wait(20)
+        return "stranger"
+
+    monkeypatch.setattr("zoo.hub.identity.user_of_token", silent)
+    monkeypatch.setattr("zoo.hub.identity.remembered", {"hf_known": "ann"}.get)
+    with ThreadPoolExecutor(8) as pool:
+        waiting = [pool.submit(lambda n=n: Caller(f"192.0.2.{n}", token=f"hf_{n}").user) for n in range(4)]
+        try:
+            assert all(asked.acquire(timeout=10) for _ in waiting)
+            assert pool.submit(lambda: Caller("192.0.2.9", signed_in="bob").user).result(5) == "bob"
+            assert pool.submit(lambda: Caller("192.0.2.9", token="hf_known").user).result(5) == "ann"
+            for address in ("192.0.2.1", "192.0.2.9"):
+                with pytest.raises(limits.TooMany, match=r"[Tt]oo many tokens"):
+                    pool.submit(lambda address=address: Caller(address, token="hf_more").user).result(5)
+        finally:
+            go.set()
+        assert [one.result(10) for one in waiting] == ["stranger"] * 4
 
 
 def test_the_hub_is_asked_once_about_a_token_and_seldom_for_one_address(hub, monkeypatch):

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
-from functools import cached_property
 
 from zoo.errors import ZooError
 from zoo.types import Facts
@@ -69,12 +68,13 @@ class Caller:
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers") or ()}
         return cls(_address(scope, headers), None if agent else _signed_in(scope), _token(headers), agent)
 
-    @cached_property
+    @property  # not a cached one: until Python 3.12, all callers would wait for the one whose token is looked up
     def user(self) -> str | None:
         """Who the caller proved to be; None for somebody unknown. The Hub is asked whose token it is.
 
         Raises:
             ZooError: the Hub does not accept the token, or cannot be reached.
+            TooMany: too many tokens are being looked up.
         """
         if self.signed_in or self.token is None:
             return self.signed_in
@@ -82,9 +82,12 @@ class Caller:
 
         if on_space() and identity.is_own(self.token):
             raise ZooError("This token belongs to the Space itself, so it proves nothing: send another one of yours.")
-        from zoo.gate import limits
+        from zoo.gate import limits, traffic
 
-        return identity.remembered(self.token) or limits.checked_token(self, identity.user_of_token)
+        if known := identity.remembered(self.token):
+            return known
+        with traffic.LOOK_UPS.taken(self.network):
+            return limits.checked_token(self, identity.user_of_token)
 
     @property
     def network(self) -> str:

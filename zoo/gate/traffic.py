@@ -109,6 +109,7 @@ REQUESTS = Share("open requests", 256, 4000)
 STREAMS = Share("open streams", 256, 4000)  # apart from requests, since they have no end; a page keeps two open
 UNSENT = Share("bytes of answers", 100_000_000, 500_000_000)  # of long ones, until the client has accepted them
 ARRIVING = Share("bytes of requests", 300_000_000, 2_000_000_000)  # on the disk where a body is long
+LOOK_UPS = Share("tokens", 1, 4)  # that the Hub is asked about at a time: each holds a thread for up to 10 s
 HELD = Share("bytes of large requests", 150_000_000, 450_000_000)  # in memory; JSON takes about six times its size
 
 
