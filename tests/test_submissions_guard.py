@@ -17,6 +17,7 @@ from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.guard import Limits
 from leaderboard.submissions.checks.problems import Refused
 from zoo.errors import ZooError
+from zoo.processes.spawning import Spawner
 
 ONE = ("optdigits",)
 FILES = int(os.environ.get("ZOO_ADVERSARIAL", len(adversarial.MAKERS)))  # one of each kind; `make fuzz`: 1,000
@@ -94,8 +95,8 @@ def test_a_child_that_reaches_a_limit_is_one_sentence():
 
 def test_a_mistake_of_ours_is_an_incident_with_a_number(monkeypatch, caplog):
     """A task that is not there stands for any exception in a check."""
-    real = guard.Spawner.run
-    monkeypatch.setattr(guard.Spawner, "run", lambda self, request, *rest: real(self, {**request, "task": "x"}, *rest))
+    real = Spawner.run
+    monkeypatch.setattr(Spawner, "run", lambda self, request, *rest: real(self, {**request, "task": "x"}, *rest))
     with caplog.at_level(logging.ERROR):
         (problem,) = guard.check(onnx_file(), "m.onnx", ONE).problems
     assert problem.code == "incident"
@@ -106,7 +107,7 @@ def test_a_mistake_of_ours_is_an_incident_with_a_number(monkeypatch, caplog):
 
 def test_a_spawner_that_was_killed_is_started_again():
     assert guard.check(onnx_file(), "m", ONE).problems == ()
-    spawner = guard._started()
+    spawner = guard._SPAWNERS.started()
     spawner.process.kill()
     spawner.process.wait()
     assert guard.check(onnx_file(), "m", ONE).problems == ()
@@ -129,11 +130,10 @@ def test_a_child_sees_no_file_of_the_user_and_no_network(tmp_path, monkeypatch):
         "            action(); found[name] = 'done'\n"
         "        except OSError as error:\n"
         "            found[name] = 'refused'\n"
-        "    return found, None\n"
+        "    return found, ()\n"
         "spawner.TASKS['probe'] = probe\n"
     )
-    monkeypatch.setattr(guard, "LAUNCH", guard.LAUNCH.replace("spawner.main()", f"exec({code!r}); spawner.main()"))
-    probed = guard.Spawner()
+    probed = Spawner(guard.LAUNCH.replace("spawner.main()", f"exec({code!r}); spawner.main()"))
     try:
         found = probed.run({"task": "probe", "path": str(secret)}, b"x", Limits()).header
     finally:

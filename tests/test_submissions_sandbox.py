@@ -21,7 +21,6 @@ from leaderboard.submissions.sandbox import (
     Cancelled,
     Resources,
     Unfit,
-    confinement,
     consumption,
     inputs,
     probes,
@@ -31,6 +30,7 @@ from leaderboard.submissions.sandbox import (
 from zoo import data
 from zoo.data import parquet
 from zoo.errors import ZooError
+from zoo.processes import confinement
 
 ISOLATED = sys.platform.startswith("linux")
 ATTACKS = {
@@ -66,7 +66,7 @@ ATTACKS = {
 }
 LAUNCH = (
     "import sys; sys.path.insert(0, sys.argv[2])\n"
-    "from pathlib import Path; from leaderboard.submissions.sandbox import confinement\n"
+    "from pathlib import Path; from zoo.processes import confinement\n"
     "r = confinement.Resources(memory=2 * 10**9, cpu=2, file=10**8, files=64)\n"
     "print(confinement.confine(Path.cwd(), [], r), flush=True); import pathlib\n"
     "exec(sys.argv[1]); print('DONE')"
@@ -228,7 +228,8 @@ def test_the_probes_see_what_gets_through(tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "secret").write_text("token")
     code = (
-        "import json, sys; sys.path[0] = sys.argv[1]; import confinement, probes; from pathlib import Path\n"
+        "import json, sys; sys.path[:1] = [sys.argv[1], sys.argv[3]]; import confinement, probes\n"
+        "from pathlib import Path\n"
         "around = probes.Surroundings(Path('own').resolve(), 10**9, 10**9, sys.argv[2], [sys.argv[1]])\n"
         "print(json.dumps(probes.tried(around)))"
     )
@@ -239,6 +240,7 @@ def test_the_probes_see_what_gets_through(tmp_path):
         code,
         str(Path(probes.__file__).parent),
         str(tmp_path / "outside" / "secret"),
+        str(Path(confinement.__file__).parent),
     ]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
     found = json.loads(done.stdout)

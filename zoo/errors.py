@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import TypeVar
 
 
 class ZooError(Exception):
@@ -13,6 +14,18 @@ def nearest(name: str, known: Iterable[str]) -> str:
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=3, cutoff=0.5)
     return f"did you mean {' or '.join(near)}?" if near else f"known: {', '.join(known) or 'none'}."
+
+
+Error = TypeVar("Error", bound=ZooError)
+
+
+def bare(error: Error) -> Error:
+    """Return an error without the frames that it came through, for a variable of one of them.
+
+    The frames would hold the error and the error the frames, with the picture in them, until Python looks for circles.
+    """
+    error.__context__ = None
+    return error.with_traceback(None)
 
 
 class UnknownName(ZooError):

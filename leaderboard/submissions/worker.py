@@ -27,10 +27,10 @@ from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Outcome, Su
 from leaderboard.submissions.presence import Presence
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, NoMachine, NotReached, Unfit, Unsafe
-from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
 from zoo import settings
 from zoo.errors import ZooError
+from zoo.processes.confinement import Resources
 
 log = logging.getLogger(__name__)
 

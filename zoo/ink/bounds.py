@@ -20,6 +20,7 @@ from zoo.errors import InkError
 from zoo.ink.turns import Turns
 
 MAX_PIXELS = 50_000_000  # the largest common phone photo
+MAX_FRAMES = 50  # of a GIF that are searched for ink
 MAX_SCANS = 100  # of a progressive JPEG; cameras and programs write about ten
 MAX_SCANNED = 1_000_000_000  # pixels times scans of a JPEG: twenty scans of the largest picture
 MAX_READS_TO_OPEN = 2000  # a chunk, a segment or a tag takes one to five
@@ -30,6 +31,7 @@ MAX_TILE_PIXELS = 4096**2
 SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python: BMP with run lengths, PPM as text
 LARGE = 4_000_000  # pixels; decoding one takes up to 20 bytes a pixel
 AT_ONCE = 2  # large pictures that are decoded, or pages that are described, at the same time
+SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `apart`
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 278, 322, 323
 OFFSETS = 273, 279, 324, 325  # tags with one value for each strip or tile
@@ -38,9 +40,9 @@ COMPRESSIONS = 1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946  # none, fax, LZW, JPEG, Def
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that give its size
 UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 
-Turn = Callable[[int], AbstractContextManager[object]]  # holds a place for a picture of so many pixels
-
-_large = Turns(AT_ONCE)
+# Holds a place among those of `LARGE_ONES` or `SMALL_ONES`; yields what says whether the picture is still wanted.
+Turn = Callable[[Turns], AbstractContextManager[Callable[[], None]]]
+LARGE_ONES, SMALL_ONES = Turns(AT_ONCE), Turns(SMALL_AT_ONCE)
 
 
 class Metered(io.BytesIO):
@@ -151,6 +153,32 @@ def silence_libtiff() -> None:
         library.TIFFSetWarningHandler(None)
 
 
-def turn(pixels: int, sender: str = "", check: Callable[[], None] = lambda: None) -> AbstractContextManager[object]:
-    """Wait until a picture of this size may be decoded: at most `AT_ONCE` large ones at a time; see `Turns.taken`."""
-    return contextlib.nullcontext() if pixels <= LARGE else _large.taken(sender, check)
+def turn(turns: Turns) -> AbstractContextManager[Callable[[], None]]:
+    """Hold a place in nobody's name."""
+    return turns.taken()
+
+
+def frames(content: bytes) -> tuple[int, int, int]:
+    """Return the width and height that the frames of a GIF reach, and how many there are, `MAX_FRAMES` at most.
+
+    A frame may be larger than the screen that the file declares, and Pillow decodes it to find that out.
+    """
+    width, height = struct.unpack("<HH", content[6:10].ljust(4, b"\0"))
+    place, count = 13 + _colors(content[10:11]), 0
+    block = re.compile(rb"[,!;]")
+    while count < MAX_FRAMES and (found := block.search(content, place)) and found[0] != b";":
+        place = found.end()
+        if found[0] == b",":
+            x, y, w, h = struct.unpack("<4H", content[place : place + 8].ljust(8, b"\0"))
+            width, height, count = max(width, x + w), max(height, y + h), count + 1
+            place += 9 + _colors(content[place + 8 : place + 9])
+        place += 1  # the kind of an extension, or the least size of a code
+        while place < len(content) and content[place]:
+            place += 1 + content[place]
+        place += 1
+    return width, height, count
+
+
+def _colors(flags: bytes) -> int:
+    """Return the bytes of the table of colors that follows these flags."""
+    return 3 << (flags[0] & 7) + 1 if flags and flags[0] & 128 else 0

@@ -2,13 +2,15 @@
 
 Reading and training both decode with this module, so both accept the same files. A file's content decides its format,
 not its name, and only the formats of `FORMATS` are opened. A file's declared size is checked before its pixels are
-decoded, so that a decompression bomb is refused: see `zoo.ink.bounds`.
+decoded, so that a decompression bomb is refused: see `zoo.ink.bounds`. A file may declare what is not true, so a server
+decodes in other processes: see `zoo.ink.apart`.
 """
 
 import contextlib
 import functools
 import io
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,6 @@ from zoo.types import Json
 
 MAX_SIDE = 65_535  # pixels; JPEG has no longer ones, and reducing a line of millions takes long
 MAX_PAGES = 20  # of a TIFF that are read
-MAX_FRAMES = 50  # of a GIF that are searched for ink
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
 # Pillow's names. No PostScript or PDF: a program would have to run it.
 FORMATS = ("JPEG", "PNG", "WEBP", "HEIF", "AVIF", "BMP", "GIF", "TIFF", "PPM")
@@ -31,6 +32,9 @@ FILES = (
     ".png", ".jpg", ".jpeg", ".jfif", ".webp", ".heic", ".heif", ".avif", ".bmp", ".gif", ".tif", ".tiff", ".pbm",
     ".pgm", ".ppm",
 )  # fmt: skip
+BAND = 1_000_000  # pixels that are converted at a time
+TURNED = {2: 0, 3: 3, 4: 1, 5: 5, 6: 4, 7: 6, 8: 2}  # how Pillow undoes each orientation of EXIF
+TOO_MUCH = "This picture takes too much memory or time to decode: save it again as a PNG or JPEG."
 RANGES = (1, 16, 255, 4095, 65535)  # what the values of a picture end at: masks, optdigits, 8, 12 and 16 bits
 
 
@@ -46,6 +50,20 @@ class Decoded:
     note: str = ""
 
 
+FileDecoder = Callable[[bytes, int, int, bounds.Turn], Iterator[Decoded]]  # content, side, most pages, turn
+_decoders: list[FileDecoder] = []  # of a server
+
+
+@contextlib.contextmanager
+def files_decoded_by(decoder: FileDecoder) -> Iterator[None]:
+    """Have all files decoded by another decoder within the block, whoever calls `decode` or `pixels`."""
+    _decoders.append(decoder)
+    try:
+        yield
+    finally:
+        _decoders.remove(decoder)
+
+
 def pixels(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -> np.ndarray:
     """Decode a picture, or the first page of it.
 
@@ -54,7 +72,7 @@ def pixels(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -
             an open binary file, or the dictionary of a Gradio Sketchpad (background, layers, composite; any of them
             missing or None). Files are of the formats in `FORMATS`; they are turned as EXIF says.
         side: pixels of the longer side that are kept.
-        turn: waits until a picture of so many pixels may be decoded.
+        turn: waits until a picture may be decoded, where it is a large one.
 
     Returns:
         uint8 (H, W, 4), RGBA, reduced to at most `side` pixels a side.
@@ -63,11 +81,16 @@ def pixels(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -
         Blank: no pixel in it.
         InkError: no picture, or more than `MAX_PIXELS` pixels.
     """
-    return next(decode(picture, side, turn)).pixels
+    return next(decode(picture, side, turn, 1)).pixels
 
 
-def decode(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -> Iterator[Decoded]:
-    """Yield the pages of a picture as `pixels` returns them: all of a TIFF, and of a GIF the first frame with ink."""
+def decode(
+    picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn, most: int = MAX_PAGES
+) -> Iterator[Decoded]:
+    """Yield the pages of a picture as `pixels` returns them: all of a TIFF, and of a GIF the first frame with ink.
+
+    most: pages of a TIFF that are decoded.
+    """
     if isinstance(picture, dict):
         yield Decoded(_sketchpad(picture))
         return
@@ -76,7 +99,13 @@ def decode(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -
     if isinstance(picture, np.ndarray):
         yield Decoded(_small(picture, side))
         return
-    yield from _opened(picture, side, turn)
+    if not isinstance(picture, _pillow().Image):
+        with _explained(picture):
+            picture = _content(picture)
+        if _decoders:
+            yield from _decoders[-1](picture, side, most, turn)
+            return
+    yield from _opened(picture, side, turn, most)
 
 
 def _small(array: np.ndarray, side: int) -> np.ndarray:
@@ -90,7 +119,7 @@ def _small(array: np.ndarray, side: int) -> np.ndarray:
         )
     height, width = array.shape[:2]
     _check_size(width, height)
-    array = _to_uint8(array)
+    array = _to_uint8(array, max(1, max(array.shape[:2]) // side))
     if max(array.shape[:2]) > side:
         factor = side / max(array.shape[:2])
         size = [max(1, round(length * factor)) for length in array.shape[1::-1]]
@@ -100,26 +129,43 @@ def _small(array: np.ndarray, side: int) -> np.ndarray:
     return array
 
 
-def _to_uint8(picture: np.ndarray) -> np.ndarray:
-    """Numbers of any kind as uint8.
+def _to_uint8(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Numbers of any kind, (H, W, C), as uint8; others than uint8 are reduced by a factor before.
 
     Values from 0 up are taken as parts of the smallest range of `RANGES` that holds them. All others, as pictures
     normalized by mean and deviation have them, are stretched from their least to their greatest.
     """
-    if picture.dtype == np.uint8 and picture.max() > 16:
-        return np.ascontiguousarray(picture)
-    values = picture.astype(np.float32)
-    if not np.isfinite(values).all():
+    least, most = float(picture.min()), float(picture.max())
+    if not np.isfinite(np.float32([least, most])).all():  # also where one is no number
         raise InkError("A picture's pixels are finite numbers; some of these are not: save it again without them.")
-    least, most = float(values.min()), float(values.max())
     top = next((top for top in RANGES if most <= top), None)
+    if picture.dtype == np.uint8:
+        if top == 255:
+            return np.ascontiguousarray(picture)
+        scaled = np.arange(256, dtype=np.float32) * (255 / (top or 255))
+        return cv2.LUT(picture, scaled.clip(0, 255).astype(np.uint8)).reshape(picture.shape)
+    values = _reduced_numbers(picture, factor)
     if least < 0 or top is None:
         values = (values - least) * (255 / max(most - least, 1e-9))
     elif top != 255:
         values = values * (255 / top)
-    if picture.ndim == 3 and picture.shape[2] == 4 and least < 0:
+    if picture.shape[2] == 4 and least < 0:
         values[..., 3] = 255  # nobody normalizes an alpha channel and means it
     return values.clip(0, 255).astype(np.uint8)
+
+
+def _reduced_numbers(picture: np.ndarray, factor: int) -> np.ndarray:
+    """Means of squares of pixels, `factor` a side, as float32; the numbers are converted band by band."""
+    if factor == 1:
+        return picture.astype(np.float32)
+    height, width = (length // factor * factor or length for length in picture.shape[:2])
+    rows, columns = (min(factor, length) for length in (height, width))
+    step = max(1, BAND // (width * rows)) * rows
+    bands = []
+    for top in range(0, height, step):
+        band = picture[top : min(top + step, height), :width].astype(np.float32)
+        bands.append(band.reshape(len(band) // rows, rows, width // columns, columns, -1).mean(axis=(1, 3)))
+    return np.concatenate(bands)
 
 
 @functools.cache
@@ -137,49 +183,61 @@ def _pillow() -> Any:
     return Image
 
 
-def _opened(picture: Any, side: int, turn: bounds.Turn) -> Iterator[Decoded]:
-    """The pages of a PIL image, a path, bytes or an open file; each page's size is checked before its pixels."""
+def warm_up() -> None:
+    """Import all that decoding may need, for a process that can read no files later."""
+    image = _pillow().new("RGB", (8, 8))
+    _pillow().init()
+    for form in FORMATS:
+        with contextlib.suppress(KeyError, OSError):  # without the extra for HEIC
+            image.save(file := io.BytesIO(), form)
+            pixels(file)
+
+
+def _opened(picture: Any, side: int, turn: bounds.Turn, most: int) -> Iterator[Decoded]:
+    """The pages of a PIL image or of a file's content; each page's size is checked before its pixels."""
+    with _explained(picture):
+        image = _image(picture) if isinstance(picture, bytes) else picture
+        if image.format == "GIF":
+            yield _first_with_ink(image, picture if isinstance(picture, bytes) else None, side, turn)
+            return
+        count = _count(image, most)
+        for number in range(min(count, most)):
+            if number:
+                image.seek(number)
+            more = count > most
+            of = f"more than {most}. Only the first {most} are read" if more else count
+            yield Decoded(_page(image, side, turn), f"Page {number + 1} of {of}." if count > 1 else "")
+
+
+@contextlib.contextmanager
+def _explained(picture: Any) -> Iterator[None]:
+    """Turn Pillow's ways to say no into one sentence."""
     Image = _pillow()
     try:
-        image = picture if isinstance(picture, Image.Image) else _image(_content(picture))
-        if image.format == "GIF":
-            with turn(image.width * image.height):  # going to a frame decodes those before it
-                found = _first_with_ink(image, side)
-            yield found
-            return
-        count = _count(image, MAX_PAGES)
-        if count == 1:
-            yield Decoded(_page(image, side, turn))
-        else:
-            for number in range(min(count, MAX_PAGES)):
-                image.seek(number)
-                more = count > MAX_PAGES
-                of = f"more than {MAX_PAGES}. Only the first {MAX_PAGES} are read" if more else count
-                yield Decoded(_page(image, side, turn), f"Page {number + 1} of {of}.")
+        yield
     except InkError:
         raise
     except Image.DecompressionBombError:
         raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
+    except MemoryError:
+        raise InkError(TOO_MUCH) from None
     except FileNotFoundError:
         raise InkError(f"There is no file {Path(picture).name}.") from None
     except IsADirectoryError:
         raise InkError(
             f"{Path(picture).name} is a folder: name the pictures in it, such as {Path(picture).name}/*.png."
         ) from None
-    # Pillow's ways to say no.
     except (OSError, SyntaxError, ValueError, EOFError, AttributeError, TypeError, RuntimeError, KeyError, IndexError):
         raise _unreadable(picture) from None
-    except (OverflowError, MemoryError, ZeroDivisionError, AssertionError, NotImplementedError):
+    except (OverflowError, ZeroDivisionError, AssertionError, NotImplementedError):
         raise _unreadable(picture) from None
 
 
 def _count(image: Any, most: int) -> int:
-    """How many pages or frames a TIFF or GIF has, one more than `most` where it has more; 1 for other formats."""
-    if image.format not in ("TIFF", "GIF"):
-        return 1
-    if image.format == "GIF":  # the frames together have about as many pixels as the largest picture
-        most = min(most, MAX_PIXELS // max(image.width * image.height, 1))
+    """How many pages a TIFF has, one more than `most` where it has more; 1 for other formats."""
     count = 1
+    if image.format != "TIFF" or most == 1:
+        return count
     with contextlib.suppress(EOFError):
         while count <= most:
             image.seek(count)
@@ -217,42 +275,75 @@ def _unreadable(picture: object) -> InkError:
     )
 
 
-def _first_with_ink(image: Any, side: int) -> Decoded:
-    count = _count(image, MAX_FRAMES)
-    if count == 1:
-        return Decoded(_page(image, side))
+def _first_with_ink(image: Any, content: bytes | None, side: int, turn: bounds.Turn) -> Decoded:
+    """The first frame of a GIF with ink, or the first of all; going to a frame decodes those before it."""
+    width, height, count = bounds.frames(content) if content else (*image.size, getattr(image, "n_frames", 1))
+    _check_size(width, height)
     first = None
-    for number in range(min(count, MAX_FRAMES)):
-        image.seek(number)
-        page = _page(image, side)
-        first = page if first is None else first
-        if np.ptp(page[..., :3]) > 64 and (page[..., 3] > 127).any():
-            return Decoded(page, f"Frame {number + 1}, the first with ink.")
-    assert first is not None
-    return Decoded(first, "The first frame.")
+    with _place(width * height, turn), contextlib.suppress(EOFError):
+        # The frames together have about as many pixels as the largest picture.
+        for number in range(max(1, min(count, bounds.MAX_FRAMES, MAX_PIXELS // (width * height)))):
+            if number:
+                image.seek(number)
+            page = _page(image, side)
+            first = page if first is None else first
+            if count > 1 and np.ptp(page[..., :3]) > 64 and (page[..., 3] > 127).any():
+                return Decoded(page, f"Frame {number + 1}, the first with ink.")
+    if first is None:
+        raise _unreadable(image)
+    return Decoded(first, "The first frame." if count > 1 else "")
 
 
-def _page(image: Any, side: int, turn: bounds.Turn = contextlib.nullcontext) -> np.ndarray:
+def _page(image: Any, side: int, turn: bounds.Turn | None = None) -> np.ndarray:
     """The current page of a PIL image, upright and small."""
     _check_size(*image.size)
-    with turn(image.width * image.height):
+    with _place(image.width * image.height, turn):
         return _upright(image, side)
 
 
+def _place(pixels: int, turn: bounds.Turn | None) -> contextlib.AbstractContextManager[object]:
+    """A place for a picture of so many pixels; small ones need none."""
+    return contextlib.nullcontext() if turn is None or pixels <= bounds.LARGE else turn(bounds.LARGE_ONES)
+
+
 def _upright(image: Any, side: int) -> np.ndarray:
-    from PIL import ExifTags, ImageOps
+    from PIL import ExifTags
 
     if image.format in ("JPEG", "MPO"):
         image.draft("RGB", (side, side))  # decodes an eighth, a quarter or a half of the pixels where that will do
-    if max(image.size) > 2 * side and image.mode in ("L", "RGB", "RGBA"):
-        image = image.reduce(max(image.size) // side)
-    if image.getexif().get(ExifTags.Base.Orientation, 1) != 1:
-        image = ImageOps.exif_transpose(image)
-    if image.mode == "1":
-        image = image.convert("L")
-    if image.mode not in ("L", "RGB", "RGBA", "F") and not image.mode.startswith("I"):
-        image = image.convert("RGBA")
+    image.load()  # which turns a TIFF
+    orientation = image.getexif().get(ExifTags.Base.Orientation, 1)
+    if max(image.size) > 2 * side and _numbers_are_colors(image):
+        image = _reduced(image, max(image.size) // side)
+    elif _numbers_are_colors(image):
+        image = _colored(image)
+    if orientation in TURNED:
+        image = image.transpose(TURNED[orientation])
     return _small(np.asarray(image), side)
+
+
+def _numbers_are_colors(image: Any) -> bool:
+    """Whether the values of a PIL image have the range of its mode; those of 16 and 32 bits may end anywhere."""
+    return image.mode != "F" and not image.mode.startswith("I")
+
+
+def _colored(image: Any) -> Any:
+    """A PIL image as L, RGB or RGBA."""
+    if image.mode == "1":
+        return image.convert("L")
+    return image if image.mode in ("L", "RGB", "RGBA") else image.convert("RGBA")
+
+
+def _reduced(image: Any, factor: int) -> Any:
+    """A PIL image with a pixel for each square of `factor` pixels a side, converted band by band to save memory."""
+    step = max(1, BAND // (image.width * factor)) * factor
+    tops = range(0, image.height, step)
+    bands = (_colored(image.crop((0, top, image.width, min(top + step, image.height)))).reduce(factor) for top in tops)
+    first = next(bands)
+    small = _pillow().new(first.mode, (first.width, -(-image.height // factor)))
+    for number, band in enumerate(itertools.chain((first,), bands)):
+        small.paste(band, (0, number * step // factor))
+    return small
 
 
 def _check_size(width: int, height: int) -> None:
@@ -289,6 +380,6 @@ def _sketchpad(parts: Json) -> np.ndarray:
 
 
 def _name(value: object) -> str:
-    if isinstance(value, (io.IOBase, Path)):
+    if isinstance(value, (io.IOBase, Path, bytes)):
         return "this file"
     return {"str": "this text", "NoneType": "nothing"}.get(type(value).__name__, f"a {type(value).__name__}")

@@ -25,12 +25,12 @@ class Turns:
         self._served: OrderedDict[str, int] = OrderedDict()  # by sender: the number of the last turn
 
     @contextlib.contextmanager
-    def taken(self, sender: str = "", check: Callable[[], None] = lambda: None) -> Iterator[None]:
-        """Wait for a place, and hold it.
+    def taken(self, sender: str = "", check: Callable[[], None] = lambda: None) -> Iterator[Callable[[], None]]:
+        """Wait for a place, and hold it; yield `check`.
 
         Args:
             sender: an address, for example; "" stands for many, who may have all places.
-            check: called while waiting; what it raises ends that.
+            check: called while waiting; what it raises ends that. Long work calls it, too.
         """
         with self._changed:
             number = next(self._numbers)
@@ -44,7 +44,7 @@ class Turns:
                 del self._waiting[number]
                 self._changed.notify_all()
         try:
-            yield
+            yield check
         finally:
             with self._changed:
                 self._free += 1

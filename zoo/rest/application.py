@@ -26,6 +26,7 @@ from zoo.gate import bodies, limits
 from zoo.gate.threads import share_threads
 from zoo.gate.traffic import HELD, Answering, Disconnected, admitted, attended
 from zoo.gate.uploads import UPLOADS
+from zoo.ink import apart
 from zoo.rest import messages, metrics, openapi, problem_details, served
 from zoo.rest.forms import MOST_BYTES, is_form, read_form
 from zoo.serving import by_script
@@ -84,12 +85,13 @@ class Api:
         """Load the first networks, serve until the block is left, then answer what was asked."""
         sys.setswitchinterval(SWITCH)
         share_threads()
-        async with anyio.create_task_group() as tasks:
-            tasks.start_soon(self._warm)
-            yield
-            self.engine.closing = True
-            tasks.cancel_scope.cancel()
-        await anyio.to_thread.run_sync(self.engine.close)
+        with apart.decoding_files():
+            async with anyio.create_task_group() as tasks:
+                tasks.start_soon(self._warm)
+                yield
+                self.engine.closing = True
+                tasks.cancel_scope.cancel()
+            await anyio.to_thread.run_sync(self.engine.close)
 
     async def _warm(self) -> None:
         await anyio.to_thread.run_sync(self._load_first, abandon_on_cancel=True)

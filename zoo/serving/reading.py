@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.errors import Blank, ZooError
+from zoo.errors import Blank, ZooError, bare
 from zoo.ink.decoding import decode
 from zoo.ink.placing import from_ink
 from zoo.ink.segmentation import Glyph, find_glyphs
@@ -138,7 +138,7 @@ def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
         try:
             writing = find_writing(page.pixels)
         except Blank as error:
-            blank = error
+            blank = bare(error)
             continue
         found = True
         notes = [page.note] if page.note else []
@@ -178,11 +178,11 @@ def _together(pages: Iterator[Seen], read_page: Callable[[Seen], Reading]) -> Re
             except Unwanted:
                 raise
             except ZooError as error:
-                problems.append(error)
+                problems.append(bare(error))
     except Unwanted:
         raise
     except ZooError as error:
-        problems.append(error)
+        problems.append(bare(error))
     if not found:
         raise problems[0]
     first, *others = found
@@ -228,7 +228,7 @@ def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Read
         try:
             page = read_seen(seen, predictor)
         except ZooError as error:
-            problem = error
+            problem = bare(error)
             continue
         found = np.stack([glyph.probabilities for glyph in page.glyphs])
         readings.append((page, predictor, found))

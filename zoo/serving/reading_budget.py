@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from zoo.errors import ZooError
-from zoo.ink import bounds
+from zoo.ink.turns import Turns
 
 MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 
@@ -39,11 +39,14 @@ class Budget:
         self._pages -= 1
         if self._pages < 0:
             raise Spent(f"At most {MOST_PAGES} pages are read at a time; the rest were left out. Send fewer.")
+        self._check_time()
+        self.check()
+
+    def _check_time(self) -> None:
         if time.monotonic() > self._until:
             raise Spent(
                 f"Reading these takes more than {self._seconds:.0f} seconds; the rest were left out. Send fewer."
             )
-        self.check()
 
     def check(self) -> None:
         """Raise Unwanted where nobody waits any more: between the steps of a page."""
@@ -51,9 +54,14 @@ class Budget:
             raise Unwanted()
 
     @contextlib.contextmanager
-    def turn(self, pixels: int) -> Iterator[None]:
-        """Hold a place for a large picture; the time of waiting for it does not count. See `zoo.ink.bounds.turn`."""
+    def turn(self, turns: Turns) -> Iterator[Callable[[], None]]:
+        """Hold a place for a picture; the time of waiting for it does not count. Yields `check`.
+
+        Raises:
+            Spent: the time is over; also where all pictures before this one were refused.
+        """
+        self._check_time()
         came = time.monotonic()
-        with bounds.turn(pixels, self._sender, self.check):
+        with turns.taken(self._sender, self.check) as check:
             self._until += time.monotonic() - came
-            yield
+            yield check

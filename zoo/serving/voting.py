@@ -1,11 +1,11 @@
 """Whose hand a whole page is by: a network of pages looks at it view by view."""
 
-import contextlib
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
+from zoo.ink import bounds
 from zoo.ink.decoding import pixels
 from zoo.serving.predictor import Predictor
 from zoo.serving.reading_budget import Budget
@@ -42,10 +42,10 @@ def vote(picture: object, predictor: Predictor, name: str = "", budget: Budget |
     budget = budget or Budget()
     budget.take()
     assert predictor.view is not None  # only networks of pages are asked
-    with budget.turn(PAGE_SIDE**2):  # keypoints of such a page take most memory
-        colors = pixels(picture, PAGE_SIDE, contextlib.nullcontext)[..., :3]
-        page = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2GRAY)
-        budget.check()
+    colors = pixels(picture, PAGE_SIDE, budget.turn)[..., :3]
+    page = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2GRAY)
+    budget.check()
+    with budget.turn(bounds.LARGE_ONES):  # keypoints of a page take most memory
         views = predictor.view.views(page)
     budget.check()
     each = predictor.classify(views)

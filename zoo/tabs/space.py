@@ -40,6 +40,7 @@ from zoo.gate.connections import guard, trust_no_proxy
 from zoo.gate.endpoints import LONGEST, check_values, walk
 from zoo.gate.threads import share_threads
 from zoo.gate.uploads import UPLOADS
+from zoo.ink import apart
 from zoo.rest.application import Api
 from zoo.rest.observing import Observed
 from zoo.tabs.agents import Agents
@@ -179,6 +180,7 @@ class Space(gr.Blocks):
         async def lifespan(app: object) -> AsyncIterator[None]:
             share_threads()
             async with agents.running(), contextlib.AsyncExitStack() as stack:
+                stack.enter_context(apart.decoding_files())
                 if rest is not None:
                     await stack.enter_async_context(rest.running())
                 yield

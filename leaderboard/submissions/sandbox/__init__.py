@@ -32,7 +32,6 @@ from leaderboard.submissions import budget
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
-from leaderboard.submissions.sandbox.confinement import Resources
 from leaderboard.submissions.sandbox.outcome import (
     Cancelled,
     NoMachine,
@@ -56,6 +55,7 @@ from leaderboard.submissions.sandbox.surroundings import (
 from leaderboard.submissions.taking import Compiled
 from zoo import settings
 from zoo.errors import ZooError
+from zoo.processes.confinement import Resources
 from zoo.types import Json
 
 __all__ = [

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from leaderboard.submissions.sandbox.confinement import Resources
+from zoo.processes.confinement import Resources
 
 LOOKS = 50  # at a folder in which something is moved meanwhile
 DEEPEST = 100  # folders in folders

@@ -41,8 +41,8 @@ from leaderboard.submissions.sandbox import (
     child,
     environment,
 )  # fmt: skip
-from leaderboard.submissions.sandbox.confinement import Resources
 from zoo import settings
+from zoo.processes.confinement import Resources
 from zoo.types import Json
 
 log = logging.getLogger(__name__)

@@ -14,9 +14,10 @@ from pathlib import Path
 def main() -> None:
     """Confine this process and hand it to `child`."""
     root, settings = sys.argv[1], json.loads(sys.argv[2])
-    sys.path.insert(0, str(Path(__file__).parent))  # these two stand alone: importing a package imports its parents
+    here = str(Path(__file__).parent), str(Path(root, "zoo", "processes"))
+    sys.path[:0] = here  # the two stand alone: importing a package imports its parents
     confinement, probes = (importlib.import_module(name) for name in ("confinement", "probes"))
-    sys.path[0] = root
+    sys.path[: len(here)] = [root]
     for package in ("leaderboard", "zoo"):  # found now, since what lies next to them must not be listed later
         importlib.util.find_spec(package)
     resources = confinement.Resources(**settings["resources"])

@@ -9,8 +9,8 @@ import sys
 import tempfile
 from pathlib import Path
 
-from leaderboard.submissions.sandbox.confinement import LABELS
 from zoo import settings
+from zoo.processes.confinement import LABELS
 
 FOLDER, LOCK = "submission-", "lock"  # a sandbox's folder, and the file in it that its watching process keeps locked
 

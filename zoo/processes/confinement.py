@@ -1,4 +1,4 @@
-"""What a sandboxed process takes from itself before it touches anything of a stranger's; imports the standard library.
+"""What a confined process takes from itself before it touches anything of a stranger's; imports the standard library.
 
     network     a network namespace of its own, with nothing in it; and no socket may be opened (seccomp)
     files       only Python, our code and the inputs may be read, only the own folder written (Landlock); no mode, time,
@@ -74,7 +74,7 @@ def confine(folder: Path, readable: list[Path], resources: Resources, attended: 
 def give_up_files(readable: list[Path]) -> None:
     """Give up the network and every file but Python, the system's libraries and `readable`; starting processes stays.
 
-    For `spawner`, whose children then call `seccomp` each.
+    For a spawner, whose children then call `seccomp` each.
     """
     unshare_network()
     _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
@@ -120,7 +120,7 @@ SYSTEM = (
     "/proc/meminfo", "/proc/stat", "/proc/self", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/dev/null",
     "/dev/urandom",
 )  # fmt: skip
-PACKAGES = tuple(Path(__file__).parents[3] / name for name in ("zoo", "leaderboard"))  # our code
+PACKAGES = tuple(Path(__file__).parents[2] / name for name in ("zoo", "leaderboard"))  # our code
 LABELS = "sklearn/datasets/data"  # optdigits, with the labels of its test set: installed with scikit-learn
 
 

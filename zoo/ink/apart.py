@@ -1,0 +1,161 @@
+"""Decode strangers' pictures outside the server's process, which so never runs a decoder on their bytes.
+
+with apart.decoding_files():  # as long as a server runs: `decoding.decode` then sends each file to a child
+    ...
+
+A picture costs a child of `spawning`, which has no files, no network and no rights, and whose memory always returns.
+Small pictures have places of their own, so that they do not wait behind large ones. Which one it is a file only says of
+itself: one that takes more than a small one may is decoded once more, as a large one. All places together take at most
+4 * 300 MB + 2 * 1 GB = 3.2 GB. The pages come back as plain pixels, whose number is checked here.
+"""
+
+import contextlib
+import logging
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from typing import IO
+
+import numpy as np
+
+from zoo.errors import Blank, InkError, ZooError
+from zoo.ink import bounds, decoding
+from zoo.ink.decoding import Decoded
+from zoo.processes import spawning
+from zoo.processes.spawning import Answer, Limits
+from zoo.types import Json
+
+log = logging.getLogger(__name__)
+
+LAUNCH = "from zoo.ink import apart; apart.main()"
+PAGES = decoding.MAX_PAGES * decoding.SIDE**2 * 4  # bytes of all pages of a TIFF
+SMALL = Limits(cpu=3, wall=30.0, memory=300_000_000, file=PAGES)
+LARGE = Limits(cpu=10, wall=60.0, memory=1_000_000_000, file=PAGES)
+LONGEST = 500  # characters of a sentence
+
+_SPAWNERS = spawning.Spawners(LAUNCH)
+_lock, _servers = threading.Lock(), 0
+
+
+@contextlib.contextmanager
+def decoding_files() -> Iterator[None]:
+    """Decode files in children within the block, where this system can limit them: Linux; elsewhere here as before."""
+    global _servers
+    if not sys.platform.startswith("linux"):
+        yield
+        return
+    with _lock:
+        _servers += 1
+    threading.Thread(target=_SPAWNERS.started, name="pictures", daemon=True).start()
+    try:
+        with decoding.files_decoded_by(decode):
+            yield
+    finally:
+        with _lock:
+            _servers -= 1
+            if not _servers:
+                _SPAWNERS.close()
+
+
+def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[Decoded]:
+    """Yield the pages of a file as `decoding.decode` does.
+
+    Raises:
+        InkError: as there; it takes more memory or time than `LARGE`.
+        ZooError: no process can be started here.
+    """
+    request: Json = {"task": "decode", "side": side, "most": most}
+    with turn(bounds.SMALL_ONES) as check:
+        answer = _answer({**request, "large": False}, content, SMALL, check)
+    if answer is None:
+        with turn(bounds.LARGE_ONES) as check:
+            answer = _answer({**request, "large": True}, content, LARGE, check)
+    if answer is None:
+        raise InkError(decoding.TOO_MUCH)
+    with answer.file as file:
+        for size, note in _pages(answer.header, side, most):
+            yield Decoded(_pixels(file, size), note)
+    if error := answer.header.get("error"):
+        raise (Blank if answer.header.get("blank") else InkError)(str(error)[:LONGEST])
+
+
+def _answer(request: Json, content: bytes, limits: Limits, check: Callable[[], None]) -> Answer | None:
+    """Return the answer of a child; None where a picture takes more than its limits."""
+    for _ in range(2):  # a spawner may have been ended since the last picture
+        try:
+            answer = _SPAWNERS.started().run(request, content, limits, check)
+        except spawning.NoAnswer:
+            return None
+        except spawning.Stopped:
+            continue
+        if "trace" in answer.header:
+            log.error("A picture could not be decoded.\n%s", str(answer.header["trace"])[:8000])
+            answer.header.update(error="This picture could not be read. Please report it.")
+        return None if answer.header.get("too large") else answer
+    raise ZooError("Decoding pictures stopped unexpectedly. Try again.")
+
+
+def _pages(header: Json, side: int, most: int) -> list[tuple[tuple[int, int], str]]:
+    """Return the height and width, and the note, of the pages that a child says it made."""
+    pages = header.get("pages", [])
+    if not isinstance(pages, list) or len(pages) > most:
+        raise InkError(decoding.TOO_MUCH)
+    found = []
+    for page in pages:
+        height, width, note = page if isinstance(page, list) and len(page) == 3 else (0, 0, "")
+        if not all(type(length) is int and 1 <= length <= side for length in (height, width)):
+            raise InkError(decoding.TOO_MUCH)
+        found.append(((height, width), str(note)[:LONGEST]))
+    return found
+
+
+def _pixels(file: IO[bytes], size: tuple[int, int]) -> np.ndarray:
+    """Read the pixels of a page."""
+    pixels = np.empty((*size, 4), np.uint8)
+    if file.readinto(pixels.data.cast("B")) != pixels.nbytes:  # type: ignore[attr-defined]
+        raise InkError(decoding.TOO_MUCH)
+    return pixels
+
+
+# --- in the process ------------------------------------------------------------------------------
+
+
+class TooLarge(Exception):
+    """A picture that says of itself that it is a large one."""
+
+
+def _turn_of_small(turns: object) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    raise TooLarge
+
+
+def _turn_of_large(turns: object) -> contextlib.AbstractContextManager[Callable[[], None]]:
+    return contextlib.nullcontext(lambda: None)
+
+
+def task(request: Json, content: bytes) -> tuple[Json, spawning.Parts]:
+    """Decode a file; what is wrong with it comes after the pages before."""
+    pages, parts = [], []
+    header: Json = {"pages": pages}
+    turn = _turn_of_large if request["large"] else _turn_of_small
+    try:
+        for page in decoding.decode(content, request["side"], turn, request["most"]):
+            pages.append((*page.pixels.shape[:2], page.note))
+            parts.append(np.ascontiguousarray(page.pixels).data.cast("B"))
+    except TooLarge:
+        return {"too large": True}, ()
+    except InkError as error:
+        if str(error) == decoding.TOO_MUCH:
+            return {"too large": True}, ()
+        header.update(error=str(error), blank=isinstance(error, Blank))
+    return header, parts
+
+
+def main() -> None:
+    """Import what decoding needs, and serve."""
+    import cv2
+
+    cv2.setNumThreads(1)
+    decoding.warm_up()
+    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
+        file.write("1000")  # where the machine has no memory left, a picture goes first
+    spawning.serve({"decode": task})

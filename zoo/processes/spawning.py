@@ -1,0 +1,287 @@
+"""Read strangers' bytes in processes with limits: a spawner, which has imported what is needed, forks one a task.
+
+spawners = Spawners("from zoo.ink import child; child.main()")  # which calls `serve` with its tasks
+answer = spawners.started().run({"task": "decode"}, content, Limits(cpu=10))
+
+A child gets a request and a file, and answers with one line of JSON and a file. Whatever happens in it costs this child
+alone: its memory returns, and this process reads nothing of it but JSON and bytes, which the caller checks.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+from zoo import settings
+from zoo.processes import confinement
+from zoo.types import Json
+
+START = 30.0  # seconds within which a spawner must answer
+LOOK = 0.5  # seconds after which it is looked whether an answer is still wanted
+LONGEST = 50_000_000  # bytes of an answer's JSON
+
+Parts = Sequence[bytes | memoryview]
+Task = Callable[[Json, bytes], tuple[Json, Parts]]  # a request and a file -> the header and the file of an answer
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that a child may use."""
+
+    cpu: int = 4  # seconds of processor time
+    wall: float = 20.0  # seconds of wall time; more than `cpu`, since the machine may be busy
+    memory: int = 450_000_000  # bytes of private memory
+    file: int = 512_000_000  # bytes of the file that it writes
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The result of a child: a JSON object, the file that it made, and resource usage."""
+
+    header: dict[str, Any]
+    file: IO[bytes]
+    memory: int  # bytes, resident at most
+    cpu: float  # seconds
+
+
+class NoAnswer(Exception):
+    """A child that ended without an answer before its wall time was over: it reached another limit, or crashed."""
+
+
+class Late(NoAnswer):
+    """A child that had no answer when its wall time was over."""
+
+
+class Stopped(Exception):
+    """A spawner that does not answer; the next task starts another."""
+
+
+class Spawners:
+    """The spawner of this process, started when it is needed, and again where it has ended.
+
+    Args:
+        launch: Python code that ends with a call of `serve`.
+    """
+
+    def __init__(self, launch: str):
+        self._launch, self._lock = launch, threading.Lock()
+        self._spawner: Spawner | None = None
+
+    def started(self) -> "Spawner":
+        """Return it."""
+        with self._lock:
+            if self._spawner is None or not self._spawner.alive:
+                self._spawner = Spawner(self._launch)
+            return self._spawner
+
+    def close(self) -> None:
+        """End it; it is started again when it is needed."""
+        with self._lock:
+            if self._spawner is not None:
+                self._spawner.close()
+            self._spawner = None
+
+
+class Spawner:
+    """The process that forks one child for each task; it ends with this process."""
+
+    def __init__(self, launch: str) -> None:
+        self.owner = os.getpid()
+        self.lock = threading.Lock()
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        with theirs:
+            # -I: ignore the user's environment variables, folders and packages; -B: write no bytecode.
+            code = f"import sys; sys.path.insert(0, sys.argv.pop(1)); {launch}"
+            command = [sys.executable, "-I", "-B", "-c", code, str(settings.ROOT), str(theirs.fileno())]
+            environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+            self.process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env=environment,
+                pass_fds=[theirs.fileno()],
+            )  # fmt: skip
+        atexit.register(self.close)
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process runs and belongs to this process: a fork needs its own."""
+        return self.owner == os.getpid() and self.process.poll() is None
+
+    def close(self) -> None:
+        """End the process."""
+        self.socket.close()
+        atexit.unregister(self.close)
+        if self.owner == os.getpid():
+            self.process.kill()
+            self.process.wait()
+
+    def run(self, request: Json, data: bytes, limits: Limits, check: Callable[[], object] = lambda: None) -> Answer:
+        """Have a child do one task.
+
+        Args:
+            request: {"task": its name, ...}.
+            data: the content of its file.
+            limits: of the child.
+            check: called now and then; what it raises ends the child.
+
+        Raises:
+            NoAnswer: it ended without an answer, or was `Late`.
+            Stopped: the spawner did not answer.
+        """
+        with contextlib.ExitStack() as kept:
+            sent, made = kept.enter_context(tempfile.TemporaryFile()), kept.enter_context(tempfile.TemporaryFile())
+            sent.write(data)
+            sent.flush()
+            ours, theirs = os.pipe()
+            with open(ours, "rb", buffering=0) as pipe:
+                with self.lock:  # until the child runs, so that messages do not mix
+                    try:
+                        message = json.dumps({**request, "limits": asdict(limits)}).encode()
+                        socket.send_fds(self.socket, [message], [sent.fileno(), made.fileno(), theirs])
+                    except OSError:
+                        self.process.kill()
+                        raise Stopped from None
+                    finally:
+                        os.close(theirs)
+                    started = time.monotonic()
+                    child = _line(pipe, started + START)
+                if not child:
+                    self.process.kill()
+                    raise Stopped
+                found = b""
+                try:
+                    for part in _rest(pipe, time.monotonic() + limits.wall + 1, check):
+                        found += part
+                        if len(found) > LONGEST:
+                            break
+                finally:
+                    if not found.endswith(b"\n"):
+                        with contextlib.suppress(ProcessLookupError, ValueError):
+                            os.kill(int(child), signal.SIGKILL)
+            try:
+                header = json.loads(found)
+                used = {key: header.pop(key) for key in ("memory", "cpu")}
+            except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
+                raise (Late if time.monotonic() - started >= limits.wall else NoAnswer) from None
+            made.seek(0)
+            kept.pop_all()  # the caller reads it
+            return Answer(header, made, **used)
+
+
+def _line(pipe: Any, deadline: float) -> bytes:
+    """Return the first line of a pipe, read byte by byte to leave the rest; b"" if none comes."""
+    line = b""
+    while not line.endswith(b"\n"):
+        part = _read(pipe, 1, deadline)
+        if not part:
+            return b""
+        line += part
+    return line
+
+
+def _rest(pipe: Any, deadline: float, check: Callable[[], object]) -> Iterator[bytes]:
+    """Yield data from a pipe until it is closed or the deadline has passed."""
+    while time.monotonic() < deadline:
+        part = _read(pipe, 2**16, min(deadline, time.monotonic() + LOOK))
+        if part == b"":
+            return
+        if part:
+            yield part
+        check()
+
+
+def _read(pipe: Any, most: int, deadline: float) -> bytes | None:
+    """Return what is there; b"" where the pipe is closed, None where nothing came until the deadline."""
+    poll = select.poll()
+    poll.register(pipe, select.POLLIN | select.POLLHUP)
+    left = max(0.0, deadline - time.monotonic())
+    found: bytes | None = pipe.read(most) if poll.poll(left * 1000) else None
+    return found
+
+
+# --- in the spawner ------------------------------------------------------------------------------
+
+
+def serve(tasks: dict[str, Task], nice: int = 0) -> None:
+    """Confine this process, then fork a child for every request until the socket is closed.
+
+    Each comes with three files: what was sent, what is made of it, and a pipe for the answer. A child writes its
+    process ID, does its task, and writes one line of JSON.
+
+    Args:
+        tasks: by name; everything that they need is imported.
+        nice: by how much children give way to other processes.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this decides when it ends
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave nothing to collect
+    if sys.platform.startswith("linux"):
+        confinement.give_up_files([settings.ROOT / name for name in ("zoo", "leaderboard")])
+    with socket.socket(fileno=int(sys.argv[1])) as requests:
+        while True:
+            message, files, _, _ = socket.recv_fds(requests, 65_536, 3)
+            if not message:
+                return
+            if os.fork() == 0:
+                requests.close()
+                _child(tasks, nice, message, *files)
+            for file in files:
+                os.close(file)
+
+
+def _child(tasks: dict[str, Task], nice: int, message: bytes, sent: int, made: int, answer: int) -> None:
+    """Do one task and end."""
+    import resource  # Windows has none
+
+    try:
+        request = json.loads(message)
+        limits = Limits(**request.pop("limits"))
+        signal.setitimer(signal.ITIMER_REAL, limits.wall)  # nobody handles SIGALRM, so it kills
+        os.write(answer, b"%d\n" % os.getpid())
+        os.nice(nice)
+        for kind, most in (
+            (resource.RLIMIT_CPU, limits.cpu),
+            (resource.RLIMIT_DATA, limits.memory),
+            (resource.RLIMIT_FSIZE, limits.file),
+            (resource.RLIMIT_CORE, 0),
+        ):
+            resource.setrlimit(kind, (most, most))
+        if sys.platform.startswith("linux"):
+            confinement.seccomp()
+        header = _answer(tasks, request, sent, made)
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        header |= {"memory": used.ru_maxrss * 1024, "cpu": used.ru_utime + used.ru_stime}
+        _write(answer, json.dumps(header).encode() + b"\n")
+    finally:
+        os._exit(0)
+
+
+def _answer(tasks: dict[str, Task], request: Json, sent: int, made: int) -> Json:
+    """Return the header of an answer; the trace of whatever went wrong."""
+    try:
+        with open(sent, "rb", closefd=False) as file:
+            file.seek(0)
+            data = file.read()
+        header, parts = tasks[request["task"]](request, data)
+        for part in parts:
+            _write(made, part)
+        return header
+    except MemoryError:
+        os._exit(1)  # the same as if the kernel had ended it
+    except BaseException:  # a mistake of ours must not cost the sender an answer
+        return {"trace": traceback.format_exc()[-8000:]}
+
+
+def _write(handle: int, data: bytes | memoryview) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
