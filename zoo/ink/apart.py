@@ -4,12 +4,13 @@ with apart.decoding_files():  # as long as a server runs: `decoding.decode` then
     ...
 
 A picture costs a child of `spawning`, which has no files, no network and no rights, and whose memory always returns.
-Small pictures have places of their own, so that they do not wait behind large ones. Which one it is a file only says of
-itself: one that takes more than a small one may is decoded once more, as a large one. All places together take at most
-4 * 300 MB + 2 * 1 GB = 3.2 GB. The pages come back as plain pixels, whose number is checked here.
+Small pictures have places of their own, so that they do not wait behind large ones. Which one it is, a file only says
+of itself: one that fails by the limits of a small one is decoded once more, as a large one. All places together take at
+most 4 * 300 MB + 2 * 1 GB = 3.2 GB. The pages come back as plain pixels, whose number is checked here.
 """
 
 import contextlib
+import io
 import logging
 import sys
 import threading
@@ -31,6 +32,7 @@ LAUNCH = "from zoo.ink import apart; apart.main()"
 PAGES = decoding.MAX_PAGES * decoding.SIDE**2 * 4  # bytes of all pages of a TIFF
 SMALL = Limits(cpu=3, wall=30.0, memory=300_000_000, file=PAGES)
 LARGE = Limits(cpu=10, wall=60.0, memory=1_000_000_000, file=PAGES)
+SURELY_LARGE = 1_000_000  # bytes of a file; few of more are small pictures
 LONGEST = 500  # characters of a sentence
 
 _SPAWNERS = spawning.Spawners(LAUNCH)
@@ -65,8 +67,10 @@ def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[
         ZooError: no process can be started here.
     """
     request: Json = {"task": "decode", "side": side, "most": most}
-    with turn(bounds.SMALL_ONES) as check:
-        answer = _answer({**request, "large": False}, content, SMALL, check)
+    answer = None
+    if len(content) <= SURELY_LARGE:
+        with turn(bounds.SMALL_ONES) as check:
+            answer = _answer({**request, "large": False}, content, SMALL, check)
     if answer is None:
         with turn(bounds.LARGE_ONES) as check:
             answer = _answer({**request, "large": True}, content, LARGE, check)
@@ -134,17 +138,19 @@ def _turn_of_large(turns: object) -> contextlib.AbstractContextManager[Callable[
 
 def task(request: Json, content: bytes) -> tuple[Json, spawning.Parts]:
     """Decode a file; what is wrong with it comes after the pages before."""
-    pages, parts = [], []
+    pages: list[tuple[int, int, str]] = []
+    parts: list[memoryview] = []
     header: Json = {"pages": pages}
     turn = _turn_of_large if request["large"] else _turn_of_small
     try:
         for page in decoding.decode(content, request["side"], turn, request["most"]):
-            pages.append((*page.pixels.shape[:2], page.note))
+            height, width = page.pixels.shape[:2]
+            pages.append((height, width, page.note))
             parts.append(np.ascontiguousarray(page.pixels).data.cast("B"))
     except TooLarge:
         return {"too large": True}, ()
     except InkError as error:
-        if str(error) == decoding.TOO_MUCH:
+        if isinstance(error, decoding.Unreadable) and not request["large"]:  # memory may have been short
             return {"too large": True}, ()
         header.update(error=str(error), blank=isinstance(error, Blank))
     return header, parts
@@ -153,9 +159,13 @@ def task(request: Json, content: bytes) -> tuple[Json, spawning.Parts]:
 def main() -> None:
     """Import what decoding needs, and serve."""
     import cv2
+    from PIL import Image
 
     cv2.setNumThreads(1)
     decoding.warm_up()
     with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
         file.write("1000")  # where the machine has no memory left, a picture goes first
-    spawning.serve({"decode": task})
+    example = io.BytesIO()
+    Image.new("RGB", (200, 200)).save(example, "PNG")
+    request = {"side": decoding.SIDE, "most": 1, "large": True}
+    spawning.serve({"decode": task}, rehearse=lambda: task(request, example.getvalue()))

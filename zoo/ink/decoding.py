@@ -136,14 +136,15 @@ def _to_uint8(picture: np.ndarray, factor: int) -> np.ndarray:
     normalized by mean and deviation have them, are stretched from their least to their greatest.
     """
     least, most = float(picture.min()), float(picture.max())
-    if not np.isfinite(np.float32([least, most])).all():  # also where one is no number
+    if not np.isfinite(np.array([least, most], np.float32)).all():  # also where one is no number
         raise InkError("A picture's pixels are finite numbers; some of these are not: save it again without them.")
     top = next((top for top in RANGES if most <= top), None)
     if picture.dtype == np.uint8:
         if top == 255:
             return np.ascontiguousarray(picture)
         scaled = np.arange(256, dtype=np.float32) * (255 / (top or 255))
-        return cv2.LUT(picture, scaled.clip(0, 255).astype(np.uint8)).reshape(picture.shape)
+        looked_up: np.ndarray = cv2.LUT(picture, scaled.clip(0, 255).astype(np.uint8)).reshape(picture.shape)
+        return looked_up
     values = _reduced_numbers(picture, factor)
     if least < 0 or top is None:
         values = (values - least) * (255 / max(most - least, 1e-9))
@@ -220,7 +221,7 @@ def _explained(picture: Any) -> Iterator[None]:
     except Image.DecompressionBombError:
         raise InkError(f"A picture has at most {MAX_PIXELS // 10**6} megapixels; please send a smaller one.") from None
     except MemoryError:
-        raise InkError(TOO_MUCH) from None
+        raise Unreadable(TOO_MUCH) from None
     except FileNotFoundError:
         raise InkError(f"There is no file {Path(picture).name}.") from None
     except IsADirectoryError:
@@ -268,8 +269,12 @@ def _image(content: bytes) -> Any:
     return image
 
 
-def _unreadable(picture: object) -> InkError:
-    return InkError(
+class Unreadable(InkError):
+    """A file that Pillow cannot decode, or not within the memory that it may take."""
+
+
+def _unreadable(picture: object) -> Unreadable:
+    return Unreadable(
         f"A picture is a PNG, JPEG or WebP file (HEIC, AVIF, TIFF, GIF and BMP, too), an array or a PIL image; "
         f"{_name(picture)} cannot be read as one."
     )

@@ -9,6 +9,7 @@ alone: its memory returns, and this process reads nothing of it but JSON and byt
 
 import atexit
 import contextlib
+import gc
 import json
 import os
 import select
@@ -31,6 +32,8 @@ from zoo.types import Json
 START = 30.0  # seconds within which a spawner must answer
 LOOK = 0.5  # seconds after which it is looked whether an answer is still wanted
 LONGEST = 50_000_000  # bytes of an answer's JSON
+SPARE = 2  # children that wait for a request
+BUSY, CLOSED = b"+", b"-"  # what a child tells the spawner: it has a request; there will be none
 
 Parts = Sequence[bytes | memoryview]
 Task = Callable[[Json, bytes], tuple[Json, Parts]]  # a request and a file -> the header and the file of an answer
@@ -99,8 +102,7 @@ class Spawner:
 
     def __init__(self, launch: str) -> None:
         self.owner = os.getpid()
-        self.lock = threading.Lock()
-        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a message is one request
         with theirs:
             # -I: ignore the user's environment variables, folders and packages; -B: write no bytecode.
             code = f"import sys; sys.path.insert(0, sys.argv.pop(1)); {launch}"
@@ -144,17 +146,16 @@ class Spawner:
             sent.flush()
             ours, theirs = os.pipe()
             with open(ours, "rb", buffering=0) as pipe:
-                with self.lock:  # until the child runs, so that messages do not mix
-                    try:
-                        message = json.dumps({**request, "limits": asdict(limits)}).encode()
-                        socket.send_fds(self.socket, [message], [sent.fileno(), made.fileno(), theirs])
-                    except OSError:
-                        self.process.kill()
-                        raise Stopped from None
-                    finally:
-                        os.close(theirs)
-                    started = time.monotonic()
-                    child = _line(pipe, started + START)
+                try:
+                    message = json.dumps({**request, "limits": asdict(limits)}).encode()
+                    socket.send_fds(self.socket, [message], [sent.fileno(), made.fileno(), theirs])
+                except OSError:
+                    self.process.kill()
+                    raise Stopped from None
+                finally:
+                    os.close(theirs)
+                started = time.monotonic()
+                child = _line(pipe, started + START)
                 if not child:
                     self.process.kill()
                     raise Stopped
@@ -162,8 +163,8 @@ class Spawner:
                 try:
                     for part in _rest(pipe, time.monotonic() + limits.wall + 1, check):
                         found += part
-                        if len(found) > LONGEST:
-                            break
+                        if found.endswith(b"\n") or len(found) > LONGEST:
+                            break  # the child ends while the answer is read
                 finally:
                     if not found.endswith(b"\n"):
                         with contextlib.suppress(ProcessLookupError, ValueError):
@@ -212,42 +213,62 @@ def _read(pipe: Any, most: int, deadline: float) -> bytes | None:
 # --- in the spawner ------------------------------------------------------------------------------
 
 
-def serve(tasks: dict[str, Task], nice: int = 0) -> None:
-    """Confine this process, then fork a child for every request until the socket is closed.
+def serve(tasks: dict[str, Task], nice: int = 0, rehearse: Callable[[], object] = lambda: None) -> None:
+    """Confine this process, and fork a child for every request until the socket is closed.
 
-    Each comes with three files: what was sent, what is made of it, and a pipe for the answer. A child writes its
-    process ID, does its task, and writes one line of JSON.
+    `SPARE` children wait for the next request, so that it does not wait for the fork. A request comes with three files:
+    what was sent, what is made of it, and a pipe for the answer. A child writes its process ID, does its task, and
+    writes one line of JSON.
 
     Args:
         tasks: by name; everything that they need is imported.
         nice: by how much children give way to other processes.
+        rehearse: what a child does before its request comes: it has the memory of its own that a task takes by then.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this decides when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave nothing to collect
     if sys.platform.startswith("linux"):
         confinement.give_up_files([settings.ROOT / name for name in ("zoo", "leaderboard")])
+    gc.freeze()  # so that no child copies what it does not change
+    waiting: list[int] = []
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while True:
-            message, files, _, _ = socket.recv_fds(requests, 65_536, 3)
-            if not message:
-                return
-            if os.fork() == 0:
-                requests.close()
-                _child(tasks, nice, message, *files)
-            for file in files:
-                os.close(file)
+            while len(waiting) < SPARE:
+                listen, tell = os.pipe()
+                if os.fork() == 0:
+                    _child(tasks, nice, rehearse, requests, tell)
+                os.close(tell)
+                waiting.append(listen)
+            for one in select.select(waiting, [], [])[0]:
+                said = os.read(one, 1)  # b"" where something ended the child while it waited
+                os.close(one)
+                waiting.remove(one)
+                if said == CLOSED:
+                    return
 
 
-def _child(tasks: dict[str, Task], nice: int, message: bytes, sent: int, made: int, answer: int) -> None:
-    """Do one task and end."""
+def _child(
+    tasks: dict[str, Task], nice: int, rehearse: Callable[[], object], requests: socket.socket, tell: int
+) -> None:
+    """Wait for a request, do its task and end."""
     import resource  # Windows has none
 
     try:
+        os.nice(nice)
+        if sys.platform.startswith("linux"):
+            confinement.seccomp()
+        rehearse()
+        message, files, _, _ = socket.recv_fds(requests, 65_536, 3)
+        os.write(tell, BUSY if message else CLOSED)
+        os.close(tell)
+        requests.close()  # before a stranger's byte is read
+        if not message:
+            return
+        sent, made, answer = files
         request = json.loads(message)
         limits = Limits(**request.pop("limits"))
         signal.setitimer(signal.ITIMER_REAL, limits.wall)  # nobody handles SIGALRM, so it kills
         os.write(answer, b"%d\n" % os.getpid())
-        os.nice(nice)
         for kind, most in (
             (resource.RLIMIT_CPU, limits.cpu),
             (resource.RLIMIT_DATA, limits.memory),
@@ -255,8 +276,6 @@ def _child(tasks: dict[str, Task], nice: int, message: bytes, sent: int, made: i
             (resource.RLIMIT_CORE, 0),
         ):
             resource.setrlimit(kind, (most, most))
-        if sys.platform.startswith("linux"):
-            confinement.seccomp()
         header = _answer(tasks, request, sent, made)
         used = resource.getrusage(resource.RUSAGE_SELF)
         header |= {"memory": used.ru_maxrss * 1024, "cpu": used.ru_utime + used.ru_stime}
