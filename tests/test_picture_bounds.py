@@ -185,9 +185,9 @@ def test_large_pictures_take_turns():
     """Decoding one takes up to a gigabyte."""
     running, most, lock = 0, 0, threading.Lock()
 
-    def decode(pixels: int) -> None:
+    def decode() -> None:
         nonlocal running, most
-        with bounds.turn(pixels):
+        with bounds.turn(bounds.LARGE_ONES):
             with lock:
                 running += 1
                 most = max(most, running)
@@ -195,7 +195,7 @@ def test_large_pictures_take_turns():
             with lock:
                 running -= 1
 
-    threads = [threading.Thread(target=decode, args=(bounds.LARGE + 1,)) for _ in range(6)]
+    threads = [threading.Thread(target=decode) for _ in range(6)]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -282,30 +282,32 @@ def test_time_of_waiting_for_a_turn_is_not_time_of_reading(monkeypatch):
     monkeypatch.setattr("zoo.serving.reading_budget.time.monotonic", lambda: now[0])
     budget = Budget(sender="a")
 
-    @contextlib.contextmanager
-    def waits(*_):
-        now[0] += 100
-        yield
-        now[0] += 50
+    class Waits(Turns):
+        @contextlib.contextmanager
+        def taken(self, *_):
+            now[0] += 100
+            yield lambda: None
+            now[0] += 50
 
-    monkeypatch.setattr(bounds, "turn", waits)
-    with budget.turn(1):
+    with budget.turn(Waits(1)):
         budget.take()
     budget.take()
     now[0] += 11
     with pytest.raises(Spent, match="more than 60 seconds"):
         budget.take()
+    with pytest.raises(Spent), budget.turn(Waits(1)):  # also where all pictures were refused, and no page was read
+        pass
 
 
 def test_all_ways_share_the_places_of_an_address(monkeypatch):
     """Pages and photos, by REST, the endpoints, agents and the Read tab: each asks for a turn in the sender's name."""
     asked = []
 
-    def turn(pixels, sender="", check=None):
-        asked.append((sender, pixels > bounds.LARGE))
-        return contextlib.nullcontext()
+    def taken(turns, sender="", check=None):
+        asked.append((sender, turns is bounds.LARGE_ONES))
+        return contextlib.nullcontext(check)
 
-    monkeypatch.setattr(bounds, "turn", turn)
+    monkeypatch.setattr(Turns, "taken", taken)
     monkeypatch.setattr(Keypoints, "views", lambda self, page: np.zeros((1, *self.input_shape), np.uint8))
     page = np.full((2000, 2100), 255, np.uint8)
     page[700:1300, 1000:1080] = 0
@@ -325,7 +327,8 @@ def test_all_ways_share_the_places_of_an_address(monkeypatch):
                 with contextlib.suppress(ZooError):
                     endpoint(arguments)
             read_tab.respond_live({"url": uri}, {"script": None, "models": [model]})
-        assert asked == [("192.0.2.7", True)] * 4, model
+        of_page = 2 if model.endswith("pages70") else 1  # it is decoded, then described; but not by `predict`
+        assert asked == [("192.0.2.7", True)] * (of_page * 3 + 1), model
 
 
 @pytest.mark.parametrize("compression", ["group3", "group4", "tiff_lzw", "tiff_adobe_deflate", "jpeg"])
