@@ -21,11 +21,11 @@ from PIL import Image, ImageFile
 
 from zoo import gate
 from zoo.errors import Blank, InkError
-from zoo.ink import apart, bounds, decoding
+from zoo.ink import bounds, decoding
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Limits
 from zoo.rest.application import Api
-from zoo.serving import reading
+from zoo.serving import apart, reading
 from zoo.serving.engine import Engine, Picture
 from zoo.serving.model_cache import MODELS
 from zoo.tabs import draw

@@ -31,7 +31,7 @@ MAX_TILE_PIXELS = 4096**2
 SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python: BMP with run lengths, PPM as text
 LARGE = 4_000_000  # pixels; decoding one takes up to 20 bytes a pixel
 AT_ONCE = 2  # large pictures that are decoded, or pages that are described, at the same time
-SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `apart`
+SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `zoo.serving.apart`
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 278, 322, 323
 OFFSETS = 273, 279, 324, 325  # tags with one value for each strip or tile

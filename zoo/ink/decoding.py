@@ -3,7 +3,7 @@
 Reading and training both decode with this module, so both accept the same files. A file's content decides its format,
 not its name, and only the formats of `FORMATS` are opened. A file's declared size is checked before its pixels are
 decoded, so that a decompression bomb is refused: see `zoo.ink.bounds`. A file may declare what is not true, so a server
-decodes in other processes: see `zoo.ink.apart`.
+decodes in other processes: see `zoo.serving.apart`.
 """
 
 import contextlib

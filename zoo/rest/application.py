@@ -26,10 +26,9 @@ from zoo.gate import bodies, limits
 from zoo.gate.threads import share_threads
 from zoo.gate.traffic import HELD, Answering, Disconnected, admitted, attended
 from zoo.gate.uploads import UPLOADS
-from zoo.ink import apart
 from zoo.rest import messages, metrics, openapi, problem_details, served
 from zoo.rest.forms import MOST_BYTES, is_form, read_form
-from zoo.serving import by_script
+from zoo.serving import apart, by_script
 from zoo.serving.engine import Engine, Picture, Sketch
 
 PREFIX = "/api/v1"

@@ -40,9 +40,9 @@ from zoo.gate.connections import guard, trust_no_proxy
 from zoo.gate.endpoints import LONGEST, check_values, walk
 from zoo.gate.threads import share_threads
 from zoo.gate.uploads import UPLOADS
-from zoo.ink import apart
 from zoo.rest.application import Api
 from zoo.rest.observing import Observed
+from zoo.serving import apart
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
 from zoo.tabs.unread import bounded

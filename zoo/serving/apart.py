@@ -28,7 +28,7 @@ from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
-LAUNCH = "from zoo.ink import apart; apart.main()"
+LAUNCH = "from zoo.serving import apart; apart.main()"
 PAGES = decoding.MAX_PAGES * decoding.SIDE**2 * 4  # bytes of all pages of a TIFF
 SMALL = Limits(cpu=3, wall=30.0, memory=300_000_000, file=PAGES)
 LARGE = Limits(cpu=10, wall=60.0, memory=1_000_000_000, file=PAGES)
