@@ -28,7 +28,8 @@ NOT_COUNTED = {  # sentences in which such a word follows something that is not 
 }
 PATTERNS = [re.compile(".+?".join(map(re.escape, key.split("{}"))), re.DOTALL) for key in CATALOGUE]
 # What answers a page: pictures and sketches, the form, the limits.
-SAID = ["zoo/ink", "zoo/serving/apart.py", "zoo/serving/reading.py", "zoo/serving/by_script.py", "zoo/tabs/choice.py", "zoo/tabs/draw.py",
+SAID = ["zoo/ink", "zoo/serving/apart.py", "zoo/serving/reading.py",
+        "zoo/serving/by_script.py", "zoo/tabs/choice.py", "zoo/tabs/draw.py",
         "zoo/tabs/read.py", "zoo/gate/callers.py", "zoo/gate/limits.py", "zoo/gate/storage.py", "zoo/gate/uploads.py",
         "zoo/gate/traffic.py", "leaderboard/submissions/intake.py", "leaderboard/submissions/holdings.py",
         "leaderboard/submissions/hub_models.py", "leaderboard/tabs/submit_form.py", "zoo/hub/transport.py"]  # fmt: skip
