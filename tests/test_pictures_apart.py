@@ -132,7 +132,7 @@ HEAVY = {
     "gif 13000": (lambda: gif(13_000, 3), 0),
     "gif frames": (lambda: gif(7000, 49), 1),
     "avif 16000": (lambda: lying("AVIF", 16_000), 0),
-    "heif that lies": (lambda: lying("HEIF", 8000), None),
+    "heif that lies": (lambda: lying("HEIF", 3000), None),
     "gray and alpha": (lambda: png(7070, 8, 4), 1),
     "webp animation": (
         lambda: saved(
