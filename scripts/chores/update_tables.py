@@ -6,6 +6,7 @@ python -m scripts.chores.update_tables --check   exit with 1 if they are out of 
 
 import argparse
 import re
+import statistics
 from collections.abc import Iterable, Iterator
 from functools import partial
 
@@ -13,10 +14,11 @@ from leaderboard import disclosures, goals, precisions, reproductions, results, 
 from leaderboard.claims import claims
 from scripts import cli
 from zoo import data, registry, settings
+from zoo.architectures import glyphnet
 from zoo.errors import ZooError
 from zoo.registry import GLYPH_SETS
 
-PAGES = ("README.md", "docs/board.md", "docs/settings.md", "docs/speed.md")
+PAGES = ("README.md", "docs/board.md", "docs/settings.md", "docs/speed.md", "docs/research/robust_training.md")
 SHOWN = (
     *(f"glyphnet_{size}.mnist" for size in ("700", "5k", "10k", "100k", "300k", "1m")),
     *(f"glyphnet_100k.{dataset}" for dataset in ("ahdd", "ahcd", "unipen_letters")),
@@ -240,6 +242,36 @@ def mean_of(result: results.Result) -> str:
     return f"{100 * result.mean('accuracy'):.2f}" + (f" ± {100 * spread:.2f}" if spread is not None else "")
 
 
+FAMILY = {  # metric: title of its column
+    "accuracy": "accuracy %", "other_hands": "other hands %", "robustness": "eight corruptions %",
+    "unseen_robustness": "unseen damage %", "expected_calibration_error": "ECE %",
+    "unknown_accepted": "unknown accepted %",
+}  # fmt: skip
+
+
+def family() -> str:
+    """Return the GlyphNets on every dataset as a Markdown table: means and deviations of all that says how robust they
+    are.
+    """
+    lines = [
+        f"| network | damage | n | {' | '.join(FAMILY.values())} |",
+        "| --- | --- | ---: |" + " ---: |" * len(FAMILY),
+    ]
+    for result in sorted(results.read_all(results.RECORDS), key=lambda r: (r.dataset, r.shipped("parameters"))):
+        if result.architecture in glyphnet.SIZES:
+            damage = "yes" if (result.recipe.get("augmentation") or {}).get("damaged") else "no"
+            cells = [spread_of(result, metric) for metric in FAMILY]
+            lines.append(f"| `{result.model}` | {damage} | {len(result.seeds)} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def spread_of(result: results.Result, metric: str) -> str:
+    """Return the mean of a metric in percent, with its standard deviation; empty where it was not measured."""
+    found = [100 * seed.metrics[metric] for seed in result.seeds if metric in seed.metrics]
+    spread = f" ± {statistics.stdev(found):.2f}" if len(found) > 1 else ""
+    return f"{statistics.mean(found):.2f}{spread}" if found else ""
+
+
 def by_precision() -> str:
     """Return a Markdown table of networks by precision and runtime, and how far the browser and C are from ONNX."""
     kept = [found for path in sorted(precisions.FOLDER.glob("*.json")) if (found := precisions.read(path.stem))]
@@ -297,6 +329,7 @@ SECTIONS = {
     "goals": by_goal,
     "settings": environment_variables,
     "precision": by_precision,
+    "family": family,
 }
 
 if __name__ == "__main__":
