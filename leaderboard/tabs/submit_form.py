@@ -127,7 +127,8 @@ def build() -> Form:
                 made["file"] = gr.File(
                     label=f"A network: .keras, .onnx or a Keras configuration .json, at most "
                     f"{checks.MOST_BYTES / 1e6:.0f} MB",
-                    file_types=[".keras", ".onnx", ".json"], elem_id="submit-file", height=150,
+                    file_types=[".keras", ".onnx", ".json"], elem_id="submit-file",
+                    elem_classes="drop", height=150,
                 )  # fmt: skip
                 field("source", gr.Textbox(
                     label="or a repo on the Hub", placeholder="hf://user/repo@revision", elem_id="submit-source"

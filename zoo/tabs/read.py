@@ -58,6 +58,7 @@ def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
                 file_count="multiple",
                 file_types=["image", *FILES, ".zip"],
                 elem_id="read-files",
+                elem_classes="drop",
                 height=150,
             )
             with gr.Accordion("Camera", open=False, elem_id="read-camera"):
