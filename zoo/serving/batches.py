@@ -15,7 +15,7 @@ from zoo.errors import ZooError
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
-SHARE = 4  # of the threads, a sender has at most the fourth part at a time, and always one
+SHARE = 4  # of the threads that others leave, a sender has at most the fourth part at a time, and always one
 RETRY_AFTER = 1.0  # seconds after which a caller may try a full queue again; it holds about as much work
 
 
@@ -32,10 +32,10 @@ class Busy(ZooError):
 
 class BatchQueue(Generic[Asked, Answer]):
     """A bounded queue and the threads that work on it. Senders take turns, and one has at most a quarter of the places
-    that others leave.
+    and of the threads that others leave.
 
-    A sender has at most a quarter of the threads, so calls that take long leave threads to the calls of others. A call
-    that is cancelled leaves the queue.
+    So calls that take long leave threads to the calls of others: with 16 threads, nine senders leave one to the tenth.
+    A call that is cancelled leaves the queue.
 
     Args:
         work: answers what was asked, in order; an exception in place of an answer is raised to who asked.
@@ -58,7 +58,7 @@ class BatchQueue(Generic[Asked, Answer]):
         self._work = work
         self._changed = threading.Condition()
         self._calls: OrderedDict[str, deque[tuple[Asked, asyncio.Future[Answer]]]] = OrderedDict()  # the next one first
-        self._each, self._running = max(1, threads // SHARE), Counter[str]()  # threads that work for a sender
+        self._running = Counter[str]()  # threads that work for a sender
         self._closed = False
         self._threads = [threading.Thread(target=self._run, name=f"{name}-{n}", daemon=True) for n in range(threads)]
         for thread in self._threads:
@@ -128,7 +128,12 @@ class BatchQueue(Generic[Asked, Answer]):
 
     def _turn(self) -> str | None:
         """Return whose turn it is; None where nobody waits but those who have their share of the threads."""
-        return next((sender for sender in self._calls if self._running[sender] < self._each), None)
+        busy = self._running.total()
+        for sender in self._calls:
+            own = self._running[sender]
+            if own < max(1, (len(self._threads) - (busy - own)) // SHARE):
+                return sender
+        return None
 
     def _next(self) -> tuple[list[tuple[Asked, "asyncio.Future[Answer]"]], Counter[str]] | None:
         """Wait, and take a batch of calls and their senders, in turn; None when the queue is closed and empty."""

@@ -62,10 +62,11 @@ class Engine:
 
     Args:
         models: returns the predictor of a network's name.
-        threads: for pictures; a picture keeps one busy. There are more than processors, since one may take a minute.
+        threads: for pictures; a picture keeps one busy. There are more than processors, since one may wait for a place
+            where it is decoded, or take a minute.
     """
 
-    def __init__(self, models: Callable[[str], Predictor] = MODELS, threads: int = SHARE * threads()):
+    def __init__(self, models: Callable[[str], Predictor] = MODELS, threads: int = max(16, SHARE * threads())):
         self._models = models
         self._best: dict[str, tuple[str, ...]] = {}
         # One thread: sketches are short, and more threads would wait for each other.
