@@ -100,3 +100,20 @@ def test_addresses_take_turns_and_who_leaves_gives_the_turn_to_the_next():
 
     asyncio.run(go_on())
     assert done == ["a", "a", "b", "c", "a", "b", "a", "d"]
+
+
+@pytest.mark.parametrize("leaving", [1, 3])
+def test_who_leaves_in_the_moment_of_a_turn_takes_no_thread_along(leaving):
+    async def go_on():
+        threads, holder = Threads(1), object()
+        threads.acquire_on_behalf_of_nowait(holder)
+        waiting = [asyncio.ensure_future(to_thread.run_sync(lambda: 1, limiter=threads)) for _ in range(leaving + 1)]
+        await asyncio.sleep(0.01)
+        for one in waiting[:leaving]:
+            one.cancel()
+        threads.release_on_behalf_of(holder)  # before those have been told
+        await asyncio.wait_for(waiting[-1], 20)
+        await asyncio.wait(waiting)
+        assert threads.borrowed_tokens == 0
+
+    asyncio.run(go_on())

@@ -313,11 +313,13 @@ def test_a_picture_that_reaches_a_limit_is_one_sentence(monkeypatch):
 
 def test_a_spawner_that_was_killed_is_started_again():
     decoding.pixels(photo())
-    process = apart._SPAWNERS.started().process
+    spawner = apart._SPAWNERS.started()
+    process = spawner.process
     process.kill()
     process.wait()
     assert decoding.pixels(photo()).shape == (120, 120, 4)
     assert apart._SPAWNERS.started().process.pid != process.pid
+    assert spawner.socket.fileno() == -1  # so that children who wait for a request of it end
 
 
 def test_a_picture_that_nobody_waits_for_is_not_decoded_to_the_end(monkeypatch):

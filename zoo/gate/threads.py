@@ -72,6 +72,8 @@ class Threads(_asyncio.CapacityLimiter):
             turn = self._waiting[following][one]
             self._waiting.move_to_end(following)
             self._forget(one, following)
+            if turn.done():  # cancelled, and not yet told so
+                continue
             super().acquire_on_behalf_of_nowait(one)
             self._note(one, following)
             turn.set_result(None)

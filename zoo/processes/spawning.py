@@ -86,6 +86,8 @@ class Spawners:
         """Return it."""
         with self._lock:
             if self._spawner is None or not self._spawner.alive:
+                if self._spawner is not None:
+                    self._spawner.close()  # its children, who wait for a request, end
                 self._spawner = Spawner(self._launch)
             return self._spawner
 
