@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 
 LAUNCH = "from zoo.serving import apart; apart.main()"
 PAGES = decoding.MAX_PAGES * decoding.SIDE**2 * 4  # bytes of all pages of a TIFF
-SMALL = Limits(cpu=3, wall=30.0, memory=300_000_000, file=PAGES)
-LARGE = Limits(cpu=10, wall=60.0, memory=1_000_000_000, file=PAGES)
+SMALL = Limits(cpu=2, wall=30.0, memory=300_000_000, file=PAGES)
+LARGE = Limits(cpu=6, wall=60.0, memory=1_000_000_000, file=PAGES)
 SURELY_LARGE = 1_000_000  # bytes of a file; few of more are small pictures
 LONGEST = 500  # characters of a sentence
 
