@@ -9,7 +9,6 @@ import contextlib
 import functools
 import json
 import logging
-import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
@@ -28,11 +27,12 @@ from zoo import gate
 from zoo.errors import UnknownName
 from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
+from zoo.gate.threads import Threads
 from zoo.gate.traffic import Share, check_heard
 from zoo.types import Json
 
 Answer = TypeVar("Answer")
-AT_ONCE = 4  # tools that run at the same time; more would only share the cores
+AT_ONCE = 16  # tools that run at the same time; most of them may wait for a place where a picture is decoded
 CALLS = Share("calls of agents", 40, 500)  # that run or wait
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
 MALFORMED = {
@@ -75,8 +75,7 @@ class Agents:
         self._resources = resources
         for name in LOGGERS:
             logging.getLogger(name).addFilter(WITHOUT_VALUES)
-        self._each: weakref.WeakValueDictionary[str, anyio.CapacityLimiter] = weakref.WeakValueDictionary()
-        self._limiter: anyio.CapacityLimiter | None = None
+        self._limiter: Threads | None = None
         server: Server = Server(title)
         self._manager = StreamableHTTPSessionManager(app=server, stateless=True)
 
@@ -109,11 +108,9 @@ class Agents:
                 return [await self._read(str(uri), caller)]
 
     async def _run(self, work: Callable[[], Answer], caller: gate.Caller) -> Answer:
-        """Return the result of what takes a while, in a thread: an address leaves one of them to others."""
+        """Return the result of what takes a while, in a thread: addresses take turns, nine leave one to the tenth."""
         with CALLS.taken(caller.network):
-            each = self._each.setdefault(caller.network, anyio.CapacityLimiter(AT_ONCE - 1))
-            async with each:
-                return await anyio.to_thread.run_sync(_heard, work, limiter=self._limiter)
+            return await anyio.to_thread.run_sync(_heard, work, limiter=self._limiter)
 
     async def _read(self, uri: str, caller: gate.Caller) -> ReadResourceContents:
         """Return a resource; McpError with a sentence where there is none."""
@@ -142,7 +139,7 @@ class Agents:
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Serve requests until the block is left."""
-        self._limiter = anyio.CapacityLimiter(AT_ONCE)
+        self._limiter = Threads(AT_ONCE)
         async with self._manager.run():
             yield
 
