@@ -17,6 +17,7 @@ from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.guard import Limits
 from leaderboard.submissions.checks.problems import Refused
 from zoo.errors import ZooError
+from zoo.processes import spawning
 from zoo.processes.spawning import Spawner
 
 ONE = ("optdigits",)
@@ -111,6 +112,23 @@ def test_a_spawner_that_was_killed_is_started_again():
     spawner.process.kill()
     spawner.process.wait()
     assert guard.check(onnx_file(), "m", ONE).problems == ()
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_file_whose_spawner_ends_meanwhile_is_checked_by_the_next_one(monkeypatch, times):
+    real, left = Spawner.run, iter(range(times))
+
+    def run(self, *rest):
+        if next(left, None) is not None:
+            raise spawning.Stopped
+        return real(self, *rest)
+
+    monkeypatch.setattr(Spawner, "run", run)
+    if times == 1:
+        assert guard.check(onnx_file(), "m", ONE).problems == ()
+    else:
+        with pytest.raises(ZooError, match="stopped unexpectedly. Try again"):
+            guard.check(onnx_file(), "m", ONE)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="Landlock and seccomp are Linux's")

@@ -29,7 +29,7 @@ from zoo import settings
 from zoo.processes import confinement
 from zoo.types import Json
 
-START = 30.0  # seconds within which a spawner must answer
+START = 60.0  # seconds within which a spawner must answer, on a busy machine too
 LOOK = 0.5  # seconds after which it is looked whether an answer is still wanted
 LONGEST = 50_000_000  # bytes of an answer's JSON
 SPARE = 2  # children that wait for a request
@@ -90,6 +90,13 @@ class Spawners:
                     self._spawner.close()  # its children, who wait for a request, end
                 self._spawner = Spawner(self._launch)
             return self._spawner
+
+    def run(self, request: Json, data: bytes, limits: Limits, check: Callable[[], object] = lambda: None) -> Answer:
+        """Have a child do one task, as `Spawner.run`; once more where the spawner has been ended since the last one."""
+        try:
+            return self.started().run(request, data, limits, check)
+        except Stopped:
+            return self.started().run(request, data, limits, check)
 
     def close(self) -> None:
         """End it; it is started again when it is needed."""

@@ -85,18 +85,16 @@ def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[
 
 def _answer(request: Json, content: bytes, limits: Limits, check: Callable[[], None]) -> Answer | None:
     """Return the answer of a child; None where a picture takes more than its limits."""
-    for _ in range(2):  # a spawner may have been ended since the last picture
-        try:
-            answer = _SPAWNERS.started().run(request, content, limits, check)
-        except spawning.NoAnswer:
-            return None
-        except spawning.Stopped:
-            continue
-        if "trace" in answer.header:
-            log.error("A picture could not be decoded.\n%s", str(answer.header["trace"])[:8000])
-            answer.header.update(error="This picture could not be read. Please report it.")
-        return None if answer.header.get("too large") else answer
-    raise ZooError("Decoding pictures stopped unexpectedly. Try again.")
+    try:
+        answer = _SPAWNERS.run(request, content, limits, check)
+    except spawning.NoAnswer:
+        return None
+    except spawning.Stopped:
+        raise ZooError("Decoding pictures stopped unexpectedly. Try again.") from None
+    if "trace" in answer.header:
+        log.error("A picture could not be decoded.\n%s", str(answer.header["trace"])[:8000])
+        answer.header.update(error="This picture could not be read. Please report it.")
+    return None if answer.header.get("too large") else answer
 
 
 def _pages(header: Json, side: int, most: int) -> list[tuple[tuple[int, int], str]]:

@@ -70,7 +70,7 @@ def run(request: Json, data: bytes, limits: Limits) -> Answer:
     if not _TURNS.acquire(timeout=PATIENCE):
         raise ZooError("Many files are being checked at the moment. Try again in a minute.")
     try:
-        answer = _SPAWNERS.started().run(request, data, limits)
+        answer = _SPAWNERS.run(request, data, limits)
     except spawning.Late:  # the file may be in order, and nothing is kept of it
         raise ZooError("The server is too busy to check this file now. Send it again in a minute.") from None
     except spawning.NoAnswer:
