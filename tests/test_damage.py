@@ -10,10 +10,9 @@ from conftest import real_data
 from zoo import data
 from zoo.backend import keras
 from zoo.recipes import Augmentation, Recipe
-from zoo.training import samples
+from zoo.training import objective, samples
 from zoo.training.augmentation import Draws, applied, augment, rewritten, scaled
 from zoo.training.device_augmentation import augmented, prepared
-from zoo.training.objective import accuracy
 
 
 def reference_damage(image, kind, amount):
@@ -128,7 +127,7 @@ def test_the_dots_of_arabic_letters_survive():
     assert np.mean(seen) > 0.99
 
 
-def test_outliers_are_of_no_class_and_count_for_noaccuracy():
+def test_outliers_are_of_no_class_and_count_for_no_accuracy():
     spec = data.get("optdigits")
     recipe = Recipe("known", epochs=1, outliers=0.25, learning_rate=0.0)
     seen = samples.of("optdigits", recipe)
@@ -136,10 +135,10 @@ def test_outliers_are_of_no_class_and_count_for_noaccuracy():
     of_none = (targets == np.float32(0.1)).all(axis=1)
     assert (len(images), of_none.sum(), seen.known) == (seen.count, round(0.25 * 1294), 1294)
     assert images[of_none].any(axis=(1, 2, 3)).all()
-    accuracy = accuracy()
+    counted = objective.accuracy()
     answers = np.where(of_none[:, None], np.eye(10)[0], targets)  # all that can be right is
-    accuracy.update_state(targets, answers)
-    assert float(accuracy.result()) == 1
+    counted.update_state(targets, answers)
+    assert float(counted.result()) == 1
     known = {image.tobytes() for image in data.load(spec.name, "train").images}
     assert sorted(image.tobytes() for image in images[~of_none]) == sorted(
         image.tobytes() for image in seen.train.images
