@@ -74,9 +74,7 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
     """
     known = rows[(rows["dataset"] == dataset) & rows["accuracy"].notna() & rows[cost].notna()]
     if known.empty:
-        return html(
-            "table.quiet", f"No row of “{data.heading(dataset or '')}” has both an accuracy and {COST_TITLES[cost]}."
-        )
+        return html("table.quiet", f"None of the rows shown has both an accuracy and {COST_TITLES[cost]}.")
     on = table.pareto(known, cost)
     best = known[on].sort_values(cost)
     claimed = rows[(rows["dataset"] == dataset) & (rows["status"] == table.CLAIMED) & rows[cost].notna()]
