@@ -110,7 +110,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--python", default="3.12", help="Python of the other machine (%(default)s)")
     parser.add_argument("--has", default=HAS, help='packages that it has, comma-separated, or "all" (%(default)s)')
     parser.add_argument("--most", type=float, default=LARGEST / 1e6, help="megabytes, at most (%(default)g)")
-    return parser.parse_args()
+    arguments = parser.parse_args()
+    if arguments.workers < 1:
+        parser.error(f"--workers should be at least 1, not {arguments.workers}")
+    return arguments
 
 
 def plan(name: str, arguments: argparse.Namespace) -> list[training.Job]:

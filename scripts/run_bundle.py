@@ -53,6 +53,8 @@ def main() -> int:
     plan = read_json(arguments.plan)
     minutes = plan["minutes"] if arguments.minutes is None else arguments.minutes
     workers = plan["workers"] if arguments.workers is None else arguments.workers
+    if workers < 1:
+        parser.error(f"--workers should be at least 1, not {workers}")
     pairs = [[training.Job.from_dict(job) for job in pair] for pair in plan["jobs"]]
     turns = list(in_turn(pairs, plan["side_by_side"]))
     if arguments.claims is not None:

@@ -29,7 +29,7 @@ MAX_TAGS = 5000  # of one directory of a TIFF or of EXIF
 MAX_STRIPS = 65_536  # strips or tiles of one page
 MAX_TILE_PIXELS = 4096**2
 SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python: BMP with run lengths, PPM as text
-LARGE = 4_000_000  # pixels; decoding one takes up to 20 bytes a pixel
+LARGE = 4_000_000  # pixels; from there on a picture takes a place among few, for the memory of decoding it
 AT_ONCE = 2  # large pictures that are decoded, or pages that are described, at the same time
 SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `zoo.serving.apart`
 
