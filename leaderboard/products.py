@@ -24,10 +24,10 @@ def count(path: Path | str) -> int:
     """
     graph = onnx.load(path).graph
     shapes = shapes_of_one_image(path)
-    stored = _stored(graph, {tensor.name for tensor in graph.initializer})
-    products = [node for node in graph.node if _is_product(node, stored, shapes)]
+    constant = constants(graph)
+    products = [node for node in graph.node if _is_product(node, constant, shapes)]
     multiplied = {name for node in products for name in node.output}
-    made = {name for node in graph.node for name in node.output if name} - multiplied - stored
+    made = {name for node in graph.node for name in node.output if name} - multiplied - constant
     return max(sum(cost(node, shapes) for node in products), sum(math.prod(shapes[name]) for name in made))
 
 
@@ -132,8 +132,9 @@ def _by_matrix(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tupl
     return any(name in stored and sum(side > 1 for side in shapes[name]) > 1 for name in node.input)
 
 
-def _stored(graph: onnx.GraphProto, names: set[str]) -> set[str]:
-    """Return the constants, and what is computed from constants alone."""
+def constants(graph: onnx.GraphProto) -> set[str]:
+    """Return the names of what is stored, and of what is computed from that alone."""
+    names = {tensor.name for tensor in graph.initializer}
     for node in graph.node:
         if all(name in names for name in node.input if name):
             names |= set(node.output)

@@ -1,13 +1,14 @@
 """Count the numbers that a network computes with: the constants that meet the image, stored or made from others.
 
 A file could store its weights packed, several in one number, and unpack them by arithmetic. So a value that is the same
-for every image counts, as if it were stored, where it enters an operation whose result is not. What is the same is
-found by running the network, not by reading it: adding zero times the image to a constant hides nothing.
+for every image counts, as if it were stored, where it enters an operation whose result is not. The same are values
+that are computed without the image, and those that a run of the network gives alike for several images: adding zero
+times the image to a constant hides nothing.
 
 It imports no metrics package, so that a sandbox can import it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,20 +37,25 @@ def count(path: Path | str) -> int:
     """
     graph = onnx.load(path).graph
     constants = {tensor.name: Constant(tuple(tensor.dims), tensor.data_type) for tensor in graph.initializer}
-    constants |= _computed(products.values(path, IMAGES))
+    constants |= _computed(products.values(path, IMAGES), products.constants(graph))
     meeting = [node for node in graph.node if any(name not in constants for name in node.output if name)]
     met = {name for node in meeting for name in node.input}
     return stored_numbers.count(meeting, {name: constants[name] for name in met if name in constants})[0]
 
 
-def _computed(runs: Sequence[Mapping[str, np.ndarray]]) -> dict[str, Constant]:
-    """Return the values that are the same in all runs."""
+def _computed(runs: Sequence[Mapping[str, np.ndarray]], fixed: Collection[str]) -> dict[str, Constant]:
+    """Return the values that need no image, `fixed`, and those that are the same in all runs."""
     first, *others = runs
     return {
         name: Constant(() if (value == value.flat[0]).all() else value.shape, _type(value))
         for name, value in first.items()
-        if value.size and all(np.array_equal(value, other[name]) for other in others)
+        if value.size and (name in fixed or all(_same(value, other[name]) for other in others))
     }
+
+
+def _same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two values are equal; what is not a number equals itself."""
+    return np.array_equal(one, other, equal_nan=one.dtype.kind == "f")
 
 
 def _type(value: np.ndarray) -> int:

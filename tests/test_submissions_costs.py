@@ -76,6 +76,45 @@ def test_weights_that_are_unpacked_count_as_if_they_were_stored(tmp_path, data):
     assert used_numbers.count(tmp_path / "model.onnx") >= WEIGHTS
 
 
+def beside_no_number(nodes) -> bytes:
+    """Return a network with a layer of 64 x 64 weights, packed by fours; `nodes` make a value that is no number.
+
+    It fills a row of the packed ones, whose product with the image is cut away.
+    """
+    packed = (RNG.integers(0, 64, (64, 16, 4)) * 64 ** np.arange(4)).sum(axis=2).astype(np.float32)
+    return onnx_file(
+        nodes=[
+            *nodes, node("Expand", ["nan", "sides"], "row"), node("Concat", ["p", "row"], "whole", axis=0),
+            node("Unsqueeze", ["whole", "two"], "column"), node("Div", ["column", "powers"], "shifted"),
+            node("Floor", "shifted", "floor"), node("Mod", ["floor", "size"], "parts", fmod=1),
+            node("Reshape", ["parts", "square"], "rows"), node("Transpose", "rows", "unpacked", perm=[1, 0]),
+            node("Reshape", ["x", "flat"], "line"), node("MatMul", ["line", "unpacked"], "more"),
+            node("Slice", ["more", "begin", "end", "one"], "y")],
+        constants={
+            "p": packed, "sides": np.array([1, 16]), "two": np.array([2]), "square": np.array([65, 64]),
+            "powers": 64.0 ** np.arange(4, dtype=np.float32), "size": np.float32(64), "zero": np.float32(0),
+            "minus": np.float32(-1), "large": np.float32(1e30),
+            "begin": np.array([0]), "end": np.array([64]), "one": np.array([1])})  # fmt: skip
+
+
+NO_NUMBER = {
+    "zero by zero": [node("Div", ["zero", "zero"], "nan")],
+    "a root": [node("Sqrt", "minus", "nan")],
+    "infinity less infinity": [node("Exp", "large", "all"), node("Sub", ["all", "all"], "nan")],
+    "from the image": [
+        node("ReduceSum", ["x"], "sum", keepdims=0), node("Mul", ["sum", "zero"], "none"),
+        node("Div", ["none", "none"], "nan")],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("nodes", NO_NUMBER.values(), ids=NO_NUMBER)
+def test_what_is_no_number_hides_no_weights(tmp_path, nodes):
+    data = onnx_graph.read_graph(beside_no_number(nodes))
+    (tmp_path / "model.onnx").write_bytes(data.content)
+    assert data.parameters < 64 * 64 / 2
+    assert used_numbers.count(tmp_path / "model.onnx") >= 64 * 64 + WEIGHTS
+
+
 @pytest.mark.parametrize("data", HONEST.values(), ids=HONEST)
 def test_weights_that_are_used_as_they_are_stored_count_once(tmp_path, data):
     (tmp_path / "model.onnx").write_bytes(onnx_graph.read_graph(data).content)
