@@ -33,12 +33,12 @@ class Answers:
 
 @dataclass(frozen=True)
 class Agreement:
-    """How much the ranking of a dataset agrees with that on another test set.
+    """How much the ranking of a dataset's own rows agrees with that on another test set; anybody may send others.
 
     Attributes:
         dataset: whose rows they are.
         other: whose test set it is.
-        rows: how many ranked rows were measured on both.
+        rows: how many ranked rows of the board's own were measured on both.
         tau: Kendall's tau of their accuracies: 1 is the same order, 0 no relation, -1 the reverse.
         low: lower end of its 95% interval.
         high: its upper end.
@@ -80,16 +80,17 @@ def fill(rows: pd.DataFrame, results: Iterable[Result], found: Found) -> list[Ag
             continue
         here = np.stack(right)
         by = writers.of_dataset(str(dataset), here.shape[1])
-        rows.loc[of_it.index, ["place_first", "place_last"]] = np.stack(place_range(here, by), axis=1)
+        sent = (of_it["submitted_by"] != "").to_numpy()
+        rows.loc[of_it.index, ["place_first", "place_last"]] = _places(here, by, sent)
         for other in data.DATASETS[dataset].transfers if dataset in data.DATASETS else ():
             both = np.array([other in one.transfers for one in answers_of])
             there = [one.transfers[other] for one in answers_of if other in one.transfers]
             if len({len(one) for one in there}) != 1:
                 continue
-            guests = (of_it["submitted_by"] != "").to_numpy()[both]
+            guests = sent[both]
             _rank_there(rows, of_it.index[both], other, np.stack(there), guests)
-            if both.sum() >= FEWEST:
-                agreements.append(_agreement(str(dataset), other, here[both], np.stack(there)))
+            if (~guests).sum() >= FEWEST:
+                agreements.append(_agreement(str(dataset), other, here[both][~guests], np.stack(there)[~guests]))
     return agreements
 
 
@@ -113,6 +114,18 @@ def _rank_there(rows: pd.DataFrame, places: pd.Index, other: str, there: np.ndar
     here = rows.loc[places, "rank"].rank(method="min")
     rows.loc[places, f"{other}_rank"] = ranks
     rows.loc[places, f"{other}_change"] = here - ranks
+
+
+def _places(right: np.ndarray, by: np.ndarray | None, sent: np.ndarray) -> np.ndarray:
+    """Return the first and last place of each row, int (rows, 2): of the board's own among themselves, of a row that
+    somebody sent among these and itself."""
+    places = np.empty((len(right), 2), int)
+    if not sent.all():
+        places[~sent] = np.stack(place_range(right[~sent], by), axis=1)
+    for row in np.flatnonzero(sent):
+        first, last = place_range(np.concatenate([right[[row]], right[~sent]]), by)
+        places[row] = first[0], last[0]
+    return places
 
 
 def _agreement(dataset: str, other: str, here: np.ndarray, there: np.ndarray) -> Agreement:

@@ -113,6 +113,23 @@ def test_ranks_on_another_test_set_and_how_they_change(board):
     assert not snapshot.is_fresh(board)  # what is kept of agreements cannot be edited either
 
 
+@pytest.mark.parametrize("wrong", [5, 100, 400])
+def test_rows_that_anybody_may_send_change_neither_places_nor_the_agreement(board, wrong):
+    before = snapshot.read(board)
+    for index in range(5):
+        model, there = f"eve~{index}.mnist", np.arange(200) < 40 * index
+        sent = made_up(model, [1 - wrong / 1000], wrong, submission={"user": "eve"}, transfers={"unipen_digits": 0.5})
+        results.write(sent, replace(answers(wrong), transfers={"unipen_digits": there}), board)
+    snapshot.write(board)
+    after = snapshot.read(board)
+    own, columns = ["a.mnist", "b.mnist", "c.mnist"], ["place_first", "place_last"]
+    assert after.agreements == before.agreements
+    rows, rows_before = (found.rows.set_index("model")[columns] for found in (after, before))
+    assert rows.loc[own].equals(rows_before.loc[own])
+    place = rows.loc["eve~0.mnist"].tolist()  # with the board's own rows and itself
+    assert place == {5: [1, 1], 100: [3, 3], 400: [4, 4]}[wrong]
+
+
 def test_the_view_says_what_is_known(board):
     found = snapshot.read(board)
     page = hands_view.page(found.rows, found.agreements, table.Query(dataset="mnist"))

@@ -89,6 +89,14 @@ def test_a_package_is_imported_by_its_name_and_its_example_runs(tmp_path):
     assert exported == set(re.findall(r"^export (?:function|const) (\w+)", types, re.M))
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\u2029", "\r", "\n"])
+def test_a_folder_s_name_ends_no_comment(tmp_path, end):
+    folder = shutil.copytree(hub.resolve(MODEL), tmp_path / f"net{end}globalThis.owned = 1;")
+    first, *_ = javascript.module(javascript.network_file(folder, "float16")).splitlines()
+    assert re.fullmatch(r'// "net\\\w+globalThis\.owned = 1;", float16: .* Written by scripts/export\.py\.', first)
+    assert not re.search(r"^globalThis", c_header.header(folder).replace("\r", "\n"), re.MULTILINE)
+
+
 def test_a_page_is_small_and_names_no_address():
     file = page.network_file(hub.resolve(MODEL))
     made = page.page(file, page.card_facts(hub.resolve(MODEL), {"accuracy": 0.5, "test_samples": 10, "split": "test"}))

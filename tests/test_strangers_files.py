@@ -210,8 +210,12 @@ def places(value, path=()):
     return [path] if not isinstance(value, (dict, list)) else [p for key, v in inside for p in places(v, (*path, key))]
 
 
-@pytest.mark.parametrize("number", ["1e400", "-1e400", "9" * 5001, "-" + "9" * 20, "NaN", "Infinity", "-Infinity"])
-def test_a_number_that_none_can_compute_with_gets_a_sentence_wherever_it_is(published, number):
+NUMBERS = ["1e400", "-1e400", "9" * 5001, "-" + "9" * 20, "NaN", "Infinity", "-Infinity"]
+TEXTS = ['"\\u001b]0;owned\\u0007"', '"a\\nb"', '"\\u009b2J"', '"\\u202eb"', '{"\\u0000": 1}']  # that a terminal obeys
+
+
+@pytest.mark.parametrize("number", [*NUMBERS, *TEXTS])
+def test_a_number_or_a_control_character_gets_a_sentence_wherever_it_is(published, number):
     """In any field of any JSON of the folder, and in a file that was exported."""
     for name in (PublishedFolder.METADATA, PublishedFolder.PREPROCESSOR, PublishedFolder.HISTORY):
         path, read = (

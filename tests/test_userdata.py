@@ -224,6 +224,8 @@ def spoil(folder, how):
     elif how == "one writer a class":
         lines = [f"{path.relative_to(folder).as_posix()},{path.parent.name}" for path in folder.rglob("*.png")]
         (folder / "metadata.csv").write_text("file_name,writer\n" + "\n".join(lines))
+    elif how == "a class with an escape":
+        (folder / "3").rename(folder / "3\x1b]0;owned")
     elif how == "a writer too few":
         (folder / "metadata.csv").write_text("file_name,writer\n3/0003.png,ada\n")
 
@@ -238,6 +240,7 @@ def spoil(folder, how):
         ("no bytes", r"3/0013\.png is no picture that can be read \(0 bytes\)"),
         ("blank", r"3/0013\.png: Nothing stands out from the paper"),
         ("one class", r"There is only one class \(\d\)"),
+        ("a class with an escape", r"name of the class '3\\x1b\]0;owned' has a control character"),
         ("no class folders", r"has no class folders, but pictures"),
         ("nothing", r"has no class folders, but nothing to read"),
         ("another class in test", r"test/X: 'X' is not one of the training classes \(0, 1, 2"),

@@ -5,6 +5,7 @@ The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a rep
 
 import json
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +24,32 @@ class WrongField(ZooError):
 
 
 LARGEST = 2**53  # of whole numbers: above it, a double does not have them all
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # a terminal obeys some
 
 
 def parse_json(text: str) -> Any:
     """Return the value of JSON that anybody may have written.
 
     Raises:
-        WrongField: it holds a number that a program cannot compute with.
+        WrongField: it holds a number that a program cannot compute with, or text that is more than letters: control
+            characters, ends of lines, changes of direction.
         ValueError, RecursionError: it is not JSON, or nested too deeply.
     """
-    return json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
+    found = json.loads(text, parse_int=_whole, parse_float=_finite, parse_constant=_no_number)
+    _check_text(found)
+    return found
+
+
+def _check_text(found: Any) -> None:
+    """Refuse a control character in any text of a JSON value."""
+    if isinstance(found, str) and (control := CONTROLS.search(found)):
+        raise WrongField(f"it holds the control character U+{ord(control[0]):04X}")
+    if isinstance(found, list | dict):
+        for part in found:
+            _check_text(part)
+    if isinstance(found, dict):
+        for part in found.values():
+            _check_text(part)
 
 
 def _whole(digits: str) -> int:

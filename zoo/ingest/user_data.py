@@ -15,6 +15,7 @@ from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.ingest import normalise
 from zoo.ingest.labelled_folders import Source
+from zoo.published import CONTROLS
 from zoo.settings import user_datasets
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def keep(prepared: Prepared) -> Path:
 
 def _check_classes(source: Source) -> None:
     labels, train = source.labels, source.splits["train"]
+    if hidden := next(filter(CONTROLS.search, labels), None):
+        raise DataError(f"The name of the class {hidden!r} has a control character: name it by letters.")
     if len(labels) < 2:
         raise DataError(f"There is only one class ({', '.join(labels)}): a network needs at least two.")
     counts = np.bincount(train.labels, minlength=len(labels))

@@ -71,7 +71,8 @@ def module(file: Json) -> str:
 
     Its default export is a promise of the network that `open` gives.
     """
-    about = f"// {file['name']}, {file['precision']}: a handwriting network. Written by scripts/export.py."
+    name = json.dumps(file["name"])  # with no end of line
+    about = f"// {name}, {file['precision']}: a handwriting network. Written by scripts/export.py."
     data = json.dumps(file, ensure_ascii=False, separators=(",", ":"))
     ends = f"export const network = {data};\nexport default await open(network);"
     return f"{about}\n{without_comments(engine())}\n{ends}\n"
