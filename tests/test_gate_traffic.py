@@ -307,6 +307,25 @@ def test_a_connection_without_a_whole_header_is_ended(monkeypatch):
     anyio.run(visiting)
 
 
+CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize("length", [40, 1_000, 65_536, 300_000])
+def test_a_body_in_chunks_arrives_whole(length):
+    async def visiting():
+        async with guarded() as connect:
+            reader, writer = await connect()
+            count = 2_000_000 // length
+            for _ in range(2):
+                chunks = (f"{length:x}\r\n".encode() + b"a" * length + b"\r\n") * count
+                writer.write(CHUNKED + chunks + b"0\r\nX-Sum: 1\r\n\r\n")
+                await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+                assert int(await reader.readexactly(9)) == count * length
+            writer.close()
+
+    anyio.run(visiting)
+
+
 @pytest.mark.parametrize(
     "sent",
     [
@@ -314,10 +333,29 @@ def test_a_connection_without_a_whole_header_is_ended(monkeypatch):
         b"GET /" + b"a" * 2_000_000,
         b"GET / HTTP/1.1\r\n" + b"a:\r\n" * 300_000,
         b"GET / HTTP/1.1\r\nX: " + b"a" * 100_000 + b"\r\n\r\n",
-        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n" + b"a:\r\n" * 300_000,
+        CHUNKED + b"0\r\n" + b"a:\r\n" * 300_000,
+        CHUNKED + b"0\r\nX: " + b"a" * 2_000_000,
+        CHUNKED
+        + b"100000\r\n"
+        + b"a" * 2**20
+        + b"\r\n0\r\n"
+        + b"".join(b"%d:" % n + b"a" * 9000 + b"\r\n" for n in range(190)),
+        CHUNKED + b"1;" + b"a" * 2_000_000,
+        CHUNKED + b"1\r\na\r\n" * 300_000 + b"0\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\naGET / HTTP/1.1\r\nX: " + b"a" * 2_000_000,
     ],
-    ids=["value", "address", "fields", "complete", "trailer", "second"],
+    ids=[
+        "value",
+        "address",
+        "fields",
+        "complete",
+        "trailer",
+        "trailer's value",
+        "trailer after a body",
+        "chunk",
+        "tiny chunks",
+        "second",
+    ],
 )
 def test_a_header_without_end_ends_its_connection(sent):
     async def visiting():

@@ -95,6 +95,7 @@ class Recipe:
     weight_average: float | None = None  # momentum per step of the exponential moving average; less in short trainings
     keep: str = "best"  # which epoch's weights: "best" on validation, or "last"
     augmentation: Augmentation | None = None  # in a `zoo` recipe, added to that of the dataset
+    damaged: float | None = None  # share of the images that are damaged, in place of the dataset's, which is None
     no_augmentation: float = 0.0  # the last share of the epochs, in which samples are not augmented
     outliers: float = 0.0  # images of no class in an epoch, as a share of its samples, see `zoo.training.outliers`
     precision: str = "float32"  # or "mixed_bfloat16": Keras' policy for the arithmetic; weights stay float32

@@ -69,9 +69,12 @@ class DatasetSpec:
 
     def suited(self, recipe: Recipe) -> Recipe:
         """Return a `zoo` recipe as this dataset needs it: what its script allows, its batches, its number of epochs."""
+        augmentation = (self.augmentation or Augmentation()).combined(recipe.augmentation)
+        if recipe.damaged is not None:
+            augmentation = replace(augmentation, damaged=recipe.damaged)
         return replace(
             recipe,
-            augmentation=(self.augmentation or Augmentation()).combined(recipe.augmentation),
+            augmentation=augmentation,
             batch_size=min(recipe.batch_size, self.batch_size),
             epochs=recipe.epochs * self.passes,
         )

@@ -19,6 +19,7 @@ from zoo.gate.callers import network_of, on_space, own_cookies
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 HEADER = 16_384  # bytes of a header, with its address; each part of it is looked at several times
 READ = 262_144  # bytes that one read of the network brings at most
+AROUND = 0.25  # of the bytes of a body: the lengths of its chunks; those of clients take a thousandth
 PIPELINE = 16  # requests of a connection that wait for the answer to the one before; browsers send none like that
 FIELDS = 200  # fields of a header; browsers send some 20
 EACH = 400  # connections of one address; not counted of a proxy that the server trusts, and on a Space of the Hub
@@ -56,7 +57,7 @@ class Guarded(HttpToolsProtocol):
     An error that is raised while a header is parsed becomes an answer with status 400, and ends the connection.
     """
 
-    _header = 0.0  # bytes that arrived of a header; of a body none count
+    _header = 0.0  # bytes that arrived of a header, or around the chunks of a body and after them
     _timer: asyncio.TimerHandle | None = None
     _network: str | None = None
     _unsent = math.inf  # bytes that the client had not accepted when it was last looked at
@@ -99,7 +100,8 @@ class Guarded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived; end the connection where a header grows too long: its parser copies it at each read."""
+        """Take what arrived; end the connection where a header or a trailer grows too long, which the parser copies at
+        each read, or where a body comes in tiny chunks, each of which costs a call."""
         super().data_received(data)
         self._header += len(data)
         if self._header > HEADER:
@@ -119,7 +121,7 @@ class Guarded(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin a request."""
-        self._header = -math.inf
+        self._header = -READ  # the rest of this read is of the body, or counted at the next one
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER:
             raise ValueError("too long a header")
         self.headers[:] = own_cookies(self.headers, self.url.partition(b"?")[0].decode("latin-1"))
@@ -129,6 +131,11 @@ class Guarded(HttpToolsProtocol):
                 raise ValueError("a request with a body before the one before it is answered")
             self.flow.resume_reading()  # else nobody sees when the client leaves
 
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body; a quarter of its length may come around it."""
+        self._header = max(self._header - (1 + AROUND) * len(body), -READ)
+        super().on_body(body)
+
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         """Answer a request."""
         self._answering = cycle
@@ -137,7 +144,7 @@ class Guarded(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Expect the next header of a connection."""
         super().on_message_complete()
-        self._header = -READ  # the rest of this read is of the body, or counted at the next one
+        self._header = -READ
 
     def on_response_complete(self) -> None:
         """Wait for the next request of a connection."""
