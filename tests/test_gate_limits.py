@@ -24,6 +24,7 @@ from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
 from zoo.gate.uploads import NotYours, Uploads
 from zoo.tabs import door, unread
+from zoo.tabs.space import MOST_RUNNING, PLACES
 
 ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo"}
 ANN_IS, BOB_IS = Caller("192.0.2.1"), Caller("192.0.2.2")
@@ -318,10 +319,10 @@ def test_addresses_take_turns_in_the_queue():
 
 
 @pytest.mark.parametrize(
-    ("limit", "slots", "most"), [(8, 120, 2), (12, 120, 3), (1, 120, 1), (None, 120, 30), (8, 4, 1)]
+    ("limit", "slots", "most"), [(8, 120, 1), (12, 120, 2), (1, 120, 1), (None, 120, 24), (8, 4, 1)]
 )
-def test_an_address_has_a_quarter_of_the_places(limit, slots, most):
-    """Of one function, and of all together, so that a visitor finds one however long the calls of some take."""
+def test_an_address_has_a_quarter_of_the_places_that_others_leave(limit, slots, most):
+    """Two that come at the same time, of one function and of all together: a visitor finds a place."""
     strangers = [call_of(f"192.0.2.{n}") for n in (1, 3) for _ in range(40)]
     queue = queue_of([*strangers, call_of("192.0.2.2")], limit=limit)
     queue.active_jobs = [None] * slots
@@ -333,6 +334,21 @@ def test_an_address_has_a_quarter_of_the_places(limit, slots, most):
         places.current_concurrency += 1
     assert found.count("192.0.2.1") == most
     assert ("192.0.2.2" in found) == (limit != 1)
+
+
+@pytest.mark.parametrize(("limit", "slots"), [(PLACES, MOST_RUNNING), (None, 16)], ids=["a function", "all"])
+def test_nine_addresses_leave_a_place_to_the_tenth(limit, slots):
+    """However long their calls take."""
+    strangers = [call_of(f"192.0.2.{n}") for n in range(9) for _ in range(40)]
+    queue = queue_of(strangers, limit=limit)
+    queue.active_jobs = [None] * slots
+    turns, places = unread.Turns(queue), queue.event_queue_per_concurrency_id["a"]
+    for visitor in (None, call_of("198.51.100.1")):
+        places.queue += [visitor] if visitor else []
+        while chosen := turns.next():
+            queue.active_jobs[queue.active_jobs.index(None)] = last = chosen[0]
+            places.current_concurrency += 1
+    assert last == [visitor]
 
 
 def test_a_camera_that_sends_no_frames_gives_its_place_back(monkeypatch):

@@ -38,7 +38,6 @@ log = logging.getLogger(__name__)
 MOST_FILES = 40  # pictures answered at a time
 MOST_BYTES = 20_000_000  # a picture within a zip, unpacked
 MOST_ENTRIES = 1000  # of a zip
-CAMERAS = 12  # that run at the same time
 WELCOME = "Choose a photo of handwritten digits or letters: every glyph is boxed and read here."
 STEP_SIDE = 480  # pixels of a step's picture
 MOST_SHOWN = 60  # glyphs that are shown as the network saw them
@@ -79,7 +78,7 @@ def tab(board: Board = dict) -> tuple[gr.HTML, gr.HTML]:
         [camera, asked],
         stream_every=0.4,
         time_limit=300,
-        concurrency_limit=CAMERAS,
+        concurrency_limit=PLACES,
         preprocess=False,
         **quiet,
     )  # Gradio would decode any format of any size

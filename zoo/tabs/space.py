@@ -56,7 +56,7 @@ for module in (download_button, file, upload_button):
     module.tempfile = SimpleNamespace(NamedTemporaryFile=lambda **options: SimpleNamespace())
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
-PLACES = 8  # calls of one function that run at the same time: those that take long delay no other address
+PLACES = 16  # calls of one function that run at the same time: nine addresses leave one to the tenth
 OF_PAGES = 4  # calls that only change what a page shows, of all functions: more would wait for the interpreter
 MOST_RUNNING = 120  # calls of all functions that run at the same time
 

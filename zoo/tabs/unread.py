@@ -16,7 +16,7 @@ from gradio.utils import LRUCache
 
 from zoo import gate
 from zoo.gate.limits import TooMany
-from zoo.serving.batches import SHARE
+from zoo.gate.traffic import left_for_one
 
 MOST_MESSAGES = 60  # of one session; a call takes about three
 MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
@@ -104,7 +104,8 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
 
 
 class Turns:
-    """Chooses the next call of a queue: addresses take turns, and one has at most a quarter of the places, or one.
+    """Chooses the next call of a queue: addresses take turns, and one has a quarter of the places that others leave, or
+    one.
 
     Gradio takes the first that came, so a stranger's forty calls go before a visitor's one. A camera holds its place
     from frame to frame; one that sends none gives it back.
@@ -122,22 +123,17 @@ class Turns:
         self._end_sleeping([event for event in running if event.streaming])
         self._drop_unheard()
         of_all = Counter(map(network_of, running))
+        slots = len(self._queue.active_jobs)
         ready: list[tuple[int, int, Any, Any]] = []
         for name, waiting in self._queue.event_queue_per_concurrency_id.items():
             limit = waiting.concurrency_limit
             if not waiting.queue or (limit is not None and waiting.current_concurrency >= limit):
                 continue
-            busy: dict[str, int] = {}
-            for event in running:
-                if event.concurrency_id == name:
-                    busy[network_of(event)] = busy.get(network_of(event), 0) + 1
+            busy = Counter(network_of(event) for event in running if event.concurrency_id == name)
             for event in waiting.queue:
                 network = network_of(event)
-                if of_all[network] >= max(1, len(self._queue.active_jobs) // SHARE):
-                    continue
-                most = limit if limit is None else max(1, limit // SHARE)
-                if most is None or busy.get(network, 0) < most:
-                    ready.append((busy.get(network, 0), self._served.get(network, 0), event, waiting))
+                if _may_run(of_all, network, slots) and (limit is None or _may_run(busy, network, limit)):
+                    ready.append((busy[network], self._served.get(network, 0), event, waiting))
         if not ready:
             return None
         _, _, event, waiting = min(ready, key=lambda one: one[:2])
@@ -171,6 +167,11 @@ class Turns:
                 event.closed = True
                 event.signal.set()
             self._frames[event._id] = event.data, since
+
+
+def _may_run(busy: Counter[str], network: str, places: int) -> bool:
+    """Whether one more call of an address may run among those that do, by address."""
+    return busy[network] + 1 <= max(1, left_for_one(places, busy.total() - busy[network]))
 
 
 def network_of(event: Any) -> str:
