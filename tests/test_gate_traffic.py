@@ -7,6 +7,7 @@ import os
 import socket
 import threading
 import time
+from collections import Counter
 
 import anyio
 import httpx
@@ -474,6 +475,21 @@ def test_long_bodies_of_one_connection_are_taken():
 def test_the_name_of_an_upload_is_short(query):
     with pytest.raises(door.ZooError, match="at most 64 letters"):
         upload_id({"query_string": query})
+
+
+def test_few_uploads_of_an_address_are_watched_at_a_time(url):
+    """Gradio looks at each twenty times a second."""
+    head = f"POST {API}/upload?upload_id=a HTTP/1.1\r\nHost: x\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    part = 'Content-Length: 9999\r\n\r\n--b\r\nContent-Disposition: form-data; name="files"; filename="a"\r\n\r\na'
+    host, port = url.removeprefix("http://").split(":")
+    said, watches = Counter(), contextlib.ExitStack()
+    with socket.create_connection((host, int(port))) as slow, httpx.Client(timeout=20) as client, watches:
+        slow.sendall((head + part).encode())
+        time.sleep(0.3)
+        for _ in range(door.WATCHED.each + 3):
+            answer = watches.enter_context(client.stream("GET", f"{url}{API}/upload_progress?upload_id=a"))
+            said[answer.status_code] += 1
+    assert said == {200: door.WATCHED.each, 429: 3}
 
 
 def test_the_log_of_mcp_has_no_values(caplog):

@@ -28,7 +28,7 @@ from zoo.gate.bodies import TooLarge, check_count
 from zoo.gate.callers import from_own_page, on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
-from zoo.gate.traffic import REQUESTS, STREAMS, Answering, Disconnected, TooSlow, admitted, attended
+from zoo.gate.traffic import REQUESTS, STREAMS, Answering, Disconnected, Share, TooSlow, admitted, attended
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.rest.problem_details import NotFound
@@ -53,6 +53,7 @@ EVENT_BYTES = 20_000  # of what a page says of an event
 MOST_DIGITS = 100  # of a number
 MOST_WAITING = 40  # calls of one address that wait in the queue
 OF_FREE = 0.1  # and at most this share of its free places: the fuller it is, the less for one address
+WATCHED = Share("uploads that are watched", each=10, in_all=100)
 WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wait, of one address and of all
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
@@ -189,7 +190,8 @@ class Door:
         elif path == f"{API}/upload_progress":
             watch = uploading.upload_id(scope)
             try:
-                await self._app(scope, receive, send)
+                with WATCHED.taken(caller.network):  # Gradio looks twenty times a second for each
+                    await self._app(scope, receive, send)
             finally:
                 uploading.forget(watch)
         elif method == "POST":
