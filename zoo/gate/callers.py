@@ -229,6 +229,11 @@ def listening() -> bool:
     return _LISTENING.get()()
 
 
+def goes_on_for(who: Caller) -> None:
+    """Let the task that runs now, and those that it starts from now on, run on behalf of a caller."""
+    _CALLER.set(who)
+
+
 @contextlib.contextmanager
 def entered(who: Caller, listening: Callable[[], bool] = lambda: True) -> Iterator[Caller]:
     """Run a block on behalf of a caller; threads that it starts through anyio or asyncio know it too.

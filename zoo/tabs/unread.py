@@ -15,6 +15,7 @@ from gradio.queueing import Queue
 from gradio.utils import LRUCache
 
 from zoo import gate
+from zoo.gate.callers import goes_on_for
 from zoo.gate.limits import TooMany
 from zoo.gate.traffic import left_for_one
 
@@ -118,7 +119,10 @@ class Turns:
         self._frames: dict[str, tuple[object, float]] = {}  # by stream: its last frame, and when it was first seen
 
     def next(self) -> tuple[list[Any], bool, str] | None:
-        """Take the next call out of the queue; None where all must wait. The result is that of `Queue.get_events`."""
+        """Take the next call out of the queue; None where all must wait. The result is that of `Queue.get_events`.
+
+        What Gradio does before and after the call is on behalf of its sender too: the task that comes here starts it.
+        """
         running = [event for job in self._queue.active_jobs if job for event in job]
         self._end_sleeping([event for event in running if event.streaming])
         self._drop_unheard()
@@ -143,6 +147,7 @@ class Turns:
         self._served[network_of(event)] = self._turn
         while len(self._served) > MOST_SESSIONS:
             del self._served[next(iter(self._served))]
+        goes_on_for(gate.Caller(network_of(event)))
         return [event], False, event.concurrency_id
 
     def _drop_unheard(self) -> None:
