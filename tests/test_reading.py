@@ -5,9 +5,12 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import time
 import zipfile
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 
 import cv2
 import gradio_client
@@ -23,6 +26,7 @@ from strokes import ARABIC_SEVEN, DOT, FOUR, SEVEN, THREE
 import zoo
 from zoo import ink
 from zoo.ink import decoding, segmentation
+from zoo.ink.turns import Turns
 from zoo.ink.writing import find_writing
 from zoo.serving import engine, explain, reading, reading_budget
 from zoo.serving.reading_budget import Budget, Spent, Unwanted
@@ -108,6 +112,35 @@ def test_networks_that_have_read_a_picture_when_the_time_ends_are_shown(tmp_path
     answer = read.respond([str(tmp_path / "a.tif")], {"models": ["lenet5.mnist", "hdr_cnn.mnist"]})
     assert answer.count('data-text="7"') == 1
     assert "At most 1 pages" in answer
+
+
+@pytest.mark.parametrize("networks", [["lenet5.ahdd"], ["lenet5.mnist", "lenet5.unipen_letters"]])
+def test_steps_of_reading_take_turns(monkeypatch, networks):
+    """Ten pictures at a time made everybody's sketches forty times slower; who sends many has one step at a time."""
+    running, most, lock, free = Counter(), Counter(), threading.Lock(), Turns(2)
+
+    def step(*arguments, asks=reading._classified):
+        with lock:
+            running[sender.get()] += 1
+            most["all"] = max(most["all"], running.total())
+            most["one"] = max(most["one"], *running.values())
+        time.sleep(0.01)
+        with lock:
+            running[sender.get()] -= 1
+        return asks(*arguments)
+
+    def read_one(name: str) -> str:
+        sender.set(name)
+        return reading.read_any(written([[SEVEN, SEVEN, SEVEN]]), predictors, Budget(sender=name)).text
+
+    sender: ContextVar[str] = ContextVar("sender")
+    predictors = [zoo.load_predictor(name) for name in networks]
+    monkeypatch.setattr(reading, "_classified", step)
+    monkeypatch.setattr(reading_budget, "READERS", free)
+    with ThreadPoolExecutor(8) as pool:
+        assert len(set(pool.map(read_one, "aaaabbbc"))) == 1
+    assert (most["all"], most["one"]) == (2, 1)
+    assert free._free == 2
 
 
 def test_what_can_be_read_of_a_picture_is_the_answer_and_a_note_says_what_is_missing(monkeypatch):

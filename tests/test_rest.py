@@ -418,13 +418,16 @@ def test_senders_whose_pictures_take_long_leave_a_thread_to_the_next_one(senders
     asyncio.run(scene())
 
 
-@pytest.mark.parametrize("points", [engine.POINTS + 1, 2000, 5000])
-def test_long_sketches_delay_no_others(points, monkeypatch):
-    """Eight at a time made everybody's sketches sixty times slower."""
+@pytest.mark.parametrize(
+    ("strokes", "points"),
+    [(1, engine.POINTS + 1), (1, 5000), (500, 1), (46, 1), (60, 3)],
+)
+def test_long_sketches_delay_no_others(strokes, points, monkeypatch):
+    """Eight at a time made everybody's sketches sixty times slower; a dot takes as long as a line of many points."""
     go, begun = threading.Event(), threading.Event()
 
     def work(self, asked):
-        if len(asked[0].strokes[0]) > engine.POINTS:
+        if asked[0].size == 11:
             begun.set()
             assert go.wait(20)
         return [{} for _ in asked]
@@ -432,7 +435,8 @@ def test_long_sketches_delay_no_others(points, monkeypatch):
     async def scene():
         monkeypatch.setattr(engine.Engine, "_sketches", work)
         one = engine.Engine(threads=1)
-        long, usual = (engine.Sketch([[(0.0, 0.0)] * count], 10, 0.1, ("a",)) for count in (points, engine.POINTS))
+        long = engine.Sketch([[(0.0, 0.0)] * points] * strokes, 11, 0.1, ("a",))
+        usual = engine.Sketch([[(0.0, 0.0)] * 40] * 10, 10, 0.1, ("a",))
         waiting = [asyncio.create_task(one.read(long, "stranger")) for _ in range(8)]
         await asyncio.to_thread(begun.wait, 20)
         for sender in ("visitor", "stranger"):

@@ -26,6 +26,7 @@ SKETCHES = 256  # that wait: about a quarter of a second of work
 PICTURES = 64  # that wait: some seconds of work
 BATCH = 32  # sketches that are read together
 POINTS = 500  # of a sketch; one of more waits in another queue, so that it delays none of the usual size
+STROKE = 10  # points that take as long as a stroke, each of which is drawn alone
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Engine:
             ZooError: it cannot be read; no such network.
         """
         if isinstance(asked, Sketch):
-            usual = sum(map(len, asked.strokes)) <= POINTS
+            usual = sum(STROKE + len(stroke) for stroke in asked.strokes) <= POINTS
             return await (self.sketches if usual else self.long_sketches).ask(asked, sender)
         waits = threading.Event()
         waits.set()

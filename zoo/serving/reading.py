@@ -136,7 +136,8 @@ def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
     for page in decode(picture, turn=budget.turn):
         budget.take()
         try:
-            writing = find_writing(page.pixels)
+            with budget.step():
+                writing = find_writing(page.pixels)
         except Blank as error:
             blank = bare(error)
             continue
@@ -164,7 +165,8 @@ def read(picture: object, predictor: Predictor, one: bool = False, budget: Budge
         InkError: not a picture, or no page of it can be read: one with more than `segmentation.MOST` glyphs.
         ZooError: the network reads whole pages.
     """
-    return _together(see(picture, budget), lambda seen: read_seen(seen, predictor, one))
+    budget = budget or Budget()
+    return _together(see(picture, budget), lambda seen: read_seen(seen, predictor, one, budget))
 
 
 def _together(pages: Iterator[Seen], read_page: Callable[[Seen], Reading]) -> Reading:
@@ -190,16 +192,18 @@ def _together(pages: Iterator[Seen], read_page: Callable[[Seen], Reading]) -> Re
     return replace(first, notes=tuple(notes), following=tuple(others))
 
 
-def read_seen(seen: Seen, predictor: Predictor, one: bool = False) -> Reading:
+def read_seen(seen: Seen, predictor: Predictor, one: bool = False, budget: Budget | None = None) -> Reading:
     """Read one page that `see` found; as `read`."""
+    budget = budget or Budget()
     if predictor.view is not None:
         raise ZooError(f"{predictor.name} reads whole pages, not glyphs: choose a network of glyphs.")
     writing, notes = seen.writing, list(seen.notes)
     if one:
         found = [_whole(writing.ink)]
-        chances, images = _classified(found, predictor)
+        with budget.step():
+            chances, images = _classified(found, predictor)
     else:
-        writing, found, chances, images, turns = _best_way_up(writing, predictor)
+        writing, found, chances, images, turns = _best_way_up(writing, predictor, budget)
         if turns:
             notes.append(f"The page was turned by {90 * turns} degrees to the left.")
     return _reading(replace(seen, writing=writing, notes=tuple(notes)), found, chances, images, predictor)
@@ -226,7 +230,9 @@ def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Read
     for predictor in predictors:
         budget.check()
         try:
-            page = read_seen(seen, predictor)
+            page = read_seen(seen, predictor, budget=budget)
+        except Unwanted:
+            raise
         except ZooError as error:
             problem = bare(error)
             continue
@@ -255,12 +261,15 @@ def _classified(found: list[Glyph], predictor: Predictor) -> tuple[np.ndarray, n
     return predictor(images), images
 
 
-def _best_way_up(writing: Writing, predictor: Predictor) -> tuple[Writing, list[Glyph], np.ndarray, np.ndarray, int]:
+def _best_way_up(
+    writing: Writing, predictor: Predictor, budget: Budget
+) -> tuple[Writing, list[Glyph], np.ndarray, np.ndarray, int]:
     """The writing as it is read best: as it lies, or turned where the network is clearly more confident that way.
 
     One or two glyphs are never turned: a 6 is a 9 the other way up.
     """
-    first = _segmented(writing, predictor)
+    with budget.step():
+        first = _segmented(writing, predictor)
     certainty = float(first[1].max(axis=1).mean())
     lines = {glyph.line for glyph in first[0]}
     stacked = len(lines) == len(first[0])  # one glyph a line: a column, or a line of writing that lies on its side
@@ -268,9 +277,12 @@ def _best_way_up(writing: Writing, predictor: Predictor) -> tuple[Writing, list[
         return (writing, *first, 0)
     best, most = (writing, *first, 0), certainty + (0 if stacked else CLEARLY)
     for turns in (1, 2, 3):
-        other = turned(writing, turns)
         try:
-            read_so = _segmented(other, predictor)
+            with budget.step():
+                other = turned(writing, turns)
+                read_so = _segmented(other, predictor)
+        except Unwanted:
+            raise
         except ZooError:
             continue
         certainty = float(read_so[1].max(axis=1).mean())

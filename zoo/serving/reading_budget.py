@@ -6,7 +6,9 @@ from collections.abc import Callable, Iterator
 
 from zoo.errors import ZooError
 from zoo.ink.turns import Turns
+from zoo.serving.runtimes import threads
 
+READERS = Turns(max(2, threads()))  # steps of reading at a time: more would only share the processors with sketches
 MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 
 
@@ -61,6 +63,20 @@ class Budget:
             Spent: the time is over; also where all pictures before this one were refused.
         """
         self._check_time()
+        with self._taken(turns) as check:
+            yield check
+
+    @contextlib.contextmanager
+    def step(self) -> Iterator[None]:
+        """Hold a place among `READERS` for a step of a page that was begun, whose time counts but does not end it.
+
+        A step takes a fraction of a second, so who sends one picture does not wait long behind those who send many.
+        """
+        with self._taken(READERS):
+            yield
+
+    @contextlib.contextmanager
+    def _taken(self, turns: Turns) -> Iterator[Callable[[], None]]:
         came = time.monotonic()
         with turns.taken(self._sender, self.check) as check:
             self._until += time.monotonic() - came

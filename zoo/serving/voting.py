@@ -47,7 +47,7 @@ def vote(picture: object, predictor: Predictor, name: str = "", budget: Budget |
     budget.check()
     with budget.turn(bounds.LARGE_ONES):  # keypoints of a page take most memory
         views = predictor.view.views(page)
-    budget.check()
-    each = predictor.classify(views)
+    with budget.step():
+        each = predictor.classify(views)
     votes = np.bincount(each.argmax(axis=1), minlength=len(predictor.labels))
     return Votes(name, predictor.name, predictor.labels, predictor.view.pool(each), votes, predictor.threshold or 0.0)

@@ -231,14 +231,15 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
     """
     if not isinstance(models, (list, tuple)) or not models:
         raise ZooError("Choose at least one network to read this.")
-    seen = None if isinstance(drawn, dict) else next(see(drawn, callers_budget()))
+    budget = callers_budget()
+    seen = None if isinstance(drawn, dict) else next(see(drawn, budget))
     readings = []
     images: dict[ink.Contract, np.ndarray] = {}
     for predictor in [MODELS(name) for name in dict.fromkeys(map(str, models))]:
         if predictor.view is not None:
             raise ZooError(f"{predictor.name} reads whole pages, not sketches: use the Read tab or /read.")
         if seen is not None:
-            (glyph,) = read_seen(seen, predictor, one=True).glyphs
+            (glyph,) = read_seen(seen, predictor, True, budget).glyphs
             image, probabilities = glyph.image, glyph.probabilities
         else:
             assert isinstance(drawn, dict)
