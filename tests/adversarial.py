@@ -10,6 +10,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 
+import numpy as np
 from networks import archive, image, keras_file, layer, members, model, node, onnx_file, perceptron, tensor, weights
 
 LARGEST = 50_000_000  # bytes
@@ -396,6 +397,16 @@ def onnx_wide_graph(rng: random.Random, size: int) -> bytes:
     graph, count = [node_of(["image"], "v0", "Identity")], min(int((size / 8) ** 0.5), 700)
     graph += [node_of([f"v{m}" for m in range(n)], f"v{n}" if n < count - 1 else "q", "Sum") for n in range(1, count)]
     return onnx_with(b"".join(graph))
+
+
+@maker
+def onnx_shared_constants(rng: random.Random, size: int) -> bytes:
+    """Nodes that each use some thousand small constants, which are followed as numbers; as many as may be, or more."""
+    names, count = [f"c{n}" for n in range(2000)], rng.choice((9, 137))
+    nodes = [node("Max", [*names, f"m{n - 1}"] if n else names, f"m{n}") for n in range(count)]
+    ends = [node("ReduceMax", f"m{count - 1}", "most", keepdims=0), node("Add", ["x", "most"])]
+    constants = {name: np.full((1, 1, 1, 8), rng.random(), np.float32) for name in names}
+    return onnx_file(nodes=[*nodes, *ends], constants=constants)
 
 
 @maker

@@ -5,17 +5,19 @@ import os
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import adversarial
 import numpy as np
 import pytest
-from networks import keras_file, onnx_file
+from networks import keras_file, node, onnx_file
 
 import zoo
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.guard import Limits
 from leaderboard.submissions.checks.problems import Refused
+from zoo import gate
 from zoo.errors import ZooError
 from zoo.processes import spawning
 from zoo.processes.spawning import Spawner
@@ -37,6 +39,48 @@ def test_an_onnx_file_of_a_sandbox_is_read_in_a_child():
     assert guard.read_onnx(report.content) == report
     with pytest.raises(Refused, match="not an ONNX model"):
         guard.read_onnx(b"x")
+
+
+@pytest.mark.parametrize("count", [9, 10, 137])
+def test_a_graph_has_so_many_inputs_as_are_followed_in_time(count):
+    """Shapes are inferred node by node, from all inputs of each: 137 nodes of 2,000 constants took four seconds."""
+    names = [f"c{n}" for n in range(2000)]
+    nodes = [node("Max", [*names, f"m{n - 1}"] if n else names, f"m{n}") for n in range(count)]
+    constants = dict.fromkeys(names, np.ones((1, 1, 1, 8), np.float32))
+    ends = [node("ReduceMax", f"m{count - 1}", "most", keepdims=0), node("Add", ["x", "most"])]
+    sent = onnx_file(nodes=[*nodes, *ends], constants=constants)
+    answer = guard.run({"task": "onnx"}, sent, guard.SENT)
+    answer.file.close()
+    said = [one["code"] for one in answer.header.get("problems", [])]
+    assert said == ([] if count == 9 else ["too-large"])
+    assert answer.cpu < 1.5
+
+
+def test_addresses_take_turns_at_the_checks(monkeypatch):
+    """Files of four addresses that took seconds each let others wait for twenty."""
+    begun, go = [], threading.Event()
+
+    def run(request, data, limits):
+        begun.append(gate.caller().network)
+        assert go.wait(20)
+        raise spawning.Late
+
+    def send(network):
+        with gate.entered(gate.Caller(network)), pytest.raises(ZooError, match="too busy"):
+            guard.run({}, b"", guard.SENT)
+
+    monkeypatch.setattr(guard._SPAWNERS, "run", run)
+    with ThreadPoolExecutor(10) as pool:
+        for network in ["a"] * 5 + ["b"] * 3:
+            pool.submit(send, network)
+        while len(begun) < 2:
+            time.sleep(0.01)
+        pool.submit(send, "c")
+        while len(guard._TURNS._waiting) < 7:
+            time.sleep(0.01)
+        go.set()
+    assert sorted(begun[:2]) == ["a", "b"]
+    assert begun[2] == "c"
 
 
 def test_adversarial_files_are_decided_in_time_and_memory(monkeypatch):

@@ -11,12 +11,15 @@ sender.
 import logging
 import secrets
 import threading
+import time
 from collections.abc import Sequence
 
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.checks.problems import Problem, Refused
+from zoo import gate
 from zoo.errors import ZooError
+from zoo.ink.turns import Turns
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Limits
 from zoo.types import Json
@@ -27,7 +30,7 @@ LAUNCH = "from leaderboard.submissions.sandbox import spawner; spawner.main()"
 SENT = Limits()  # for a submitted file
 MEASURED = Limits(cpu=20, wall=60.0, memory=2_000_000_000)  # for an ONNX file that a sandbox made, up to 300 MB
 AT_ONCE = 2  # checks at a time; each may take `SENT.memory`
-PATIENCE = 30.0  # seconds that a check waits for its turn
+PATIENCE = 30.0  # seconds that a check waits for its turn; addresses take turns
 
 
 def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SENT) -> checks.Checked:
@@ -67,18 +70,21 @@ def start() -> None:
 
 def run(request: Json, data: bytes, limits: Limits) -> Answer:
     """Return the answer of a child; raise Refused with one sentence if there is none."""
-    if not _TURNS.acquire(timeout=PATIENCE):
-        raise ZooError("Many files are being checked at the moment. Try again in a minute.")
+    deadline = time.monotonic() + PATIENCE
+
+    def check_patience() -> None:
+        if time.monotonic() > deadline:
+            raise ZooError("Many files are being checked at the moment. Try again in a minute.")
+
     try:
-        answer = _SPAWNERS.run(request, data, limits)
+        with _TURNS.taken(gate.caller().network, check_patience):
+            answer = _SPAWNERS.run(request, data, limits)
     except spawning.Late:  # the file may be in order, and nothing is kept of it
         raise ZooError("The server is too busy to check this file now. Send it again in a minute.") from None
     except spawning.NoAnswer:
         raise Refused.of([_at_limit(limits)]) from None
     except spawning.Stopped:
         raise ZooError("The file checks stopped unexpectedly. Try again.") from None
-    finally:
-        _TURNS.release()
     if "trace" in answer.header:
         number = secrets.token_hex(4)
         log.error("Incident %s: a static check failed.\n%s", number, answer.header["trace"])
@@ -99,5 +105,5 @@ def _parts(answer: spawning.Answer) -> tuple[Json, bytes | None]:
         return answer.header, file.read() if answer.header.pop("content", False) else None
 
 
-_TURNS = threading.BoundedSemaphore(AT_ONCE)
+_TURNS = Turns(AT_ONCE)
 _SPAWNERS = spawning.Spawners(LAUNCH)

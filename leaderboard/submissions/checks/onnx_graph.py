@@ -30,6 +30,7 @@ LARGEST = 8_000_000  # output values that a constant may request from an operato
 MOST_NUMBERS = 64  # of one attribute
 LARGEST_NUMBER = 2**40  # in an attribute
 MOST_ARGUMENTS = 4096  # inputs of one node
+MOST_INPUTS = 20_000  # of all nodes: each is followed when shapes are inferred; the networks of this zoo have up to 700
 TEXT = re.compile(r"[\w,.>() -]{0,100}", re.ASCII)  # attributes such as "SAME_UPPER" or "bij,bjk->bik"
 _OPERATORS = (
     "Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant Conv ConvTranspose "
@@ -251,6 +252,8 @@ class _Rebuilt:
     def _check_flow(self, nodes: list[Any], constants: dict[str, Any]) -> None:
         """Reject a graph where a name is defined twice, or used before it is defined."""
         made = {*self.names, *constants}
+        if sum(len(node.input) for node in nodes) > MOST_INPUTS:
+            raise Refused("too-large", f"The nodes have more than {MOST_INPUTS:,} inputs together.", AGAIN)
         for node in nodes:
             if len(node.input) > MOST_ARGUMENTS or len(node.output) > MOST_ARGUMENTS:
                 raise Refused("too-large", f"A node {node.op_type} has more than {MOST_ARGUMENTS:,} inputs.", AGAIN)
