@@ -58,6 +58,7 @@ class Guarded(HttpToolsProtocol):
     """
 
     _header = 0.0  # bytes that arrived of a header, or around the chunks of a body and after them
+    _trailing = False  # whether what comes as a field stands behind the body
     _timer: asyncio.TimerHandle | None = None
     _network: str | None = None
     _unsent = math.inf  # bytes that the client had not accepted when it was last looked at
@@ -112,15 +113,20 @@ class Guarded(HttpToolsProtocol):
         if len(self.pipeline) >= PIPELINE:
             raise ValueError("too many requests at once")
         super().on_message_begin()
+        self._trailing = False
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a field of a header, or of the trailer of a body."""
+        """Take a field of a header; one of the trailer of a body is dropped unread, since it could say all that the
+        header was checked for."""
+        if self._trailing:
+            return
         if len(self.headers) >= FIELDS:
             raise ValueError("too many fields")
         super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
         """Begin a request."""
+        self._trailing = True
         self._header = -READ  # the rest of this read is of the body, or counted at the next one
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER:
             raise ValueError("too long a header")
