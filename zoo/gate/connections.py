@@ -5,6 +5,7 @@ Applications see a connection only when it has sent a whole request, so these li
 """
 
 import asyncio
+import logging
 import math
 import os
 import resource
@@ -34,9 +35,15 @@ def guard(config: Any) -> None:
     The process may open as many files from then on as it needs for them, if the system lets it.
     """
     config.http_protocol_class = Guarded
+    logging.getLogger("uvicorn.error").addFilter(_is_news)
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = 2 * IN_ALL if most == resource.RLIM_INFINITY else min(2 * IN_ALL, most)
     resource.setrlimit(resource.RLIMIT_NOFILE, (max(files, wanted), most))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's log says more than that somebody sent nonsense, which anybody may without end."""
+    return record.msg != "Invalid HTTP request received."
 
 
 def trust_no_proxy() -> None:
