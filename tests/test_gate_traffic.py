@@ -262,7 +262,7 @@ async def guarded(proxies="", application=None):
         body = b""
         while (message := await receive()) and message.get("more_body"):
             body += message["body"]
-        length = str(len(body) + len(message["body"])).encode()
+        length = str(len(body) + len(message.get("body", b""))).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"9")]})
         await send({"type": "http.response.body", "body": length.zfill(9)})
 
