@@ -18,7 +18,8 @@ from pathlib import Path
 import cli
 from huggingface_hub import constants
 
-from leaderboard import disclosures, figures, report_store, results
+from leaderboard import disclosures, figures, report_store, results, table, writers
+from leaderboard.predictions import Predictions
 from zoo import cards, data, hub, keras_weights, registry, settings
 from zoo.errors import UnknownName, ZooError
 from zoo.files import read_json, replacing
@@ -48,7 +49,7 @@ def main() -> int:
             print(f"{'would be ' if arguments.dry_run and done.differs else ''}{done}", flush=True)
             if arguments.dry_run:
                 print("".join(f"  {line}\n" for line in listing(done)), end="")
-            elif not records[folder.name].published:  # now everyone can measure the row again
+            elif not records[folder.name].published:  # now everyone can measure these weights again
                 results.write(replace(records[folder.name], weights=f"hf://{repo}"), folder=arguments.records)
         except (hub.Forbidden, hub.Unreachable):
             raise  # the others would fail for the same reason
@@ -139,10 +140,11 @@ def stage(
     drawn = figures.draw(result, staging / "figures", kept)
     facts = facts_of(folder, repo, result, {f"figures/{path.name}": caption for path, caption in drawn.items()})
     facts["files"] = {name: path.stat().st_size for name, path in files.items()}
-    scores = scores_of(result)
+    answers = results.predictions(result, kept)
+    scores = scores_of(result, answers)
     if (folds := folder / "folds.json").exists():
         scores["folds"] = read_json(folds)
-    if report is not None and (answers := results.predictions(result, kept)) is not None:
+    if report is not None and answers is not None:
         scores["dont_know"] = report_store.dont_know(answers, report)
     texts = {cards.CARD: cards.render(facts, scores), **eval_results(facts, scores)}
     for name, text in texts.items():
@@ -214,8 +216,9 @@ def input_shape(folder: Path) -> tuple[int, int, int]:
     return tuple(next(layer for layer in layers if layer["class_name"] == "InputLayer")["config"]["batch_shape"][1:])
 
 
-def scores_of(result: results.Result) -> Json:
-    """Return the scores of a record for its card, see `cards.render`."""
+def scores_of(result: results.Result, answers: Predictions | None) -> Json:
+    """Return the scores of a record and its predictions for its card, see `cards.render`."""
+    right = None if answers is None else answers.right
     return {
         "metrics": {
             name: {"mean": result.mean(name), "std": result.spread(name), "shipped": result.shipped(name)}
@@ -223,7 +226,7 @@ def scores_of(result: results.Result) -> Json:
             if name in result.seeds[0].metrics
         },
         "seeds": len(result.seeds),
-        "interval": result.accuracy_interval,
+        "interval": table.interval(result, right, writers.of(result)),
         "readings": result.readings,
         "disclosed": [
             *disclosures.of_dataset(result.dataset),

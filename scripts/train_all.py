@@ -195,7 +195,7 @@ def summarize(recorded: list[results.Result], models: list[str], records: Path) 
         seconds = sum(seed.metrics.get("training_time", 0.0) for seed in result.seeds)
         print(
             f"{result.model}: {result.mean('accuracy'):.2%} of {result.samples:,} test samples correct, 95% interval "
-            f"{low:.2%} to {high:.2%}, trained in {seconds:,.0f} s."
+            f"of the shipped seed {low:.2%} to {high:.2%}, trained in {seconds:,.0f} s."
         )
     if found:
         place = records.resolve()

@@ -80,7 +80,8 @@ def test_a_reader_finds_what_a_card_is_for():
     text = cards.render(FACTS, SCORES)
     for told in (
         "LeNet-5 (LeCun et al., 1998)", "61,706 parameters, 251 kB", "**99.12%** on 3,000 test samples",
-        "98.93% to 99.29%", "| Accuracy | 99.12% | 98.74% ± 0.56 |", "mean of 3 seeds", "1 as 2: 8; 0 as 1: 7",
+        "95% interval of the mean of 3 seeds, as on the leaderboard, is 98.93% to 99.29%",
+        "| Accuracy | 99.12% | 98.74% ± 0.56 |", "mean of 3 seeds", "1 as 2: 8; 0 as 1: 7",
         "![Confusion](figures/confusion.png)", "0 is background and 255 full", "box of 20 x 20 pixels",
         "python scripts/train_all.py --only lenet5.mnist", "| label smoothing | 0.05 |", "Its writers are American.",
         "## The network\n\nTwo convolutions, then *three* layers.",
@@ -93,10 +94,17 @@ def test_what_a_reader_must_know_stands_with_the_scores():
     scores = {**SCORES, "readings": 3, "disclosed": ["All writers are in training too."]}
     text = cards.render({**FACTS, "parameters_as_trained": 61_900}, scores)
     section = text.partition("## Scores")[2].partition("## By class")[0]
-    assert "- All writers are in training too.\n- The test set has judged 3 versions" in section
+    assert "- All writers are in training too.\n" in section
+    assert (
+        "each seed was measured once on the test set, which has judged 2 other trainings or designs of this model."
+        in section
+    )
     assert "61,706 parameters (61,900 in training), 251 kB" in text
     (entries,) = eval_results(FACTS, scores).values()
-    assert "version 3 that was measured on the test split" in " ".join(entries.split())
+    assert "versions measured on the test split: 3" in " ".join(entries.split())
+    validated = {**FACTS, "dataset": {**FACTS["dataset"], "scored": "validation"}}
+    assert "judged" not in cards.render(validated, scores)
+    assert "judged another training or design of this model" in cards.render(FACTS, {**SCORES, "readings": 2})
     assert "judged" not in cards.render(FACTS, SCORES)
 
 
@@ -104,6 +112,7 @@ def test_a_card_of_one_seed_or_without_figures_says_no_more_than_is_known():
     scores = {**SCORES, "seeds": 1, "metrics": {"accuracy": {"mean": 0.9, "std": None, "shipped": 0.9}}}
     text = cards.render({**FACTS, "notes": "", "figures": {}, "files": {}}, scores)
     assert "±" not in text
+    assert "95% interval of one seed" in text
     assert "![" not in text
     assert "Macro F1" not in text
     assert "## The network" not in text

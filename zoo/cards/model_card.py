@@ -28,9 +28,10 @@ def render(facts: Facts, scores: Facts) -> str:
             files: path in the repo -> bytes; figures: path -> caption, only those that there are.
         scores: what it was measured at; fractions in [0, 1]:
             metrics: name -> mean, std (None for one seed), shipped (of the weights in the repo);
-            readings (how many versions of the row the test set has judged), disclosed (a list of sentences);
-            seeds (how many), interval (low, high) of the shipped accuracy, per_class (label, precision, recall, f1,
-            support), confusion (rows are the true classes), date (ISO 8601), fingerprint (of the test split);
+            readings (how many trainings or designs the test set has judged), disclosed (a list of sentences);
+            seeds (how many), interval (low, high) of the mean accuracy, as on the board;
+            per_class (label, precision, recall, f1, support), confusion (rows are the true classes),
+            date (ISO 8601), fingerprint (of the test split);
             dont_know, None where no threshold was chosen: threshold, cost, test (coverage, accuracy);
             folds (None, or the summary of a cross-validation, see `crossvalidation.summary`).
 
@@ -92,7 +93,6 @@ def _headline(facts: Facts, scores: Facts) -> str:
     tested = sum(map(sum, scores["confusion"]))
     size = facts["files"].get(PublishedFolder.ONNX)
     weight = f", {kilobytes(size)} as ONNX" if size else ""
-    low, high = scores["interval"]
     trained = facts.get("parameters_as_trained")
     before = f" ({trained:,} in training)" if trained and trained != facts["parameters"] else ""
     return "\n".join(
@@ -103,8 +103,8 @@ def _headline(facts: Facts, scores: Facts) -> str:
             f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
             f"{facts['parameters']:,} parameters{before}{weight}.",
             "",
-            f"Its accuracy is **{percent(accuracy['shipped'])}** on {tested:,} {dataset['scored']} samples "
-            f"(95% interval {percent(low)} to {percent(high)}).",
+            f"Its accuracy is **{percent(accuracy['shipped'])}** on {tested:,} {dataset['scored']} samples. "
+            f"{_interval(scores)}",
             "",
             *_figures(facts, "right", "wrong"),
         ]
@@ -118,12 +118,11 @@ def _scores(facts: Facts, scores: Facts) -> str:
             continue
         mean = percent(values["mean"]) + (f" ± {100 * values['std']:.2f}" if values.get("std") is not None else "")
         rows.append((METRIC_TITLES[name], percent(values["shipped"]), mean))
-    low, high = scores["interval"]
-    seeds = scores["seeds"]
+    seeds, others = scores["seeds"], scores.get("readings", 1) - 1
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
     scored = facts["dataset"]["scored"]
     read = (
-        "each seed was measured on the test set once"
+        "each seed was measured once on the test set" + f", which has judged {_versions(others)}" * (others > 0)
         if scored == "test"
         else "there is no test set, so these scores are on validation samples and somewhat too high"
     )
@@ -134,7 +133,7 @@ def _scores(facts: Facts, scores: Facts) -> str:
             table((f"{scored} set", "these weights", trainings), rows, "lrr"),
             "",
             f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; {read}. "
-            f"Accuracy, 95% interval (Wilson): {percent(low)} to {percent(high)}. "
+            f"{_interval(scores)} "
             f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
             f"`{scores['fingerprint'][:16]}…`.",
             "",
@@ -144,11 +143,22 @@ def _scores(facts: Facts, scores: Facts) -> str:
     )
 
 
+def _versions(count: int) -> str:
+    return (
+        f"{count} other trainings or designs of this model" if count > 1 else "another training or design of this model"
+    )
+
+
+def _interval(scores: Facts) -> str:
+    """Return a sentence with the interval of the mean, which the board has too, for other writers where known."""
+    low, high = scores["interval"]
+    measured = "one seed" if scores["seeds"] == 1 else f"the mean of {scores['seeds']} seeds"
+    return f"The 95% interval of {measured}, as on the leaderboard, is {percent(low)} to {percent(high)}."
+
+
 def _disclosed(scores: Facts) -> list[str]:
     """Return what a reader of the scores must know, as a list."""
-    known = list(scores.get("disclosed", ()))
-    if (readings := scores.get("readings", 1)) > 1:
-        known.append(f"The test set has judged {readings} versions of this model, this one included.")
+    known = scores.get("disclosed", ())
     return [*(f"- {sentence}" for sentence in known), *[""] * bool(known)]
 
 

@@ -26,7 +26,7 @@ def eval_results(facts: Facts, scores: Facts) -> dict[str, str]:
             source_url=facts["board"],
             source_name="Handwriting Zoo leaderboard",
             notes=f"seed {facts['seed']}, the best on validation of {scores['seeds']}; "
-            f"version {scores.get('readings', 1)} that was measured on the test split",
+            f"versions measured on the test split: {scores.get('readings', 1)}",
         )
         for name in METRICS
         if name in scores["metrics"]
