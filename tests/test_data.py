@@ -140,3 +140,18 @@ def test_broken_data_stops_a_script_before_anything_is_written(make_repo, run_sc
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "records").exists()
+
+
+@real_data
+def test_seven_pairs_of_test_strips_share_a_line():
+    """Their last or first 70 rows are in the other strip too; of the other pairs none is nearly as alike."""
+    test, alike = data.load("pages70", "test"), []
+    for label in range(70):
+        one, other = (test.images[row][:, :1400, 0].astype(np.float32) for row in np.flatnonzero(test.labels == label))
+        found = [
+            cv2.matchTemplate(page, rows, cv2.TM_CCOEFF_NORMED).max()
+            for page, strip in ((one, other), (other, one))
+            for rows in (strip[:70], strip[-70:])
+        ]
+        alike.append(max(found))
+    assert np.sum(np.array(alike) > 0.98) == 7

@@ -87,7 +87,7 @@ ORIGINALS: Mapping[str, Original] = {
         terms=_CITE,
         limits=(
             "The classes are writers, 01 to 70; one page each to learn from, two strips each to test.",
-            "About half of a writer's two test strips share a line.",
+            "At least 7 of the 70 pairs of test strips share a line.",
             "Writer 18's training page looks like another hand than both test strips.",
         ),
     ),
