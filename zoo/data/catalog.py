@@ -16,7 +16,7 @@ _ARABIC_LETTERS = tuple("أبتثجحخدذرزسشصضطظعغفقكلمنهو�
 _DAMAGE: dict[str, float] = {"damaged": 0.6, "pen": 0.08, "blur": 0.08, "noise": 0.24, "fading": 0.7}
 # A missing piece leaves a Latin glyph readable. Without its dots an Arabic letter is another one, and a dot is a zero.
 _LATIN = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.08, erased=0.25, **_DAMAGE)
-# A dot of an Arabic letter is two or three pixels wide: 99 of 100 stay visible.
+# A dot of an Arabic letter is two or three pixels wide, and has to stay visible.
 _DOTS_SURVIVE: dict[str, float] = {**_DAMAGE, "pen": 0.065, "blur": 0.065}
 ANY_SCRIPT = Augmentation(rotation=10, scale=0.1, shear=0.1, shift=0.06, **_DOTS_SURVIVE)  # for pictures of whatever
 
