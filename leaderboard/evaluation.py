@@ -32,7 +32,7 @@ class Evaluation:
     metric_versions: dict[str, int]
     metrics: dict[str, float]  # every module of `leaderboard/metrics` except those of speed
     corruptions: dict[str, float]  # accuracy under each
-    unseen_damage: dict[str, float]  # accuracy under each kind of damage not used in training
+    unseen_damage: dict[str, float]  # accuracy under each kind of `leaderboard.unseen_damage`
     transfers: dict[str, float]  # accuracy on the test set of each other dataset
     per_class: list[Json]  # label, precision, recall, f1, support
     confusion: list[list[int]]  # rows are the true classes, columns the predicted

@@ -15,7 +15,7 @@ class Augmentation:
 
     Pixels from outside are background for a glyph, and mirrored for a page. A share of the images, `damaged`, is also
     damaged: each kind below `damaged` hits such an image with probability 1/2, in the order of the fields. No other
-    kind of damage is trained on: what `leaderboard.unseen_damage` measures stays unseen.
+    kind of damage is trained on; `leaderboard.unseen_damage` says which of its kinds are related to these.
     """
 
     rotation: float = 0.0  # degrees, uniform in +-rotation
