@@ -15,8 +15,9 @@ class Claim:
     """One published score.
 
     network: the zoo's architecture if there is one, else the name in the source.
-    honest: whether the source says that nothing was chosen on the test set, and the score is of the whole test set.
-    chosen: how it was chosen, where that is not honest.
+    honest: whether nothing is known of a choice on the test set, and the score is of the whole test set.
+    chosen: how it was chosen, where that is not honest, or that the source leaves this open.
+    source_named: whether the source can be looked up: an author, a paper or an address.
     ensemble: whether several networks give it.
     goal: for the seven reproduced systems, the accuracy that its recipe should reach: the published accuracy, or that
         of its published weights on the test set here, whichever is higher.
@@ -33,6 +34,7 @@ class Claim:
     ensemble: bool = False
     goal: float | None = None
     aim: float | None = None
+    source_named: bool = True
 
     @property
     def model(self) -> str:
@@ -42,7 +44,7 @@ class Claim:
     @property
     def note(self) -> str:
         """The source, and how far it can be believed."""
-        return f"{self.source}; {'not chosen on the test set' if self.honest else self.chosen}"
+        return f"{self.source}; {'no choice on the test set is known' if self.honest else self.chosen}"
 
 
 @functools.cache

@@ -53,7 +53,7 @@ class Goal:
 
         Args:
             claims: published scores.
-            honest: only those that were not chosen on the test set.
+            honest: only those of which no choice on the test set is known.
         """
         fit = [
             claim
