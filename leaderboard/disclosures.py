@@ -19,6 +19,7 @@ class Disclosure:
     dataset: str
     networks: list[str]  # whose scores are meant; empty: of all
     text: str
+    readings: int = 0  # of the test set that no record of the network's own recipe counts
 
 
 @functools.cache
@@ -35,3 +36,11 @@ def of_dataset(dataset: str) -> list[str]:
 def of_network(dataset: str, network: str) -> list[str]:
     """Return what is to be known of the scores of one network on a dataset only."""
     return [one.text for one in disclosures() if one.dataset == dataset and network in one.networks]
+
+
+def further_readings(model: str) -> int:
+    """Return how often the test set was read for a row, beyond what its record counts.
+
+    They count for the row of the network's own recipe, `network.dataset`, so that no sum over rows has them twice.
+    """
+    return sum(one.readings for one in disclosures() if model in {f"{name}.{one.dataset}" for name in one.networks})

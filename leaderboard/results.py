@@ -14,7 +14,7 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from leaderboard import metrics
+from leaderboard import disclosures, metrics
 from leaderboard.predictions import Predictions
 from leaderboard.schemas import CLOSED, checked_json
 from leaderboard.statistics import variance_of
@@ -66,7 +66,7 @@ class Result:
     environment: Json  # commit, versions, processor, devices of the shipped seed's training
     evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
-    unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, of kinds not used in training
+    unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, see `leaderboard.unseen_damage`
     parameters_as_trained: int | None = None  # as Keras counted them in training, before BatchNorm was folded
     # Where the measured folder is: "zoo/pretrained/…", "hf://…", of a local row its run; None: not published.
     weights: str | None = None
@@ -145,8 +145,8 @@ class Result:
 
     @property
     def published(self) -> bool:
-        """Whether everyone who sees the row can measure it again: its folder comes with the package, or a submission
-        has its file, or it is a row of this machine.
+        """Whether everyone who sees the row can measure its shipped seed again: its folder comes with the package, or a
+        submission has its file, or it is a row of this machine. The weights of other seeds are not published.
 
         Only such a row is ranked.
         """
@@ -154,12 +154,14 @@ class Result:
 
     @property
     def readings(self) -> int:
-        """How many different trainings or designs of this row the test set has judged, this one included.
+        """How many different trainings or designs of this row the test set has judged, this one included: those that
+        its record counts, and those that are disclosed.
 
         A new measurement of the same weights gives the same score, and is no new reading.
         """
         read = [(entry["accuracy"], entry["seeds"]) for entry in (*self.history, self.summary)]
-        return len({(round(accuracy, 8), seeds) for accuracy, seeds in read})
+        recorded = len({(round(accuracy, 8), seeds) for accuracy, seeds in read})
+        return recorded + disclosures.further_readings(self.model)
 
     @property
     def chosen_on_todays_validation(self) -> bool:

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import claims, hands, metrics, results, table, writers
+from leaderboard import claims, disclosures, hands, metrics, results, table, writers
 from leaderboard.hands import Agreement
 from leaderboard.results import Broken, Result
 from zoo import data
@@ -150,12 +150,13 @@ def _plain_agreements(board: Board) -> list[Json]:
 
 
 def fingerprint(folder: Path | None = None) -> str:
-    """Return the SHA-256 of everything that a frame is computed from: records, predictions, claims, and the rules."""
+    """Return the SHA-256 of all that a frame is computed from: records, predictions, claims, disclosures and rules."""
     rules = {
         "columns": [column.name for column in table.COLUMNS],
         "metrics": dict(metrics.versions()),
         "datasets": {name: dict(spec.fingerprints) for name, spec in data.DATASETS.items()},
         "claims": [str(claim) for claim in claims.claims()],
+        "disclosures": [str(one) for one in disclosures.disclosures()],
         "writers": _digest_of(writers.FILE),
     }
     whole = hashlib.sha256(json.dumps(rules, sort_keys=True).encode())

@@ -100,10 +100,10 @@ COLUMNS = (
     Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.",
            data.heading, number=False),
     Column("status", "Status", lambda r: STALE if r.stale else VERIFIED if r.published else UNPUBLISHED,
-           "verified: measured by us, and everyone can measure it again; weights not published: measured by us, or "
-           "by a machine that trained for us, but nobody else can; local: trained on this machine; stale: on another "
-           "version of the data or a metric; claimed: published by others, not measured here; broken: the record "
-           "cannot be read.",
+           "verified: measured by us, and everyone can measure the shipped seed again; weights not published: "
+           "measured by us, or by a machine that trained for us, but nobody else can; local: trained on this machine; "
+           "stale: on another version of the data or a metric; claimed: published by others, not measured here; "
+           "broken: the record cannot be read.",
            number=False),
     Column("accuracy", "Accuracy %", _mean("accuracy"),
            "Fraction of correct predictions on the test set: mean ± standard deviation over the seeds.", _percent, 1,
@@ -146,7 +146,8 @@ COLUMNS = (
            "Mean accuracy under eight fixed corruptions: rotation, shift, thick, thin, noise, blur, low contrast, "
            "occlusion.", _percent, 1, shown=True),
     Column("unseen_robustness", "Unseen %", _mean("unseen_robustness"),
-           "Mean accuracy under fifteen kinds of damage not used in training, after Mu and Gilmer, 2019.",
+           "Mean accuracy under fifteen kinds of damage after Mu and Gilmer, 2019. None is used in training as it is; "
+           "some are stronger forms or relatives of what is.",
            _percent, 1),
     Column("unknown_accepted", "Unknown %", _mean("unknown_accepted"),
            "Fraction of characters of no class that are accepted at the threshold that accepts 99% of known ones.",
@@ -183,8 +184,8 @@ COLUMNS = (
     Column("seeds", "Seeds", lambda r: len(r.seeds), "Number of trainings; the best on validation is shipped.",
            "{:.0f}".format, 1, shown=True),
     Column("readings", "Readings", lambda r: r.readings,
-           "How many trainings or designs of this row the test set has judged: with more than one, a choice may have "
-           "been made on it.", "{:.0f}".format, -1, shown=True),
+           "How many trainings or designs of this row the test set has judged, with those that are disclosed: with "
+           "more than one, a choice may have been made on it.", "{:.0f}".format, -1, shown=True),
     Column("network_readings", "of network", lambda r: None,
            "The same, of all rows of this architecture on this dataset.", "{:.0f}".format, -1),
     Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: that of the publication.",

@@ -16,7 +16,7 @@ import pytest
 from conftest import ROOT
 from records import SAMPLES, answers, made_up, write_board
 
-from leaderboard import claims, downloads, goals, results, snapshot, table
+from leaderboard import claims, disclosures, downloads, goals, results, snapshot, table
 from leaderboard.claims import Claim
 from leaderboard.tabs import table_html
 from leaderboard.tabs.board_frame import Live
@@ -174,6 +174,34 @@ def test_readings_of_the_test_set_are_counted(tmp_path):
     rows = snapshot.build(tmp_path).rows.set_index("model")
     assert rows["readings"].dropna().tolist() == [2, 1]
     assert rows["network_readings"].dropna().tolist() == [3, 3]
+
+
+def test_readings_that_are_disclosed_count_once(monkeypatch):
+    known = [
+        disclosures.Disclosure("mnist", ["a", "b"], "Searched.", 14),
+        disclosures.Disclosure("mnist", ["a"], "Said."),
+    ]
+    monkeypatch.setattr(disclosures, "disclosures", lambda: known)
+    paper = made_up("a.mnist-paper", [0.97], architecture="a", dataset="mnist")
+    rows = table.frame([
+        made_up("a.mnist", [0.98]), paper, made_up("a.ahdd", [0.9]), made_up("ann~a.mnist", [0.96]),
+        made_up("b.mnist", [0.95]), made_up("c.mnist", [0.94]),
+    ]).set_index("model")  # fmt: skip
+    assert rows["readings"].to_dict() == {
+        "a.mnist": 15, "a.mnist-paper": 1, "a.ahdd": 1, "ann~a.mnist": 1, "b.mnist": 15, "c.mnist": 1,
+    }  # fmt: skip
+    assert rows.loc[["a.mnist", "a.mnist-paper"], "network_readings"].tolist() == [16, 16]
+
+
+def test_what_is_disclosed_stands_with_the_scores():
+    readme, board = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/board.md"))
+    reproduced = board.partition("<!-- documents")[2].partition("<!-- /documents")[0]
+    for one in disclosures.disclosures():
+        assert one.text in board
+        if any(f"`{network}`" in readme for network in one.networks) or not one.networks:
+            assert one.text in readme
+        if any(f"{network} on {one.dataset}" in reproduced for network in one.networks):
+            assert one.text in reproduced
 
 
 def test_the_best_known_is_claimed_and_honest():

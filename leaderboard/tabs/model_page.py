@@ -86,7 +86,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     f1 = slices.macro_f1_interval(result, predictions)
     known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
     if result.readings > 1:
-        known.append(f"The test set has judged {result.readings} versions of this row; see the row over time.")
+        known.append(f"The test set has judged {result.readings} versions of this row, with those that are disclosed.")
     if not result.chosen_on_todays_validation:
         known.append(
             f"Chosen on an earlier validation split ({result.validation_split}): its validation accuracy does not "

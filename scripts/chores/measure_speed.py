@@ -1,4 +1,4 @@
-"""Measure the speed of every recorded model in one run on this machine, and write it into the records.
+"""Measure the speed of every recorded model whose weights are here, in one run, and write it into the records.
 
     python -m scripts.chores.measure_speed
 

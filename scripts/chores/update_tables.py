@@ -65,31 +65,45 @@ def board() -> str:
     rows = snapshot.load(results.RECORDS)
     rows = rows[rows["status"].isin(table.MEASURED)]
     lines = [
-        "| data | rank | model | accuracy % | 95% interval | wrong | macro F1 | robust % | parameters | as trained "
-        "| efficiency | readings |",
-        "| --- | ---: | --- | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        "| data | rank | model | accuracy % | seeds | 95% interval | wrong | macro F1 | robust % | parameters "
+        "| as trained | efficiency | readings |",
+        "| --- | ---: | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
+    known = registry.architectures()
     for row in rows.to_dict("records"):
         said = {name: "" if value != value else table.BY_NAME[name].write(value) for name, value in row.items()}
         spread = f" ± {said['accuracy_std']}" if said["accuracy_std"] else ""
         status = "" if row["status"] == table.VERIFIED else f" ({row['status']})"
+        architecture = known.get(row["model"].partition(".")[0])
+        fewer = f" of {architecture.seeds}" if architecture and row["seeds"] < architecture.seeds else ""
         lines.append(
             f"| {row['dataset']} | {said['rank'] or '–'} | {said['model']}{status} | {said['accuracy']}{spread} "
-            f"| {said['accuracy_low']} – {said['accuracy_high']} | {said['errors']} | {said['macro_f1']} "
-            f"| {said['robustness']} | {said['parameters']} | {said['as_trained']} | {said['efficiency_score']} "
-            f"| {said['readings']} ({said['network_readings']}) |"
+            f"| {said['seeds']}{fewer} | {said['accuracy_low']} – {said['accuracy_high']} | {said['errors']} "
+            f"| {said['macro_f1']} | {said['robustness']} | {said['parameters']} | {said['as_trained']} "
+            f"| {said['efficiency_score']} | {said['readings']} ({said['network_readings']}) |"
         )
-    return "\n".join(lines) + "\n\n" + _disclosed(rows["dataset"].unique())
+    datasets = set(rows["dataset"])
+    return "\n".join(lines) + "\n\n" + _disclosed(one for one in disclosures.disclosures() if one.dataset in datasets)
 
 
-def _disclosed(datasets: Iterable[str]) -> str:
+def _disclosed(chosen: Iterable[disclosures.Disclosure]) -> str:
     """Return what a reader of the scores must know, one line for each dataset or network."""
     lines = []
-    for one in disclosures.disclosures():
-        if one.dataset in datasets:
-            named = f" ({', '.join(one.networks)})" if one.networks else ""
-            lines.append(f"- **{one.dataset}**{named}: {one.text}")
+    for one in chosen:
+        named = f" ({', '.join(one.networks)})" if one.networks else ""
+        lines.append(f"- **{one.dataset}**{named}: {one.text}")
     return "\n".join(lines) + "\n"
+
+
+def to_know() -> str:
+    """Return what a reader of the README's two tables of scores must know, one line for each dataset or network."""
+    shown = {(dataset, chosen.architecture) for dataset, _, chosen in best_rows()}
+    shown |= {(claim.dataset, claim.network) for claim in claims() if claim.goal is not None}
+    return _disclosed(
+        one
+        for one in disclosures.disclosures()
+        if any(dataset == one.dataset and (not one.networks or name in one.networks) for dataset, name in shown)
+    )
 
 
 def best_rows() -> Iterator[tuple[str, int | None, results.Result]]:
@@ -155,7 +169,8 @@ def by_document() -> str:
             verdict = verdict_on(row.missed_by or 0)
             verdict += ", beyond chance" if row.beyond(low) else ""
         lost = row.result is not None and not row.result.published
-        said = "; ".join(filter(None, [verdict, *row.lacks, table.UNPUBLISHED * lost]))
+        known = disclosures.of_network(row.claim.dataset, row.claim.network) if row.result else []
+        said = "; ".join(filter(None, [verdict, *row.lacks, table.UNPUBLISHED * lost, *known]))
         lines.append(f"| {name} | {stated} | `{row.recipe}` | {measured} | {100 * row.goal:.2f} | {said} |")
     return "\n".join(lines) + "\n"
 
@@ -210,7 +225,7 @@ def by_goal() -> str:
 
 
 def _claimed() -> str:
-    """Return every score that others published as a Markdown table."""
+    """Return every score that others published as a Markdown table; † marks a source that nobody can look up."""
     lines = [
         "| data | published by others | % | parameters | honest | source |",
         "| --- | --- | ---: | ---: | --- | --- |",
@@ -218,10 +233,13 @@ def _claimed() -> str:
     for claim in sorted(claims(), key=lambda claim: (claim.dataset, -claim.accuracy)):
         size = "" if claim.parameters is None else f"{claim.parameters:,}"
         honest = "yes" if claim.honest else f"no: {claim.chosen}"
+        source = claim.source + "†" * (not claim.source_named)
         lines.append(
-            f"| {claim.dataset} | {claim.network} | {100 * claim.accuracy:.2f} | {size} | {honest} | {claim.source} |"
+            f"| {claim.dataset} | {claim.network} | {100 * claim.accuracy:.2f} | {size} | {honest} | {source} |"
         )
-    return "\n".join(lines) + "\n"
+    unnamed = sum(not claim.source_named for claim in claims())
+    told = f"† {unnamed} of these {len(claims())} scores name no source that can be checked."
+    return "\n".join(lines) + f"\n\n{told}\n"
 
 
 def verdict_on(short: float) -> str:
@@ -322,6 +340,7 @@ def environment_variables() -> str:
 
 SECTIONS = {
     "best": best,
+    "known": to_know,
     "reproduced": reproduced,
     "board": board,
     "documents": by_document,
