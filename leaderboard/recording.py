@@ -1,5 +1,6 @@
 """Make a row of the board from finished runs: measure every seed once, choose the shipped seed on validation."""
 
+import importlib.util
 from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ from leaderboard.claims import claim_of
 from leaderboard.evaluation import Evaluation, evaluate, is_current, revision
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import macro_f1_interval, wilson_interval
-from zoo import data, registry
+from zoo import data, registry, training
 from zoo.environment import CHANGED, commit
 from zoo.errors import ZooError
 from zoo.export import export
@@ -154,6 +155,14 @@ def exported(result: results.Result, runs: Path, seed: int) -> Path:
     """Return where a training of a row is exported to, in the folder of the runs."""
     pair: Path = runs / f"{result.architecture}.{result.dataset}" / result.recipe["name"]
     return pair / f"seed-{seed}" / "export"
+
+
+def parameters_as_trained(result: results.Result) -> int | None:
+    """Return what Keras counts in a row's network as it is trained; None: no network of the zoo, or no Keras here."""
+    if result.architecture not in registry.architectures() or importlib.util.find_spec("keras") is None:
+        return None
+    network = training.build(training.plan(result.architecture, result.dataset), "float32")
+    return int(network.count_params())
 
 
 def measured_again(result: results.Result, evaluation: Evaluation) -> results.Result:

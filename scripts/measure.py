@@ -59,7 +59,8 @@ def main() -> int:
             show(("under, or on", "accuracy"), [(name, f"{value:.4f}") for name, value in kinds.items()])
         return 0
     recorded = results.predictions(result, arguments.records)
-    check = checking.compare(result, recorded, evaluation, predictions, PublishedFolder(folder).metadata["seed"])
+    seed, as_trained = PublishedFolder(folder).metadata["seed"], recording.parameters_as_trained(result)
+    check = checking.compare(result, recorded, evaluation, predictions, seed, as_trained)
     show(
         ("metric", "recorded", "measured", ""),
         [(c.name, f"{c.recorded:.6g}", f"{c.measured:.6g}", "" if c.agrees else "DIFFERS") for c in check.scores],

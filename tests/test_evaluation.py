@@ -13,10 +13,22 @@ import sklearn.metrics
 from conftest import ROOT, real_data
 from records import answers, made_up
 
-from leaderboard import checking, corruptions, leaks, metrics, recording, results, speed, unknown, unseen_damage
+from leaderboard import (
+    checking,
+    corruptions,
+    leaks,
+    metrics,
+    precisions,
+    recording,
+    results,
+    speed,
+    unknown,
+    unseen_damage,
+)
 from leaderboard.evaluation import Evaluation, confusion_matrix, per_class
 from leaderboard.evaluation import evaluate as measure
 from leaderboard.predictions import Predictions
+from leaderboard.statistics import macro_f1_interval
 from zoo import stored_numbers, training
 from zoo.errors import ZooError
 
@@ -204,6 +216,79 @@ def test_a_row_can_be_measured_again(recorded):
     assert not checking.compare(result, predictions, evaluation, other).agrees
     claimed = dataclasses.replace(result, revision="0" * 64)
     assert "The weights differ" in checking.compare(claimed, predictions, evaluation, predictions).sentence
+
+
+def checked(measured, stored=None, as_trained=None, **changes) -> checking.Check:
+    """Compare a made-up row whose seed lacks what only the shipped one was measured by with a new measurement."""
+    said, scores = answers(10), {"accuracy": 0.99, "macro_f1": 0.99, "expected_calibration_error": 0.0012}
+    scores |= {"parameters": 278_474, "negative_log_likelihood": 0.02, "efficiency_score": 355.5}
+    confusion = confusion_matrix(said.labels.astype(int), said.predicted.astype(int), 10)
+    values = {
+        "seeds": [results.SeedResult(0, 0.98, 3, {**scores, "training_time": 5.0})],
+        "shipped_metrics": {"unseen_robustness": 0.8, "unknown_accepted": 0.1},
+        "macro_f1_interval": list(macro_f1_interval(confusion)),
+        "parameters_as_trained": 279_722,
+    }
+    row = made_up("lenet5.mnist", [0.99], **{**values, **changes})
+    evaluation = Evaluation(
+        row.revision, row.dataset_fingerprint, {}, {**scores, **row.shipped_metrics, "training_time": 9.0, **measured},
+        {}, {}, {}, [], row.confusion, {}, row.date,
+    )  # fmt: skip
+    return checking.compare(row, stored or said, evaluation, said, as_trained=as_trained)
+
+
+def test_a_measurement_of_the_same_file_agrees_up_to_one_sample():
+    assert checked({}, as_trained=279_722).sentence.endswith("0 test samples have another prediction than recorded.")
+    assert checked({"accuracy": 0.991, "macro_f1": 0.9911, "efficiency_score": 355.8}).agrees
+    assert "Not compared, since not measured here: parameters_as_trained." in checked({}).sentence
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("parameters", 278_473),
+        ("accuracy", 0.988),
+        ("macro_f1", 0.993),
+        ("expected_calibration_error", 0.0032),
+        ("negative_log_likelihood", 0.0203),
+        ("efficiency_score", 357.0),
+        ("unseen_robustness", 0.75),
+        ("unknown_accepted", 0.101),
+    ],
+)
+def test_a_record_that_another_machine_does_not_explain_does_not_agree(name, value):
+    check = checked({name: value})
+    assert [score.name for score in check.scores if not score.agrees] == [name]
+    assert not check.agrees
+
+
+def test_intervals_mistakes_and_parameters_as_trained_are_compared():
+    assert not checked({}, accuracy_interval=[0.982, 0.996]).agrees
+    assert not checked({}, macro_f1_interval=[0.98, 0.999]).agrees
+    assert not checked({}, as_trained=279_721).agrees
+    assert "confusion matrix" in checked({}, confusion=np.diag([100] * 10).tolist()).sentence
+    assert not checked({}, stored=answers(12)).agrees
+
+
+def test_every_metric_says_how_far_a_new_measurement_may_differ():
+    stated = metrics.tolerances()
+    assert stated.keys() == metrics.versions().keys()
+    kinds = {value for value in stated.values() if isinstance(value, str)}
+    assert kinds == checking.allowed(made_up("lenet5.mnist", [0.99]), 0.99).keys()
+
+
+def test_sums_in_another_order_change_no_more_predictions_than_a_check_allows():
+    """The browser and C sum otherwise than ONNX Runtime; int8 is another network."""
+    rows = [row for path in precisions.FOLDER.glob("*.json") for row in precisions.read(path.stem).rows]
+    others = [row.others for row in rows if row.precision != "int8" and row.others is not None]
+    assert len(others) > 50
+    assert max(others) <= checking.SAMPLES
+
+
+def test_the_zoo_counts_what_keras_counted_in_training(recorded):
+    _, _, result = recorded
+    assert recording.parameters_as_trained(result) == result.parameters_as_trained
+    assert recording.parameters_as_trained(dataclasses.replace(result, architecture="bob~net")) is None
 
 
 def test_a_new_measurement_goes_into_the_record(recorded, tmp_path):

@@ -4,9 +4,11 @@ That loader copies a single file, so each file is self-contained and repeats the
 
 Every metric gets the same probabilities and labels. The parameters of its `_compute` name what else it needs to know of
 the model (`parameters`, `onnx_path`, …). Increase its `VERSION` when its result changes: records of another version
-are stale. To add a metric, add one file here and, to show it, one column in `leaderboard/table.py`.
+are stale. Its `TOLERANCE` says how far a new measurement may be from a record; without one they must be equal. To add
+a metric, add one file here and, to show it, one column in `leaderboard/table.py`.
 """
 
+import ast
 import functools
 import importlib
 import inspect
@@ -38,12 +40,25 @@ def metrics() -> Mapping[str, "evaluate.Metric"]:
 
 @functools.cache
 def versions() -> Mapping[str, int]:
-    """Return every metric's `VERSION` by its name, read from the sources: the Space imports none of them."""
+    """Return every metric's `VERSION` by its name."""
+    return MappingProxyType({name: int(value) for name, value in _stated("VERSION").items()})
+
+
+@functools.cache
+def tolerances() -> Mapping[str, float | str | None]:
+    """Return every metric's `TOLERANCE` by its name: how much a new measurement of the same file may differ.
+
+    It is a number, a key of `leaderboard.checking.allowed`, or None for what cannot be measured again.
+    """
+    return MappingProxyType({name: ast.literal_eval(value) for name, value in _stated("TOLERANCE").items()})
+
+
+def _stated(constant: str) -> dict[str, str]:
+    """Return a constant of every metric by the metric's name, read from the sources: the Space imports none of them."""
+    line = re.compile(rf"^{constant} = (.+?)(?:  #.*)?$", re.MULTILINE)
     files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
-    stated = {
-        path.stem: re.search(r"^VERSION = (\d+)", path.read_text(encoding="utf-8"), re.MULTILINE) for path in files
-    }
-    return MappingProxyType({name: int(match[1]) for name, match in stated.items() if match})
+    found = {path.stem: line.search(path.read_text(encoding="utf-8")) for path in files}
+    return {name: match[1] for name, match in found.items() if match}
 
 
 def compute(probabilities: np.ndarray, labels: np.ndarray, **facts: object) -> dict[str, float]:

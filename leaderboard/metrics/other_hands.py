@@ -8,6 +8,7 @@ import evaluate
 import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
+TOLERANCE = 6e-4  # one of the 1,757 samples of unipen_digits may change its class on another machine
 
 
 class OtherHands(evaluate.Metric):

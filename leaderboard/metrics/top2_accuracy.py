@@ -5,6 +5,7 @@ import evaluate
 import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
+TOLERANCE = "a sample"  # may change on another machine, see `leaderboard.checking`
 
 
 class Top2Accuracy(evaluate.Metric):

@@ -8,6 +8,7 @@ import evaluate
 import numpy as np
 
 VERSION = 1  # a record that another version measured is stale
+TOLERANCE = 6e-4  # one of the 1,843 images of no class may be accepted on another machine
 REJECTED = 0.01  # share of the validation samples below the threshold
 
 

@@ -113,14 +113,11 @@ def measured_again(worker: Measurer, submission: Submission, dataset: str) -> ch
     with worker.box("onnx") as box:
         outcome = protocol.measure(box, job_of("onnx", dataset), model, images, need_isolation=worker.need_isolation)
     now = scoring.score(recorded.shipped_seed, outcome, images)
-    answers = Predictions.load(io.BytesIO(worker.store.result(found["folder"], f"{dataset}.npz"))).predicted
-    changed = int((images.parts(outcome.answers).test.argmax(axis=1) != answers).sum())
-    problems = [f"The record is stale: {recorded.stale}."] if recorded.stale else []
-    if changed > checking.TOLERANCE * len(answers):
-        problems.append("That is more than rounding explains.")
-    scores = [
-        checking.Score(name, recorded.shipped(name), value)
-        for name, value in now.scores.items()
-        if name not in checking.COSTS and name in recorded.means
-    ]
-    return checking.Check(scores, changed, problems)
+    stored = Predictions.load(io.BytesIO(worker.store.result(found["folder"], f"{dataset}.npz")))
+    changed = int((images.parts(outcome.answers).test.argmax(axis=1) != stored.predicted).sum())
+    scores, missing = checking.of_metrics(recorded, recorded.shipped_seed, now.scores)
+    of_stored, problems = checking.of_predictions(recorded, stored)
+    if recorded.stale:
+        problems.append(f"The record is stale: {recorded.stale}.")
+    problems += checking.beyond_rounding(changed)
+    return checking.Check(scores + of_stored, changed, problems, missing)
