@@ -1,6 +1,8 @@
 """Parameters and multiply-adds of submitted ONNX files: every stored number, every operator, every type."""
 
 import json
+import math
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +19,7 @@ from leaderboard import products
 from leaderboard.submissions.checks import onnx_graph, onnx_parameters
 from leaderboard.submissions.checks.problems import Refused
 
+BOARD = ROOT / "docs" / "board.md"
 DENSE = 64 * 10  # multiply-adds of the layer that `onnx_file` ends with
 F, INT8 = np.float32, np.int8
 RNG = np.random.default_rng(0)
@@ -173,6 +176,27 @@ def with_constant(values: np.ndarray, kind: str = "initializer") -> bytes:
 def test_stored_numbers_count_whatever_their_type(dtype, kind):
     numbers = 64 * max(np.dtype(dtype).itemsize // 4, 1)  # one of eight bytes could hold two
     assert onnx_graph.read_graph(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + numbers
+
+
+@pytest.mark.parametrize(("dtype", "counted"), [(np.int64, 0), (np.int32, 2), (np.int16, 2)])
+def test_a_shape_counts_unless_it_is_int64(dtype, counted):
+    nodes = [node("Cast", "sides", "s", to=7), node("Reshape", ["x", "s"])]
+    data = onnx_file(nodes=nodes, constants={"sides": np.array([-1, 64], dtype)})
+    assert onnx_graph.read_graph(data).parameters == DENSE + counted
+
+
+def test_the_board_says_which_networks_store_sizes_that_count():
+    said = re.search(r"stored sizes as int32, they count: (.*?)\. ", BOARD.read_text(), re.DOTALL)[1]
+    listed, number = {}, 0
+    for digits, name in re.findall(r"(\d+) |`(\w+)`", said):
+        number = int(digits or number)
+        listed |= {name: number} if name else {}
+    found: dict[str, int] = {}
+    for path in (ROOT / "zoo" / "pretrained").glob("*/model.onnx"):
+        stored = [t for t in onnx.load(path).graph.initializer if t.data_type == TensorProto.INT32 and t.dims]
+        if stored:
+            found[path.parent.name.partition(".")[0]] = sum(math.prod(tensor.dims) for tensor in stored)
+    assert listed == found
 
 
 def test_numbers_count_once_however_often_they_are_used():

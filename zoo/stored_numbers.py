@@ -1,8 +1,11 @@
 """Count the numbers that an ONNX file stores: the parameters of a network, trained here or sent, by one rule.
 
 Every number of every constant counts once, whatever its type; one of eight bytes counts as two, since two could be
-packed into it. Not counted are scalars, shapes, and the scales and zero points of quantization as long as they are
-fewer than the quantized weights that they scale.
+packed into it. Not counted are scalars, lists of at most `LONGEST_SHAPE` int64 numbers (the type of shapes), and the
+scales and zero points of quantization as long as they are fewer than the quantized weights that they scale.
+
+A size that a converter wrote as int32, to be cast later, counts like any other number: one to five numbers of some
+networks here. An exception for what ends in a shape would have to hold against weights that take the same way.
 """
 
 import math
