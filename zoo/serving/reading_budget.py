@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator
 
 from zoo.errors import ZooError
 from zoo.ink.turns import Turns
-from zoo.serving.runtimes import threads
 
-READERS = Turns(max(2, threads()))  # steps of reading at a time: more would only share the processors with sketches
+READERS = Turns(10)  # steps of reading at a time, one of a sender: so many pictures share the processors with sketches
 MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 
 
@@ -70,7 +69,7 @@ class Budget:
     def step(self) -> Iterator[None]:
         """Hold a place among `READERS` for a step of a page that was begun, whose time counts but does not end it.
 
-        A step takes a fraction of a second, so who sends one picture does not wait long behind those who send many.
+        Who sends many pictures has one place as well, so that their number does not slow down what others ask.
         """
         with self._taken(READERS):
             yield
