@@ -2,7 +2,6 @@
 
 import functools
 import math
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,13 +74,10 @@ def goals() -> tuple[Goal, ...]:
 def best_on_validation(rows: Sequence[Result]) -> Result | None:
     """Return the row with the best mean validation accuracy over its seeds; of equals, the smaller network.
 
-    Validation accuracies of two splits do not compare: where rows were chosen on several, one chosen on the split that
-    most of them have is returned (of equals, the later split).
+    Validation accuracies of two splits do not compare: rows that were chosen on an earlier one count where there are no
+    others.
     """
-    splits = Counter(row.validation_split for row in rows)
-    newest = {split: max(row.date for row in rows if row.validation_split == split) for split in splits}
-    most = max(splits, key=lambda split: (splits[split], newest[split]), default=None)
-    return max((row for row in rows if row.validation_split == most), key=_worth, default=None)
+    return max([row for row in rows if row.chosen_on_todays_validation] or rows, key=_worth, default=None)
 
 
 def _worth(result: Result) -> tuple[float, float]:
