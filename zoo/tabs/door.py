@@ -189,11 +189,11 @@ class Door:
             await self._upload(scope, receive, send, caller)
         elif path == f"{API}/upload_progress":
             watch = uploading.upload_id(scope)
-            try:
-                with WATCHED.taken(caller.network):  # Gradio looks twenty times a second for each
+            with WATCHED.taken(caller.network):  # Gradio looks twenty times a second for each
+                try:
                     await self._app(scope, receive, send)
-            finally:
-                uploading.forget(watch)
+                finally:
+                    uploading.forget(watch)
         elif method == "POST":
             limits.check_request(caller)
             async with _read(receive, self._most(path), caller) as body:
