@@ -7,7 +7,7 @@ from anyio import WouldBlock
 from anyio._backends import _asyncio  # its default pool has no public setter
 
 from zoo.gate.callers import caller
-from zoo.gate.traffic import left_for_one
+from zoo.gate.traffic import may_take_one
 
 PLACES = 8  # threads that run at a time: more would only share the cores, while all who read a sketch wait for them
 
@@ -80,8 +80,7 @@ class Threads(_asyncio.CapacityLimiter):
 
     def _may_run(self, network: str) -> bool:
         own = self._running[network]
-        most = max(left_for_one(self.total_tokens, self.borrowed_tokens - own), 1)
-        return own + 1 <= most and self.available_tokens >= 1
+        return may_take_one(own, self.borrowed_tokens, self.total_tokens) and self.available_tokens >= 1
 
     def _note(self, borrower: object, network: str) -> None:
         self._addresses[borrower] = network

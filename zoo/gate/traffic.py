@@ -52,6 +52,11 @@ def left_for_one(in_all: float, others: float) -> float:
     return (in_all - others) / SHARE
 
 
+def may_take_one(own: int, busy: int, places: float) -> bool:
+    """Return whether an address that has `own` of the `busy` places may take one more: its share, and always one."""
+    return own + 1 <= max(1, left_for_one(places, busy - own))
+
+
 class Share:
     """Counts what is in use at a time, by address and in all; thread-safe.
 

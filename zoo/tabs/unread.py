@@ -17,7 +17,7 @@ from gradio.utils import LRUCache
 from zoo import gate
 from zoo.gate.callers import goes_on_for
 from zoo.gate.limits import TooMany
-from zoo.gate.traffic import left_for_one
+from zoo.gate.traffic import may_take_one
 
 MOST_MESSAGES = 60  # of one session; a call takes about three
 MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
@@ -136,8 +136,11 @@ class Turns:
             busy = Counter(network_of(event) for event in running if event.concurrency_id == name)
             for event in waiting.queue:
                 network = network_of(event)
-                if _may_run(of_all, network, slots) and (limit is None or _may_run(busy, network, limit)):
-                    ready.append((busy[network], self._served.get(network, 0), event, waiting))
+                own = busy[network]
+                if may_take_one(of_all[network], len(running), slots) and (
+                    limit is None or may_take_one(own, busy.total(), limit)
+                ):
+                    ready.append((own, self._served.get(network, 0), event, waiting))
         if not ready:
             return None
         _, _, event, waiting = min(ready, key=lambda one: one[:2])
@@ -172,11 +175,6 @@ class Turns:
                 event.closed = True
                 event.signal.set()
             self._frames[event._id] = event.data, since
-
-
-def _may_run(busy: Counter[str], network: str, places: int) -> bool:
-    """Whether one more call of an address may run among those that do, by address."""
-    return busy[network] + 1 <= max(1, left_for_one(places, busy.total() - busy[network]))
 
 
 def network_of(event: Any) -> str:
