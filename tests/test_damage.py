@@ -13,6 +13,7 @@ from zoo.recipes import Augmentation, Recipe
 from zoo.training import objective, samples
 from zoo.training.augmentation import Draws, applied, augment, rewritten, scaled
 from zoo.training.device_augmentation import augmented, prepared
+from zoo.training.job import plan
 
 
 def reference_damage(image, kind, amount):
@@ -125,6 +126,13 @@ def test_the_dots_of_arabic_letters_survive():
             seen.append(after[dot].max() - np.median(after) > 10)  # gray levels
     assert len(seen) > 200
     assert np.mean(seen) > 0.99
+
+
+def test_a_recipe_may_set_the_share_of_damaged_images():
+    shares = {size: plan(size, "mnist").recipe.augmentation.damaged for size in ("glyphnet_700", "glyphnet_2k")}
+    assert shares == {"glyphnet_700": 0, "glyphnet_2k": 0}
+    for size in ("glyphnet_5k", "glyphnet_300k", "lenet5"):
+        assert plan(size, "ahdd").recipe.augmentation.damaged == data.get("ahdd").augmentation.damaged > 0
 
 
 def test_outliers_are_of_no_class_and_count_for_no_accuracy():
