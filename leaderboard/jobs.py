@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from leaderboard import recording, report_store, results
+from leaderboard import other_seeds, recording, report_store, results
 from zoo import backend, data, keras_weights, registry, training
 from zoo.executors import Task
 from zoo.files import replacing
@@ -55,7 +55,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
     Args:
         runs: the finished trainings of one pair.
         records: folder of the records.
-        ship: also copy the chosen network to `zoo/pretrained`, each number once.
+        ship: also copy the chosen network to `zoo/pretrained`, each number once, and keep the others if they are small.
     """
     result = recording.record(runs, records)
     chosen = recording.shipped(runs).folder / "export"
@@ -68,6 +68,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
             shutil.copytree(chosen, staged)
             keras_weights.store_once(staged)
         place = f"zoo/pretrained/{result.model}"
+        result = other_seeds.keep(result, chosen.parents[3])
     if place:
         results.write(replace(result, weights=place), folder=records)
 

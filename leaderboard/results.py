@@ -37,6 +37,8 @@ class SeedResult:
     epochs: int
     metrics: dict[str, float]  # on the test set
     revision: str | None = None  # SHA-256 of the model.onnx that was measured; None: not noted then
+    # Where the measured folder is, of a training that is not shipped: "leaderboard/seeds/…", "hf://…"; None: nowhere.
+    weights: str | None = None
 
 
 @dataclass(frozen=True)
@@ -146,11 +148,16 @@ class Result:
     @property
     def published(self) -> bool:
         """Whether everyone who sees the row can measure its shipped seed again: its folder comes with the package, or a
-        submission has its file, or it is a row of this machine. The weights of other seeds are not published.
+        submission has its file, or it is a row of this machine.
 
         Only such a row is ranked.
         """
         return self.weights is not None or self.submission is not None
+
+    @property
+    def seeds_published(self) -> int:
+        """How many of its trainings everyone can measure again."""
+        return int(self.published) + sum(seed.weights is not None for seed in self.seeds)
 
     @property
     def readings(self) -> int:

@@ -183,6 +183,8 @@ COLUMNS = (
            "{:.0f}".format, -1),
     Column("seeds", "Seeds", lambda r: len(r.seeds), "Number of trainings; the best on validation is shipped.",
            "{:.0f}".format, 1, shown=True),
+    Column("seeds_published", "Published", lambda r: r.seeds_published,
+           "Trainings of the row whose weights are published: everyone can measure them again.", "{:.0f}".format, 1),
     Column("readings", "Readings", lambda r: r.readings,
            "How many trainings or designs of this row the test set has judged, with those that are disclosed: with "
            "more than one, a choice may have been made on it.", "{:.0f}".format, -1, shown=True),

@@ -2,7 +2,7 @@
 
 python scripts/measure.py lenet5.mnist           print its scores
 python scripts/measure.py lenet5.mnist --check   compare them with its record; exit status 1 if they differ
-python scripts/measure.py lenet5.mnist --seed 3 --check   another training of the row, whose run is on this machine
+python scripts/measure.py glyphnet_2k.mnist --seed 3 --check   another training of the row
 python scripts/measure.py lenet5.mnist --record  write the scores of the shipped seed into its record
 python scripts/measure.py ./runs/…/export        a folder that is not shipped
 python scripts/measure.py mobilenet_v2.pages70 --csv result.csv   the prediction for every file
@@ -18,7 +18,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from leaderboard import checking, recording, results
+from leaderboard import checking, other_seeds, recording, results
 from leaderboard.evaluation import evaluate, evaluate_parts
 from leaderboard.predictions import Predictions
 from zoo import data, hub
@@ -74,7 +74,7 @@ def main() -> int:
 
 
 def folder_of(arguments: argparse.Namespace) -> Path:
-    """Return the folder of a model; of a row whose weights are not published, or of another seed, in the runs."""
+    """Return the folder of a model, or of another training of its row: where it is published, else in the runs."""
     rows = {row.model: row for row in results.read_all(arguments.records)}
     row = rows.get(arguments.model)
     if row is None and arguments.seed is not None:
@@ -83,6 +83,8 @@ def folder_of(arguments: argparse.Namespace) -> Path:
         weights = "" if row is None else row.weights or ""
         return hub.resolve(weights if weights.startswith(("hf://", "/")) else arguments.model)
     seed = row.shipped_seed if arguments.seed is None else row.of_seed(arguments.seed).seed
+    if (kept := other_seeds.folder(row, seed)) is not None:
+        return kept
     folder = recording.exported(row, arguments.runs, seed)
     if not PublishedFolder(folder).onnx.exists():
         raise ZooError(

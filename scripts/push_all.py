@@ -4,21 +4,22 @@
     python scripts/push_all.py                             every shipped model to <ZOO_NAMESPACE>/<model>
     python scripts/push_all.py --only lenet5.mnist --private --namespace me
 
-The token is HF_TOKEN or that of `hf auth login`. You can stop it at any time; the same command continues. Cards and
+The token is HF_TOKEN or that of `hf auth login`. You can stop it at any time; the same command continues. The
+other trainings of a row go into seeds/ of its repo, as far as they are in the repository or in the runs. Cards and
 figures are made from the records in runs/hub, where you can read them before they are pushed.
 """
 
 import argparse
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import cli
 from huggingface_hub import constants
 
-from leaderboard import disclosures, figures, report_store, results, table, writers
+from leaderboard import disclosures, figures, other_seeds, report_store, results, table, writers
 from leaderboard.predictions import Predictions
 from zoo import cards, data, hub, keras_weights, registry, settings
 from zoo.errors import UnknownName, ZooError
@@ -43,14 +44,17 @@ def main() -> int:
         repo = f"{arguments.namespace}/{folder.name}"
         try:
             files = stage(folder, repo, records, arguments.staging / folder.name, arguments.records)
+            others = other_seeds.files(records[folder.name], arguments.runs)
+            for seed, parts in others.items():
+                files |= {f"{PublishedFolder.SEEDS}/{seed}/{name}": path for name, path in parts.items()}
             done = hub.push(
                 repo, files, edited_card=arguments.cards, private=arguments.private, dry_run=arguments.dry_run
             )
             print(f"{'would be ' if arguments.dry_run and done.differs else ''}{done}", flush=True)
             if arguments.dry_run:
                 print("".join(f"  {line}\n" for line in listing(done)), end="")
-            elif not records[folder.name].published:  # now everyone can measure these weights again
-                results.write(replace(records[folder.name], weights=f"hf://{repo}"), folder=arguments.records)
+            elif (now := on_the_hub(records[folder.name], repo, others)) != records[folder.name]:
+                results.write(now, folder=arguments.records)
         except (hub.Forbidden, hub.Unreachable):
             raise  # the others would fail for the same reason
         except ZooError as error:
@@ -83,6 +87,9 @@ def parse() -> argparse.Namespace:
         "--records", type=Path, default=results.RECORDS, help="folder of the records (default: leaderboard/records)"
     )
     parser.add_argument(
+        "--runs", type=Path, default=cli.ROOT / "runs", help="folder of the runs, for the other seeds (default: runs)"
+    )
+    parser.add_argument(
         "--staging", type=Path, default=cli.ROOT / "runs" / "hub", help="folder for cards (default: runs/hub)"
     )
     return parser.parse_args()
@@ -100,6 +107,19 @@ def chosen(arguments: argparse.Namespace) -> list[Path]:
         if name not in there:
             raise UnknownName("published model", name, there)
     return [there[name] for name in names]
+
+
+def on_the_hub(result: results.Result, repo: str, others: Collection[int]) -> results.Result:
+    """Return the row after a push: what was published nowhere is there now, and everyone can measure it again.
+
+    Args:
+        result: the row.
+        repo: on the Hub.
+        others: seeds of its other trainings that were pushed.
+    """
+    unpublished = {seed.seed for seed in result.seeds if seed.seed in others and seed.weights is None}
+    seeds = other_seeds.at(result, {seed: f"hf://{repo}/{PublishedFolder.SEEDS}/{seed}" for seed in unpublished})
+    return seeds if result.published else replace(seeds, weights=f"hf://{repo}")
 
 
 def listing(done: hub.Push) -> Iterator[str]:

@@ -17,9 +17,11 @@ from hub_repos import contents
 from hub_server import Account, Blob, Fault
 
 import zoo
+from leaderboard import results
 from zoo import cards, keras_weights
 from zoo.errors import ZooError
 from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, pull, push, resolve
+from zoo.published import PublishedFolder
 
 MODEL = "mnist_cnn.optdigits"
 REPO = f"me/{MODEL}"
@@ -87,6 +89,41 @@ def test_train_push_clear_the_cache_load_predict(hub, token, published, run_scri
         assert np.shape(scope["probabilities"]) == (1, 10)
     offline = python("\n".join([*blocks, "print(np.shape(probabilities))"]), HF_HUB_OFFLINE="1")
     assert offline.stdout.splitlines()[-1:] == ["(1, 10)"], offline.stderr
+
+
+def test_the_other_trainings_of_a_row_are_pushed_and_measured_again(hub, token, published, run_script, tmp_path):
+    shutil.copytree(published / "models", tmp_path / "models")
+    shutil.copytree(published / "records", tmp_path / "records")
+    (row,) = results.read_all(tmp_path / "records")
+    (other,) = (seed.seed for seed in row.seeds if seed.seed != row.shipped_seed)
+    trained = published / "runs" / MODEL / "zoo" / f"seed-{other}" / "export"
+    assert push_all(run_script, tmp_path, "--runs", str(published / "runs")).returncode == 0
+    of_seed = {f"seeds/{other}/{name}" for name in PublishedFolder.MEASURED}
+    assert {path for path in hub.repo(REPO).files if path.startswith("seeds/")} == of_seed
+    (row,) = results.read_all(tmp_path / "records")
+    assert row.of_seed(other).weights == f"hf://{REPO}/seeds/{other}"
+    assert row.seeds_published == 2
+
+    clear_cache()
+    assert not (resolve(f"hf://{REPO}") / "seeds").exists()  # whoever wants the network does not get the others
+    expected = zoo.load_predictor(trained)(IMAGES)
+    pinned = f"hf://{REPO}/seeds/{other}@{hub.repo(REPO).head}"
+    np.testing.assert_array_equal(zoo.load_predictor(pinned)(IMAGES), expected)
+    reads = len(hub.calls)
+    np.testing.assert_array_equal(zoo.load_predictor(pinned)(IMAGES), expected)
+    assert len(hub.calls) == reads  # from the cache
+    command = "measure.py", MODEL, "--seed", str(other), "--check", "--records", str(tmp_path / "records")
+    measured = run_script(*command)
+    assert "agrees with what was measured now" in measured.stdout, measured.stderr
+
+    damaged = (resolve(pinned) / "model.onnx").resolve()
+    damaged.write_bytes(damaged.read_bytes()[::-1])
+    np.testing.assert_array_equal(zoo.load_predictor(pinned)(IMAGES), expected)  # fetched again
+    with pytest.raises(ZooError, match=r"seeds/7/model\.onnx"):
+        zoo.load_predictor(f"hf://{REPO}/seeds/7")
+    for wrong in ("..", "1/../..", "", "0x1"):
+        with pytest.raises(ZooError):
+            zoo.load_predictor(f"hf://{REPO}/seeds/{wrong}")
 
 
 def test_a_network_that_is_stored_once_is_pushed_whole(hub, token, published, run_script, tmp_path):

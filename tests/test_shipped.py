@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from conftest import real_data
+from conftest import ROOT, real_data
 
 import zoo
-from leaderboard import checking, report_store, results, writers
+from leaderboard import checking, other_seeds, report_store, results, writers
 from leaderboard.evaluation import evaluate, revision
 from leaderboard.submissions.checks import onnx_graph
 from zoo import data, stored_numbers
@@ -15,6 +15,7 @@ from zoo.export import onnx_writer
 from zoo.hub import resolve
 from zoo.published import PublishedFolder
 from zoo.serving import runtimes
+from zoo.serving.predictor import Predictor
 from zoo.settings import PRETRAINED
 
 RECORDS = {result.model: result for result in results.read_all()}
@@ -49,6 +50,33 @@ def test_published_rows_are_those_whose_weights_are_here():
         here = folder.onnx.exists() and revision(folder.path) == record.revision
         assert record.weights == (f"zoo/pretrained/{model}" if here else None), model
     assert {model for model, record in RECORDS.items() if record.published} == set(zoo.list_models())
+
+
+def test_the_other_trainings_that_are_published_are_here():
+    places = {}
+    for model, record in RECORDS.items():
+        for seed in record.seeds:
+            if seed.weights is None:
+                continue
+            places[seed.weights] = folder = other_seeds.folder(record, seed.seed)
+            assert seed.weights == f"leaderboard/seeds/{model}/{seed.seed}" == folder.relative_to(ROOT).as_posix()
+            assert revision(folder) == seed.revision, model
+            assert PublishedFolder(folder).metadata["seed"] == seed.seed != record.shipped_seed
+            assert PublishedFolder(folder).metadata["parameters"] == seed.metrics["parameters"]
+    there = {path.parent.relative_to(ROOT).as_posix() for path in other_seeds.KEPT.glob("*/*/model.onnx")}
+    assert there == places.keys()
+
+
+@pytest.mark.slow
+@real_data
+@pytest.mark.parametrize("model", sorted({path.parent.name for path in other_seeds.KEPT.glob("*/*")}))
+def test_the_other_trainings_read_the_test_set_as_recorded(model):
+    record = RECORDS[model]
+    split = data.load(record.dataset, "test")
+    for seed in record.seeds:
+        if seed.weights is not None:
+            right = Predictor.load(ROOT / seed.weights)(split.images).argmax(axis=1) == split.labels
+            assert abs(right.mean() - seed.metrics["accuracy"]) <= 1 / len(right)
 
 
 def test_parameters_are_what_the_files_store_by_the_rule_of_submissions():

@@ -162,6 +162,8 @@ class PublishedFolder:
     FILES: ClassVar = {"float32": ONNX, "int8": INT8}  # what is served, by precision
     HISTORY: ClassVar = "history.json"  # of its training
     NEEDED: ClassVar = (CONFIG, METADATA, WEIGHTS, ONNX, PREPROCESSOR)
+    MEASURED: ClassVar = (METADATA, ONNX, PREPROCESSOR, HISTORY)  # what is kept of a training that is not shipped
+    SEEDS: ClassVar = "seeds"  # folder in a repo on the Hub: those trainings, each in a folder named by its seed
 
     @property
     def onnx(self) -> Path:

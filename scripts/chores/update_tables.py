@@ -76,6 +76,8 @@ def board() -> str:
         status = "" if row["status"] == table.VERIFIED else f" ({row['status']})"
         architecture = known.get(row["model"].partition(".")[0])
         fewer = f" of {architecture.seeds}" if architecture and row["seeds"] < architecture.seeds else ""
+        if row["seeds_published"] < row["seeds"]:
+            fewer += f", {said['seeds_published']} published"
         lines.append(
             f"| {row['dataset']} | {said['rank'] or '–'} | {said['model']}{status} | {said['accuracy']}{spread} "
             f"| {said['seeds']}{fewer} | {said['accuracy_low']} – {said['accuracy_high']} | {said['errors']} "

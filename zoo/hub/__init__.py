@@ -7,12 +7,13 @@ made only if something differs, on top of the commit that it was compared with.
 from zoo.hub.contents import MODEL_FILES, stored
 from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, Unreachable, attempted
 from zoo.hub.identity import account
-from zoo.hub.pulling import list_models, pull, resolve
+from zoo.hub.pulling import SCHEME, list_models, pull, resolve
 from zoo.hub.pushing import CardEdited, Push, push, require_token
 from zoo.hub.transport import OutOfBounds, bounded
 
 __all__ = [
     "MODEL_FILES",
+    "SCHEME",
     "Backoff",
     "CardEdited",
     "Forbidden",

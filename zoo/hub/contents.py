@@ -9,14 +9,15 @@ from zoo import cards
 from zoo.published import PublishedFolder
 
 MODEL_FILES = PublishedFolder.NEEDED
-# What the zoo writes in a model repo.
-OWNED = (
+# What is fetched of a model repo, and with the other trainings of its row all that the zoo writes there.
+FETCHED = (
     *MODEL_FILES,
     PublishedFolder.HISTORY,
     cards.CARD,
     ".eval_results/*",
     "figures/*",
 )
+OWNED = (*FETCHED, f"{PublishedFolder.SEEDS}/*")
 
 
 def owned(path: str, patterns: tuple[str, ...]) -> bool:

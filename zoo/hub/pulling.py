@@ -3,14 +3,14 @@
 import contextlib
 import logging
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from zoo import registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
 from zoo.hub import transport
-from zoo.hub.contents import OWNED, git_oid, owned, pointer_oid, sha256
+from zoo.hub.contents import FETCHED, git_oid, owned, pointer_oid, sha256
 from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
 from zoo.published import PublishedFolder
 from zoo.registry import ModelName
@@ -35,8 +35,9 @@ def resolve(name: str | Path) -> Path:
 
     Args:
         name: a folder ("./runs/…/export"), a shipped model ("lenet5.mnist") or one in a folder of `ZOO_MODELS`, a
-            model of the zoo's namespace on the Hub, pinned or not ("resco_mini.ahdd@<revision>"), or any repo
-            ("hf://someone/lenet5.mnist@<revision>").
+            model of the zoo's namespace on the Hub, pinned or not ("resco_mini.ahdd@<revision>"), any repo
+            ("hf://someone/lenet5.mnist@<revision>"), or another training of its row, which has no weights for Keras
+            ("hf://someone/lenet5.mnist/seeds/2").
 
     Raises:
         UnknownName: no such model, here or on the Hub; lists the nearest that are shipped.
@@ -47,7 +48,8 @@ def resolve(name: str | Path) -> Path:
         return _checked(Path(text).expanduser(), text)
     if text.startswith(SCHEME):
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
-        return pull(repo, revision or None)
+        repo, _, seed = repo.partition(f"/{PublishedFolder.SEEDS}/")
+        return pull(repo, revision or None, Part(int(seed) if re.fullmatch("[0-9]{1,3}", seed) else None))
     if Path(text).suffix in (".keras", ".h5", ".hdf5"):
         raise ZooError(
             f"{text} is a file of Keras, not a published model: open it with keras.saving.load_model, or name the "
@@ -77,8 +79,44 @@ def _how_to_train(model: ModelName) -> str | None:
     return f"Go online, or train it: python scripts/train_all.py --only {replace(model, revision=None)}"
 
 
-def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> Path:
-    """Return the folder of a model repo in the Hub's cache, complete and verified.
+@dataclass(frozen=True)
+class Part:
+    """What is fetched of a model repo: the published folder, or what measures another training of its row."""
+
+    seed: int | None = None
+
+    @property
+    def folder(self) -> str:
+        """Where it is in the repo."""
+        return "." if self.seed is None else f"{PublishedFolder.SEEDS}/{self.seed}"
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """Of the paths of its files in the repo."""
+        return FETCHED if self.seed is None else tuple(f"{self.folder}/{name}" for name in PublishedFolder.MEASURED)
+
+    def missing(self, snapshot: Path) -> list[str]:
+        """Return the files that it lacks in a snapshot of the repo."""
+        if self.seed is None:
+            return PublishedFolder(snapshot).missing
+        return [path for path in self.patterns if not (snapshot / path).is_file()]
+
+    def stamp(self, snapshot: Path) -> Path:
+        """Return the file next to a snapshot that stores the state in which this part of it was verified."""
+        name = snapshot.name if self.seed is None else f"{snapshot.name}-{self.seed}"
+        return snapshot.parent.parent / "verified" / f"{name}.json"
+
+    def state(self, snapshot: Path) -> dict[str, list[int]]:
+        """Return size and time of change of its files in a snapshot, by path; others may fetch more of a repo."""
+        there = (path for path in snapshot.rglob("*") if path.is_file())
+        paths = {path.relative_to(snapshot).as_posix(): path.stat() for path in there}
+        return {
+            name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(paths.items()) if owned(name, self.patterns)
+        }
+
+
+def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: Backoff = PATIENT) -> Path:
+    """Return the folder of a model repo, or a part of it, in the Hub's cache, complete and verified.
 
     Of a repo only the files that the zoo knows are fetched. A commit that is in the cache is used without asking the
     Hub; a branch is used as it was last seen if the Hub cannot be reached, or must not be (`HF_HUB_OFFLINE=1`).
@@ -89,13 +127,14 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
     Args:
         repo: "namespace/name".
         revision: a commit, branch or tag; None: the newest.
+        part: of the repo.
 
     Raises:
         NoSuchRepo: the Hub has no such repo, or none that may be seen.
         ZooError: it cannot be had whole, has another checksum, or is not a published model.
     """
-    if remembered := _remembered(repo, revision):
-        return remembered
+    if remembered := _remembered(repo, revision, part):
+        return remembered / part.folder
     try:
         from huggingface_hub import snapshot_download  # takes twice as long to import as a small model to load
     except ModuleNotFoundError as error:
@@ -108,12 +147,14 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
     damaged: list[Path] = []
     for _ in range(2):
         folder = Path(
-            attempted(lambda: snapshot_download(repo, revision=revision, allow_patterns=list(OWNED)), at, backoff)
+            attempted(
+                lambda: snapshot_download(repo, revision=revision, allow_patterns=list(part.patterns)), at, backoff
+            )
         )
-        _checked(folder, at)
-        damaged = _damaged(repo, folder)
+        _checked(folder, at, part)
+        damaged = _damaged(repo, folder, part)
         if not damaged:
-            return folder
+            return folder / part.folder
         log.warning("%s: another checksum than the Hub's, so it is fetched again: %s", at, _names(damaged, folder))
         for path in damaged:
             content = path.resolve()
@@ -122,13 +163,13 @@ def pull(repo: str, revision: str | None = None, backoff: Backoff = PATIENT) -> 
     raise ZooError(f"{at}: {_names(damaged, folder)} was downloaded twice with another checksum than the Hub's.")
 
 
-def _checked(folder: Path, name: str) -> Path:
-    if missing := PublishedFolder(folder).missing:
+def _checked(folder: Path, name: str, part: Part = Part()) -> Path:
+    if missing := part.missing(folder):
         raise ZooError(f"{name} is not a published model: there is no {' and no '.join(missing)} in it.")
     return folder
 
 
-def _remembered(repo: str, revision: str | None) -> Path | None:
+def _remembered(repo: str, revision: str | None, part: Part) -> Path | None:
     """Return the snapshot in the cache, if it needs no asking the Hub and was found whole and right before."""
     from huggingface_hub import constants
 
@@ -141,22 +182,11 @@ def _remembered(repo: str, revision: str | None) -> Path | None:
             return None
         commit = reference.read_text().strip()
     folder = storage / "snapshots" / commit
-    stamp = _stamp(folder)
-    return folder if stamp.is_file() and read_json(stamp) == _state(folder) else None
+    stamp = part.stamp(folder)
+    return folder if stamp.is_file() and read_json(stamp) == part.state(folder) else None
 
 
-def _stamp(folder: Path) -> Path:
-    """Return the file next to a snapshot that stores the state in which it was verified."""
-    return folder.parent.parent / "verified" / f"{folder.name}.json"
-
-
-def _state(folder: Path) -> dict[str, list[int]]:
-    """Return size and time of change of the zoo's files in a snapshot, by path; others may fetch more of a repo."""
-    paths = {path.relative_to(folder).as_posix(): path.stat() for path in folder.rglob("*") if path.is_file()}
-    return {name: [stat.st_size, stat.st_mtime_ns] for name, stat in sorted(paths.items()) if owned(name, OWNED)}
-
-
-def _damaged(repo: str, folder: Path) -> list[Path]:
+def _damaged(repo: str, folder: Path, part: Part) -> list[Path]:
     """Return the files of a snapshot that differ from the Hub's listing of its commit.
 
     That there are none is remembered, so that a warm load does not read everything twice.
@@ -164,7 +194,7 @@ def _damaged(repo: str, folder: Path) -> list[Path]:
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
-    state, stamp = _state(folder), _stamp(folder)
+    state, stamp = part.state(folder), part.stamp(folder)
     if stamp.is_file() and read_json(stamp) == state:
         return []
     try:
