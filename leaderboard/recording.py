@@ -43,7 +43,7 @@ def require_commit(folder: Path, uncommitted: bool = False, runs: Iterable[Run] 
     if published and not uncommitted and any((one or "").endswith(CHANGED) for one in commits):
         raise ZooError(
             "The published board takes rows of committed code, and Python files differ from the last commit: commit "
-            "them, or say --uncommitted, which the row then tells."
+            "them, or train with --uncommitted, which the row then tells."
         )
 
 

@@ -42,6 +42,8 @@ def main() -> int:
     arguments = parser.parse_args()
     if arguments.stream and (arguments.check or arguments.csv or arguments.record):
         parser.error("--stream stores no predictions, which --check, --record and --csv need: leave one of them out.")
+    if arguments.record:
+        recording.require_commit(arguments.records or results.RECORDS)
     folder = folder_of(arguments)
     if arguments.stream:
         return stream(Predictor.load(folder))

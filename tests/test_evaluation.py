@@ -359,14 +359,14 @@ def test_predictions_are_small_and_keep_every_mistake(tmp_path):
 
 def test_the_published_board_takes_rows_of_committed_code_only(monkeypatch, tmp_path):
     monkeypatch.setattr(recording, "commit", lambda: "0123456789ab+")
-    with pytest.raises(ZooError, match="commit them, or say --uncommitted"):
+    with pytest.raises(ZooError, match="commit them, or train with --uncommitted"):
         recording.require_commit(results.RECORDS)
     recording.require_commit(results.RECORDS, uncommitted=True)
     recording.require_commit(tmp_path)  # rows of this machine alone
     monkeypatch.setattr(recording, "commit", lambda: "0123456789ab")
     recording.require_commit(results.RECORDS)
     elsewhere = SimpleNamespace(environment={"commit": "ba9876543210+"})
-    with pytest.raises(ZooError, match="commit them, or say --uncommitted"):
+    with pytest.raises(ZooError, match="commit them, or train with --uncommitted"):
         recording.require_commit(results.RECORDS, runs=[elsewhere])
 
 

@@ -109,9 +109,9 @@ def test_the_other_trainings_of_a_row_are_pushed_and_measured_again(hub, token, 
     expected = zoo.load_predictor(trained)(IMAGES)
     pinned = f"hf://{REPO}/seeds/{other}@{hub.repo(REPO).head}"
     np.testing.assert_array_equal(zoo.load_predictor(pinned)(IMAGES), expected)
-    reads = len(hub.calls)
+    reads = len(hub.log)
     np.testing.assert_array_equal(zoo.load_predictor(pinned)(IMAGES), expected)
-    assert len(hub.calls) == reads  # from the cache
+    assert len(hub.log) == reads  # from the cache
     command = "measure.py", MODEL, "--seed", str(other), "--check", "--records", str(tmp_path / "records")
     measured = run_script(*command)
     assert "agrees with what was measured now" in measured.stdout, measured.stderr

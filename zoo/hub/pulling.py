@@ -48,8 +48,10 @@ def resolve(name: str | Path) -> Path:
         return _checked(Path(text).expanduser(), text)
     if text.startswith(SCHEME):
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
-        repo, _, seed = repo.partition(f"/{PublishedFolder.SEEDS}/")
-        return pull(repo, revision or None, Part(int(seed) if re.fullmatch("[0-9]{1,3}", seed) else None))
+        repo, further, seed = repo.partition(f"/{PublishedFolder.SEEDS}/")
+        if further and not re.fullmatch("[0-9]{1,3}", seed):
+            raise ZooError(f"{text!r:.200} names no training: after {further!r} comes its seed, a number.")
+        return pull(repo, revision or None, Part(int(seed) if further else None))
     if Path(text).suffix in (".keras", ".h5", ".hdf5"):
         raise ZooError(
             f"{text} is a file of Keras, not a published model: open it with keras.saving.load_model, or name the "
