@@ -9,6 +9,7 @@ import gradio as gr
 import pytest
 from gate_calls import call, queue
 from gradio.data_classes import FileData, ListFiles
+from gradio.state_holder import SessionState
 
 from zoo import gate
 from zoo.errors import ZooError
@@ -66,6 +67,25 @@ def test_a_program_leaves_no_session_and_a_page_keeps_its_own(demo):
         call(url, name, values)
     assert set(demo.state_holder.session_data) == before
     assert before
+
+
+def test_a_session_begins_without_a_configuration_of_the_page(demo, monkeypatch):
+    """Neither a program's nor a page's; Gradio wrote down each component, for its own links, which are closed."""
+    url = demo.local_url.rstrip("/")
+    written, summaries = [], []
+    config_for_block = demo.default_config.config_for_block
+    monkeypatch.setattr(
+        type(demo.default_config),
+        "config_for_block",
+        lambda self, id, *rest: (written.append(id), config_for_block(id, *rest))[1],
+    )
+    monkeypatch.setattr(demo._queue, "_get_df", lambda records: summaries.append(len(records)))
+    presses = [id for id, one in demo.fns.items() if any(event == "click" for _, event in one.targets)]
+    assert call(url, "gives", [2]).fine
+    assert all(queue(url, press, [value]).fine for press, value in zip(presses, ("seen", "seen", 2), strict=True))
+    assert SessionState(demo).config_values == {}
+    assert len(set(written)) <= 1  # of the component whose value changed
+    assert not summaries
 
 
 @pytest.mark.parametrize(

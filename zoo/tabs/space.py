@@ -45,6 +45,7 @@ from zoo.rest.observing import Observed
 from zoo.serving import apart
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
+from zoo.tabs.sessions import kept_small
 from zoo.tabs.unread import bounded
 from zoo.types import Facts
 
@@ -188,6 +189,7 @@ class Space(gr.Blocks):
         trust_no_proxy()
         self.queue(max_size=MOST_WAITING, default_concurrency_limit=OF_PAGES)
         bounded(self._queue)
+        kept_small(self._queue)
         UPLOADS.keep_in(Path(get_upload_folder()))
         UPLOADS.note(_offered(self.get_config_file()), None)
         self.mcp_server = True  # the page's API documentation names the tools
