@@ -5,10 +5,17 @@ for every image counts, as if it were stored, where it enters an operation whose
 that are computed without the image, and those that a run of the network gives alike for several images: adding zero
 times the image to a constant hides nothing.
 
+A stored scalar or short list is free (`stored_numbers`), because its bytes count with the structure of the graph.
+Nobody counts the bytes of what is computed, so a computed scalar or list counts like a weight. Two kinds are free, if
+they are made of nothing but free numbers and the shapes of other values, as the batch size of a Reshape is: numbers
+that are only moved, and results of arithmetic as long as they are no more than the different numbers that they are made
+of. Stored whole numbers that count by their type may be moved into shapes, too.
+
 It imports no metrics package, so that a sandbox can import it.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+import math
+from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +26,18 @@ from leaderboard import products
 from zoo import stored_numbers
 
 IMAGES = 3  # that are compared: one without ink, and random ones
+OF_SHAPES = ("Shape", "Size")
+KEEPING = ("Cast", "DequantizeLinear", "Identity", "Transpose")  # operators whose output has the sides of their input
+_MOVING = (
+    "Cast Concat ConstantOfShape Expand Flatten Gather GatherElements GatherND Identity Reshape Slice Split "
+    "Squeeze Tile Transpose Unsqueeze"
+)
+MOVING = frozenset(_MOVING.split())  # operators without arithmetic
+WHOLE = (6, 7)  # TensorProto.DataType: int32, int64
+SHAPING = {  # operator -> inputs that say where numbers go and change none; of all that reduce: the axes
+    "CumSum": (1,), "Expand": (1,), "Pad": (1, 3), "Reshape": (1,), "Resize": (3,), "Slice": (1, 2, 3, 4),
+    "Split": (1,), "Squeeze": (1,), "Tile": (1,), "TopK": (1,), "Unsqueeze": (1,),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -36,11 +55,89 @@ def count(path: Path | str) -> int:
     values is one number.
     """
     graph = onnx.load(path).graph
-    constants = {tensor.name: Constant(tuple(tensor.dims), tensor.data_type) for tensor in graph.initializer}
-    constants |= _computed(products.values(path, IMAGES), products.constants(graph))
+    stored = {tensor.name: Constant(tuple(tensor.dims), tensor.data_type) for tensor in graph.initializer}
+    runs = products.values(path, IMAGES)
+    computed = _computed(runs, products.constants(graph))
+    constants = stored | computed
     meeting = [node for node in graph.node if any(name not in constants for name in node.output if name)]
     met = {name for node in meeting for name in node.input}
-    return stored_numbers.count(meeting, {name: constants[name] for name in met if name in constants})[0]
+    weighing = {name for node in meeting for place, name in enumerate(node.input) if place not in _shaping(node)}
+    made_from, typed, results = _made_of_free(graph, constants, runs[0])
+    used, free = {name: stored[name] for name in met if name in stored}, []
+    for name in met & set(computed):
+        if _is_free(computed[name]) and name in made_from and not (name in typed and name in weighing):
+            free.append(name)
+        else:
+            used[name] = _as_weight(computed[name])
+    made = results & _reached(free, made_from, results)
+    origins = {one for one in _reached(made, made_from) if not isinstance(one, str)}
+    more = sum(math.prod(computed[str(name)].dims) for name in made) - len(origins)
+    return stored_numbers.count(meeting, used)[0] + max(0, more)
+
+
+def _is_free(constant: Constant | onnx.TensorProto) -> bool:
+    """Whether a constant would not count if it were stored."""
+    return bool(stored_numbers.count([], {"": constant})[1])
+
+
+def _as_weight(constant: Constant) -> Constant:
+    """Return a constant of as many numbers that is no scalar and no list, so that it counts."""
+    return Constant((1, 1, *constant.dims), constant.data_type)
+
+
+def _shaping(node: onnx.NodeProto) -> tuple[int, ...]:
+    """Return the inputs of a node that change no number."""
+    return (1,) if node.op_type.startswith("Reduce") else SHAPING.get(node.op_type, ())
+
+
+def _made_of_free(
+    graph: onnx.GraphProto, constants: Mapping[str, Constant], values: Mapping[str, np.ndarray]
+) -> tuple[dict[str, list[Hashable]], set[str], set[str]]:
+    """Follow the constants that are made of nothing but free numbers and shapes.
+
+    Returns:
+        What each is made from, by name: names of others, or origins. These are the bytes of a stored number, the number
+        of a shape together with its name, and one for each ConstantOfShape.
+        Names of those with short lists in them whose whole numbers count by their type; they are only moved.
+        Names of the results of arithmetic.
+    """
+    made_from: dict[str, list[Hashable]] = {}
+    typed: set[str] = set()
+    results: set[str] = set()
+    sized = {tensor.name for tensor in graph.initializer}  # constants whose sides are stored
+    for tensor in graph.initializer:
+        if _is_free(tensor):
+            made_from[tensor.name] = [number.tobytes() for number in onnx.numpy_helper.to_array(tensor).ravel()]
+        elif tensor.data_type in WHOLE and math.prod(tensor.dims) <= stored_numbers.LONGEST_SHAPE:
+            made_from[tensor.name] = []
+            typed.add(tensor.name)
+    for node in graph.node:
+        made, read, moves = set(filter(None, node.output)), list(filter(None, node.input)), node.op_type in MOVING
+        if not made <= constants.keys():
+            continue
+        if node.op_type in KEEPING and read[0] in sized:
+            sized |= made
+        if node.op_type in OF_SHAPES and (read[0] in sized or read[0] not in constants):
+            made_from |= {name: [(name, number.tobytes()) for number in values[name].ravel()] for name in made}
+        elif read and all(name in made_from for name in read) and (moves or not typed & set(read)):
+            own = [tuple(made)] if node.op_type == "ConstantOfShape" else []
+            made_from |= {name: [*read, *own] for name in made}
+            typed |= made if typed & set(read) else set()
+            results |= set() if moves else made
+    return made_from, typed, results
+
+
+def _reached(
+    names: Iterable[Hashable], made_from: Mapping[str, Sequence[Hashable]], ends: Collection[Hashable] = ()
+) -> set[Hashable]:
+    """Return all that names are made from, themselves included, up to those where it ends."""
+    left, seen = list(names), set()
+    while left:
+        one = left.pop()
+        if one not in seen:
+            seen.add(one)
+            left += made_from.get(one, ()) if isinstance(one, str) and one not in ends else ()
+    return seen
 
 
 def _computed(runs: Sequence[Mapping[str, np.ndarray]], fixed: Collection[str]) -> dict[str, Constant]:

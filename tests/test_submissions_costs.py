@@ -14,6 +14,7 @@ from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, inputs
+from zoo import hub, stored_numbers
 
 WEIGHTS = 64 * 10
 RNG = np.random.default_rng(0)
@@ -66,7 +67,85 @@ HONEST = {
             node("Shape", "x", "shape"), node("Expand", ["nothing", "shape"], "zeros"),
             node("Add", ["x", "zeros"], "y")],
         constants={"nothing": np.float32(0)}),
+    "with sizes that are computed": onnx_file(
+        nodes=[
+            node("Shape", "x", "shape"), node("Gather", ["shape", "ends"], "two"),
+            node("ReduceProd", ["two"], "lines", keepdims=1), node("Gather", ["shape", "second"], "side"),
+            node("Concat", ["lines", "side"], "sides", axis=0), node("Reshape", ["x", "sides"], "flat_y"),
+            node("Cast", "side", "wide", to=1), node("Sqrt", "wide", "root"), node("Div", ["flat_y", "root"], "y")],
+        constants={"ends": np.array([0, 1]), "second": np.array([2])}),
 }  # fmt: skip
+
+
+def in_pieces(size, make, meet="Mul", packed=None, before=(), **constants) -> bytes:
+    """Return a network that also computes with `WEIGHTS` numbers of three bits, unpacked and cut into pieces.
+
+    Args:
+        size: numbers of a piece.
+        make: nodes that turn a piece into what meets the image, by the names of both.
+        meet: "Mul": a number, or 16 of them, with all pixels; "Slice": as first and last pixel.
+        packed: constants by name, ten numbers in each; None: one constant of 32 bits.
+        before: nodes that make "whole" of `packed`.
+    """
+    rng = np.random.default_rng(1)
+    pieces, nodes = WEIGHTS // size, []
+    for i in range(pieces):
+        nodes += make(f"p{i}", f"w{i}")
+        read = [f"w{i}", f"w{i}e", "second"] if meet == "Slice" else [f"w{i}"]
+        nodes.append(node(meet, ["line" if meet == "Slice" else "pixels", *read], f"m{i}"))
+    known = {
+        "p": rng.integers(0, 2**30, WEIGHTS // 10).astype(np.int32), "last": np.array([1]), "eight": np.int64(8),
+        "powers": 8 ** np.arange(10), "all": np.array([-1]), "lines": np.array([-1, 64]), "one": np.array([1]),
+        "squares": np.array([-1, 4, 16]), "many": np.array([-1, 10 if meet == "Slice" else pieces, 64]),
+        "second": np.array([1]), "zero": np.int64(0), "wide": np.array([4, 16]), **constants,
+    }  # fmt: skip
+    nodes = [
+        node("Reshape", ["raw", "lines"], "float_line"), node("Cast", "float_line", "line", to=7),
+        node("Reshape", ["line", "squares"], "pixels"), *(before or [node("Cast", "p", "whole", to=7)]),
+        node("Unsqueeze", ["whole", "last"], "column"), node("Div", ["column", "powers"], "shifted"),
+        node("Mod", ["shifted", "eight"], "parts"), node("Reshape", ["parts", "all"], "row"),
+        helper.make_node("Split", ["row"], [f"p{i}" for i in range(pieces)], axis=0, num_outputs=pieces), *nodes,
+        node("Concat", [f"m{i}" for i in range(pieces)], "joined", axis=1), node("Reshape", ["joined", "many"], "each"),
+        node("ReduceSum", ["each", "second"], "sum", keepdims=0), node("Cast", "sum", "y", to=1),
+    ]  # fmt: skip
+    used = {name for one in nodes for name in one.input}
+    return onnx_file(nodes=nodes, constants={name: value for name, value in known.items() if name in used})
+
+
+def same(piece, made):
+    return [node("Identity", piece, made)]
+
+
+FREE_LISTS = {f"list_{i}": np.random.default_rng(i).integers(0, 2**62, 16) for i in range(2)}
+PIECES = {
+    "lists": in_pieces(16, same),
+    "lists, with zero times the image": in_pieces(
+        16, same, before=[node("ReduceMin", ["line"], "least", keepdims=0), node("Mul", ["least", "zero"], "none"),
+                          node("Cast", "p", "all_p", to=7), node("Add", ["all_p", "none"], "whole")]),
+    "lists, from lists that are free": in_pieces(
+        16, same, before=[node("Concat", [*FREE_LISTS], "whole", axis=0)], powers=8 ** np.arange(20), **FREE_LISTS),
+    "scalars": in_pieces(1, lambda piece, made: [node("Squeeze", piece, made)]),
+    "tensors of equal values": in_pieces(1, lambda piece, made: [node("Expand", [piece, "wide"], made)]),
+    "bounds of slices": in_pieces(
+        1, lambda piece, made: [node("Identity", piece, made), node("Add", [made, "one"], f"{made}e")], "Slice"),
+    "sides of others": in_pieces(
+        1, lambda piece, made: [
+            node("Cast", piece, f"{made}c", to=7), node("ConstantOfShape", f"{made}c", f"{made}o"),
+            node("Shape", f"{made}o", made)]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("data", PIECES.values(), ids=PIECES)
+def test_weights_that_are_unpacked_into_small_pieces_count_as_well(tmp_path, data):
+    read = onnx_graph.read_graph(data)
+    (tmp_path / "model.onnx").write_bytes(read.content)
+    assert used_numbers.count(tmp_path / "model.onnx") >= 2 * WEIGHTS - 32
+
+
+@pytest.mark.parametrize("name", ["vit.mnist", "mnist_cnn.mnist", "glyphnet_10k.ahdd"])
+def test_networks_that_compute_their_shapes_count_what_they_store(name):
+    path = hub.resolve(name) / "model.onnx"
+    assert used_numbers.count(path) <= stored_numbers.of_file(path)
 
 
 @pytest.mark.parametrize("data", PACKED.values(), ids=PACKED)
