@@ -185,6 +185,19 @@ def test_only_its_sender_gets_an_earlier_receipt(tmp_path):
     assert (corrected.id != second.id, corrected.paper) == (True, "https://example.org/paper")
 
 
+def test_who_is_signed_in_gets_no_strangers_receipt(tmp_path):
+    """Whoever is not may have written any name, and would withdraw what the receipt is for."""
+    place = LocalStore(tmp_path / "store")
+    stranger = send(place, "bob", "net", secret="of mallory")
+    proved = send(place, "bob", "net", secret="")
+    assert proved.id != stranger.id
+    assert intake.may_change(proved, user="bob")
+    assert not intake.may_change(proved, user="", secret="of mallory")
+    assert send(place, "bob", "net", secret="") == proved
+    with pytest.raises(ZooError, match="net is taken by"):
+        send(place, "bob", "net", secret="of mallory")
+
+
 @pytest.mark.parametrize("user", ["zoo", "Handwriting-Zoo"])
 def test_the_boards_own_names_are_reserved(tmp_path, user):
     with pytest.raises(ZooError, match="name of this board"):
