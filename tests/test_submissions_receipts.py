@@ -195,7 +195,7 @@ def test_who_is_signed_in_gets_no_strangers_receipt(tmp_path):
     assert not intake.may_change(proved, user="", secret="of mallory")
     assert send(place, "bob", "net", secret="") == proved
     with pytest.raises(ZooError, match="net is taken by"):
-        send(place, "bob", "net", secret="of mallory")
+        send(place, "bob", "net", 1, secret="of mallory")
 
 
 @pytest.mark.parametrize("user", ["zoo", "Handwriting-Zoo"])
