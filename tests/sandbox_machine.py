@@ -10,7 +10,7 @@ import contextlib
 import json
 import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
@@ -25,6 +25,7 @@ class Machine:
         self.commands: list[list[str]] = []
         self.tokens: set[str | None] = set()  # that came along
         self.url = ""
+        self.instead: Callable[[_Handler, str], bool] = lambda handler, route: False  # answers a route, or not
 
     @contextlib.contextmanager
     def serving(self) -> Iterator["Machine"]:
@@ -64,8 +65,10 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.state.tokens.add(self.headers.get("X-Sandbox-Token"))
         path = Path(query.get("path", "/"))
+        route = f"{self.command} {parts.path}"
         try:
-            self._route(f"{self.command} {parts.path}", path, query, body)
+            if not self.state.instead(self, route):
+                self._route(route, path, query, body)
         except FileNotFoundError:
             self._answer({"error": "no such file"}, 404)
 

@@ -1,9 +1,14 @@
 """Sandboxes on Hugging Face Jobs: the real client against a Hub and a machine on loopback."""
 
+import contextlib
+import gzip
+import itertools
 import os
 import shutil
 import sys
 import threading
+import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -16,7 +21,18 @@ from submitting import quick, send
 
 from leaderboard.submissions import measuring, worker
 from leaderboard.submissions.lifecycle import FAILED, FINISHED
-from leaderboard.submissions.sandbox import Box, NoMachine, NotReached, Unfit, Unsafe, inputs, open_box, protocol
+from leaderboard.submissions.sandbox import (
+    Box,
+    NoMachine,
+    NotReached,
+    Resources,
+    Unfit,
+    Unsafe,
+    hub_jobs,
+    inputs,
+    open_box,
+    protocol,
+)
 from leaderboard.submissions.sandbox.hub_jobs import JobBox
 from leaderboard.submissions.store import LocalStore
 from zoo.errors import ZooError
@@ -89,6 +105,64 @@ def test_a_machine_that_cannot_be_had_is_no_fault_of_the_submission(hub, token, 
     monkeypatch.setenv("ZOO_SANDBOX", "docker")
     with pytest.raises(ZooError, match='can be "local" or "jobs"'):
         open_box("onnx")
+
+
+PING = b'{"event":"ping"}\n'
+PACKED = gzip.compress(b"[" + b" " * 50_000_000)
+HEADER = b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n"
+LARGE = b'{"name":"a","path":"a","type":"file","size":3000000}'  # a file that the client reads in parts
+EXEC, STAT, READ, LIST = "POST /v1/exec", "GET /v1/files/stat", "GET /v1/files/read", "GET /v1/files/list"
+HOSTILE = {  # what a machine does -> the route, what it sends first, and then for ever at this pace in seconds
+    "says that it lives for ever": (EXEC, HEADER + b"\r\n", PING, 0.05),
+    "writes a line without an end": (EXEC, HEADER + b"\r\n", b"x" * 65_536, 0),
+    "sends many events": (EXEC, HEADER + b"\r\n", PING * 10_000, 0),
+    "sends events that are none": (EXEC, HEADER + b"\r\n[1]\n", PING, 0.05),
+    "nests an event deeply": (EXEC, HEADER + b"\r\n" + b"[" * 200_000 + b"\n", PING, 0.05),
+    "sends a header without an end": (EXEC, HEADER, b"a: b\r\n", 0.05),
+    "answers a byte at a time": (STAT, HEADER + b"\r\n", b" ", 0.05),
+    "packs an answer": (STAT, HEADER + b"Content-Encoding: gzip\r\n\r\n" + PACKED, b"", 0.05),
+    "is silent": (STAT, b"", b"", 0.05),
+    "sends a part of a large file a byte at a time": (READ, HEADER + b"\r\n", b"x", 0.05),
+    "lists files without an end": (LIST, HEADER + b'\r\n{"entries":[', b"[]," * 10_000, 0),
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_machine_that_a_submission_owns_holds_no_worker_and_no_memory(machine, monkeypatch, how):
+    """Each answer has a deadline and a number of bytes, also in the threads of the client, and may be anything."""
+    route, first, then, pause = HOSTILE[how]
+    sent, over = [0], threading.Event()
+
+    def instead(handler, asked: str) -> bool:
+        if asked == STAT and route == READ:
+            handler._answer(LARGE)
+        if asked != route:
+            return asked != "GET /health"
+        handler.close_connection = True
+        with contextlib.suppress(OSError):  # the client goes
+            for data in itertools.chain([first], itertools.repeat(then)):
+                handler.wfile.write(data)
+                sent[0] += len(data)
+                if over.wait(pause):
+                    break
+        return True
+
+    def ready(box: JobBox) -> None:
+        box.python, machine.instead = sys.executable, instead
+
+    monkeypatch.setattr(JobBox, "_prepare", ready)
+    monkeypatch.setattr(hub_jobs._reached.__wrapped__, "__defaults__", ("No answer", NotReached, 0.5, 100_000))
+    monkeypatch.setattr(hub_jobs, "GRACE", 0.5)
+    monkeypatch.setattr(hub_jobs, "LIFE", 2.0)
+    with open_box("onnx", Resources(wall=0.5)) as box:
+        monkeypatch.setattr(hub_jobs, "START", 1.0)
+        ask = {EXEC: partial(box._start, "\n", 0.5, lambda: False), LIST: box._untouched}
+        started = time.monotonic()
+        with pytest.raises(NotReached):
+            ask.get(route, partial(box._fetch, "answers.f32", 5_000_000))()
+        assert time.monotonic() - started < 10  # of a machine that is busy
+        assert sent[0] < 30_000_000
+    over.set()
 
 
 def watched(place, records, errors) -> None:

@@ -4,7 +4,8 @@ with transport.bounded(20.0, 2_000_000, "me/net"):
     ...  # all that this thread asks of the Hub
 
 A timeout of the client is for one read, so a Hub that sends a byte now and then never meets it. Here the deadline is
-kept where bytes arrive: it holds for headers, redirects, retries and pages of a listing too.
+kept where bytes arrive: it holds for headers, redirects, retries and pages of a listing too. `keep` does the same for
+a client that is not the Hub's.
 """
 
 import contextlib
@@ -13,7 +14,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -54,6 +55,7 @@ class _Bound:
 
 
 _bound: ContextVar[_Bound | None] = ContextVar("bound", default=None)
+Current = Callable[[], _Bound | None]  # the bound that holds for this thread now
 
 
 @contextlib.contextmanager
@@ -96,37 +98,56 @@ def prepare() -> None:
 
         def client() -> "httpx.Client":
             made = make()
-            made.event_hooks["request"].append(_asks)
-            made.event_hooks["response"] += [_answers, _check_names]
-            for transport in (made._transport, *made._mounts.values()):
-                if (pool := getattr(transport, "_pool", None)) is not None:
-                    pool._network_backend = _Backend(pool._network_backend)
+            _bind(made, _bound.get)
+            made.event_hooks["response"].append(_check_names)
             return made
 
         set_client_factory(client)
         _prepared = True
 
 
-def _asks(request: "httpx.Request") -> None:
-    """Within bounds: wait no longer for a connection either, and take no answer that is unpacked to many bytes."""
-    if bound := _bound.get():
-        left, timeouts = bound.left(), request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {
-            part: min(left, math.inf if timeouts.get(part) is None else timeouts[part])
-            for part in ("connect", "read", "write", "pool")
-        }
-        request.headers["Accept-Encoding"] = "identity"
+def keep(client: "httpx.Client", seconds: float, most_bytes: int, about: str) -> None:
+    """Bound all that a client is asked from now on, by whatever threads; a block of `bounded` has its own bounds.
+
+    Args:
+        client: not yet bounded; its connections are closed, so that each is opened within the bounds.
+        seconds: until the last byte of the last answer.
+        most_bytes: of all answers outside of such blocks, as they are sent, with their headers.
+        about: what the sentence of an error is to name.
+    """
+    own = _Bound(about, seconds, time.monotonic() + seconds, most_bytes)
+    _bind(client, lambda: _bound.get() or own)
 
 
-def _answers(answer: "httpx.Response") -> None:
-    """Within bounds: refuse what would be unpacked, and do not let the client sleep beyond the deadline."""
-    if bound := _bound.get():
-        if answer.headers.get("Content-Encoding", "identity") != "identity":
-            raise ZooError(f"{answer.url.host} sent a packed answer, though it was asked not to.")
-        asked = answer.headers.get("Retry-After", "0")
-        if not (asked.isdecimal() and len(asked) < 9 and float(asked) < bound.left()):
-            del answer.headers["Retry-After"]
-        answer.headers.pop("RateLimit", None)
+def _bind(client: "httpx.Client", current: Current) -> None:
+    """Have a client keep to the bound that holds when it is used."""
+
+    def asks(request: "httpx.Request") -> None:
+        """Wait no longer for a connection either, and take no answer that is unpacked to many bytes."""
+        if bound := current():
+            left, timeouts = bound.left(), request.extensions.get("timeout", {})
+            request.extensions["timeout"] = {
+                part: min(left, math.inf if timeouts.get(part) is None else timeouts[part])
+                for part in ("connect", "read", "write", "pool")
+            }
+            request.headers["Accept-Encoding"] = "identity"
+
+    def answers(answer: "httpx.Response") -> None:
+        """Refuse what would be unpacked, and do not let the client sleep beyond the deadline."""
+        if bound := current():
+            if answer.headers.get("Content-Encoding", "identity") != "identity":
+                raise ZooError(f"{answer.url.host} sent a packed answer, though it was asked not to.")
+            asked = answer.headers.get("Retry-After", "0")
+            if not (asked.isdecimal() and len(asked) < 9 and float(asked) < bound.left()):
+                del answer.headers["Retry-After"]
+            answer.headers.pop("RateLimit", None)
+
+    client.event_hooks["request"].append(asks)
+    client.event_hooks["response"].append(answers)
+    for transport in (client._transport, *client._mounts.values()):
+        if (pool := getattr(transport, "_pool", None)) is not None:
+            pool.close()
+            pool._network_backend = _Backend(pool._network_backend, current)
 
 
 def _check_names(answer: "httpx.Response") -> None:
@@ -149,9 +170,9 @@ def _check_names(answer: "httpx.Response") -> None:
 
 
 @contextlib.contextmanager
-def _seconds(timeout: float | None) -> Iterator[float | None]:
+def _seconds(bound: _Bound | None, timeout: float | None) -> Iterator[float | None]:
     """Give the seconds that one operation on a connection may take; OutOfBounds where the deadline ended it."""
-    if (bound := _bound.get()) is None:
+    if bound is None:
         yield timeout
         return
     left = bound.left()
@@ -165,14 +186,14 @@ def _seconds(timeout: float | None) -> Iterator[float | None]:
 class _Backend:
     """Opens connections that keep to the bounds of whoever uses them; as httpcore's `NetworkBackend`."""
 
-    def __init__(self, backend: Any):
-        self._backend = backend
+    def __init__(self, backend: Any, current: Current):
+        self._backend, self._current = backend, current
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **more: Any) -> "_Stream":
-        with _seconds(timeout) as seconds:
-            if _bound.get() and seconds:  # for each address that a name has
+        with _seconds(bound := self._current(), timeout) as seconds:
+            if bound and seconds:  # for each address that a name has
                 seconds /= max(len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)), 1)
-            return _Stream(self._backend.connect_tcp(host, port, seconds, **more))
+            return _Stream(self._backend.connect_tcp(host, port, seconds, **more), self._current)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._backend, name)
@@ -181,26 +202,26 @@ class _Backend:
 class _Stream:
     """One connection; as httpcore's `NetworkStream`."""
 
-    def __init__(self, stream: Any):
-        self._stream = stream
+    def __init__(self, stream: Any, current: Current):
+        self._stream, self._current = stream, current
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        with _seconds(timeout) as seconds:
+        with _seconds(bound := self._current(), timeout) as seconds:
             data: bytes = self._stream.read(max_bytes, seconds)
-        if bound := _bound.get():
+        if bound:
             bound.count(len(data))
         return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
         for start in range(0, len(buffer), PIECE):
-            with _seconds(timeout) as seconds:
+            with _seconds(self._current(), timeout) as seconds:
                 self._stream.write(buffer[start : start + PIECE], seconds)
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> "_Stream":
-        with _seconds(timeout) as seconds:
-            return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds))
+        with _seconds(self._current(), timeout) as seconds:
+            return _Stream(self._stream.start_tls(ssl_context, server_hostname, seconds), self._current)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)

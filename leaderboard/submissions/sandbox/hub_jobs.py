@@ -5,6 +5,9 @@
 Each measurement gets its own virtual machine (`huggingface_hub.Sandbox`), which is deleted afterwards. Our code is
 copied there and starts as it does here: it confines itself, and the submission follows only after all probes were
 blocked. No token is forwarded. The image needs Python with the requirements of this package.
+
+A submission may own its machine, so nothing that the machine answers is believed: each answer has a deadline and a
+number of bytes (`_reached`), and so has everything that it sends in its life.
 """
 
 import contextlib
@@ -19,12 +22,12 @@ from dataclasses import asdict
 from pathlib import Path
 from threading import Thread
 
-import httpx2
 import numpy as np
 from huggingface_hub import Sandbox
-from huggingface_hub.errors import HfHubHTTPError, SandboxError
+from huggingface_hub.errors import SandboxError
 
 from leaderboard.submissions.sandbox import (
+    LARGEST_LOG,
     LARGEST_MODEL,
     LARGEST_PORTABLE,
     MEASURING,
@@ -41,15 +44,22 @@ from leaderboard.submissions.sandbox import (
     child,
     environment,
 )  # fmt: skip
-from zoo import settings
+from zoo import hub, settings
 from zoo.processes.confinement import Resources
 from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
+ABOUT = "The machine of a sandbox"
 FLAVOR = "cpu-basic"  # two processors and 16 GB
 START = 300.0  # seconds within which a machine must be there, and within which the child must be ready
 LOOK = 2.0  # seconds between looks at the progress
+GRACE = 60.0  # seconds after its wall time within which the machine must say that the child has ended
+ANSWER = 30.0  # seconds within which it must answer a short question
+ANSWER_BYTES = 100_000  # of such an answer
+FILE_BYTES = 2_500_000  # of a file that comes in one answer: the client reads one of more than 2 MiB in parts
+LIFE = 7 * START  # seconds beyond its wall time that a machine is used
+LIFE_BYTES = 2 * (LARGEST_MODEL + LARGEST_PORTABLE)  # of those parts, which threads of the client read
 
 
 class JobBox(Box):
@@ -65,7 +75,7 @@ class JobBox(Box):
         self.there = f"/tmp/submission-{secrets.token_hex(8)}"
         image = settings.sandbox_image()
         try:
-            with _reached(f"No machine for a sandbox could be started from {image}", NoMachine):
+            with _reached(f"No machine for a sandbox could be started from {image}", NoMachine, START + GRACE):
                 self.machine = Sandbox.create(
                     image, flavor=FLAVOR, idle_timeout=resources.wall + START, start_timeout=START,
                 )  # fmt: skip
@@ -73,7 +83,8 @@ class JobBox(Box):
             self._remove_folder()
             raise
         try:
-            with _reached(kind=NoMachine):
+            with _reached(kind=NoMachine, seconds=START, most_bytes=LARGEST_LOG):
+                hub.keep(self.machine._server._client, resources.wall + LIFE, LIFE_BYTES, ABOUT)
                 self._prepare()
         except BaseException:
             self.close()
@@ -94,7 +105,8 @@ class JobBox(Box):
     def close(self) -> None:
         """End the machine; one that cannot be reached ends by itself when nothing has used it for a while."""
         try:
-            self.machine.kill()
+            with hub.bounded(ANSWER, ANSWER_BYTES, ABOUT):
+                self.machine.kill()
         except Exception as error:  # what was measured on it counts all the same
             log.warning("The machine of a sandbox could not be ended: %s", error)
         self._remove_folder()
@@ -123,7 +135,7 @@ class JobBox(Box):
         if need_isolation:
             check_isolation(isolation)
         files, own = self.machine.files, f"{self.there}/own"
-        with _reached():
+        with _reached(seconds=START):
             files.write(f"{own}/model.sent", content)
             files.write(f"{own}/{child.IMAGES}", np.ascontiguousarray(images).tobytes())
             files.write(f"{own}/job.json", json.dumps(self._there({**job, "shape": images.shape[1:]})))
@@ -144,11 +156,14 @@ class JobBox(Box):
         """Start the child without a job, and return what became of its probes."""
         self._start("", START, cancelled)
         self._fetch(child.READY, SMALL)
-        with _reached():
-            names = [entry.name for entry in self.machine.files.list(f"{self.there}/outside")]
-            if names != ["secret"]:
-                self.outside.unlink()
+        if not self._untouched():
+            self.outside.unlink()
         return {"machine": "Hugging Face Jobs", **self._granted()}
+
+    def _untouched(self) -> bool:
+        """Whether the folder that the child must not change there is as it was made."""
+        with _reached():
+            return [entry.name for entry in self.machine.files.list(f"{self.there}/outside")] == ["secret"]
 
     def _start(
         self, word: str, wall: float, cancelled: Callable[[], bool], look: Callable[[], None] = lambda: None
@@ -157,6 +172,7 @@ class JobBox(Box):
 
         Raises:
             Unfit: it took too long.
+            NotReached: the machine does not answer, or says nothing of the end.
             Cancelled: `cancelled` said so.
         """
         options = {
@@ -174,12 +190,14 @@ class JobBox(Box):
 
         def run() -> None:
             try:
-                ended.append(
-                    self.machine.run(
-                        command, cwd=f"{self.there}/own", stdin=word, timeout=wall, check=False, capture_output=False
-                    )
-                )
-            except Exception as error:  # handed to the thread that waits
+                with _reached(seconds=wall + GRACE, most_bytes=LARGEST_LOG):
+                    ended.append(
+                        self.machine.run(
+                            command, cwd=f"{self.there}/own", stdin=word, timeout=wall, check=False,
+                            capture_output=False,
+                        )
+                    )  # fmt: skip
+            except NotReached as error:  # handed to the thread that waits
                 ended.append(error)
 
         Thread(target=run, daemon=True).start()
@@ -192,9 +210,8 @@ class JobBox(Box):
                 looked = time.monotonic()
             time.sleep(POLL)
         (result,) = ended
-        if isinstance(result, Exception):
-            with _reached():
-                raise result
+        if isinstance(result, NotReached):
+            raise result
         if getattr(result, "timed_out", False):
             raise Unfit(f"It was stopped after {wall:,.0f} s, the most that a measurement may take.")
         self.exit_code = getattr(result, "exit_code", None)
@@ -212,7 +229,7 @@ class JobBox(Box):
         """Copy a regular file that the child left, if it has at most this many bytes."""
         path, files = f"{self.there}/own/{name}", self.machine.files
         files.MAX_READ_BYTES = most  # it may have grown since it was looked at
-        with _reached():
+        with _reached(seconds=START if most > SMALL else ANSWER, most_bytes=FILE_BYTES):
             try:
                 found = files.stat(path)
                 if found.type == "file" and found.size <= most and len(content := files.read(path)) <= most:
@@ -227,12 +244,23 @@ class JobBox(Box):
 
 @contextlib.contextmanager
 def _reached(
-    sentence: str = "The machine of a sandbox does not answer", kind: type[NotReached] = NotReached
+    sentence: str = "The machine of a sandbox does not answer",
+    kind: type[NotReached] = NotReached,
+    seconds: float = ANSWER,
+    most_bytes: int = ANSWER_BYTES,
 ) -> Iterator[None]:
-    """Raise NotReached, or another kind of it, for whatever goes wrong on the way to a machine."""
+    """Bound what this thread asks of a machine, and raise NotReached, or another kind of it, for whatever goes wrong.
+
+    Args:
+        sentence: what is said.
+        kind: what is raised.
+        seconds: for all answers together.
+        most_bytes: of them.
+    """
     try:
-        yield
-    except (SandboxError, HfHubHTTPError, httpx2.HTTPError, OSError) as error:
+        with hub.bounded(seconds, most_bytes, ABOUT):
+            yield
+    except Exception as error:  # its answers may be anything, and the client takes them as they are
         raise kind(f"{sentence}: {' '.join(str(error).split())[:300]}") from error
 
 
