@@ -22,7 +22,7 @@ from pydantic import ConfigDict
 
 from leaderboard.evaluation import Evaluation
 from leaderboard.recording import EVALUATION, PREDICTIONS
-from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.schemas import checked_json
 from leaderboard.submissions.checks import hdf5
 from leaderboard.submissions.checks.problems import Refused, short
 from zoo import data, training
@@ -32,6 +32,7 @@ from zoo.export import export
 from zoo.files import opened_zip, read_json, replacing, write_json
 from zoo.serving.predictor import Predictor
 from zoo.training.loop import Loop
+from zoo.typed_json import CLOSED
 
 WHOLE = "results.zip"  # what is cut into pieces
 LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
@@ -166,7 +167,7 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
             raise ZooError(f"The results in {folder} cannot be unpacked ({error}).") from error
         configs = sorted((place / "runs").glob("*/*/seed-*/config.json"))
-        jobs = [_checked(config.parent) for config in configs]
+        jobs = [_checked(config.parent, place / "runs") for config in configs]
         for job, config in zip(jobs, configs, strict=True):
             _build_here(job, config.parent)
         finished, unfinished = [], []
@@ -230,18 +231,20 @@ def _build_here(job: training.Job, folder: Path) -> None:
             )
 
 
-def _checked(folder: Path) -> training.Job:
+def _checked(folder: Path, runs: Path) -> training.Job:
     """Return the job of an unpacked run; ZooError where its files do not belong together."""
+    where = folder.relative_to(runs)
     try:
         job = training.Job.from_dict(read_json(folder / "config.json"))
         recipe = job.recipe.name.partition("-")[0]
         planned = training.plan(job.architecture, job.dataset, recipe, seed=job.seed, epochs=job.recipe.epochs)
         if (folder / EVALUATION).is_file():
             Evaluation(**read_json(folder / EVALUATION))
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise ZooError(f"{'/'.join(folder.parts[-3:])} is not a run of this version ({error}).") from None
-    if folder.parts[-3:] != job.folder(Path()).parts[-3:]:
-        raise ZooError(f"{'/'.join(folder.parts[-3:])} holds a run of {job.model} seed {job.seed}.")
+        place = job.folder(Path())
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, ZooError) as error:
+        raise ZooError(f"{where.as_posix()} is not a run of this version ({error}).") from None
+    if where != place:
+        raise ZooError(f"{where.as_posix()} holds a run of {job.model} seed {job.seed}.")
     if job != planned:
         raise ZooError(
             f"{job.model} seed {job.seed} was trained by another recipe than this version's: check out the commit of "

@@ -10,9 +10,10 @@ from typing import ClassVar
 
 from pydantic import ConfigDict
 
-from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.schemas import checked_json
 from zoo.errors import ZooError
 from zoo.files import read_bytes, write_json
+from zoo.typed_json import CLOSED
 
 FOLDER = Path(__file__).parent / "precisions"
 RUNTIMES = ("ONNX Runtime", "OpenVINO", "LiteRT", "browser", "C")

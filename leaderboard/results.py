@@ -16,11 +16,12 @@ from pydantic import ConfigDict
 
 from leaderboard import disclosures, metrics
 from leaderboard.predictions import Predictions
-from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.schemas import checked_json
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
 from zoo.files import read_bytes, write_json
+from zoo.typed_json import CLOSED
 from zoo.types import Json
 
 RECORDS = settings.folder("ZOO_RECORDS") or Path(__file__).parent / "records"

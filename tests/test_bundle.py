@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import zipfile
+from dataclasses import replace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
@@ -320,6 +321,41 @@ def test_results_write_nothing_elsewhere(tmp_path):
             bundles.unpack(place, tmp_path / "runs")
     assert not list(tmp_path.rglob("outside"))
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("changed", "place"),
+    [
+        ({"seed": "0/../../../../outside/a/seed-1"}, "outside/a/seed-1"),
+        ({"epochs": "1/../../../outside/a"}, "outside/aepochs/seed-0"),  # it is in the name of a shortened recipe
+        ({"epochs": 2.0}, "lenet5.optdigits/zoo-2.0epochs/seed-0"),
+        ({"seed": True}, "lenet5.optdigits/zoo/seed-True"),
+        ({"seed": 0.0}, "lenet5.optdigits/zoo/seed-0.0"),
+        ({"batch_size": True}, "lenet5.optdigits/zoo/seed-0"),
+        ({"augmentation": {"rotation": 1.0, "colour": 2}}, "lenet5.optdigits/zoo/seed-0"),
+    ],
+)
+def test_a_run_lies_where_its_job_says_and_every_field_has_its_type(tmp_path, changed, place):
+    planned = training.plan("lenet5", "optdigits", epochs=changed.get("epochs"), seed=changed.get("seed", 0)).to_dict()
+    job = planned | {"recipe": planned["recipe"] | {k: v for k, v in changed.items() if k != "seed"}}
+    packed, home = tmp_path / "results" / "results.zip.00", tmp_path / "home"
+    packed.parent.mkdir()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(f"{place}/config.json", json.dumps(job))
+        archive.writestr(f"{place}/anything", "x")
+    piece = {"name": packed.name, "sha256": hashlib.sha256(packed.read_bytes()).hexdigest()}
+    write_json(packed.parent / "results.json", {"pieces": [piece], "left_out": []})
+    with pytest.raises(ZooError, match="is not a run of this version"):
+        bundles.unpack(packed.parent, home / "runs")
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("name", ["..", "a/b", "", ".a", "a\n", "a\\b", "x" * 300])
+def test_a_folder_of_a_run_lies_in_the_folder_of_runs(tmp_path, name):
+    """Whatever the recipe of a job is called, of a bundle or of a task."""
+    job = training.plan("lenet5", "optdigits")
+    with pytest.raises(ZooError, match="A folder of a run has letters"):
+        replace(job, recipe=replace(job.recipe, name=name)).folder(tmp_path)
 
 
 def test_the_first_seed_of_every_pair_comes_before_the_second_of_any(monkeypatch):

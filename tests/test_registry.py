@@ -107,7 +107,7 @@ def test_every_recipe_survives_json_and_every_pair_has_its_dataset():
             recipe = training.plan(architecture.name, dataset).recipe
             assert recipe.augmentation is not None or not isinstance(architecture.trainer, Stepwise)
             assert Recipe.from_dict(json.loads(json.dumps(recipe.to_dict()))) == recipe
-    with pytest.raises(TypeError, match="epoch_count"):
+    with pytest.raises(ValueError, match="epoch_count"):
         Recipe.from_dict({"name": "x", "epoch_count": 3})
 
 

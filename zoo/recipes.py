@@ -5,7 +5,9 @@ network except for the fields that an architecture overrides.
 """
 
 from dataclasses import asdict, astuple, dataclass, replace
+from typing import ClassVar
 
+from zoo.typed_json import CLOSED, from_values
 from zoo.types import Json
 
 
@@ -17,6 +19,8 @@ class Augmentation:
     damaged: each kind below `damaged` hits such an image with probability 1/2, in the order of the fields. No other
     kind of damage is trained on; `leaderboard.unseen_damage` says which of its kinds are related to these.
     """
+
+    __pydantic_config__: ClassVar = CLOSED
 
     rotation: float = 0.0  # degrees, uniform in +-rotation
     scale: float = 0.0  # fraction, width and height each uniform in 1 +- scale
@@ -48,6 +52,8 @@ class Augmentation:
 class Plateau:
     """Learning rate times `factor` after `patience` epochs without a lower validation loss, never below `floor`."""
 
+    __pydantic_config__: ClassVar = CLOSED
+
     factor: float
     patience: int
     floor: float
@@ -61,6 +67,8 @@ class FineTuning:
     BatchNorm stays as it was pretrained in both.
     """
 
+    __pydantic_config__: ClassVar = CLOSED
+
     layers: int  # number of the backbone's last layers that are trained with the head
     epochs: int  # at most, after those of the first phase
     learning_rate: float
@@ -71,6 +79,8 @@ class FineTuning:
 class Distillation:
     """Targets mixed with another network's predictions for the same samples (Hinton, Vinyals and Dean, 2015)."""
 
+    __pydantic_config__: ClassVar = CLOSED
+
     teacher: str  # an architecture; its network for the same dataset with seed 0 is trained first
     share: float  # of the teacher in the targets, 0 to 1; the rest is the label's
     temperature: float = 1.0  # the teacher's log-probabilities are divided by it
@@ -79,6 +89,8 @@ class Distillation:
 @dataclass(frozen=True)
 class Recipe:
     """Hyperparameters of one training; a closed schema, stored with every run and record."""
+
+    __pydantic_config__: ClassVar = CLOSED
 
     name: str
     epochs: int  # at most: early stopping may end sooner
@@ -114,18 +126,13 @@ class Recipe:
 
     @classmethod
     def from_dict(cls, values: Json) -> "Recipe":
-        """Rebuild a recipe; an unknown field raises TypeError.
+        """Rebuild a recipe; ValueError for an unknown field, or a value of another type.
 
         Runs, records and jobs from before version 0.2 call the field `no_augmentation` "plain".
         """
-        values = {"no_augmentation" if key == "plain" else key: value for key, value in values.items()}
-        nested = {
-            "plateau": Plateau,
-            "augmentation": Augmentation,
-            "fine_tuning": FineTuning,
-            "distillation": Distillation,
-        }
-        return cls(**{k: nested[k](**v) if k in nested and v is not None else v for k, v in values.items()})
+        if "plain" in values:
+            values = {"no_augmentation" if key == "plain" else key: value for key, value in values.items()}
+        return from_values(cls, values)
 
     def shortened(self, epochs: int) -> "Recipe":
         """Return this recipe shortened to `epochs`, under another name, so that its results are not confused with the

@@ -20,9 +20,10 @@ from typing import Annotated, Any, ClassVar, NotRequired
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.schemas import checked_json
 from leaderboard.submissions.checks.problems import Problem, ProblemFields, plain
 from zoo.errors import ZooError
+from zoo.typed_json import CLOSED
 from zoo.types import Json
 
 PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN = "PENDING", "RUNNING", "FINISHED", "FAILED", "WITHDRAWN"

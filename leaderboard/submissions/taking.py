@@ -13,13 +13,14 @@ from pydantic import ConfigDict, Field
 
 from leaderboard import results
 from leaderboard.results import Result
-from leaderboard.schemas import CLOSED, checked_json
+from leaderboard.schemas import checked_json
 from leaderboard.submissions.holdings import PORTABLE
 from leaderboard.submissions.store import Store
 from zoo import data
 from zoo.errors import ZooError
 from zoo.portable.page import LIMITS
 from zoo.portable.strided import MOST_STEPS
+from zoo.typed_json import CLOSED
 from zoo.types import Json
 
 NOT_KEPT = "This submission was measured before networks could be taken along: send it again to have it as a page."

@@ -1,7 +1,9 @@
 """What to train (`Job`) and what came of it (`Run`): a run folder with weights, history and environment."""
 
+import re
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from zoo import data, registry
 from zoo.backend import keras
@@ -11,12 +13,17 @@ from zoo.pages import views
 from zoo.recipes import Recipe
 from zoo.trainers import Stepwise
 from zoo.training.batch_norm_folding import folded
+from zoo.typed_json import CLOSED, from_values
 from zoo.types import Json
+
+PART = re.compile(r"\w[\w.-]{0,199}", re.ASCII)  # of the path of a run
 
 
 @dataclass(frozen=True)
 class Job:
     """What to train: everything that decides the weights."""
+
+    __pydantic_config__: ClassVar = CLOSED
 
     architecture: str
     dataset: str
@@ -30,8 +37,11 @@ class Job:
         return str(registry.ModelName(self.architecture, self.dataset, self.recipe.name))
 
     def folder(self, runs: Path) -> Path:
-        """Return the run's own folder."""
-        return runs / f"{self.architecture}.{self.dataset}" / self.recipe.name / f"seed-{self.seed}"
+        """Return the run's own folder, three levels below `runs`; ZooError where one of its names is none."""
+        parts = f"{self.architecture}.{self.dataset}", self.recipe.name, f"seed-{self.seed}"
+        if wrong := [part for part in parts if not PART.fullmatch(part)]:
+            raise ZooError(f"A folder of a run has letters, digits, '.', '_' and '-' in it; got {wrong[0]!r:.40}.")
+        return runs.joinpath(*parts)
 
     def to_dict(self) -> Json:
         """Return plain JSON types; `from_dict` reads them back."""
@@ -39,8 +49,8 @@ class Job:
 
     @classmethod
     def from_dict(cls, values: Json) -> "Job":
-        """Rebuild a job; an unknown field raises TypeError."""
-        return cls(**{**values, "recipe": Recipe.from_dict(values["recipe"])})
+        """Rebuild a job; ValueError for an unknown field, or a value of another type."""
+        return from_values(cls, {**values, "recipe": Recipe.from_dict(values["recipe"]).to_dict()})
 
 
 @dataclass(frozen=True)
