@@ -210,6 +210,23 @@ def test_numbers_that_hide_as_scales_or_single_values_count():
              node("DequantizeLinear", ["i", "scales"], "y", axis=1)]  # fmt: skip
     scales = onnx_file(nodes=nodes, constants={"scales": RNG.random(64, F)})
     assert onnx_graph.read_graph(scales).parameters == DENSE + 64  # there are no quantized weights that they scale
+    matrix, quantized = RNG.random((64, 10), F), RNG.integers(-9, 9, (64, 10), np.int8)
+    begin = [
+        node("Reshape", ["x", "flat"], "f"), helper.make_node("DynamicQuantizeLinear", ["f"], ["q", "s", "zero"]),
+        node("MatMulInteger", ["q", "quantized", "zero"], "i"), node("Cast", "i", "p", to=TensorProto.FLOAT),
+    ]  # fmt: skip
+    for nodes, more in (
+        ([node("Mul", ["s", "m"], "h"), node("MatMul", ["f", "h"], "o")], {"m": matrix}),
+        ([node("Mul", ["m", "s"], "h"), node("Mul", ["p", "h"], "o")], {"m": matrix[:, 0]}),
+        ([node("DequantizeLinear", ["quantized", "m"], "h", axis=0), node("MatMul", ["f", "h"], "o")],
+         {"m": matrix[:, 0]}),
+        ([node("DequantizeLinear", ["quantized", "m", "v"], "h", axis=0), node("MatMul", ["f", "h"], "o")],
+         {"m": matrix[:, 0], "v": quantized[:, 0]}),
+    ):  # fmt: skip
+        hidden = sum(values.size for values in more.values())
+        made = [*begin, *nodes, node("Add", ["o", "p"], "y")]
+        counted = onnx_graph.read_graph(onnx_file(nodes=made, constants={"quantized": quantized, **more}))
+        assert counted.parameters >= DENSE + quantized.size + hidden - quantized.size // 16, nodes
     many = [node("Add", ["x" if n == 0 else f"a{n - 1}", f"s{n}"], f"a{n}" if n < 999 else "y") for n in range(1000)]
     singles = onnx_file(nodes=many, constants={f"s{n}": F(RNG.random()) for n in range(1000)})
     assert onnx_graph.read_graph(singles).parameters > DENSE + 1000

@@ -2,7 +2,7 @@
 
 Every number of every constant counts once, whatever its type; one of eight bytes counts as two, since two could be
 packed into it. Not counted are scalars, lists of at most `LONGEST_SHAPE` int64 numbers (the type of shapes), and the
-scales and zero points of quantization as long as they are fewer than the quantized weights that they scale.
+scales and zero points of quantization as far as there is at most one for `PER_SCALE` quantized weights.
 
 A size that a converter wrote as int32, to be cast later, counts like any other number: one to five numbers of some
 networks here. An exception for what ends in a shape would have to hold against weights that take the same way.
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 LONGEST_SHAPE = 16  # numbers, for example the two sides of a padding of eight axes
+PER_SCALE = 16  # quantized weights: a channel or a block has at least as many; a weight of its own needs no scale
 FLOATS = (1, 10, 11, 16)  # TensorProto.DataType: float32, float16, float64, bfloat16
 INT64 = 7  # the type of shapes
 WIDE = (INT64, 11, 13)  # types of eight bytes: float64 and uint64 too
@@ -71,4 +72,4 @@ def count(nodes: Iterable[Any], constants: Mapping[str, Any]) -> tuple[int, set[
         else:
             learned += size
             quantized += size if tensor.data_type not in FLOATS else 0
-    return learned + max(0, scales_held - quantized), described
+    return learned + max(0, scales_held - quantized // PER_SCALE), described
