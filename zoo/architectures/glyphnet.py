@@ -19,7 +19,7 @@ class Size:
     full: whether blocks are full convolutions with ReLU, else separable ones with swish. On processors with matrix
         units, full ones take no longer in bfloat16. These members are also trained with elastic distortion.
     attention: whether blocks have channel attention.
-    damaged: share of the images that are damaged, in place of the dataset's, which is None.
+    robust: whether it is trained with damaged images and images of no class, for which the smallest have no capacity.
     seeds: number of trainings.
     """
 
@@ -29,13 +29,15 @@ class Size:
     no_augmentation: float
     full: bool = False
     attention: bool = False
-    damaged: float | None = None
+    robust: bool = True
     seeds: int = 3
 
 
 SIZES = {
-    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, no_augmentation=0.5, damaged=0),
-    "glyphnet_2k": Size(8, ((12, 12), (16, 16), (20,)), 60, no_augmentation=0.25, attention=True, damaged=0, seeds=5),
+    "glyphnet_700": Size(4, ((8, 8), (10, 8)), 100, no_augmentation=0.5, robust=False),
+    "glyphnet_2k": Size(
+        8, ((12, 12), (16, 16), (20,)), 60, no_augmentation=0.25, attention=True, robust=False, seeds=5
+    ),
     "glyphnet_5k": Size(16, ((24, 24), (32, 48)), 30, no_augmentation=0.25),
     "glyphnet_10k": Size(16, ((32, 32), (64, 64)), 25, no_augmentation=0.25),
     "glyphnet_15k": Size(16, ((40, 40), (80, 80)), 25, no_augmentation=0.25),
@@ -104,7 +106,7 @@ probabilities (N, classes).
 - Up to 15,000 parameters, a block is separable: depthwise 3 x 3, pointwise, BatchNorm, swish.
 - Above that, a block is a full convolution: 3 x 3, BatchNorm, ReLU, trained in bfloat16 with elastic distortion.
 - The blocks of the 2k have channel attention (Wang et al., 2020, "ECA-Net").
-- Up to 2,000 parameters, no image is damaged in training: these sizes do not have the capacity for it.
+- Up to 2,000 parameters, no image is damaged in training and none is of no class: these sizes have no capacity for it.
 
 All sizes share one recipe; the number of epochs and the length of the no-augmentation phase differ. BatchNorm is folded
 when the network is exported, and parameters are counted after that. The experiments behind these choices are in
@@ -121,7 +123,8 @@ def _register(name: str, size: Size) -> None:
     title = f"GlyphNet {name.partition('_')[2]} (the zoo's own family; {blocks})."
     build.__doc__ = f"{title}\n{NOTES}"
     recipe = replace(ZOO, epochs=size.epochs, learning_rate=1e-2, no_augmentation=size.no_augmentation)
-    recipe = replace(recipe, damaged=size.damaged)
+    if not size.robust:
+        recipe = replace(recipe, damaged=0.0, outliers=0.0)
     if size.full:
         recipe = replace(recipe, precision="mixed_bfloat16", augmentation=Augmentation(elastic=0.04))
     mixed = ("alnum",) if name in ON_ALNUM else ()
