@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 import time
 from pathlib import Path
 
@@ -62,6 +63,11 @@ ATTACKS = {
     "limit its parent": "import os, resource as r; r.prlimit(os.getppid(), r.RLIMIT_CPU, (1, 1))",
     "have the kernel signal its parent": "import os, fcntl; fcntl.fcntl(os.pipe()[0], fcntl.F_SETOWN, os.getppid())",
     "outlive its parent": "import ctypes; assert ctypes.CDLL(None).prctl(1, 0, 0, 0, 0) == 0",
+    "take disk without writing": "import os; os.posix_fallocate(os.open('f', os.O_CREAT | os.O_RDWR), 0, 4096)",
+    "let its stack grow": "import resource as r; r.setrlimit(r.RLIMIT_STACK, (2**30, 2**30))",
+    "lock parts of files, which the kernel remembers": "import fcntl; fcntl.lockf(open('f', 'w'), fcntl.LOCK_EX)",
+    "take large pipes": "import fcntl, os; fcntl.fcntl(os.pipe()[0], fcntl.F_SETPIPE_SZ, 2**20)",
+    "take rules of the kernel": "import ctypes; assert ctypes.CDLL(None).syscall(444, None, 0, 1) >= 0",
     "set the clock": "import time; time.clock_settime(time.CLOCK_REALTIME, time.time())",
 }
 LAUNCH = (
@@ -259,6 +265,10 @@ def moving(name):
         os.rename(name, str(number))
         name = str(number)
 """
+LEAVING = """
+def leave():
+    ctypes.CDLL(None).syscall(60 if os.uname().machine == 'x86_64' else 93, 0)
+"""
 CONSUMING = {  # code -> how the sentence ends
     "shared = mmap.mmap(-1, 200_000_000); shared.write(bytes(200_000_000))": "0.1 GB of memory",
     "gone = open('gone', 'w+b'); gone.write(bytes(50_000_000)); gone.flush(); os.unlink('gone')": "0.0 GB",
@@ -272,18 +282,27 @@ CONSUMING = {  # code -> how the sentence ends
     "threading.Thread(target=moving, args=('a',), daemon=True).start()": "",
     "open('big', 'wb').write(bytes(50_000_000))\n"
     "threading.Thread(target=moving, args=('big',), daemon=True).start()": "",
+    "held = mmap.mmap(-1, 200_000_000, mmap.MAP_PRIVATE); held.write(bytes(200_000_000))\n"
+    "start = ctypes.addressof(ctypes.c_char.from_buffer(held))\n"
+    "assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start), ctypes.c_size_t(len(held)), 1) == 0": "0.1 GB of memory",
     "for n in range(300): threading.Thread(target=sys.stdin.read, daemon=True).start()": "200 threads",
 }
 
 
 @pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
+@pytest.mark.parametrize("leader", ["stays", "has ended"])
 @pytest.mark.parametrize("code", CONSUMING)
-def test_everything_that_a_process_consumes_counts(tmp_path, code):
-    """Shared mappings, files without a name, parts of files, long paths, what is moved all the time, threads."""
+def test_everything_that_a_process_consumes_counts(tmp_path, code, leader):
+    """Shared mappings, files without a name, parts of files, long paths, what is moved all the time, threads.
+
+    Of a process whose first thread has ended, /proc shows nothing but through another thread.
+    """
     folder, limits = tmp_path / "own", Resources(memory=10**8, folder=20_000_000, entries=3000, threads=200)
     folder.mkdir()
-    code_of_it = f"import mmap, os, sys, threading\n{MOVING}\n{code}\nos.write(1, b'.'); sys.stdin.read()"
-    command = [sys.executable, "-c", code_of_it]
+    work = textwrap.indent(f"{code}\nos.write(1, b'.'); sys.stdin.read()", "    ")
+    start = "work()" if leader == "stays" else "threading.Thread(target=work).start(); leave()"
+    imports = "import ctypes, mmap, os, sys, threading"
+    command = [sys.executable, "-c", f"{imports}\n{MOVING}\n{LEAVING}\ndef work():\n{work}\n{start}"]
     with subprocess.Popen(command, cwd=folder, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout.read(1) == b"."
         reached = consumption.reached(process.pid, limits, folder)
@@ -292,6 +311,63 @@ def test_everything_that_a_process_consumes_counts(tmp_path, code):
         process.kill()
     surroundings.remove_folder(folder)
     assert not folder.exists()
+
+
+def test_a_process_that_has_ended_consumes_nothing(tmp_path):
+    with subprocess.Popen([sys.executable, "-c", "import os; os.write(1, b'.')"], stdout=subprocess.PIPE) as process:
+        process.stdout.read()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # it is there still, as nobody has asked for its end
+        assert consumption.reached(process.pid, Resources(), tmp_path) == ""
+    assert consumption.reached(process.pid, Resources(), tmp_path) == ""
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
+def test_memory_is_looked_at_while_files_are_moved(tmp_path, monkeypatch):
+    def moved(*arguments):
+        kept.append(b"1" * 10**8)
+        raise consumption.Moved
+
+    kept, most = [], psutil.Process().memory_info().rss + 5 * 10**8
+    monkeypatch.setattr(consumption, "stored", moved)
+    assert "GB of memory" in consumption.reached(os.getpid(), Resources(memory=most), tmp_path)
+    assert len(kept) < consumption.LOOKS
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
+def test_a_process_that_shows_nothing_is_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(consumption, "HIDDEN", 0.1)
+    monkeypatch.setattr(consumption, "_status", lambda thread: {})
+    assert "does not show" in consumption.reached(os.getpid(), Resources(), tmp_path)
+
+
+LEFT = {  # what a sandbox leaves, with modes that its worker may not undo by deleting alone
+    "a folder that cannot be listed": "os.mkdir('d', 0o300); open('d/f', 'w')",
+    "a folder in which nothing can be deleted": "os.mkdir('d'); open('d/f', 'w'); os.chmod('d', 0o500)",
+    "a folder that cannot be entered": "os.mkdir('d'); os.mkdir('d/e'); os.chmod('d', 0)",
+    "many of them": "for n in range(40): os.mkdir('d', 0o300); os.chdir('d')",
+    "one beyond the longest path":
+        "for n in range(40): os.mkdir('d' * 200, 0o700); os.chdir('d' * 200)\nos.mkdir('d', 0o300); open('d/f', 'w')",
+}  # fmt: skip
+
+
+@pytest.mark.skipif(not ISOLATED, reason="root on Linux gives up its right to read everything")
+@pytest.mark.parametrize("code", LEFT.values(), ids=LEFT)
+def test_the_folder_of_a_sandbox_is_removed_whatever_its_modes_are(tmp_path, code):
+    (tmp_path / "own").mkdir()
+    remove = (
+        "import os, sys; from pathlib import Path; from zoo.processes import confinement\n"
+        "from leaderboard.submissions.sandbox import surroundings\n"
+        f"confinement.drop_capabilities(); own = Path('own').resolve(); os.chdir(own)\n{code}\n"
+        "os.chdir(own.parent); surroundings.remove_folder(own); sys.exit(own.exists())"
+    )
+    assert subprocess.run([sys.executable, "-c", remove], cwd=tmp_path, env={"PYTHONPATH": str(ROOT)}).returncode == 0
+
+
+@pytest.mark.skipif(not ISOLATED, reason="only Linux isolates")
+def test_where_memory_runs_out_a_sandbox_ends_first():
+    with Box("onnx") as box:
+        box.isolation()
+        assert Path(f"/proc/{box.process.pid}/oom_score_adj").read_text().strip() == "1000"
 
 
 def test_labels_are_hidden_behind_links_too(tmp_path, monkeypatch):

@@ -4,13 +4,15 @@
     files       only Python, our code and the inputs may be read, only the own folder written (Landlock); no mode, time,
                 owner or attribute of any file may be changed (seccomp)
     processes   no process may be started, and none outside reached (seccomp)
-    resources   memory, processor time, file size, open files (rlimits); no memory that these do not count (seccomp)
+    resources   memory, processor time, file size, open files (rlimits); no memory and no disk that is taken at once and
+                that these do not count (seccomp); where memory runs out, the kernel ends this process first
     rights      no capability, even for root
 
 Each is asked of the kernel. `probes` then tries from inside what must not work, and the parent decides by that. All
 holds for all threads and cannot be taken back. Linux on x86-64 and ARM64; elsewhere only the rlimits.
 """
 
+import contextlib
 import ctypes
 import os
 import platform
@@ -40,6 +42,7 @@ class Resources:
     file: int = 512 * 1024**2  # bytes of one file
     folder: int = 1024**3  # bytes of its whole folder, watched from outside
     files: int = 512  # open at a time
+    stack: int = 8 * 1024**2  # bytes of one; threads have theirs in `memory`
     entries: int = 10_000  # files and folders in its folder, watched from outside
     threads: int = 2000  # at a time, watched from outside
 
@@ -57,6 +60,8 @@ def confine(folder: Path, readable: list[Path], resources: Resources, attended: 
     limit(resources)
     if not sys.platform.startswith("linux"):
         return granted
+    with contextlib.suppress(OSError):  # a container may not have it
+        Path("/proc/self/oom_score_adj").write_text("1000")
     if unshare_network():
         granted["network"] = "namespace"
     drop_capabilities()
@@ -87,6 +92,7 @@ def limit(resources: Resources) -> None:
         ("RLIMIT_DATA", resources.memory),
         ("RLIMIT_AS", resources.memory + ADDRESSES),
         ("RLIMIT_CPU", resources.cpu),
+        ("RLIMIT_STACK", resources.stack),
         ("RLIMIT_FSIZE", resources.file),
         ("RLIMIT_NOFILE", resources.files),
         ("RLIMIT_CORE", 0),
@@ -211,8 +217,11 @@ CALLS = {  # x86-64, ARM64; None: it has no such call
     "fremovexattr": (199, 16), "removexattrat": (466, 466), "file_setattr": (469, 469),
     "name_to_handle_at": (303, 264), "open_by_handle_at": (304, 265), "inotify_init": (253, None),
     "inotify_init1": (294, 26), "fanotify_init": (300, 262),
+    # disk that is taken without writing; open files that the kernel counts for the whole machine
+    "fallocate": (285, 47), "io_setup": (206, 0),
     # memory that no limit counts
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
+    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445),
     "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180), "userfaultfd": (323, 282),
     # the kernel
     "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
@@ -226,8 +235,9 @@ CALLS = {  # x86-64, ARM64; None: it has no such call
 }  # fmt: skip
 _VALUES = (  # calls that are refused for some values of an argument: numbers, which argument, values
     # fcntl: F_SETOWN, F_SETSIG, F_SETOWN_EX would let the kernel signal another process; F_SETLEASE and F_NOTIFY would
-    # hold up who writes a file outside
-    ((72, 25), 1, (8, 10, 15, 1024, 1026)),
+    # hold up who writes a file outside; F_SETLK, F_SETLKW, F_OFD_SETLK, F_OFD_SETLKW, F_SETPIPE_SZ take memory of the
+    # kernel that no limit counts
+    ((72, 25), 1, (8, 10, 15, 1024, 1026, 6, 7, 37, 38, 1031)),
     # prctl: outlive the parent, PR_SET_DUMPABLE (it would hide the open files from the parent), PR_SET_MM,
     # PR_SET_PTRACER
     ((157, 167), 0, (_DIE_WITH_PARENT, 4, 35, 0x59616D61)),

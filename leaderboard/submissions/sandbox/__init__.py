@@ -87,6 +87,7 @@ LARGEST_LOG = 10_000_000  # bytes of a log that is read
 LARGEST_MODEL = 300_000_000  # bytes of the ONNX file that comes back
 LARGEST_PORTABLE = 12_000_000  # bytes of the program for a browser that comes back
 POLL = 0.05  # seconds
+LOOK = 0.2  # seconds between looks at the folder, more where one takes long
 ABSOLUTE = re.compile(r"(?:/[\w.+@-]+)+/([\w.+@-]+)")  # a path
 
 
@@ -198,15 +199,16 @@ class Box:
 
     def _watch(self, deadline: float, cancelled: Callable[[], bool], done: Callable[[], bool]) -> None:
         """Wait until the process ends or `done` says so; Unfit if it uses more than it may."""
-        looked = 0.0
+        look = 0.0  # the next one at the folder
         while self.process.poll() is None and not done():
             if cancelled():
                 raise Cancelled
             if time.monotonic() > deadline:
                 raise Unfit(f"It was stopped after {self.resources.wall:,.0f} s, the most that a measurement may take.")
-            used = None if time.monotonic() < looked + 1 else self.folder
-            looked = looked if used is None else time.monotonic()
+            used = None if (began := time.monotonic()) < look else self.folder
             reached = consumption.reached(self.process.pid, self.resources, used)
+            if used:
+                look = time.monotonic() + max(LOOK, 5 * (time.monotonic() - began))
             if reached and self.process.poll() is None:  # one that has just ended cannot be looked into
                 raise Unfit(f"It was stopped because it {reached}.")
             time.sleep(POLL)

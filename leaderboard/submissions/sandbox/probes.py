@@ -234,8 +234,20 @@ def _limits(around: Surroundings) -> Iterator[tuple[str, Probe]]:
             path.unlink()
 
     yield "make a longer file than allowed", long_file
-    for name in ("RLIMIT_DATA", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE"):
+    path = around.folder / "probe"
+    yield "take disk without writing", partial(_with_file, path, lambda file: os.posix_fallocate(file, 0, PAGE))
+    yield "lock a part of a file", partial(_with_file, path, lambda file: fcntl.lockf(file, fcntl.LOCK_EX))
+    for name in ("RLIMIT_DATA", "RLIMIT_STACK", "RLIMIT_CPU", "RLIMIT_FSIZE", "RLIMIT_NOFILE"):
         yield f"raise {name}", partial(_raise, getattr(resource, name))
+
+
+def _with_file(path: Path, probe: Callable[[int], object]) -> None:
+    """Try something with a file of this process' own."""
+    with path.open("wb") as file:
+        try:
+            probe(file.fileno())
+        finally:
+            path.unlink()
 
 
 def _raise(kind: int) -> None:

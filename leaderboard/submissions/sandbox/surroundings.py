@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import shutil
 import subprocess
@@ -11,6 +12,8 @@ from pathlib import Path
 
 from zoo import settings
 from zoo.processes.confinement import LABELS
+
+log = logging.getLogger(__name__)
 
 FOLDER, LOCK = "submission-", "lock"  # a sandbox's folder, and the file in it that its watching process keeps locked
 
@@ -51,8 +54,11 @@ def sweep() -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove the folder of a sandbox, however deep it is."""
-    try:
+    """Remove the folder of a sandbox, however deep it is, and whatever may be done in the folders in it."""
+    with contextlib.suppress(RecursionError):
         shutil.rmtree(folder, ignore_errors=True)
-    except RecursionError:
-        subprocess.run(["rm", "-rf", "--", str(folder)], check=False)
+    for command in (["chmod", "-R", "u+rwx"], ["rm", "-rf"]):  # both enter folders that are too deep for a path
+        if folder.exists():
+            subprocess.run([*command, "--", str(folder)], check=False, stderr=subprocess.DEVNULL)
+    if folder.exists():
+        log.error("The folder %s of a sandbox cannot be removed: remove it, since it takes disk.", folder)
