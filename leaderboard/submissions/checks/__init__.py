@@ -18,7 +18,7 @@ import numpy as np
 
 from leaderboard.submissions import budget
 from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, keras_parts, onnx_graph, untrusted_json
-from leaderboard.submissions.checks.problems import Findings, Problem, Refused, short
+from leaderboard.submissions.checks.problems import Findings, Problem, Refused, problems_of, short, texts, whole
 from zoo import data as datasets
 from zoo.types import Json
 
@@ -62,10 +62,23 @@ class Checked:
         return {**asdict(self), "content": None}
 
     @classmethod
-    def from_dict(cls, values: Json, content: bytes | None) -> "Checked":
-        """Rebuild a report from `to_dict`, with its content."""
-        problems = tuple(Problem(**problem) for problem in values["problems"])
-        return cls(**{**values, "content": content, "problems": problems, "notes": tuple(values["notes"])})
+    def from_child(cls, data: bytes, filename: str, values: Json, content: bytes | None) -> "Checked":
+        """Rebuild a report of a file from what a child says of it, which a stranger's file may have made it say.
+
+        Nothing that names a file or a way to go on is taken from it: the kind and the digest are found here.
+
+        Raises:
+            ValueError: it is no report.
+        """
+        kind, problems = _kind(data, filename) or ONNX, problems_of(values)
+        digest = hashlib.sha256(data if content is None or problems else content).hexdigest()
+        if problems:
+            return cls(kind, digest, problems=problems)
+        if not content:
+            raise ValueError("There is neither a problem nor a content.")
+        multiply_adds = None if values.get("multiply_adds") is None else whole(values, "multiply_adds")
+        notes = texts(values.get("notes"))
+        return cls(kind, digest, content, whole(values, "parameters"), multiply_adds, whole(values, "work"), (), notes)
 
 
 def check(data: bytes, filename: str, wanted: Sequence[str]) -> Checked:

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
-from leaderboard.submissions.checks.problems import Problem, Refused
+from leaderboard.submissions.checks.problems import Problem, Refused, problems_of
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.ink.turns import Turns
@@ -29,6 +29,8 @@ log = logging.getLogger(__name__)
 LAUNCH = "from leaderboard.submissions.sandbox import spawner; spawner.main()"
 SENT = Limits()  # for a submitted file
 MEASURED = Limits(cpu=20, wall=60.0, memory=2_000_000_000)  # for an ONNX file that a sandbox made, up to 300 MB
+LARGEST = 300_000_000  # bytes of a file that a check makes
+LONGEST_TRACE = 8000  # characters of a failure
 AT_ONCE = 2  # checks at a time; each may take `SENT.memory`
 PATIENCE = 30.0  # seconds that a check waits for its turn; addresses take turns
 
@@ -51,16 +53,21 @@ def check(data: bytes, filename: str, wanted: Sequence[str], limits: Limits = SE
         answer = run({"task": "check", "filename": filename[-200:], "wanted": list(wanted)}, data, limits)
     except Refused as error:
         return checks.refused(data, filename, error)
-    return checks.Checked.from_dict(*_parts(answer))
+    try:
+        return checks.Checked.from_child(data, filename, *_parts(answer))
+    except ValueError as error:
+        return checks.refused(data, filename, _incident(f"It says what cannot be: {error}"))
 
 
 def read_onnx(data: bytes, limits: Limits = MEASURED) -> onnx_graph.Report:
     """Return the result of `onnx_graph.read_graph` from a process with limits; raise its Refused."""
-    answer = run({"task": "onnx"}, data, limits)
-    if "problems" in answer.header:
-        raise Refused.of([Problem(**one) for one in answer.header["problems"]])
-    header, content = _parts(answer)
-    return onnx_graph.Report.from_dict(header, content or b"")
+    header, content = _parts(run({"task": "onnx"}, data, limits))
+    try:
+        if problems := problems_of(header):
+            raise Refused.of(problems)
+        return onnx_graph.Report.from_child(header, content or b"")
+    except ValueError as error:
+        raise _incident(f"It says what cannot be: {error}") from error
 
 
 def start() -> None:
@@ -86,11 +93,16 @@ def run(request: Json, data: bytes, limits: Limits) -> Answer:
     except spawning.Stopped:
         raise ZooError("The file checks stopped unexpectedly. Try again.") from None
     if "trace" in answer.header:
-        number = secrets.token_hex(4)
-        log.error("Incident %s: a static check failed.\n%s", number, answer.header["trace"])
-        what = f"The checks cannot read this file (incident {number})."
-        raise Refused("incident", what, "Export the network again; if that does not help, report the number.")
+        raise _incident(str(answer.header["trace"])[:LONGEST_TRACE])
     return answer
+
+
+def _incident(trace: str) -> Refused:
+    """Write to the log what went wrong in a child, and return a problem that names it by a number."""
+    number = secrets.token_hex(4)
+    log.error("Incident %s: a static check failed.\n%s", number, trace)
+    what = f"The checks cannot read this file (incident {number})."
+    return Refused("incident", what, "Export the network again; if that does not help, report the number.")
 
 
 def _at_limit(limits: Limits) -> Problem:
@@ -102,7 +114,7 @@ def _at_limit(limits: Limits) -> Problem:
 def _parts(answer: spawning.Answer) -> tuple[Json, bytes | None]:
     """Return the header of an answer, and the content of its file where it has one."""
     with answer.file as file:
-        return answer.header, file.read() if answer.header.pop("content", False) else None
+        return answer.header, file.read(LARGEST) if answer.header.pop("content", False) else None
 
 
 _TURNS = Turns(AT_ONCE)

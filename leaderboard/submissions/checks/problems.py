@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing_extensions import TypedDict
 
 from zoo.errors import ZooError
+from zoo.types import Json
 
 MOST_PROBLEMS = 20  # of one file
+MOST_COUNTED = 10**18  # parameters, operations
 LONGEST_TEXT = 8000  # characters of a reason: of all problems together
 
 
@@ -82,6 +84,32 @@ class Findings:
         """Raise Refused with every problem that was found."""
         if problems := tuple(self._problems)[:MOST_PROBLEMS]:
             raise Refused.of(problems)
+
+
+# What a child says that has read a stranger's file
+
+
+def problems_of(values: Json) -> tuple[Problem, ...]:
+    """Return the problems that a child found, as text that can be shown; ValueError where they are none."""
+    found = values.get("problems", [])
+    if not isinstance(found, list) or len(found) > MOST_PROBLEMS or not all(isinstance(one, dict) for one in found):
+        raise ValueError("These are no problems.")
+    return tuple(Problem(*texts([one.get(part) for part in ("code", "what", "fix")])) for one in found)
+
+
+def texts(values: object) -> tuple[str, ...]:
+    """Return texts of a child as they can be shown; ValueError where they are none."""
+    if not isinstance(values, list) or len(values) > MOST_PROBLEMS or not all(isinstance(one, str) for one in values):
+        raise ValueError("These are no texts.")
+    return tuple(plain(one) for one in values)
+
+
+def whole(values: Json, name: str) -> int:
+    """Return a number that a child counted; ValueError where it is none."""
+    value = values.get(name)
+    if type(value) is not int or not 0 <= value <= MOST_COUNTED:
+        raise ValueError(f"{name} is no number.")
+    return value
 
 
 def plain(text: str, most: int = LONGEST_TEXT) -> str:
