@@ -81,14 +81,14 @@ def test_int8_is_what_its_accuracy_was_measured_with(tmp_path):
     assert len(file["program"]["data"]) < 0.6 * len(javascript.network_file(folder)["program"]["data"])
 
 
-def network(tmp_path, nodes, constants=(), side=8):
+def network(tmp_path, nodes, constants=(), side=8, opset=18):
     """Write an ONNX network of nodes from "x", float32 (N, side, side, 1), to "y", (N, classes)."""
     inputs = [helper.make_tensor_value_info("image", TensorProto.UINT8, ["n", side, side, 1])]
     outputs = [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", None])]
     cast = helper.make_node("Cast", ["image"], ["x"], to=TensorProto.FLOAT)
     known = [onnx.numpy_helper.from_array(np.asarray(values), name) for name, values in constants]
     graph = helper.make_graph([cast, *nodes], "g", inputs, outputs, known)
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=10)
     path = tmp_path / "model.onnx"
     onnx.save(model, path)
     return path

@@ -9,14 +9,16 @@ import numpy as np
 
 from zoo.errors import ZooError
 from zoo.ink.contract import Contract
-from zoo.portable import graph
+from zoo.portable import computing, graph, rules
 from zoo.portable.operators import BINARY, OPERATORS, UNARY
 from zoo.portable.program import Block, Program, Step
-from zoo.portable.strided import Builder, Unsupported, Value, View, dense_strides
+from zoo.portable.reach import Unsupported
+from zoo.portable.strided import Builder, Value, View, dense_strides
 from zoo.published import PublishedFolder
 from zoo.types import Json
 
 FLOAT = 1  # TensorProto.DataType
+COMPARED = 2  # random images of which a program has to give the answers of ONNX Runtime
 MOVES = {"Transpose", "Reshape", "Flatten", "Identity", "Slice", "Squeeze", "Unsqueeze", "Concat"}  # no arithmetic
 
 
@@ -29,9 +31,12 @@ def compiled(path: Path, precision: str = "float32") -> Program:
 
     Raises:
         UnknownName: no such precision.
-        ZooError: it is no such network, or it has an operator that no kernel computes.
+        ZooError: it is no such network, or it has an operator that no kernel computes; or what became of it has
+            other shapes than ONNX Runtime gives, leaves its memory, or gives other answers.
     """
     network = graph.read(path, precision)
+    images = np.random.default_rng(0).integers(0, 256, (COMPARED, *network.shape), np.uint8)
+    right = network.values(images)
     build, shape = Builder(), (1, *network.shape)
     image = Block(-(-math.prod(shape) // 4))  # bytes, four in the place of a number
     loaded = View(Block(math.prod(shape)), 0, shape, dense_strides(shape))
@@ -42,11 +47,17 @@ def compiled(path: Path, precision: str = "float32") -> Program:
         for node in network.nodes:
             if as_bytes & set(node.input) and node.op_type in MOVES:
                 as_bytes |= set(node.output)
-            values[node.output[0]] = _added(build, node, [values[name] for name in node.input], as_bytes)
+            made = _added(build, node, [values[name] for name in node.input], as_bytes, network.opset)
+            _check_shape(node, made, right[0][node.output[0]])
+            values[node.output[0]] = made
         answer = build.dense(build.view(known_value(values[network.output])))
+        program = Program(fused(build.steps), build.weights, image, answer.place, answer.size, tuple(network.shape))
+        computing.compare(program, images, [found[network.output] for found in right])
     except Unsupported as error:
         raise ZooError(f"This network cannot be exported: it has {error}.") from None
-    return Program(fused(build.steps), build.weights, image, answer.place, answer.size, tuple(network.shape))
+    except KeyError as error:
+        raise ZooError(f"This network cannot be exported: it has a value that no node makes, {error}.") from None
+    return program
 
 
 def of_folder(folder: Path, precision: str = "float32") -> tuple[Program, Json]:
@@ -99,20 +110,30 @@ def known_value(value: Value | None) -> Value:
     return value
 
 
-def _added(build: Builder, node: Any, inputs: list[Value | None], as_bytes: set[str]) -> Value:
+def _check_shape(node: Any, made: Value, right: np.ndarray) -> None:
+    """Raise Unsupported if a node has another output than in ONNX Runtime, as far as its shape says."""
+    if tuple(made.shape) != right.shape:
+        raise Unsupported(f"a {node.op_type} of which ONNX Runtime makes {right.shape}, not {tuple(made.shape)}")
+
+
+def _added(build: Builder, node: Any, inputs: list[Value | None], as_bytes: set[str], opset: int) -> Value:
     """Add the calls of one node; return its first output."""
     kind, given = node.op_type, graph.attributes(node)
+    if any(list(node.output)[1:]) or not node.output[0]:
+        raise Unsupported(f"a {kind} with other than one output")
+    if node.domain not in ("", "ai.onnx"):
+        raise Unsupported(f"the operator {kind}, which no kernel computes")
+    given["version"] = rules.check(kind, opset, given)
     if kind == "Cast":
         if given["to"] != FLOAT:
             raise Unsupported("a cast to another type than float32")
         return build.view(known_value(inputs[0]))
     if as_bytes & set(node.input) and kind not in MOVES:
         raise Unsupported(f"the operator {kind} on bytes, not on float32")
-    if kind not in OPERATORS or node.domain not in ("", "ai.onnx"):
-        raise Unsupported(f"the operator {kind}, which no kernel computes")
-    if any(list(node.output)[1:]):
-        raise Unsupported(f"a {kind} with several outputs")
     for value in inputs:
         if isinstance(value, np.ndarray) and value.dtype not in (np.float32, np.int64, np.int32, np.bool_):
             raise Unsupported(f"constants of type {value.dtype}")
-    return OPERATORS[kind](build, kind, inputs, given)
+    try:
+        return OPERATORS[kind](build, kind, inputs, given)
+    except (ArithmeticError, AssertionError, LookupError, TypeError, ValueError):
+        raise Unsupported(f"a {kind} whose operands do not fit each other") from None

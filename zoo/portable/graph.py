@@ -27,6 +27,7 @@ class Graph:
     input: name of the image, uint8 (1, height, width, channels).
     shape: height, width and channels of the image.
     output: name of the probabilities, float32 (1, classes).
+    opset: version of the standard operators.
     model: the same graph as an ONNX file, for ONNX Runtime.
     """
 
@@ -35,6 +36,7 @@ class Graph:
     input: str
     shape: Shape
     output: str
+    opset: int
     model: bytes = field(repr=False)
 
     @functools.cached_property
@@ -44,6 +46,31 @@ class Graph:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = 1  # one image is too little to share
         return onnxruntime.InferenceSession(self.model, options, providers=["CPUExecutionProvider"])
+
+    def values(self, images: np.ndarray) -> list[dict[str, np.ndarray]]:
+        """Return what ONNX Runtime makes of uint8 images: for each the value of every node, by the name of its output.
+
+        Raises:
+            ZooError: it cannot be run.
+        """
+        import onnx
+        import onnxruntime
+
+        model = onnx.load_from_string(self.model)
+        names = sorted({name for node in model.graph.node for name in node.output if name} - {self.output})
+        model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in names)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4  # fatal: the outputs that were added have no type
+        try:
+            session = onnxruntime.InferenceSession(
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+            )
+            found = [output.name for output in session.get_outputs()]
+            return [dict(zip(found, session.run(found, {self.input: i[None]}), strict=True)) for i in images]
+        except Exception as error:  # ONNX Runtime has no common class of error
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise ZooError(f"This network cannot be exported: ONNX Runtime cannot run it: {reason}") from error
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Return what ONNX Runtime computes of uint8 images (N, height, width, channels): float32 (N, classes)."""
@@ -86,13 +113,14 @@ def read(path: Path, precision: str = "float32") -> Graph:
         (answer,) = model.graph.output
         tensor = image.type.tensor_type
         sides = [side.dim_value for side in tensor.shape.dim]
+        (opset,) = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")]
     except Exception as error:  # ONNX, protobuf and ONNX Runtime share no class of error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ZooError(f"{path} is not an ONNX network for one image: {reason}") from error
     if tensor.elem_type != onnx.TensorProto.UINT8 or len(sides) != 4 or min(sides) < 1:
         raise ZooError(f"{path} takes {sides} or no bytes; only uint8 (1, height, width, channels) can be exported.")
     shape = sides[1], sides[2], sides[3]
-    return Graph(tuple(model.graph.node), constants, image.name, shape, answer.name, model.SerializeToString())
+    return Graph(tuple(model.graph.node), constants, image.name, shape, answer.name, opset, model.SerializeToString())
 
 
 def _round(model: Any, precision: str) -> None:

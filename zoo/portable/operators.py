@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from zoo.portable.program import Block
-from zoo.portable.strided import Builder, Unsupported, Value, View, dense_strides, loops
+from zoo.portable.reach import Unsupported
+from zoo.portable.strided import Builder, Value, View, dense_strides, loops
 
 UNARY = {
     "Relu": 0, "Sigmoid": 1, "Tanh": 2, "Erf": 3, "Neg": 4, "Sqrt": 5, "Reciprocal": 6, "Exp": 7, "Abs": 8,
@@ -67,6 +68,9 @@ def _clip(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -
         bounds[at] = bounds[at] if value is None else float(known(value, "limits of Clip"))
     largest = float(np.finfo(np.float32).max)
     low, high = (-largest if bounds[0] is None else bounds[0]), (largest if bounds[1] is None else bounds[1])
+    low, high = max(low, -largest), min(high, largest)  # the file of a program has no infinity
+    if not low <= high:
+        raise Unsupported("a Clip without numbers between its limits")
     return unary(build, build.view(inputs[0]), node, low, high)
 
 
@@ -116,16 +120,20 @@ def _conv(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -
     weights = known(inputs[1], "weights of Conv")
     if weights.ndim != 4:
         raise Unsupported(f"a convolution of {weights.ndim - 2} dimensions")
+    if tuple(given.get("kernel_shape", weights.shape[2:])) != weights.shape[2:]:
+        raise Unsupported("a Conv whose kernel_shape is not that of its weights")
     outputs, inner, kernel_height, kernel_width = weights.shape
-    bias = known(inputs[2], "bias of Conv") if len(inputs) > 2 else np.zeros(outputs, np.float32)
+    bias = known(inputs[2], "bias of Conv") if given_input(inputs, 2) else np.zeros(outputs, np.float32)
     x = build.dense(build.view(inputs[0]), CHANNELS_LAST)
     _, channels, height, width = x.shape
+    groups = given.get("group", 1)
+    if groups < 1 or outputs % groups or channels != inner * groups or bias.shape != (outputs,):
+        raise Unsupported("a Conv whose weights do not fit its image")
     (top, left), (y_height, y_width), strides, dilations = _windows(
         given, (height, width), (kernel_height, kernel_width)
     )
     y = build.new((1, outputs, y_height, y_width), CHANNELS_LAST)
     geometry = (kernel_height, kernel_width, *strides, top, left, *dilations)
-    groups = given.get("group", 1)
     if groups == channels == outputs and groups > 1:
         taps = build.weight(weights.reshape(outputs, -1).T)
         numbers = (height, width, channels, y_height, y_width, *geometry)
@@ -153,6 +161,8 @@ def _windows(
     if given.get("ceil_mode"):
         raise Unsupported("a pooling with ceil_mode")
     automatic = given.get("auto_pad", "NOTSET")
+    if automatic not in ("NOTSET", "SAME_UPPER", "SAME_LOWER", "VALID"):
+        raise Unsupported("an unknown auto_pad")
     before, found = [], []
     for axis in range(2):
         covered = (kernel[axis] - 1) * dilations[axis] + 1
@@ -191,11 +201,13 @@ def _reduce(build: Builder, node: str, inputs: list[Any], given: dict[str, Any])
     x = build.view(inputs[0])
     axes = _axes(node, inputs, given)
     kind = {"ReduceMean": 0, "ReduceSum": 1, "ReduceMax": 2}[node]
-    return _reduced(build, x, range(len(x.shape)) if axes is None else axes, kind, bool(given.get("keepdims", 1)))
+    if not axes:  # none are named: all of them, or with noop_with_empty_axes none
+        axes = [] if given.get("noop_with_empty_axes") else list(range(len(x.shape)))
+    return _reduced(build, x, axes, kind, bool(given.get("keepdims", 1)))
 
 
 def _reduced(build: Builder, x: View, axes: Sequence[int], kind: int, keep: bool) -> View:
-    axes = [axis % len(x.shape) for axis in axes]
+    axes = _places(axes, len(x.shape))
     kept = [axis for axis in range(len(x.shape)) if axis not in axes]
     order = [axis for axis in x.order if x.shape[axis] != 1]
     inside = [at for at, axis in enumerate(order) if axis in axes]
@@ -217,6 +229,8 @@ def _reduced(build: Builder, x: View, axes: Sequence[int], kind: int, keep: bool
 def dense_layer(build: Builder, x: View, weights: np.ndarray, bias: np.ndarray) -> View:
     """Add x (…, inner) times weights (inner, outputs) plus bias (outputs): a convolution of 1 x 1."""
     inner, outputs = weights.shape
+    if x.shape[-1] != inner:
+        raise Unsupported("a product of matrices that do not fit each other")
     x = build.dense(x)
     rows = x.size // inner
     y = build.new((*x.shape[:-1], outputs))
@@ -231,9 +245,11 @@ def _gemm(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -
     weights = weights.T if given.get("transB") else weights
     a = a.transposed((1, 0)) if given.get("transA") else a
     bias = np.zeros(1, np.float32)
-    if len(inputs) > 2:
+    if len(a.shape) != 2 or weights.ndim != 2:
+        raise Unsupported("a Gemm of other than two sides")
+    if given_input(inputs, 2):
         bias = known(inputs[2], "bias of Gemm") * np.float32(given.get("beta", 1.0))
-    if bias.size not in (1, weights.shape[1]):
+    if bias.size not in (1, weights.shape[1]) or (bias.ndim and bias.shape[-1] != bias.size):
         raise Unsupported("a Gemm whose bias differs from row to row")
     return dense_layer(build, a, weights, np.broadcast_to(bias.reshape(-1), (weights.shape[1],)))
 
@@ -247,6 +263,8 @@ def _matmul(build: Builder, node: str, inputs: list[Any], given: dict[str, Any])
         raise Unsupported("a product with a vector")
     batch = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     (m, k), n = a.shape[-2:], b.shape[-1]
+    if b.shape[-2] != k:
+        raise Unsupported("a product of matrices that do not fit each other")
     a, b = repeated(a, (*batch, m, k)), repeated(b, (*batch, k, n))
     y = build.new((*batch, m, n))
     for index in np.ndindex(*batch):
@@ -260,7 +278,9 @@ def _matmul(build: Builder, node: str, inputs: list[Any], given: dict[str, Any])
 
 def _softmax(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
     x = build.view(inputs[0])
-    axis = given.get("axis", -1) % len(x.shape)
+    (axis,) = _places([given.get("axis", -1 if given["version"] >= 13 else 1)], len(x.shape))
+    if given["version"] < 13 and math.prod(x.shape[axis + 1 :]) != 1:  # it was over all sides from the axis on
+        raise Unsupported("a Softmax over several sides")
     order = [*(i for i in range(len(x.shape)) if i != axis), axis]
     x = build.dense(x, order)
     y = build.new(x.shape, order)
@@ -282,46 +302,67 @@ def _reshape(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]
             wanted = [x.shape[at] if side == 0 else side for at, side in enumerate(wanted)]
     known_part = math.prod(side for side in wanted if side != -1)
     shape = [x.size // known_part if side == -1 else side for side in wanted]
+    if math.prod(shape) != x.size or min(shape, default=1) < 1:
+        raise Unsupported(f"a {node} to other than as many numbers")
     x = build.dense(x)
     return View(x.block, x.start, tuple(shape), dense_strides(shape))
 
 
 def _without(x: View, axes: Sequence[int]) -> View:
-    gone = [axis % len(x.shape) for axis in axes]
+    gone = _places(axes, len(x.shape))
+    if any(x.shape[axis] != 1 for axis in gone):
+        raise Unsupported("a side that is dropped with its numbers")
     return x.transposed([axis for axis in range(len(x.shape)) if axis not in gone])
 
 
 def _squeeze(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
     x = build.view(inputs[0])
     axes = _axes(node, inputs, given)
-    return _without(x, [i for i, side in enumerate(x.shape) if side == 1] if axes is None else axes)
+    return _without(x, axes or [i for i, side in enumerate(x.shape) if side == 1])
 
 
 def _unsqueeze(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
     x = build.view(inputs[0])
     axes = _axes(node, inputs, given) or []
     rank = len(x.shape) + len(axes)
-    new, rest = [axis % rank for axis in axes], iter(zip(x.shape, x.strides, strict=True))
+    new, rest = _places(axes, rank), iter(zip(x.shape, x.strides, strict=True))
     pairs = [(1, 0) if axis in new else next(rest) for axis in range(rank)]
     return View(x.block, x.start, tuple(side for side, _ in pairs), tuple(step for _, step in pairs))
 
 
 def _axes(node: str, inputs: list[Any], given: dict[str, Any]) -> list[int] | None:
     """Return the axes of a node: an input since opset 13, an attribute before; None where it names none."""
-    found = known(inputs[1], f"axes of {node}") if len(inputs) > 1 else given.get("axes")
-    return None if found is None else [int(axis) for axis in found]
+    found = known(inputs[1], f"axes of {node}") if given_input(inputs, 1) else given.get("axes")
+    return None if found is None else [int(axis) for axis in np.ravel(found)]
+
+
+def _places(axes: Sequence[int], rank: int) -> list[int]:
+    """Return axes counted from the first; `Unsupported` if one is not there, or there twice."""
+    found = [axis + rank if axis < 0 else axis for axis in axes]
+    if len(set(found)) < len(found) or not all(0 <= axis < rank for axis in found):
+        raise Unsupported(f"axes {list(axes)} where it has {rank}")
+    return found
+
+
+def given_input(inputs: Sequence[Any], place: int) -> bool:
+    """Return whether a node has an optional input."""
+    return len(inputs) > place and inputs[place] is not None
 
 
 def _transpose(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
     x = build.view(inputs[0])
-    return x.transposed(given.get("perm", range(len(x.shape))[::-1]))
+    order = list(given.get("perm", range(len(x.shape))[::-1]))
+    if sorted(order) != list(range(len(x.shape))):
+        raise Unsupported(f"a Transpose to {order} where it has {len(x.shape)} sides")
+    return x.transposed(order)
 
 
 def _slice(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
     x = build.view(inputs[0])
-    starts, ends, *rest = (known(value, "bounds of Slice") for value in inputs[1:])
-    axes = rest[0] if rest else range(len(starts))
-    steps = rest[1] if len(rest) > 1 else [1] * len(starts)
+    starts, ends = (known(value, "bounds of Slice") for value in inputs[1:3])
+    named = known(inputs[3], "axes of Slice") if given_input(inputs, 3) else np.arange(len(starts))
+    steps = known(inputs[4], "steps of Slice") if given_input(inputs, 4) else [1] * len(starts)
+    axes = _places([int(axis) for axis in named], len(x.shape))
     shape, strides, start = list(x.shape), list(x.strides), x.start
     for low, high, axis, step in zip(starts, ends, axes, steps, strict=True):
         first, last, by = slice(int(low), int(high), int(step)).indices(x.shape[axis])
@@ -333,14 +374,22 @@ def _slice(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) 
 
 def _concat(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
     views = [build.view(value) for value in inputs]
-    axis = given["axis"] % len(views[0].shape)
+    (axis,) = _places([given["axis"]], len(views[0].shape))
     shape = list(views[0].shape)
+    if any([*view.shape[:axis], *view.shape[axis + 1 :]] != [*shape[:axis], *shape[axis + 1 :]] for view in views):
+        raise Unsupported("a Concat of arrays that do not fit each other")
     shape[axis] = sum(view.shape[axis] for view in views)
     y, at = build.new(shape, views[0].order), 0
     for view in views:
         build.copy(view, View(y.block, at * y.strides[axis], view.shape, y.strides))
         at += view.shape[axis]
     return y
+
+
+def _dropout(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
+    if given_input(inputs, 2) and known(inputs[2], "training_mode of Dropout").any():
+        raise Unsupported("a Dropout in training mode")
+    return build.view(inputs[0])
 
 
 def _pass(build: Builder, node: str, inputs: list[Any], given: dict[str, Any]) -> View:
@@ -382,5 +431,5 @@ OPERATORS: dict[str, Operator] = {
     "Slice": _slice,
     "Concat": _concat,
     "Identity": _pass,
-    "Dropout": _pass,
+    "Dropout": _dropout,
 }

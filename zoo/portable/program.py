@@ -4,10 +4,16 @@ The memory starts with the weights; the numbers in between follow, in places tha
 needed. All sizes and places are known when a program is made, so nothing is allocated where it runs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
+
+from zoo.portable import reach
+from zoo.portable.reach import Unsupported
+
+MOST_MEMORY = 2**26  # numbers of a program; the largest published network takes a thirtieth
 
 
 @dataclass(eq=False)
@@ -57,6 +63,10 @@ class Program:
     answer: the probabilities, `classes` of them.
     shape: of the image: height, width, channels.
     memory: numbers, the weights included.
+
+    Raises:
+        Unsupported: a call leaves its arrays, or the answer or the image is none of them; whatever a compiler did
+            wrong, no program reads or writes beyond its memory.
     """
 
     steps: list[Step]
@@ -68,11 +78,20 @@ class Program:
     memory: int = field(init=False)
 
     def __post_init__(self) -> None:
+        for step in self.steps:
+            _check(step)
+        block, start = self.answer
+        if not isinstance(block, Block) or not 0 <= start < start + self.classes <= block.size:
+            raise Unsupported("an answer that is not computed")
+        if not self.steps or self.steps[0].kernel != "load" or self.steps[0].numbers[0] != math.prod(self.shape):
+            raise Unsupported("no image")
         at = 0
         for weight in self.weights:
             weight.at = at
             at += weight.values.size
         self.memory = _arrange(self.steps, self.image, self.answer[0], at)
+        if self.memory > MOST_MEMORY:
+            raise Unsupported(f"more than {MOST_MEMORY:,} numbers")
 
     @property
     def weight_count(self) -> int:
@@ -82,6 +101,16 @@ class Program:
     def calls(self) -> list[tuple[str, list[int], Sequence[int | float]]]:
         """Return each step as kernel, places in memory, and other arguments."""
         return [(step.kernel, [block.at + more for block, more in step.places], step.numbers) for step in self.steps]
+
+
+def _check(step: Step) -> None:
+    """Raise Unsupported if a call would read or write outside its arrays, or write into constants."""
+    for (block, start), (low, high) in zip(step.places, reach.of_call(step.kernel, step.numbers), strict=True):
+        size = block.size if isinstance(block, Block) else block.values.size
+        if not 0 <= start + low < start + high <= size:
+            raise Unsupported(f"a call of {step.kernel} that leaves its arrays")
+    if isinstance(step.places[-1][0], Weight):
+        raise Unsupported(f"a call of {step.kernel} that writes into constants")
 
 
 def _arrange(steps: Sequence[Step], image: Block, answer: Block | Weight, start: int) -> int:

@@ -11,13 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from zoo.portable.program import Block, Place, Step, Weight
+from zoo.portable.reach import Unsupported
 
 SIDES = 3  # that a kernel loops over; more are unrolled into several calls
 MOST_STEPS = 5000  # of a program; those of the published networks have up to 205
-
-
-class Unsupported(Exception):
-    """What no program does; its text completes "This network cannot be exported: it has …"."""
 
 
 @dataclass(frozen=True)
@@ -99,7 +96,9 @@ class Builder:
         self.steps.append(Step(kernel, tuple(places), tuple(numbers), in_place))
 
     def new(self, shape: Sequence[int], order: Sequence[int] | None = None) -> View:
-        """Return new memory for an array."""
+        """Return new memory for an array; `Unsupported` if it has no numbers."""
+        if any(side < 1 for side in shape):
+            raise Unsupported("an array without numbers")
         return View(Block(math.prod(shape)), 0, tuple(shape), dense_strides(shape, order))
 
     def weight(self, values: np.ndarray) -> Weight:
@@ -112,6 +111,8 @@ class Builder:
         """Return a value in memory; a constant becomes a weight."""
         if isinstance(value, View):
             return value
+        if value.dtype != np.float32 or not value.size:
+            raise Unsupported(f"{value.size} numbers of type {value.dtype} where it computes in float32")
         rows = value.reshape(-1, value.shape[-1]) if value.ndim else value.reshape(1, 1)
         return View(self.weight(rows), 0, value.shape, dense_strides(value.shape))
 

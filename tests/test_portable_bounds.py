@@ -1,0 +1,146 @@
+"""A stranger's graph becomes a program by the rules of ONNX, or none; no call of a program leaves its memory."""
+
+import copy
+import dataclasses
+
+import numpy as np
+import onnx
+import pytest
+from onnx import helper
+from test_portable import network, weights
+
+import zoo
+from zoo import hub
+from zoo.portable import computing, operators, rules
+from zoo.portable.compiling import compiled
+from zoo.portable.graph import read
+from zoo.portable.program import Program
+from zoo.portable.reach import Unsupported
+from zoo.published import PublishedFolder
+
+NONE, DENSE = np.zeros(0, np.int64), ("dense", weights(64, 3) / 999)
+SMALL = ("small", np.float32(1 / 255))
+LINE = helper.make_node("Flatten", ["x"], ["line"])
+FIRST = helper.make_node("Transpose", ["x"], ["t"], perm=[0, 3, 1, 2])
+END = [helper.make_node("Flatten", ["z"], ["f"]), helper.make_node("MatMul", ["f", "dense"], ["y"])]
+
+
+def node(kind, read, made="z", **given):
+    return helper.make_node(kind, read.split(), [made], **given)
+
+
+RULED = {  # what is not what it seems: nodes, constants and opset
+    "a sum over an empty list of axes, which are all": (
+        [LINE, node("ReduceSum", "line none", "sum"), node("MatMul", "sum wide", "h"), node("MatMul", "h narrow", "y")],
+        [("none", NONE), ("wide", weights(1, 400) / 9), ("narrow", weights(400, 3) / 9)], 18),
+    "the same, of no axes": (
+        [node("ReduceSum", "x none", "z", noop_with_empty_axes=1), *END], [("none", NONE), DENSE], 18),
+    "a mean without axes that is none": ([node("ReduceMean", "x", "z", noop_with_empty_axes=1), *END], [DENSE], 18),
+    "axes as an attribute": (
+        [node("ReduceMean", "x", "m", axes=[1], keepdims=1), node("Sub", "x m"), *END], [DENSE], 11),
+    "a squeeze of an empty list of axes": (
+        [node("Squeeze", "x none", "s"), node("Unsqueeze", "s ends"), *END],
+        [("none", NONE), ("ends", np.array([0, 3])), DENSE], 18),
+    "a softmax whose axis was 1": (
+        [LINE, node("Mul", "line small", "l"), node("Softmax", "l"), *END], [SMALL, DENSE], 11),
+    "slices with steps but no axes": (
+        [helper.make_node("Slice", ["x", "starts", "ends", "", "steps"], ["z"]), *END],
+        [("starts", np.array([0, 7, 0, 0])), ("ends", np.array([1, -9, 8, 1])), ("steps", np.array([1, -1, 2, 1])),
+         ("dense", weights(32, 3) / 999)], 18),
+    "a swish of another slope": ([node("Swish", "x", alpha=0.01), *END], [DENSE], 24),
+}  # fmt: skip
+REFUSED = {
+    "the weights of a convolution are not of its kernel_shape": (
+        [FIRST, node("Conv", "t w", kernel_shape=[3, 3], pads=[1, 1, 1, 1]), *END],
+        [("w", weights(1, 1, 1, 1)), DENSE], 18),
+    "a softmax over several sides": (
+        [node("Mul", "x small", "l"), node("Softmax", "l"), *END], [SMALL, DENSE], 11),
+    "statistics of the image itself": (
+        [FIRST, helper.make_node("BatchNormalization", ["t", *"ssss"], ["z", "m", "v"], training_mode=1), *END],
+        [("s", np.ones(1, np.float32)), DENSE], 15),
+    "a clip whose limits are the wrong way round": (
+        [node("Clip", "x high low"), *END], [("low", np.float32(1)), ("high", np.float32(9)), DENSE], 18),
+    "a bias for each row": (
+        [node("Reshape", "x square", "s"), node("Gemm", "s w column"), node("Reshape", "z all", "f"), END[1]],
+        [("square", np.array([8, 8])), ("all", np.array([1, 64])), ("w", weights(8, 8)), ("column", weights(8, 1)),
+         DENSE], 18),
+    "an answer that is the same for all images": (
+        [node("Mul", "a b", "y")], [("a", weights(1, 3)), ("b", weights(1, 3))], 18),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", RULED)
+def test_the_rules_are_those_of_onnx(tmp_path, name):
+    nodes, constants, opset = RULED[name]
+    path = network(tmp_path, nodes, constants, opset=opset)
+    images = np.random.default_rng(7).integers(0, 256, (3, 8, 8, 1), np.uint8)
+    program = compiled(path)
+    for image, right in zip(images, read(path)(images), strict=True):
+        np.testing.assert_allclose(computing.answer(program, image), right, rtol=1e-3, atol=1e-3)
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_no_rule_covers_is_refused_in_a_sentence(tmp_path, name):
+    nodes, constants, opset = REFUSED[name]
+    with pytest.raises(zoo.ZooError, match=r"cannot be exported: [^\n]+$|is not an ONNX network for one image"):
+        compiled(network(tmp_path, nodes, constants, opset=opset))
+
+
+def test_every_operator_has_the_rules_of_versions_that_there_are():
+    there = {(one.name, one.since_version) for one in onnx.defs.get_all_schemas_with_history() if not one.domain}
+    assert set(operators.OPERATORS) <= set(rules.RULES)
+    with pytest.raises(Unsupported, match="the operator Add of version 6, whose rules no kernel follows"):
+        rules.check("Add", 6, {})
+    with pytest.raises(Unsupported, match="the attribute spatial of BatchNormalization"):
+        rules.check("BatchNormalization", 7, {"spatial": 0})
+    assert {(kind, version) for kind, rule in rules.RULES.items() for version in rule.versions} <= there
+
+
+def test_a_compiler_that_is_wrong_hands_out_nothing(tmp_path, monkeypatch):
+    path = network(tmp_path, [node("Exp", "l", "z"), *END], [SMALL, DENSE])
+    model = onnx.load(path)
+    model.graph.node.insert(1, node("Mul", "x small", "l"))
+    onnx.save(model, path)
+    compiled(path)
+    other = lambda build, kind, inputs, given: operators.unary(build, build.view(inputs[0]), "Tanh")  # noqa: E731
+    monkeypatch.setitem(operators.OPERATORS, "Exp", other)
+    with pytest.raises(zoo.ZooError, match="of which ONNX Runtime gives other answers"):
+        compiled(path)
+    wide = lambda build, kind, inputs, given: build.new((1, 9, 9, 1))  # noqa: E731
+    monkeypatch.setitem(operators.OPERATORS, "Exp", wide)
+    with pytest.raises(zoo.ZooError, match=r"an? Exp of which ONNX Runtime makes \(1, 8, 8, 1\), not \(1, 9, 9, 1\)\."):
+        compiled(path)
+
+
+def again(program, steps):
+    image = steps[0].places[0][0]
+    return Program(steps, program.weights, image, program.answer, program.classes, program.shape)
+
+
+@pytest.mark.parametrize("name", ["glyphnet_10k.mnist", "efficientnet.mnist", "vit.mnist"])
+def test_no_call_leaves_its_arrays(name):
+    """Each array of each call of a network, moved to its end and before its begin; each of its numbers, made larger."""
+    program = compiled(PublishedFolder(hub.resolve(name)).onnx)
+    assert again(program, program.steps).memory == program.memory
+    first = {step.kernel: at for at, step in reversed(list(enumerate(program.steps)))}
+    refused = 0
+    for kernel, at in first.items():
+        step = program.steps[at]
+        others = [
+            [*step.places[:i], (block, where), *step.places[i + 1 :]]
+            for i, (block, start) in enumerate(step.places)
+            for where in (-1, getattr(block, "size", None) or block.values.size)
+        ]
+        changed = [dataclasses.replace(step, places=tuple(places)) for places in others]
+        sides = {"load": [0], "unary": [1], "softmax": [0, 1], "reduce": [1, 2, 3], "matmul": [0, 1, 2]}.get(kernel, [])
+        for place in [*sides, *{"conv": range(8), "depthwise": range(5), "pool": range(1, 6), "binary": range(1, 4),
+                                "copy": range(3)}.get(kernel, [])]:  # fmt: skip
+            for number in (0, -3, 10**7, 2**40):
+                numbers = [*step.numbers[:place], number, *step.numbers[place + 1 :]]
+                changed.append(dataclasses.replace(step, numbers=tuple(numbers)))
+        for one in changed:
+            steps = [*program.steps[:at], one, *program.steps[at + 1 :]]
+            with pytest.raises(Unsupported):
+                again(copy.copy(program), steps)
+            refused += 1
+    assert refused > 60
