@@ -8,9 +8,8 @@ import anyio
 import pytest
 
 from zoo import gate
-from zoo.errors import ZooError
+from zoo.errors import Busy, ZooError
 from zoo.gate import Caller
-from zoo.serving.batches import Busy
 from zoo.tabs import door, local
 
 

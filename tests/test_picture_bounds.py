@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from zoo import gate
-from zoo.errors import InkError, ZooError
+from zoo.errors import Busy, InkError, ZooError
 from zoo.ink import bounds, decoding, turns
 from zoo.ink.turns import Turns
 from zoo.pages.keypoints import Keypoints
@@ -207,8 +207,8 @@ def test_large_pictures_take_turns():
 class Waiting:
     """Calls that wait for places, each in a thread; `begun` has their senders in the order of their turns."""
 
-    def __init__(self, places: int):
-        self.turns, self.begun, self.ends, self.threads = Turns(places), [], {}, []
+    def __init__(self, places: int, most_waiting: int | None = None):
+        self.turns, self.begun, self.ends, self.threads = Turns(places, most_waiting), [], {}, []
 
     def send(self, sender: str, check=lambda: None) -> threading.Event:
         """Send a call; it ends when the event is set."""
@@ -257,6 +257,39 @@ def test_who_had_no_turn_yet_comes_before_who_had_some():
         one.set()
     calls.end()
     assert calls.begun == ["a", "b", "c", "a", "b"]
+
+
+def test_who_gives_a_place_back_leaves_it_to_others():
+    turns, came = Turns(1), []
+    with turns.taken("a"):
+        turns.give_back()
+        turns.give_back()  # nothing is left to give
+        with turns.taken("b"):
+            turns.give_back()
+
+            def gone() -> None:
+                came.append("a")
+                raise InterruptedError
+
+            with contextlib.suppress(InterruptedError), turns.taken("a", gone):
+                pytest.fail("a second place for one sender")
+        with turns.taken("b"):
+            pass
+    assert (came, turns._free, turns._busy) == (["a"], 1, set())
+
+
+def test_few_wait_where_the_number_is_limited_each_of_another_sender():
+    calls = Waiting(1, 2)
+    many = [calls.send(sender) for sender in ("a", "a", "b")]
+    for sender in ("a", "b", "c"):
+        with pytest.raises(Busy, match="try again"), calls.turns.taken(sender):
+            pass
+    for one in many:
+        one.set()
+    calls.end()
+    assert calls.begun == ["a", "b", "a"]
+    with calls.turns.taken("c"):
+        pass
 
 
 def test_who_has_gone_waits_no_longer(monkeypatch):

@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import contextlib
+import dataclasses
 import gc
 import io
 import re
@@ -28,6 +29,7 @@ from zoo.rest.application import Api
 from zoo.serving import apart, reading
 from zoo.serving.engine import Engine, Picture
 from zoo.serving.model_cache import MODELS
+from zoo.serving.reading_budget import Budget
 from zoo.tabs import draw
 from zoo.tabs import read as read_tab
 
@@ -118,12 +120,54 @@ def png(side: int, depth: int, color: int) -> bytes:
     return b"\x89PNG\r\n\x1a\n" + head + palette + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
 
 
+def one_strip(side: int, pages: int) -> bytes:
+    """Return a TIFF of a few kB whose pages, all transparent, have the same rows."""
+    strip = zlib.compress(bytes(side * 100 * 4), 9)
+    count = -(-side // 100)
+    content = bytearray(b"II*\0" + bytes(4) + strip)
+    offsets = len(content)
+    content += struct.pack(f"<{count}I4H", *[8] * count, 8, 8, 8, 8)
+    sizes = len(content)
+    content += struct.pack(f"<{count}I", *[len(strip)] * count)
+    link = 4
+    for _ in range(pages):
+        tags = (
+            (256, 4, 1, side), (257, 4, 1, side), (258, 3, 4, offsets + 4 * count), (259, 3, 1, 8), (262, 3, 1, 2),
+            (273, 4, count, offsets), (277, 3, 1, 4), (278, 4, 1, 100), (279, 4, count, sizes), (317, 3, 1, 2),
+            (338, 3, 1, 2),
+        )  # fmt: skip
+        content[link : link + 4] = struct.pack("<I", len(content))
+        content += struct.pack("<H", len(tags)) + b"".join(struct.pack("<HHII", *tag) for tag in tags)
+        link = len(content)
+        content += bytes(4)
+    return bytes(content)
+
+
+def pages_of(image: Image.Image, count: int, compression: str) -> bytes:
+    return saved(image, "TIFF", compression=compression, save_all=True, append_images=[image] * (count - 1))
+
+
+def progressive(side: int, scans: int) -> bytes:
+    """Return a JPEG whose last scan comes again and again."""
+    content = saved(Image.effect_noise((side, side), 90), "JPEG", progressive=True)
+    return content[:-2] + content[content.rfind(b"\xff\xda") : -2] * scans + content[-2:]
+
+
 LIGHT = {  # name -> what makes the file, and how many pages are read of it
     "gif with large frames": (lambda: gif(2500, 2), 1),
     "gif with too large frames": (lambda: gif(9000, 1), 0),
     "png palette": (lambda: png(3000, 1, 3), 1),
     "avif that lies": (lambda: lying("AVIF", 3000), 1),
     "webp": (lambda: saved(Image.new("L", (3000, 3000), 200), "WEBP", lossless=True, method=0), 1),
+}
+SLOW = {  # name -> what makes the file, and how many pages are read of it
+    "small pages of one strip": (lambda: one_strip(1900, 3), 3),
+    "small fax pages": (lambda: pages_of(Image.effect_noise((1900, 1900), 90).convert("1"), 2, "group4"), 2),
+    "webp of 4 megapixels": (lambda: saved(Image.effect_noise((1900, 1900), 90), "WEBP", quality=90, method=0), 1),
+    "pages of one strip": (lambda: one_strip(3000, 2), 2),
+    "progressive jpeg": (lambda: progressive(3000, 9), 1),
+    "png of 16 bits": (lambda: png(3500, 16, 0), 1),
+    "gif with large frames": (lambda: gif(2500, 4), 1),
 }
 HEAVY = {
     "tiff cmyk": (lambda: saved(Image.new("CMYK", (3500, 3500)), "TIFF", compression="tiff_lzw"), 1),
@@ -306,9 +350,53 @@ def test_a_picture_that_reaches_a_limit_is_one_sentence(monkeypatch):
     for limits in (Limits(memory=1_000_000), Limits(cpu=1, wall=0.01)):
         monkeypatch.setattr(apart, "SMALL", limits)
         monkeypatch.setattr(apart, "LARGE", limits)
+        monkeypatch.setattr(apart, "SLOW", limits)
         with pytest.raises(InkError) as raised:
             decoding.pixels(png(7070, 1, 3))
         assert str(raised.value) in (decoding.TOO_MUCH, str(decoding._unreadable(b"")))
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_picture_that_takes_long_gives_its_place_up(name, monkeypatch):
+    """Whatever it takes so long for; it is read all the same."""
+    make, pages = SLOW[name]
+    content, asked = make(), []
+
+    @contextlib.contextmanager
+    def turn(turns):
+        asked.append(turns)
+        yield lambda: None
+
+    monkeypatch.setattr(apart, "SMALL", dataclasses.replace(apart.SMALL, cpu=0.02))
+    monkeypatch.setattr(apart, "LARGE", dataclasses.replace(apart.LARGE, cpu=0.02))
+    assert len(list(apart.decode(content, 1024, 20, turn))) == pages
+    assert asked[-1] is bounds.SLOW_ONES
+
+
+def test_what_is_done_at_once_does_not_wait_for_what_is_slow(monkeypatch):
+    """Four requests of 6 kB held all places for a minute, by pages that share their rows."""
+    monkeypatch.setattr(apart, "SMALL", dataclasses.replace(apart.SMALL, cpu=0.1))
+    monkeypatch.setattr(apart, "LARGE", dataclasses.replace(apart.LARGE, cpu=0.2))
+    monkeypatch.setattr(apart, "SLOW", dataclasses.replace(apart.SLOW, cpu=0.5))
+    files = {"a": one_strip(7000, 20), "b": one_strip(7000, 20), "c": progressive(3000, 60), "d": one_strip(1900, 20)}
+    over, come = [], threading.Barrier(len(files) + 1)
+
+    def decode(sender: str, content: bytes) -> None:
+        come.wait(60)
+        with contextlib.suppress(InkError):
+            list(apart.decode(content, 1024, 20, Budget(sender=sender).turn))
+        over.append(sender)
+
+    threads = [threading.Thread(target=decode, args=one) for one in files.items()]
+    for thread in threads:
+        thread.start()
+    come.wait(60)
+    for sender, content in (("photo", saved(Image.new("L", (2600, 2100)), "PNG")), ("glyph", photo())):
+        list(apart.decode(content, 1024, 1, Budget(sender=sender).turn))
+        over.append(sender)
+    for thread in threads:
+        thread.join()
+    assert set(over[:3]) >= {"photo", "glyph"}
 
 
 def test_a_spawner_that_was_killed_is_started_again():

@@ -16,6 +16,7 @@ from strokes import SEVEN, THREE, sketch
 
 import zoo
 from leaderboard import service
+from zoo.errors import Busy
 from zoo.gate import limits
 from zoo.gate.callers import Caller
 from zoo.gate.traffic import Share
@@ -23,7 +24,7 @@ from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, observing
 from zoo.rest.application import PROBES
 from zoo.serving import engine
-from zoo.serving.batches import BatchQueue, Busy
+from zoo.serving.batches import BatchQueue
 from zoo.serving.model_cache import ModelCache
 from zoo.settings import PRETRAINED
 from zoo.tabs import local

@@ -35,6 +35,17 @@ class UnknownName(ZooError):
         super().__init__(f"There is no {kind} {name!r}; {nearest(name, known)} {hint}".rstrip())
 
 
+class Busy(ZooError):
+    """Too much waits already, or what would do it is closed.
+
+    seconds: after which to try again.
+    """
+
+    def __init__(self, sentence: str, seconds: float = 1.0):
+        super().__init__(sentence)
+        self.seconds = seconds
+
+
 class DataError(ZooError):
     """A dataset that is missing, incomplete or broken; the sentence names the file and the row."""
 

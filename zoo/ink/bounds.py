@@ -32,6 +32,7 @@ SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python
 LARGE = 4_000_000  # pixels; from there on a picture takes a place among few, for the memory of decoding it
 AT_ONCE = 2  # large pictures that are decoded, or pages that are described, at the same time
 SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `zoo.serving.apart`
+SLOW_AT_ONCE, SLOW_WAITING = 1, 3  # pictures that take longer than others, of either size: those waiting hold a thread
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 278, 322, 323
 OFFSETS = 273, 279, 324, 325  # tags with one value for each strip or tile
@@ -40,9 +41,9 @@ COMPRESSIONS = 1, 2, 3, 4, 5, 6, 7, 8, 32773, 32946  # none, fax, LZW, JPEG, Def
 FRAMES = {*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC}  # markers of a JPEG that give its size
 UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 
-# Holds a place among those of `LARGE_ONES` or `SMALL_ONES`; yields what says whether the picture is still wanted.
+# Holds a place among those of `LARGE_ONES`, for example; yields what says whether the picture is still wanted.
 Turn = Callable[[Turns], AbstractContextManager[Callable[[], None]]]
-LARGE_ONES, SMALL_ONES = Turns(AT_ONCE), Turns(SMALL_AT_ONCE)
+LARGE_ONES, SMALL_ONES, SLOW_ONES = Turns(AT_ONCE), Turns(SMALL_AT_ONCE), Turns(SLOW_AT_ONCE, SLOW_WAITING)
 
 
 class Metered(io.BytesIO):

@@ -11,6 +11,7 @@ import atexit
 import contextlib
 import gc
 import json
+import math
 import os
 import select
 import signal
@@ -43,10 +44,11 @@ Task = Callable[[Json, bytes], tuple[Json, Parts]]  # a request and a file -> th
 class Limits:
     """The most that a child may use."""
 
-    cpu: int = 4  # seconds of processor time
+    cpu: float = 4  # seconds of processor time
     wall: float = 20.0  # seconds of wall time; more than `cpu`, since the machine may be busy
     memory: int = 450_000_000  # bytes of private memory
     file: int = 512_000_000  # bytes of the file that it writes
+    nice: int = 0  # by how much it gives way to other processes
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,8 @@ class Spawner:
                 if not child:
                     self.process.kill()
                     raise Stopped
+                with contextlib.suppress(ProcessLookupError):
+                    os.setpriority(os.PRIO_PROCESS, int(child), limits.nice)
                 found = b""
                 try:
                     for part in _rest(pipe, time.monotonic() + limits.wall + 1, check):
@@ -222,7 +226,7 @@ def _read(pipe: Any, most: int, deadline: float) -> bytes | None:
 # --- in the spawner ------------------------------------------------------------------------------
 
 
-def serve(tasks: dict[str, Task], nice: int = 0, rehearse: Callable[[], object] = lambda: None) -> None:
+def serve(tasks: dict[str, Task], rehearse: Callable[[], object] = lambda: None) -> None:
     """Confine this process, and fork a child for every request until the socket is closed.
 
     `SPARE` children wait for the next request, so that it does not wait for the fork. A request comes with three files:
@@ -231,7 +235,6 @@ def serve(tasks: dict[str, Task], nice: int = 0, rehearse: Callable[[], object] 
 
     Args:
         tasks: by name; everything that they need is imported.
-        nice: by how much children give way to other processes.
         rehearse: what a child does before its request comes: it has the memory of its own that a task takes by then.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this decides when it ends
@@ -245,7 +248,7 @@ def serve(tasks: dict[str, Task], nice: int = 0, rehearse: Callable[[], object] 
             while len(waiting) < SPARE:
                 listen, tell = os.pipe()
                 if os.fork() == 0:
-                    _child(tasks, nice, rehearse, requests, tell)
+                    _child(tasks, rehearse, requests, tell)
                 os.close(tell)
                 waiting.append(listen)
             for one in select.select(waiting, [], [])[0]:
@@ -256,14 +259,11 @@ def serve(tasks: dict[str, Task], nice: int = 0, rehearse: Callable[[], object] 
                     return
 
 
-def _child(
-    tasks: dict[str, Task], nice: int, rehearse: Callable[[], object], requests: socket.socket, tell: int
-) -> None:
+def _child(tasks: dict[str, Task], rehearse: Callable[[], object], requests: socket.socket, tell: int) -> None:
     """Wait for a request, do its task and end."""
     import resource  # Windows has none
 
     try:
-        os.nice(nice)
         if sys.platform.startswith("linux"):
             confinement.seccomp()
         rehearse()
@@ -276,10 +276,11 @@ def _child(
         sent, made, answer = files
         request = json.loads(message)
         limits = Limits(**request.pop("limits"))
-        signal.setitimer(signal.ITIMER_REAL, limits.wall)  # nobody handles SIGALRM, so it kills
+        signal.setitimer(signal.ITIMER_REAL, limits.wall)  # nobody handles SIGALRM and SIGPROF, so they kill
+        signal.setitimer(signal.ITIMER_PROF, limits.cpu)
         os.write(answer, b"%d\n" % os.getpid())
         for kind, most in (
-            (resource.RLIMIT_CPU, limits.cpu),
+            (resource.RLIMIT_CPU, math.ceil(limits.cpu) + 1),  # whole seconds, which nobody can take back
             (resource.RLIMIT_DATA, limits.memory),
             (resource.RLIMIT_FSIZE, limits.file),
             (resource.RLIMIT_CORE, 0),

@@ -13,13 +13,12 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from zoo import gate
-from zoo.errors import ZooError
+from zoo.errors import Busy, ZooError
 from zoo.gate.bodies import TooLarge
 from zoo.gate.callers import NotSignedIn
 from zoo.gate.limits import TooMany
 from zoo.gate.traffic import TooSlow
 from zoo.gate.uploads import NotYours
-from zoo.serving.batches import Busy
 
 MEDIA_TYPE = "application/problem+json"
 

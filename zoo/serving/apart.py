@@ -4,9 +4,12 @@ with apart.decoding_files():  # as long as a server runs: `decoding.decode` then
     ...
 
 A picture costs a child of `spawning`, which has no files, no network and no rights, and whose memory always returns.
-Small pictures have places of their own, so that they do not wait behind large ones. Which one it is, a file only says
-of itself: one that fails by the limits of a small one is decoded once more, as a large one. All places together take at
-most 4 * 300 MB + 2 * 1 GB = 3.2 GB. The pages come back as plain pixels, whose number is checked here.
+Small pictures have places of their own, so that they do not wait behind large ones, and so do those that take long.
+Which one it is, a file only says of itself: one that needs more memory than a small one is decoded once more, as a
+large one. One that takes more time than nearly all pictures of its size gives its place up, whatever it takes so long
+for, and is decoded once more in the only place of the slow ones; until it is, its sender has no other place of that
+size. So what is done at once never waits for what is slow. All places together take at most 4 * 300 MB + 2 * 1 GB +
+1 GB = 4.2 GB. The pages come back as plain pixels, whose number is checked here.
 """
 
 import contextlib
@@ -15,13 +18,14 @@ import logging
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from typing import IO
+from typing import IO, Literal
 
 import numpy as np
 
 from zoo.errors import Blank, InkError, ZooError
 from zoo.ink import bounds, decoding
 from zoo.ink.decoding import Decoded
+from zoo.ink.turns import Turns
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Limits
 from zoo.types import Json
@@ -30,10 +34,12 @@ log = logging.getLogger(__name__)
 
 LAUNCH = "from zoo.serving import apart; apart.main()"
 PAGES = decoding.MAX_PAGES * decoding.SIDE**2 * 4  # bytes of all pages of a TIFF
-SMALL = Limits(cpu=2, wall=30.0, memory=300_000_000, file=PAGES)
-LARGE = Limits(cpu=6, wall=60.0, memory=1_000_000_000, file=PAGES)
+SMALL = Limits(cpu=0.5, wall=10.0, memory=300_000_000, file=PAGES)
+LARGE = Limits(cpu=1.5, wall=20.0, memory=1_000_000_000, file=PAGES)
+SLOW = Limits(cpu=6, wall=90.0, memory=1_000_000_000, file=PAGES, nice=5)
 SURELY_LARGE = 1_000_000  # bytes of a file; few of more are small pictures
 LONGEST = 500  # characters of a sentence
+Again = Literal["too large", "too slow"]  # for the limits under which a picture was decoded
 
 _SPAWNERS = spawning.Spawners(LAUNCH)
 _lock, _servers = threading.Lock(), 0
@@ -63,18 +69,26 @@ def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[
     """Yield the pages of a file as `decoding.decode` does.
 
     Raises:
-        InkError: as there; it takes more memory or time than `LARGE`.
+        InkError: as there; it takes more memory or time than `SLOW`.
+        Busy: it takes long, and others that do wait already.
         ZooError: no process can be started here.
     """
     request: Json = {"task": "decode", "side": side, "most": most}
-    answer = None
+
+    def answered(turns: Turns, limits: Limits, large: bool = True) -> Answer | Again:
+        with turn(turns) as check:
+            answer = _answer({**request, "large": large}, content, limits, check)
+            if answer == "too slow" and turns is not bounds.SLOW_ONES:
+                turns.give_back()
+                answer = answered(bounds.SLOW_ONES, SLOW)
+            return answer
+
+    answer: Answer | Again = "too large"
     if len(content) <= SURELY_LARGE:
-        with turn(bounds.SMALL_ONES) as check:
-            answer = _answer({**request, "large": False}, content, SMALL, check)
-    if answer is None:
-        with turn(bounds.LARGE_ONES) as check:
-            answer = _answer({**request, "large": True}, content, LARGE, check)
-    if answer is None:
+        answer = answered(bounds.SMALL_ONES, SMALL, large=False)
+    if answer == "too large":
+        answer = answered(bounds.LARGE_ONES, LARGE)
+    if isinstance(answer, str):
         raise InkError(decoding.TOO_MUCH)
     with answer.file as file:
         for size, note in _pages(answer.header, side, most):
@@ -83,18 +97,18 @@ def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[
         raise (Blank if answer.header.get("blank") else InkError)(str(error)[:LONGEST])
 
 
-def _answer(request: Json, content: bytes, limits: Limits, check: Callable[[], None]) -> Answer | None:
-    """Return the answer of a child; None where a picture takes more than its limits."""
+def _answer(request: Json, content: bytes, limits: Limits, check: Callable[[], None]) -> Answer | Again:
+    """Return the answer of a child, or in which way the picture takes more than its limits."""
     try:
         answer = _SPAWNERS.run(request, content, limits, check)
     except spawning.NoAnswer:
-        return None
+        return "too slow"
     except spawning.Stopped:
         raise ZooError("Decoding pictures stopped unexpectedly. Try again.") from None
     if "trace" in answer.header:
         log.error("A picture could not be decoded.\n%s", str(answer.header["trace"])[:8000])
         answer.header.update(error="This picture could not be read. Please report it.")
-    return None if answer.header.get("too large") else answer
+    return "too large" if answer.header.get("too large") else answer
 
 
 def _pages(header: Json, side: int, most: int) -> list[tuple[tuple[int, int], str]]:

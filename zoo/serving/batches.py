@@ -11,23 +11,11 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
-from zoo.errors import ZooError
+from zoo.errors import Busy, ZooError
 
 Asked = TypeVar("Asked")
 Answer = TypeVar("Answer")
 SHARE = 4  # of the threads that others leave, a sender has at most the fourth part at a time, and always one
-RETRY_AFTER = 1.0  # seconds after which a caller may try a full queue again; it holds about as much work
-
-
-class Busy(ZooError):
-    """A queue that is full or closed.
-
-    seconds: after which to try again.
-    """
-
-    def __init__(self, sentence: str, seconds: float = RETRY_AFTER):
-        super().__init__(sentence)
-        self.seconds = seconds
 
 
 class BatchQueue(Generic[Asked, Answer]):

@@ -22,7 +22,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo import gate
-from zoo.errors import UnknownName, ZooError
+from zoo.errors import Busy, UnknownName, ZooError
 from zoo.gate import bodies, limits
 from zoo.gate.bodies import TooLarge, check_count
 from zoo.gate.callers import from_own_page, on_space
@@ -32,7 +32,6 @@ from zoo.gate.traffic import REQUESTS, STREAMS, Answering, Disconnected, Share, 
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.rest.problem_details import NotFound
-from zoo.serving.batches import Busy
 from zoo.tabs import static_files, uploading
 from zoo.tabs.agents import replayed
 from zoo.tabs.unread import Unread, network_of, waiting

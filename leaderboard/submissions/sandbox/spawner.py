@@ -6,8 +6,6 @@ from leaderboard.submissions.checks.problems import Refused
 from zoo.processes import spawning
 from zoo.types import Json
 
-NICE = 5  # a check gives way to whoever waits for a prediction
-
 
 def check(request: Json, data: bytes) -> tuple[Json, spawning.Parts]:
     """The task "check": a file that was sent."""
@@ -34,4 +32,4 @@ TASKS: dict[str, spawning.Task] = {"check": check, "onnx": onnx}
 def main() -> None:
     """Import what the checks need, and serve."""
     onnx_graph.warm_up()
-    spawning.serve(TASKS, NICE)
+    spawning.serve(TASKS)
