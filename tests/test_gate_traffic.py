@@ -493,6 +493,47 @@ def test_requests_to_upgrade_are_ordinary_ones_and_leave_the_count(monkeypatch):
     anyio.run(visiting)
 
 
+UPGRADE = b"Connection: Upgrade\r\nUpgrade: h2c\r\n"
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("first", "answers"),
+    [
+        (b"POST / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: a\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN), 0),
+        (b"GET / HTTP/1.1\r\nUpgrade: h2c\r\nConnection: close, upgrade\r\nContent-Length: 40000\r\n\r\n", 0),
+        (b"PUT / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nTransfer-Encoding: chunked\r\n\r\n25\r\n", 0),
+        (b"CONNECT x:80 HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(HIDDEN), 0),
+        (b"GET / HTTP/1.1\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n", 1),
+        (b"GET / HTTP/1.1\r\n\r\nGET / HTTP/1.1\r\n" + UPGRADE + b"Content-Length: 0\r\n\r\n", 2),
+    ],
+)
+@pytest.mark.parametrize("apart", [True, False])
+def test_what_follows_a_request_to_upgrade_is_no_request(first, answers, apart):
+    """Its body was taken for one: behind a proxy, the next visitor got the answer to that."""
+    asked = []
+
+    async def noted(scope, receive, send):
+        asked.append(scope["path"])
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def visiting():
+        async with guarded(application=noted) as connect:
+            reader, writer = await connect()
+            with contextlib.suppress(ConnectionError):
+                writer.write(first + (b"" if apart else HIDDEN))
+                for _ in range(3 if apart else 0):
+                    await asyncio.sleep(0.02)  # so that it arrives by itself
+                    writer.write(HIDDEN)
+                said = await asyncio.wait_for(reader.read(), 5)
+                assert said.count(b"200 OK") == answers
+            writer.close()
+
+    anyio.run(visiting)
+    assert asked == ["/"] * answers
+
+
 def test_long_bodies_of_one_connection_are_taken():
     async def visiting():
         async with guarded() as connect:

@@ -70,11 +70,12 @@ class Guarded(HttpToolsProtocol):
     _network: str | None = None
     _unsent = math.inf  # bytes that the client had not accepted when it was last looked at
     _answering: Any = None  # the request that is answered now
+    _last = False  # whether a request has come that is the last one of the connection
 
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._proxies = ProxyHeadersMiddleware(self.app, self.config.forwarded_allow_ips or "").trusted_hosts
-        self.ws_protocol_class = None  # nothing here speaks WebSocket: a request to upgrade is an ordinary one
+        self.ws_protocol_class = None  # nothing here speaks WebSocket
 
     def _unsupported_upgrade_warning(self) -> None:
         """Log nothing where somebody asks for an upgrade."""
@@ -109,8 +110,13 @@ class Guarded(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what arrived; end the connection where a header or a trailer grows too long, which the parser copies at
-        each read, or where a body comes in tiny chunks, each of which costs a call."""
-        super().data_received(data)
+        each read, or where a body comes in tiny chunks, each of which costs a call.
+
+        What follows a request to upgrade, or CONNECT, is not looked at: the parser would drop the rest of this read and
+        take the next one for a request, even where it is the body, so that a proxy and we would count differently.
+        """
+        if not self._last:
+            super().data_received(data)
         self._header += len(data)
         if self._header > HEADER:
             self.transport.abort()
@@ -137,8 +143,14 @@ class Guarded(HttpToolsProtocol):
         self._header = -READ  # the rest of this read is of the body, or counted at the next one
         if len(self.url) + sum(len(name) + len(value) for name, value in self.headers) > HEADER:
             raise ValueError("too long a header")
+        self._last = self.parser.should_upgrade()
+        bodies = {b"content-length", b"transfer-encoding"}
+        if self._last and any(name in bodies and value != b"0" for name, value in self.headers):
+            raise ValueError("a request to upgrade with a body, which the parser would take for a request")
         self.headers[:] = own_cookies(self.headers, self.url.partition(b"?")[0].decode("latin-1"))
         super().on_headers_complete()
+        if self._last:
+            self.cycle.keep_alive = False  # it is answered as an ordinary one, and the connection ends
         if self.pipeline:
             if self.scope["method"] not in ("GET", "HEAD"):
                 raise ValueError("a request with a body before the one before it is answered")
