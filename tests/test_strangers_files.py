@@ -57,6 +57,30 @@ def test_a_damaged_zip_gets_a_sentence(tmp_path, how):
         list(read.pictures_in([path]))
 
 
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA, 93])
+@pytest.mark.parametrize("kind", ["photos", "results", "arrays"])
+def test_what_python_unpacks_as_a_whole_is_refused_before_it_is_unpacked(tmp_path, monkeypatch, kind, method):
+    """A zip of 1.2 kB with 1.5 GB of zeros took 3 GB, though no more than 20 MB of it were read; 93 is Zstandard."""
+    path = tmp_path / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("first.npy" if kind == "arrays" else "first.png", PNG)
+        archive.writestr("last.npy" if kind == "arrays" else "last.png", PNG, 14 if method == 93 else method)
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\x01\x02") + 10] = method
+    path.write_bytes(content)
+    monkeypatch.setattr(zipfile, "_get_decompressor", lambda *_: pytest.fail("unpacked"))
+    monkeypatch.setattr(zipfile, "_check_compression", lambda *_: None)  # as a Python that knows them all
+    if kind == "photos":
+        with pytest.raises(InkError, match="not a zip that can be opened"):
+            list(read.pictures_in([path]))
+    elif kind == "results":
+        with pytest.raises(zipfile.BadZipFile, match="another method than Deflate"):
+            files.opened_zip(path, 10)
+    else:
+        with pytest.raises(ZooError, match="another method than Deflate"):
+            read_arrays(path)
+
+
 @pytest.mark.parametrize("form", ["entries", "zip64", "disk"])
 def test_a_zip_of_very_many_entries_is_refused_before_they_are_listed(tmp_path, monkeypatch, form):
     """Whatever its end says: `ZipFile` takes the last word on the size of the list, and so does the check."""

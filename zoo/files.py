@@ -91,14 +91,26 @@ def opened_zip(path: Path, most: int) -> zipfile.ZipFile:
 
     Raises:
         ZooError: it has more entries.
-        zipfile.BadZipFile, OSError: it is no zip.
+        zipfile.BadZipFile, OSError: it is no zip, or one as `_check_packing` refuses it.
     """
     with path.open("rb") as file:
         end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private: what `ZipFile` finds and believes
     count, size = end[4:6] if end else (0, 0)  # entries, and bytes of their list
     if count > most or size > 300 * most:
         raise ZooError(f"{path.name} has more than {most:,} entries.")
-    return zipfile.ZipFile(path)
+    archive = zipfile.ZipFile(path)
+    try:
+        _check_packing(archive)
+    except zipfile.BadZipFile:
+        archive.close()
+        raise
+    return archive
+
+
+def _check_packing(archive: zipfile.ZipFile) -> None:
+    """Refuse entries that Python unpacks as a whole, however little of them is read: 1 GB from 700 bytes."""
+    if any(entry.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED) for entry in archive.infolist()):
+        raise zipfile.BadZipFile("it is packed by another method than Deflate")
 
 
 def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "dict[str, np.ndarray]":
@@ -118,6 +130,7 @@ def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "d
         with np.load(opened, allow_pickle=False) as saved:
             if isinstance(saved, np.ndarray):
                 raise ValueError("it is a single array")
+            _check_packing(saved.zip)
             if sum(member.file_size for member in saved.zip.infolist()) > MOST_ARRAYS:
                 raise ValueError(f"its arrays have more than {MOST_ARRAYS // 10**6} MB")
             return {name: saved[name] for name in (saved.files if names is None else names)}
