@@ -30,7 +30,8 @@ MAX_STRIPS = 65_536  # strips or tiles of one page
 MAX_TILE_PIXELS = 4096**2
 SLOW_PIXELS, SLOW_BYTES = 1_000_000, 2_000_000  # where Pillow decodes in Python: BMP with run lengths, PPM as text
 LARGE = 4_000_000  # pixels; from there on a picture takes a place among few, for the memory of decoding it
-AT_ONCE = 2  # large pictures that are decoded, or pages that are described, at the same time
+AT_ONCE = 2  # large pictures that are decoded at the same time
+PAGES_AT_ONCE = 1  # pages that are described at the same time: each takes seconds, and up to a gigabyte
 SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `zoo.serving.apart`
 SLOW_AT_ONCE, SLOW_WAITING = 1, 3  # pictures that take longer than others, of either size: those waiting hold a thread
 
@@ -44,6 +45,7 @@ UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 # Holds a place among those of `LARGE_ONES`, for example; yields what says whether the picture is still wanted.
 Turn = Callable[[Turns], AbstractContextManager[Callable[[], None]]]
 LARGE_ONES, SMALL_ONES, SLOW_ONES = Turns(AT_ONCE), Turns(SMALL_AT_ONCE), Turns(SLOW_AT_ONCE, SLOW_WAITING)
+PAGES = Turns(PAGES_AT_ONCE)
 
 
 class Metered(io.BytesIO):

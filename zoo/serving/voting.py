@@ -45,7 +45,7 @@ def vote(picture: object, predictor: Predictor, name: str = "", budget: Budget |
     colors = pixels(picture, PAGE_SIDE, budget.turn)[..., :3]
     page = cv2.cvtColor(np.ascontiguousarray(colors), cv2.COLOR_RGB2GRAY)
     budget.check()
-    with budget.turn(bounds.LARGE_ONES):  # keypoints of a page take most memory
+    with budget.turn(bounds.PAGES):  # keypoints of a page take most memory, and seconds
         views = predictor.view.views(page)
     with budget.step():
         each = predictor.classify(views)
