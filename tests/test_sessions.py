@@ -62,10 +62,11 @@ def test_a_program_leaves_no_session_and_a_page_keeps_its_own(demo):
     url = demo.local_url.rstrip("/")
     press = next(id for id, one in demo.fns.items() if any(event == "click" for _, event in one.targets))
     assert queue(url, press, ["seen"]).fine
-    before = set(demo.state_holder.session_data)
+    before, used = set(demo.state_holder.session_data), set(demo.state_holder.time_last_used)
     for name, values in (("takes", [FILE]), ("fails", [FILE]), ("gives", [2]), ("gives", ["two"])):
         call(url, name, values)
     assert set(demo.state_holder.session_data) == before
+    assert set(demo.state_holder.time_last_used) == used
     assert before
 
 

@@ -140,7 +140,8 @@ class Space(gr.Blocks):
             if state is not None:
                 state.config_values.clear()  # the last values of all components, for Gradio's own links to a session
             if more.get("session_hash") == more.get("event_id"):  # of a program: nobody comes back to this session
-                self.state_holder.session_data.pop(str(more.get("session_hash")), None)
+                for kept in (self.state_holder.session_data, self.state_holder.time_last_used):
+                    kept.pop(str(more.get("session_hash")), None)
 
     async def preprocess_data(self, block_fn: BlockFunction, inputs: list[Any], *rest: Any, **more: Any) -> Any:
         """Bring values into the types that a function of the page expects; others get a sentence."""
