@@ -60,7 +60,7 @@ if __name__ == "__main__":
     demo.launch(
         networks=local.Networks(model_page.scores, partial(taking.network, store=open_store()), taking.version),
         rest=service.application(),
-        resources=partial(resources, Live()),
+        resources=resources(Live()),
         theme=theme.theme(),
         css_paths=[theme.STYLE, board.STYLE, submit.STYLE],
         footer_links=["api"],

@@ -1,9 +1,10 @@
 """What agents may read over MCP: a card of each network, and the rows of each dataset of the board."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import orjson
+import pandas as pd
 
 from leaderboard import service, slices
 from leaderboard.tabs.board_frame import Live
@@ -11,31 +12,33 @@ from zoo import hub
 from zoo.cards import CARD
 from zoo.gate.agent_resources import Resource
 from zoo.rest import served
+from zoo.serving import by_script
 from zoo.types import Json
 
 SHOWN = ("rank", "accuracy", "accuracy_std", "accuracy_low", "accuracy_high", "errors", "macro_f1", "robustness",
          "expected_calibration_error", "parameters", "multiply_adds", "file_size", "latency")  # fmt: skip
 
 
-def resources(frame: Live) -> Iterator[Resource]:
-    """Yield the resources as they are now."""
-    for one in served.models():
-        name = one["model"]
-        about = f"The network {name}: {one['script']}, trained on {one['dataset']}"
-        yield Resource(f"zoo://models/{name}", name, about, "text/markdown", partial(card, name, frame))
-    for dataset in sorted(set(frame()["dataset"])):
-        about = f"The rows of {dataset} on the leaderboard, ranked, as JSON"
-        yield Resource(
-            f"zoo://leaderboard/{dataset}", dataset, about, "application/json",
-            partial(_rows, dataset, frame),
-        )  # fmt: skip
+def resources(frame: Live) -> Callable[[], Iterator[Resource]]:
+    """Return a function that yields the resources as they are now; each text is made once until the board changes."""
+    cards, rows = frame.kept(card), frame.kept(_rows, of="dataset")
+
+    def now() -> Iterator[Resource]:
+        for one in (one for of_it in by_script.networks().values() for one in of_it):
+            about = f"The network {one.model}: {one.script}, trained on {one.dataset}"
+            yield Resource(f"zoo://models/{one.model}", one.model, about, "text/markdown", partial(cards, one.model))
+        for dataset in sorted(set(frame()["dataset"])):
+            about = f"The rows of {dataset} on the leaderboard, ranked, as JSON"
+            yield Resource(f"zoo://leaderboard/{dataset}", dataset, about, "application/json", partial(rows, dataset))
+
+    return now
 
 
-def _rows(dataset: str, frame: Live) -> str:
-    return orjson.dumps(service.rows(frame, dataset)).decode()
+def _rows(dataset: str, rows: pd.DataFrame) -> str:
+    return orjson.dumps(service.rows(lambda: rows, dataset)).decode()
 
 
-def card(name: str, frame: Live) -> str:
+def card(name: str, rows: pd.DataFrame) -> str:
     """Return a network's card as Markdown: the one in its folder, else what the folder and the board say; and slices.
 
     Raises:
@@ -50,8 +53,7 @@ def card(name: str, frame: Live) -> str:
         "",
         *_listed({key: value for key, value in facts.items() if key not in ("model", "contract")}),
     ]
-    found = frame()
-    for row in found[found["model"] == name].to_dict("records"):
+    for row in rows[rows["model"] == name].to_dict("records"):
         known = {key: row[key] for key in SHOWN if row[key] == row[key] and row[key] is not None}
         lines += ["", f"## On {row['dataset']} ({row['status']})", "", *_listed(known)]
     lines += ["", f'Load it: `zoo.load_predictor("{name}")`, or `POST /api/v1/read` with `model={name}`.']

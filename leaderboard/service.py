@@ -7,6 +7,7 @@ from typing import IO, Annotated, Any
 
 import anyio.to_thread
 import orjson
+import pandas as pd
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
@@ -93,7 +94,9 @@ def alone() -> Observed:
 # --- the board -----------------------------------------------------------------------------------
 
 
-def rows(frame: Live, dataset: str, search: str = "", sort: str = "rank", descending: bool = False) -> list[Json]:
+def rows(
+    frame: Callable[[], pd.DataFrame], dataset: str, search: str = "", sort: str = "rank", descending: bool = False
+) -> list[Json]:
     """Return the rows of a dataset as JSON.
 
     Raises:

@@ -8,9 +8,15 @@ import pytest
 from strokes import ARABIC_SEVEN, THREE
 
 import zoo
-from zoo import ink
+from leaderboard import for_agents
+from leaderboard.for_agents import resources
+from leaderboard.tabs.board_frame import Live
+from zoo import hub, ink
+from zoo.rest import served
 from zoo.serving import by_script
 from zoo.settings import PRETRAINED
+from zoo.tabs import choice
+from zoo.tabs.agents import Agents
 
 
 @pytest.mark.parametrize(
@@ -80,6 +86,44 @@ def test_answers_of_several_networks_compare_and_none_may_accept():
     assert answer(ARABIC_SEVEN) in ("٧", "V")  # the same strokes
     turns = np.arange(6) * 4 * np.pi / 5
     assert answer([np.stack([0.5 + np.sin(turns) / 2, 0.5 - np.cos(turns) / 2], axis=1).tolist()]) is None  # a star
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        lambda agents: agents._found("zoo://models/lenet5.mnist"),
+        lambda agents: list(agents._resources()),
+        lambda agents: served.models(),
+        lambda agents: served.model("lenet5.mnist"),
+        lambda agents: choice.known(),
+        lambda agents: by_script.best("digits"),
+    ],
+    ids=["agent reads", "agent lists", "REST lists", "REST describes", "a link", "a script"],
+)
+def test_who_asks_for_one_network_again_does_not_have_all_folders_looked_at(asked, monkeypatch):
+    """17 ms each time: four addresses that asked agents' resources held all threads."""
+    looked = []
+    resolve = hub.resolve
+    monkeypatch.setattr(hub, "resolve", lambda name: looked.append(name) or resolve(name))
+    monkeypatch.setattr(by_script, "LOOKED_AT", 1e9)
+    agents = Agents({}, "test", resources(Live()))
+    for _ in range(3):
+        asked(agents)
+    assert len(looked) <= len(hub.list_models()) + 3
+    looked.clear()
+    asked(agents)
+    assert len(looked) <= 1
+
+
+def test_a_text_for_agents_is_made_once(monkeypatch):
+    made = []
+    monkeypatch.setattr(for_agents, "card", lambda name, rows: made.append(name) or "a card")
+    monkeypatch.setattr(for_agents, "_rows", lambda name, rows: made.append(name) or "rows")
+    agents = Agents({}, "test", resources(Live()))
+    for _ in range(3):
+        said = [agents._found(f"zoo://{one}").content for one in ("models/lenet5.mnist", "leaderboard/mnist")]
+        assert said == ["a card", "rows"]
+    assert made == ["lenet5.mnist", "mnist"]
 
 
 def test_what_no_picture_can_tell_apart_is_known():

@@ -150,5 +150,5 @@ def test_slices_are_in_the_record_that_programs_and_agents_read():
     assert parts["students"]["samples"] + parts["census employees"]["samples"] == known["test_samples"] == 10_000
     assert (parts["students"]["writers"], parts["census employees"]["writers"]) == (249, 48)
     assert slices.measured("nothing.mnist") is None
-    card = for_agents.card("lenet5.mnist", Live())
+    card = for_agents.card("lenet5.mnist", Live()())
     assert f"- population students: {parts['students']['accuracy']:.4f}" in card

@@ -48,9 +48,9 @@ class Live:
         """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
         return Fresh(self, fresh)
 
-    def kept(self, page: Callable[..., str]) -> "Kept":
-        """Return a function that makes a page for models of the board, and keeps the last ones."""
-        return Kept(self, page)
+    def kept(self, page: Callable[..., str], of: str = "model") -> "Kept":
+        """Return a function that makes a page for models of the board, or for datasets, and keeps the last ones."""
+        return Kept(self, page, of)
 
 
 class Fresh:
@@ -81,15 +81,16 @@ class Kept:
 
     Args:
         frame: the board.
-        page: takes names of models, or None, and the rows, and returns HTML.
+        page: takes names of models, or None, and the rows, and returns HTML, or another text.
+        of: the column that has the names.
     """
 
-    def __init__(self, frame: Live, page: Callable[..., str]):
-        self._frame, self._page, self._lock = frame, page, threading.Lock()
+    def __init__(self, frame: Live, page: Callable[..., str], of: str = "model"):
+        self._frame, self._page, self._of, self._lock = frame, page, of, threading.Lock()
         self._rows, self._pages, self._bytes = frame(), OrderedDict[tuple[str | None, ...], str](), 0
 
     def __call__(self, *models: str | None) -> str:
-        """Return the page for models; names that are not on the board may be any text, so nothing is kept for them."""
+        """Return the page for names; those that are not on the board may be any text: nothing is kept for them."""
         rows = self._frame()
         with self._lock:
             if rows is not self._rows:
@@ -99,7 +100,7 @@ class Kept:
                 self._pages.move_to_end(models)
                 return self._pages[models]
         made = self._page(*models, rows)
-        if {*models} - {None} <= {*rows["model"]}:
+        if {*models} - {None} <= {*rows[self._of]}:
             with self._lock:
                 if rows is self._rows and models not in self._pages:
                     self._pages[models] = made

@@ -1,14 +1,11 @@
 """`/models`: the networks that are served, by what their published folders say."""
 
-import functools
 from collections.abc import Callable
-from pathlib import Path
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from zoo import hub
 from zoo.errors import UnknownName
 from zoo.published import PublishedFolder
 from zoo.rest import conditional, openapi, problem_details
@@ -69,7 +66,7 @@ def model(name: str) -> Json:
     found = {one.model: one for of_it in by_script.networks().values() for one in of_it}
     if name not in found:
         raise UnknownName("network", name[:60], found)
-    said = PublishedFolder(hub.resolve(name)).preprocessor
+    said = PublishedFolder(found[name].folder).preprocessor
     more = {key: said.get(key) for key in ("contract", "threshold", "accepts")}
     return {**_brief(found[name]), **more}
 
@@ -77,18 +74,13 @@ def model(name: str) -> Json:
 def _brief(one: by_script.Network) -> Json:
     return {
         "model": one.model,
-        "dataset": _dataset(hub.resolve(one.model)),
+        "dataset": one.dataset,
         "script": one.script,
         "labels": list(one.labels),
         "parameters": one.parameters,
         "bytes": one.bytes,
         "validation_accuracy": one.accuracy or None,
     }
-
-
-@functools.lru_cache(maxsize=512)
-def _dataset(folder: Path) -> str:
-    return str(PublishedFolder(folder).preprocessor["dataset"])
 
 
 def router(measured: Measured = lambda name: {}) -> APIRouter:

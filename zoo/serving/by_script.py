@@ -6,6 +6,7 @@ network, so a new network is found by its labels alone. `ANYTHING` asks one netw
 
 import functools
 import logging
+import time
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -18,7 +19,7 @@ from zoo import hub
 from zoo.errors import UnknownName, ZooError
 from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
-from zoo.settings import PRETRAINED
+from zoo.settings import PRETRAINED, model_folders
 
 log = logging.getLogger(__name__)
 ANYTHING = "anything"
@@ -34,6 +35,7 @@ TITLES: Mapping[str, str] = {
     PAGES: "Whole pages: whose hand it is",
 }
 RIVAL = 0.05  # the least probability of a label written alike that is worth a word
+LOOKED_AT = 10.0  # seconds in which the folders of networks are looked at once
 LEAST = 0.5  # the least probability that a network accepts where none was measured
 
 # Labels that people write with the same strokes. Each pair was taken for one another in at least 8 of 1,300 validation
@@ -47,6 +49,8 @@ class Network:
 
     Attributes:
         model: its name.
+        folder: its published folder.
+        dataset: what it was trained on.
         script: one of `TITLES`.
         labels: its classes, in order.
         accuracy: of its validation samples, 0 to 1; 0 where its folder has no history.
@@ -57,6 +61,8 @@ class Network:
     """
 
     model: str
+    folder: Path
+    dataset: str
     script: str
     labels: tuple[str, ...]
     accuracy: float
@@ -84,14 +90,21 @@ def _script_of_label(label: str) -> str:
     return OTHER
 
 
-def networks() -> dict[str, list[Network]]:
+def networks() -> Mapping[str, Sequence[Network]]:
     """Return the networks that are served by script, in the order of `TITLES`, the best of each first.
 
     The best did best on validation. One that knows what it does not know goes before those that do not, a visitor's own
     before shipped ones, and of equals the smaller one. A folder that holds no network is left out.
+
+    The folders of the same networks are looked at once in `LOOKED_AT` seconds, however often it is asked for.
     """
+    return _networks(hub.list_models(), model_folders(), int(time.monotonic() / LOOKED_AT))
+
+
+@functools.lru_cache(maxsize=1)
+def _networks(names: tuple[str, ...], folders: tuple[Path, ...], turn: int) -> Mapping[str, Sequence[Network]]:
     found = []
-    for name in hub.list_models():
+    for name in names:
         try:
             found.append(_network(name, hub.resolve(name)))
         except (ZooError, OSError, LookupError, TypeError, ValueError) as error:
@@ -108,6 +121,8 @@ def _network(name: str, folder: Path) -> Network:
     labels = tuple(said["labels"])
     return Network(
         model=name,
+        folder=folder,
+        dataset=str(said["dataset"]),
         script=script_of(labels) if said["contract"] else PAGES,
         labels=labels,
         accuracy=published.history["validation"]["accuracy"] if history.is_file() else 0.0,

@@ -116,13 +116,15 @@ class Agents:
         """Return a resource; McpError with a sentence where there is none."""
         try:
             limits.check_call(caller)
-            found = {one.uri: one for one in await self._run(lambda: list(self._resources()), caller)}
-            if uri not in found:
-                raise UnknownName("resource", uri[:100], found)
-            text = await self._run(found[uri].read, caller)
+            return await self._run(functools.partial(self._found, uri), caller)
         except Exception as error:
             raise McpError(types.ErrorData(code=types.INVALID_PARAMS, message=gate.sentence(error))) from None
-        return ReadResourceContents(content=text, mime_type=found[uri].media_type)
+
+    def _found(self, uri: str) -> ReadResourceContents:
+        found = {one.uri: one for one in self._resources()}
+        if uri not in found:
+            raise UnknownName("resource", uri[:100], found)
+        return ReadResourceContents(content=found[uri].read(), mime_type=found[uri].media_type)
 
     async def _call(self, name: str, arguments: Json, caller: gate.Caller) -> types.CallToolResult:
         """Call a tool on behalf of who sent the request."""

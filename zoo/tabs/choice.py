@@ -1,6 +1,6 @@
 """The front door of *Draw* and *Read*: a visitor says what they write, or chooses networks from the full list."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +106,7 @@ def question(place: str, board: Board = dict, pages: bool = False) -> gr.HTML:
     )
 
 
-def _rows(networks: list[Network], board: Mapping[str, Measured]) -> list[Json]:
+def _rows(networks: Sequence[Network], board: Mapping[str, Measured]) -> list[Json]:
     """Return the rows of one script, the most accurate first: on the test set, else on validation."""
 
     def accuracy(one: Network) -> float:
