@@ -14,6 +14,7 @@ import threading
 import time
 import zipfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -364,7 +365,7 @@ def test_a_picture_that_takes_long_gives_its_place_up(name, monkeypatch):
 
     @contextlib.contextmanager
     def turn(turns):
-        asked.append(turns)
+        asked.extend([turns] if turns is not bounds.SEVERAL else [])
         yield lambda: None
 
     monkeypatch.setattr(apart, "SMALL", dataclasses.replace(apart.SMALL, cpu=0.02))
@@ -397,6 +398,43 @@ def test_what_is_done_at_once_does_not_wait_for_what_is_slow(monkeypatch):
     for thread in threads:
         thread.join()
     assert set(over[:3]) >= {"photo", "glyph"}
+
+
+def test_of_several_pages_few_files_are_kept_at_a_time_one_of_a_sender():
+    """Each holds all its pages until the last is read; four addresses so took five gigabytes."""
+    page = Image.open(io.BytesIO(photo()))
+    pages = [
+        saved(page, "TIFF", save_all=True, append_images=[page], **options)
+        for options in ({}, {"compression": "tiff_lzw"}, {"big_tiff": True})
+    ]
+    held = [
+        (ThreadPoolExecutor(1), reading.see(content, Budget(sender=sender)))
+        for sender, content in zip("abc", pages, strict=True)
+    ]
+    for thread, seen in held:
+        thread.submit(next, seen).result()
+    assert len(held) == bounds.SEVERAL_AT_ONCE
+
+    def waits(sender: str, content: bytes) -> bool:
+        begun = time.monotonic()
+        try:
+            next(reading.see(content, Budget(lambda: time.monotonic() < begun + 1, sender=sender)))
+        except reading.Unwanted:
+            return True
+        return False
+
+    assert waits("d", pages[0])
+    assert not waits("a", photo())  # a picture of one page has nothing to wait for
+    thread, seen = held.pop()
+    thread.submit(seen.close).result()
+    assert waits("a", pages[1])
+    assert not waits("d", pages[2])
+    predictor = MODELS(NETWORK)
+    for sender in ("d", "d"):  # read to the end, or given up: the place is free again
+        assert len(reading.read(pages[0], predictor, budget=Budget(sender=sender)).following) == 1
+    for thread, seen in held:
+        thread.submit(seen.close).result()
+    assert bounds.SEVERAL._free == bounds.SEVERAL_AT_ONCE
 
 
 def test_a_spawner_that_was_killed_is_started_again():

@@ -33,6 +33,7 @@ LARGE = 4_000_000  # pixels; from there on a picture takes a place among few, fo
 AT_ONCE = 2  # large pictures that are decoded at the same time
 PAGES_AT_ONCE = 1  # pages that are described at the same time: each takes seconds, and up to a gigabyte
 SMALL_AT_ONCE = 4  # small pictures that a server decodes at the same time, see `zoo.serving.apart`
+SEVERAL_AT_ONCE = 3  # TIFFs that are read at the same time: all pages of each are kept until the last, up to 250 MB
 SLOW_AT_ONCE, SLOW_WAITING = 1, 3  # pictures that take longer than others, of either size: those waiting hold a thread
 
 WIDTH, LENGTH, BITS, COMPRESSION, SAMPLES, ROWS, TILE_WIDTH, TILE_LENGTH = 256, 257, 258, 259, 277, 278, 322, 323
@@ -45,7 +46,8 @@ UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 # Holds a place among those of `LARGE_ONES`, for example; yields what says whether the picture is still wanted.
 Turn = Callable[[Turns], AbstractContextManager[Callable[[], None]]]
 LARGE_ONES, SMALL_ONES, SLOW_ONES = Turns(AT_ONCE), Turns(SMALL_AT_ONCE), Turns(SLOW_AT_ONCE, SLOW_WAITING)
-PAGES = Turns(PAGES_AT_ONCE)
+PAGES, SEVERAL = Turns(PAGES_AT_ONCE), Turns(SEVERAL_AT_ONCE)
+TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"  # how a file begins that may have several pages
 
 
 class Metered(io.BytesIO):

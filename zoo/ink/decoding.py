@@ -10,7 +10,7 @@ import contextlib
 import functools
 import io
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,7 +86,7 @@ def pixels(picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn) -
 
 def decode(
     picture: object, side: int = SIDE, turn: bounds.Turn = bounds.turn, most: int = MAX_PAGES
-) -> Iterator[Decoded]:
+) -> Generator[Decoded]:
     """Yield the pages of a picture as `pixels` returns them: all of a TIFF, and of a GIF the first frame with ink.
 
     most: pages of a TIFF that are decoded.

@@ -66,13 +66,18 @@ def decoding_files() -> Iterator[None]:
 
 
 def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[Decoded]:
-    """Yield the pages of a file as `decoding.decode` does.
+    """Yield the pages of a file as `decoding.decode` does. While they are read, one of several pages holds a place.
 
     Raises:
         InkError: as there; it takes more memory or time than `SLOW`.
         Busy: it takes long, and others that do wait already.
         ZooError: no process can be started here.
     """
+    with turn(bounds.SEVERAL) if content.startswith(bounds.TIFF) and most > 1 else contextlib.nullcontext():
+        yield from _decoded(content, side, most, turn)
+
+
+def _decoded(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[Decoded]:
     request: Json = {"task": "decode", "side": side, "most": most}
 
     def answered(turns: Turns, limits: Limits, large: bool = True) -> Answer | Again:

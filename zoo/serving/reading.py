@@ -1,6 +1,7 @@
 """Any picture of handwriting becomes text: one glyph or many, on a sheet, a form, a board or a canvas."""
 
-from collections.abc import Callable, Iterator, Sequence
+import contextlib
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -118,7 +119,7 @@ class Seen:
     notes: tuple[str, ...] = ()
 
 
-def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
+def see(picture: object, budget: Budget | None = None) -> Generator[Seen]:
     """Yield each page of a picture with the writing on it; pages without any are left out.
 
     Args:
@@ -133,19 +134,20 @@ def see(picture: object, budget: Budget | None = None) -> Iterator[Seen]:
     blank: Blank | None = None
     found = False
     budget = budget or Budget()
-    for page in decode(picture, turn=budget.turn):
-        budget.take()
-        try:
-            with budget.step():
-                writing = find_writing(page.pixels)
-        except Blank as error:
-            blank = bare(error)
-            continue
-        found = True
-        notes = [page.note] if page.note else []
-        if writing.matrix is not None:
-            notes.append("The sheet in the picture was found and put straight.")
-        yield Seen(page.pixels, writing, tuple(notes))
+    with contextlib.closing(decode(picture, turn=budget.turn)) as pages:  # of several, it holds a place
+        for page in pages:
+            budget.take()
+            try:
+                with budget.step():
+                    writing = find_writing(page.pixels)
+            except Blank as error:
+                blank = bare(error)
+                continue
+            found = True
+            notes = [page.note] if page.note else []
+            if writing.matrix is not None:
+                notes.append("The sheet in the picture was found and put straight.")
+            yield Seen(page.pixels, writing, tuple(notes))
     if not found and blank is not None:
         raise blank
 
@@ -169,18 +171,19 @@ def read(picture: object, predictor: Predictor, one: bool = False, budget: Budge
     return _together(see(picture, budget), lambda seen: read_seen(seen, predictor, one, budget))
 
 
-def _together(pages: Iterator[Seen], read_page: Callable[[Seen], Reading]) -> Reading:
+def _together(pages: Generator[Seen], read_page: Callable[[Seen], Reading]) -> Reading:
     """Read pages one by one: where one cannot be read, or there is no time for more, a note says so on the first."""
     found: list[Reading] = []
     problems: list[ZooError] = []
     try:
-        for seen in pages:
-            try:
-                found.append(read_page(seen))
-            except Unwanted:
-                raise
-            except ZooError as error:
-                problems.append(bare(error))
+        with contextlib.closing(pages):
+            for seen in pages:
+                try:
+                    found.append(read_page(seen))
+                except Unwanted:
+                    raise
+                except ZooError as error:
+                    problems.append(bare(error))
     except Unwanted:
         raise
     except ZooError as error:
