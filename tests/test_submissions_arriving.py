@@ -93,7 +93,9 @@ class Dripping(socketserver.StreamRequestHandler):
         path, how = self.rfile.readline().decode().split()[1], self.server.how
         while self.rfile.readline().strip():
             pass
-        listing = json.dumps({"id": "me/net", "sha": "0" * 40, "siblings": [{"rfilename": "model.onnx", "size": 99}]})
+        repo = {"id": "me/net", "sha": "0" * 40, "siblings": [{"rfilename": "model.onnx", "size": 99}]}
+        heads = {"tags": [], "converts": [], "branches": [{"name": "main", "ref": "main", "targetCommit": "0" * 40}]}
+        listing = json.dumps(heads if path.endswith("/refs") else repo)
         head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(listing)}\r\n"
         with contextlib.suppress(OSError):
             if how == "silent":

@@ -198,6 +198,9 @@ def test_a_repo_of_the_hub_is_pinned_and_kept(remote, hub, tmp_path):
     sent = intake.submit(LocalStore(tmp_path / "s"), "bob", offer, source="hf://me/model")
     assert sent.source == f"hf://me/model@{commit}"
     assert (sent.status, sent.kind) == (PENDING, "onnx")
+    HfApi().upload_file(path_or_fileobj=b"more", path_in_repo="README.md", repo_id="me/model")
+    with pytest.raises(ZooError, match="newest commit of no branch and no tag"):  # as that of anybody's pull request
+        intake.submit(LocalStore(tmp_path / "s"), "bob", offer, source=f"hf://me/model@{commit}")
     HfApi().create_repo("me/layout")
     for name, content in members().items():
         HfApi().upload_file(path_or_fileobj=content, path_in_repo=name, repo_id="me/layout")

@@ -20,7 +20,7 @@ def fetch_model(
 
     Args:
         repo: its name, without the Hub.
-        revision: a branch, a tag or a commit; None: the main branch.
+        revision: a branch, a tag, or the newest commit of one; None: the main branch.
         most_bytes: of the files together.
         seconds: that all of it may take, attempts included.
 
@@ -36,6 +36,11 @@ def fetch_model(
     def fetch() -> tuple[str, dict[str, bytes]]:
         with hub.bounded(seconds, LONGEST, f"The listing of {at}"):
             found = anybody.repo_info(repo, revision=revision, files_metadata=True)
+            refs = anybody.list_repo_refs(repo)
+        if found.sha not in {ref.target_commit for ref in (*refs.branches, *refs.tags)}:  # of a pull request, perhaps
+            raise ZooError(
+                f"{at} is the newest commit of no branch and no tag, and anybody may propose such: tag it first."
+            )
         listed = {file.rfilename: file.size or 0 for file in found.siblings or ()}
         sizes = {name: size for name, size in listed.items() if isinstance(size, int) and size >= 0}
         chosen = next(((name,) for name in MODEL_NAMES if name in sizes), LAYOUT if set(LAYOUT) <= set(sizes) else ())
