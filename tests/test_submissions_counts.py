@@ -16,8 +16,10 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from leaderboard import products
+from leaderboard.submissions import measuring
 from leaderboard.submissions.checks import onnx_graph, onnx_parameters
 from leaderboard.submissions.checks.problems import Refused
+from leaderboard.submissions.sandbox import Box
 
 BOARD = ROOT / "docs" / "board.md"
 DENSE = 64 * 10  # multiply-adds of the layer that `onnx_file` ends with
@@ -296,6 +298,22 @@ def test_what_is_hidden_in_the_structure_counts(way):
         opset=18 if way == "references" else 12,
     )  # fmt: skip
     assert onnx_graph.read_graph(data).parameters > DENSE + len(SECRET) - onnx_parameters.FREE
+
+
+@pytest.mark.parametrize("way", HIDDEN)
+def test_what_is_hidden_in_the_structure_counts_on_top_of_what_is_unpacked(tmp_path, way):
+    """The larger of the two counts would leave the other free."""
+    nodes, constants = HIDDEN[way]()
+    data = onnx_file(
+        nodes=[*nodes, node("Add", ["x", "b"], "y")], constants={"zero": F(0), "one": F(1), **constants},
+        opset=18 if way == "references" else 12,
+    )  # fmt: skip
+    box, used = Box.__new__(Box), 5000
+    box.folder = tmp_path
+    (tmp_path / "answers.f32").write_bytes(np.full((7, 10), 0.1, F).tobytes())
+    (tmp_path / "outcome.json").write_text(json.dumps({"multiply_adds": 640, "used_numbers": used}))
+    outcome = box._outcome(measuring.job_of("onnx", "optdigits"), 7, data, {})
+    assert outcome.parameters > used + len(SECRET) // 2
 
 
 def test_operators_that_are_chosen_count():

@@ -61,6 +61,7 @@ class Report:
     input_shape: height, width, channels.
     classes: length of the output.
     parameters: stored numbers, as `onnx_parameters` counts them.
+    structure: bytes, see `onnx_structure`.
     work: about how many multiply-adds one image takes, see `onnx_work`.
     operators: number of nodes by operator.
     content: the rebuilt file.
@@ -69,6 +70,7 @@ class Report:
     input_shape: tuple[int, ...]
     classes: int
     parameters: int
+    structure: int
     work: int
     operators: dict[str, int]
     content: bytes = field(repr=False)
@@ -83,7 +85,8 @@ class Report:
 
         Its shape, classes and operators are of no use outside, so they are not taken.
         """
-        return cls((), 0, whole(values, "parameters"), whole(values, "work"), {}, content)
+        parameters, structure, work = (whole(values, name) for name in ("parameters", "structure", "work"))
+        return cls((), 0, parameters, structure, work, {}, content)
 
 
 def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambda shape, classes: None) -> Report:
@@ -122,14 +125,15 @@ def read_graph(data: bytes, fits: Callable[[tuple[int, ...], int], None] = lambd
     assert rebuilt
     onnx_structure.check_shapes(rebuilt.graph.node)
     constants = {tensor.name: tensor for tensor in rebuilt.graph.initializer}
-    parameters = onnx_parameters.count(rebuilt.graph.node, constants)
+    parameters, structure = onnx_parameters.count(rebuilt.graph.node, constants)
     if parameters > MOST_PARAMETERS:
         raise Refused("too-large", f"The model has {parameters:,} parameters.", "This board is for small networks.")
     work = onnx_work.estimate(rebuilt.model, shape)
     operators: dict[str, int] = {}
     for node in graph.node:
         operators[node.op_type] = operators.get(node.op_type, 0) + 1
-    return Report(shape, classes, parameters, work, operators, rebuilt.model.SerializeToString(deterministic=True))
+    content = rebuilt.model.SerializeToString(deterministic=True)
+    return Report(shape, classes, parameters, structure, work, operators, content)
 
 
 def warm_up() -> None:

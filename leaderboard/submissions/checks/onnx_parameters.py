@@ -14,8 +14,8 @@ from zoo import stored_numbers
 FREE = 1000  # bytes of the structure
 
 
-def count(nodes: Iterable[Any], constants: dict[str, Any]) -> int:
-    """Return the parameters of a graph.
+def count(nodes: Iterable[Any], constants: dict[str, Any]) -> tuple[int, int]:
+    """Return the parameters of a graph, and the bytes of its structure.
 
     Args:
         nodes: NodeProto, those that the output depends on.
@@ -24,4 +24,9 @@ def count(nodes: Iterable[Any], constants: dict[str, Any]) -> int:
     nodes = list(nodes)
     learned, described = stored_numbers.count(nodes, constants)
     structure = onnx_structure.size(nodes, constants, described)
-    return max(structure, learned + max(0, structure - FREE - learned // 100))
+    return in_all(learned, structure), structure
+
+
+def in_all(numbers: int, structure: int) -> int:
+    """Return the parameters of a network of so many numbers, stored or used, and bytes of structure."""
+    return max(structure, numbers + max(0, structure - FREE - numbers // 100))

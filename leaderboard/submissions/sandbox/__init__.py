@@ -29,7 +29,7 @@ from pathlib import Path
 import numpy as np
 
 from leaderboard.submissions import budget
-from leaderboard.submissions.checks import guard
+from leaderboard.submissions.checks import guard, onnx_parameters
 from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
 from leaderboard.submissions.sandbox.outcome import (
@@ -300,7 +300,8 @@ class Box:
         except Refused as error:
             raise Unfit(f"Its ONNX form would be rejected: {error}") from error
         multiply_adds = number(found, "multiply_adds", 0, child.MOST_MULTIPLY_ADDS)
-        parameters = max(report.parameters, int(number(found, "used_numbers", 0, 10**10)))
+        used = int(number(found, "used_numbers", 0, 10**10))
+        parameters = max(report.parameters, onnx_parameters.in_all(used, report.structure))
         training = None
         if job["kind"] == "json":
             training = {

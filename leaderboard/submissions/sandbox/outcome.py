@@ -40,7 +40,8 @@ class Outcome:
     again: float32 (test images, classes), the answers to the test images drawn again; empty before `protocol.measure`.
     model: the ONNX file that gave them, rebuilt by `checks.guard.read_onnx`.
     multiply_adds: of one image.
-    parameters: the numbers that the ONNX file stores, or those that it computes with (`used_numbers`) if they are more.
+    parameters: the numbers that the ONNX file stores, or those that it computes with (`used_numbers`) if they are more,
+        and the structure beyond what is free.
     training: epochs, validation_accuracy, training_seconds, training_fingerprint; None where nothing was trained.
     isolation: what the kernel granted (see `confinement.confine`), and what became of the `probes`.
     portable: the network as a browser runs it, or the reason why it cannot.
