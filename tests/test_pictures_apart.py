@@ -31,6 +31,7 @@ from zoo.serving import apart, reading
 from zoo.serving.engine import Engine, Picture
 from zoo.serving.model_cache import MODELS
 from zoo.serving.reading_budget import Budget
+from zoo.serving.seen import see
 from zoo.tabs import draw
 from zoo.tabs import read as read_tab
 
@@ -408,7 +409,7 @@ def test_of_several_pages_few_files_are_kept_at_a_time_one_of_a_sender():
         for options in ({}, {"compression": "tiff_lzw"}, {"big_tiff": True})
     ]
     held = [
-        (ThreadPoolExecutor(1), reading.see(content, Budget(sender=sender)))
+        (ThreadPoolExecutor(1), see(content, Budget(sender=sender)))
         for sender, content in zip("abc", pages, strict=True)
     ]
     for thread, seen in held:
@@ -418,7 +419,7 @@ def test_of_several_pages_few_files_are_kept_at_a_time_one_of_a_sender():
     def waits(sender: str, content: bytes) -> bool:
         begun = time.monotonic()
         try:
-            next(reading.see(content, Budget(lambda: time.monotonic() < begun + 1, sender=sender)))
+            next(see(content, Budget(lambda: time.monotonic() < begun + 1, sender=sender)))
         except reading.Unwanted:
             return True
         return False

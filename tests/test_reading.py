@@ -30,6 +30,7 @@ from zoo.ink.turns import Turns
 from zoo.ink.writing import find_writing
 from zoo.serving import engine, explain, reading, reading_budget
 from zoo.serving.reading_budget import Budget, Spent, Unwanted
+from zoo.serving.seen import see
 from zoo.tabs import read
 
 
@@ -88,7 +89,7 @@ def test_a_call_reads_few_pages_whatever_it_sends(tmp_path, monkeypatch, changes
     assert sentence in read.respond([str(tmp_path / "two.zip")], {"script": "digits", "models": ["lenet5.mnist"]})
     own = Budget(lambda: wanted)
     with pytest.raises(Spent, match=sentence):
-        [list(reading.see(io.BytesIO(file.getvalue()), own)) for _ in range(2)]
+        [list(see(io.BytesIO(file.getvalue()), own)) for _ in range(2)]
 
 
 @pytest.mark.parametrize(

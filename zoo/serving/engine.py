@@ -44,7 +44,7 @@ class Sketch:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture of one glyph or many, as `reading.see` takes it.
+    """A picture of one glyph or many, as `seen.see` takes it.
 
     content: returns the file's bytes; called by the thread that reads it.
     models: as for a sketch.

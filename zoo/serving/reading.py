@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import Blank, ZooError, bare
-from zoo.ink.decoding import decode
 from zoo.ink.placing import from_ink
 from zoo.ink.segmentation import Glyph, find_glyphs
-from zoo.ink.writing import Writing, find_writing, turned
+from zoo.ink.writing import Writing, turned
 from zoo.serving import by_script
 from zoo.serving.predictor import Predictor
 from zoo.serving.reading_budget import Budget, Unwanted
+from zoo.serving.seen import Seen, see
 
 SURE = 0.6  # probability from which a label counts as sure, for a network without a threshold of its own
 FEW = 4  # glyphs: up to this many may still be the parts of one
@@ -68,7 +68,7 @@ class Reading:
     notes: tuple[str, ...]
     script: str
     right_to_left: bool
-    seen: "Seen" = field(repr=False)
+    seen: Seen = field(repr=False)
     labels: tuple[str, ...] = field(repr=False)
     following: tuple["Reading", ...] = ()
 
@@ -105,51 +105,6 @@ class Reading:
             ],
             "notes": list(self.notes),
         }
-
-
-@dataclass(frozen=True)
-class Seen:
-    """A page of a picture and the writing on it: the same for every network.
-
-    picture: uint8 (H, W, 4), RGBA, as it was decoded, reduced to at most 1024 pixels a side.
-    """
-
-    picture: np.ndarray
-    writing: Writing
-    notes: tuple[str, ...] = ()
-
-
-def see(picture: object, budget: Budget | None = None) -> Generator[Seen]:
-    """Yield each page of a picture with the writing on it; pages without any are left out.
-
-    Args:
-        picture: anything that `zoo.ink.decoding.decode` takes.
-        budget: of the call, where it reads several pictures; else this picture has one of its own.
-
-    Raises:
-        Spent: it has more pages than the budget.
-        Blank: nothing stands out from the paper on any page.
-        InkError: not a picture.
-    """
-    blank: Blank | None = None
-    found = False
-    budget = budget or Budget()
-    with contextlib.closing(decode(picture, turn=budget.turn)) as pages:  # of several, it holds a place
-        for page in pages:
-            budget.take()
-            try:
-                with budget.step():
-                    writing = find_writing(page.pixels)
-            except Blank as error:
-                blank = bare(error)
-                continue
-            found = True
-            notes = [page.note] if page.note else []
-            if writing.matrix is not None:
-                notes.append("The sheet in the picture was found and put straight.")
-            yield Seen(page.pixels, writing, tuple(notes))
-    if not found and blank is not None:
-        raise blank
 
 
 def read(picture: object, predictor: Predictor, one: bool = False, budget: Budget | None = None) -> Reading:

@@ -21,8 +21,9 @@ from zoo.errors import ZooError
 from zoo.portable.page import shown
 from zoo.serving import by_script
 from zoo.serving.model_cache import MODELS
-from zoo.serving.reading import read_seen, see
+from zoo.serving.reading import read_seen
 from zoo.serving.reading_budget import Budget, Spent
+from zoo.serving.seen import see
 from zoo.tabs import choice, why
 from zoo.tabs.choice import Asked, Board
 from zoo.tabs.space import PLACES, api
