@@ -1,6 +1,7 @@
 """Tables that unpack to far more than they are on disk are refused, and take little memory until then."""
 
 import json
+import os
 import subprocess
 import sys
 import zipfile
@@ -14,7 +15,7 @@ from conftest import ROOT
 from hub_repos import Blob, Repo
 
 from zoo import data
-from zoo.data import unpacking
+from zoo.data import parquet, unpacking
 from zoo.errors import DataError
 from zoo.ingest import file_formats, labelled_folders
 
@@ -131,6 +132,50 @@ def test_tables_within_archives_are_checked_too(tmp_path, monkeypatch):
     files = dict(file_formats._zipped("all.zip", tmp_path / "all.zip"))
     with pytest.raises(DataError, match=r"all\.zip/train\.parquet unpacks to more than 20 MB"):
         file_formats._read_repo(spec, files, [])
+
+
+@pytest.mark.parametrize("name", ["dictionary", "row groups", "nested lists", "many files", "a pipe"])
+def test_a_mirror_of_a_dataset_is_checked_before_it_is_read(tmp_path, monkeypatch, name):
+    """At once, in parts, and for the names of its files."""
+    monkeypatch.setattr(unpacking, "FREE", 20_000_000)
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path))
+    folder = tmp_path / "optdigits" / "data"
+    folder.mkdir(parents=True)
+    if name == "many files":  # each of which alone would do
+        for number in range(6):
+            pq.write_table(pictures(pointing(20).cast(pa.binary())), folder / f"train-{number}.parquet")
+    elif name == "a pipe":  # whoever reads it waits for ever
+        os.mkfifo(folder / "train-0.parquet")
+    else:
+        written(folder / "train-0.parquet", name)
+    for read in (data.load, lambda name: list(data.stream(name, "train")), lambda name: data.filenames(name, "train")):
+        with pytest.raises(DataError, match=r"unpacks to more than 20 MB|there is no train-\*\.parquet"):
+            read("optdigits")
+
+
+def test_nothing_of_a_mirror_is_read_but_its_tables(tmp_path, monkeypatch):
+    """What a README names lies elsewhere, or is of a form whose size nobody knows."""
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path))
+    folder = tmp_path / "optdigits"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text('{"image": {"bytes": ""}, "label": 0}')
+    (folder / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: a.jsonl\n---\n")
+    with pytest.raises(DataError, match=r"there is no train-\*\.parquet"):
+        data.load("optdigits")
+
+
+@pytest.mark.parametrize("read", [parquet.read_table, lambda *place: list(parquet.stream(*place, 10))])
+def test_a_dataset_of_the_zoo_on_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkeypatch, read):
+    monkeypatch.setattr(unpacking, "FREE", 20_000_000)
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
+    content = written(tmp_path / "a.parquet", "dictionary").read_bytes()
+    spec = data.get("ahdd")
+    repo = hub.repos["dataset", spec.hub_id] = Repo()
+    repo.commit("all", {"data/train-00000-of-00001.parquet": Blob(content, True)})
+    with pytest.raises(DataError, match="unpacks to more than 20 MB"):
+        read(spec, "train", spec.hub_id)
+    kept = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
+    assert kept < 10_000_000
 
 
 def test_a_dataset_of_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkeypatch):

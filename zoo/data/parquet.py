@@ -1,4 +1,7 @@
-"""Dataset repos, local or on the Hub -> arrays: one split read with `datasets`, every picture decoded and checked."""
+"""Dataset repos, local or on the Hub -> arrays: one split is read, every picture decoded and checked.
+
+What it unpacks to is bounded before (`zoo.data.unpacking`). Of a folder, only its parquet files are read.
+"""
 
 import functools
 import os
@@ -10,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from zoo.data import unpacking
 from zoo.errors import DataError
 from zoo.types import Shape
 
@@ -43,7 +47,7 @@ def read_split(spec: "DatasetSpec", split: str, location: str) -> Arrays:
 def stream(spec: "DatasetSpec", split: str, location: str, batch: int) -> Iterator[Arrays]:
     """Yield a split's images, labels and groups in parts of `batch` rows, as `read_split` returns them all at once.
 
-    Nothing else of it is held in memory, nor kept in the cache of `datasets`.
+    Nothing else of it is held in memory.
     """
     first = 0
     try:
@@ -61,20 +65,34 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int) -> Iterat
 
 def _tables(spec: "DatasetSpec", split: str, location: str, batch: int) -> "Iterator[pyarrow.Table]":
     """Yield a split as Arrow tables of `batch` rows, images still encoded."""
-    import datasets
     import pyarrow.parquet
 
     if not Path(location).is_dir():
-        rows = datasets.load_dataset(location, split=split, streaming=True, revision=spec.revision)
-        yield from rows.with_format("arrow").iter(batch_size=batch)
+        table = _kept_table(spec, split, location)
+        yield from (table.slice(start, batch) for start in range(0, len(table), batch))
         return
-    files = sorted(Path(location).glob(f"**/{split}-*.parquet"))
-    if not files:
-        raise FileNotFoundError(f"there is no {split}-*.parquet")
+    files = _files(split, location)
+    unpacking.check(files)
     for path in files:  # unbuffered: else Arrow keeps what it read of a file until it is through with it
         with pyarrow.parquet.ParquetFile(path, pre_buffer=False) as file:
             for part in file.iter_batches(batch):
                 yield pyarrow.Table.from_batches([part])
+
+
+def _files(split: str, location: str) -> list[Path]:
+    """Return the parquet files of a split in a folder, in their order; FileNotFoundError if there are none."""
+    files = [path for path in sorted(Path(location).glob(f"**/{split}-*.parquet")) if path.is_file()]
+    if not files:
+        raise FileNotFoundError(f"there is no {split}-*.parquet")
+    return files
+
+
+def _kept_table(spec: "DatasetSpec", split: str, repo: str) -> "pyarrow.Table":
+    """Return a split of a repo on the Hub as an Arrow table, mapped from the cache of `datasets`."""
+    import datasets
+
+    unpacking.check_repo(repo, revision=spec.revision)
+    return datasets.load_dataset(repo, split=split, revision=spec.revision).data.table
 
 
 def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName) -> Arrays:
@@ -94,11 +112,15 @@ def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName) -> A
 
 def read_table(spec: "DatasetSpec", split: str, location: str) -> "pyarrow.Table":
     """Return the split as an Arrow table with the columns `image` and `label`, images still encoded."""
-    import datasets
+    import pyarrow.parquet
 
     try:
-        revision = None if Path(location).is_dir() else spec.revision
-        table = datasets.load_dataset(location, split=split, revision=revision).data.table
+        if Path(location).is_dir():
+            files = _files(split, location)
+            unpacking.check(files)
+            table = pyarrow.concat_tables([pyarrow.parquet.ParquetFile(path).read() for path in files])
+        else:
+            table = _kept_table(spec, split, location)
     except unreadable() as error:
         reason = str(error).strip().splitlines()[0]
         if Path(location).is_dir():
@@ -149,7 +171,7 @@ def _row_name(location: str, split: str, row: int) -> str:
     import pyarrow.parquet
 
     first = 0
-    for file in sorted(Path(location).glob(f"**/{split}-*.parquet")):
+    for file in _files(split, location) if Path(location).is_dir() else ():
         count = pyarrow.parquet.read_metadata(file).num_rows
         if row < first + count:
             return f"{file}, row {row - first}"

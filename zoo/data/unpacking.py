@@ -12,7 +12,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +44,12 @@ def _checked(files: tuple[tuple[str, int, int], ...]) -> None:
         _run(names[0] if len(names) == 1 else f"{names[0]}, …", "files", names, stored, MEMORY)
 
 
-def check_repo(repo: str, stored: int) -> None:
+def check_repo(repo: str, stored: int = 0, revision: str | None = None) -> None:
     """Prepare a dataset of the Hub, in any format, where `datasets` keeps it, if its `stored` bytes pass `check`."""
-    _run(repo, "repo", [repo], stored, MEMORY + FREE + TIMES * stored)
+    _run(repo, "repo", [repo, revision], stored, MEMORY + FREE + TIMES * stored)
 
 
-def _run(where: str, what: str, names: list[str], stored: int, memory: int) -> None:
+def _run(where: str, what: str, names: Sequence[str | None], stored: int, memory: int) -> None:
     from zoo.errors import DataError
 
     most = FREE + TIMES * stored
@@ -85,7 +85,8 @@ def main() -> None:
     count = Count(asked["most"])
     try:
         if asked["what"] == "repo":
-            _prepare(asked["names"][0], count)
+            repo, revision = asked["names"]
+            _prepare(repo, revision, count)
         else:
             for batch in _batches(asked["names"]):
                 count.add(batch)
@@ -127,7 +128,7 @@ def _batches(names: list[str]) -> Iterator[Any]:
             yield from file.iter_batches(ROWS, use_threads=False)
 
 
-def _prepare(repo: str, count: Count) -> None:
+def _prepare(repo: str, revision: str | None, count: Count) -> None:
     """Have `datasets` read a repo into its cache; what it writes there is counted before."""
     import datasets
     from datasets.arrow_writer import ArrowWriter
@@ -139,7 +140,7 @@ def _prepare(repo: str, count: Count) -> None:
         return write(self, table, *rest, **more)
 
     ArrowWriter._write_table = counted
-    datasets.load_dataset(repo)
+    datasets.load_dataset(repo, revision=revision)
 
 
 def size(array: Any) -> int:
