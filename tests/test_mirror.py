@@ -19,6 +19,7 @@ from hub_server import Account
 
 import zoo
 from zoo import data
+from zoo.data import unpacking
 from zoo.ingest import originals
 
 TOKEN = "hf_NobodyMayEverReadThisToken"
@@ -181,6 +182,61 @@ def test_broken_originals_are_named(tmp_path, name, damage, sentence):
     damage(folder)
     with pytest.raises(zoo.DataError, match=sentence):
         originals.read_original(name, folder)
+
+
+def zips(*levels: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """Return zips within each other; the innermost holds a CSV of zeros."""
+    content, name = b"0,0\n" * 10**6, "train Images.csv"
+    for _ in range(len(levels) + 1):
+        with zipfile.ZipFile(packed := io.BytesIO(), "w", method) as archive:
+            archive.writestr(name, content)
+        content, name = packed.getvalue(), "inner.zip"
+    return content
+
+
+def matlab(array) -> bytes:
+    """Return a Matlab file with one variable, packed by zlib."""
+    scipy.io.savemat(packed := io.BytesIO(), {"train_images": array}, do_compression=True)
+    return packed.getvalue()
+
+
+BOMBS = {  # of some kB; each unpacks to 4 MB and more
+    "train-images-idx3-ubyte.gz": lambda: gzip.compress(b"\0\0\x08\x01\0\x3d\x09\0" + bytes(4 * 10**6)),
+    "train-images-idx3-ubyte": lambda: gzip.compress(bytes(4 * 10**6)),
+    "train Images.csv": lambda: gzip.compress(b"0,0\n" * 10**6),
+    "a.zip": zips,
+    "bzip2.zip": lambda: zips(method=zipfile.ZIP_BZIP2),
+    "lzma.zip": lambda: zips(method=zipfile.ZIP_LZMA),
+    "inner.zip": lambda: zips(b""),
+    "deep.zip": lambda: zips(b"", b"", b""),
+    "train.mat": lambda: matlab(np.zeros((2, 10**6), np.uint16)),
+    "id_1_label_1.png": lambda: cv2.imencode(".png", np.zeros((2000, 2000), np.uint8))[1].tobytes(),
+}
+
+
+@pytest.mark.parametrize("name", BOMBS)
+def test_originals_that_unpack_to_very_much_are_refused(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(unpacking, "FREE", 10**6)
+    content = BOMBS[name]()
+    assert len(content) < 30_000
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(
+        zoo.DataError, match=r"unpacks to more than 1 MB|is a zip within 2 others|another method than Deflate"
+    ):
+        originals.read_original("mnist", tmp_path)
+
+
+@pytest.mark.parametrize("how", ["encrypted", "method", "cut"])
+def test_a_damaged_member_of_a_zip_is_named(tmp_path, how):
+    content = bytearray(zips())
+    directory = content.index(b"PK\x01\x02")
+    content[directory + 8] |= how == "encrypted"
+    content[directory + 10] = 97 if how == "method" else content[directory + 10]
+    if how == "cut":
+        content[100:120] = bytes(20)
+    (tmp_path / "a.zip").write_bytes(content)
+    with pytest.raises(zoo.DataError, match=r"a\.zip(/train Images\.csv)? is not a whole zip file"):
+        originals.read_original("mnist", tmp_path)
 
 
 @pytest.mark.slow

@@ -129,7 +129,8 @@ def test_tables_within_archives_are_checked_too(tmp_path, monkeypatch):
     spec = data.get("optdigits")
     with zipfile.ZipFile(tmp_path / "all.zip", "w") as archive:
         archive.write(path, "train.parquet")
-    files = dict(file_formats._zipped("all.zip", tmp_path / "all.zip"))
+    path.unlink()
+    files = file_formats.files_below(tmp_path)
     with pytest.raises(DataError, match=r"all\.zip/train\.parquet unpacks to more than 20 MB"):
         file_formats._read_repo(spec, files, [])
 

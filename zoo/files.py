@@ -10,7 +10,7 @@ import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -86,19 +86,19 @@ def read_json(path: Path) -> Any:
     return json.loads(read_bytes(path).decode("utf-8"))
 
 
-def opened_zip(path: Path, most: int) -> zipfile.ZipFile:
+def opened_zip(source: Path | BinaryIO, most: int) -> zipfile.ZipFile:
     """Open a zip file of at most `most` entries; their number is known before their list is read into memory.
 
     Raises:
         ZooError: it has more entries.
         zipfile.BadZipFile, OSError: it is no zip, or one as `_check_packing` refuses it.
     """
-    with path.open("rb") as file:
+    with source.open("rb") if isinstance(source, Path) else nullcontext(source) as file:
         end = zipfile._EndRecData(file)  # type: ignore[attr-defined]  # private: what `ZipFile` finds and believes
     count, size = end[4:6] if end else (0, 0)  # entries, and bytes of their list
     if count > most or size > 300 * most:
-        raise ZooError(f"{path.name} has more than {most:,} entries.")
-    archive = zipfile.ZipFile(path)
+        raise ZooError(f"{source.name if isinstance(source, Path) else 'It'} has more than {most:,} entries.")
+    archive = zipfile.ZipFile(source)
     try:
         _check_packing(archive)
     except zipfile.BadZipFile:

@@ -6,9 +6,11 @@ folders or zips) and CSVs.
 
 import gzip
 import io
+import math
 import re
+import struct
 import tempfile
-import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,10 +22,14 @@ import numpy as np
 
 from zoo import data
 from zoo.data import unpacking
-from zoo.errors import DataError
+from zoo.errors import DataError, ZooError
+from zoo.files import opened_zip
 
 SPLITS = ("train", "test")
-Files = Mapping[str, Callable[[], bytes]]  # by path, what reads the content
+PIECE = 4096  # bytes that are unpacked at a time
+MOST_ENTRIES, DEEPEST = 200_000, 2  # files of a zip, and zips within each other
+COMPRESSED = 15  # the kind of an element of a Matlab file whose content is packed by zlib
+NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double", "logical")
 
 
 @dataclass(frozen=True)
@@ -38,28 +44,84 @@ class Samples:
         return len(self.labels)
 
 
-def files_below(folder: Path) -> Iterator[tuple[str, Callable[[], bytes]]]:
-    """Yield path and content of every file below a folder, of those in zips too, in the order of their names."""
+class Files(dict[str, Callable[[], bytes]]):
+    """The files of a folder by path, with what reads the content, and how many bytes they may still unpack to.
+
+    Zips, gzip files, the variables of Matlab files and pictures count: 1 MB of them can hold more than memory.
+    """
+
+    def __init__(self, folder: Path, stored: int):
+        super().__init__()
+        self.folder = folder
+        self.most = self.left = unpacking.FREE + unpacking.TIMES * stored
+
+    def take(self, name: str, count: int) -> None:
+        """Count bytes of what has been unpacked; DataError where it is too much."""
+        self.left -= count
+        if self.left < 0:
+            raise DataError(f"{self.folder} unpacks to more than {self.most / 1e6:.0f} MB, with {name}.")
+
+    def unpacked(self, name: str, kind: str, opened: Callable[[], Any]) -> bytes:
+        """Return the content of a file that is packed, which is read in pieces as long as there may be more of it."""
+        content = io.BytesIO()
+        try:
+            with opened() as file:
+                while part := file.read(PIECE):
+                    self.take(name, len(part))
+                    content.write(part)
+        except DataError:
+            raise
+        except Exception as error:  # of zipfile, gzip and each way of packing
+            raise DataError(f"{name} is not a whole {kind} file: download it again.") from error
+        return content.getvalue()
+
+    def read(self, name: str, load: Callable[[], bytes]) -> bytes:
+        """Return the content of a file, which may be packed by gzip."""
+        content = load()
+        if content[:2] != b"\x1f\x8b":
+            return content
+        return self.unpacked(name, "gzip", lambda: gzip.open(io.BytesIO(content)))
+
+    def picture(self, name: str, content: bytes) -> np.ndarray:
+        """Return a picture, gray (H, W)."""
+        image: np.ndarray | None = cv2.imdecode(np.frombuffer(content or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+        if image is None:
+            raise DataError(f"{name} cannot be decoded as a picture ({len(content)} bytes).")
+        self.take(name, image.size)
+        return image
+
+
+def files_below(folder: Path) -> Files:
+    """Return every file below a folder, of those in zips too, in the order of their names."""
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
-    for path in sorted(folder.rglob("*")):
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    files = Files(folder, sum(path.stat().st_size for path in paths))
+    for path in paths:
         name = path.relative_to(folder).as_posix()
-        if path.is_file() and path.suffix.lower() == ".zip":
-            yield from _zipped(name, path)
-        elif path.is_file():
-            yield name, path.read_bytes
+        if path.suffix.lower() == ".zip":
+            _add_zipped(files, name, path)
+        else:
+            files[name] = partial(files.read, name, path.read_bytes)
+    return files
 
 
-def _zipped(name: str, source: Path | io.BytesIO) -> Iterator[tuple[str, Callable[[], bytes]]]:
+def _add_zipped(files: Files, name: str, source: Path | io.BytesIO, depth: int = 1) -> None:
+    if depth > DEEPEST:
+        raise DataError(f"{name} is a zip within {DEEPEST} others: unpack it.")
     try:
-        archive = zipfile.ZipFile(source)
-    except zipfile.BadZipFile as error:
-        raise DataError(f"{name} is not a whole zip file: download it again.") from error
+        archive = opened_zip(source, MOST_ENTRIES)
+    except ZooError as error:
+        raise DataError(f"{name}: {error}") from error
+    except Exception as error:  # whatever its list of files does to `zipfile`
+        raise DataError(f"{name} is not a whole zip file ({error}): download it again.") from error
     for member in sorted(archive.namelist()):
+        inside = f"{name}/{member}"
+        content = partial(files.unpacked, inside, "zip", partial(archive.open, member))
         if member.lower().endswith(".zip"):
-            yield from _zipped(f"{name}/{member}", io.BytesIO(archive.read(member)))
+            _add_zipped(files, inside, io.BytesIO(content()), depth + 1)
         elif not member.endswith("/"):
-            yield f"{name}/{member}", partial(archive.read, member)
+            files[inside] = partial(files.read, inside, content)
 
 
 def _split_of(name: str) -> str | None:
@@ -90,7 +152,7 @@ def _read_repo(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[s
     for split, parts in tables.items():
         table = pyarrow.concat_tables(parts)
         encoded = table["image"].combine_chunks().field("bytes").to_pylist()
-        images = [_decoded(f"{split}, row {row}", png) for row, png in enumerate(encoded)]
+        images = [files.picture(f"{split}, row {row}", png) for row, png in enumerate(encoded)]
         columns = {key: table[key].to_pylist() for key in table.column_names if key not in ("image", "label")}
         splits[split] = _stacked(spec, images, table["label"].to_numpy().astype(np.int64), columns)
     return splits
@@ -106,10 +168,6 @@ def _read_idx(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[st
 
 def _idx(name: str, content: bytes) -> np.ndarray:
     """Read an idx file: two zero bytes, the type (8: uint8), the number of axes, their sizes, then the values."""
-    try:
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-    except (EOFError, gzip.BadGzipFile) as error:
-        raise DataError(f"{name} is not a whole gzip file: download it again.") from error
     if content[:3] != b"\0\0\x08":
         raise DataError(f"{name} is not an idx file of bytes: it begins with {content[:4].hex()}.")
     axes = content[3]
@@ -124,16 +182,44 @@ def _read_matlab(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict
     arrays = {}
     for name, content in files.items():
         if name.lower().endswith(".mat"):
-            from scipy.io import loadmat
-
-            for key, array in loadmat(io.BytesIO(content())).items():
-                if not key.startswith("__") and (split := _split_of(key) or _split_of(name)):
+            for variable, array in _matlab(files, name, content()).items():
+                if not variable.startswith("__") and (split := _split_of(variable) or _split_of(name)):
                     is_labels = np.squeeze(array).ndim == 1
                     arrays[split, "labels" if is_labels else "images"] = np.squeeze(array)
     for key, array in arrays.items():
         if key[1] == "images":
             arrays[key] = _samples_first(spec, array, len(arrays.get((key[0], "labels"), ())))
     return _paired({key: _images(spec, a) if key[1] == "images" else a for key, a in arrays.items()})
+
+
+def _matlab(files: Files, name: str, content: bytes) -> dict[str, Any]:
+    """Return the variables of numbers of a Matlab file, after what they unpack to was counted, and what they say."""
+    from scipy.io import loadmat, whosmat
+
+    try:
+        order, place = {b"IM": "<", b"MI": ">"}.get(content[126:128], ""), 128
+        while order and place + 8 <= len(content):
+            kind, size = struct.unpack(f"{order}II", content[place : place + 8])
+            place += 8
+            for count in _inflated(content[place : place + size]) if kind == COMPRESSED else ():
+                files.take(name, count)
+            place += size
+        known = [(key, shape) for key, shape, kind in whosmat(io.BytesIO(content)) if kind in NUMBERS]
+        files.take(name, sum(8 * math.prod(shape) for _, shape in known))
+        found: dict[str, Any] = loadmat(io.BytesIO(content), variable_names=[key for key, _ in known])
+        return found
+    except DataError:
+        raise
+    except Exception as error:  # of many kinds, whatever SciPy finds wrong with it
+        raise DataError(f"{name} is not a Matlab file that can be read: download it again.") from error
+
+
+def _inflated(content: bytes) -> Iterator[int]:
+    """Yield how many bytes each piece of what zlib packed unpacks to."""
+    unpack = zlib.decompressobj()
+    for start in range(0, len(content), PIECE):
+        if not unpack.eof:
+            yield len(unpack.decompress(content[start : start + PIECE]))
 
 
 def _samples_first(spec: data.DatasetSpec, array: np.ndarray, count: int) -> np.ndarray:
@@ -173,7 +259,7 @@ def _read_pictures(spec: data.DatasetSpec, files: Files, notes: list[str]) -> di
     for split, found in rows.items():
         found.sort(key=lambda row: row[0])
         columns = {found[0][4][0]: [row[4][1] for row in found]} if found[0][4] else {}
-        images = [_decoded(name, content()) for _, name, content, _, _ in found]
+        images = [files.picture(name, content()) for _, name, content, _, _ in found]
         splits[split] = _stacked(spec, images, np.array([row[3] for row in found]), columns)
     return splits
 
@@ -249,10 +335,3 @@ def _stacked(
     if sizes != {spec.image_shape[:2]}:
         raise DataError(f"{spec.name}: expected images of {spec.image_shape[:2]} pixels, not {sorted(sizes)}.")
     return Samples(np.stack(images), labels, columns)
-
-
-def _decoded(name: str, content: bytes) -> np.ndarray:
-    image: np.ndarray | None = cv2.imdecode(np.frombuffer(content or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
-    if image is None:
-        raise DataError(f"{name} cannot be decoded as a picture ({len(content)} bytes).")
-    return image

@@ -147,7 +147,7 @@ def read_original(name: str, folder: Path | None) -> Mirror:
 
 def _read_forms(spec: data.DatasetSpec, original: Original, folder: Path) -> tuple[dict[str, Samples], list[str]]:
     """Return the splits of the most trusted form, and what was done; other forms are compared with it."""
-    files = dict(files_below(folder))
+    files = files_below(folder)
     found: dict[str, Samples] = {}
     done: list[str] = []
     for form, reader in FORMS.items():
