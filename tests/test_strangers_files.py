@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 import struct
+import time
 import zipfile
 import zlib
 
@@ -19,7 +20,8 @@ from zoo.errors import DataError, InkError, ZooError
 from zoo.files import read_arrays
 from zoo.ingest import labelled_folders, normalise
 from zoo.portable import c_header, javascript
-from zoo.published import PublishedFolder, parse_json
+from zoo.published import MOST_LABELS, PublishedFolder, WrongField, check_preprocessor, parse_json
+from zoo.serving import by_script
 from zoo.settings import PRETRAINED
 from zoo.tabs import read
 from zoo.tabs.space import Space
@@ -188,6 +190,24 @@ def test_a_field_that_does_not_fit_is_named(published, key, value, sentence):
     path.write_text(json.dumps({**json.loads(path.read_text()), key: value}))
     with pytest.raises(ZooError, match=sentence):
         zoo.load_predictor(published)
+
+
+def test_labels_are_checked_and_compared_in_linear_time():
+    """Up to as many as a network may have; processor time, for the machine may be busy."""
+    labels = [chr(0x4E00 + number) for number in range(MOST_LABELS - 10)] + list("IlO0123456")
+    said = {"script": "chinese", "dataset": "mnist", "view": "glyph", "contract": {}}
+    answers = np.eye(len(labels), dtype=np.float32)[:2]
+    started = time.process_time()
+    check_preprocessor({**said, "labels": labels})
+    with pytest.raises(WrongField, match="is there twice"):
+        check_preprocessor({**said, "labels": [*labels[1:], labels[-1]]})
+    with pytest.raises(WrongField, match="'' is there twice"):
+        check_preprocessor({**said, "labels": ["", ""]})
+    with pytest.raises(WrongField, match="must be at most 10,000, not 10,001"):
+        check_preprocessor({**said, "labels": [*labels, "x"]})
+    np.testing.assert_array_equal(by_script.told_by_page(labels, answers), answers)
+    assert by_script._alike(tuple(labels)).sum() == len(labels) + 4  # I and 1, O and 0
+    assert time.process_time() - started < 2
 
 
 @pytest.mark.parametrize("write", [c_header.header, javascript.network_file], ids=["c", "javascript"])

@@ -6,6 +6,7 @@ The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a rep
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ class WrongField(ZooError):
     """A field of a model's JSON that is missing or of another type."""
 
 
+MOST_LABELS = 10_000  # all Chinese characters that datasets of handwriting have are 7,356
 LARGEST = 2**53  # of whole numbers: above it, a double does not have them all
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # a terminal obeys some
 
@@ -98,8 +100,10 @@ def check_preprocessor(values: object) -> Json:
     labels = found["labels"]
     if not labels or not all(isinstance(label, str) for label in labels):
         raise WrongField("its 'labels' must be a list of str, one a class")
-    if len(set(labels)) < len(labels):
-        twice = next(label for label in labels if labels.count(label) > 1)
+    if len(labels) > MOST_LABELS:
+        raise WrongField(f"its 'labels' must be at most {MOST_LABELS:,}, not {len(labels):,}")
+    twice = next((label for label, count in Counter(labels).items() if count > 1), None)
+    if twice is not None:
         raise WrongField(f"its 'labels' must differ; {twice!r:.40} is there twice")
     for key in ("threshold", "accepts"):
         if found.get(key) is not None and not 0 <= found[key] <= 1:

@@ -142,8 +142,9 @@ def _labelled_files(
     files: list[Path] = []
     numbers: list[int] = []
     ignored: list[Path] = []
+    known_labels = {label: number for number, label in enumerate(labels)}
     for class_folder in _folders(folder):
-        if class_folder.name not in labels:
+        if class_folder.name not in known_labels:
             known = ", ".join(labels[:10]) + (", …" if len(labels) > 10 else "")
             raise DataError(f"{class_folder}: {class_folder.name!r} is not one of the training classes ({known}).")
         found = [file for file in sorted(class_folder.rglob("*")) if file.is_file() and _visible(file, root)]
@@ -153,7 +154,7 @@ def _labelled_files(
             raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
         _check_inside(there, root)
         files += there
-        numbers += [labels.index(class_folder.name)] * len(there)
+        numbers += [known_labels[class_folder.name]] * len(there)
     if not files:
         if any(_is_picture(file) for file in folder.iterdir()):
             raise DataError(

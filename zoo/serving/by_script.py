@@ -181,7 +181,11 @@ def certainty(predictor: Predictor, probabilities: np.ndarray) -> np.ndarray:
 @functools.lru_cache(maxsize=512)
 def _alike(labels: tuple[str, ...]) -> np.ndarray:
     """Return bool (classes, classes): whether two labels are the same or written alike."""
-    return np.array([[one == other or other in _group(one) for other in labels] for one in labels])
+    alike = np.eye(len(labels), dtype=bool)
+    for row, label in enumerate(labels):
+        if group := _group(label):  # few labels have one
+            alike[row] |= [other in group for other in labels]
+    return alike
 
 
 def _group(label: str) -> str:
@@ -199,6 +203,8 @@ def choose(certainties: Sequence[float]) -> int | None:
 def look_alikes(label: str, labels: Iterable[str]) -> tuple[str, ...]:
     """Return which of some labels no picture can tell from a label: I and L, O and zero."""
     alike = _group(label)
+    if not alike:  # as of most labels
+        return ()
     return tuple(other for other in dict.fromkeys(labels) if other != label and other in alike)
 
 
