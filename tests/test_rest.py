@@ -331,6 +331,47 @@ def test_senders_take_turns():
     assert batches == [[0], [1, 99, 2, 3], [4, 5, 6, 7], [8, 9, 10]]
 
 
+@pytest.mark.parametrize(
+    ("models", "seconds", "most"),
+    [
+        (("slow",), {"slow": 0.003}, 3),
+        (("slow", "quick", "slower"), {"slow": 0.001, "quick": 0.0001, "slower": 0.003}, 2),
+        (("slow",), {"slow": 2.0}, 1),
+        (("new",), {}, 1),
+        (("quick",), {"quick": 0.0001}, 32),
+    ],
+    ids=["slow", "several", "slower than a batch", "not known yet", "quick"],
+)
+def test_a_batch_of_slow_networks_is_short(models, seconds, most, monkeypatch):
+    """32 sketches for the slowest took a quarter of a second, and a visitor waited for two such batches."""
+    begun, go, batches = threading.Event(), threading.Event(), []
+
+    def work(self, asked):
+        batches.append([one.size for one in asked])
+        begun.set()
+        assert go.wait(20)
+        return [{} for _ in asked]
+
+    async def scene():
+        monkeypatch.setattr(engine.Engine, "_sketches", work)
+        one = engine.Engine(threads=1)
+        one._seconds.update({**seconds, "visitors": 0.0005})
+        strokes = [[(0.0, 0.0)] * 40]
+        asked = [(engine.Sketch(strokes, 10, 0.1, models), f"stranger{n % 4}") for n in range(120)]
+        calls = [asyncio.create_task(one.read(*each)) for each in asked]
+        await asyncio.to_thread(begun.wait, 20)
+        calls.append(asyncio.create_task(one.read(engine.Sketch(strokes, 11, 0.1, ("visitors",)), "visitor")))
+        await asyncio.sleep(0)
+        go.set()
+        await asyncio.gather(*calls)
+        one.close()
+
+    asyncio.run(scene())
+    assert max(map(len, batches[1:])) <= most + 1  # with the visitor's
+    assert len(batches[-2]) >= min(most, 8)  # and no shorter
+    assert sum(map(len, batches[: next(n for n, one in enumerate(batches) if 11 in one)])) <= 8 + most
+
+
 @pytest.mark.parametrize("places", [engine.PICTURES, engine.SKETCHES, local.MOST_WAITING])
 def test_a_few_senders_leave_places_of_a_queue_to_the_next_one(places):
     """Two, and eight: the fuller it is, the less one has; a newcomer always has one."""

@@ -1,10 +1,11 @@
 """Work for a few threads, from an event loop: what waits together is done together, and nothing waits for company.
 
-A thread that is free takes all that waits, up to a batch. So a single call is answered at once, and many calls form
-batches by themselves.
+A thread that is free takes all that waits, up to a batch, which is short enough for those who come meanwhile. So a
+single call is answered at once, and many calls form batches by themselves.
 """
 
 import asyncio
+import math
 import threading
 import traceback
 from collections import Counter, OrderedDict, deque
@@ -31,6 +32,8 @@ class BatchQueue(Generic[Asked, Answer]):
         threads: how many.
         batch: how many are worked on together at most.
         most_waiting: calls that wait; more are refused.
+        cost: seconds that a call takes, as far as that is known; called often, by any thread.
+        longest: seconds that a batch of several takes at most, by their costs: whoever asks next waits for its end.
     """
 
     def __init__(
@@ -40,10 +43,12 @@ class BatchQueue(Generic[Asked, Answer]):
         threads: int = 1,
         batch: int = 1,
         most_waiting: int = 256,
+        cost: Callable[[Asked], float] = lambda asked: 0.0,
+        longest: float = math.inf,
     ):
         self.name, self.batch, self.most_waiting = name, batch, most_waiting
         self.observe: Callable[[int], None] = lambda size: None  # is told the size of each batch
-        self._work = work
+        self._work, self._cost, self._longest = work, cost, longest
         self._changed = threading.Condition()
         self._calls: OrderedDict[str, deque[tuple[Asked, asyncio.Future[Answer]]]] = OrderedDict()  # the next one first
         self._running = Counter[str]()  # threads that work for a sender
@@ -127,10 +132,14 @@ class BatchQueue(Generic[Asked, Answer]):
         """Wait, and take a batch of calls and their senders, in turn; None when the queue is closed and empty."""
         taken: list[tuple[Asked, asyncio.Future[Answer]]] = []
         senders: Counter[str] = Counter()
+        seconds = 0.0
         with self._changed:
             self._changed.wait_for(lambda: self._turn() is not None or (self._closed and not self._calls))
             while len(taken) < self.batch and (sender := self._turn()) is not None:
                 calls = self._calls[sender]
+                seconds += self._cost(calls[0][0])
+                if taken and seconds > self._longest:
+                    break
                 taken.append(calls.popleft())
                 self._calls.move_to_end(sender)
                 if not calls:

@@ -5,6 +5,7 @@ Nothing of it runs on the event loop. The answers are plain JSON types, in the t
 
 import functools
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -25,6 +26,8 @@ from zoo.types import Json
 SKETCHES = 256  # that wait: about a quarter of a second of work
 PICTURES = 64  # that wait: some seconds of work
 BATCH = 32  # sketches that are read together
+LONGEST = 0.01  # seconds that their networks take together: whoever asks meanwhile waits for all of them
+UNKNOWN = 0.01  # seconds that a network is taken to need for an image before it has read one
 POINTS = 500  # of a sketch; one of more waits in another queue, so that it delays none of the usual size
 STROKE = 10  # points that take as long as a stroke, each of which is drawn alone
 
@@ -70,8 +73,11 @@ class Engine:
     def __init__(self, models: Callable[[str], Predictor] = MODELS, threads: int = max(16, SHARE * threads())):
         self._models = models
         self._best: dict[str, tuple[str, ...]] = {}
+        self._seconds: dict[str, float] = {}  # the least that a network has taken for an image, others' work aside
         # One thread: sketches are short, and more threads would wait for each other.
-        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(self._sketches, "sketches", 1, BATCH, SKETCHES)
+        self.sketches: BatchQueue[Sketch, Json] = BatchQueue(
+            self._sketches, "sketches", 1, BATCH, SKETCHES, self._cost, LONGEST
+        )
         self.long_sketches: BatchQueue[Sketch, Json] = BatchQueue(self._sketches, "long sketches", 1, 1, PICTURES)
         self.pictures: BatchQueue[Picture, Json] = BatchQueue(self._pictures, "pictures", threads, 1, PICTURES)
         self.closing = False
@@ -133,6 +139,10 @@ class Engine:
             return of_page(voting.vote(content, of_pages[0], budget=budget), of_pages[0])
         return of_picture(content, predictors, budget)
 
+    def _cost(self, sketch: Sketch) -> float:
+        """Return the seconds that the networks of a sketch need."""
+        return sum(self._seconds.get(name, UNKNOWN) for name in sketch.models)
+
     def _sketches(self, sketches: Sequence[Sketch]) -> list[Json | Exception]:
         """Read a batch: each network sees all images that are for it at once."""
         shown: dict[str, list[tuple[int, np.ndarray]]] = {}
@@ -153,7 +163,10 @@ class Engine:
         found: dict[int, list[tuple[float, np.ndarray, Predictor]]] = {}
         for name, together in shown.items():
             predictor = self._models(name)
+            began = time.perf_counter()
             answers = predictor(np.stack([image for _, image in together]))
+            took = (time.perf_counter() - began) / len(together)
+            self._seconds[name] = min(took, self._seconds.get(name, took))
             for (index, _), answer in zip(together, answers, strict=True):
                 found.setdefault(index, []).append((float(by_script.certainty(predictor, answer)), answer, predictor))
         return [
