@@ -179,12 +179,15 @@ def test_a_dataset_of_the_zoo_on_the_hub_is_checked_before_it_is_kept(hub, tmp_p
     assert kept < 10_000_000
 
 
-def test_a_dataset_of_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkeypatch):
+@pytest.mark.parametrize("beside", [None, "video.mp4", "other/junk.parquet", "data/model.onnx"])
+def test_a_dataset_of_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkeypatch, beside):
+    """Large files that nobody reads do not make its limit larger."""
     monkeypatch.setattr(unpacking, "FREE", 20_000_000)
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "cache"))
     content = written(tmp_path / "a.parquet", "dictionary").read_bytes()
     repo = hub.repos["dataset", "me/huge"] = Repo()
-    repo.commit("all", {"data/train-00000-of-00001.parquet": Blob(content, True)})
+    junk = {} if beside is None else {beside: Blob(bytes(30_000_000), True)}
+    repo.commit("all", {"data/train-00000-of-00001.parquet": Blob(content, True), **junk})
     with pytest.raises(DataError, match="unpacks to more than 20 MB"):
         labelled_folders.read_folders("me/huge")
     kept = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())

@@ -3,6 +3,7 @@
 import contextlib
 import fnmatch
 import hashlib
+from collections.abc import Container
 from pathlib import Path
 
 from zoo import cards
@@ -46,11 +47,11 @@ def pointer_oid(sha256: str, size: int) -> str:
     return hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
 
 
-def stored(repo: str) -> int:
-    """Return the bytes of all files of a dataset repo; 0 where the Hub does not say."""
+def stored(repo: str, paths: Container[str]) -> int:
+    """Return the bytes of some files of a dataset repo; 0 where the Hub does not say."""
     from huggingface_hub import HfApi
 
     with contextlib.suppress(Exception):  # whatever is wrong is said by what reads the repo
         siblings = HfApi().repo_info(repo, repo_type="dataset", files_metadata=True, timeout=20).siblings or ()
-        return sum(file.size or 0 for file in siblings)
+        return sum(file.size or 0 for file in siblings if file.rfilename in paths)
     return 0

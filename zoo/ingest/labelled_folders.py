@@ -261,7 +261,9 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
 
     try:
         if repo is not None:
-            unpacking.check_repo(repo, hub.stored(repo))
+            files = datasets.load_dataset_builder(repo).config.data_files or {}  # and nothing else of the repo is read
+            paths = {str(file).partition("@")[2].partition("/")[2] for of_split in files.values() for file in of_split}
+            unpacking.check_repo(repo, hub.stored(repo, paths))
         else:
             named = arguments["data_files"].values()
             unpacking.check(Path(file) for files in named for file in ([files] if isinstance(files, str) else files))
