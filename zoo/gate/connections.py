@@ -1,5 +1,5 @@
-"""Connections that send no request, or a header without end, are ended, and one address opens only so many: a part of
-the server, uvicorn.
+"""Connections that send no request, or a header without end, are ended, one address opens only so many, and addresses
+take turns: a part of the server, uvicorn.
 
 Applications see a connection only when it has sent a whole request, so these limits are set where it arrives.
 """
@@ -9,13 +9,16 @@ import logging
 import math
 import os
 import resource
-from collections import defaultdict
+from collections import defaultdict, deque
 from typing import Any
 
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from zoo.gate.callers import network_of, on_space, own_cookies
+from zoo.gate import limits
+from zoo.gate.callers import Caller, network_of, on_space, own_cookies
+from zoo.gate.loop_turns import turns
+from zoo.types import Facts
 
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 HEADER = 16_384  # bytes of a header, with its address; each part of it is looked at several times
@@ -59,8 +62,10 @@ def _in_all() -> int:
 
 
 class Guarded(HttpToolsProtocol):
-    """The protocol of uvicorn, with limits for connections and headers.
+    """The protocol of uvicorn, with limits for connections and headers, and with turns of addresses.
 
+    What arrives is parsed when it is its address's turn, and until then the connection is read no further; each request
+    begins in a turn, too. The connections of an address that sends too much are paused.
     An error that is raised while a header is parsed becomes an answer with status 400, and ends the connection.
     """
 
@@ -75,6 +80,7 @@ class Guarded(HttpToolsProtocol):
     def __init__(self, *arguments: Any, **options: Any):
         super().__init__(*arguments, **options)
         self._proxies = ProxyHeadersMiddleware(self.app, self.config.forwarded_allow_ips or "").trusted_hosts
+        self._unread = deque[bytes]()  # what has arrived and waits for a turn
         self.ws_protocol_class = None  # nothing here speaks WebSocket
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -93,6 +99,8 @@ class Guarded(HttpToolsProtocol):
         self._network = network
         _OPEN[network].add(self)
         self._watch()
+        if network:
+            self._count(network)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count a connection no more."""
@@ -109,12 +117,33 @@ class Guarded(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take what arrived; end the connection where a header or a trailer grows too long, which the parser copies at
+        """Parse what arrived in the next turn of its address, and read no more until then.
+
+        The address of what a proxy sends is known when it is parsed.
+        """
+        self._unset_keepalive_if_required()
+        self._unread.append(data)
+        if len(self._unread) == 1 and self._network:
+            turns().take(self._network, self._parse)
+        elif len(self._unread) == 1:
+            self._parse()
+        if self._unread:
+            self.flow.pause_reading()
+
+    def _parse(self) -> None:
+        """Parse what arrived; end the connection where a header or a trailer grows too long, which the parser copies at
         each read, or where a body comes in tiny chunks, each of which costs a call.
 
         What follows a request to upgrade, or CONNECT, is not looked at: the parser would drop the rest of this read and
         take the next one for a request, even where it is the body, so that a proxy and we would count differently.
         """
+        data = self._unread.popleft()
+        if self.transport.is_closing():
+            return
+        if self._unread:
+            turns().take(self._network or "", self._parse)
+        else:
+            self.flow.resume_reading()
         if not self._last:
             super().data_received(data)
         self._header += len(data)
@@ -162,9 +191,30 @@ class Guarded(HttpToolsProtocol):
         super().on_body(body)
 
     def _start_asgi_task(self, cycle: Any, app: Any) -> None:
-        """Answer a request."""
-        self._answering = cycle
-        super()._start_asgi_task(cycle, app)
+        """Answer a request in the next turn of its address."""
+
+        def begin() -> None:
+            if not self.transport.is_closing():
+                self._answering = cycle
+                super(Guarded, self)._start_asgi_task(cycle, app)
+
+        network = self._network or self._sender(cycle.scope)
+        self._count(network)
+        turns().take(network, begin)
+
+    def _sender(self, scope: Facts) -> str:
+        """Return the address that a proxy names."""
+        named = b", ".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
+        if named and self.client and self.client[0] in self._proxies:
+            scope = {**scope, "client": self._proxies.get_trusted_client_address(named)}
+        return Caller.of(scope).network
+
+    def _count(self, network: str) -> None:
+        """Count a request or a connection of an address; where there are too many, pause all of its connections."""
+        try:
+            limits.check_any(network)
+        except limits.TooMany as error:
+            turns().pause(network, error.seconds)
 
     def on_message_complete(self) -> None:
         """Expect the next header of a connection."""
@@ -189,11 +239,13 @@ class Guarded(HttpToolsProtocol):
             self._unsent = unsent
         elif self.idle:
             self.transport.abort()
+        elif self._unread:  # its turn has not come yet
+            self._watch()
 
     @property
     def idle(self) -> bool:
-        """Whether no request of the connection is being answered."""
-        return self.cycle is None or self.cycle.response_complete
+        """Whether no request of the connection waits or is being answered."""
+        return not self._unread and (self.cycle is None or self.cycle.response_complete)
 
 
 def _gave_way(own: int) -> bool:

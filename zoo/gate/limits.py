@@ -14,6 +14,7 @@ SECRETS = 60  # that one address sends to change a submission within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
 FILES = 500  # megabytes of the page's own files for one address within a minute; a first visit takes a few
+ANY = 10  # requests of any kind and connections, for each call of `ZOO_CALLS_PER_MINUTE`
 VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`; a sketch has some hundred
 MOST_KEYS = 50_000  # callers that are counted at a time
 
@@ -82,6 +83,17 @@ def said(seconds: float) -> str:
 
 
 LIMITER = Limiter()
+
+
+def check_any(network: str) -> None:
+    """Count a request of an address, whatever it is for and also where it is refused, or a new connection.
+
+    Raises:
+        TooMany: there are more than `ANY` for each call that it may make within a minute, of which a sixth may come at
+            once.
+    """
+    most = max(1, ANY * number("ZOO_CALLS_PER_MINUTE") // 6)
+    LIMITER.count(network, Rate(most, 10.0, "requests of any kind from your address"))
 
 
 def check_call(caller: Caller) -> None:
