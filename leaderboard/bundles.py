@@ -23,14 +23,14 @@ from pydantic import ConfigDict
 from leaderboard.evaluation import Evaluation
 from leaderboard.recording import EVALUATION, PREDICTIONS
 from leaderboard.schemas import checked_json
-from leaderboard.submissions.checks import hdf5
-from leaderboard.submissions.checks.problems import Refused, short
 from zoo import data, training
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export import export
 from zoo.files import opened_zip, read_json, replacing, write_json
 from zoo.serving.predictor import Predictor
+from zoo.strict import hdf5
+from zoo.strict.problems import Refused, short
 from zoo.training.loop import Loop
 from zoo.typed_json import CLOSED
 

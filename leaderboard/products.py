@@ -9,12 +9,13 @@ product that is built from divisions, sums of squares or other elementwise opera
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
+
+from zoo.strict.onnx_costs import PRODUCTS, cost
 
 
 def count(path: Path | str) -> int:
@@ -70,63 +71,6 @@ def _is_product(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tup
     return node.op_type in PRODUCTS and (node.op_type != "Mul" or _by_matrix(node, stored, shapes))
 
 
-def cost(node: onnx.NodeProto, shapes: Mapping[str, tuple[int, ...]]) -> int:
-    """Return the multiply-adds of one product, for the shapes of its inputs and outputs by name."""
-    inputs = [shapes.get(name, ()) for name in node.input]
-    return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
-
-
-Shapes = list[tuple[int, ...]]
-Cost = Callable[[onnx.NodeProto, Shapes, tuple[int, ...]], int]
-
-
-def _attribute(node: onnx.NodeProto, name: str, default: Any) -> Any:
-    for attribute in node.attribute:
-        if attribute.name == name:
-            return onnx.helper.get_attribute_value(attribute)
-    return default
-
-
-def _convolution(weights: int) -> Cost:
-    """Each output sums over the weights (filters, channels a group, height, width) of its filter."""
-    return lambda node, inputs, out: math.prod(out) * math.prod(inputs[weights][1:])
-
-
-def _transposed(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
-    """Each input is multiplied with the weights (channels, filters a group, height, width) of its channel."""
-    return math.prod(inputs[0]) * math.prod(inputs[1][1:])
-
-
-def _matrix_product(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
-    """Each output sums over the columns of the first matrix."""
-    transposed = len(inputs[0]) > 1 and _attribute(node, "transA", 0)
-    columns: int = inputs[0][-2 if transposed else -1]
-    return math.prod(out) * columns
-
-
-def _sum_of_products(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
-    """Einsum: one product for every combination of all indices and every operand but the first."""
-    terms = _attribute(node, "equation", b"").decode().replace(" ", "").partition("->")[0].split(",")
-    sizes: dict[str, int] = {}
-    for term, shape in zip(terms, inputs, strict=True):
-        before, dots, after = term.partition("...")
-        free = len(shape) - len(before) - len(after) if dots else 0
-        names = [*before, *(f"...{place}" for place in range(free, 0, -1)), *after]  # broadcast from the right
-        for name, size in zip(names, shape, strict=True):
-            sizes[name] = max(sizes.get(name, 1), size)
-    return math.prod(sizes.values()) * (len(terms) - 1)
-
-
-def _recurrent(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
-    """Each step of each sample is multiplied with the input's and the state's weights of every direction."""
-    return math.prod(inputs[0][:2]) * (math.prod(inputs[1]) + math.prod(inputs[2]))
-
-
-def _product_of_values(node: onnx.NodeProto, inputs: Shapes, out: tuple[int, ...]) -> int:
-    """Mul by a stored matrix: one product a value."""
-    return math.prod(out)
-
-
 def _by_matrix(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:
     """Whether a Mul is by a stored matrix and not only a scale (a number, or one number per channel)."""
     return any(name in stored and sum(side > 1 for side in shapes[name]) > 1 for name in node.input)
@@ -141,15 +85,6 @@ def constants(graph: onnx.GraphProto) -> set[str]:
     return names
 
 
-PRODUCTS: dict[str, Cost] = {
-    "Conv": _convolution(1), "ConvInteger": _convolution(1), "QLinearConv": _convolution(3),
-    "ConvTranspose": _transposed,
-    "Gemm": _matrix_product, "MatMul": _matrix_product, "MatMulInteger": _matrix_product,
-    "QLinearMatMul": _matrix_product,
-    "Einsum": _sum_of_products,
-    "RNN": _recurrent, "GRU": _recurrent, "LSTM": _recurrent,
-    "Mul": _product_of_values,
-}  # fmt: skip
 _FREE = (
     "Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant ConstantOfShape "
     "Cos CumSum DepthToSpace DequantizeLinear Div Dropout DynamicQuantizeLinear Elu Equal Erf Exp Expand Flatten "

@@ -23,12 +23,12 @@ import numpy as np
 from rich.console import Console
 
 from leaderboard.submissions import budget
-from leaderboard.submissions.checks import keras_config
-from leaderboard.submissions.checks.problems import Refused
 from zoo import data, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.published import PublishedFolder
+from zoo.strict import keras_config
+from zoo.strict.problems import Refused
 
 FRAMEWORKS = {"tensorflow", "torch", "jax", "flax"}
 SAMPLES, STEPS, BATCH = 256, 60, 64  # what it must memorize, and in how many steps

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from networks import archive, keras_file, layer, members, node, onnx_file, perceptron, weights
 
 from leaderboard.submissions import checks
-from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, onnx_graph, untrusted_json
-from leaderboard.submissions.checks.problems import Refused
+from leaderboard.submissions.checks import keras_archive, onnx_graph
+from zoo.strict import hdf5, keras_config, untrusted_json
+from zoo.strict.problems import Refused
 
 SECONDS = float(os.environ.get("ZOO_FUZZ_SECONDS", 0))
 ONE = ("optdigits",)

@@ -12,9 +12,9 @@ from networks import METADATA, archive, image, keras_file, layer, members, model
 from onnx import TensorProto, helper, numpy_helper
 
 from leaderboard.submissions import budget, checks
-from leaderboard.submissions.checks import hdf5, untrusted_json
 from leaderboard.submissions.checks import keras_archive as archives
-from leaderboard.submissions.checks.problems import Refused
+from zoo.strict import hdf5, untrusted_json
+from zoo.strict.problems import Refused
 
 ONE = ("optdigits",)
 

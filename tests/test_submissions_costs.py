@@ -12,9 +12,9 @@ from leaderboard import products, used_numbers
 from leaderboard.memorization import MemorizationGap, times
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
-from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, inputs
 from zoo import hub, stored_numbers
+from zoo.strict.problems import Refused
 
 WEIGHTS = 64 * 10
 RNG = np.random.default_rng(0)

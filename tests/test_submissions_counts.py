@@ -18,8 +18,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from leaderboard import products
 from leaderboard.submissions import measuring
 from leaderboard.submissions.checks import onnx_graph, onnx_parameters
-from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import Box
+from zoo.strict.problems import Refused
 
 BOARD = ROOT / "docs" / "board.md"
 DENSE = 64 * 10  # multiply-adds of the layer that `onnx_file` ends with

@@ -18,11 +18,11 @@ import zoo
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.guard import Limits
-from leaderboard.submissions.checks.problems import LONGEST_TEXT, MOST_COUNTED, Refused
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Spawner
+from zoo.strict.problems import LONGEST_TEXT, MOST_COUNTED, Refused
 
 ONE = ("optdigits",)
 FILES = int(os.environ.get("ZOO_ADVERSARIAL", len(adversarial.MAKERS)))  # one of each kind; `make fuzz`: 1,000

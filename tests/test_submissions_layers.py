@@ -6,10 +6,10 @@ from copy import deepcopy
 import numpy as np
 import pytest
 
-from leaderboard.submissions.checks import allowed_layers, keras_config
-from leaderboard.submissions.checks.problems import Refused
 from zoo import registry
 from zoo.backend import keras
+from zoo.strict import allowed_layers, keras_config
+from zoo.strict.problems import Refused
 from zoo.trainers import Stepwise
 
 SAME = {"padding": "same"}

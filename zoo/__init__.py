@@ -59,20 +59,24 @@ def load_model(name: "str | Path") -> "keras.Model":
     Args:
         name: a shipped model ("lenet5.mnist"), a folder, or a repo on the Hub; see `zoo.hub.resolve`.
 
-    Keras builds what a folder's config.json says: load models only of people whom you trust.
+    A folder may be anybody's. Its network is of the layers that a submission may have, or one that the zoo has the code
+    of, and has the weights that its file holds; others are refused. What it costs to run is bounded by the limits of
+    `zoo.strict.keras_config`. Another one of somebody whom you trust is for `keras.saving.load_model`.
 
     Returns:
-        A `keras.Model` from raw uint8 images (N, H, W, C), 0 background and 255 full ink, to float32 probabilities.
+        A `keras.Model` from raw uint8 images (N, H, W, C), 0 background and 255 full ink, to float32 probabilities; not
+        compiled.
 
     Raises:
-        ZooError: there is no such model, or Keras cannot load it.
+        ZooError: there is no such model, or it is not one that can be loaded.
     """
-    from zoo import backend, hub, keras_weights
+    from zoo import hub
 
     folder = hub.resolve(name)
     try:
-        with keras_weights.keras_folder(folder) as whole:
-            return backend.keras.saving.load_model(whole)
+        from zoo.training import keras_models
+
+        return keras_models.load(folder)
     except ModuleNotFoundError as error:
         raise ZooError(
             f"load_model needs {error.name}, which is not installed: pip install 'handwriting-zoo[train]'. To read "
@@ -80,7 +84,7 @@ def load_model(name: "str | Path") -> "keras.Model":
         ) from error
     except Exception as error:  # Keras raises errors of many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
-        raise ZooError(f"{folder} is not a model that Keras can load: {reason[0].rstrip('.')[:200]}.") from error
+        raise ZooError(f"{folder} is not a model that Keras can load here: {reason[0].rstrip('.')[:200]}.") from error
 
 
 def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor":

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.files import read_arrays, replacing
+from zoo.files import MOST_ARRAYS, read_arrays, replacing
 from zoo.published import PublishedFolder
 
 CONSTANTS = "constants"  # in the npz: JSON, path of a weight -> [name of the constant, order of its axes, shape]
@@ -76,6 +76,8 @@ def restore(folder: Path, target: Path) -> None:
         rest = read_arrays(published.stored)
         places = json.loads(rest.pop(CONSTANTS).tobytes())
         constants = _constants(published.onnx)
+        if sum(constants[name].nbytes for name, _, _ in places.values()) > MOST_ARRAYS:
+            raise ValueError(f"they have more than {MOST_ARRAYS // 10**6} MB")
         weights = {
             path: constants[name].transpose(order).reshape(shape) for path, (name, order, shape) in places.items()
         }
@@ -128,7 +130,7 @@ def shapes(folder: Path) -> list[tuple[int, ...]]:
 def _constants(path: Path) -> Mapping[str, np.ndarray]:
     import onnx
 
-    graph = onnx.load(path).graph
+    graph = onnx.load(path, load_external_data=False).graph
     arrays: dict[str, Any] = {constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer}
     return {name: values for name, values in arrays.items() if values.dtype.kind == "f"}
 

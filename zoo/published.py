@@ -15,7 +15,7 @@ from typing import Any, ClassVar, NoReturn
 
 from zoo.errors import ZooError
 from zoo.files import read_bytes
-from zoo.types import Json
+from zoo.types import Json, Shape
 
 NOT_SERVED = "is not a published model that can be served"
 
@@ -110,6 +110,19 @@ def check_preprocessor(values: object) -> Json:
             raise WrongField(f"its {key!r} must be from 0 to 1, not {found[key]}")
     _check_images(found["view"], found["contract"])
     return said
+
+
+def image_shape(preprocessor: Json) -> Shape:
+    """Return height, width and channels of what a checked preprocessor_config.json makes of a picture."""
+    contract, view = preprocessor["contract"], preprocessor["view"]
+    if contract is None:
+        from zoo.pages import views  # OpenCV is needed for pages
+
+        return views.from_dict(view).input_shape
+    from zoo.ink.contract import Contract
+
+    made = Contract.from_dict(contract)
+    return made.height, made.width, made.channels
 
 
 def _check_images(view: str | Json, contract: Json | None) -> None:

@@ -17,14 +17,15 @@ from dataclasses import dataclass, replace
 
 from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
-from leaderboard.submissions.checks import guard, keras_archive, untrusted_json
-from leaderboard.submissions.checks.problems import Problem, short
+from leaderboard.submissions.checks import guard, keras_archive
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
 from zoo.gate.callers import network_of
 from zoo.gate.traffic import Share, check_heard
 from zoo.settings import number
+from zoo.strict import untrusted_json
+from zoo.strict.problems import Problem, short
 from zoo.types import Json
 
 log = logging.getLogger(__name__)

@@ -21,8 +21,8 @@ from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from leaderboard.schemas import checked_json
-from leaderboard.submissions.checks.problems import Problem, ProblemFields, plain
 from zoo.errors import ZooError
+from zoo.strict.problems import Problem, ProblemFields, plain
 from zoo.typed_json import CLOSED
 from zoo.types import Json
 

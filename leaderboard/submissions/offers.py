@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from leaderboard.submissions.checks.problems import Problem, short
 from zoo import data, settings
 from zoo.errors import UnknownName, ZooError
+from zoo.strict.problems import Problem, short
 
 LICENCES = (
     "apache-2.0", "mit", "bsd-2-clause", "bsd-3-clause", "cc0-1.0", "cc-by-4.0", "cc-by-sa-4.0", "cc-by-nc-4.0",

@@ -4,11 +4,11 @@ from markupsafe import Markup
 
 from leaderboard.memorization import MemorizationGap
 from leaderboard.submissions import budget, checks
-from leaderboard.submissions.checks import allowed_layers, keras_config
 from leaderboard.submissions.intake import DAY, LIMITS, Place
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.store import Broken
 from leaderboard.tabs.markup import html, message, moment
+from zoo.strict import allowed_layers, keras_config
 
 WORDS = {
     PENDING: "waiting",

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo import data, keras_weights
+from zoo import data
 from zoo.errors import UnknownName, ZooError
 from zoo.files import replacing
 from zoo.published import PublishedFolder
@@ -172,9 +172,9 @@ def _stamp_openvino(path: Path, text: str) -> None:
 def _write_litert(folder: Path, target: Path, images: np.ndarray | None) -> None:
     """From the Keras weights, by Keras' own exporter."""
     from zoo import backend
+    from zoo.training import keras_models
 
-    with keras_weights.keras_folder(folder) as whole:
-        model = backend.keras.saving.load_model(whole)
+    model = keras_models.load(folder)
     options = {}
     if images is not None:
         options = {

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.published import NOT_SERVED, PublishedFolder, WrongField, check_metadata, check_preprocessor, field_of
+from zoo.published import (
+    NOT_SERVED,
+    PublishedFolder,
+    WrongField,
+    check_metadata,
+    check_preprocessor,
+    field_of,
+    image_shape,
+)
 from zoo.registry import ModelName
 from zoo.serving import fastest, runtimes
 from zoo.types import Json
@@ -45,16 +53,7 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
 
 def _check_fits(opened: runtimes.Runtime, preprocessor: Json) -> None:
     """Refuse a network whose input or answer has another size than its preprocessor says."""
-    contract, view, labels = (preprocessor[key] for key in ("contract", "view", "labels"))
-    if contract is not None:
-        from zoo.ink.contract import Contract
-
-        made = Contract.from_dict(contract)
-        expected = made.height, made.width, made.channels
-    else:
-        from zoo.pages import views  # OpenCV is needed for pages
-
-        expected = views.from_dict(view).input_shape
+    expected, labels = image_shape(preprocessor), preprocessor["labels"]
     if opened.input_shape != expected:
         raise WrongField(f"its network sees {opened.input_shape}, its preprocessor makes {expected}")
     if opened.classes not in (None, len(labels)):

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,8 +9,10 @@ from typing import TYPE_CHECKING
 
 from zoo import data, hub, ink, keras_weights, registry
 from zoo.errors import ZooError
+from zoo.files import read_bytes
 from zoo.published import PublishedFolder
 from zoo.recipes import Recipe
+from zoo.training import keras_models
 from zoo.training.batch_norm_folding import folded
 from zoo.types import Json
 
@@ -55,23 +56,20 @@ class Start:
     def build(self) -> "keras.Model":
         """Return the zoo's own architecture, BatchNorm folded, with the published weights; ZooError if they differ."""
         shape = self.contract.height, self.contract.width, self.contract.channels
-        model = registry.create_model(self.architecture, shape, len(self.labels))
         try:
-            with warnings.catch_warnings(), keras_weights.keras_folder(self.folder) as whole:
+            with keras_weights.keras_folder(self.folder) as whole, warnings.catch_warnings():
+                path = PublishedFolder(whole).weights
+                model = keras_models.built(self.architecture, shape, len(self.labels), read_bytes(path))
                 # Keras leaves a layer fresh that it does not find, and warns.
                 warnings.simplefilter("error", UserWarning)
-                numbers = sum(math.prod(weight) for weight in keras_weights.shapes(whole))
-                as_trained = numbers == model.count_params()  # so were some published before all were folded
-                if not as_trained:
-                    model = folded(model)
-                model.load_weights(PublishedFolder(whole).weights)
+                model.load_weights(path)
         except (OSError, ValueError, KeyError, UserWarning) as error:
             reason = str(error).strip().splitlines()[0][:200]
             raise ZooError(
                 f"{PublishedFolder(self.folder).weights} does not fit {self.architecture} at {shape} and "
                 f"{len(self.labels)} classes ({reason})."
             ) from error
-        return folded(model) if as_trained else model
+        return folded(model)
 
 
 def start(model: "keras.Model", architecture: str, dataset: str, name: str) -> Json:

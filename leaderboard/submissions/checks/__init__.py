@@ -14,12 +14,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import PurePosixPath
 
-import numpy as np
-
 from leaderboard.submissions import budget
-from leaderboard.submissions.checks import hdf5, keras_archive, keras_config, keras_parts, onnx_graph, untrusted_json
-from leaderboard.submissions.checks.problems import Findings, Problem, Refused, problems_of, short, texts, whole
+from leaderboard.submissions.checks import keras_archive, onnx_graph
 from zoo import data as datasets
+from zoo.strict import hdf5, keras_config, keras_parts, untrusted_json
+from zoo.strict.problems import Findings, Problem, Refused, problems_of, short, texts, whole
 from zoo.types import Json
 
 MOST_BYTES = 50_000_000  # of a file
@@ -164,7 +163,7 @@ def _keras(data: bytes, checked: Checked, wanted: tuple[str, ...]) -> Checked:
         with found.next():
             _check_probabilities(report)
         with found.next():
-            _check_weights(members["model.weights.h5"], report.parameters)
+            hdf5.check_parameters(members["model.weights.h5"], report.parameters)
     found.check()
     clean = {
         "metadata.json": json.dumps({"keras_version": "3", "date_saved": ""}).encode(),
@@ -262,21 +261,6 @@ def _check_probabilities(report: keras_config.Report) -> None:
     if not report.output.probabilities:
         what = "The model does not end in a softmax, so its output is not probabilities."
         raise Refused("probabilities", what, "End it with Dense(classes, activation='softmax') or a Softmax layer.")
-
-
-def _check_weights(data: bytes, parameters: int) -> None:
-    """Reject weights that are not finite, or that do not match the configuration."""
-    weights = [
-        weight
-        for weight in hdf5.read_weights(data)
-        if not weight.path.startswith("/optimizer/") and "seed_generator" not in weight.path
-    ]
-    if any(weight.dtype.kind == "f" and not np.isfinite(weight.values(data)).all() for weight in weights):
-        raise Refused("nan", "The weights hold NaN or infinity.", "Train with a lower learning rate.")
-    found = sum(weight.values(data).size for weight in weights if weight.dtype.kind == "f")
-    if found != parameters:
-        what = f"The configuration has {parameters:,} parameters, the weights {found:,}: they do not match."
-        raise Refused("weights", what, "Save it again with `model.save('model.keras')`.")
 
 
 def _notes(report: keras_config.Report) -> tuple[str, ...]:

@@ -16,12 +16,12 @@ from collections.abc import Sequence
 
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
-from leaderboard.submissions.checks.problems import Problem, Refused, problems_of
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.ink.turns import Turns
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Limits
+from zoo.strict.problems import Problem, Refused, problems_of
 from zoo.types import Json
 
 log = logging.getLogger(__name__)

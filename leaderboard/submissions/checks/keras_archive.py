@@ -9,7 +9,7 @@ import zipfile
 import zlib
 from collections import Counter
 
-from leaderboard.submissions.checks.problems import Refused, short
+from zoo.strict.problems import Refused, short
 
 MEMBERS = ("metadata.json", "config.json", "model.weights.h5")
 MOST_MEMBERS = 16

@@ -17,9 +17,11 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, onnx_work, wire_format
+from leaderboard.submissions.checks import onnx_parameters, onnx_structure, onnx_tensors, onnx_work
 from leaderboard.submissions.checks.onnx_signature import EXAMPLE, check_end, image_of, input_shape, output_classes
-from leaderboard.submissions.checks.problems import Findings, Refused, short, whole
+from zoo.strict import wire_format
+from zoo.strict.onnx_costs import OPERATORS
+from zoo.strict.problems import Findings, Refused, short, whole
 from zoo.types import Json
 
 DOMAINS = ("", "ai.onnx")
@@ -32,19 +34,6 @@ LARGEST_NUMBER = 2**40  # in an attribute
 MOST_ARGUMENTS = 4096  # inputs of one node
 MOST_INPUTS = 20_000  # of all nodes: each is followed when shapes are inferred; the networks of this zoo have up to 700
 TEXT = re.compile(r"[\w,.>() -]{0,100}", re.ASCII)  # attributes such as "SAME_UPPER" or "bij,bjk->bik"
-_OPERATORS = (
-    "Abs Add And ArgMax AveragePool BatchNormalization Cast CastLike Ceil Celu Clip Concat Constant Conv ConvTranspose "
-    "Cos CumSum DepthToSpace Div Dropout Einsum Elu Equal Erf Exp Expand Flatten Floor GRU Gather GatherElements "
-    "GatherND Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual GroupNormalization HardSigmoid "
-    "HardSwish Identity InstanceNormalization LRN LSTM LayerNormalization LeakyRelu Less LessOrEqual Log LogSoftmax "
-    "LpNormalization LpPool MatMul Max MaxPool Mean MeanVarianceNormalization Min Mish Mod Mul Neg Not Or PRelu Pad "
-    "Pow QuantizeLinear DequantizeLinear QLinearConv QLinearMatMul ConvInteger MatMulInteger DynamicQuantizeLinear "
-    "RNN Range Reciprocal ReduceL1 ReduceL2 ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare Relu Reshape Resize Round Selu Shape Shrink Sigmoid Sign Sin Size Slice Softmax Softplus Softsign "
-    "SpaceToDepth Split Sqrt Squeeze Sub Sum Swish Tan Tanh ThresholdedRelu Tile TopK Transpose Unsqueeze Upsample "
-    "Where Xor ConstantOfShape"
-)
-OPERATORS = frozenset(_OPERATORS.split())
 REFUSED_OPERATORS = {
     "Loop": ("onnx-loop", "a Loop, which may never end"),
     "Scan": ("onnx-loop", "a Scan, which contains a graph"),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from leaderboard.submissions.checks.problems import Findings, Refused, short
+from zoo.strict.problems import Findings, Refused, short
 
 UINT8, FLOAT = 2, 1  # TensorProto.DataType
 MOST_SIDES = 8

@@ -10,7 +10,7 @@ import lzma
 from collections.abc import Iterable
 from typing import Any
 
-from leaderboard.submissions.checks.problems import Refused
+from zoo.strict.problems import Refused
 
 LARGEST = 1_000_000  # bytes of a structure, before it is compressed
 FILTERS = [{"id": lzma.FILTER_LZMA2, "preset": 6, "dict_size": 2**21}]  # a stream without any header

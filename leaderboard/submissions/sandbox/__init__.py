@@ -30,7 +30,6 @@ import numpy as np
 
 from leaderboard.submissions import budget
 from leaderboard.submissions.checks import guard, onnx_parameters
-from leaderboard.submissions.checks.problems import Refused
 from leaderboard.submissions.sandbox import child, consumption
 from leaderboard.submissions.sandbox.outcome import (
     Cancelled,
@@ -56,6 +55,7 @@ from leaderboard.submissions.taking import Compiled
 from zoo import settings
 from zoo.errors import ZooError
 from zoo.processes.confinement import Resources
+from zoo.strict.problems import Refused
 from zoo.types import Json
 
 __all__ = [

@@ -138,10 +138,10 @@ def _converted(job: Json, folder: Path) -> Json:
 def _trained(job: Json, folder: Path) -> Json:
     """Train a clean configuration from scratch, as every network of the board is, and export it."""
     os.environ["ZOO_DATASETS"] = job["datasets"]
-    from leaderboard.submissions.checks import keras_config
     from zoo import registry, training
     from zoo.backend import keras
     from zoo.export import export
+    from zoo.strict import keras_config
 
     config = json.loads((folder / "model.sent").read_text())
 

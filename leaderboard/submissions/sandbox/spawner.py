@@ -2,8 +2,8 @@
 
 from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
-from leaderboard.submissions.checks.problems import Refused
 from zoo.processes import spawning
+from zoo.strict.problems import Refused
 from zoo.types import Json
 
 

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from typing import Any, NoReturn
 
-from leaderboard.submissions.checks.problems import Refused, short
+from zoo.strict.problems import Refused, short
 from zoo.types import Json
 
 MOST_BYTES = 1_000_000

@@ -4,6 +4,7 @@ A field of two bytes becomes an object of a hundred bytes when parsed, so 40 MB 
 scan reads only tags and lengths and stops at a limit, so its time and memory are bounded.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 MOST_FIELDS = 300_000  # a network of 5,000 nodes has about 150,000
@@ -77,6 +78,41 @@ def _scan(data: bytes, children: Children) -> int:
             place += 8
         else:
             raise BadWireFormat("has fields of an unknown kind")
+
+
+def fields(data: bytes, packed: bool = False) -> Iterator[tuple[int, int, Any]]:
+    """Yield number, wire type and value of the fields of a message: a whole number, or bytes.
+
+    Args:
+        data: the message.
+        packed: it is whole numbers alone, without numbers of fields.
+
+    Raises:
+        BadWireFormat: as `scan`, which counts nested messages too.
+    """
+    place, end, count = 0, len(data), 0
+    try:
+        while place < end:
+            count += 1
+            if count > MOST_FIELDS:
+                raise BadWireFormat(f"has more than {MOST_FIELDS:,} fields")
+            tag, place = (VARINT, place) if packed else _varint(data, place)
+            kind = tag & 7
+            value: int | bytes
+            if kind == VARINT:
+                value, place = _varint(data, place)
+            elif kind in (BYTES, FIXED_32, FIXED_64):
+                length, place = _varint(data, place) if kind == BYTES else ({FIXED_32: 4, FIXED_64: 8}[kind], place)
+                value, place = data[place : place + length], place + length
+            else:
+                raise BadWireFormat("has fields of an unknown kind")
+            if not packed and not 0 < tag >> 3 < 2**29:
+                raise BadWireFormat("has a field of no number")
+            if place > end:
+                raise BadWireFormat("ends in the middle")
+            yield tag >> 3, kind, value
+    except IndexError:
+        raise BadWireFormat("ends in the middle") from None
 
 
 def _varint(data: bytes, place: int) -> tuple[int, int]:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard.submissions.checks.problems import Refused, short
+from zoo.strict.problems import Refused, short
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 UNDEFINED = 2**64 - 1
@@ -45,6 +45,11 @@ class Weight:
     dtype: np.dtype
     offset: int  # bytes
 
+    @property
+    def counts(self) -> bool:
+        """Whether it holds parameters, not the state of an optimizer or of a random generator."""
+        return self.dtype.kind == "f" and not self.path.startswith("/optimizer/") and "seed_generator" not in self.path
+
     def values(self, data: bytes) -> np.ndarray:
         """Return the values, a view of the bytes of the file."""
         return np.frombuffer(data, self.dtype, math.prod(self.shape), self.offset).reshape(self.shape)
@@ -58,6 +63,17 @@ def read_weights(data: bytes) -> list[Weight]:
         raise
     except (struct.error, IndexError, ValueError, OverflowError):
         raise Refused("hdf5", "The weights are not a complete HDF5 file.", AGAIN) from None
+
+
+def check_parameters(data: bytes, parameters: int) -> None:
+    """Reject weights that are not finite, or that are not as many as a configuration has."""
+    weights = [weight.values(data) for weight in read_weights(data) if weight.counts]
+    if not all(np.isfinite(values).all() for values in weights):
+        raise Refused("nan", "The weights hold NaN or infinity.", "Train with a lower learning rate.")
+    found = sum(values.size for values in weights)
+    if found != parameters:
+        what = f"The configuration has {parameters:,} parameters, the weights {found:,}: they do not match."
+        raise Refused("weights", what, "Save it again with `model.save('model.keras')`.")
 
 
 class _Reader:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from leaderboard.submissions.checks.layer_settings import (
+from zoo.strict.layer_settings import (
     Misfit,
     Shape,
     axes,

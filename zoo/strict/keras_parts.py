@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.submissions.checks import allowed_layers
-from leaderboard.submissions.checks.layer_settings import Shape
-from leaderboard.submissions.checks.problems import Refused, short
+from zoo.strict import allowed_layers
+from zoo.strict.layer_settings import Shape
+from zoo.strict.problems import Refused, short
 from zoo.types import Json
 
 LARGEST = 8_000_000  # values of one layer's output, for one image: AlexNet's largest has 0.3 million

@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Any
 
-from leaderboard.submissions.checks import keras_parts as parts
-from leaderboard.submissions.checks.problems import Refused, short
+from zoo.strict import keras_parts as parts
+from zoo.strict.problems import Refused, short
 from zoo.types import Json
 
 MOST_CALLS = 1000

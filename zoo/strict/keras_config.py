@@ -8,12 +8,12 @@ import math
 from dataclasses import dataclass, field
 from typing import Any
 
-from leaderboard.submissions.checks import allowed_layers, keras_calls
-from leaderboard.submissions.checks import keras_parts as parts
-from leaderboard.submissions.checks.keras_parts import Tensor
-from leaderboard.submissions.checks.layer_costs import Cost
-from leaderboard.submissions.checks.layer_settings import Shape
-from leaderboard.submissions.checks.problems import Findings, Refused, short
+from zoo.strict import allowed_layers, keras_calls
+from zoo.strict import keras_parts as parts
+from zoo.strict.keras_parts import Tensor
+from zoo.strict.layer_costs import Cost
+from zoo.strict.layer_settings import Shape
+from zoo.strict.problems import Findings, Refused, short
 from zoo.types import Json
 
 MOST_LAYERS = 400

@@ -8,10 +8,10 @@ the batch axis.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from leaderboard.submissions.checks import layer_costs
-from leaderboard.submissions.checks.layer_costs import Cost
-from leaderboard.submissions.checks.layer_settings import Misfit, Shape
-from leaderboard.submissions.checks.problems import Refused
+from zoo.strict import layer_costs
+from zoo.strict.layer_costs import Cost
+from zoo.strict.layer_settings import Misfit, Shape
+from zoo.strict.problems import Refused
 from zoo.types import Json
 
 
