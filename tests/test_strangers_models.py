@@ -4,14 +4,20 @@ import json
 import shutil
 
 import numpy as np
+import onnxruntime
 import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 import zoo
 from zoo import data, files, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
+from zoo.export import formats
 from zoo.keras_weights import CONSTANTS
+from zoo.portable import compiling
+from zoo.serving import explain, runtimes
 from zoo.settings import PRETRAINED
+from zoo.strict import onnx_limits, onnx_wire
 
 
 @pytest.fixture
@@ -136,3 +142,157 @@ def test_a_network_of_the_zoo_with_other_layers_loads_from_its_own_code(tmp_path
     folder = shutil.copytree(PRETRAINED / "rootsift_vlad.pages70", tmp_path / "model")
     model = zoo.load_model(folder)
     assert model.count_params() == json.loads((folder / "metadata.json").read_text())["parameters_as_trained"]
+
+
+# Networks
+
+
+def network(path, nodes, constants, opset=18):
+    """Write a network of images of 28 x 28 to ten probabilities, with other nodes whose value "s" is added."""
+    rest = [
+        helper.make_node("Flatten", ["image"], ["f"]), helper.make_node("Cast", ["f"], ["g"], to=1),
+        helper.make_node("MatMul", ["g", "w"], ["h"]), helper.make_node("Add", ["h", "s"], ["i"]),
+        helper.make_node("Softmax", ["i"], ["y"]),
+    ]  # fmt: skip
+    tensor = helper.make_tensor_value_info
+    image, answer = tensor("image", TensorProto.UINT8, ["n", 28, 28, 1]), tensor("y", TensorProto.FLOAT, ["n", 10])
+    arrays = {"w": np.zeros((784, 10), np.float32), **constants}
+    stored = [numpy_helper.from_array(np.asarray(values), name) for name, values in arrays.items()]
+    graph = helper.make_graph([*nodes, *rest], "network", [image], [answer], stored)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=9)
+    path.write_bytes(model.SerializeToString())
+    return model
+
+
+def node(operator, inputs, output, **settings):
+    return helper.make_node(operator, inputs.split(), [output], **settings)
+
+
+def total(name):
+    return node("ReduceSum", name, "s", keepdims=0)
+
+
+ONES = {"value": numpy_helper.from_array(np.ones(1, np.float32))}
+BOMBS = {
+    "constant": ([node("ConstantOfShape", "k", "c", **ONES), total("c")], {"k": [10**9]}),
+    "range": ([node("Range", "a k b", "c"), node("Cast", "c", "d", to=1), total("d")], {"a": 0, "k": 10**10, "b": 1}),
+    "tile": ([node("Tile", "x k", "c"), total("c")], {"x": np.ones(1000, np.float32), "k": [10**7]}),
+    "outer": ([node("Mul", "x z", "c"), total("c")],
+              {"x": np.ones((30_000, 1), np.float32), "z": np.ones((1, 30_000), np.float32)}),
+    "products": ([node("ConstantOfShape", "k", "c", **ONES), node("MatMul", "c c", "d"), node("MatMul", "d d", "e"),
+                  total("e")], {"k": [2048, 2048]}),
+    "of a shape": ([node("Shape", "image", "a", start=1), node("ReduceProd", "a", "b", keepdims=0),
+                    node("Mul", "b k", "c"), node("Unsqueeze", "c x", "d"), node("ConstantOfShape", "d", "e", **ONES),
+                    total("e")], {"k": 10**6, "x": [0]}),
+    "of an image": ([node("Cast", "image", "a", to=1), node("Expand", "a k", "b"), node("ReduceSum", "b x", "s",
+                     keepdims=0)], {"k": [1, 1, 1, 10**5], "x": [0, 1, 2, 3]}),
+    "of its ink": ([node("NonZero", "image", "a"), node("Cast", "a", "b", to=1), total("b")], {}),
+    "images by images": ([node("Flatten", "image", "a"), node("Cast", "a", "b", to=1), node("Transpose", "b", "c"),
+                          node("Tile", "b k", "d"), node("MatMul", "d c", "e"), total("e")], {"k": [30_000, 1]}),
+    "window": ([node("Cast", "image", "a", to=1), node("LRN", "a", "b", size=10**8 + 1), total("b")], {}),
+    "sums": ([node("ConstantOfShape", "k", "c", **ONES), node("Einsum", "c c c c", "s", equation="a,b,c,d->")],
+             {"k": [500]}),
+    "scratch": ([node("Cast", "image", "a", to=1), node("Transpose", "a", "b", perm=[0, 3, 1, 2]),
+                 node("ConstantOfShape", "k", "c", **ONES),
+                 node("Conv", "b c", "d", pads=[500, 500, 500, 500], kernel_shape=[500, 500]), total("d")],
+                {"k": [1, 1, 500, 500]}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", BOMBS)
+def test_a_network_is_bounded_before_a_runtime_opens_it(published, monkeypatch, kind):
+    """32 kB took 4 GB when they were opened, in proportion, or minutes."""
+    nodes, constants = BOMBS[kind]
+    network(published / "model.onnx", nodes, constants)
+    monkeypatch.setattr(runtimes, "RUNTIMES", {"onnxruntime": lambda file: pytest.fail("it was opened")})
+    with pytest.raises(ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size)"):
+        zoo.load_predictor(published)
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_an_honest_network_of_somebody_answers_as_ever(published, tmp_path, runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28, 1), np.uint8)
+    served = zoo.load_predictor(published, runtime)(images)
+    np.testing.assert_allclose(served, zoo.load_predictor("lenet5.mnist", runtime)(images), atol=1e-6)
+    assert compiling.compiled(published / "model.onnx", "float32").classes == 10
+    assert explain.feature_maps(published, images[0])[0].shape[-1] == 6
+
+
+def test_every_shipped_network_could_be_somebodys():
+    for path in sorted(PRETRAINED.glob("*/model.onnx")):
+        opened = onnxruntime.InferenceSession(onnx_limits.checked(path.read_bytes()))
+        assert len(opened.get_inputs()) == len(opened.get_outputs()) == 1, path
+
+
+def repeated(model):
+    """A second graph, which some readers merge with the first and others take instead of it."""
+    return model.SerializeToString() + onnx_wire.written(7, model.graph.SerializeToString())
+
+
+def changed_network(change):
+    def make(model):
+        change(model)
+        return model.SerializeToString()
+
+    return make
+
+
+def elsewhere(model):
+    tensor = model.graph.initializer[0]
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    tensor.external_data.add(key="location", value="other.bin")
+
+
+def unrolled(model):
+    """Functions that call each other twice are nodes beyond number once they are in place."""
+    model.functions.add(name="f", domain="d").node.add(op_type="Relu", input=["x"], output=["y"])
+
+
+HIDDEN = {
+    "twice": (repeated, "twice"),
+    "shape": (changed_network(lambda model: model.graph.initializer[0].dims.append(10**9)), "another number"),
+    "file": (changed_network(elsewhere), "another file"),
+    "function": (changed_network(unrolled), "functions"),
+    "sparse": (changed_network(lambda model: model.graph.sparse_initializer.add(dims=[10**10])), "sparse"),
+    "branch": (changed_network(lambda model: model.graph.node[0].attribute.add(name="g").graphs.add()), "attribute"),
+    "names": (changed_network(lambda model: model.graph.node[2].output.append("h")), "makes one again"),
+    "cut": (lambda model: model.SerializeToString()[:-5], "middle"),
+}
+
+
+@pytest.mark.parametrize("how", HIDDEN)
+def test_a_file_that_readers_read_differently_is_not_opened(published, how):
+    change, sentence = HIDDEN[how]
+    model = network(published / "model.onnx", [node("Identity", "k", "s")], {"k": np.zeros(10, np.float32)})
+    assert onnx_limits.checked(model.SerializeToString())
+    with pytest.raises(ValueError, match=sentence):
+        onnx_limits.checked(change(model))
+
+
+def test_what_a_file_says_of_its_shapes_is_not_believed(published):
+    """The shape of what depends on an image is whatever the file says of it, where nobody infers it."""
+    model = network(published / "model.onnx", [node("Identity", "k", "s")], {"k": np.zeros(10, np.float32)})
+    nodes = [node("Squeeze", "image", "q"), node("Cast", "q", "r", to=7), node("ReduceSum", "r", "t", keepdims=0)]
+    nodes += [node("Range", "zero t one", "u"), node("Cast", "u", "v", to=1), total("v")]
+    model = network(published / "model.onnx", nodes, {"zero": 0, "one": 1})
+    model.graph.value_info.append(helper.make_tensor_value_info("u", TensorProto.INT64, [10]))
+    with pytest.raises(ValueError, match="size depends on the image"):
+        onnx_limits.checked(model.SerializeToString())
+
+
+def test_every_way_to_open_a_network_asks_the_same(published):
+    nodes, constants = BOMBS["constant"]
+    network(published / "model.onnx", nodes, constants)
+    ways = [
+        lambda: runtimes.load(published / "model.onnx"),
+        lambda: runtimes.load(published / "model.onnx", "openvino"),
+        lambda: explain.feature_maps(published, np.zeros((28, 28, 1), np.uint8)),
+        lambda: compiling.compiled(published / "model.onnx", "float32"),
+        lambda: formats.FORMATS["onnx"].write(published, published / "out.onnx", None),
+    ]
+    for way in ways:
+        with pytest.raises(ZooError, match="is not opened: it computes 4,000 MB of constants"):
+            way()

@@ -94,6 +94,13 @@ def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor
         name: as `load_model` takes it, or a file that `scripts/export.py` wrote.
         runtime: "onnxruntime", "openvino" (where it is installed), or "fastest": measured once on this machine, and
             remembered. None: what the model's preprocessor_config.json names, else "onnxruntime".
+
+    A folder may be anybody's: an ONNX file that does not come with the package is opened if what it takes is bounded,
+    see `zoo.strict.onnx_limits`. Within these bounds a network is a program of its author. Files for LiteRT and the
+    .xml of OpenVINO are opened as they are.
+
+    Raises:
+        ZooError: there is no such model, or it is not one that may be opened.
     """
     from pathlib import Path
 

@@ -124,8 +124,9 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
     import onnx
 
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
-        folded = Path(scratch) / "folded.onnx"
-        quant_pre_process(PublishedFolder(folder).onnx, folded, skip_symbolic_shape=True)
+        source, folded = Path(scratch) / "source.onnx", Path(scratch) / "folded.onnx"
+        source.write_bytes(runtimes.bounded(PublishedFolder(folder).onnx))
+        quant_pre_process(source, folded, skip_symbolic_shape=True)
         if images is None:
             shutil.copyfile(folded, target)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UnknownName, ZooError
-from zoo.serving.runtimes import installed
+from zoo.serving.runtimes import bounded, installed
 from zoo.types import Shape
 
 # Values from which on a constant is stored in less than float32. Published weights of 1,000 and more values are float16
@@ -94,7 +94,7 @@ def read(path: Path, precision: str = "float32") -> Graph:
     if precision not in PRECISIONS:
         raise UnknownName("precision", precision, PRECISIONS)
     try:
-        model = onnx.load(path)
+        model = onnx.load_from_string(bounded(path))
         for value in (*model.graph.input, *model.graph.output):
             batch = value.type.tensor_type.shape.dim[0]
             batch.Clear()
@@ -114,6 +114,8 @@ def read(path: Path, precision: str = "float32") -> Graph:
         tensor = image.type.tensor_type
         sides = [side.dim_value for side in tensor.shape.dim]
         (opset,) = [one.version for one in model.opset_import if one.domain in ("", "ai.onnx")]
+    except ZooError:
+        raise
     except Exception as error:  # ONNX, protobuf and ONNX Runtime share no class of error
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise ZooError(f"{path} is not an ONNX network for one image: {reason}") from error

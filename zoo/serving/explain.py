@@ -12,6 +12,7 @@ import numpy as np
 
 from zoo.errors import ZooError
 from zoo.published import PublishedFolder
+from zoo.serving import runtimes
 from zoo.serving.predictor import Predictor
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _probed(folder: Path) -> "tuple[onnxruntime.InferenceSession, list[str]]":
 
     path = PublishedFolder(folder).onnx
     try:
-        model = onnx.load(path)
+        model = onnx.load_from_string(runtimes.bounded(path))
         names = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
         model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
         options = onnxruntime.SessionOptions()
@@ -96,6 +97,8 @@ def _probed(folder: Path) -> "tuple[onnxruntime.InferenceSession, list[str]]":
         options.intra_op_num_threads = 1  # one image: a second thread costs more than it brings
         options.enable_cpu_mem_arena = False  # which would keep what one image took
         session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except ZooError:
+        raise
     except Exception as error:  # the two packages share no class of error
         raise ZooError(f"{path} cannot be looked into: {error}.") from error
     return session, names

@@ -20,13 +20,14 @@ from zoo.published import (
 )
 from zoo.registry import ModelName
 from zoo.serving import fastest, runtimes
+from zoo.strict import onnx_limits
 from zoo.types import Json
 
 if TYPE_CHECKING:
     from zoo import ink
     from zoo.pages.views import View
 
-BATCH = 256  # glyphs a call of the runtime
+BATCH = onnx_limits.TOGETHER  # glyphs a call of the runtime
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
 DEFAULT = "onnxruntime"
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
@@ -178,8 +179,8 @@ class Predictor:
     def batch(self) -> int:
         """Images a call of the runtime: more are no faster and need more memory, large ones the more."""
         height, width, _ = self.input_shape
-        most = BATCH if self.parameters < LARGE else BATCH // 16
-        return max(1, most * 32 * 32 // max(height * width, 32 * 32))
+        most = onnx_limits.together(height, width)
+        return most if self.parameters < LARGE else max(1, most // 16)
 
     def classify(self, images: np.ndarray) -> np.ndarray:
         """Return the probabilities of what the network itself sees, float32 (N, len(labels)).

@@ -19,7 +19,10 @@ import numpy as np
 import onnxruntime
 
 from zoo.errors import UnknownName, ZooError
+from zoo.files import read_bytes
 from zoo.published import parse_json
+from zoo.settings import PRETRAINED
+from zoo.strict import onnx_limits
 from zoo.types import Json
 
 FEW = 8  # images that are served together so often that what they take in memory is kept
@@ -46,20 +49,40 @@ def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
 
     Raises:
         UnknownName: no such runtime.
-        ZooError: the runtime is not installed, or the file is not what it reads.
+        ZooError: the runtime is not installed, the file is not what it reads, or an ONNX file is not bounded, see
+            `zoo.strict.onnx_limits`; those that come with the package are. Files for LiteRT and the .xml of OpenVINO
+            are opened as they are: only those of people whom you trust should be.
     """
     if runtime not in RUNTIMES:
         raise UnknownName("runtime", runtime, RUNTIMES)
     if not path.is_file():
         raise ZooError(f"There is no file {path}.")
-    open_file = RUNTIMES[runtime]
     try:
-        return open_file(path)
+        unchecked = is_shipped(path) or (runtime != "onnxruntime" and path.suffix != ".onnx")
+        return RUNTIMES[runtime](path if unchecked else bounded(path))
     except ZooError:
         raise
     except Exception as error:  # the three share no class of error
         reason = str(error).strip().splitlines()[0]
         raise ZooError(f"{path} is not a network that {runtime} can run: {reason}") from error
+
+
+def is_shipped(path: Path) -> bool:
+    """Return whether a file came with the package: others may be anybody's."""
+    return path.resolve().is_relative_to(PRETRAINED.resolve())
+
+
+def bounded(path: Path) -> bytes:
+    """Return what may be opened of an ONNX file, see `zoo.strict.onnx_limits`; all of one that came with the package.
+
+    Raises:
+        ZooError: it may not be opened.
+    """
+    data = read_bytes(path)
+    try:
+        return data if is_shipped(path) else onnx_limits.checked(data)
+    except onnx_limits.TooMuch as error:
+        raise ZooError(f"{path} is not opened: {error}.") from None
 
 
 def threads() -> int:
@@ -70,7 +93,7 @@ def threads() -> int:
 
 
 class _OnnxRuntime:
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | bytes):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = threads()
@@ -94,7 +117,7 @@ class _OnnxRuntime:
 class _OpenVino:
     """Compiles for this processor when it is loaded; where that has bfloat16, it computes in it."""
 
-    def __init__(self, path: Path):
+    def __init__(self, path: Path | bytes):
         openvino = installed("openvino")
         core = openvino.Core()
         model = core.read_model(path)
@@ -167,7 +190,7 @@ def is_installed(runtime: str) -> bool:
     return importlib.util.find_spec(runtime) is not None
 
 
-RUNTIMES: Mapping[str, Callable[[Path], Runtime]] = {
+RUNTIMES: Mapping[str, Callable[[Any], Runtime]] = {
     "onnxruntime": _OnnxRuntime,
     "openvino": _OpenVino,
     "litert": _LiteRT,
