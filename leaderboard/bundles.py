@@ -213,7 +213,7 @@ def _build_here(job: training.Job, folder: Path) -> None:
         return
     name = f"{job.model} seed {job.seed}"
     try:
-        hdf5.read_weights(weights.read_bytes())
+        hdf5.rewrite(weights.read_bytes(), weights)
         export(training.Run.read(folder), exported)
     except Refused as error:
         raise ZooError(f"{name}: {error}") from None

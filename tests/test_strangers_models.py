@@ -3,13 +3,14 @@
 import json
 import shutil
 
+import h5py
 import numpy as np
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zoo
-from zoo import data, files, registry
+from zoo import data, files, keras_weights, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export import formats
@@ -17,7 +18,8 @@ from zoo.keras_weights import CONSTANTS
 from zoo.portable import compiling
 from zoo.serving import explain, runtimes
 from zoo.settings import PRETRAINED
-from zoo.strict import onnx_limits, onnx_wire
+from zoo.strict import hdf5, onnx_limits, onnx_wire
+from zoo.training import keras_models, transfer
 
 
 @pytest.fixture
@@ -296,3 +298,57 @@ def test_every_way_to_open_a_network_asks_the_same(published):
     for way in ways:
         with pytest.raises(ZooError, match="is not opened: it computes 4,000 MB of constants"):
             way()
+
+
+# Weights
+
+
+@pytest.fixture
+def with_weights(published):
+    """The same folder as others publish it, with weights for Keras that have attributes in every place."""
+    path = published / "model.weights.h5"
+    keras_weights.restore(published, path)
+    (published / "keras_weights.npz").unlink()
+    with h5py.File(path, "r+") as file:
+        kernel = file["layers/dense/vars/0"]
+        for item in (file, file["layers"], kernel):
+            item.attrs["dtype"] = "float32"  # of variable length: it leads through a heap, wherever that may be
+        file["optimizer/vars/0"] = np.ones(3, np.float32)
+    return published
+
+
+@pytest.mark.parametrize("way", ["load", "start", "format"])
+def test_no_library_reads_the_weights_of_strangers(with_weights, monkeypatch, way):
+    """One changed byte ended the process, or kept it busy for ever: in attributes, groups and their trees."""
+    opened, file = [], h5py.File
+    monkeypatch.setattr(h5py, "File", lambda path, *how, **more: opened.append(str(path)) or file(path, *how, **more))
+    if way == "load":
+        model = zoo.load_model(with_weights)
+    elif way == "start":
+        model = transfer.Start.read(str(with_weights)).build()
+    else:
+        model = keras_models.load(with_weights)
+    images = np.random.default_rng(0).integers(0, 256, (9, 28, 28, 1), np.uint8)
+    np.testing.assert_allclose(model(images), zoo.load_predictor("lenet5.mnist")(images), atol=1e-4)
+    assert opened
+    assert not [path for path in opened if path.startswith(str(with_weights))]
+
+
+def test_weights_are_written_anew_without_what_is_not_known(with_weights, tmp_path):
+    path, data = tmp_path / "clean.h5", (with_weights / "model.weights.h5").read_bytes()
+    hdf5.rewrite(data, path)
+    with h5py.File(path) as clean, h5py.File(with_weights / "model.weights.h5") as sent:
+        clean.visititems(lambda name, item: pytest.fail(name) if len(item.attrs) else None)
+        kernel = clean["layers/dense/vars/0"]
+        np.testing.assert_array_equal(kernel, sent["layers/dense/vars/0"])
+    again = tmp_path / "again.h5"
+    hdf5.rewrite(path.read_bytes(), again)
+    assert again.read_bytes() == path.read_bytes()
+
+
+@pytest.mark.parametrize("name", [b"dense", b".", b"dense/v"])
+def test_a_name_that_is_there_twice_or_none_gets_a_sentence(with_weights, tmp_path, name):
+    data = (with_weights / "model.weights.h5").read_bytes()
+    assert data.count(b"dense_1\0") == 1
+    with pytest.raises(ZooError, match="in the weights"):
+        hdf5.rewrite(data.replace(b"dense_1\0", name.ljust(8, b"\0")), tmp_path / "clean.h5")

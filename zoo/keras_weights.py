@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.files import MOST_ARRAYS, read_arrays, replacing
+from zoo.files import MOST_ARRAYS, read_arrays, read_bytes, replacing
 from zoo.published import PublishedFolder
+from zoo.strict import hdf5
 
 CONSTANTS = "constants"  # in the npz: JSON, path of a weight -> [name of the constant, order of its axes, shape]
 
@@ -95,36 +96,21 @@ def restore(folder: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def keras_folder(folder: Path) -> Iterator[Path]:
-    """Yield a published folder as Keras loads it, with `model.weights.h5`: itself, or for a while a copy.
+    """Yield a copy of what Keras loads of a published folder, with a `model.weights.h5` that was written here.
 
     Raises:
-        ZooError: its weights cannot be restored.
+        ZooError: its weights cannot be restored, or have another structure than Keras writes.
     """
     published = PublishedFolder(folder)
-    if published.weights.is_file() or not published.stored.is_file():
-        yield folder
-        return
     with tempfile.TemporaryDirectory() as scratch:
         copy = PublishedFolder(Path(scratch))
         for name in (PublishedFolder.CONFIG, PublishedFolder.METADATA):
             shutil.copyfile(folder / name, copy.path / name)
-        restore(folder, copy.weights)
+        if published.weights.is_file() or not published.stored.is_file():
+            hdf5.rewrite(read_bytes(published.weights), copy.weights)
+        else:
+            restore(folder, copy.weights)
         yield copy.path
-
-
-def shapes(folder: Path) -> list[tuple[int, ...]]:
-    """Return the shape of every weight in a published folder; states of random generators are excluded."""
-    import h5py
-
-    found = []
-
-    def visit(name: str, item: h5py.Group | h5py.Dataset) -> None:
-        if isinstance(item, h5py.Dataset) and "seed_generator" not in name:
-            found.append(item.shape)
-
-    with keras_folder(folder) as whole, h5py.File(PublishedFolder(whole).weights) as weights:
-        weights.visititems(visit)
-    return found
 
 
 def _constants(path: Path) -> Mapping[str, np.ndarray]:

@@ -13,6 +13,7 @@ Source: the HDF5 file format specification, versions 1.1 to 3.0 (The HDF Group).
 import math
 import struct
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -63,6 +64,27 @@ def read_weights(data: bytes) -> list[Weight]:
         raise
     except (struct.error, IndexError, ValueError, OverflowError):
         raise Refused("hdf5", "The weights are not a complete HDF5 file.", AGAIN) from None
+
+
+def rewrite(data: bytes, target: Path) -> None:
+    """Write the datasets of a file anew, and nothing else of it: what HDF5 and Keras read of others has had bugs.
+
+    Args:
+        data: the file's bytes.
+        target: the file to write.
+
+    Raises:
+        Refused: Keras did not write it in this layout.
+    """
+    import h5py
+
+    weights = read_weights(data)
+    try:
+        with h5py.File(target, "w") as file:
+            for weight in weights:
+                file[weight.path] = weight.values(data)
+    except (ValueError, OSError, RuntimeError):  # HDF5 has one error for all that is wrong
+        raise Refused("hdf5", "A name is twice in the weights.", AGAIN) from None
 
 
 def check_parameters(data: bytes, parameters: int) -> None:
@@ -195,6 +217,8 @@ class _Reader:
             name, end, _ = bytes(names[name_at : name_at + LONGEST_NAME + 1]).partition(b"\0")
             if not end:
                 raise Refused("hdf5", f"A name in the weights is longer than {LONGEST_NAME} bytes.", AGAIN)
+            if name in (b"", b".") or b"/" in name:
+                raise Refused("hdf5", "A name in the weights is none.", AGAIN)
             inside = f"{path}/{name.decode()}"
             if cached == 2:
                 raise Refused("hdf5-link", f"{short(inside)} in the weights is a symbolic link.", AGAIN)
