@@ -16,6 +16,7 @@ from zoo import hub
 from zoo.data import unpacking
 from zoo.data.parquet import unreadable
 from zoo.errors import DataError
+from zoo.files import read_bytes
 from zoo.ink.decoding import FILES
 
 if TYPE_CHECKING:
@@ -179,7 +180,7 @@ def _is_picture(path: Path) -> bool:
 
 def _read_file(files: list[Path], row: int) -> bytes:
     try:
-        return files[row].read_bytes()
+        return read_bytes(files[row])
     except OSError as error:
         raise DataError(f"{files[row]} cannot be read: {error.strerror}.") from error
 

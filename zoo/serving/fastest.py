@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo.environment import processor
 from zoo.errors import ZooError
-from zoo.files import read_json, write_json
+from zoo.files import read_bytes, read_json, write_json
 from zoo.serving import runtimes
 from zoo.settings import cache_folder
 from zoo.types import Json
@@ -84,7 +84,7 @@ def _key(file: Path) -> str:
         except PackageNotFoundError:
             continue
     try:
-        found.append(hashlib.sha256(file.read_bytes()).hexdigest()[:16])
+        found.append(hashlib.sha256(read_bytes(file)).hexdigest()[:16])
     except OSError as error:
         raise ZooError(f"{file} cannot be read: {error.strerror}.") from None
     return ", ".join(found)

@@ -51,7 +51,7 @@ class Start:
     @property
     def revision(self) -> str:
         """SHA-256 of its model.onnx, as in the records."""
-        return hashlib.sha256(PublishedFolder(self.folder).onnx.read_bytes()).hexdigest()
+        return hashlib.sha256(read_bytes(PublishedFolder(self.folder).onnx)).hexdigest()
 
     def build(self) -> "keras.Model":
         """Return the zoo's own architecture, BatchNorm folded, with the published weights; ZooError if they differ."""
