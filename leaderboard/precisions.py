@@ -12,7 +12,8 @@ from pydantic import ConfigDict
 
 from leaderboard.schemas import checked_json
 from zoo.errors import ZooError
-from zoo.files import read_bytes, write_json
+from zoo.files import write_json
+from zoo.regular_files import read_bytes
 from zoo.typed_json import CLOSED
 
 FOLDER = Path(__file__).parent / "precisions"

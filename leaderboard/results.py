@@ -20,7 +20,8 @@ from leaderboard.schemas import checked_json
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
-from zoo.files import read_bytes, write_json
+from zoo.files import write_json
+from zoo.regular_files import read_bytes
 from zoo.typed_json import CLOSED
 from zoo.types import Json
 

@@ -25,7 +25,8 @@ from leaderboard.hands import Agreement
 from leaderboard.results import Broken, Result
 from zoo import data
 from zoo.errors import ZooError
-from zoo.files import open_regular, read_bytes, replacing, write_json
+from zoo.files import replacing, write_json
+from zoo.regular_files import open_regular, read_bytes
 from zoo.types import Json
 
 NAME, STATE = "board.jsonl", "board.json"

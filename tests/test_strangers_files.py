@@ -2,9 +2,7 @@
 
 import base64
 import json
-import os
 import shutil
-import signal
 import struct
 import time
 import zipfile
@@ -27,7 +25,6 @@ from zoo.serving import by_script
 from zoo.settings import PRETRAINED
 from zoo.tabs import read
 from zoo.tabs.space import Space
-from zoo.training import transfer
 
 PNG = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
 
@@ -392,39 +389,3 @@ def test_arrays_are_unpacked_only_if_they_are_few(tmp_path, monkeypatch):
     assert len(read_arrays(tmp_path / "900000.npz")["x"]) == 900_000
     with pytest.raises(ZooError, match="its arrays have more than 1 MB"):
         read_arrays(tmp_path / "1100000.npz")
-
-
-PIPES = {
-    "a picture that a table names": ("pictures/a/9.png", lambda folder: _named_by_a_table(folder)),
-    "a picture that went": (
-        "pictures/a/0.png",
-        lambda folder: labelled_folders._read_file([folder / "pictures/a/0.png"], 0),
-    ),
-    "a network in int8": ("model/model.int8.onnx", lambda folder: zoo.load_predictor(folder / "model", "fastest")),
-    "its revision": ("model/model.onnx", lambda folder: transfer.Start("a", "b", (), None, folder / "model").revision),
-}
-
-
-def _of_a_class(folder):
-    labelled_folders._read_file([folder / "pictures/a/0.png"], 0)  # it was a file when the folder was listed
-
-
-def _named_by_a_table(folder):
-    rows = [{"bytes": None, "path": "a/9.png"}, {"bytes": PNG, "path": None}]
-    pandas.DataFrame({"image": rows, "label": [0, 1]}).to_parquet(folder / "pictures" / "train.parquet")
-    labelled_folders.read_folders(str(folder / "pictures" / "train.parquet")).splits["train"].encoded(0)
-
-
-@pytest.mark.parametrize("where", PIPES)
-def test_a_pipe_in_place_of_a_file_is_not_waited_for(pictures, published, tmp_path, where):
-    name, use = PIPES[where]
-    said = published / "preprocessor_config.json"
-    said.write_text(json.dumps({**json.loads(said.read_text()), "serving": {"precision": "int8"}}))
-    (tmp_path / name).unlink(missing_ok=True)
-    os.mkfifo(tmp_path / name)
-    signal.alarm(20)  # else the test would wait for ever
-    try:
-        with pytest.raises((ZooError, OSError), match="a pipe or a device"):
-            use(tmp_path)
-    finally:
-        signal.alarm(0)

@@ -1,12 +1,10 @@
 """Files that are whole or not there: written next to their place, then moved into it."""
 
-import errno
 import io
 import json
 import os
 import re
 import shutil
-import stat
 import tempfile
 import zipfile
 from collections.abc import Iterator, Sequence
@@ -15,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zoo.errors import ZooError
+from zoo.regular_files import read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -45,32 +44,6 @@ def remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-class NotAFile(OSError):
-    """A pipe or a device in place of a file."""
-
-
-def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
-    """Open a file and return its descriptor.
-
-    Raises:
-        OSError: there is none, or it is a folder, a pipe or a device: reading one of these could wait for ever.
-    """
-    handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
-    mode = os.fstat(handle).st_mode
-    if stat.S_ISREG(mode):
-        return handle
-    os.close(handle)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise NotAFile(errno.EINVAL, "it is a pipe or a device, not a file", str(path))
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return what a file holds that anybody may have put there; OSError as `open_regular`."""
-    with os.fdopen(open_regular(path), "rb") as file:
-        return file.read()
 
 
 def write_json(path: Path, value: object) -> None:

@@ -17,8 +17,9 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import ZooError
-from zoo.files import MOST_ARRAYS, read_arrays, read_bytes, replacing
+from zoo.files import MOST_ARRAYS, read_arrays, replacing
 from zoo.published import PublishedFolder
+from zoo.regular_files import read_bytes
 from zoo.strict import hdf5
 
 CONSTANTS = "constants"  # in the npz: JSON, path of a weight -> [name of the constant, order of its axes, shape]

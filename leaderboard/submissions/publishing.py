@@ -21,7 +21,8 @@ from leaderboard.submissions.holdings import rows
 from leaderboard.submissions.lifecycle import WITHDRAWN, Outcome, Submission
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
-from zoo.files import open_regular, remove, replacing
+from zoo.files import remove, replacing
+from zoo.regular_files import open_regular
 
 log = logging.getLogger(__name__)
 

@@ -16,8 +16,8 @@ from zoo import hub
 from zoo.data import unpacking
 from zoo.data.parquet import unreadable
 from zoo.errors import DataError
-from zoo.files import read_bytes
 from zoo.ink.decoding import FILES
+from zoo.regular_files import read_bytes
 
 if TYPE_CHECKING:
     import datasets

@@ -21,8 +21,10 @@ import numpy as np
 from zoo.errors import Blank, InkError
 from zoo.ink import bounds
 from zoo.ink.bounds import MAX_PIXELS
+from zoo.regular_files import read_bytes
 from zoo.types import Json
 
+MOST_BYTES = 500_000_000  # of a file
 MAX_SIDE = 65_535  # pixels; JPEG has no longer ones, and reducing a line of millions takes long
 MAX_PAGES = 20  # of a TIFF that are read
 SIDE = 1024  # pixels of the longer side that is kept: a glyph in the corner of a page still has fifty
@@ -250,7 +252,7 @@ def _count(image: Any, most: int) -> int:
 def _content(picture: Any) -> bytes:
     """The content of a path, bytes or an open file."""
     if isinstance(picture, (str, Path)):
-        return Path(picture).read_bytes()
+        return read_bytes(Path(picture), MOST_BYTES)
     if isinstance(picture, (bytes, bytearray)):
         return bytes(picture)
     picture.seek(0)

@@ -14,7 +14,8 @@ import numpy as np
 
 from zoo.environment import processor
 from zoo.errors import ZooError
-from zoo.files import read_bytes, read_json, write_json
+from zoo.files import read_json, write_json
+from zoo.regular_files import read_bytes
 from zoo.serving import runtimes
 from zoo.settings import cache_folder
 from zoo.types import Json

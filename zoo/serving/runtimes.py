@@ -19,8 +19,8 @@ import numpy as np
 import onnxruntime
 
 from zoo.errors import UnknownName, ZooError
-from zoo.files import read_bytes
 from zoo.published import parse_json
+from zoo.regular_files import read_bytes
 from zoo.settings import PRETRAINED
 from zoo.strict import onnx_limits
 from zoo.types import Json

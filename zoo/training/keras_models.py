@@ -12,8 +12,8 @@ from pathlib import Path
 from zoo import data, keras_weights, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
-from zoo.files import read_bytes
-from zoo.published import PublishedFolder, image_shape
+from zoo.published import MOST_JSON, PublishedFolder, image_shape
+from zoo.regular_files import read_bytes
 from zoo.strict import hdf5, keras_config, untrusted_json
 from zoo.strict.problems import Refused
 from zoo.training.batch_norm_folding import folded
@@ -34,7 +34,7 @@ def load(folder: Path) -> "keras.Model":
     with keras_weights.keras_folder(folder) as whole:
         path = PublishedFolder(whole).weights
         weights = read_bytes(path)
-        document = untrusted_json.parse(read_bytes(folder / PublishedFolder.CONFIG), "config.json")
+        document = untrusted_json.parse(read_bytes(folder / PublishedFolder.CONFIG, MOST_JSON), "config.json")
         try:
             report = keras_config.read_config(document)
         except Refused:

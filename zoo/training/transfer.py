@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 from zoo import data, hub, ink, keras_weights, registry
 from zoo.errors import ZooError
-from zoo.files import read_bytes
 from zoo.published import PublishedFolder
 from zoo.recipes import Recipe
+from zoo.regular_files import read_bytes
 from zoo.training import keras_models
 from zoo.training.batch_norm_folding import folded
 from zoo.types import Json

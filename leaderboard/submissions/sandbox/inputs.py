@@ -20,7 +20,8 @@ from leaderboard.corruptions import CORRUPTIONS, corrupted
 from leaderboard.evaluation import transfers_of
 from zoo import data
 from zoo.errors import ZooError
-from zoo.files import read_bytes, replacing
+from zoo.files import replacing
+from zoo.regular_files import read_bytes
 
 
 @dataclass(frozen=True)

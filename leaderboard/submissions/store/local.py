@@ -27,7 +27,8 @@ from leaderboard.submissions.store.base import (
     numbered,
 )
 from zoo.errors import ZooError
-from zoo.files import NotAFile, open_regular, read_bytes, remove, replacing
+from zoo.files import remove, replacing
+from zoo.regular_files import NotAFile, open_regular, read_bytes
 from zoo.settings import number
 
 OVER = (WITHDRAWN, FINISHED, FAILED)  # whose contents are removed first: the last may be tried again

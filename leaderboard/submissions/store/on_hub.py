@@ -26,7 +26,7 @@ from leaderboard.submissions.store.base import (
 )
 from zoo import hub
 from zoo.errors import ZooError
-from zoo.files import read_bytes
+from zoo.regular_files import read_bytes
 from zoo.settings import cache_folder, number
 
 Answer = TypeVar("Answer")

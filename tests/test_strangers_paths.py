@@ -1,0 +1,92 @@
+"""What a stranger's archive may bring in place of a file: pipes, links to devices, holes."""
+
+import json
+import os
+import shutil
+import signal
+
+import cv2
+import numpy as np
+import pandas
+import pytest
+
+import zoo
+from zoo.errors import ZooError
+from zoo.ingest import labelled_folders
+from zoo.published import PublishedFolder
+from zoo.serving import runtimes
+from zoo.settings import PRETRAINED
+from zoo.training import transfer
+
+PNG = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A published folder that may be spoiled."""
+    return shutil.copytree(PRETRAINED / "lenet5.mnist", tmp_path / "model")
+
+
+@pytest.fixture
+def pictures(tmp_path):
+    """A folder of a class."""
+    (tmp_path / "pictures" / "a").mkdir(parents=True)
+
+
+PIPES = {
+    "a picture that a table names": ("pictures/a/9.png", lambda folder: _named_by_a_table(folder)),
+    "a picture that went": (
+        "pictures/a/0.png",
+        lambda folder: labelled_folders._read_file([folder / "pictures/a/0.png"], 0),
+    ),
+    "a network in int8": ("model/model.int8.onnx", lambda folder: zoo.load_predictor(folder / "model", "fastest")),
+    "its revision": ("model/model.onnx", lambda folder: transfer.Start("a", "b", (), None, folder / "model").revision),
+}
+
+
+def _of_a_class(folder):
+    labelled_folders._read_file([folder / "pictures/a/0.png"], 0)  # it was a file when the folder was listed
+
+
+def _named_by_a_table(folder):
+    rows = [{"bytes": None, "path": "a/9.png"}, {"bytes": PNG, "path": None}]
+    pandas.DataFrame({"image": rows, "label": [0, 1]}).to_parquet(folder / "pictures" / "train.parquet")
+    labelled_folders.read_folders(str(folder / "pictures" / "train.parquet")).splits["train"].encoded(0)
+
+
+@pytest.mark.parametrize("where", PIPES)
+def test_a_pipe_in_place_of_a_file_is_not_waited_for(pictures, published, tmp_path, where):
+    name, use = PIPES[where]
+    said = published / "preprocessor_config.json"
+    said.write_text(json.dumps({**json.loads(said.read_text()), "serving": {"precision": "int8"}}))
+    (tmp_path / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / name)
+    signal.alarm(20)  # else the test would wait for ever
+    try:
+        with pytest.raises((ZooError, OSError), match="a pipe or a device"):
+            use(tmp_path)
+    finally:
+        signal.alarm(0)
+
+
+LINKS = {
+    "a device": (lambda path: path.symlink_to("/dev/zero"), "a pipe or a device"),
+    "a pipe": (os.mkfifo, "a pipe or a device"),
+    "a hole": (lambda path: (path.touch(), os.truncate(path, 10**8)), "are stored"),
+    "a large hole": (lambda path: (path.touch(), os.truncate(path, 10**13)), "the most is"),
+}
+
+
+@pytest.mark.parametrize("kind", LINKS)
+def test_what_is_no_file_or_is_not_stored_is_not_read(published, tmp_path, kind):
+    """4 kB on the disk said that they were 2 GB, and a link to a device never ends."""
+    make, sentence = LINKS[kind]
+    for path, use in (
+        (tmp_path / "picture.png", zoo.read),
+        (published / "preprocessor_config.json", lambda path: PublishedFolder(published).preprocessor),
+        (published / "model.onnx", runtimes.bounded),
+    ):
+        path.unlink(missing_ok=True)
+        make(path)
+        with pytest.raises((ZooError, OSError), match=rf"{sentence}|the most is|cannot be read as one"):
+            use(path)
