@@ -59,7 +59,8 @@ def sentences():
 
 def problems():
     """Yield every sentence that the checks of a submission's file may put on its receipt."""
-    for path in sorted((ROOT / "leaderboard/submissions/checks").glob("*.py")):
+    folders = "leaderboard/submissions/checks", "zoo/strict"
+    for path in sorted(path for folder in folders for path in (ROOT / folder).glob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         statements = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}  # docstrings
         left = [tree]
