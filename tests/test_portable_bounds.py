@@ -38,9 +38,6 @@ RULED = {  # what is not what it seems: nodes, constants and opset
     "a mean without axes that is none": ([node("ReduceMean", "x", "z", noop_with_empty_axes=1), *END], [DENSE], 18),
     "axes as an attribute": (
         [node("ReduceMean", "x", "m", axes=[1], keepdims=1), node("Sub", "x m"), *END], [DENSE], 11),
-    "a squeeze of an empty list of axes": (
-        [node("Squeeze", "x none", "s"), node("Unsqueeze", "s ends"), *END],
-        [("none", NONE), ("ends", np.array([0, 3])), DENSE], 18),
     "a softmax whose axis was 1": (
         [LINE, node("Mul", "line small", "l"), node("Softmax", "l"), *END], [SMALL, DENSE], 11),
     "slices with steps but no axes": (
@@ -50,6 +47,9 @@ RULED = {  # what is not what it seems: nodes, constants and opset
     "a swish of another slope": ([node("Swish", "x", alpha=0.01), *END], [DENSE], 24),
 }  # fmt: skip
 REFUSED = {
+    "a squeeze of an empty list of axes": (
+        [node("Squeeze", "x none", "s"), node("Unsqueeze", "s ends"), *END],
+        [("none", NONE), ("ends", np.array([0, 3])), DENSE], 18),
     "the weights of a convolution are not of its kernel_shape": (
         [FIRST, node("Conv", "t w", kernel_shape=[3, 3], pads=[1, 1, 1, 1]), *END],
         [("w", weights(1, 1, 1, 1)), DENSE], 18),

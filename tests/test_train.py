@@ -190,7 +190,7 @@ def spoilt(tmp_path):
     ("how", "sentence"),
     [
         ("another network's weights", r"model\.weights\.h5 does not fit lenet5 at \(28, 28, 1\) and 10 classes"),
-        ("cut off", r"model\.weights\.h5 does not fit lenet5"),
+        ("cut off", r"model\.weights\.h5 cannot be read\. The weights end in the middle"),
         ("of another graph", r"keras_weights\.npz does not say how Keras' weights are made of model\.onnx"),
         ("missing", r"is not a published model: there is no model\.weights\.h5 in it"),
         ("pages", r"reads pages, not glyphs"),

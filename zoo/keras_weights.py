@@ -108,7 +108,10 @@ def keras_folder(folder: Path) -> Iterator[Path]:
         for name in (PublishedFolder.CONFIG, PublishedFolder.METADATA):
             shutil.copyfile(folder / name, copy.path / name)
         if published.weights.is_file() or not published.stored.is_file():
-            hdf5.rewrite(read_bytes(published.weights), copy.weights)
+            try:
+                hdf5.rewrite(read_bytes(published.weights), copy.weights)
+            except ZooError as error:
+                raise ZooError(f"{published.weights} cannot be read. {error}") from None
         else:
             restore(folder, copy.weights)
         yield copy.path
