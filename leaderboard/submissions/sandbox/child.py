@@ -140,9 +140,11 @@ def _trained(job: Json, folder: Path) -> Json:
     os.environ["ZOO_DATASETS"] = job["datasets"]
     from zoo import registry, training
     from zoo.backend import keras
+    from zoo.data import unpacking
     from zoo.export import export
     from zoo.strict import keras_config
 
+    unpacking.confined()
     config = json.loads((folder / "model.sent").read_text())
 
     def submitted(input_shape: tuple[int, int, int], num_classes: int) -> "keras.Model":
