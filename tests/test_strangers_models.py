@@ -211,6 +211,14 @@ def test_a_network_is_bounded_before_a_runtime_opens_it(published, monkeypatch, 
         zoo.load_predictor(published)
 
 
+@pytest.mark.parametrize("said", [0, 1, 3, 2**31])
+def test_a_split_into_another_number_of_parts_does_not_end_the_process(published, said):
+    split = helper.make_node("Split", ["c"], ["a", "b"], axis=0, num_outputs=said)
+    network(published / "model.onnx", [split, total("a")], {"c": np.ones(2, np.float32)})
+    with pytest.raises(ZooError, match="its Split says another number of outputs than it has"):
+        zoo.load_predictor(published)
+
+
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_an_honest_network_of_somebody_answers_as_ever(published, tmp_path, runtime):
     if runtime == "openvino":

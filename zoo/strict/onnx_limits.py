@@ -130,6 +130,8 @@ class _Graph:
                     raise TooMuch(f"its {node.op_type} has the attribute {one.name:.40}, which is not known")
                 if one.t:
                     _constant(one.t)
+                if one.name == "num_outputs" and one.i != len(node.output):  # ONNX Runtime ends the process
+                    raise TooMuch(f"its {node.op_type} says another number of outputs than it has")
             names = [name for name in node.output if name]
             if not made.issuperset(node.input) or made.intersection(names) or len(set(names)) < len(names):
                 raise TooMuch(f"its {node.op_type} uses a value that is not made before, or makes one again")
