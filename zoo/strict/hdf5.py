@@ -67,7 +67,7 @@ def read_weights(data: bytes) -> list[Weight]:
 
 
 def rewrite(data: bytes, target: Path) -> None:
-    """Write the datasets of a file anew, and nothing else of it: what HDF5 and Keras read of others has had bugs.
+    """Copy the datasets of a file into a new one, and nothing else: damaged files have crashed the HDF5 library.
 
     Args:
         data: the file's bytes.

@@ -13,7 +13,7 @@ _begin = SessionState.__init__
 
 
 def _begun(session: SessionState, blocks: "Blocks") -> None:
-    """Begin a session as of a page without components, whose functions and components it shares with all others."""
+    """Begin a session without a copy of the configuration; functions and components are those of the page."""
     _begin(session, SimpleNamespace(default_config=blocks.default_config, blocks={}))
 
 
