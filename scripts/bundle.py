@@ -28,6 +28,7 @@ from zoo import data, environment, registry, training
 from zoo.errors import DataError, ZooError
 from zoo.files import replacing, write_json
 from zoo.trainers import Ensemble
+from zoo.training import backbones
 
 # What training, export and measuring import. TensorFlow is not among it.
 NEEDED = (
@@ -57,6 +58,7 @@ fi
 export PYTHONPATH="$work/code:$work/site${{PYTHONPATH:+:$PYTHONPATH}}" PYTHONUNBUFFERED=1
 export JAX_COMPILATION_CACHE_DIR="$work/compiled" XLA_PYTHON_CLIENT_PREALLOCATE=false  # programs share the device
 export KERAS_BACKEND={backend} ZOO_DATASETS="$here/datasets" HF_HUB_OFFLINE=1 HF_DATASETS_CACHE="$work/cache"
+export ZOO_WEIGHTS="$here/weights"
 exec "${{PYTHON:-python3}}" "$work/code/scripts/run_bundle.py" "$here/bundle.json" --runs "$work/runs" \\
   --out "${{OUT:-$here}}/results" ${{MINUTES:+--minutes "$MINUTES"}} ${{WORKERS:+--workers "$WORKERS"}}
 """
@@ -74,6 +76,7 @@ def main() -> None:
         pack_code(staged / "code.tar.gz")
         for dataset, splits in needed_data(pair[0] for pair in pairs).items():
             copy_dataset(dataset, splits, staged / "datasets" / dataset)
+        copy_backbones((pair[0] for pair in pairs), staged / "weights")
         download(missing(arguments.has.split(",")), arguments, staged / "wheels")
         write_json(
             staged / "bundle.json",
@@ -167,12 +170,22 @@ def copy_dataset(name: str, splits: tuple[str, ...], target: Path) -> None:
             shutil.copyfile(path, copy)
 
 
+def copy_backbones(jobs: Iterable[training.Job], target: Path) -> None:
+    """Copy the ImageNet weights that trainings start from."""
+    for name in sorted({job.architecture for job in jobs if job.recipe.backbone_weights == "imagenet"}):
+        source = backbones.imagenet(registry.get(name))
+        if source is None:
+            raise ZooError(f"{name} starts from ImageNet weights: set ZOO_WEIGHTS to the folder that holds them.")
+        target.mkdir(exist_ok=True)
+        shutil.copyfile(source, target / source.name)
+
+
 def pack_code(target: Path) -> None:
     """Write the code and what it reads, without networks and records."""
 
     def kept(item: tarfile.TarInfo) -> tarfile.TarInfo | None:
         parts = Path(item.name).parts
-        left_out = {"__pycache__", "pretrained", "records", "local_records", "bench"} & set(parts)
+        left_out = {"__pycache__", "pretrained", "records", "seeds", "local_records", "bench"} & set(parts)
         item.uid = item.gid = item.mtime = 0
         return None if left_out else item
 

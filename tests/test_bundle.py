@@ -22,9 +22,10 @@ from packaging.utils import canonicalize_name
 
 import zoo
 from leaderboard import bundles, recording, results
-from zoo import data, training
+from zoo import data, registry, training
 from zoo.errors import ZooError
 from zoo.files import read_json, write_json
+from zoo.training import backbones
 
 MODEL = "mnist_cnn.optdigits"
 
@@ -387,3 +388,21 @@ def test_a_bundle_that_is_too_large_leaves_nothing(run_script, tmp_path):
     assert done.returncode == 2
     assert "The bundle is larger than 0.001 MB (in MB: bundle.json" in done.stderr
     assert not (tmp_path / "bundle").exists()
+
+
+def test_a_bundle_brings_the_weights_that_a_training_starts_from(monkeypatch, tmp_path):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    pack = importlib.import_module("bundle")
+    there = tmp_path / "weights"
+    jobs = [training.plan("mobilenet_v2", "pages70"), training.plan("lenet5", "mnist")]
+    monkeypatch.setenv("ZOO_WEIGHTS", str(there))
+    with pytest.raises(ZooError, match="mobilenet_v2 starts from ImageNet weights: set ZOO_WEIGHTS"):
+        pack.copy_backbones(jobs, tmp_path / "bundle")
+    assert not (tmp_path / "bundle").exists()
+    there.mkdir()
+    (there / "mobilenet_v2_imagenet_no_top.weights.h5").write_bytes(b"pretrained")
+    pack.copy_backbones(jobs, tmp_path / "bundle")
+    (copied,) = (tmp_path / "bundle").iterdir()
+    monkeypatch.setenv("ZOO_WEIGHTS", str(copied.parent))  # as run.sh does
+    assert backbones.imagenet(registry.get("mobilenet_v2")).read_bytes() == b"pretrained"
+    assert 'ZOO_WEIGHTS="$here/weights"' in pack.RUN

@@ -21,6 +21,13 @@ def of(model: "keras.Model") -> "keras.Model":
     return found
 
 
+def imagenet(architecture: Architecture) -> Path | None:
+    """Return the file with the ImageNet weights of a backbone in the folder `ZOO_WEIGHTS`; None if there is none."""
+    folder = settings.folder("ZOO_WEIGHTS")
+    path = folder and folder / f"{architecture.name}_imagenet_no_top.weights.h5"
+    return path if path and path.exists() else None
+
+
 def load(model: "keras.Model", architecture: Architecture, source: str) -> dict[str, str]:
     """Put pretrained weights into a model's backbone.
 
@@ -36,11 +43,9 @@ def load(model: "keras.Model", architecture: Architecture, source: str) -> dict[
         ZooError: there are none, or they do not fit.
     """
     backbone = of(model)
-    path = Path(source)
-    if source == "imagenet":
-        path = (settings.folder("ZOO_WEIGHTS") or Path()) / f"{architecture.name}_imagenet_no_top.weights.h5"
-        if not (settings.folder("ZOO_WEIGHTS") and path.exists()):
-            return _download(backbone, architecture)
+    path = imagenet(architecture) if source == "imagenet" else Path(source)
+    if path is None:
+        return _download(backbone, architecture)
     if not path.exists():
         raise ZooError(f"There are no backbone weights at {path}.")
     try:
