@@ -5,6 +5,7 @@ import shutil
 
 import h5py
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
@@ -120,6 +121,37 @@ def test_weights_are_not_made_larger_than_arrays_may_be(published, monkeypatch):
     monkeypatch.setattr("zoo.keras_weights.MOST_ARRAYS", 1_000_000)
     with pytest.raises(ZooError, match="more than 1 MB"):
         zoo.load_model(published)
+
+
+def in_another_file(tensor, **where):
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in where.items():
+        tensor.external_data.add(key=key, value=value)
+
+
+CONSTANTS_OF = {
+    "a secret": lambda graph, bias: in_another_file(bias, location=".env", offset="0", length="40"),
+    "all of a file": lambda graph, bias: in_another_file(bias, location=".env"),
+    "of no name": lambda graph, bias: in_another_file(bias),
+    "larger than it is": lambda graph, bias: bias.dims.append(10**9),
+    "many nodes": lambda graph, bias: graph.MergeFromString(300_001 * b"\x0a\x00"),
+}
+
+
+@pytest.mark.parametrize("how", CONSTANTS_OF)
+def test_weights_are_made_of_what_their_file_holds_alone(published, tmp_path, how, monkeypatch):
+    """`onnx` read a constant from any file below the folder in which somebody was, into weights to be published."""
+    path = published / "model.onnx"
+    model = onnx.load(path)
+    bias = next(one for one in model.graph.initializer if one.dims == [10])
+    CONSTANTS_OF[how](model.graph, bias)
+    path.write_bytes(model.SerializeToString())
+    (tmp_path / ".env").write_text("HF_TOKEN=hf_".ljust(40, "x"))
+    monkeypatch.chdir(tmp_path)
+    for way in (zoo.load_model, lambda folder: transfer.Start.read(str(folder)).build()):
+        with pytest.raises(ZooError, match=r"does not say how Keras' weights are made of model\.onnx|not a model"):
+            way(published)
 
 
 @pytest.mark.parametrize("architecture", ["ahcd_cnn", "lenet5", "hdr_cnn"])
@@ -250,10 +282,7 @@ def changed_network(change):
 
 
 def elsewhere(model):
-    tensor = model.graph.initializer[0]
-    tensor.ClearField("raw_data")
-    tensor.data_location = TensorProto.EXTERNAL
-    tensor.external_data.add(key="location", value="other.bin")
+    in_another_file(model.graph.initializer[0], location="other.bin")
 
 
 def unrolled(model):

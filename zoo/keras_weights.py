@@ -12,7 +12,6 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -20,9 +19,10 @@ from zoo.errors import ZooError
 from zoo.files import MOST_ARRAYS, read_arrays, replacing
 from zoo.published import PublishedFolder
 from zoo.regular_files import read_bytes
-from zoo.strict import hdf5
+from zoo.strict import hdf5, onnx_limits, onnx_wire
 
 CONSTANTS = "constants"  # in the npz: JSON, path of a weight -> [name of the constant, order of its axes, shape]
+FLOATS = (1, 10, 11)  # TensorProto.DataType: float32, float16, float64
 
 
 def store_once(folder: Path) -> None:
@@ -118,11 +118,13 @@ def keras_folder(folder: Path) -> Iterator[Path]:
 
 
 def _constants(path: Path) -> Mapping[str, np.ndarray]:
+    """Return the constants of floating point, all of which are in the file itself: `onnx` would open any other."""
     import onnx
 
-    graph = onnx.load(path, load_external_data=False).graph
-    arrays: dict[str, Any] = {constant.name: onnx.numpy_helper.to_array(constant) for constant in graph.initializer}
-    return {name: values for name, values in arrays.items() if values.dtype.kind == "f"}
+    graph = onnx_wire.read(onnx_wire.read(read_bytes(path), onnx_wire.MODEL).graph, onnx_wire.GRAPH)
+    stored = [onnx_limits.stored_tensor(raw) for raw in graph.initializers]
+    tensors = [onnx.TensorProto.FromString(one.raw) for one in stored if one.kind in FLOATS]
+    return {one.name: onnx.numpy_helper.to_array(one) for one in tensors}
 
 
 def _content(values: np.ndarray) -> bytes:

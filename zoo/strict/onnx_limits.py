@@ -50,7 +50,7 @@ class TooMuch(ValueError):
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class Tensor:
     """A stored tensor, and its bytes in the file."""
 
     name: str
@@ -94,7 +94,7 @@ class _Graph:
         if len(versions) != 1:
             raise TooMuch("it does not name one version of the standard operators")
         self.size, self.version, self.metadata = len(data), versions[0], model.metadata
-        self.initializers = {tensor.name: tensor for tensor in map(_constant, graph.initializers)}
+        self.initializers = {tensor.name: tensor for tensor in map(stored_tensor, graph.initializers)}
         inputs = [one for one in map(_value, graph.inputs) if one[0] not in self.initializers]
         if len(inputs) != 1 or len(graph.outputs) < 1:
             raise TooMuch(f"it has {len(inputs)} inputs and {len(graph.outputs)} outputs; expected one of each")
@@ -129,7 +129,7 @@ class _Graph:
                 if one.g or one.graphs or one.sparse or one.sparse_list or one.tensors or one.reference:
                     raise TooMuch(f"its {node.op_type} has the attribute {one.name:.40}, which is not known")
                 if one.t:
-                    _constant(one.t)
+                    stored_tensor(one.t)
                 if one.name == "num_outputs" and one.i != len(node.output):  # ONNX Runtime ends the process
                     raise TooMuch(f"its {node.op_type} says another number of outputs than it has")
             names = [name for name in node.output if name]
@@ -282,14 +282,14 @@ def _broadcast(shapes: Sequence[Shape]) -> Shape:
         raise TooMuch("it compares values of shapes that do not fit") from None
 
 
-def _constant(raw: bytes) -> _Tensor:
+def stored_tensor(raw: bytes) -> Tensor:
     """Return a stored tensor; TooMuch if it is not all in the file."""
     tensor = onnx_wire.read(raw, onnx_wire.TENSOR)
     if tensor.external or tensor.location:
         raise TooMuch("it has a constant in another file")
     if min(tensor.dims, default=1) < 0 or math.prod(tensor.dims) > 8 * len(raw):
         raise TooMuch("it has a constant with another number of values than it says")
-    return _Tensor(onnx_wire.text(tensor.name), tensor.data_type, tuple(tensor.dims), raw)
+    return Tensor(onnx_wire.text(tensor.name), tensor.data_type, tuple(tensor.dims), raw)
 
 
 def _session(model: bytes) -> Any:
