@@ -13,10 +13,13 @@ from hub_server import Fault
 from networks import onnx_file
 from submitting import MANY, send
 
-from leaderboard.submissions import checks, hub_models, intake
+from leaderboard.submissions import calls, checks, hub_models, intake
+from leaderboard.submissions.lifecycle import WITHDRAWN
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, on_hub
+from zoo import gate
 from zoo.errors import ZooError
+from zoo.gate import limits
 from zoo.gate.limits import TooMany
 from zoo.hub import Backoff, identity
 
@@ -172,6 +175,59 @@ def test_ids_that_nobody_has_ask_the_hub_once(remote, hub):
             remote.get(f"20261126-{n:08x}")
     assert len(hub.log) - before < 10
     assert remote.get(sent.id) == sent
+
+
+@pytest.mark.parametrize(
+    ("change", "user"),
+    [
+        (lambda place, sent, user: intake.withdraw(place, "20261126-00000000", user), "eve"),
+        (lambda place, sent, user: intake.retry(place, "20261126-00000000", user), "eve"),
+        (lambda place, sent, user: intake.withdraw(place, sent.id, user), "eve"),  # another's
+        (lambda place, sent, user: intake.withdraw(place, sent.id, user, "a guess of a secret"), ""),
+        (lambda place, sent, user: intake.retry(place, sent.id, user), "eve"),
+        (lambda place, sent, user: intake.retry(place, sent.id, user), "bob"),  # it has not failed
+    ],
+)
+def test_a_change_that_is_refused_asks_the_hub_nothing(remote, hub, change, user):
+    sent = send(remote)
+    with contextlib.suppress(ZooError):
+        remote.get("20261126-ffffffff")  # what is not known is looked for once
+    before = len(hub.log)
+    for _ in range(5):
+        with pytest.raises(ZooError):
+            change(remote, sent, user)
+    assert len(hub.log) == before
+    assert intake.withdraw(remote, sent.id, "bob").status == WITHDRAWN
+    remote.all()
+    before = len(hub.log)
+    with pytest.raises(ZooError, match="nothing to withdraw"):
+        intake.withdraw(remote, sent.id, "bob")
+    assert len(hub.log) == before
+
+
+def test_changes_of_all_wait_for_the_hub_in_few_places(remote, hub, monkeypatch):
+    """As what arrives does: each holds a thread as long as the Hub takes."""
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    sent = send(remote)
+    go, waiting = threading.Event(), threading.Semaphore(0)
+
+    def slow(wanted, transition):
+        waiting.release()
+        assert go.wait(30)
+        return transition(sent)
+
+    def withdraw(address):
+        with gate.entered(gate.Caller(address)):
+            return calls.withdrawn(remote, sent.id, "bob", "")
+
+    monkeypatch.setattr(remote, "change", slow)
+    with ThreadPoolExecutor(12) as pool:
+        held = [pool.submit(withdraw, f"192.0.2.{n}") for n in range(12)]
+        assert all(waiting.acquire(timeout=30) for _ in held)
+        with pytest.raises(TooMany, match="too many submissions at the same time"):
+            withdraw("192.0.2.99")
+        go.set()
+        assert all(one.result(30).status == WITHDRAWN for one in held)
 
 
 def test_a_hub_that_fails_is_waited_for_by_one_thread(remote, hub, monkeypatch):

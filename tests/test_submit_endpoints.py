@@ -68,12 +68,13 @@ def test_a_secret_is_long_and_is_not_guessed(tmp_path, monkeypatch):
     assert calls.secret_of("x" * 16) == "x" * 16
     assert len(calls.secret_of("")) == len(calls.secret_of(None)) == 22
     store = LocalStore(tmp_path)
-    for n in range(limits.SECRETS):
+    for n in range(limits.CHANGES):
         change = calls.withdrawn if n % 2 else calls.retried
         with pytest.raises(ZooError, match="There is no submission"):
-            change(store, "20200101-00000000", "", "x" * 16)
-    with pytest.raises(limits.TooMany, match="secrets from your address"):
-        calls.withdrawn(store, "20200101-00000000", "", "x" * 16)
+            change(store, "20200101-00000000", "ann" * (n % 3 == 0), "x" * 16 * (n % 3 > 0))
+    for user, secret in (("", "x" * 16), ("ann", "")):
+        with pytest.raises(limits.TooMany, match="changes of submissions from your address"):
+            calls.withdrawn(store, "20200101-00000000", user, secret)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,10 @@
 Each is an endpoint behind the gate. The form of the *Submit* tab makes the same transitions.
 """
 
-from leaderboard.submissions import intake, sign_in
+import contextlib
+from collections.abc import Iterator
+
+from leaderboard.submissions import intake, sign_in, usage
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import Store
@@ -115,14 +118,21 @@ def secret_of(given: str | None) -> str:
 
 
 def withdrawn(store: Store, id: str, user: str, secret: str) -> Submission:
-    """Withdraw a submission on behalf of the caller; their address may try few secrets."""
-    if secret:
-        limits.check_secret(gate.caller())
-    return intake.withdraw(store, id, user, secret)
+    """Withdraw a submission on behalf of the caller."""
+    with _changing():
+        return intake.withdraw(store, id, user, secret)
 
 
 def retried(store: Store, id: str, user: str, secret: str) -> Submission:
     """Retry a submission; the limit of the caller's address counts."""
-    if secret:
-        limits.check_secret(gate.caller())
-    return intake.retry(store, id, user, secret=secret, address=gate.caller().address)
+    with _changing() as address:
+        return intake.retry(store, id, user, secret=secret, address=address)
+
+
+@contextlib.contextmanager
+def _changing() -> Iterator[str]:
+    """Count a change, of which an address may try few in an hour and few are made at a time; yield the address."""
+    caller = gate.caller()
+    limits.check_change(caller)
+    with usage.arriving(caller.address):
+        yield caller.address

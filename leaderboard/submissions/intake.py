@@ -4,7 +4,6 @@ A caller is identified in one of two ways. A signed-in caller has a verified `us
 created with the submission: the store keeps only its hash, and whoever knows it may change the submission.
 """
 
-import contextlib
 import hashlib
 import hmac
 import json
@@ -21,8 +20,7 @@ from leaderboard.submissions.checks import guard, keras_archive
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from zoo.errors import ZooError
-from zoo.gate.callers import network_of
-from zoo.gate.traffic import Share, check_heard
+from zoo.gate.traffic import check_heard
 from zoo.settings import number
 from zoo.strict import untrusted_json
 from zoo.strict.problems import Problem, short
@@ -34,8 +32,6 @@ HUB = re.compile(r"hf://([\w.-]{1,96}/[\w.-]{1,96})(?:@([\w./-]{1,100}))?", re.A
 DAY = 24 * 3600  # seconds
 FORM = ("digest", "name", "licence", "declaration", "paper", "claimed")  # fields in which a repetition is equal
 RESERVED = ("handwriting-zoo", "zoo")  # names of users that nobody may take without proof
-# What arrives at the same time. Each holds a thread of the server, those of the Hub as long as the Hub takes.
-ARRIVING, FROM_HUB = Share("submissions", 2, 12), Share("models of the Hub", 1, 4)
 
 
 @dataclass(frozen=True)
@@ -111,10 +107,7 @@ def submit(
         raise ZooError("Send either a file or a repo on the Hub: got " + ("neither." if file is None else "both."))
     if secret and user.lower() in RESERVED:
         raise ZooError(f"{user} is the name of this board's own networks: choose another.")
-    with contextlib.ExitStack() as places:
-        for share in (ARRIVING, FROM_HUB) if source else (ARRIVING,):
-            if address:
-                places.enter_context(share.taken(network_of(address, usage.NETWORK)))
+    with usage.arriving(address, from_hub=bool(source)):
         earlier = store.all()
         check_limits(earlier, user, limits, now, _hash(secret))
         sender = _charge(store, earlier, address, limits, clock)
@@ -280,7 +273,12 @@ def _keras_version(metadata: bytes) -> Json:
 
 def withdraw(store: stores.Store, wanted: str, user: str = "", secret: str = "") -> Submission:
     """Withdraw a submission; see `may_change` for the last two arguments."""
-    return store.change(wanted, lambda s: lifecycle.withdrawn(_own(s, user, secret), stores.now()))
+
+    def transition(s: Submission) -> Submission:
+        return lifecycle.withdrawn(_own(s, user, secret), stores.now())
+
+    transition(store.get(wanted))  # by what is known: a store on the Hub has a quota, which a refusal must not take
+    return store.change(wanted, transition)
 
 
 def retry(
@@ -288,7 +286,7 @@ def retry(
 ) -> Submission:
     """Retry a failed submission; the limits apply as for a new one."""
     now = stores.now()
-    _own(store.get(wanted), user, secret)
+    lifecycle.retried(_own(store.get(wanted), user, secret), now)  # by what is known, as above
     _charge(store, store.all(), address, limits, stores.now)
 
     def transition(s: Submission) -> Submission:

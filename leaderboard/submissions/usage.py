@@ -1,4 +1,4 @@
-"""Count requests per address in a small database that the processes of a machine share.
+"""Count requests per address: those within a day in a small database that the processes of a machine share.
 
 Without sign-in, user names can be invented, but addresses cannot. An address is known by a mark that only this database
 can make of it. If the database is damaged, counting starts again, with other marks.
@@ -10,20 +10,40 @@ import os
 import secrets
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from leaderboard.submissions.store import StoreFailed, describe
 from zoo.errors import ZooError
 from zoo.gate.callers import network_of
+from zoo.gate.traffic import Share
 
 DAY = 24 * 3600  # seconds
 NETWORK = 48  # bits of an IPv6 address that count: a customer of a provider gets a network of that size
+# What arrives or is changed at the same time. Each holds a thread of the server, as long as the Hub takes.
+ARRIVING, FROM_HUB = Share("submissions", 2, 12), Share("models of the Hub", 1, 4)
 SCHEMA = """
 create table if not exists asked (who text not null, at real not null);
 create index if not exists asked_who on asked (who, at);
 create table if not exists key (value blob not null);
 """
+
+
+@contextlib.contextmanager
+def arriving(address: str, from_hub: bool = False) -> Iterator[None]:
+    """Hold a place for what an address sends or changes while a block runs.
+
+    Args:
+        address: as `charge` takes it.
+        from_hub: whether a model of the Hub is fetched for it.
+
+    Raises:
+        TooMany: no place is left.
+    """
+    with contextlib.ExitStack() as places:
+        for share in (ARRIVING, FROM_HUB)[: 1 + from_hub] if address else ():
+            places.enter_context(share.taken(network_of(address, NETWORK)))
+        yield
 
 
 def charge(path: Path, address: str, most: int, clock: Callable[[], float] = time.time) -> str:

@@ -10,7 +10,7 @@ from zoo.gate.callers import Caller
 from zoo.settings import number
 
 TOKENS = 10  # that the Hub is asked about for one address within a minute
-SECRETS = 60  # that one address sends to change a submission within an hour
+CHANGES = 60  # of submissions, and secrets that are tried for them, by one address within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
 FILES = 500  # megabytes of the page's own files for one address within a minute; a first visit takes a few
@@ -154,13 +154,13 @@ def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
     return look_up(caller.token or "")
 
 
-def check_secret(caller: Caller) -> None:
-    """Count a try to change something by a secret, which may be a guess.
+def check_change(caller: Caller) -> None:
+    """Count a try to change a submission: its secret may be a guess, and a store on the Hub has a quota.
 
     Raises:
-        TooMany: more than `SECRETS` within an hour.
+        TooMany: more than `CHANGES` within an hour.
     """
-    LIMITER.count(caller.network, Rate(SECRETS, 3600.0, "secrets from your address"))
+    LIMITER.count(caller.network, Rate(CHANGES, 3600.0, "changes of submissions from your address"))
 
 
 def check_upload(caller: Caller, size: int) -> None:
