@@ -19,7 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 from conftest import ROOT
-from PIL import Image, ImageFile
+from PIL import Image, ImageFile, TiffImagePlugin
 
 from zoo import gate
 from zoo.errors import Blank, InkError
@@ -425,7 +425,9 @@ def test_of_several_pages_few_files_are_kept_at_a_time_one_of_a_sender():
         return False
 
     assert waits("d", pages[0])
-    assert not waits("a", photo())  # a picture of one page has nothing to wait for
+    one_page = [saved(page, "TIFF", **options) for options in ({}, {"compression": "tiff_lzw"}, {"big_tiff": True})]
+    for content in (photo(), *one_page, one_page[0] + b"\0" * 99):  # a picture of one page has nothing to wait for
+        assert not waits("a", content)
     thread, seen = held.pop()
     thread.submit(seen.close).result()
     assert waits("a", pages[1])
@@ -436,6 +438,32 @@ def test_of_several_pages_few_files_are_kept_at_a_time_one_of_a_sender():
     for thread, seen in held:
         thread.submit(seen.close).result()
     assert bounds.SEVERAL._free == bounds.SEVERAL_AT_ONCE
+
+
+def tiff(begins: bytes, pages: int) -> bytes:
+    """Pages of one pixel, as Pillow understands a header that begins so."""
+    order, big = "<" if begins.startswith(b"II") else ">", begins[2] == 43
+    content = begins + (struct.pack(f"{order}HHQ", 8, 0, 16) if big else struct.pack(f"{order}I", 8))
+    tags = (256, 1), (257, 1), (258, 8), (259, 1), (262, 1), (273, 0), (279, 1)
+    for page in range(pages):
+        head, entry, last = ("Q", "HHQQ", "Q") if big else ("H", "HHII", "I")
+        size = struct.calcsize(f"{order}{head}") + len(tags) * struct.calcsize(order + entry) + struct.calcsize(last)
+        following = 0 if page + 1 == pages else len(content) + size
+        content += struct.pack(order + head, len(tags))
+        content += b"".join(struct.pack(order + entry, tag, 4, 1, value) for tag, value in tags)
+        content += struct.pack(order + last, following)
+    return content
+
+
+@pytest.mark.parametrize("begins", TiffImagePlugin.PREFIXES)
+def test_a_file_has_the_pages_that_pillow_finds(begins):
+    """What another order of bytes, or the larger kind, makes of a header is the decoder's to say."""
+    for pages in (1, 2, 3):
+        content = tiff(begins, pages)
+        with Image.open(io.BytesIO(content)) as opened:
+            assert opened.n_frames == pages
+        assert bounds.has_pages(content) == (pages > 1)
+        assert bounds.has_pages(content[:-1])  # nobody knows
 
 
 def test_a_spawner_that_was_killed_is_started_again():

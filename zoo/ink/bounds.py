@@ -47,7 +47,7 @@ UNSIGNED = {1: 1, 3: 2, 4: 4, 16: 8}  # TIFF's types of whole numbers: bytes
 Turn = Callable[[Turns], AbstractContextManager[Callable[[], None]]]
 LARGE_ONES, SMALL_ONES, SLOW_ONES = Turns(AT_ONCE), Turns(SMALL_AT_ONCE), Turns(SLOW_AT_ONCE, SLOW_WAITING)
 PAGES, SEVERAL = Turns(PAGES_AT_ONCE), Turns(SEVERAL_AT_ONCE)
-TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"  # how a file begins that may have several pages
+TIFF = b"II*\0", b"MM\0*", b"II+\0", b"MM\0+", b"II\0*", b"MM*\0"  # how a file begins that Pillow takes for one
 
 
 class Metered(io.BytesIO):
@@ -143,6 +143,25 @@ def _check_tags(tags: Iterator[tuple[int, int, int, bytes]], directory: Any, end
         raise InkError(f"A tile of a TIFF has at most {MAX_TILE_PIXELS // 10**6} megapixels: save it in smaller ones.")
     if sizes.get(COMPRESSION, 1) not in COMPRESSIONS:
         raise InkError("A TIFF is uncompressed or packed by LZW, Deflate, PackBits, JPEG or as a fax: save it as one.")
+
+
+def has_pages(content: bytes) -> bool:
+    """Return whether a file may have several pages: a TIFF whose first directory names a next one, or cannot be read.
+
+    The header is understood as by Pillow, which finds the pages, also where the standard says otherwise.
+    """
+    if not content.startswith(TIFF):
+        return False
+    order = "<" if content.startswith(b"II") else ">"
+    big = content[2] == 43
+    place, count, offset, entry = (8, "Q", "Q", 20) if big else (4, "H", "I", 12)
+    try:
+        (first,) = struct.unpack_from(order + offset, content, place)
+        (entries,) = struct.unpack_from(order + count, content, first)
+        (following,) = struct.unpack_from(order + offset, content, first + struct.calcsize(count) + entries * entry)
+    except struct.error:
+        return True
+    return bool(following)
 
 
 def silence_libtiff() -> None:

@@ -73,7 +73,7 @@ def decode(content: bytes, side: int, most: int, turn: bounds.Turn) -> Iterator[
         Busy: it takes long, and others that do wait already.
         ZooError: no process can be started here.
     """
-    with turn(bounds.SEVERAL) if content.startswith(bounds.TIFF) and most > 1 else contextlib.nullcontext():
+    with turn(bounds.SEVERAL) if most > 1 and bounds.has_pages(content) else contextlib.nullcontext():
         yield from _decoded(content, side, most, turn)
 
 
