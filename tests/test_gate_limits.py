@@ -23,7 +23,7 @@ from zoo.gate.bodies import check_count
 from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
 from zoo.gate.uploads import NotYours, Uploads
-from zoo.tabs import door, unread
+from zoo.tabs import door, signing_in, unread
 from zoo.tabs.space import MOST_RUNNING, PLACES
 
 ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo"}
@@ -433,11 +433,35 @@ def test_parts_of_a_page_have_limits(monkeypatch):
     """A page that is drawn takes long: a quarter as many as calls; of files ten times as many."""
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "8")
-    for path, most in (("/", 2), ("/assets/a.woff2", 80)):
+    for path, most in (("/", 2), ("/assets/a.woff2", 80), ("/login/huggingface", 1)):
         said = [fetched(path)[0] for _ in range(most + 1)]
         assert said == [200] * most + [429], path
-    assert fetched("/config")[0] == 429
+    assert {fetched(path)[0] for path in ("/config", "/login/callback")} == {429}
     assert fetched("/", "192.0.2.2")[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/login/huggingface", "/login/callback", "/login/callback/"])
+def test_few_sign_ins_wait_for_the_hub_at_a_time_and_none_for_long(monkeypatch, path):
+    monkeypatch.setattr(signing_in, "SECONDS", 0.3)
+    said = []
+
+    async def silent(scope, receive, send):
+        await anyio.sleep(20)
+
+    async def send(message):
+        said.append(message.get("status") or json.loads(message["body"])["detail"])
+
+    async def sign_ins():
+        gate_in = door.Door(silent, SimpleNamespace(max_file_size=None, endpoints={}, fns={}, blocks={}), None)
+        async with anyio.create_task_group() as group:
+            for n in range(3):
+                scope = {"type": "http", "method": "GET", "path": path, "client": ("192.0.2.1", n), "headers": []}
+                group.start_soon(gate_in, {**scope, "query_string": b""}, anyio.sleep_forever, send)
+
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    anyio.run(sign_ins)
+    assert said[:2] == [429, "Too many sign-ins from your address at the same time: at most 2."]
+    assert said[2:] == [400, "Signing in with Hugging Face did not work: try again in a minute."] * 2
 
 
 def fetched(path, address="192.0.2.1"):

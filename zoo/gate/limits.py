@@ -12,7 +12,8 @@ from zoo.settings import number
 TOKENS = 10  # that the Hub is asked about for one address within a minute
 CHANGES = 60  # of submissions, and secrets that are tried for them, by one address within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
-SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0}  # of `ZOO_CALLS_PER_MINUTE`
+# Of `ZOO_CALLS_PER_MINUTE`; a sign-in takes two: one to the Hub, one back.
+SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0, "sign-ins": 0.025}
 FILES = 500  # megabytes of the page's own files for one address within a minute; a first visit takes a few
 ANY = 10  # requests of any kind and connections, for each call of `ZOO_CALLS_PER_MINUTE`
 VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`; a sketch has some hundred
@@ -116,12 +117,12 @@ def check_request(caller: Caller) -> None:
 
 def check_page(caller: Caller, part: str) -> None:
     """Count a request for a part of a page, one of `SHARES`: what is drawn for it, what says that it is open, a stream
-    of answers, or one of its some 60 files.
+    of answers, a sign-in, or one of its some 60 files.
 
     Raises:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
-    most = round(SHARES[part] * number("ZOO_CALLS_PER_MINUTE"))
+    most = max(1, round(SHARES[part] * number("ZOO_CALLS_PER_MINUTE")))
     LIMITER.count(caller.network, Rate(most, 60.0, f"{part} for your address"))
 
 

@@ -32,7 +32,7 @@ from zoo.gate.traffic import REQUESTS, STREAMS, Answering, Disconnected, Share, 
 from zoo.gate.uploads import UPLOADS, NotYours
 from zoo.rest.application import is_api
 from zoo.rest.problem_details import NotFound
-from zoo.tabs import static_files, uploading
+from zoo.tabs import signing_in, static_files, uploading
 from zoo.tabs.agents import replayed
 from zoo.tabs.unread import Unread, network_of, waiting
 from zoo.tabs.uploading import ID
@@ -59,17 +59,15 @@ WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wai
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
 PAGES = rf"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|{static_files.FILES}"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
-SIGN_OUT = "/logout"
-STARTS_SIGN_IN = "/login/huggingface"
-SIGN_IN = rf"{STARTS_SIGN_IN}|/login/callback|{SIGN_OUT}"
 HEARTBEAT, ANSWERS = rf"{API}/heartbeat/{ID}", rf"{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}"
 PARTS = (  # by how they are counted; all others are files
     ("pages", rf"/|/config|{API}/(info|openapi\.json)"),  # 10 to 20 ms each time
     ("open pages", HEARTBEAT),  # 30 ms
     ("answers", ANSWERS),
+    ("sign-ins", signing_in.ASKING),
 )
 READ = (
-    rf"{PAGES}|{SIGN_IN}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
+    rf"{PAGES}|{signing_in.ROUTES}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
     rf"|{HEARTBEAT}|{ANSWERS}|{API}/file[=/].+"
 )
 VALUES = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID})"  # requests that carry values
@@ -203,15 +201,16 @@ class Door:
                 self._check_stream(path, scope)
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
-            if path == STARTS_SIGN_IN and not from_own_page(scope["headers"]):  # its answer ends another session
+            if path == signing_in.STARTS and not from_own_page(scope["headers"]):  # its answer ends another session
                 raise ZooError("Sign in from a page of this Space.")
-            if path == SIGN_OUT:
+            if path == signing_in.SIGN_OUT:
                 gate.sign_out(scope)
             try:
                 answering = self._static if re.fullmatch(static_files.FILES, path, re.ASCII) else self._app
-                await answering(scope, receive, send)
+                with signing_in.bounded(path, caller.network):
+                    await answering(scope, receive, send)
             except Exception as error:
-                if not re.fullmatch(SIGN_IN, path) or isinstance(error, ZooError):
+                if not re.fullmatch(signing_in.ROUTES, path) or isinstance(error, ZooError):
                     raise
                 log.warning("A sign-in failed: %s", type(error).__name__)
                 raise ZooError("Signing in with Hugging Face did not work: try again in a minute.") from None

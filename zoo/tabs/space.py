@@ -43,6 +43,7 @@ from zoo.gate.uploads import UPLOADS
 from zoo.rest.application import Api
 from zoo.rest.observing import Observed
 from zoo.serving import apart
+from zoo.tabs import signing_in
 from zoo.tabs.agents import Agents
 from zoo.tabs.door import Door, refused
 from zoo.tabs.sessions import kept_small
@@ -208,6 +209,8 @@ class Space(gr.Blocks):
         options |= {"prevent_thread_lock": True, "mcp_server": False, "_frontend": False, "max_threads": MOST_RUNNING}
         # Without `_frontend`, Gradio does not ask its own page within 3 s and end where a busy machine answers later.
         http_server.Server.run_in_thread = started
+        if on_space() and os.environ.get("OAUTH_CLIENT_ID"):
+            signing_in.load_certificates_once()
         launched = super().launch(*args, app_kwargs=application, **options)
         guard(self.server.config)
         if wait:
