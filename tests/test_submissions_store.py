@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 from hub_server import Account
@@ -12,10 +13,11 @@ from records import answers, made_up
 from submitting import QUICK, TOKEN, send
 
 from leaderboard import results
-from leaderboard.submissions import holdings, intake, lifecycle
+from leaderboard.submissions import calls, holdings, intake, lifecycle
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
 from leaderboard.submissions.sandbox import Unfit
-from leaderboard.submissions.store import HubStore, LocalStore, StoreFailed, local
+from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local
+from leaderboard.submissions.store.base import encode
 from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
 
@@ -186,3 +188,26 @@ def test_the_hub_loses_what_no_receipt_needs_too(hub, monkeypatch, tmp_path):
     files = hub.repo("me/results", "dataset").files
     assert {path.partition("/")[0] for path in files if "/" in path} == {other.network}
     assert results.path_of(other.row("optdigits"), "optdigits", tmp_path / "records").exists()
+
+
+def test_a_call_costs_what_it_answers_however_many_receipts_there_are(place, monkeypatch):
+    """A receipt took half a millisecond for each that is kept, and an unknown one a look into the folders of all."""
+    first = send(place)
+    for number in range(30):
+        other = replace(first, id=f"20261127-{number:08x}", user=f"u{number}", name=f"n{number}")
+        place._write(place.root / "requests" / other.path, encode(other))
+    (listed,) = [one for one in calls.endpoints(place) if one.name == "submissions"]
+    monkeypatch.setattr(calls, "MOST_RECEIPTS", 3)
+    made = []
+    monkeypatch.setattr(intake, "as_json", lambda submission, places: made.append(submission.id) or {})
+    assert len(listed.function()) == len(made) == 3
+    assert len(listed.function("u7")) == 1
+    monkeypatch.setattr(local.time, "time_ns", lambda: 2**62)  # every folder has settled
+    place.all()
+    looked = []
+    monkeypatch.setattr(local.os, "listdir", lambda path: looked.append(path) or [])
+    monkeypatch.setattr(Path, "glob", lambda *_: pytest.fail("it looks into every folder"))
+    with pytest.raises(NoSuchSubmission):
+        place.get("20261127-ffffffff")
+    assert not looked
+    assert place.get("20261127-00000007").user == "u7"

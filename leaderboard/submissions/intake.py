@@ -382,7 +382,7 @@ def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
     values = submission.to_dict()
     for key in ("worker", "lease", "beats", "busy", "version", "attempts", "secret", "sender", "work", "schema"):
         values.pop(key)
-    place = next((place for place in places if place.submission.id == submission.id), None)
+    place = next((place for place in places if place.submission.id == submission.id), None) if submission.open else None
     values["ahead"] = place.ahead if place else None
     values["expected_seconds"] = round(place.wait) if place and place.wait is not None else None
     return values

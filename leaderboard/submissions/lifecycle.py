@@ -13,10 +13,11 @@ import math
 import re
 import secrets
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, ClassVar, NotRequired
 
+import orjson
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
@@ -159,7 +160,8 @@ class Submission:
 
     def to_dict(self) -> Json:
         """Return plain JSON types."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        made: Json = orjson.loads(orjson.dumps(self))  # a hundred times as fast as `dataclasses.asdict`
+        return made
 
     @property
     def path(self) -> str:

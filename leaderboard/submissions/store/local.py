@@ -157,13 +157,12 @@ class LocalStore(Store):
     def _path(self, wanted: str) -> Path:
         if not ID.fullmatch(wanted):
             raise NoSuchSubmission(wanted)
-        path = self._paths.get(wanted)
-        if path is None or not path.exists():
-            path = next(self.root.glob(f"requests/*/*_eval_request_{wanted}.json"), None)
-        if path is None:
-            raise NoSuchSubmission(wanted)
-        self._paths[wanted] = path
-        return path
+        for look in (lambda: None, self.listing):  # the listing reads the folders alone where something changed
+            look()
+            path = self._paths.get(wanted)
+            if path is not None and path.exists():
+                return path
+        raise NoSuchSubmission(wanted)
 
     def _below_requests(self, path: Path) -> str:
         return path.relative_to(self.root / "requests").as_posix()
