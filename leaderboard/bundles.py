@@ -223,7 +223,7 @@ def _build_here(job: training.Job, folder: Path) -> None:
         (folder / file).unlink(missing_ok=True)
     if data.get(job.dataset).view is None:
         known = data.load(job.dataset, "validation")
-        found = float(np.mean(Predictor.load(exported)(known.images).argmax(axis=1) == known.labels))
+        found = float(np.mean(Predictor.measured(exported)(known.images).argmax(axis=1) == known.labels))
         said = training.Run.read(folder).history["validation"]["accuracy"]
         if not abs(found - said) <= ROUNDING:  # also if it says NaN
             raise ZooError(

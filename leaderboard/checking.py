@@ -62,7 +62,7 @@ class Check:
 
 def record_of(folder: Path, records: Path | None = None) -> Result:
     """Return the record of a published folder; ZooError if there is none or it is broken."""
-    predictor = Predictor.load(folder)
+    predictor = Predictor.measured(folder)
     path = results.path_of(predictor.name, predictor.dataset, records)
     if not path.exists():
         raise ZooError(f"{predictor.name} has no record at {path}, so there is nothing to check.")

@@ -1,4 +1,4 @@
-"""Evaluate a published folder: probabilities from the serving runtime, computed once, and every metric of them."""
+"""Evaluate a published folder: the probabilities of its `model.onnx`, computed once, and every metric of them."""
 
 import functools
 import hashlib
@@ -52,7 +52,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         under_corruption: also measure the robustness of a glyph model, which takes 24 times as long; not for models
             made for accelerators.
     """
-    predictor = Predictor.load(folder)
+    predictor = Predictor.measured(folder)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
     given = facts(folder) | {"inputs": 1 if predictor.view is None else len(predictor.view.views(test.images[0]))}

@@ -125,7 +125,7 @@ def _made(result: Result, published: Path, folder: Path | None) -> Report:
     answers = results.predictions(result, folder)
     if answers is None:
         raise ZooError(f"The test predictions of {result.model} are not stored: run scripts/train_all.py.")
-    predictor = Predictor.load(published)
+    predictor = Predictor.measured(published)
     history = PublishedFolder(published).history
     if predictor.threshold is None:
         raise ZooError(f"{published} has no threshold below which it abstains: export it again.")

@@ -46,8 +46,8 @@ def main() -> int:
         recording.require_commit(arguments.records or results.RECORDS)
     folder = folder_of(arguments)
     if arguments.stream:
-        return stream(Predictor.load(folder))
-    spec = data.get(Predictor.load(folder).dataset)
+        return stream(Predictor.measured(folder))
+    spec = data.get(Predictor.measured(folder).dataset)
     if spec.scored != "test":
         print(f"{spec.name} has no test split: these are scores on validation, which chose the model.")
     result = checking.record_of(folder, arguments.records) if arguments.check or arguments.record else None

@@ -1,5 +1,6 @@
 """The runtime that serves a network: named by its folder, or measured once on this machine."""
 
+import contextlib
 import json
 import shutil
 
@@ -7,8 +8,12 @@ import numpy as np
 import pytest
 
 import zoo
+from leaderboard.checking import record_of
+from leaderboard.evaluation import evaluate
 from zoo.published import PublishedFolder
 from zoo.serving import fastest, runtimes
+from zoo.serving.predictor import Predictor
+from zoo.serving.validated import validated
 from zoo.settings import PRETRAINED, cache_folder
 
 IMAGES = np.random.default_rng(1).integers(0, 256, (8, 28, 28, 1), np.uint8)
@@ -68,6 +73,19 @@ def test_a_folder_names_its_runtime_and_precision(folder, opened, monkeypatch):
         ("model.onnx", "onnxruntime"),
         ("model.int8.onnx", "onnxruntime"),
     ]
+
+
+@pytest.mark.parametrize("measure", [evaluate, record_of, validated, Predictor.measured])
+def test_what_is_measured_is_the_network_that_is_counted(folder, opened, monkeypatch, measure):
+    """A folder with 690 parameters in model.onnx served a million from another file, which answered for them."""
+    monkeypatch.setenv("ZOO_DATASETS", str(folder().parent))  # no data: it ends after the network was opened
+    for serving in ({"precision": "int8"}, {"runtime": "openvino"}, {"runtime": "openvino", "precision": "int8"}):
+        named = folder(**serving)
+        shutil.copy(PRETRAINED / "glyphnet_700.mnist" / "model.onnx", named / "model.int8.onnx")
+        opened.clear()
+        with contextlib.suppress(zoo.ZooError):
+            measure(named)
+        assert opened == [("model.onnx", "onnxruntime")]
 
 
 @pytest.mark.parametrize("serving", [{"runtime": "tensorrt"}, {"precision": "int4"}, {"runtime": 1}])

@@ -132,6 +132,14 @@ class Predictor:
             reason = str(error).splitlines()[0].rstrip(".")
             raise ZooError(f"{path} {NOT_SERVED}: {reason}.") from error
 
+    @classmethod
+    def measured(cls, folder: Path) -> "Predictor":
+        """Open the network of a published folder that is counted, hashed and compared: its `model.onnx`.
+
+        A folder may say that another of its files is served; what that one answers is no score of this one.
+        """
+        return cls.load(folder, DEFAULT)
+
     @cached_property
     def contract(self) -> "ink.Contract":
         """How ink becomes this model's input; ZooError for a model of pages, which has none."""

@@ -37,7 +37,7 @@ def validated(published: Path) -> Validated:
     Raises:
         DataError: the dataset is missing or broken.
     """
-    predictor = Predictor.load(published)
+    predictor = Predictor.measured(published)
     if (held_out := PublishedFolder(published).history.get("held_out")) is not None:
         return Validated(_halved(np.array(held_out["confidence"])), np.array(held_out["right"]), None)
     view = predictor.view
