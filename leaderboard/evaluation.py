@@ -17,6 +17,7 @@ from zoo import data, environment, registry, stored_numbers
 from zoo.errors import DataError
 from zoo.files import read_json
 from zoo.published import PublishedFolder
+from zoo.regular_files import read_bytes
 from zoo.serving.predictor import Predictor
 from zoo.types import Json
 
@@ -143,7 +144,7 @@ def _has_robustness(folder: Path) -> bool:
 
 def revision(folder: Path) -> str:
     """Return the SHA-256 of a published folder's model.onnx."""
-    return hashlib.sha256(PublishedFolder(folder).onnx.read_bytes()).hexdigest()
+    return hashlib.sha256(read_bytes(PublishedFolder(folder).onnx)).hexdigest()
 
 
 def facts(folder: Path) -> Json:

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,9 +12,11 @@ import pandas
 import pytest
 
 import zoo
+from leaderboard import evaluation
 from zoo.errors import ZooError
 from zoo.ingest import labelled_folders
 from zoo.published import PublishedFolder
+from zoo.regular_files import read_bytes
 from zoo.serving import runtimes
 from zoo.settings import PRETRAINED
 from zoo.training import transfer
@@ -85,8 +88,28 @@ def test_what_is_no_file_or_is_not_stored_is_not_read(published, tmp_path, kind)
         (tmp_path / "picture.png", zoo.read),
         (published / "preprocessor_config.json", lambda path: PublishedFolder(published).preprocessor),
         (published / "model.onnx", runtimes.bounded),
+        *((published / name, lambda path: zoo.load_model(published)) for name in ("metadata.json", "config.json")),
+        (published / "model.tflite", lambda path: runtimes.load(path, "litert")),
+        (published / "history.json", lambda path: evaluation.facts(published)),
+        (published / "model.onnx", lambda path: evaluation.revision(published)),
     ):
+        before = path.read_bytes() if path.is_file() else None
         path.unlink(missing_ok=True)
         make(path)
-        with pytest.raises((ZooError, OSError), match=rf"{sentence}|the most is|cannot be read as one"):
+        others = "the most is|cannot be read as one|there is no (metadata|config)|There is no file"
+        with pytest.raises((ZooError, OSError), match=rf"{sentence}|{others}"):
             use(path)
+        path.unlink()
+        if before is not None:
+            path.write_bytes(before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/pagemap").exists(), reason="this system has no such files")
+@pytest.mark.parametrize("file", ["pagemap", "maps", "mem"])
+def test_what_the_system_makes_while_it_is_read_holds_nothing(published, file):
+    """A link to the first is 256 GB, which `load_model` copied."""
+    assert read_bytes(Path("/proc/self", file)) == b""
+    (published / "config.json").unlink()
+    (published / "config.json").symlink_to(f"/proc/self/{file}")
+    with pytest.raises(ZooError, match=r"config\.json is not JSON"):
+        zoo.load_model(published)

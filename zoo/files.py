@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from zoo.errors import ZooError
-from zoo.regular_files import read_bytes
+from zoo.regular_files import MOST_JSON, read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,8 +55,8 @@ def write_json(path: Path, value: object) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    return json.loads(read_bytes(path).decode("utf-8"))
+    """Read a JSON file of at most `MOST_JSON` bytes."""
+    return json.loads(read_bytes(path, MOST_JSON).decode("utf-8"))
 
 
 def opened_zip(source: Path | BinaryIO, most: int) -> zipfile.ZipFile:

@@ -8,7 +8,6 @@ that holds it, and in full what no constant holds, as the statistics of a BatchN
 import contextlib
 import itertools
 import json
-import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -18,7 +17,7 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.files import MOST_ARRAYS, read_arrays, replacing
 from zoo.published import PublishedFolder
-from zoo.regular_files import read_bytes
+from zoo.regular_files import MOST_JSON, read_bytes
 from zoo.strict import hdf5, onnx_limits, onnx_wire
 
 CONSTANTS = "constants"  # in the npz: JSON, path of a weight -> [name of the constant, order of its axes, shape]
@@ -106,7 +105,7 @@ def keras_folder(folder: Path) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as scratch:
         copy = PublishedFolder(Path(scratch))
         for name in (PublishedFolder.CONFIG, PublishedFolder.METADATA):
-            shutil.copyfile(folder / name, copy.path / name)
+            (copy.path / name).write_bytes(read_bytes(folder / name, MOST_JSON))
         if published.weights.is_file() or not published.stored.is_file():
             try:
                 hdf5.rewrite(read_bytes(published.weights), copy.weights)

@@ -14,7 +14,7 @@ from types import NoneType
 from typing import Any, ClassVar, NoReturn
 
 from zoo.errors import ZooError
-from zoo.regular_files import read_bytes
+from zoo.regular_files import MOST_JSON, read_bytes
 from zoo.types import Json, Shape
 
 NOT_SERVED = "is not a published model that can be served"
@@ -25,7 +25,6 @@ class WrongField(ZooError):
 
 
 MOST_LABELS = 10_000  # all Chinese characters that datasets of handwriting have are 7,356
-MOST_JSON = 20_000_000  # bytes of a JSON file; those of the zoo have up to 0.3 MB
 LARGEST = 2**53  # of whole numbers: above it, a double does not have them all
 CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")  # a terminal obeys some
 

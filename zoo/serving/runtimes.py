@@ -142,7 +142,8 @@ class _OpenVino:
 class _LiteRT:
     def __init__(self, path: Path):
         interpreter = installed("ai_edge_litert.interpreter")
-        self._interpreter = interpreter.Interpreter(str(path), num_threads=threads())
+        content = read_bytes(path)
+        self._interpreter = interpreter.Interpreter(model_content=content, num_threads=threads())
         self._input = self._interpreter.get_input_details()[0]
         answer = self._interpreter.get_output_details()[0]
         self._output = answer["index"]
@@ -151,7 +152,7 @@ class _LiteRT:
         self.input_shape = height, width, channels
         self._batch: int | None = None
         self._lock = threading.Lock()
-        self.said = parse_json(litert_metadata(path.read_bytes()) or "{}")
+        self.said = parse_json(litert_metadata(content) or "{}")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         with self._lock:

@@ -12,8 +12,8 @@ from pathlib import Path
 from zoo import data, keras_weights, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
-from zoo.published import MOST_JSON, PublishedFolder, image_shape
-from zoo.regular_files import read_bytes
+from zoo.published import PublishedFolder, image_shape
+from zoo.regular_files import MOST_JSON, read_bytes
 from zoo.strict import hdf5, keras_config, untrusted_json
 from zoo.strict.problems import Refused
 from zoo.training.batch_norm_folding import folded
