@@ -1,5 +1,9 @@
 """Folders of pictures as people have them: splits with other names, odd tables, files of any kind."""
 
+import contextlib
+import os
+import shutil
+
 import cv2
 import numpy as np
 import pytest
@@ -83,3 +87,49 @@ def test_a_folder_is_a_folder_with_or_without_a_dot(tmp_path, monkeypatch):
     assert zoo.load_predictor(str(shipped / "model.onnx")).labels == zoo.load_predictor("lenet5.mnist").labels
     with pytest.raises(zoo.ZooError, match="is a file of Keras"):
         zoo.load_predictor("model.keras")
+
+
+TABLES = {
+    "columns times rows": (
+        lambda path: path.write_text("file_name,writer" + "," * 2000 + "\n" + "a\n" * 2000),
+        "columns",
+    ),
+    "columns of a later row": (lambda path: path.write_text("file_name,writer\na" + ";" * 9 + "," * 2000), "columns"),
+    "one cell": (lambda path: path.write_text('file_name,writer\n"' + "a" * 200_000), "field larger than"),
+    "a hole": (lambda path: os.truncate(os.open(path, os.O_CREAT | os.O_RDWR), 10**12), "the most is"),
+    "a link to a hole of the system": (lambda path: path.symlink_to("/proc/self/maps"), "a file outside"),
+    "no text": (lambda path: path.write_bytes(b"file_name,writer\n\xff\xff"), "can't decode"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_a_table_that_is_larger_than_it_looks_is_refused(tmp_path, name):
+    """20 kB of the first kind took 23 s and 0.6 GB."""
+    make, sentence = TABLES[name]
+    make(write(tmp_path) / "metadata.csv")
+    with pytest.raises(zoo.DataError, match=sentence):
+        labelled_folders.read_folders(str(tmp_path))
+
+
+def test_a_table_may_say_more_than_there_is(tmp_path):
+    """Other files, further columns, quotes, blank lines, and a writer who is called NA."""
+    rows = [f'"{name}/{n}.png", "N\nA" , x, y' for name in "abc" for n in range(3)]
+    (write(tmp_path) / "metadata.csv").write_text("file_name,writer , mood\n\n" + "\n".join(rows).replace("\nA", "A"))
+    assert labelled_folders.read_folders(str(tmp_path)).splits["train"].groups == ["NA "] * 4
+
+
+@pytest.mark.parametrize("to", ["outside", "here"])
+@pytest.mark.parametrize("place", ["c", "train", "train/a", "train/a/b"])
+def test_a_link_to_a_folder_is_not_followed(tmp_path, monkeypatch, place, to):
+    """A class that linked to `/` took 70 s; many that link to their root hold as many times all pictures."""
+    link = tmp_path / "here" / place
+    write(tmp_path / "outside", "deep")
+    write(tmp_path / "here", "train" if "train/" in place else ".")
+    shutil.rmtree(link, ignore_errors=True)
+    link.symlink_to(tmp_path / to, target_is_directory=True)
+    seen = []
+    walk = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda path: (seen.append(str(path)), walk(path))[1])
+    with pytest.raises(zoo.DataError, match="is a link to a folder") if "b" not in place else contextlib.nullcontext():
+        labelled_folders.read_folders(str(tmp_path / "here"))
+    assert not [path for path in seen if path.startswith(str(link))]

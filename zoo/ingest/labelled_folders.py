@@ -16,21 +16,18 @@ from zoo import hub
 from zoo.data import unpacking
 from zoo.data.parquet import unreadable
 from zoo.errors import DataError
+from zoo.ingest import who_wrote
 from zoo.ink.decoding import FILES
 from zoo.regular_files import read_bytes
 
 if TYPE_CHECKING:
     import datasets
-    import pandas
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
     "validation": "validation", "valid": "validation", "val": "validation", "dev": "validation",
     "test": "test", "testing": "test",
 }  # fmt: skip
-GROUPS = ("writer", "group", "block")  # columns that say which samples belong together
-METADATA = "metadata.csv"  # next to class folders, as in `datasets`: file_name, and a column of `GROUPS`
-NO_GROUP = "none"
 
 
 @dataclass(frozen=True)
@@ -67,7 +64,8 @@ def read_folders(where: str, group: str | None = None) -> Source:
     Args:
         where: a folder of class folders, or of train/, validation/ and test/ that hold class folders; a parquet file,
             a folder of them or a dataset repo; or the id of a dataset on the Hub ("owner/name").
-        group: the column that says who wrote a sample, "none" for not to ask; None: the first of `GROUPS` there is.
+        group: the column that says who wrote a sample, "none" for not to ask; None: the first of
+            `who_wrote.GROUPS` there is.
 
     Raises:
         DataError: there is nothing like that; names the culprit.
@@ -104,7 +102,7 @@ def _read_folders(root: Path, group: str | None) -> Source:
     for split, folder in roots.items():
         files, numbers, others = _labelled_files(root, folder, labels, split)
         ignored += others
-        groups, column = _groups_of_files(files, folder, root, group)
+        groups, column = _groups(files, folder, root, group)
         splits[split] = Pictures(
             np.array(numbers, np.int64), groups, partial(_read_file, files), [str(file) for file in files].__getitem__
         )
@@ -167,7 +165,10 @@ def _labelled_files(
 
 
 def _folders(root: Path) -> list[Path]:
-    return sorted(path for path in root.iterdir() if path.is_dir() and _visible(path, root))
+    found = sorted(path for path in root.iterdir() if path.is_dir() and _visible(path, root))
+    if link := next((path for path in found if path.is_symlink()), None):  # to all of the disk, or to the root again
+        raise DataError(f"{link} is a link to a folder: copy that folder to its place.")
+    return found
 
 
 def _visible(path: Path, root: Path) -> bool:
@@ -186,53 +187,24 @@ def _read_file(files: list[Path], row: int) -> bytes:
 
 
 def _check_inside(files: Iterable[Path], root: Path) -> None:
-    """Raise DataError for a link that leaves the folder: it would take in pictures that nobody named."""
+    """Raise DataError for a link that leaves the folder: it would take in what nobody named."""
     for file in files:
         if not file.resolve().is_relative_to(root.resolve()):
             raise DataError(f"{file} is a link to a file outside {root}: copy the file into that folder.")
 
 
-def _groups_of_files(
+def _groups(
     files: list[Path], folder: Path, root: Path, group: str | None
 ) -> tuple[list[str], str] | tuple[None, None]:
-    """Return who wrote each file and the column that says so, from metadata.csv; (None, None) where there is none."""
-    path = next((base / METADATA for base in (folder, root) if (base / METADATA).is_file()), None)
-    if path is None:
-        if group not in (None, NO_GROUP):
-            what = f"a column {group!r} that says who wrote each picture"
-            raise DataError(f"{folder} has no {METADATA}: expected one with {what}.")
-        return None, None
-    table = _table(path)
-    known = {str(name).strip().lower(): name for name in table.columns}
-    table = table.rename(columns={name: lower for lower, name in known.items()})
-    column = _group_column(list(table.columns), None if group is None else group.lower(), str(path))
-    if column is None:
-        if group == NO_GROUP:
-            return None, None
-        raise DataError(
-            f"{path} has no column that says who wrote a picture: expected {', '.join(GROUPS)}, there is "
-            f"{', '.join(table.columns)}. Name one with --group, or say --group {NO_GROUP}."
-        )
-    if "file_name" not in table:
-        raise DataError(f"{path} has no column file_name next to {column}: expected the path of each picture there.")
-    writers = dict(zip(table["file_name"], table[column], strict=True))
-    names = [writers.get(file.relative_to(path.parent).as_posix()) for file in files]
-    for file, name in zip(files, names, strict=True):
-        if not isinstance(name, str):
-            raise DataError(f"{path} does not say the {column} of {file.relative_to(path.parent).as_posix()}.")
-    return list(map(str, names)), column
-
-
-def _table(path: Path) -> "pandas.DataFrame":
-    """A table of text whose columns are divided by commas, semicolons, tabs or bars, as its first line shows."""
-    import pandas
-
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-        delimiter = max(",;\t|", key=(lines[0] if lines else "").count)
-        return pandas.read_csv(path, dtype=str, sep=delimiter, encoding="utf-8-sig", skipinitialspace=True)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{path} is not a table that can be read: {error}.") from error
+    """Who wrote each file, and the column that says so, from metadata.csv; (None, None) where there is none."""
+    table = next((base / who_wrote.METADATA for base in (folder, root) if (base / who_wrote.METADATA).is_file()), None)
+    if table is not None:
+        _check_inside([table], root)
+        return who_wrote.of_files(files, table, group)
+    if group not in (None, who_wrote.NO_GROUP):
+        what = f"a column {group!r} that says who wrote each picture"
+        raise DataError(f"{folder} has no {who_wrote.METADATA}: expected one with {what}.")
+    return None, None
 
 
 # Parquet and dataset repos
@@ -277,7 +249,7 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
     first = by_split["train"]
     image = _column(first, ("image", "img", "picture"), datasets.Image, "of pictures", where)
     label = _column(first, ("label", "labels", "class", "character"), datasets.ClassLabel, "of labels", where)
-    column = _group_column(first.column_names, group, where)
+    column = who_wrote.column(first.column_names, group, where)
     labels = _label_names(by_split, label, where)
     splits = {}
     for split, rows in by_split.items():
@@ -306,14 +278,6 @@ def _column(rows: "datasets.Dataset", names: Iterable[str], kind: type, what: st
         return str(of_kind[0])
     expected = " or ".join(names)
     raise DataError(f"{where} has no column {what}: expected {expected}, there is {', '.join(rows.column_names)}.")
-
-
-def _group_column(columns: Sequence[str], group: str | None, where: str) -> str | None:
-    if group == NO_GROUP:
-        return None
-    if group is not None and group not in columns:
-        raise DataError(f"{where} has no column {group!r} that says who wrote a sample: it has {', '.join(columns)}.")
-    return group or next((name for name in GROUPS if name in columns), None)
 
 
 def _label_names(by_split: Mapping[str, "datasets.Dataset"], label: str, where: str) -> tuple[str, ...]:
