@@ -8,6 +8,7 @@ names, with those numbers in it. So no graph of another machine is run, nor beli
 """
 
 import hashlib
+import math
 import shutil
 import tempfile
 import zipfile
@@ -15,7 +16,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from pydantic import ConfigDict
@@ -27,18 +28,19 @@ from zoo import data, training
 from zoo.backend import keras
 from zoo.errors import ZooError
 from zoo.export import export
-from zoo.files import opened_zip, read_json, replacing, write_json
+from zoo.files import opened_zip, replacing, write_json
+from zoo.regular_files import read_bytes
 from zoo.serving.predictor import Predictor
-from zoo.strict import hdf5
+from zoo.strict import hdf5, untrusted_json
 from zoo.strict.problems import Refused, short
 from zoo.training.loop import Loop
-from zoo.typed_json import CLOSED
+from zoo.typed_json import CLOSED, from_values
 
 WHOLE = "results.zip"  # what is cut into pieces
 LISTING = "results.json"  # the pieces with their SHA-256, and what did not fit
 PIECE = 15 * 10**6  # bytes of a piece, at most
 MOST = 60 * 10**6  # bytes of all pieces, at most
-UNPACKED, FILES = 2 * 10**9, 20_000  # bytes and files of all pieces once they are unpacked, at most
+UNPACKED, FILES = 6 * 10**8, 20_000  # bytes and files of all pieces once they are unpacked, at most
 EXPORT, WEIGHTS = "export", "model.weights.h5"  # of a run
 ROUNDING = 0.005  # of an accuracy on validation: another machine, bfloat16 or half precision
 
@@ -149,15 +151,19 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
         The finished runs, and the names of the unfinished ones, which go on where they were.
 
     Raises:
-        ZooError: a piece is missing or differs from its checksum, or a run is not one of this version's jobs, or says
-            of its network what is not true; nothing has been taken then.
+        ZooError: a piece is missing or differs from its checksum, or the pieces are too many, or a run is not one of
+            this version's jobs, or says of its network what is not true; nothing has been taken then.
     """
     if not (folder / LISTING).is_file():
         raise ZooError(f"{folder} holds no results: there is no {LISTING} in it.")
+    listing = _read(folder / LISTING, untrusted_json.MOST_BYTES)
+    pieces = checked_json(Listing, listing, f"list of results ({LISTING})").pieces
+    if len(pieces) > -(-MOST // PIECE) or len({piece.name for piece in pieces}) < len(pieces):
+        raise ZooError(f"{folder / LISTING} names more pieces than a bundle has, or one of them twice.")
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch)
         with (place / WHOLE).open("wb") as target:
-            for piece in checked_json(Listing, (folder / LISTING).read_bytes(), f"list of results ({LISTING})").pieces:
+            for piece in pieces:
                 target.write(_content(folder / Path(piece.name).name, piece.sha256))
         try:
             with opened_zip(place / WHOLE, FILES) as archive:
@@ -187,7 +193,7 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
 
 
 def _content(path: Path, sha256: str) -> bytes:
-    content = path.read_bytes() if path.is_file() else b""
+    content = _read(path, PIECE) if path.is_file() else b""
     if hashlib.sha256(content).hexdigest() != sha256:
         raise ZooError(f"{path} is {'damaged' if content else 'missing'}: bring it from the other machine again.")
     return content
@@ -205,15 +211,20 @@ def _build_here(job: training.Job, folder: Path) -> None:
 
     Raises:
         ZooError: the weights are not those of the architecture, or their accuracy on validation, which chooses what is
-            shipped, is not what the history says.
+            shipped, is not what the history says; or there are scores in place of weights that could have come.
     """
     exported, weights = folder / EXPORT, folder / WEIGHTS
     shutil.rmtree(exported, ignore_errors=True)
-    if not ((folder / "history.json").is_file() and weights.is_file()):
+    finished, name = (folder / "history.json").is_file(), f"{job.model} seed {job.seed}"
+    if finished and not weights.is_file():
+        if (folder / EVALUATION).is_file() and travels(training.build(job)):
+            raise ZooError(f"{name} has scores and no weights, which are measured here: bring them too.")
         return
-    name = f"{job.model} seed {job.seed}"
+    if not finished:
+        (folder / EVALUATION).unlink(missing_ok=True)
+        return
     try:
-        hdf5.rewrite(weights.read_bytes(), weights)
+        hdf5.rewrite(read_bytes(weights), weights)
         export(training.Run.read(folder), exported)
     except Refused as error:
         raise ZooError(f"{name}: {error}") from None
@@ -235,11 +246,14 @@ def _checked(folder: Path, runs: Path) -> training.Job:
     """Return the job of an unpacked run; ZooError where its files do not belong together."""
     where = folder.relative_to(runs)
     try:
-        job = training.Job.from_dict(read_json(folder / "config.json"))
+        found = {path.name: _json(path) for path in folder.glob("*.json")}
+        job = training.Job.from_dict(found["config.json"])
         recipe = job.recipe.name.partition("-")[0]
         planned = training.plan(job.architecture, job.dataset, recipe, seed=job.seed, epochs=job.recipe.epochs)
-        if (folder / EVALUATION).is_file():
-            Evaluation(**read_json(folder / EVALUATION))
+        if EVALUATION in found:
+            scores = from_values(Evaluation, found[EVALUATION]).metrics.values()
+            if not all(map(math.isfinite, scores)):
+                raise ValueError("a score is not finite")
         place = job.folder(Path())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, ZooError) as error:
         raise ZooError(f"{where.as_posix()} is not a run of this version ({error}).") from None
@@ -251,3 +265,14 @@ def _checked(folder: Path, runs: Path) -> training.Job:
             "the bundle."
         )
     return job
+
+
+def _json(path: Path) -> Any:
+    return untrusted_json.parse(_read(path, untrusted_json.MOST_BYTES), path.name)
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        return read_bytes(path, most)
+    except OSError as error:
+        raise ZooError(f"{path.name} cannot be read: {error.strerror}.") from None

@@ -3,11 +3,13 @@
 import functools
 import hashlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
+from pydantic import ConfigDict
 
 from leaderboard import metrics, unknown
 from leaderboard.corruptions import corrupted
@@ -19,6 +21,7 @@ from zoo.files import read_json
 from zoo.published import PublishedFolder
 from zoo.regular_files import read_bytes
 from zoo.serving.predictor import Predictor
+from zoo.typed_json import CLOSED
 from zoo.types import Json
 
 SPEED = ("latency", "throughput")  # measured by `leaderboard.speed` for all models in one run
@@ -27,6 +30,8 @@ SPEED = ("latency", "throughput")  # measured by `leaderboard.speed` for all mod
 @dataclass(frozen=True)
 class Evaluation:
     """One published folder on one test set, as plain JSON types; fractions in [0, 1]."""
+
+    __pydantic_config__: ClassVar[ConfigDict] = CLOSED
 
     revision: str  # SHA-256 of the model.onnx that was measured
     dataset_fingerprint: str  # SHA-256 of the test split
@@ -102,7 +107,7 @@ def is_current(evaluation: Json, folder: Path) -> bool:
 
     It is current while the model, the dataset's fingerprint and the version of every metric are unchanged.
     """
-    if set(evaluation) != set(Evaluation.__dataclass_fields__):
+    if set(evaluation) != {field.name for field in fields(Evaluation)}:
         return False
     dataset = PublishedFolder(folder).preprocessor["dataset"]
     measured = {name: metrics.versions().get(name) for name in evaluation["metric_versions"]}

@@ -58,7 +58,7 @@ def publish(runs: list[training.Run], records: Path = results.RECORDS, ship: boo
         ship: also copy the chosen network to `zoo/pretrained`, each number once, and keep the others if they are small.
     """
     result = recording.record(runs, records)
-    chosen = recording.shipped(runs).folder / "export"
+    chosen = recording.shipped(recording.counted(runs)).folder / "export"
     if not PublishedFolder(chosen).onnx.exists():
         return  # its weights stayed where they were trained: no report, and nothing to ship
     report_store.keep(result, chosen, records)

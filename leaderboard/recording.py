@@ -30,6 +30,19 @@ def shipped(runs: list[Run]) -> Run:
     return max(runs, key=lambda run: run.history["validation"]["accuracy"])
 
 
+def counted(runs: list[Run]) -> list[Run]:
+    """Return the runs that make a row: those measured here, or all where the weights of all stayed elsewhere.
+
+    So no score that another machine reports is in the mean of a row whose weights are published.
+    """
+    return [run for run in runs if _is_here(run)] or runs
+
+
+def _is_here(run: Run) -> bool:
+    """Return whether a run can be measured here."""
+    return PublishedFolder(run.folder / "export").onnx.exists() or run.weights.exists()
+
+
 def require_commit(folder: Path, uncommitted: bool = False, runs: Iterable[Run] = ()) -> None:
     """Raise ZooError where the published board would get rows of code that nobody else can have.
 
@@ -48,7 +61,8 @@ def require_commit(folder: Path, uncommitted: bool = False, runs: Iterable[Run] 
 
 
 def record(runs: list[Run], folder: Path = results.RECORDS) -> results.Result:
-    """Export and measure every seed of a pair that is not yet measured, and write the record."""
+    """Export and measure every seed of a pair that is not yet measured, and write the record of those that count."""
+    runs = counted(runs)
     evaluations = [evaluated(run) for run in runs]
     chosen = shipped(runs)
     result = row(runs, evaluations, chosen)
@@ -63,7 +77,7 @@ def evaluated(run: Run) -> Evaluation:
     that stayed on the machine where they were trained cannot be: what was measured there stands.
     """
     scores, exported = run.folder / EVALUATION, run.folder / "export"
-    if not (PublishedFolder(exported).onnx.exists() or run.weights.exists()) and scores.exists():
+    if not _is_here(run) and scores.exists():
         return Evaluation(**read_json(scores))
     if not PublishedFolder(exported).onnx.exists() or "threshold" not in PublishedFolder(exported).preprocessor:
         export(run, exported)

@@ -35,8 +35,11 @@ def main() -> None:
         pairs[run.job.model].append(run)
     for model, runs in pairs.items():
         jobs.publish(runs, arguments.records, arguments.ship)
-        print(f"{model}: {len(runs)} seeds recorded in {arguments.records}.")
-        if any(not run.weights.exists() for run in runs):
+        counted = recording.counted(runs)
+        print(f"{model}: {len(counted)} seeds recorded in {arguments.records}.")
+        if len(counted) < len(runs):
+            print(f"{model}: {len(runs) - len(counted)} more are not in the row, since their weights stayed there.")
+        elif not counted[0].weights.exists():
             print(f"{model}: not measured here, since weights stayed there. What the other machine measured stands.")
     snapshot.write(arguments.records)
     for name in unfinished:

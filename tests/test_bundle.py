@@ -28,6 +28,10 @@ from zoo.files import read_json, write_json
 from zoo.training import backbones
 
 MODEL = "mnist_cnn.optdigits"
+SCORES = {
+    "revision": "0", "dataset_fingerprint": "0", "metric_versions": {}, "metrics": {"accuracy": 0.5}, "corruptions": {},
+    "unseen_damage": {}, "transfers": {}, "per_class": [], "confusion": [], "environment": {}, "date": "",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -118,6 +122,27 @@ def test_a_bundle_is_trained_without_tensorflow_and_its_results_come_home(
             bundles.unpack(bundle / "results", tmp_path / "other")
 
 
+@pytest.mark.parametrize(
+    ("pieces", "sentence"),
+    [
+        (["results.zip.00"] * 2, "names more pieces than a bundle has, or one of them twice"),
+        ([f"results.zip.{number:02d}" for number in range(100)], "names more pieces than a bundle has"),
+        (["hole"], "hole cannot be read: it has 1,000,000,000 bytes"),
+        (["../results.zip.00"], "cannot be unpacked"),
+    ],
+)
+def test_pieces_are_few_and_each_is_read_once(tmp_path, pieces, sentence):
+    """93 kB of JSON wrote 15 GB."""
+    (tmp_path / "results.zip.00").write_bytes(b"x")
+    (tmp_path / "hole").touch()
+    os.truncate(tmp_path / "hole", 10**9)
+    sha256 = hashlib.sha256(b"x").hexdigest()
+    listing = {"pieces": [{"name": name, "sha256": sha256} for name in pieces], "left_out": []}
+    write_json(tmp_path / "results.json", listing)
+    with pytest.raises(ZooError, match=sentence):
+        bundles.unpack(tmp_path, tmp_path / "runs")
+
+
 @pytest.mark.parametrize("limit", ["UNPACKED", "FILES"])
 def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limit):
     folder = tmp_path / "runs" / "a.b" / "zoo" / "seed-0"
@@ -138,6 +163,13 @@ def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limi
         ("config.json", "{"),
         ("evaluation.json", "[]"),
         ("evaluation.json", '{"metrics": {"accuracy": 1.0}}'),
+        ("config.json", "[" + "[]," * 200_001 + "[]]"),  # 58 kB, packed, took 1.6 GB
+        ("history.json", " " * 2_000_000 + "{}"),
+        ("environment.json", "[" * 100 + "]" * 100),
+        ("evaluation.json", '{"metrics": {"accuracy": NaN}}'),
+        ("evaluation.json", json.dumps(SCORES | {"metrics": {"accuracy": "1"}})),
+        ("evaluation.json", json.dumps(SCORES | {"further": 1})),
+        ("evaluation.json", json.dumps(SCORES).replace("0.5", "1e999")),
     ],
 )
 def test_a_run_that_is_none_is_refused(tmp_path, name, content):
@@ -229,7 +261,7 @@ def send_another_graph(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("change", [claim(0.9999), claim(float("inf")), send_another_graph])
+@pytest.mark.parametrize("change", [claim(0.9999), send_another_graph])
 def test_a_network_is_built_and_measured_here_whatever_came_with_it(trained, sent, tmp_path, change):
     (taken,), _ = bundles.unpack(sent(change), tmp_path / "here")
     assert recording.evaluated(taken).metrics["accuracy"] == trained[1]
@@ -282,13 +314,35 @@ def test_a_network_that_is_not_what_its_run_says_is_refused(sent, tmp_path, chan
 
 
 @pytest.mark.slow
-def test_weights_that_stayed_there_leave_a_row_that_nobody_can_measure(sent, tmp_path, run_script):
+def test_weights_that_stayed_there_leave_a_row_that_nobody_can_measure(sent, tmp_path, monkeypatch, capsys):
     folder = sent(lambda folder: (folder / "model.weights.h5").unlink())
-    taken = run_script("unbundle.py", folder, "--runs", "runs", "--records", "records")
-    assert taken.returncode == 0, taken.stderr
-    assert "What the other machine measured stands." in taken.stdout
-    (result,) = results.read_all(tmp_path / "records")
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    runs, records = tmp_path / "runs", tmp_path / "records"
+    monkeypatch.setattr(sys, "argv", ["unbundle.py", str(folder), "--runs", str(runs), "--records", str(records)])
+    unbundle = importlib.import_module("unbundle")
+    with pytest.raises(ZooError, match=r"seed 0 has scores and no weights, .* bring them too"):
+        unbundle.main()
+    assert not runs.exists()
+    monkeypatch.setattr(bundles, "travels", lambda model: False)  # as if they were too large
+    unbundle.main()
+    assert "What the other machine measured stands." in capsys.readouterr().out
+    (result,) = results.read_all(records)
     assert (result.weights, result.parameters_as_trained) == (None, None)
+
+
+def test_no_score_of_another_machine_is_in_a_row_with_those_that_were_measured_here(tmp_path):
+    """Two trainings without weights said 100%, and their row was ranked by the mean."""
+    runs = []
+    for seed in range(3):
+        job = training.plan("lenet5", "optdigits", seed=seed)
+        runs.append(training.Run(job, job.folder(tmp_path), {"validation": {"accuracy": 1.0}}, {}))
+        runs[-1].folder.mkdir(parents=True)
+    assert recording.counted(runs) == runs
+    runs[1].weights.touch()
+    assert recording.counted(runs) == [runs[1]]
+    (runs[2].folder / "export").mkdir()
+    (runs[2].folder / "export" / "model.onnx").touch()
+    assert recording.counted(runs) == runs[1:]
 
 
 @pytest.mark.slow
