@@ -19,7 +19,7 @@ from zoo.keras_weights import CONSTANTS
 from zoo.portable import compiling
 from zoo.serving import explain, runtimes
 from zoo.settings import PRETRAINED
-from zoo.strict import hdf5, onnx_limits, onnx_wire
+from zoo.strict import hdf5, onnx_attributes, onnx_costs, onnx_limits, onnx_wire
 from zoo.training import keras_models, transfer
 
 
@@ -206,6 +206,10 @@ def total(name):
     return node("ReduceSum", name, "s", keepdims=0)
 
 
+def pixels():
+    return [node("Cast", "image", "c", to=1), node("Transpose", "c", "d", perm=[0, 3, 1, 2])]
+
+
 ONES = {"value": numpy_helper.from_array(np.ones(1, np.float32))}
 BOMBS = {
     "constant": ([node("ConstantOfShape", "k", "c", **ONES), total("c")], {"k": [10**9]}),
@@ -223,6 +227,8 @@ BOMBS = {
     "of its ink": ([node("NonZero", "image", "a"), node("Cast", "a", "b", to=1), total("b")], {}),
     "images by images": ([node("Flatten", "image", "a"), node("Cast", "a", "b", to=1), node("Transpose", "b", "c"),
                           node("Tile", "b k", "d"), node("MatMul", "d c", "e"), total("e")], {"k": [30_000, 1]}),
+    "chain": ([*pixels(), node("Tile", "d k", "v0"), *(node("Sin", f"v{n}", f"v{n + 1}") for n in range(400)),
+               total("v400")], {"k": [1, 400, 1, 1]}),
     "window": ([node("Cast", "image", "a", to=1), node("LRN", "a", "b", size=10**8 + 1), total("b")], {}),
     "sums": ([node("ConstantOfShape", "k", "c", **ONES), node("Einsum", "c c c c", "s", equation="a,b,c,d->")],
              {"k": [500]}),
@@ -249,6 +255,58 @@ def test_a_split_into_another_number_of_parts_does_not_end_the_process(published
     network(published / "model.onnx", [split, total("a")], {"c": np.ones(2, np.float32)})
     with pytest.raises(ZooError, match="its Split says another number of outputs than it has"):
         zoo.load_predictor(published)
+
+
+ENDING = {  # in ONNX Runtime 1.32
+    "batch_dims": ([node("GatherND", "d at", "a", batch_dims=-1), total("a")], "batch_dims beyond 0 to 7"),
+    "far batch_dims": ([node("GatherND", "d at", "a", batch_dims=-(2**31)), total("a")], "batch_dims beyond"),
+    "an axis": ([node("Softmax", "d", "a", axis=2**31), total("a")], "axis beyond -8 to 8"),
+    "a stride": ([node("MaxPool", "d", "a", kernel_shape=[2, 2], strides=[-1, 2**62]), total("a")], "strides beyond"),
+    "two kinds": ([node("MaxPool", "d", "a", kernel_shape=2), total("a")], "kernel_shape beyond 1"),
+    "a list": ([node("Softmax", "d", "a", axis=[1, 1]), total("a")], "axis beyond"),
+    "the smallest number by -1": ([node("Div", "n m", "b"), node("Cast", "b", "a", to=1), total("a")], "above 0"),
+    "by what is computed": (
+        [node("Neg", "p", "m2"), node("Div", "n m2", "b"), node("Cast", "b", "a", to=1), total("a")],
+        "above 0",
+    ),
+    "by a pixel": (
+        [node("Cast", "d", "e", to=6), node("Div", "e e", "b"), node("Cast", "b", "a", to=1), total("a")],
+        "above 0",
+    ),
+    "a missing bias": ([node("LayerNormalization", "d k", "a"), total("a")], "input without a name"),
+}
+
+
+@pytest.mark.parametrize("kind", ENDING)
+def test_what_a_runtime_should_not_believe_is_not_told(published, kind):
+    """300 bytes ended the process, some already while their shapes were inferred."""
+    nodes, sentence = ENDING[kind]
+    if kind == "a missing bias":
+        nodes[0].input.append("")
+    numbers = {"at": np.zeros(0, np.int64), "n": np.array([-(2**63)]), "m": np.array([-1]), "p": np.array([1])}
+    network(published / "model.onnx", [*pixels(), *nodes], {**numbers, "k": np.ones(28, np.float32)})
+    with pytest.raises(ZooError, match=sentence):
+        zoo.load_predictor(published)
+
+
+def test_every_whole_number_of_the_standard_has_a_range():
+    for schema in onnx.defs.get_all_schemas_with_history():
+        if schema.domain == "" and schema.name in onnx_costs.OPERATORS:
+            for name, said in schema.attributes.items():
+                kind = str(said.type).rpartition(".")[2]
+                assert kind not in ("INT", "INTS") or name in {**onnx_attributes.ONE, **onnx_attributes.MANY}, schema
+                if kind == "INT" and said.default_value.name:
+                    low, high = onnx_attributes.ONE[name]
+                    assert low <= said.default_value.i <= high, (schema.name, name)
+
+
+@pytest.mark.parametrize("stored", [np.array([2]), np.array([2, 3], np.int32), np.array(7)])
+def test_whole_numbers_are_divided_by_stored_ones(published, stored):
+    for tensor in (numpy_helper.from_array(stored), helper.make_tensor("t", 7, stored.shape, stored.ravel())):
+        nodes = [node("Constant", "", "k", value=tensor), node("Cast", "n", "o", to=tensor.data_type)]
+        nodes += [node("Div", "o k", "b"), node("Cast", "b", "a", to=1), total("a")]
+        network(published / "model.onnx", nodes, {"n": np.array([9])})
+        assert zoo.load_predictor(published)
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])

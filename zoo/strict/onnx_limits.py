@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.strict import onnx_costs, onnx_wire
+from zoo.strict import onnx_attributes, onnx_costs, onnx_wire
 from zoo.strict.onnx_costs import Shape
 from zoo.strict.wire_format import BadWireFormat
 
@@ -26,6 +26,7 @@ TOGETHER = 256  # images of 32 x 32 pixels that are computed at a time, fewer of
 MOST_NODES = 5000
 MOST_MEMORY = 1_000_000_000  # bytes of values at a time, of the images that are computed together
 MOST_KEPT = 100_000_000, 16  # bytes of values that do not depend on an image, and times the file's bytes
+MOST_MADE = 500_000_000  # bytes of all values of an image: some tools keep them all; those of the zoo make up to 35 MB
 MOST_WORK = 5_000_000_000  # operations of one image; the largest network of the zoo has 0.6 billion
 MOST_WORK_ONCE = 2_000_000_000  # operations on constants, while the file is opened
 MOST_ROUNDS = 30  # of inference; the networks of the zoo take up to 7
@@ -39,6 +40,7 @@ FOLLOWED = frozenset(_FOLLOWED.split())
 DOMAINS = ("", "ai.onnx")
 FLOAT = 1  # TensorProto.DataType
 COMPARED, BOOL = ("GreaterOrEqual", "LessOrEqual"), 9  # operators whose shapes are not inferred, and their type
+DIVIDED = ("int32", "int64")  # types whose smallest number divided by -1 ends the process
 BYTES = {"float": 4, "uint8": 1, "int8": 1, "uint16": 2, "int16": 2, "int32": 4, "int64": 8, "bool": 1, "float16": 4,
          "double": 8, "uint32": 4, "uint64": 8, "bfloat16": 4}  # fmt: skip  # those of half precision are computed in 4
 KINDS = {"float32": 1, "uint8": 2, "int8": 3, "uint16": 4, "int16": 5, "int32": 6, "int64": 7, "bool": 9, "float16": 10,
@@ -132,6 +134,8 @@ class _Graph:
                     stored_tensor(one.t)
                 if one.name == "num_outputs" and one.i != len(node.output):  # ONNX Runtime ends the process
                     raise TooMuch(f"its {node.op_type} says another number of outputs than it has")
+            for wrong in onnx_attributes.wrong(node):
+                raise TooMuch(wrong)
             names = [name for name in node.output if name]
             if not made.issuperset(node.input) or made.intersection(names) or len(set(names)) < len(names):
                 raise TooMuch(f"its {node.op_type} uses a value that is not made before, or makes one again")
@@ -162,6 +166,7 @@ class _Graph:
             rest = [node for node in self.nodes if not followed.keys() & set(node.output)]
             known = self._inferred(rest, {**few, **followed}, many, images, compared)
             shapes |= {name: shape for name, shape in known.items() if shape is not None}
+            self._check_divisors()
             if None not in known.values():
                 return shapes
             more = {
@@ -204,6 +209,14 @@ class _Graph:
             known[one.name] = tuple(one.shape) if static else None
         return known
 
+    def _check_divisors(self) -> None:
+        """Refuse whole numbers that are divided by others than stored ones above 0."""
+        stored = {name: one.raw for name, one in self.initializers.items()}
+        stored |= {node.output[0]: one.t for node in self.nodes if node.op_type == "Constant" for one in node.attribute}
+        divided = [node for node in self.nodes if node.op_type == "Div" and self.types[node.output[0]] in DIVIDED]
+        if not all(onnx_attributes.above_zero(stored.get(node.input[1], b"")) for node in divided):
+            raise TooMuch("its Div of whole numbers is not by stored numbers above 0")
+
     def _followed(self, nodes: Sequence[Any], shapes: dict[str, Shape], numbers: dict[str, bytes]) -> dict[str, bytes]:
         """Return the tensors of few values that can be computed of shapes and of numbers, by name."""
         there, found = {"", *numbers}, {}
@@ -237,7 +250,7 @@ class _Graph:
         last: dict[str, int] = {}  # node that reads a value last
         for number, node in enumerate(self.nodes):
             last |= dict.fromkeys(node.input, number)
-        kept = once = work = live = 0
+        kept = once = work = live = made = 0
         leaving: dict[int, int] = {}  # bytes that are free after a node
         for number, node in enumerate(self.nodes):
             try:
@@ -246,6 +259,7 @@ class _Graph:
                 raise TooMuch(f"its {node.op_type} cannot be computed") from None
             outputs = [name for name in node.output if name]
             size = sum(sizes[name] for name in outputs)
+            made += size
             if constant.issuperset(node.input):
                 constant.update(outputs)
                 kept, once = kept + size, once + cost
@@ -260,6 +274,8 @@ class _Graph:
             if need > MOST_MEMORY:
                 raise TooMuch(f"it takes {need / 1e9:,.1f} GB for {images} images; the most is {MOST_MEMORY / 1e9:.0f}")
             live -= leaving.get(number, 0)
+        if images == 1 and made > MOST_MADE:
+            raise TooMuch(f"it makes {made / 1e6:,.0f} MB of values of an image; the most is {MOST_MADE / 1e6:.0f}")
         if kept > MOST_KEPT[0] + MOST_KEPT[1] * self.size:
             raise TooMuch(f"it computes {kept / 1e6:,.0f} MB of constants, from a file of {self.size / 1e3:,.0f} kB")
         if once > MOST_WORK_ONCE or work > MOST_WORK * images:

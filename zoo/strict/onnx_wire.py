@@ -57,6 +57,12 @@ TENSOR: Schema = {
     13: ("external", BYTES, MANY),
     14: ("location", VARINT, ONCE),
 }
+WHOLE_NUMBERS: Schema = {  # of a tensor of int32 or int64
+    2: ("data_type", VARINT, ONCE),
+    5: ("int32", VARINT, NUMBERS),
+    7: ("int64", VARINT, NUMBERS),
+    9: ("raw", BYTES, ONCE),
+}
 VALUE: Schema = {1: ("name", BYTES, ONCE), 2: ("type", BYTES, ONCE)}
 TYPE: Schema = {1: ("tensor", BYTES, ONCE)}
 TENSOR_TYPE: Schema = {1: ("kind", VARINT, ONCE), 2: ("shape", BYTES, ONCE)}
