@@ -445,3 +445,22 @@ def test_what_is_not_there_is_one_sentence(hub, token, tiny, name, error, senten
         zoo.load_predictor(name)
     assert "\n" not in str(told.value)
     assert not any("weights.bin" in request.path for request in hub.log)  # a stranger's gigabytes stay where they are
+
+
+def test_no_way_past_the_bounds_is_open(hub, token, tmp_path):
+    """`huggingface_hub` sends large files by hf_xet where that is installed, on connections of its own."""
+    asked = []
+    hub.choose_fault = lambda method, path: asked.append(path)
+    code = (
+        "from zoo import hub\n"
+        "with hub.bounded(60, 10**7, 'me/x'):\n"
+        "    from huggingface_hub import CommitOperationAdd, HfApi\n"
+        "    HfApi().create_repo('me/x', repo_type='dataset', exist_ok=True)\n"
+        "    add = CommitOperationAdd('a.onnx', bytes(300_000))\n"
+        "    HfApi().create_commit('me/x', [add], commit_message='x', repo_type='dataset')\n"
+    )
+    without = {name: value for name, value in os.environ.items() if name != "HF_HUB_DISABLE_XET"}
+    done = subprocess.run([sys.executable, "-c", code], env=without, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert asked
+    assert not [path for path in asked if "xet" in path]

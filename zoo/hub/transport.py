@@ -88,12 +88,13 @@ _prepared = False
 def prepare() -> None:
     """Have the client of `huggingface_hub` keep to bounds and check names: once, for all requests to come."""
     global _prepared
-    from huggingface_hub import set_client_factory
+    from huggingface_hub import constants, set_client_factory
     from huggingface_hub.utils import _http
 
     with _lock:
         if _prepared:
             return
+        constants.HF_HUB_DISABLE_XET = True  # hf_xet opens connections of its own, which no bound reaches
         make = _http._GLOBAL_CLIENT_FACTORY  # the user's own, where there is one
 
         def client() -> "httpx.Client":
