@@ -48,7 +48,6 @@ def load_certificates_once() -> None:
 
 @functools.cache
 def _certificates() -> ssl.SSLContext:
-    from huggingface_hub.utils import httpx
+    import httpx
 
-    context: ssl.SSLContext = httpx.create_ssl_context()
-    return context
+    return httpx.create_ssl_context()

@@ -39,6 +39,7 @@ Found = Submission | Broken
 class LocalStore(Store):
     """Submissions in a folder of this machine, for any number of processes."""
 
+    lease = 120.0
     progress_every = 1.0
     announce_every = 10.0
     publish_every = None
@@ -160,7 +161,7 @@ class LocalStore(Store):
         for look in (lambda: None, self.listing):  # the listing reads the folders alone where something changed
             look()
             path = self._paths.get(wanted)
-            if path is not None and path.exists():
+            if path is not None and os.path.lexists(path):  # also a link to nothing, which is said to be damaged
                 return path
         raise NoSuchSubmission(wanted)
 
