@@ -57,8 +57,9 @@ if __name__ == "__main__":
     if settings.value("ZOO_LOG"):
         write_log(settings.value("ZOO_LOG"))
     submit.attend()
+    sent = partial(taking.network, store=open_store(visitors=True))
     demo.launch(
-        networks=local.Networks(model_page.scores, partial(taking.network, store=open_store()), taking.version),
+        networks=local.Networks(model_page.scores, sent, taking.version),
         rest=service.application(),
         resources=resources(Live()),
         theme=theme.theme(),

@@ -20,6 +20,7 @@ from leaderboard.submissions.store.base import NoSuchSubmission
 from leaderboard.tabs.board_frame import Live
 from zoo import gate, hub, settings
 from zoo.gate import bodies
+from zoo.gate.threads import writing
 from zoo.rest import conditional, messages, openapi, problem_details
 from zoo.rest.application import PREFIX, Api
 from zoo.rest.forms import MOST_BYTES, is_form, read_form
@@ -75,7 +76,7 @@ class Row(BaseModel):
 
 def application() -> Api:
     """Return the whole REST API, from the settings of this process's environment."""
-    routers = [_board(Live()), _submissions(open_store())]
+    routers = [_board(Live()), _submissions(open_store(visitors=True))]
     return Api(routers=routers, bodies=[SentJson, SentForm], measured=measured)
 
 
@@ -177,7 +178,8 @@ def _submissions(store: Store) -> APIRouter:
         read = _of_form if is_form(request) else _of_json
         async with bodies.arrived(request.receive, MOST_BYTES, gate.caller().network) as body:
             arguments = await read(request, body)
-            receipt: Any = await anyio.to_thread.run_sync(functools.partial(endpoints["submit"], arguments))
+            work = functools.partial(endpoints["submit"], arguments)
+            receipt: Any = await anyio.to_thread.run_sync(work, limiter=writing())
         headers = {"Location": f"{PREFIX}/submissions/{receipt['id']}"}
         return Response(orjson.dumps(receipt), 201, headers, "application/json")
 

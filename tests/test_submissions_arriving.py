@@ -2,6 +2,7 @@
 
 import contextlib
 import gzip
+import itertools
 import json
 import socketserver
 import threading
@@ -17,10 +18,12 @@ from leaderboard.submissions import calls, checks, hub_models, intake
 from leaderboard.submissions.lifecycle import WITHDRAWN
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, on_hub
+from leaderboard.submissions.worker import Worker
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.limits import TooMany
+from zoo.gate.traffic import Spent
 from zoo.hub import Backoff, identity
 
 pytestmark = pytest.mark.usefixtures("checks_in_this_process")
@@ -157,7 +160,7 @@ def test_all_that_is_asked_of_a_slow_hub_has_one_deadline(dripping, how):
 def test_the_store_and_the_user_of_a_token_have_a_deadline_too(dripping, monkeypatch, how):
     dripping.how = how
     monkeypatch.setattr(identity, "SECONDS", 0.5)
-    monkeypatch.setattr(HubStore._attempted, "__defaults__", (0.5,))
+    monkeypatch.setattr(on_hub, "SECONDS", 0.5)
     monkeypatch.setattr(on_hub, "MOST_BYTES", 1_000_000)
     started = time.monotonic()
     with pytest.raises(ZooError, match=r"did not answer within|sent more than 1\.0 MB|keeps failing"):
@@ -230,26 +233,145 @@ def test_changes_of_all_wait_for_the_hub_in_few_places(remote, hub, monkeypatch)
         assert all(one.result(30).status == WITHDRAWN for one in held)
 
 
-def test_a_hub_that_fails_is_waited_for_by_one_thread(remote, hub, monkeypatch):
-    monkeypatch.setattr(on_hub, "SHORT", 0.1)
+def rest(*places):
+    """Wait for the threads that look, so that they ask nothing in another test."""
+    for known in (known for place in places for known in (place._latest, place._seen)):
+        with known._changed:
+            assert known._changed.wait_for(lambda known=known: not known._asking, 60)
+
+
+def is_unknown(place, wanted):
+    with pytest.raises(NoSuchSubmission):
+        place.get(wanted)
+    return True
+
+
+LOOKS = {
+    "all": lambda place, sent: place.all() == [sent],
+    "a receipt": lambda place, sent: place.get(sent.id) == sent,
+    "an id that nobody has": lambda place, sent: is_unknown(place, "20261126-00000000"),
+    "the queue": lambda place, sent: intake.queue(place)[0].submission == sent,
+    "what is damaged": lambda place, sent: place.broken() == [],
+    "workers": lambda place, sent: place.attended() in (True, False),
+}
+
+
+@pytest.mark.parametrize("look", LOOKS.values(), ids=LOOKS)
+@pytest.mark.parametrize("how", ["silent", "refusing"])
+def test_who_looks_hardly_waits_for_the_hub(remote, hub, monkeypatch, look, how):
+    """They get what was known before; one thread waits for the Hub, however many look."""
+    monkeypatch.setattr(on_hub, "SHORT", 0.2)
+    place, new, over, asked = HubStore("me", visitors=True), HubStore("me", visitors=True), threading.Event(), []
     sent = send(remote)
-    assert remote.all() == [sent]
-    hub.fail(Fault(status=429), on="GET", times=1000)
-    remote.backoff, remote._looked = Backoff(attempts=5, first=0.5), (-on_hub.LOOK, None)
-    with ThreadPoolExecutor(20) as pool:
-        first = pool.submit(remote.all)
-        while not remote._looking.locked():
-            time.sleep(0.01)
+    monkeypatch.setattr(on_hub, "FOR_VISITORS", 10.0)
+    assert look(place, sent)
+    assert place.all() == [sent]
+
+    def fault(method, path):
+        asked.append(path)
+        return over.wait(20) and None if how == "silent" else Fault(status=429, headers=(("Retry-After", "200"),))
+
+    hub.choose_fault = fault
+    try:
         started = time.monotonic()
-        assert all(found == sent for found in pool.map(lambda n: remote.get(sent.id), range(100)))
-        assert all(place[0].submission == sent for place in pool.map(lambda n: intake.queue(remote), range(40)))
-        assert not first.done()
+        for _ in range(3):
+            for known in (place._latest, place._seen):
+                known.outdate()
+            with ThreadPoolExecutor(10) as pool:
+                assert all(pool.map(lambda n: look(place, sent), range(20)))
+        assert time.monotonic() - started < 3
+        assert len(asked) <= 12  # in all of these 60 looks, attempts included
         with pytest.raises(StoreFailed):
-            first.result(60)
-    assert time.monotonic() - started < 60
-    assert remote.all() == [sent]  # the next look is later
-    with pytest.raises(StoreFailed):
-        HubStore("me", Backoff(attempts=1)).all()  # one that knows nothing yet says so
+            new.all()  # one that knows nothing yet says so
+        assert time.monotonic() - started < 4
+    finally:
+        over.set()
+        hub.heal()
+        rest(place, new)
+
+
+@pytest.mark.parametrize("how", ["silent", "asking to wait"])
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda place, sent: send(place, "ann", seed=1),
+        lambda place, sent: intake.withdraw(place, sent.id, "bob"),
+        lambda place, sent: place.result("no/where", "optdigits.json"),
+    ],
+    ids=["sending", "withdrawing", "taking a network along"],
+)
+def test_a_visitor_waits_less_long_than_a_worker(remote, hub, monkeypatch, write, how):
+    monkeypatch.setattr(on_hub, "FOR_VISITORS", 0.5)
+    place, over = HubStore("me", visitors=True), threading.Event()
+    sent = send(place)
+    wait = (("Retry-After", "200"),)
+    hub.choose_fault = lambda method, path: (
+        Fault(status=429, headers=wait) if how != "silent" else over.wait(20) and None
+    )
+    started = time.monotonic()
+    try:
+        with pytest.raises(StoreFailed):
+            write(place, sent)
+        assert time.monotonic() - started < 4
+    finally:
+        over.set()
+        hub.heal()
+        rest(place)
+
+
+def test_what_a_visitor_sent_or_changed_is_found_where_the_hub_is_slow_to_list_it(remote, hub, monkeypatch):
+    monkeypatch.setattr(on_hub, "SHORT", 0.1)
+    place, over = HubStore("me", visitors=True), threading.Event()
+    place.all()
+    sent = send(place)
+    hub.choose_fault = lambda method, path: over.wait(20) and None
+    assert place.get(sent.id) == sent
+    hub.heal()
+    over.set()
+    withdrawn = intake.withdraw(place, sent.id, "bob")
+    hub.choose_fault = lambda method, path: Fault(status=500)
+    assert place.all() == [withdrawn]
+    hub.heal()
+    rest(place)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda place, n, address: send(place, f"u{n}", seed=n, address=address),
+        lambda place, n, address: send(place, f"u{n}", datasets=("none",), seed=n, address=address),  # it is rejected
+        lambda place, n, address: intake.withdraw(place, send(place, f"u{n}", seed=n, address=address).id, f"u{n}"),
+    ],
+    ids=["accepted", "rejected", "withdrawn"],
+)
+def test_few_addresses_leave_commits_of_an_hour_to_others_and_to_workers(remote, hub, monkeypatch, write):
+    monkeypatch.setattr(on_hub, "COMMITS", Spent("changes of submissions", 12, 3600.0))
+    place, seeds, done = HubStore("me", visitors=True), itertools.count(), []
+    for n in range(3):
+        before = len(on_hub.COMMITS._used)
+        with gate.entered(gate.Caller(f"192.0.2.{n}")), contextlib.suppress(TooMany):
+            for seed in itertools.islice(seeds, 8):
+                write(place, seed, f"192.0.2.{n}")
+        done.append(len(on_hub.COMMITS._used) - before)
+    assert done == [3, 2, 1]
+    assert len([one for one in hub.log if one.method == "POST" and "/commit/" in one.path]) == sum(done)
+    assert send(remote, "worker", seed=1000)
+    rest(place)
+
+
+def test_a_few_workers_and_visitors_make_no_more_commits_than_the_hub_takes(remote):
+    beats = 3600 / min(Worker(remote).lease / 3, remote.progress_every)
+    assert 3 * (beats + 3600 / remote.announce_every) + on_hub.COMMITS.in_all <= 128
+
+
+def test_what_was_spent_is_allowed_again_in_time():
+    spent = Spent("changes", 2, 0.2)
+    spent.take("a")
+    spent.take("b")
+    with pytest.raises(TooMany):
+        spent.take("c")
+    time.sleep(0.21)
+    spent.take("c")
 
 
 def test_a_hub_that_asks_to_be_waited_for_is_not_waited_for(hub):

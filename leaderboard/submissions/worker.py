@@ -34,7 +34,6 @@ from zoo.processes.confinement import Resources
 
 log = logging.getLogger(__name__)
 
-LEASE = 120.0  # seconds that a silent worker keeps a submission
 Measure = Callable[["Worker", Submission, str, Callable[[str, float], None], Callable[[], bool]], Outcome]
 
 
@@ -77,7 +76,7 @@ class Worker:
     records: where rows are written: not among the committed records, unless `ZOO_RECORDS` says so.
     cache: where inputs of sandboxes are kept.
     name: who it is, in leases and histories.
-    lease: seconds of silence after which another worker takes over; renewed at a third of it.
+    lease: seconds of silence after which another worker takes over; renewed at a third of it. 0: as the store says.
     need_isolation: measure nothing where something gets through in the probes of a sandbox.
     keep_warm: let a sandbox with TensorFlow wait for the next Keras file: 10 s less, 1 GB more.
     epochs: shortens trainings, for tests; None: the board's recipe.
@@ -88,7 +87,7 @@ class Worker:
     records: Path = results.LOCAL
     cache: Path = field(default_factory=lambda: settings.cache_folder() / "inputs")
     name: str = field(default_factory=default_name)
-    lease: float = LEASE
+    lease: float = 0.0
     need_isolation: bool = True
     keep_warm: bool = False
     epochs: int | None = None
@@ -97,6 +96,9 @@ class Worker:
     _warm: Box | None = None
     _published: tuple[Any, ...] = ()  # what was brought to the board: ids and versions
     _witness: Witness = field(default_factory=Witness)
+
+    def __post_init__(self) -> None:
+        self.lease = self.lease or self.store.lease
 
     def watch(self, stop: threading.Event, rest: float = 2.0) -> None:
         """Work until `stop` is set; `rest` seconds between looks where nothing waits, longer after errors."""

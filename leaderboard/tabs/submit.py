@@ -25,7 +25,7 @@ from leaderboard.tabs.deep_links import QUIET, Places
 from leaderboard.tabs.submit_form import Form
 from zoo import gate, settings
 from zoo.errors import ZooError
-from zoo.tabs.space import PLACES, api
+from zoo.tabs.space import PLACES, WRITING, api
 from zoo.tabs.visit import VISIT
 from zoo.types import Values
 
@@ -68,7 +68,7 @@ instead; from a program, add `token=` or `-H "Authorization: Bearer hf_…"`. A 
 
 def tab() -> Places:
     """Build the tab inside a `gr.Blocks`, with its endpoints."""
-    store = open_store()
+    store = open_store(visitors=True)
     gr.Markdown(LEAD, elem_id="submit-lead")
     with gr.Tabs(elem_id="submit-views") as views:
         with gr.Tab("Send a network", id="send"):
@@ -118,7 +118,7 @@ def tab() -> Places:
     def place(parts: Mapping[str, str]) -> Values:
         return show(parts["submission"]) if parts.get("submission") else {}
 
-    slow = {**QUIET, "concurrency_limit": PLACES}  # they check files and ask the Hub
+    slow = {**QUIET, "concurrency_limit": PLACES, "concurrency_id": WRITING}  # they check files and ask the Hub
     shown = [form.answer, *form.errors.values(), receipt.secret, *targets]
     form.send.click(send, {*form.inputs, receipt.secret}, shown, **slow).then(None, js=submit_form.POINT)
     receipt.wanted.submit(read, receipt.wanted, pages, **QUIET)

@@ -5,10 +5,12 @@ from collections import Counter, OrderedDict
 
 from anyio import WouldBlock
 from anyio._backends import _asyncio  # its default pool has no public setter
+from anyio.lowlevel import RunVar
 
 from zoo.gate.callers import caller
 from zoo.gate.traffic import may_take_one
 
+WRITING = 16  # threads of calls that write: more than may wait for the Hub at a time, so no other waits for them
 PLACES = 8  # threads that run at a time: more would only share the cores, while all who read a sketch wait for them
 
 
@@ -91,3 +93,14 @@ class Threads(_asyncio.CapacityLimiter):
         waiting.pop(borrower, None)
         if not waiting:
             self._waiting.pop(network, None)
+
+
+_WRITING: RunVar[Threads] = RunVar("writing")
+
+
+def writing() -> Threads:
+    """Return the threads of the event loop that runs now for calls that write, which may wait long for the Hub."""
+    threads = _WRITING.get(None)
+    if threads is None:
+        _WRITING.set(threads := Threads(WRITING))
+    return threads

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,7 @@ import anyio
 
 from zoo.errors import ZooError
 from zoo.gate.callers import Caller, caller, entered, listening
-from zoo.gate.limits import TooMany
+from zoo.gate.limits import TooMany, said
 
 if TYPE_CHECKING:
     from starlette.types import Message, Receive, Scope, Send
@@ -108,6 +108,38 @@ class Share:
             yield
         finally:
             self.give(network, amount)
+
+
+class Spent:
+    """Counts what was used within a time, by address and in all; thread-safe.
+
+    An address has at most the fourth part of what others leave, and always one as long as there is any.
+
+    Args:
+        what: it is, as a sentence names it.
+        in_all: of all addresses together.
+        seconds: within which it counts.
+    """
+
+    def __init__(self, what: str, in_all: int, seconds: float):
+        self.what, self.in_all, self.seconds = what, in_all, seconds
+        self._used: deque[tuple[float, str]] = deque()  # when, and by whom
+        self._lock = threading.Lock()
+
+    def take(self, network: str) -> None:
+        """Count one.
+
+        Raises:
+            TooMany: the address, or all together, have used too much; it is not counted.
+        """
+        with self._lock:
+            now = time.monotonic()
+            while self._used and self._used[0][0] <= now - self.seconds:
+                self._used.popleft()
+            own = sum(who == network for _, who in self._used)
+            if len(self._used) >= self.in_all or not may_take_one(own, len(self._used), self.in_all):
+                raise TooMany(f"Too many {self.what} within {said(self.seconds)}: try again later.", self.seconds)
+            self._used.append((now, network))
 
 
 REQUESTS = Share("open requests", 256, 4000)

@@ -27,7 +27,7 @@ from zoo import gate
 from zoo.errors import UnknownName
 from zoo.gate import limits
 from zoo.gate.agent_resources import Resource
-from zoo.gate.threads import Threads
+from zoo.gate.threads import Threads, writing
 from zoo.gate.traffic import Share, check_heard
 from zoo.types import Json
 
@@ -107,10 +107,10 @@ class Agents:
             with _calling(server) as caller:
                 return [await self._read(str(uri), caller)]
 
-    async def _run(self, work: Callable[[], Answer], caller: gate.Caller) -> Answer:
+    async def _run(self, work: Callable[[], Answer], caller: gate.Caller, writes: bool = False) -> Answer:
         """Return the result of what takes a while, in a thread: addresses take turns, nine leave one to the tenth."""
         with CALLS.taken(caller.network):
-            return await anyio.to_thread.run_sync(_heard, work, limiter=self._limiter)
+            return await anyio.to_thread.run_sync(_heard, work, limiter=writing() if writes else self._limiter)
 
     async def _read(self, uri: str, caller: gate.Caller) -> ReadResourceContents:
         """Return a resource; McpError with a sentence where there is none."""
@@ -132,7 +132,8 @@ class Agents:
             limits.check_call(caller)
             if name not in self.endpoints:
                 raise UnknownName("tool", name[:60], self.endpoints)
-            answer = await self._run(functools.partial(self.endpoints[name], arguments), caller)
+            endpoint = self.endpoints[name]
+            answer = await self._run(functools.partial(endpoint, arguments), caller, endpoint.writes)
             text, failed = json.dumps(answer, ensure_ascii=False), False
         except Exception as error:
             text, failed = gate.sentence(error), True

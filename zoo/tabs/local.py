@@ -3,6 +3,7 @@
 import functools
 import gzip
 import json
+import time
 import unicodedata
 from collections.abc import Callable, Hashable, Sequence
 
@@ -10,7 +11,7 @@ import numpy as np
 from starlette.types import Receive, Scope, Send
 
 from zoo import gate, hub
-from zoo.errors import UnknownName
+from zoo.errors import UnknownName, ZooError
 from zoo.gate.traffic import PART
 from zoo.portable import javascript, page
 from zoo.serving import by_script
@@ -22,6 +23,7 @@ LARGEST = 1_100_000  # parameters: what a page reads within a few frames
 TYPES = {"js": "text/javascript; charset=utf-8", "json": "application/json", "html": "text/html; charset=utf-8"}
 MOST_SENT = 16  # pages of submissions that are kept, of some megabytes at most
 MOST_WAITING = 400  # requests for a file that has to be made
+FAILED = 60.0  # seconds for which a page that cannot be made is not tried again
 KEPT = "public, max-age=600"  # a browser asks again after ten minutes
 
 
@@ -54,8 +56,13 @@ class Networks:
         self._scores, self._sent, self._version = scores, sent, version
         self._kept: dict[str, bytes] = {}  # of the served networks, which are few
         self._page = functools.lru_cache(maxsize=MOST_SENT)(self._make_page)
-        # A thread of their own: each takes up to a second, which nothing else should wait for.
-        self._queue: BatchQueue[str, bytes] = BatchQueue(self._contents, "networks", most_waiting=MOST_WAITING)
+        self._failed: dict[Hashable, tuple[float, str]] = {}  # pages of submissions: until when, and why
+        # Threads of their own: each takes up to a second, which nothing else should wait for, and one of a submission
+        # as long as the Hub takes.
+        self._queues: dict[bool, BatchQueue[str, bytes]] = {
+            of_stranger: BatchQueue(self._contents, name, most_waiting=MOST_WAITING)
+            for of_stranger, name in ((False, "networks"), (True, "submitted"))
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request.
@@ -65,7 +72,8 @@ class Networks:
             ZooError: it has an operator that no kernel computes: the page asks the server instead.
         """
         name = scope["path"].rpartition("/")[2]
-        content = self._kept.get(name) or await self._queue.ask(name, gate.caller().network)
+        queue = self._queues["~" in name]  # which only the names of submissions have
+        content = self._kept.get(name) or await queue.ask(name, gate.caller().network)
         # For everybody: all browsers unpack it, and unpacking it here for others would be the largest part of the work.
         headers = {"content-encoding": "gzip", "cache-control": KEPT}
         if name == "worker.js":
@@ -92,9 +100,22 @@ class Networks:
         model, _, ending = name.rpartition(".")
         if name not in self._kept:
             if ending == "html" and model not in choice.glyph_models():
-                return self._page(model, self._version(model))
+                return self._submitted(model, self._version(model))
             self._kept[name] = self._pack(name)
         return self._kept[name]
+
+    def _submitted(self, model: str, version: Hashable) -> bytes:
+        """Return the page of a submission; why there is none, is known for a while, without asking the Hub again."""
+        now = time.monotonic()
+        until, reason = self._failed.get((model, version), (now, ""))
+        if until > now:
+            raise ZooError(reason)
+        try:
+            return self._page(model, version)
+        except ZooError as error:
+            self._failed = {key: known for key, known in self._failed.items() if known[0] > now}
+            self._failed[model, version] = time.monotonic() + FAILED, str(error)
+            raise
 
     def _make_page(self, model: str, version: Hashable) -> bytes:
         """Return the page of a submission, compressed."""

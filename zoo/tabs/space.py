@@ -59,6 +59,7 @@ for module in (download_button, file, upload_button):
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
 PLACES = 16  # calls of one function that run at the same time: nine addresses leave one to the tenth
+WRITING = "writing"  # calls that write share `PLACES`, since they may wait long for the Hub
 OF_PAGES = 4  # calls that only change what a page shows, of all functions: more would wait for the interpreter
 MOST_RUNNING = 120  # calls of all functions that run at the same time
 
@@ -85,6 +86,7 @@ def api(endpoint: gate.Endpoint, concurrency_limit: int = PLACES) -> None:
         api_name=endpoint.name,
         api_description=endpoint.description,
         concurrency_limit=concurrency_limit,
+        concurrency_id=WRITING if endpoint.writes else None,
     )
 
 

@@ -12,6 +12,7 @@ file lock or as a commit on top of the one that was read (compare-and-swap). So 
 A file that cannot be read is set aside: `Store.broken` says why, and everything else goes on.
 """
 
+import functools
 from pathlib import Path
 
 from leaderboard.submissions.store.base import (
@@ -48,7 +49,19 @@ __all__ = [
 ]
 
 
-def open_store(place: str | None = None) -> Store:
-    """Return the store that a place names, or `ZOO_SUBMISSIONS`: a folder, or hf://<namespace>."""
+def open_store(place: str | None = None, visitors: bool = False) -> Store:
+    """Return the store that a place names, or `ZOO_SUBMISSIONS`: a folder, or hf://<namespace>.
+
+    Args:
+        place: the name.
+        visitors: whether it is for visitors, who wait less long for the Hub; all of them share what is known of it.
+    """
     place = place or settings.submissions()
-    return HubStore(place.removeprefix(SCHEME)) if place.startswith(SCHEME) else LocalStore(Path(place))
+    if not place.startswith(SCHEME):
+        return LocalStore(Path(place))
+    return _for_visitors(place) if visitors else HubStore(place.removeprefix(SCHEME))
+
+
+@functools.cache
+def _for_visitors(place: str) -> HubStore:
+    return HubStore(place.removeprefix(SCHEME), visitors=True)

@@ -77,6 +77,7 @@ class Listing:
 class Store(ABC):
     """A place of submissions; instances may be shared by threads and processes."""
 
+    lease: ClassVar[float]  # seconds that a silent worker keeps a submission
     progress_every: ClassVar[float]  # seconds between two marks of a worker's progress, at least
     announce_every: ClassVar[float]  # seconds between two signs of life of a worker
     publish_every: ClassVar[float | None]  # seconds between a Space's looks for new rows; None: workers write its board

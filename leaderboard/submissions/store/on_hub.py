@@ -1,7 +1,6 @@
 """Submissions in the datasets `requests` and `results` of a namespace on the Hub."""
 
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -24,15 +23,20 @@ from leaderboard.submissions.store.base import (
     now,
     numbered,
 )
-from zoo import hub
+from leaderboard.submissions.store.latest import Latest
+from zoo import gate, hub
 from zoo.errors import ZooError
+from zoo.gate.traffic import Spent
 from zoo.regular_files import read_bytes
 from zoo.settings import cache_folder, number
 
 Answer = TypeVar("Answer")
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
-SHORT = 2.0  # seconds that others wait for the look that one of them takes; then they get what was known before
+SHORT = 2.0  # seconds that visitors wait for a look; then they get what was known before
 SECONDS, UPLOADING = 300.0, 1800.0  # that the Hub may take, attempts included: for one thing, for files of a worker
+FOR_VISITORS = 60.0  # for one thing that a visitor waits for, who holds a thread of the server
+# The Hub refuses more than some 128 commits of a repo within an hour. A worker needs 20, and visitors leave the others.
+COMMITS = Spent("changes of submissions", 60, 3600.0)
 MOST_BYTES = 500_000_000  # of all that the Hub sends for it
 SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
 
@@ -44,50 +48,35 @@ class HubStore(Store):
     tries again; so does whoever meets 409, 429 or 5xx.
     """
 
-    progress_every = 40.0
-    announce_every = 1800.0  # each is a commit
+    lease = 600.0
+    progress_every = 200.0  # each is a commit
+    announce_every = 1800.0  # likewise
     publish_every = 60.0
 
-    def __init__(self, namespace: str, backoff: hub.Backoff | None = None):
+    def __init__(self, namespace: str, backoff: hub.Backoff | None = None, visitors: bool = False):
+        """Open it.
+
+        Args:
+            namespace: of the datasets.
+            backoff: how failed requests are repeated.
+            visitors: whether it is for those who look at pages and send networks, who wait less long than workers.
+        """
         self.requests, self.results = f"{namespace}/requests", f"{namespace}/results"
-        self.backoff = backoff or hub.Backoff(attempts=10, first=0.5, longest=20.0)
+        self.visitors = visitors
+        self.seconds, self.patience = (FOR_VISITORS, SHORT) if visitors else (SECONDS, SECONDS)
+        self.backoff = backoff or hub.Backoff(attempts=10, first=0.5, longest=20.0, seconds=self.seconds)
         self._blobs: dict[str, Submission | Broken] = {}  # git's id of a request file -> what it says
         self._listing: tuple[str, dict[str, str]] = "", {}  # commit, path -> git's id
-        self._looked: tuple[float, Listing] = -LOOK, Listing()  # when, what was there
-        self._known: Listing | None = None  # what was there at the last look, however long ago
-        self._looking = threading.Lock()
-        self._began, self._failed, self._missed = -1e9, -1e9, -1e9  # the last look, one that failed, one for an id
-        self._seen: tuple[float, float | None] = -1e9, None  # when was looked for workers, what they left
+        self._latest = Latest(lambda: self._attempted(lambda: self._at(self._head())), LOOK)
+        self._seen = Latest(self._look_for_workers, 6 * LOOK)
+        self._missed = -1e9  # when was last looked for an id that is not known
 
     def listing(self) -> Listing:
         """Return everything as it was at most `LOOK` seconds ago, or at the last look if the Hub does not answer now.
 
-        One thread at a time looks, and others hardly wait for it; claims read what is newest.
+        One thread looks, and visitors hardly wait for it; claims read what is newest.
         """
-        if time.monotonic() <= self._looked[0] + LOOK:
-            return self._looked[1]
-        if not self._looking.acquire(timeout=max(self._began + SHORT - time.monotonic(), 0.0)):
-            return self._last()
-        try:
-            if time.monotonic() <= self._looked[0] + LOOK:  # another thread has looked meanwhile
-                return self._looked[1]
-            if time.monotonic() < self._failed + LOOK:
-                return self._last()
-            self._began = time.monotonic()
-            self._known = self._attempted(lambda: self._at(self._head()))
-            self._looked = self._began, self._known
-            return self._known
-        except StoreFailed:
-            self._failed = time.monotonic()
-            raise
-        finally:
-            self._looking.release()
-
-    def _last(self) -> Listing:
-        """Return what was there at the last look; StoreFailed if there was none."""
-        if self._known is None:
-            raise StoreFailed("The store on the Hub cannot be read now. Try again in a minute.")
-        return self._known
+        return self._latest.get(self.patience)
 
     def get(self, wanted: str) -> Submission:
         """Return a submission by its id; one that is not known is looked for again, if none was just now."""
@@ -97,7 +86,7 @@ class HubStore(Store):
             if time.monotonic() < self._missed + LOOK:
                 raise
             self._missed = time.monotonic()
-            self._looked = -LOOK, Listing()
+            self._latest.outdate()
             return super().get(wanted)
 
     def add(self, submission: Submission, content: bytes | None, admit: Admit) -> Submission:
@@ -115,7 +104,7 @@ class HubStore(Store):
             self._commit(self.requests, files, f"Receive {new.id}", head)
             return new
 
-        return self._attempted(attempt)
+        return self._noted(self._attempted(attempt))
 
     def change(self, wanted: str, transition: Transition) -> Submission:
         """Apply a transition as a commit on top of the state that it was applied to."""
@@ -132,7 +121,17 @@ class HubStore(Store):
                 self._commit(self.requests, {after.path: encode(after)}, f"{after.status} {after.id}", head)
             return after
 
-        return self._attempted(attempt)
+        return self._noted(self._attempted(attempt))
+
+    def _noted(self, new: Submission) -> Submission:
+        """Return what was written, which looks find from now on, also where the Hub is slow to list it."""
+
+        def changed(known: Listing) -> Listing:
+            others = (s for s in known.submissions if s.id != new.id)
+            return Listing.of([*others, new, *known.broken])
+
+        self._latest.amend(changed)
+        return new
 
     def keep_results(self, folder: str, files: dict[str, bytes]) -> None:
         """Keep the files of a measurement in one commit; they are nobody else's, so it needs no parent."""
@@ -178,16 +177,18 @@ class HubStore(Store):
         self._attempted(lambda: self._commit(self.results, {SEEN: f"{now():.0f}\n".encode()}, "A worker is there"))
 
     def _last_announced(self) -> float | None:
-        if time.monotonic() > self._seen[0] + 6 * LOOK:
-            self._seen = time.monotonic(), self._seen[1]  # others get what was known: one thread asks
-            try:
-                seen = float(self._file(self.results, SEEN, "The sign of life"))
-            except (ZooError, ValueError):
-                seen = None
-            self._seen = time.monotonic(), seen
-        return self._seen[1]
+        try:
+            return self._seen.get(self.patience)
+        except StoreFailed:
+            return None
 
-    def _attempted(self, call: Callable[[], Answer], seconds: float = SECONDS) -> Answer:
+    def _look_for_workers(self) -> float | None:
+        try:
+            return float(self._file(self.results, SEEN, "The sign of life"))
+        except (Damaged, ValueError):
+            return None
+
+    def _attempted(self, call: Callable[[], Answer], seconds: float | None = None) -> Answer:
         """Return what a call returns, in several attempts; StoreFailed where the Hub keeps failing or refuses."""
         own: list[ZooError] = []
 
@@ -199,7 +200,7 @@ class HubStore(Store):
                 raise
 
         try:
-            with hub.bounded(seconds, MOST_BYTES, self.requests):
+            with hub.bounded(seconds or self.seconds, MOST_BYTES, self.requests):
                 return hub.attempted(attempt, self.requests, self.backoff)
         except ZooError as error:
             if error in own and not isinstance(error, hub.OutOfBounds):
@@ -264,8 +265,10 @@ class HubStore(Store):
     def _commit(self, repo: str, files: dict[str, bytes], message: str, parent: str | None = None) -> None:
         from huggingface_hub import CommitOperationAdd, HfApi
 
+        if self.visitors:
+            COMMITS.take(gate.caller().network)
         operations = [CommitOperationAdd(path, content) for path, content in files.items()]
         try:
             HfApi().create_commit(repo, operations, commit_message=message, repo_type="dataset", parent_commit=parent)
         finally:
-            self._looked = -LOOK, Listing()
+            self._latest.outdate()
