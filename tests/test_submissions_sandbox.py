@@ -256,6 +256,7 @@ def test_the_probes_see_what_gets_through(tmp_path):
         "find variables of others", "run a program", "signal the parent", "take shared memory", "read /etc/passwd",
         "take a file in memory", "make a longer file than allowed", "outlive the parent", "read private place 1",
         "hold up who writes a file", "control flags of a file",
+        "take memory for a filter", "take memory for a filter of a thread", "take memory for timers",
     }  # fmt: skip
 
 

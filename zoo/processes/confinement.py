@@ -221,7 +221,8 @@ CALLS = {  # x86-64, ARM64; None: it has no such call
     "fallocate": (285, 47), "io_setup": (206, 0),
     # memory that no limit counts
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
-    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445),
+    "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445), "seccomp": (317, 277),
+    "timer_create": (222, 107), "modify_ldt": (154, None),
     "semget": (64, 190), "msgget": (68, 186), "mq_open": (240, 180), "userfaultfd": (323, 282),
     # the kernel
     "bpf": (321, 280), "perf_event_open": (298, 241), "io_uring_setup": (425, 425), "io_uring_enter": (426, 426),
@@ -239,8 +240,8 @@ _VALUES = (  # calls that are refused for some values of an argument: numbers, w
     # kernel that no limit counts
     ((72, 25), 1, (8, 10, 15, 1024, 1026, 6, 7, 37, 38, 1031)),
     # prctl: outlive the parent, PR_SET_DUMPABLE (it would hide the open files from the parent), PR_SET_MM,
-    # PR_SET_PTRACER
-    ((157, 167), 0, (_DIE_WITH_PARENT, 4, 35, 0x59616D61)),
+    # PR_SET_PTRACER; filters of each thread take memory of the kernel that no limit counts
+    ((157, 167), 0, (_DIE_WITH_PARENT, 4, 35, 0x59616D61, _SET_SECCOMP)),
     ((436, 436), 2, (2, 6)),  # close_range: CLOSE_RANGE_UNSHARE would give a thread open files of its own
 )
 _ONLY = (  # calls that are allowed for some values of an argument only

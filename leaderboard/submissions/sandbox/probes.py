@@ -217,6 +217,9 @@ def _memory(around: Surroundings) -> Iterator[tuple[str, Probe]]:
     yield "take a message queue", _call("msgget", 0, 0o1600)
     yield "take a file in memory", lambda: os.close(os.memfd_create("probe"))
     yield "take secret memory", _call("memfd_secret", 0)
+    yield "take memory for a filter", _call("seccomp", 1, 0, 0)
+    yield "take memory for a filter of a thread", _call((157, 167), 22, 2, 0, 0, 0)  # PR_SET_SECCOMP, of no filter
+    yield "take memory for timers", _call("timer_create", -1, 0, 0)
 
     def zero() -> None:
         with open("/dev/zero", "rb") as file:
