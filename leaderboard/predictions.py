@@ -69,6 +69,8 @@ class Predictions:
         hardest = found.hardest
         if len({array.shape for array in per_sample}) > 1 or found.labels.ndim != 1:
             raise ZooError(f"{name} holds no predictions: its labels and predictions differ in length.")
+        if [array.dtype for array in (*per_sample, found.images)] != [np.uint8, np.uint8, np.float16, np.uint8]:
+            raise ZooError(f"{name} holds no predictions: its labels, predictions or pictures are of another type.")
         if found.images.ndim != 3 or hardest.shape != found.images.shape[:1] or hardest.dtype.kind not in "iu":
             raise ZooError(f"{name} holds no predictions: its pictures are not those of the hardest samples.")
         if hardest.size and not 0 <= hardest.min() <= hardest.max() < len(found.labels):

@@ -15,6 +15,7 @@ import pytest
 from conftest import HUB
 
 import zoo
+from leaderboard.predictions import Predictions
 from zoo import files
 from zoo.errors import DataError, InkError, ZooError
 from zoo.files import read_arrays
@@ -379,6 +380,34 @@ def test_a_picture_of_900_megapixels_is_refused_by_its_header(pictures):
     source = labelled_folders.read_folders(str(pictures))
     with pytest.raises(DataError, match="at most 50 megapixels"):
         normalise._decode(source.splits["train"], 0)
+
+
+@pytest.mark.parametrize("kind", ["V0", "S0", "U0"])
+def test_arrays_of_values_without_bytes_are_not_read(tmp_path, kind):
+    """1 kB held any number of predictions, all of them right."""
+    path = tmp_path / "predictions.npz"
+    kept = {"hardest": np.zeros(0, np.int32), "images": np.zeros((0, 28, 28), np.uint8)}
+    with zipfile.ZipFile(path, "w") as file:
+        for name in ("labels", "predicted", "confidence"):
+            with file.open(f"{name}.npy", "w") as target:
+                header = {"descr": f"|{kind}", "fortran_order": False, "shape": (10**6,)}
+                np.lib.format.write_array_header_1_0(target, header)
+        for name, values in kept.items():
+            with file.open(f"{name}.npy", "w") as target:
+                np.save(target, values)
+    with pytest.raises(ZooError, match="values have no bytes"):
+        Predictions.load(path)
+    numbers = {
+        "labels": np.zeros(9, np.uint8),
+        "predicted": np.zeros(9, np.uint8),
+        "confidence": np.ones(9, np.float16),
+    }
+    np.savez(path, **kept, **numbers)
+    assert Predictions.load(path).right.all()
+    for name in ("labels", "predicted", "confidence"):
+        np.savez(path, **kept, **{**numbers, name: np.zeros(9, "V1")})
+        with pytest.raises(ZooError, match="of another type"):
+            Predictions.load(path)
 
 
 def test_arrays_are_unpacked_only_if_they_are_few(tmp_path, monkeypatch):

@@ -86,27 +86,34 @@ def _check_packing(archive: zipfile.ZipFile) -> None:
         raise zipfile.BadZipFile("it is packed by another method than Deflate")
 
 
-def read_arrays(file: Path | BinaryIO, names: Sequence[str] | None = None) -> "dict[str, np.ndarray]":
+def read_arrays(
+    file: Path | BinaryIO, names: Sequence[str] | None = None, most: int | None = None
+) -> "dict[str, np.ndarray]":
     """Return the arrays of an npz file that anybody may have damaged.
 
     Args:
         file: the path, or an open file.
         names: of the arrays that it must have; None: all that it has.
+        most: bytes of all arrays; None: `MOST_ARRAYS`.
 
     Raises:
-        ZooError: it is missing, cut, no npz file, lacks an array, or holds more than `MOST_ARRAYS` bytes.
+        ZooError: it is missing, cut, no npz file, lacks an array, or holds more than `most` bytes.
     """
     import numpy as np
 
+    most = MOST_ARRAYS if most is None else most
     try:
         opened = io.BytesIO(read_bytes(file)) if isinstance(file, Path) else file
         with np.load(opened, allow_pickle=False) as saved:
             if isinstance(saved, np.ndarray):
                 raise ValueError("it is a single array")
             _check_packing(saved.zip)
-            if sum(member.file_size for member in saved.zip.infolist()) > MOST_ARRAYS:
-                raise ValueError(f"its arrays have more than {MOST_ARRAYS // 10**6} MB")
-            return {name: saved[name] for name in (saved.files if names is None else names)}
+            if sum(member.file_size for member in saved.zip.infolist()) > most:
+                raise ValueError(f"its arrays have more than {most / 10**6:g} MB")
+            found = {name: saved[name] for name in (saved.files if names is None else names)}
+        if any(not array.dtype.itemsize for array in found.values()):
+            raise ValueError("its values have no bytes")  # so there may be any number of them
+        return found
     except Exception as error:  # zipfile, zlib and NumPy each raise errors of their own
         said = error.strerror if isinstance(error, OSError) and error.strerror else f"{type(error).__name__}: {error}"
         raise ZooError(f"it cannot be read ({said}).") from error
