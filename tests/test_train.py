@@ -250,3 +250,15 @@ def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):
     np.savez(checkpoint, **{**arrays, "memory": json.dumps({**memory, "fingerprint": "another"})})
     with pytest.raises(zoo.ZooError, match="was begun on other data"):
         training.train(job, tmp_path)
+    for change, save in (  # what a borrowed machine may send
+        ({"variable-0": np.zeros(10**7)}, np.savez_compressed),  # in 80 kB, and any more in proportion
+        ({"variable-0": np.zeros((1, 1))}, np.savez),
+        ({"memory": "[]"}, np.savez),
+        ({"memory": json.dumps({"epoch": 1})}, np.savez),
+    ):
+        save(checkpoint, **{**arrays, **change})
+        with pytest.raises(zoo.ZooError, match=r"checkpoint\.npz cannot be gone on from: .* Remove it to begin again"):
+            training.train(job, tmp_path)
+    checkpoint.write_bytes(b"PK")
+    with pytest.raises(zoo.ZooError, match="cannot be gone on from"):
+        training.train(job, tmp_path)

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -13,8 +14,9 @@ import numpy as np
 from zoo import data, registry
 from zoo.backend import batches, devices, keras
 from zoo.errors import ZooError
-from zoo.files import replacing
+from zoo.files import read_arrays, replacing
 from zoo.recipes import Augmentation, Plateau, Recipe
+from zoo.regular_files import open_regular
 from zoo.training import backbones, objective, samples, transfer
 from zoo.training.job import Job
 from zoo.types import Json
@@ -119,7 +121,11 @@ class Loop:
         """Set out from the checkpoint, else from pretrained or fresh weights."""
         path = self.folder / self.CHECKPOINT
         if path.exists():
-            return self._restore(path)
+            try:
+                return self._restore(path)
+            except (ZooError, KeyError, ValueError, TypeError, AttributeError, OSError) as error:
+                what = error if isinstance(error, ZooError) else f"it is of another network ({type(error).__name__})."
+                raise ZooError(f"{path} cannot be gone on from: {what} Remove it to begin again.") from error
         if (source := self.recipe.backbone_weights) and not self.start:
             self.memory.backbone = backbones.load(self.model, registry.get(self.job.architecture), source)
         self.optimizer = self._compile()
@@ -377,12 +383,13 @@ class Loop:
             np.savez(staged, memory=json.dumps(asdict(self.memory)), **arrays)
 
     def _restore(self, path: Path) -> None:
-        with np.load(path) as saved:
-            self.memory = Memory(**json.loads(saved["memory"].item()))
-            if self.memory.fingerprint not in (None, self.samples.train.fingerprint):
-                raise ZooError(f"{self.folder} was begun on other data: move it away or choose another --runs.")
-            self.memory.fingerprint = self.samples.train.fingerprint
-            self.optimizer = self._compile()
-            for i, variable in enumerate(self._variables()):
-                variable.assign(saved[f"variable-{i}"])
-            self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved.files))]
+        with os.fdopen(open_regular(path), "rb") as file:
+            saved = read_arrays(file, most=path.stat().st_size)  # nothing is packed in it, see `_checkpoint`
+        self.memory = Memory(**json.loads(saved["memory"].item()))
+        if self.memory.fingerprint not in (None, self.samples.train.fingerprint):
+            raise ZooError(f"{self.folder} was begun on other data: move it away or choose another --runs.")
+        self.memory.fingerprint = self.samples.train.fingerprint
+        self.optimizer = self._compile()
+        for i, variable in enumerate(self._variables()):
+            variable.assign(saved[f"variable-{i}"])
+        self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved))]
