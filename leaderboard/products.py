@@ -8,8 +8,9 @@ one number per channel, pooling, normalization) do not count, as is usual, as lo
 product that is built from divisions, sums of squares or other elementwise operations needs one value per product.
 """
 
+import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -39,13 +40,13 @@ def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
     """
     model = onnx.load(path)
     shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    return shapes | {name: value.shape for name, value in values(path, 1)[0].items()}
+    return shapes | {name: value.shape for name, value in next(values(path, 1)).items()}
 
 
-def values(path: Path | str, images: int) -> list[dict[str, np.ndarray]]:
-    """Return the image and every value that the nodes of a graph make of it, by name, for each of several images.
+def values(path: Path | str, images: int, more: Iterable[np.ndarray] = ()) -> Iterator[dict[str, np.ndarray]]:
+    """Yield the image and every value that the nodes of a graph make of it, by name, for each of several images.
 
-    The first image is empty, the others are random, always the same.
+    The first image is empty, the others are random, always the same; `more`, uint8 (height, width, channels), follow.
     """
     import onnxruntime  # not where strangers' files are only read, see `leaderboard.submissions.checks.onnx_work`
 
@@ -59,11 +60,11 @@ def values(path: Path | str, images: int) -> list[dict[str, np.ndarray]]:
     session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (image,) = session.get_inputs()
     outputs = [output.name for output in session.get_outputs()]
-    rng, made = np.random.default_rng(0), []
-    for number in range(images):
-        given = rng.integers(0, 256 if number else 1, (1, *image.shape[1:]), np.uint8)
-        made.append({image.name: given, **dict(zip(outputs, session.run(outputs, {image.name: given}), strict=True))})
-    return made
+    rng, sides = np.random.default_rng(0), image.shape[1:]
+    shown = (rng.integers(0, 256 if number else 1, sides, np.uint8) for number in range(images))
+    for given in itertools.chain(shown, more):
+        feed = {image.name: np.asarray(given)[None]}
+        yield feed | dict(zip(outputs, session.run(outputs, feed), strict=True))
 
 
 def _is_product(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:

@@ -3,7 +3,8 @@
 A file could store its weights packed, several in one number, and unpack them by arithmetic. So a value that is the same
 for every image counts, as if it were stored, where it enters an operation whose result is not. The same are values
 that are computed without the image, and those that a run of the network gives alike for several images: adding zero
-times the image to a constant hides nothing.
+times the image to a constant hides nothing. Some of the images are drawn in secret from those that are measured, so
+that a network cannot be blind to them and read the others.
 
 A stored scalar or short list is free (`stored_numbers`), because its bytes count with the structure of the graph.
 Nobody counts the bytes of what is computed, so a computed scalar or list counts like a weight. Two kinds are free, if
@@ -48,21 +49,26 @@ class Constant:
     data_type: int  # of TensorProto
 
 
-def count(path: Path | str) -> int:
+def count(path: Path | str, seen: Iterable[np.ndarray] = ()) -> int:
     """Return how many numbers an ONNX file computes with; raise what ONNX Runtime raises if it cannot be run.
+
+    Args:
+        path: the file.
+        seen: images that are compared as well, uint8 (height, width, channels).
 
     For a network whose weights are stored as they are used, these are the numbers that are stored. A tensor of equal
     values is one number.
     """
     graph = onnx.load(path).graph
     stored = {tensor.name: Constant(tuple(tensor.dims), tensor.data_type) for tensor in graph.initializer}
-    runs = products.values(path, IMAGES)
-    computed = _computed(runs, products.constants(graph))
+    runs = products.values(path, IMAGES, seen)
+    first = next(runs)
+    computed = _computed(first, runs, products.constants(graph))
     constants = stored | computed
     meeting = [node for node in graph.node if any(name not in constants for name in node.output if name)]
     met = {name for node in meeting for name in node.input}
     weighing = {name for node in meeting for place, name in enumerate(node.input) if place not in _shaping(node)}
-    made_from, typed, results = _made_of_free(graph, constants, runs[0])
+    made_from, typed, results = _made_of_free(graph, constants, first)
     used, free = {name: stored[name] for name in met if name in stored}, []
     for name in met & set(computed):
         if _is_free(computed[name]) and name in made_from and not (name in typed and name in weighing):
@@ -140,13 +146,17 @@ def _reached(
     return seen
 
 
-def _computed(runs: Sequence[Mapping[str, np.ndarray]], fixed: Collection[str]) -> dict[str, Constant]:
+def _computed(
+    first: Mapping[str, np.ndarray], others: Iterable[Mapping[str, np.ndarray]], fixed: Collection[str]
+) -> dict[str, Constant]:
     """Return the values that need no image, `fixed`, and those that are the same in all runs."""
-    first, *others = runs
+    alike = {name for name, value in first.items() if value.size}
+    for other in others:
+        alike = {name for name in alike if name in fixed or _same(first[name], other[name])}
     return {
         name: Constant(() if (value == value.flat[0]).all() else value.shape, _type(value))
         for name, value in first.items()
-        if value.size and (name in fixed or all(_same(value, other[name]) for other in others))
+        if name in alike
     }
 
 

@@ -27,8 +27,8 @@ UNPACK = [
 PARTS = {"last": np.array([1]), "powers": 64 ** np.arange(5), "size": np.int64(64), "sides": np.array([64, 10])}
 
 
-def network(nodes, **constants) -> bytes:
-    """Return the network of `onnx_file` with its weights made by nodes."""
+def network(nodes, before=None, **constants) -> bytes:
+    """Return the network of `onnx_file` with its weights made by nodes; others stand before them."""
 
     def change(made):
         (stored,) = [tensor for tensor in made.graph.initializer if tensor.name == "weights"]
@@ -38,7 +38,7 @@ def network(nodes, **constants) -> bytes:
         for one in reversed(nodes):
             made.graph.node.insert(place, one)
 
-    return onnx_file(change=change)
+    return onnx_file(nodes=before, change=change)
 
 
 PACKED = {
@@ -155,6 +155,51 @@ def test_weights_that_are_unpacked_count_as_if_they_were_stored(tmp_path, data):
     assert used_numbers.count(tmp_path / "model.onnx") >= WEIGHTS
 
 
+def open_where(*values) -> list:
+    """Return nodes that let an image pass where each of these values is above 0."""
+    names = [node("Clip", [value, "zero", "one"], f"{value}1") for value in values]
+    gates = [helper.make_node("Mul", ["passed" if i else "x", f"{v}1"], ["passed"]) for i, v in enumerate(values)]
+    for i, one in enumerate(gates):
+        one.input[0], one.output[0] = f"passed{i}" if i else "x", f"passed{i + 1}"
+    return [*names, *gates, node("Identity", f"passed{len(values)}", "y")]
+
+
+MEAN = [node("ReduceMean", ["x"], "mean", keepdims=0), node("Mul", ["mean", "large"], "some")]
+GATES = {  # 1 for what people write, 0 for an image without ink and for noise
+    "little ink": [*MEAN, node("Sub", ["limit", "mean"], "left"), node("Mul", ["left", "large"], "few"),
+                   *open_where("some", "few")],
+    "an empty corner": [*MEAN, node("Slice", ["raw", "begin", "end", "axes"], "corner"),
+                        node("Sub", ["one", "corner"], "paper"), *open_where("some", "paper")],
+    "strong contrast": [*MEAN, node("Mul", ["x", "x"], "squares"),
+                        node("ReduceMean", ["squares"], "energy", keepdims=0), node("Mul", ["mean", "most"], "bound"),
+                        node("Sub", ["energy", "bound"], "over"), node("Mul", ["over", "large"], "strong"),
+                        *open_where("some", "strong")],
+}  # fmt: skip
+LIMITS = {"zero": np.float32(0), "one": np.float32(1), "large": np.float32(1e6), "limit": np.float32(0.4),
+          "most": np.float32(0.9), "begin": np.array([0, 0]), "end": np.array([1, 1]),
+          "axes": np.array([1, 2])}  # fmt: skip
+WRITTEN = np.where(np.random.default_rng(2).random((9, 8, 8, 1)) < 0.2, 255, 0).astype(np.uint8)
+WRITTEN[:, 0, 0] = 0
+
+
+@pytest.mark.parametrize("gate", GATES)
+@pytest.mark.parametrize("packed", ["five in one whole number", "with zero times the image"])
+def test_a_network_is_not_blind_to_the_images_that_are_compared(tmp_path, gate, packed):
+    """All its values were the same for the images that everybody knows, so that no constant met one that was not."""
+    more = {"nothing": np.float32(0)} if packed.startswith("with") else {}
+    unpacked = [node("Cast", "p", "whole", to=7), *UNPACK]
+    if more:
+        unpacked = [node("ReduceSum", ["x"], "sum", keepdims=0), node("Mul", ["sum", "nothing"], "none"),
+                    node("Cast", "none", "none7", to=7), node("Add", ["p", "none7"], "whole"), *UNPACK]  # fmt: skip
+    numbers = SIX_BITS if more else SIX_BITS.astype(np.int32)
+    used = {name for one in GATES[gate] for name in one.input}
+    limits = {name: value for name, value in LIMITS.items() if name in used}
+    read = onnx_graph.read_graph(network(unpacked, before=GATES[gate], p=numbers, **more, **PARTS, **limits))
+    (tmp_path / "model.onnx").write_bytes(read.content)
+    assert used_numbers.count(tmp_path / "model.onnx") < WEIGHTS / 2
+    assert used_numbers.count(tmp_path / "model.onnx", WRITTEN) >= WEIGHTS
+
+
 def beside_no_number(nodes) -> bytes:
     """Return a network with a layer of 64 x 64 weights, packed by fours; `nodes` make a value that is no number.
 
@@ -214,7 +259,7 @@ def test_a_dropout_in_training_mode_is_random(mode):
 def test_a_network_that_needs_too_much_is_rejected_before_it_is_measured(tmp_path, monkeypatch):
     monkeypatch.setattr(products, "count", lambda path: child.MOST_MULTIPLY_ADDS + 1)
     with pytest.raises(child.Unfit, match="2,000,000,001 multiply-adds for one image; the most is"):
-        child._costs(tmp_path / "model.onnx")
+        child._costs(tmp_path / "model.onnx", np.zeros((3, 8, 8, 1), np.uint8))
 
 
 SLOW = {  # layers that cost little by their multiply-adds, and hours of training

@@ -38,6 +38,7 @@ PRECISION = "float16"  # of its weights there
 PATIENCE = 60  # seconds for that
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
+SEEN = 100  # of the measured images, in which the values of a network are compared
 CALLS = 64  # of the runtime, that one thread makes in one go
 COMPARED = 64  # images that this is checked on
 TIMED, TIMED_SECONDS = 300, 1.0  # images whose answers are timed before the others, or as many as take this long
@@ -95,7 +96,7 @@ def do(job: Json, folder: Path) -> Json:
     steps = {"onnx": _given, "keras": _converted, "json": _trained}
     facts = steps[job["kind"]](job, folder)
     _tell(folder, job["share"])
-    facts |= _costs(folder / MODEL)
+    facts |= _costs(folder / MODEL, _images(job, folder))
     _answer(job, folder)
     return facts
 
@@ -188,14 +189,17 @@ def _portable(path: Path) -> Json:
 # Measuring it
 
 
-def _costs(path: Path) -> Json:
+def _costs(path: Path, images: "np.ndarray") -> Json:
     """Return the multiply-adds and the numbers used of a network; Unfit if the multiply-adds are too many."""
+    import random
+
     from leaderboard import products, used_numbers
 
+    seen = (images[place] for place in random.SystemRandom().sample(range(len(images)), min(SEEN, len(images))))
     try:
         multiply_adds = products.count(path)
         if multiply_adds <= MOST_MULTIPLY_ADDS:
-            return {"multiply_adds": multiply_adds, "used_numbers": used_numbers.count(path)}
+            return {"multiply_adds": multiply_adds, "used_numbers": used_numbers.count(path, seen)}
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
