@@ -4,6 +4,7 @@ import gzip
 import io
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import zipfile
@@ -16,11 +17,12 @@ import scipy.io
 import yaml
 from conftest import HUB_HOME, ROOT, real_data
 from hub_server import Account
+from PIL import Image
 
 import zoo
 from zoo import data
 from zoo.data import unpacking
-from zoo.ingest import originals
+from zoo.ingest import file_formats, originals
 
 TOKEN = "hf_NobodyMayEverReadThisToken"
 
@@ -224,6 +226,49 @@ def test_originals_that_unpack_to_very_much_are_refused(tmp_path, monkeypatch, n
         zoo.DataError, match=r"unpacks to more than 1 MB|is a zip within 2 others|another method than Deflate"
     ):
         originals.read_original("mnist", tmp_path)
+
+
+def huge(form: str) -> bytes:
+    """Return the head of a picture of 900 megapixels, as if the rest were cut off."""
+    if form == "png":
+        return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBBI", 30_000, 30_000, 1, 0, 0, 0, 0, 0)
+    Image.new("L", (8, 8)).save(small := io.BytesIO(), form)
+    content = bytearray(small.getvalue())
+    if form == "bmp":
+        content[18:26] = struct.pack("<II", 30_000, 30_000)
+    else:
+        place = content.index(b"\xff\xc0") + 5
+        content[place : place + 4] = struct.pack(">HH", 30_000, 30_000)
+    return bytes(content)
+
+
+HOSTILE = {
+    "csvTrainImages.csv": (gzip.compress(b"0," * 3 * 10**6), "or one of more than 1,000,000 letters"),
+    "csvTestLabel.csv": (b"\n" * 1001, "more than 1,000 rows"),
+    "train-images-idx3-ubyte": (10**9, "ubyte cannot be read: it has 1,000,000,000 bytes, of which"),
+    "train.mat": (10**13, "mat cannot be read: .* the most is"),
+    "train-labels-idx1-ubyte": (b"\0\0\x08\xff", "does not hold as many values as it says"),
+    "id_1_label_1.png": (huge("png"), "unpacks to more than 500 MB"),
+    "id_1_label_2.bmp": (huge("bmp"), "unpacks to more than 500 MB|cannot be decoded as a picture"),
+    "id_1_label_3.jpg": (huge("jpeg"), "unpacks to more than 500 MB|cannot be decoded as a picture"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_originals_are_counted_before_they_are_held(tmp_path, monkeypatch, name):
+    """40 kB of a CSV took 3.3 GB, and a hole of 3 GB as much; another raises no limit."""
+    content, sentence = HOSTILE[name]
+    monkeypatch.setattr(file_formats, "MOST_LINES", 1000)
+    monkeypatch.setattr(cv2, "imdecode", lambda *_: pytest.fail("it was decoded"))
+    if isinstance(content, int):
+        (tmp_path / name).touch()
+        os.truncate(tmp_path / name, content)
+    else:
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "another").touch()
+    os.truncate(tmp_path / "another", 10**10)
+    with pytest.raises(zoo.DataError, match=sentence):
+        originals.read_original("ahcd", tmp_path)
 
 
 @pytest.mark.parametrize("how", ["encrypted", "method", "cut"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import struct
 import subprocess
 import sys
 import zipfile
@@ -152,6 +153,37 @@ def test_a_mirror_of_a_dataset_is_checked_before_it_is_read(tmp_path, monkeypatc
     for read in (data.load, lambda name: list(data.stream(name, "train")), lambda name: data.filenames(name, "train")):
         with pytest.raises(DataError, match=r"unpacks to more than 20 MB|there is no train-\*\.parquet"):
             read("optdigits")
+
+
+def declaring(width, height):
+    """Return the head of a PNG: no more of it is read."""
+    return b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + struct.pack(">IIBBBBBI", width, height, 1, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "png", "count", "sentence"),
+    [
+        ("pages70", declaring(30_000, 30_000), 1, "row 0: the pictures have more pixels than a table of this size"),
+        ("pages70", declaring(5_000, 5_000), 50, "row 20: the pictures have more pixels"),
+        ("pages70", declaring(2**32 - 1, 2**32 - 1), 2, "row 0: the pictures have more pixels"),
+        ("pages70", declaring(0, 100), 2, r"row 0: the image cannot be decoded \(33 bytes\)"),
+        ("pages70", cv2.imencode(".bmp", np.zeros((8, 8), np.uint8))[1].tobytes(), 2, "row 0: the image cannot be"),
+        ("optdigits", declaring(8, 9), 2, r"row 0: the image is \(9, 8\), expected \(8, 8\) pixels"),
+        ("optdigits", PNG, 8_000_000, "unpacks to more than 500 MB"),
+        ("mnist", declaring(28, 28), 700_000, "row 6377..: the pictures have more pixels"),
+    ],
+)
+def test_pictures_of_a_mirror_are_counted_before_they_are_decoded(tmp_path, monkeypatch, name, png, count, sentence):
+    """1.2 kB of parquet, 30 pages of a packed 12 kB, took 3.2 GB."""
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path))
+    monkeypatch.setattr(cv2, "imdecode", None)
+    folder = tmp_path / name / "data"
+    folder.mkdir(parents=True)
+    pq.write_table(pictures(pointing(count, png).cast(pa.binary())), folder / "train-0.parquet", compression="zstd")
+    assert (folder / "train-0.parquet").stat().st_size < 100_000
+    for read in (data.load, lambda *place: list(data.stream(*place, 10**6))):
+        with pytest.raises(DataError, match=sentence):
+            read(name, "train")
 
 
 def test_nothing_of_a_mirror_is_read_but_its_tables(tmp_path, monkeypatch):

@@ -44,7 +44,17 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
         found = os.fstat(file.fileno())
         if found.st_size > most:
             raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes; the most is {most:,}", str(path))
-        stored = 512 * getattr(found, "st_blocks", found.st_size)  # Windows does not say
-        if found.st_size > HOLE and stored < found.st_size // 100:
-            raise OSError(errno.EFBIG, f"it has {found.st_size:,} bytes, of which {stored:,} are stored", str(path))
+        if found.st_size > HOLE and _stored(found) < found.st_size // 100:
+            raise OSError(
+                errno.EFBIG, f"it has {found.st_size:,} bytes, of which {_stored(found):,} are stored", str(path)
+            )
         return file.read(found.st_size)  # what a system makes as it is read says that it has no bytes
+
+
+def stored(path: Path) -> int:
+    """Return how many bytes of a file are stored, which is less than its size if it has holes."""
+    return _stored(path.stat())
+
+
+def _stored(found: os.stat_result) -> int:
+    return min(found.st_size, 512 * getattr(found, "st_blocks", found.st_size))  # Windows does not say

@@ -15,6 +15,8 @@ import numpy as np
 
 from zoo.data import unpacking
 from zoo.errors import DataError
+from zoo.ink.bounds import png_size
+from zoo.regular_files import stored
 from zoo.types import Shape
 
 if TYPE_CHECKING:
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from zoo.data.spec import DatasetSpec
 
+PIXELS = 10  # of all pictures for each byte on the disk, besides `unpacking.FREE`; those of the zoo have up to 51
 Images = np.ndarray | tuple[np.ndarray, ...]  # of one shape, or pages each of its own
 Arrays = tuple[Images, np.ndarray, np.ndarray | None]  # images, labels and groups, as `Split` has them
 RowName = Callable[[int], str]  # the file and the row that a row of a split comes from
@@ -41,7 +44,8 @@ def read_split(spec: "DatasetSpec", split: str, location: str) -> Arrays:
     Raises:
         DataError: it cannot be read, lacks a column, or a row of it is broken; names the file and the row.
     """
-    return _arrays(spec, read_table(spec, split, location), functools.partial(_row_name, location, split))
+    table, most = read_table(spec, split, location), _most_pixels(split, location)
+    return _arrays(spec, table, functools.partial(_row_name, location, split), most)
 
 
 def stream(spec: "DatasetSpec", split: str, location: str, batch: int) -> Iterator[Arrays]:
@@ -51,10 +55,11 @@ def stream(spec: "DatasetSpec", split: str, location: str, batch: int) -> Iterat
     """
     first = 0
     try:
+        most = _most_pixels(split, location)
         for table in _tables(spec, split, location, batch):
             if {"image", "label"} <= set(table.column_names):
                 name = functools.partial(lambda before, row: _row_name(location, split, before + row), first)
-                yield _arrays(spec, table, name)
+                yield _arrays(spec, table, name, most)
                 first += len(table)
             else:
                 raise DataError(f"{location}, split {split!r}, lacks the column image or label.")
@@ -95,8 +100,14 @@ def _kept_table(spec: "DatasetSpec", split: str, repo: str) -> "pyarrow.Table":
     return datasets.load_dataset(repo, split=split, revision=spec.revision).data.table
 
 
-def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName) -> Arrays:
-    """Return images, labels and groups of an Arrow table; DataError names a row that is broken."""
+def _most_pixels(split: str, location: str) -> int:
+    """Return how many pixels the pictures of a split may have, by its bytes on the disk."""
+    files = _files(split, location) if Path(location).is_dir() else ()
+    return unpacking.FREE + PIXELS * sum(map(stored, files))
+
+
+def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName, most: int) -> Arrays:
+    """Return images, labels and groups of an Arrow table; DataError names a row that is broken, or more pixels."""
     labels = table["label"].to_numpy().astype(np.int64)
     wrong = np.flatnonzero((labels < 0) | (labels >= len(spec.labels)))
     if len(wrong):
@@ -105,7 +116,7 @@ def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName) -> A
             f"{spec.name} (0 to {len(spec.labels) - 1}); {len(wrong)} of {len(labels)} rows are wrong."
         )
     encoded = table["image"].combine_chunks().field("bytes").to_pylist()
-    images = _decode(encoded, spec.image_shape, row_name)
+    images = _decode(encoded, spec.image_shape, row_name, most)
     groups = table[spec.group].to_numpy().astype(np.int32) if spec.group in table.column_names else None
     return images, labels, groups
 
@@ -142,8 +153,20 @@ def unreadable() -> tuple[type[Exception], ...]:
     return OSError, ValueError, datasets.exceptions.DatasetsError, pyarrow.ArrowException
 
 
-def _decode(encoded: list[bytes | None], shape: Shape | None, row_name: RowName) -> Images:
-    """Decode PNGs to gray: into one array (N, H, W, 1) of the given shape, or each to its own size."""
+def _decode(encoded: list[bytes | None], shape: Shape | None, row_name: RowName, most: int) -> Images:
+    """Decode PNGs to gray: into one array (N, H, W, 1) of the given shape, or each to its own size.
+
+    Their sizes are checked before any is decoded.
+    """
+    for row, content in enumerate(encoded):
+        width, height = png_size(content or b"") or (0, 0)
+        most -= width * height
+        if not width * height:
+            raise DataError(f"{row_name(row)}: the image cannot be decoded ({len(content or b'')} bytes).")
+        if shape is not None and (height, width) != shape[:2]:
+            raise DataError(f"{row_name(row)}: the image is {(height, width)}, expected {shape[:2]} pixels.")
+        if most < 0:
+            raise DataError(f"{row_name(row)}: the pictures have more pixels than a table of this size may have.")
     pages: list[Any] = [None] * len(encoded)
     images = None if shape is None else np.empty((len(encoded), *shape), np.uint8)
 
@@ -153,8 +176,6 @@ def _decode(encoded: list[bytes | None], shape: Shape | None, row_name: RowName)
             image = cv2.imdecode(data, cv2.IMREAD_GRAYSCALE)
             if image is None:
                 raise DataError(f"{row_name(row)}: the image cannot be decoded ({len(data)} bytes).")
-            if shape is not None and image.shape != shape[:2]:
-                raise DataError(f"{row_name(row)}: the image is {image.shape[:2]}, expected {shape[:2]} pixels.")
             if images is None:
                 pages[row] = image[..., None]
             else:

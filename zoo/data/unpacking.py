@@ -41,8 +41,9 @@ def check(files: Iterable[Path]) -> None:
         DataError: they unpack to more than `FREE` and `TIMES` their size, or take too much memory or time.
         ValueError: they cannot be read.
     """
-    states = [(str(path), path.stat()) for path in files]
-    _checked(tuple((name, state.st_size, state.st_mtime_ns) for name, state in states))
+    from zoo.regular_files import stored
+
+    _checked(tuple((str(path), stored(path), path.stat().st_mtime_ns) for path in files))
 
 
 @functools.lru_cache(maxsize=128)

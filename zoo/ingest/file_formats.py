@@ -6,6 +6,7 @@ folders or zips) and CSVs.
 
 import gzip
 import io
+import itertools
 import math
 import re
 import struct
@@ -24,10 +25,14 @@ from zoo import data
 from zoo.data import unpacking
 from zoo.errors import DataError, ZooError
 from zoo.files import opened_zip
+from zoo.ink import decoding
+from zoo.ink.bounds import png_size
+from zoo.regular_files import read_bytes, stored
 
 SPLITS = ("train", "test")
 PIECE = 4096  # bytes that are unpacked at a time
 MOST_ENTRIES, DEEPEST = 200_000, 2  # files of a zip, and zips within each other
+MOST_LINE, MOST_LINES = 1_000_000, 5_000_000  # letters of a row of a CSV, and rows
 COMPRESSED = 15  # the kind of an element of a Matlab file whose content is packed by zlib
 NUMBERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64", "single", "double", "logical")
 
@@ -77,17 +82,26 @@ class Files(dict[str, Callable[[], bytes]]):
 
     def read(self, name: str, load: Callable[[], bytes]) -> bytes:
         """Return the content of a file, which may be packed by gzip."""
-        content = load()
+        try:
+            content = load()
+        except OSError as error:
+            raise DataError(f"{name} cannot be read: {error.strerror}.") from error
         if content[:2] != b"\x1f\x8b":
             return content
         return self.unpacked(name, "gzip", lambda: gzip.open(io.BytesIO(content)))
 
     def picture(self, name: str, content: bytes) -> np.ndarray:
-        """Return a picture, gray (H, W)."""
-        image: np.ndarray | None = cv2.imdecode(np.frombuffer(content or b"\0", np.uint8), cv2.IMREAD_GRAYSCALE)
+        """Return a picture, gray (H, W); its pixels are counted before they are decoded."""
+        try:
+            width, height = png_size(content) or decoding.opened(content).size
+            self.take(name, width * height)
+            image: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
+        except DataError:
+            raise
+        except Exception:  # of Pillow and OpenCV
+            image = None
         if image is None:
             raise DataError(f"{name} cannot be decoded as a picture ({len(content)} bytes).")
-        self.take(name, image.size)
         return image
 
 
@@ -96,13 +110,13 @@ def files_below(folder: Path) -> Files:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
-    files = Files(folder, sum(path.stat().st_size for path in paths))
+    files = Files(folder, sum(map(stored, paths)))
     for path in paths:
         name = path.relative_to(folder).as_posix()
         if path.suffix.lower() == ".zip":
             _add_zipped(files, name, path)
         else:
-            files[name] = partial(files.read, name, path.read_bytes)
+            files[name] = partial(files.read, name, partial(read_bytes, path))
     return files
 
 
@@ -170,12 +184,13 @@ def _idx(name: str, content: bytes) -> np.ndarray:
     """Read an idx file: two zero bytes, the type (8: uint8), the number of axes, their sizes, then the values."""
     if content[:3] != b"\0\0\x08":
         raise DataError(f"{name} is not an idx file of bytes: it begins with {content[:4].hex()}.")
-    axes = content[3]
-    shape = np.frombuffer(content, ">u4", axes, 4)
-    values = np.frombuffer(content, np.uint8, offset=4 + 4 * axes)
-    if values.size != np.prod(shape, dtype=np.int64):
-        raise DataError(f"{name} says {' x '.join(map(str, shape))} but holds {values.size} values: download it again.")
-    return values.reshape(shape)
+    try:
+        axes = content[3]
+        shape = np.frombuffer(content, ">u4", axes, 4).tolist()
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+    except (IndexError, ValueError) as error:
+        said = f"{name} does not hold as many values as it says"
+        raise DataError(f"{said}: download it again.") from error
 
 
 def _read_matlab(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[str, Samples]:
@@ -279,15 +294,26 @@ def _read_csv(spec: data.DatasetSpec, files: Files, notes: list[str]) -> dict[st
 
 def _csv(name: str, content: bytes) -> tuple[np.ndarray, bool]:
     """Read a CSV of numbers; whether its first row was a header: names, or the columns' numbers 0, 1, 2, …."""
-    first, _, rest = content.partition(b"\n")
-    cells = first.decode("utf-8-sig").strip().split(",")
-    numbers = [cell for cell in cells if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", cell)]
-    counted = len(cells) > 1 and cells in ([str(n) for n in range(len(cells))], [str(n + 1) for n in range(len(cells))])
-    header = len(numbers) < len(cells) or counted
     try:
-        return np.loadtxt(io.BytesIO(rest if header else content), delimiter=",", dtype=np.float32, ndmin=1), header
+        lines = _lines(content)
+        first = next(lines, "")
+        cells = first.strip().split(",")
+        numbers = [cell for cell in cells if re.fullmatch(r"\s*-?\d+(\.\d+)?\s*", cell)]
+        counted = len(cells) > 1 and any(all(map(str.__eq__, cells, map(str, itertools.count(n)))) for n in (0, 1))
+        header = len(numbers) < len(cells) or counted
+        rows = lines if header else itertools.chain([first], lines)
+        return np.loadtxt(rows, delimiter=",", dtype=np.float32, ndmin=1), header
     except ValueError as error:
         raise DataError(f"{name} is not a table of numbers ({error}).") from error
+
+
+def _lines(content: bytes) -> Iterator[str]:
+    """Yield the rows of a CSV; ValueError where one is longer than any picture's, or there are too many."""
+    text = io.TextIOWrapper(io.BytesIO(content), "utf-8-sig")
+    for number, line in enumerate(iter(lambda: text.readline(MOST_LINE + 1), "")):
+        if len(line) > MOST_LINE or number == MOST_LINES:
+            raise ValueError(f"it has more than {MOST_LINES:,} rows, or one of more than {MOST_LINE:,} letters")
+        yield line
 
 
 FORMS: Mapping[str, Callable[[data.DatasetSpec, Files, list[str]], dict[str, Samples]]] = {

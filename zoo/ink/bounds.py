@@ -182,6 +182,14 @@ def turn(turns: Turns) -> AbstractContextManager[Callable[[], None]]:
     return turns.taken()
 
 
+def png_size(content: bytes) -> tuple[int, int] | None:
+    """Return the width and the height that a PNG declares; None for another file."""
+    if content[:8] != b"\x89PNG\r\n\x1a\n" or content[12:16] != b"IHDR" or len(content) < 24:
+        return None
+    width, height = struct.unpack(">II", content[16:24])
+    return width, height
+
+
 def frames(content: bytes) -> tuple[int, int, int]:
     """Return the width and height that the frames of a GIF reach, and how many there are, `MAX_FRAMES` at most.
 

@@ -199,7 +199,7 @@ def warm_up() -> None:
 def _opened(picture: Any, side: int, turn: bounds.Turn, most: int) -> Iterator[Decoded]:
     """The pages of a PIL image or of a file's content; each page's size is checked before its pixels."""
     with _explained(picture):
-        image = _image(picture) if isinstance(picture, bytes) else picture
+        image = opened(picture) if isinstance(picture, bytes) else picture
         if image.format == "GIF":
             yield _first_with_ink(image, picture if isinstance(picture, bytes) else None, side, turn)
             return
@@ -260,8 +260,8 @@ def _content(picture: Any) -> bytes:
     return content
 
 
-def _image(content: bytes) -> Any:
-    """A PIL image of a file, opened and not decoded; its size is checked with each page."""
+def opened(content: bytes) -> Any:
+    """Return a PIL image of a file, opened and not decoded; its size is checked with each page."""
     if content.startswith(b"\xff\xd8"):
         bounds.check_scans(content)
     file = bounds.Metered(content)
