@@ -20,6 +20,7 @@ from zoo.regular_files import stored
 from zoo.types import Shape
 
 if TYPE_CHECKING:
+    import datasets
     import pyarrow
 
     from zoo.data.spec import DatasetSpec
@@ -92,12 +93,29 @@ def _files(split: str, location: str) -> list[Path]:
     return files
 
 
-def _kept_table(spec: "DatasetSpec", split: str, repo: str) -> "pyarrow.Table":
-    """Return a split of a repo on the Hub as an Arrow table, mapped from the cache of `datasets`."""
+def of_hub(repo: str, revision: str | None = None, size: int = 0) -> "dict[str, datasets.Dataset]":
+    """Return the splits of a dataset of the Hub, mapped from the cache of `datasets`.
+
+    They were put there by a process with limits, which alone reads what a README says.
+
+    Args:
+        repo: its id.
+        revision: a commit, a branch or a tag; None: the newest.
+        size: bytes of its files on the Hub, as far as they are known.
+    """
     import datasets
 
-    unpacking.check_repo(repo, revision=spec.revision)
-    return datasets.load_dataset(repo, split=split, revision=spec.revision).data.table
+    kept = unpacking.check_repo(repo, size, revision)
+    parts = {split: [datasets.Dataset.from_file(file) for file in files] for split, files in kept.items()}
+    return {split: datasets.concatenate_datasets(of_it) for split, of_it in parts.items() if of_it}
+
+
+def _kept_table(spec: "DatasetSpec", split: str, repo: str) -> "pyarrow.Table":
+    """Return a split of a repo on the Hub as an Arrow table."""
+    found = of_hub(repo, spec.revision)
+    if split not in found:
+        raise ValueError(f"it has no split {split}, but {', '.join(found)}")
+    return found[split].data.table
 
 
 def _most_pixels(split: str, location: str) -> int:

@@ -21,6 +21,7 @@ TIMES = 3  # and as many times its size on disk
 EACH = 32  # bytes that a value takes in lists of Python at least
 MEMORY = 1_000_000_000  # bytes that the process may take
 SECONDS = 60, 2e7  # of the processor, and bytes on disk that take another second
+TO_FIND = 20  # seconds of the processor to find the files of a repo; importing `datasets` takes 3
 ROWS = 256  # that are unpacked at a time
 TOO_LARGE, UNREADABLE = 3, 4  # exit statuses
 
@@ -54,29 +55,47 @@ def _checked(files: tuple[tuple[str, int, int], ...]) -> None:
         _run(names[0] if len(names) == 1 else f"{names[0]}, …", "files", names, stored, MEMORY)
 
 
-def check_repo(repo: str, stored: int = 0, revision: str | None = None) -> None:
-    """Prepare a dataset of the Hub, in any format, where `datasets` keeps it, if its `stored` bytes pass `check`."""
-    _run(repo, "repo", [repo, revision], stored, MEMORY + FREE + TIMES * stored)
+def files_of_repo(repo: str) -> tuple[str | None, list[str]]:
+    """Return the commit of a dataset of the Hub, and the files of it that `datasets` reads, which its README names."""
+    commit, paths = json.loads(_run(repo, "files of a repo", [repo], 0, MEMORY))
+    return commit, paths
 
 
-def _run(where: str, what: str, names: Sequence[str | None], stored: int, memory: int) -> None:
+def check_repo(repo: str, stored: int = 0, revision: str | None = None) -> dict[str, list[str]]:
+    """Prepare a dataset of the Hub, in any format, where `datasets` keeps it, if its `stored` bytes pass `check`.
+
+    Returns:
+        The Arrow files of each split there. Whoever reads them has no README to do with.
+    """
+    kept: dict[str, list[str]] = json.loads(
+        _run(repo, "repo", [repo, revision], stored, MEMORY + FREE + TIMES * stored)
+    )
+    return kept
+
+
+def _run(where: str, what: str, names: Sequence[str | None], stored: int, memory: int) -> str:
+    """Return the last line that the process prints."""
     from zoo.errors import DataError
 
     most = FREE + TIMES * stored
-    seconds = int(SECONDS[0] + stored / SECONDS[1])
+    seconds = TO_FIND if what == "files of a repo" else int(SECONDS[0] + stored / SECONDS[1])
     limits = {"most": most, "memory": memory, "seconds": seconds}
     asked = json.dumps({"what": what, "names": names, "path": sys.path, **limits})
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(
         [sys.executable, "-I", __file__], input=asked.encode(), stdout=subprocess.PIPE, env=environment, check=False
     )
+    *_, said = ["", *done.stdout.decode("utf-8", "replace").splitlines()]
     if done.returncode == UNREADABLE:
-        raise ValueError(done.stdout.decode("utf-8", "replace") or "it is no table")
+        raise ValueError(said or "it is no table")
+    if done.returncode and what == "files of a repo":
+        raise DataError(f"{where} takes more than {seconds} s or {memory / 1e6:.0f} MB only to find its files.")
     if done.returncode:
         raise DataError(
             f"{where} unpacks to more than {most / 1e6:.0f} MB, and has {stored / 1e6:.1f} MB on the disk: expected a "
             "table of pictures that repeats few values, in row groups of at most some hundred MB."
         )
+    return said
 
 
 # In the process
@@ -94,9 +113,11 @@ def main() -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     count = Count(asked["most"])
     try:
-        if asked["what"] == "repo":
+        if asked["what"] == "files of a repo":
+            print(json.dumps(_files(asked["names"][0])), flush=True)
+        elif asked["what"] == "repo":
             repo, revision = asked["names"]
-            _prepare(repo, revision, count)
+            print(json.dumps(_prepare(repo, revision, count)), flush=True)
         else:
             for batch in _batches(asked["names"]):
                 count.add(batch)
@@ -138,8 +159,18 @@ def _batches(names: list[str]) -> Iterator[Any]:
             yield from file.iter_batches(ROWS, use_threads=False)
 
 
-def _prepare(repo: str, revision: str | None, count: Count) -> None:
-    """Have `datasets` read a repo into its cache; what it writes there is counted before."""
+def _files(repo: str) -> tuple[str | None, list[str]]:
+    """Return the commit of a repo and its files that `datasets` reads."""
+    import datasets
+
+    found = datasets.load_dataset_builder(repo).config.data_files or {}
+    places = {str(file).partition("@")[2] for of_split in found.values() for file in of_split}
+    commit = next((place.partition("/")[0] for place in places), None)
+    return commit, sorted(place.partition("/")[2] for place in places)
+
+
+def _prepare(repo: str, revision: str | None, count: Count) -> dict[str, list[str]]:
+    """Have `datasets` read a repo into its cache; what it writes there is counted before. Return the files there."""
     import datasets
     from datasets.arrow_writer import ArrowWriter
 
@@ -150,7 +181,8 @@ def _prepare(repo: str, revision: str | None, count: Count) -> None:
         return write(self, table, *rest, **more)
 
     ArrowWriter._write_table = counted
-    datasets.load_dataset(repo, revision=revision)
+    found = datasets.load_dataset(repo, revision=revision, keep_in_memory=False)
+    return {split: [file["filename"] for file in rows.cache_files] for split, rows in found.items()}
 
 
 def size(array: Any) -> int:

@@ -47,11 +47,12 @@ def pointer_oid(sha256: str, size: int) -> str:
     return hashlib.sha1(b"blob %d\0" % len(pointer) + pointer, usedforsecurity=False).hexdigest()
 
 
-def stored(repo: str, paths: Container[str]) -> int:
+def stored(repo: str, paths: Container[str], revision: str | None = None) -> int:
     """Return the bytes of some files of a dataset repo; 0 where the Hub does not say."""
     from huggingface_hub import HfApi
 
     with contextlib.suppress(Exception):  # whatever is wrong is said by what reads the repo
-        siblings = HfApi().repo_info(repo, repo_type="dataset", files_metadata=True, timeout=20).siblings or ()
+        about = HfApi().repo_info(repo, repo_type="dataset", revision=revision, files_metadata=True, timeout=20)
+        siblings = about.siblings or ()
         return sum(file.size or 0 for file in siblings if file.rfilename in paths)
     return 0

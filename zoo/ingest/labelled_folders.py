@@ -14,7 +14,7 @@ import numpy as np
 
 from zoo import hub
 from zoo.data import unpacking
-from zoo.data.parquet import unreadable
+from zoo.data.parquet import of_hub, unreadable
 from zoo.errors import DataError
 from zoo.ingest import who_wrote
 from zoo.ink.decoding import FILES
@@ -233,14 +233,14 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
     import datasets
 
     try:
+        found: Mapping[str, datasets.Dataset]
         if repo is not None:
-            files = datasets.load_dataset_builder(repo).config.data_files or {}  # and nothing else of the repo is read
-            paths = {str(file).partition("@")[2].partition("/")[2] for of_split in files.values() for file in of_split}
-            unpacking.check_repo(repo, hub.stored(repo, paths))
+            commit, paths = unpacking.files_of_repo(repo)  # and nothing else of the repo is read
+            found = of_hub(repo, commit, hub.stored(repo, set(paths), commit))
         else:
             named = arguments["data_files"].values()
             unpacking.check(Path(file) for files in named for file in ([files] if isinstance(files, str) else files))
-        found = datasets.load_dataset(location, **arguments)
+            found = datasets.load_dataset(location, **arguments)
     except unreadable() as error:
         raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error
     by_split = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
