@@ -1,11 +1,13 @@
 """Folders of pictures as people have them: splits with other names, odd tables, files of any kind."""
 
 import contextlib
+import io
 import os
 import shutil
 
 import cv2
 import numpy as np
+import pandas
 import pytest
 from PIL import Image
 
@@ -133,3 +135,33 @@ def test_a_link_to_a_folder_is_not_followed(tmp_path, monkeypatch, place, to):
     with pytest.raises(zoo.DataError, match="is a link to a folder") if "b" not in place else contextlib.nullcontext():
         labelled_folders.read_folders(str(tmp_path / "here"))
     assert not [path for path in seen if path.startswith(str(link))]
+
+
+def repeated(root, form):
+    """Write one picture of 16 megapixels many times, in few bytes."""
+    (root / "data").mkdir()
+    frames = [Image.new("1", (4000, 4000) if form != "gif" else (500, 500), n % 2) for n in range(40)]
+    options = {"gif": {"save_all": True, "append_images": frames[1:]}, "tiff": {"compression": "group4"}}
+    frames[0].save(encoded := io.BytesIO(), form, **options.get(form, {}))
+    count = 2000 if form == "gif" else 40
+    rows = [{"bytes": encoded.getvalue(), "path": None}] * count
+    pandas.DataFrame({"image": rows, "label": [0, 1] * (count // 2)}).to_parquet(root / "data" / "train.parquet")
+    return root / "data"
+
+
+@pytest.mark.parametrize("form", ["png", "gif", "tiff"])
+def test_pixels_of_pictures_are_counted_before_they_are_decoded(tmp_path, monkeypatch, form):
+    """1.7 kB of parquet, one picture again and again, took as long as all of them."""
+    source = labelled_folders.read_folders(str(repeated(tmp_path, form)))
+    assert source.stored < 1_000_000
+    monkeypatch.setattr(normalise, "pixels", None)
+    with pytest.raises(zoo.DataError, match=r"row \d+: the pictures up to here have more pixels"):
+        normalise.fit(source.splits, ink.MNIST, stored=source.stored if form == "png" else 0)
+
+
+def test_files_may_have_many_pixels_where_they_are_large(tmp_path):
+    source = labelled_folders.read_folders(str(write(tmp_path)))
+    assert source.stored == sum(path.stat().st_size for path in tmp_path.rglob("*.png"))
+    normalise._check_pixels(source.splits, 4 * 60 * 50)
+    with pytest.raises(zoo.DataError, match=r"b/1\.png: the pictures up to here"):
+        normalise._check_pixels(source.splits, 4 * 60 * 50 - 1)

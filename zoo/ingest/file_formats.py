@@ -25,8 +25,7 @@ from zoo import data
 from zoo.data import unpacking
 from zoo.errors import DataError, ZooError
 from zoo.files import opened_zip
-from zoo.ink import decoding
-from zoo.ink.bounds import png_size
+from zoo.ink.decoding import declared_pixels
 from zoo.regular_files import read_bytes, stored
 
 SPLITS = ("train", "test")
@@ -93,8 +92,7 @@ class Files(dict[str, Callable[[], bytes]]):
     def picture(self, name: str, content: bytes) -> np.ndarray:
         """Return a picture, gray (H, W); its pixels are counted before they are decoded."""
         try:
-            width, height = png_size(content) or decoding.opened(content).size
-            self.take(name, width * height)
+            self.take(name, declared_pixels(content))
             image: np.ndarray | None = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_GRAYSCALE)
         except DataError:
             raise

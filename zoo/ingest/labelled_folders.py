@@ -18,7 +18,7 @@ from zoo.data.parquet import of_hub, unreadable
 from zoo.errors import DataError
 from zoo.ingest import who_wrote
 from zoo.ink.decoding import FILES
-from zoo.regular_files import read_bytes
+from zoo.regular_files import read_bytes, stored
 
 if TYPE_CHECKING:
     import datasets
@@ -56,6 +56,7 @@ class Source:
     group: str | None  # the column that `groups` came from
     repo: str | None = None  # on the Hub
     notes: tuple[str, ...] = ()  # what a user should know of the reading
+    stored: int = 0  # bytes of its files
 
 
 def read_folders(where: str, group: str | None = None) -> Source:
@@ -98,17 +99,18 @@ def _read_folders(root: Path, group: str | None) -> Source:
         raise DataError(f"{root} has no class folders, but {held}: expected one folder of pictures for each class.")
     roots, notes = _split_folders(root, folders)
     labels = sorted_labels(folder.name for folder in _folders(roots["train"]))
-    splits, ignored, column = {}, [], None
+    splits, ignored, column, size = {}, [], None, 0
     for split, folder in roots.items():
         files, numbers, others = _labelled_files(root, folder, labels, split)
         ignored += others
+        size += sum(map(stored, files))
         groups, column = _groups(files, folder, root, group)
         splits[split] = Pictures(
             np.array(numbers, np.int64), groups, partial(_read_file, files), [str(file) for file in files].__getitem__
         )
     if ignored:
         notes += (f"{len(ignored)} files are no pictures by their names and are left out: {ignored[0]}, …",)
-    return Source(labels, splits, column, notes=notes)
+    return Source(labels, splits, column, notes=notes, stored=size)
 
 
 def _split_folders(root: Path, folders: list[Path]) -> tuple[dict[str, Path], tuple[str, ...]]:
@@ -236,10 +238,13 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
         found: Mapping[str, datasets.Dataset]
         if repo is not None:
             commit, paths = unpacking.files_of_repo(repo)  # and nothing else of the repo is read
-            found = of_hub(repo, commit, hub.stored(repo, set(paths), commit))
+            size = hub.stored(repo, set(paths), commit)
+            found = of_hub(repo, commit, size)
         else:
             named = arguments["data_files"].values()
-            unpacking.check(Path(file) for files in named for file in ([files] if isinstance(files, str) else files))
+            tables = [Path(file) for files in named for file in ([files] if isinstance(files, str) else files)]
+            size = sum(map(stored, tables))
+            unpacking.check(tables)
             found = datasets.load_dataset(location, **arguments)
     except unreadable() as error:
         raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error
@@ -265,7 +270,7 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
         )
     ignored = sorted(set(found) - {name for name in found if name in SPLIT_NAMES})
     notes = (f"The splits {', '.join(ignored)} are left out.",) if ignored else ()
-    return Source(labels, splits, column, repo, notes)
+    return Source(labels, splits, column, repo, notes, size)
 
 
 def _column(rows: "datasets.Dataset", names: Iterable[str], kind: type, what: str, where: str) -> str:

@@ -6,6 +6,7 @@ takes the whole frame as it is, for pictures whose places and sizes mean somethi
 sketch-pad's contract is measured on them.
 """
 
+import contextlib
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -19,11 +20,12 @@ import numpy as np
 from zoo import ink
 from zoo.errors import DataError
 from zoo.ingest.labelled_folders import Pictures
-from zoo.ink.decoding import pixels
+from zoo.ink.decoding import declared_pixels, pixels
 
 T = TypeVar("T")
 FITS = ("ink", "resize")
 AGREED = 0.8  # share of the pictures whose border says the same of the paper, for all to be read so
+FREE, PIXELS = 500_000_000, 300  # pixels of all pictures, and more for each byte: as many as a packed scan has
 MEASURED = 500  # pictures that a contract is measured on
 
 
@@ -40,7 +42,7 @@ class Look:
 
 
 def fit(
-    splits: Mapping[str, Pictures], contract: ink.Contract, how: str = "ink"
+    splits: Mapping[str, Pictures], contract: ink.Contract, how: str = "ink", stored: int = 0
 ) -> tuple[dict[str, np.ndarray], ink.Contract, tuple[str, str]]:
     """Bring pictures into a contract.
 
@@ -48,6 +50,7 @@ def fit(
         splits: the training split is "train".
         contract: of the images; "resize" takes its size and measures the rest.
         how: "ink" or "resize", see above.
+        stored: bytes of their files, which bound how many pixels they may have.
 
     Returns:
         uint8 (N, H, W, 1) for each split, 0 is background and 255 full ink; their contract; what to tell the user.
@@ -55,6 +58,7 @@ def fit(
     Raises:
         DataError: a picture that cannot be read, has no ink, or is not like the others where it has to be.
     """
+    _check_pixels(splits, FREE + PIXELS * stored)
     looks = {split: _looks(pictures) for split, pictures in splits.items()}
     every = [look for split in looks.values() for look in split]
     light, paper = _paper(every)
@@ -112,6 +116,18 @@ def _check_alike(splits: Mapping[str, Pictures], looks: Mapping[str, list[Look]]
         raise DataError(
             "Some pictures are dark on light and some light on dark: --fit ink takes both, resizing does not."
         )
+
+
+def _check_pixels(splits: Mapping[str, Pictures], most: int) -> None:
+    """Raise DataError where pictures declare more pixels than this: a table may hold one picture a million times."""
+    for pictures in splits.values():
+        for row in range(len(pictures)):
+            with contextlib.suppress(ink.InkError):  # whoever decodes it says what is wrong
+                most -= declared_pixels(pictures.encoded(row))
+            if most < 0:
+                raise DataError(
+                    f"{pictures.place(row)}: the pictures up to here have more pixels than files so small may have."
+                )
 
 
 def _looks(pictures: Pictures) -> list[Look]:

@@ -49,7 +49,7 @@ def prepare(source: Source, name: str, contract: ink.Contract, fit: str = "ink")
     """
     check_name(name)
     _check_classes(source)
-    images, contract, notes = normalise.fit(source.splits, contract, fit)
+    images, contract, notes = normalise.fit(source.splits, contract, fit, source.stored)
     train, validation = _training_rows(source, images)
     splits = {"train": train}
     if "test" in source.splits:

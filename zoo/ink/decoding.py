@@ -110,6 +110,13 @@ def decode(
     yield from _opened(picture, side, turn, most)
 
 
+def declared_pixels(content: bytes) -> int:
+    """Return how many pixels of a file are decoded, by what it declares; InkError if it is no picture."""
+    with _explained(content):
+        width, height = bounds.png_size(content) or _image(content).size
+        return width * height * (min(bounds.frames(content)[2], bounds.MAX_FRAMES) if content[:3] == b"GIF" else 1)
+
+
 def _small(array: np.ndarray, side: int) -> np.ndarray:
     """An array of any kind as uint8 RGBA of at most `side` pixels a side."""
     if array.ndim == 2:
@@ -199,7 +206,7 @@ def warm_up() -> None:
 def _opened(picture: Any, side: int, turn: bounds.Turn, most: int) -> Iterator[Decoded]:
     """The pages of a PIL image or of a file's content; each page's size is checked before its pixels."""
     with _explained(picture):
-        image = opened(picture) if isinstance(picture, bytes) else picture
+        image = _image(picture) if isinstance(picture, bytes) else picture
         if image.format == "GIF":
             yield _first_with_ink(image, picture if isinstance(picture, bytes) else None, side, turn)
             return
@@ -260,8 +267,8 @@ def _content(picture: Any) -> bytes:
     return content
 
 
-def opened(content: bytes) -> Any:
-    """Return a PIL image of a file, opened and not decoded; its size is checked with each page."""
+def _image(content: bytes) -> Any:
+    """A PIL image of a file, opened and not decoded; its size is checked with each page."""
     if content.startswith(b"\xff\xd8"):
         bounds.check_scans(content)
     file = bounds.Metered(content)
