@@ -13,7 +13,7 @@ import shutil
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -137,7 +137,9 @@ def _cut(whole: Path) -> Iterator[Piece]:
             number += 1
 
 
-def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
+def unpack(
+    folder: Path, runs: Path, asked: Collection[training.Job] | None = None
+) -> tuple[list[training.Run], list[str]]:
     """Take the runs of a packed folder into the folder of all runs, after everything in it was checked.
 
     A run that is there already stays as it is, unless it is unfinished and comes finished. One whose weights stayed
@@ -146,13 +148,14 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
     Args:
         folder: what `pack` wrote.
         runs: the folder of all runs.
+        asked: the trainings that the bundle was packed for; None: take whatever came.
 
     Returns:
         The finished runs, and the names of the unfinished ones, which go on where they were.
 
     Raises:
         ZooError: a piece is missing or differs from its checksum, or the pieces are too many, or a run is not one of
-            this version's jobs, or says of its network what is not true; nothing has been taken then.
+            this version's jobs, or was not asked for, or says of its network what is not true; nothing has been taken.
     """
     if not (folder / LISTING).is_file():
         raise ZooError(f"{folder} holds no results: there is no {LISTING} in it.")
@@ -174,6 +177,10 @@ def unpack(folder: Path, runs: Path) -> tuple[list[training.Run], list[str]]:
             raise ZooError(f"The results in {folder} cannot be unpacked ({error}).") from error
         configs = sorted((place / "runs").glob("*/*/seed-*/config.json"))
         jobs = [_checked(config.parent, place / "runs") for config in configs]
+        if other := next((job for job in jobs if asked is not None and job not in asked), None):
+            raise ZooError(
+                f"{other.model} seed {other.seed} is among the results, and the bundle was not packed for it."
+            )
         for job, config in zip(jobs, configs, strict=True):
             _build_here(job, config.parent)
         finished, unfinished = [], []

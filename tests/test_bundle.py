@@ -213,6 +213,21 @@ def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
     assert not (tmp_path / "here").exists()
 
 
+@pytest.mark.parametrize(
+    "change", [{"seed": 7}, {"architecture": "mnist_cnn"}, {"dataset": "optdigits"}, {"epochs": 2}]
+)
+def test_a_training_that_was_not_asked_for_is_not_taken(tmp_path, change):
+    """Three runs of a model that was never sent replaced its row by what they claimed."""
+    job = training.plan("lenet5", "mnist")
+    named = {"architecture": "lenet5", "dataset": "mnist", **change}
+    folder = training.plan(**named).folder(tmp_path / "there")
+    write_json(folder / "config.json", training.plan(**named).to_dict())
+    bundles.pack(tmp_path / "there", [folder], tmp_path / "out")
+    with pytest.raises(ZooError, match="is among the results, and the bundle was not packed for it"):
+        bundles.unpack(tmp_path / "out", tmp_path / "here", [job])
+    assert bundles.unpack(tmp_path / "out", tmp_path / "here", [job, training.plan(**named)])[1]
+
+
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     """A run of one epoch, and its true accuracy on the test set."""
@@ -318,8 +333,22 @@ def test_weights_that_stayed_there_leave_a_row_that_nobody_can_measure(sent, tmp
     folder = sent(lambda folder: (folder / "model.weights.h5").unlink())
     monkeypatch.syspath_prepend(str(ROOT / "scripts"))
     runs, records = tmp_path / "runs", tmp_path / "records"
-    monkeypatch.setattr(sys, "argv", ["unbundle.py", str(folder), "--runs", str(runs), "--records", str(records)])
+    job = training.plan("mnist_cnn", "optdigits", epochs=1).to_dict()
+    asked = [job | {"seed": 1}], [job]
+    for number, plan in enumerate(asked):
+        write_json(tmp_path / f"plan-{number}.json", {"jobs": [plan]})
+    paths = ["--runs", str(runs), "--records", str(records), "--plan"]
+    monkeypatch.setattr(sys, "argv", ["unbundle.py", str(folder), *paths, str(tmp_path / "none.json")])
     unbundle = importlib.import_module("unbundle")
+    for number, sentence in (
+        (None, "There is no .*none"),
+        (0, r"seed 0 is among the results, and .* not packed for it"),
+    ):
+        if number is not None:
+            sys.argv[-1] = str(tmp_path / f"plan-{number}.json")
+        with pytest.raises(ZooError, match=sentence):
+            unbundle.main()
+    sys.argv[-1] = str(tmp_path / "plan-1.json")
     with pytest.raises(ZooError, match=r"seed 0 has scores and no weights, .* bring them too"):
         unbundle.main()
     assert not runs.exists()
