@@ -166,10 +166,10 @@ class Result:
         """How many different trainings or designs of this row the test set has judged, this one included: those that
         its record counts, and those that are disclosed.
 
-        A new measurement of the same weights gives the same score, and is no new reading.
+        A new measurement of the same weights gives the same accuracy and F1, and is no new reading.
         """
-        read = [(entry["accuracy"], entry["seeds"]) for entry in (*self.history, self.summary)]
-        recorded = len({(round(accuracy, 8), seeds) for accuracy, seeds in read})
+        read = [(entry["accuracy"], entry["macro_f1"], entry["seeds"]) for entry in (*self.history, self.summary)]
+        recorded = len({(round(accuracy, 6), round(macro_f1, 6), seeds) for accuracy, macro_f1, seeds in read})
         return recorded + disclosures.further_readings(self.model)
 
     @property

@@ -17,7 +17,8 @@ MIXED = ("resco_mini", "glyphnet_1m", "glyphnet_300k", "hdr_cnn", "ahcd_cnn")
 def glyphnet_100k_x3(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 100k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any of them was measured on a test set. Its validation accuracy is 99.52% on mnist,
+    These members were named on 26 November 2026, when the test sets had judged the 100k and an earlier design, of one
+    100k and three 10k (99.63% and 99.67% of mnist). Its validation accuracy is 99.52% on mnist,
     99.46% on ahdd and 96.95% on ahcd; the mean of its members alone is 99.43%, 99.42% and 96.88%.
     """
     return _ensemble.build(SMALL, "glyphnet_100k_x3", input_shape, num_classes)
