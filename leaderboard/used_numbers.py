@@ -52,12 +52,12 @@ class Constant:
 def count(path: Path | str, seen: Iterable[np.ndarray] = ()) -> int:
     """Return how many numbers an ONNX file computes with; raise what ONNX Runtime raises if it cannot be run.
 
+    For a network whose weights are stored as they are used, these are the numbers that are stored. A tensor of equal
+    values is one number.
+
     Args:
         path: the file.
         seen: images that are compared as well, uint8 (height, width, channels).
-
-    For a network whose weights are stored as they are used, these are the numbers that are stored. A tensor of equal
-    values is one number.
     """
     graph = onnx.load(path).graph
     stored = {tensor.name: Constant(tuple(tensor.dims), tensor.data_type) for tensor in graph.initializer}

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
 
     from zoo.data.spec import DatasetSpec
 
-PIXELS = 10  # of all pictures for each byte on the disk, besides `unpacking.FREE`; those of the zoo have up to 51
+# A table's pictures may have as many pixels for each of its bytes on the disk, and `unpacking.FREE` on top of that. The
+# zoo's small tables have up to 51 for a byte, and stay below `FREE`.
+PIXELS = 10
 Images = np.ndarray | tuple[np.ndarray, ...]  # of one shape, or pages each of its own
 Arrays = tuple[Images, np.ndarray, np.ndarray | None]  # images, labels and groups, as `Split` has them
 RowName = Callable[[int], str]  # the file and the row that a row of a split comes from
