@@ -23,8 +23,8 @@ def rootsift_vlad(input_shape: Shape, num_classes: int) -> "keras.Model":
     who also use exemplar SVMs and learned descriptors.
 
     **Its recipe was seen on the test set:** it came from a search that had read the 140 test strips about 14 times, so
-    96 to 98% are to be expected on other strips of these writers. Its numbers were then chosen on held-out lines of the
-    training pages, three strips per page: all 210 are classified correctly. Variants were compared there by how far the
+    its score is probably too high for other strips of these writers. Its numbers were then chosen on held-out lines of
+    the training pages, three strips per page: all are classified correctly. Variants were compared there by how far the
     next writer is, with one seed and mostly one codebook: fewer centers and dimensions bring it nearer, embeddings of
     96 to 192 numbers do not differ, 256 whiten too much.
     """
