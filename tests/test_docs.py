@@ -13,6 +13,7 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from zoo import registry
 from zoo.__main__ import parser as zoo_parser
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
@@ -44,14 +45,21 @@ def test_every_page_has_its_place_in_the_navigation():
 GENERATED = re.compile(
     r"<!-- (\w+):[^>]*-->.*?<!-- /\1 -->|\A---\n.*?\n---\n|^```.*?^```$|`[^`]*`|\]\([^)]*\)", re.S | re.M
 )
+NUMBER = r"(?<![\w.,])\d[\d,]*(?:\.\d+)?"
 FIGURE = re.compile(
     r"(?<![\w.-])(?<!Python )(?<!TensorFlow )(?<!Runtime )\d[\d,]*\.\d+(?![\w.]*\w)"
-    r"|(?<![\w.,])\d[\d,]*(?:\.\d+)?(?:\s?(?:%|per ?cent\b)|(?:[nuµm]?s|min|h|x)\b|×)"
+    rf"|{NUMBER}(?:\s?(?:%|per ?cent\b)|(?:min|h|x)\b|×)"
+    rf"|(?<!at most )(?<!within ){NUMBER}\s?(?:[nuµm]?s|[kMG]B|seconds?|minutes?|hours?)\b"
+    rf"|{NUMBER} of (?:the )?{NUMBER}"
 )
-RULES = (  # percents that say what is done, not what was measured
+RULES = (  # numbers that say what is done, not what was measured
     "95% interval",
     "95% of a bootstrap",
     "and 5% is the limit",
+    "in at least 95 of 100 such boards",
+    "for example, *1 of 3*",
+    "would take more than 300 s",
+    "busy for it for 240 minutes of a day",
     "99% of the validation samples",
     "(10% of a smaller set)",
     "at most 1% of the answers",
@@ -68,13 +76,11 @@ SOURCE = re.compile(r"^Measured: \d.* 20\d\d, commits? .*[0-9a-f]{7}.*, .*", re.
 def unsourced(page: str) -> list[str]:
     """Return the figures of a page that neither come from a record nor from a section that says when and where.
 
-    A figure is a number with decimals, a percent, or a number with a unit of time or a factor right behind it, outside
-    of generated tables, code and `RULES`.
+    A figure is a number with decimals, a percent, a factor, a number of seconds or bytes, or one number of another,
+    outside of generated tables, code and `RULES`. A limit says "at most" or "within" and a number of seconds or bytes.
     """
-    introduction, *sections = re.split(r"^(?=## )", GENERATED.sub("", page), flags=re.M)
-    if SOURCE.search(introduction):
-        return []
-    unsaid = (without_rules(part) for part in (introduction, *sections) if not SOURCE.search(part))
+    sections = re.split(r"^(?=## )", GENERATED.sub("", page), flags=re.M)
+    unsaid = (without_rules(section) for section in sections if not SOURCE.search(section))
     return [figure for part in unsaid for figure in FIGURE.findall(part)]
 
 
@@ -96,6 +102,7 @@ def test_every_figure_is_generated_or_says_when_and_where_it_was_measured():
     assert unsourced(part) == ["99.12"]
     assert unsourced(part + "\nMeasured: 1 May 2026, commit 0123abc, a machine.\n") == []
     assert unsourced(part + "\n## C\n\nMeasured: 1 May 2026, commit 0123abc, a machine.\n") == ["99.12"]
+    assert unsourced("# A\n\nMeasured: 1 May 2026, commit 0123abc, a machine.\n\n## B\n\n99.12\n") == ["99.12"]
     assert unsourced("# A\n<!-- t: by a script -->\n99.12\n<!-- /t -->\n") == []
 
 
@@ -106,11 +113,24 @@ def test_every_figure_is_generated_or_says_when_and_where_it_was_measured():
         ("97 % right, or 3-5 percent wrong", ["97 %", "5 percent"]),
         ("takes 7.5s, 40ms, 12µs or 2h", ["7.5s", "40ms", "12µs", "2h"]),
         ("12.5x faster, then 8x and 3×", ["12.5x", "8x", "3×"]),
+        (
+            "takes 265 MB, 3GB or 40 kB, 12 seconds, 20 minutes, 2 hours",
+            ["265 MB", "3GB", "40 kB", "12 seconds", "20 minutes", "2 hours"],
+        ),
+        ("7 of the 70 pairs, 22 of 28 or 0 of 788,080 answers", ["7 of the 70", "22 of 28", "0 of 788,080"]),
+        ("at most 20 GB within 20 s, at most 99.12%", ["99.12"]),
         ("28 x 28 images of Python 3.11 with glyphnet_100k_x3, version 0.2.0, a 3x3 kernel and mp4s", []),
     ],
 )
 def test_what_a_figure_is(sentence, figures):
     assert unsourced(f"# A\n\n{sentence}\n") == figures
+
+
+def test_no_description_of_a_network_has_figures_that_its_record_has_or_nothing_has():
+    """Its card and its page show both. Tables of settings are not meant: they say how it is trained."""
+    notes = {name: re.sub(r"^\|.*$", "", one.notes, flags=re.M) for name, one in registry.architectures().items()}
+    found = {name: unsourced(text) for name, text in notes.items()}
+    assert {name: figures for name, figures in found.items() if figures} == {}
 
 
 @pytest.mark.parametrize("page", AT_THE_TOP, ids=lambda path: path.name)

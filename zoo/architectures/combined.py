@@ -18,8 +18,7 @@ def glyphnet_100k_x3(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 100k: the mean of their probabilities (Hansen and Salamon, 1990).
 
     These members were named on 26 November 2026, when the test sets had judged the 100k and an earlier design, of one
-    100k and three 10k (99.63% and 99.67% of mnist). Its validation accuracy is 99.52% on mnist,
-    99.46% on ahdd and 96.95% on ahcd; the mean of its members alone is 99.43%, 99.42% and 96.88%.
+    100k and three 10k.
     """
     return _ensemble.build(SMALL, "glyphnet_100k_x3", input_shape, num_classes)
 
@@ -28,8 +27,7 @@ def glyphnet_100k_x3(input_shape: Shape, num_classes: int) -> "keras.Model":
 def glyphnet_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of five GlyphNets 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any of them was measured on a test set. Its validation accuracy is 99.56% on mnist,
-    99.44% on ahdd and 97.54% on ahcd; the mean of its members alone is 99.54%, 99.44% and 97.31%.
+    Its members were named before any of them was measured on a test set.
     """
     return _ensemble.build(LARGE, "glyphnet_300k_x5", input_shape, num_classes)
 
@@ -38,8 +36,7 @@ def glyphnet_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
 def glyphnet_1m_x3_300k_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
     """Ensemble of three GlyphNets 1m and five 300k: the mean of their probabilities (Hansen and Salamon, 1990).
 
-    Its members were named before any GlyphNet 1m was measured on a test set. Its validation accuracy is 99.80% on
-    mnist, 99.50% on ahdd and 97.54% on ahcd; the best mean of its members alone is 99.76%, 99.49% and 97.49%.
+    Its members were named before any GlyphNet 1m was measured on a test set.
     """
     return _ensemble.build(GRAND, "glyphnet_1m_x3_300k_x5", input_shape, num_classes)
 
@@ -50,7 +47,6 @@ def mixed_x5(input_shape: Shape, num_classes: int) -> "keras.Model":
 
     After Hansen and Salamon, 1990. Its makes were chosen on the validation of ahcd, 1,344 images, among combinations of
     these five and the GlyphNet 100k, when test scores of earlier trainings were known; the 1m and the 300k are of one
-    family. Its accuracy there is 98.14%, which is too high because it was chosen there; that of its best member is
-    97.54%.
+    family. Its accuracy there is too high, because it was chosen there.
     """
     return _ensemble.build(MIXED, "mixed_x5", input_shape, num_classes)

@@ -26,8 +26,8 @@ def efficientnet(input_shape: Shape, num_classes: int) -> "keras.Model":
     export.
 
     On pages, eight epochs of 2,000 patches from random weights do not reach a pretrained MobileNetV2. The statistics of
-    BatchNorm are its weak spot there: with different draws of 2,000 patches for them, the same weights reach 54.6% or
-    59.3% on the held-out patches. More patches, for the weights and for the statistics, were not tried.
+    BatchNorm are its weak spot there: with another draw of 2,000 patches for them, the accuracy of the same weights on
+    held-out patches differs by several points. More patches, for the weights and for the statistics, were not tried.
     """
     layers = keras.layers
     halvings = max(1, round(math.log2(min(input_shape[:2]) / LAST_SIDE)))
