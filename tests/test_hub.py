@@ -408,12 +408,34 @@ def test_a_hub_names_no_file_outside_the_cache(hub, token, tiny, tmp_path, form)
         hub.choose_fault = lambda method, path, header=header: Fault(headers=((header, outside),))
         with pytest.raises(ZooError, match="calls a file or a commit"):
             pull(REPO, backoff=QUICK)
-    hub.choose_fault = lambda method, path: None
     commits = hub.repo(REPO).commits
     commits[-1] = (outside, *commits[-1][1:])
-    with pytest.raises(ZooError, match="calls a file or a commit"):
-        pull(REPO, backoff=QUICK)
+    for kind in ("application/json", "text/plain", "Application/JSON; charset=utf-8", ""):
+        hub.choose_fault = lambda method, path, kind=kind: Fault(headers=(("Content-Type", kind),))
+        with pytest.raises(ZooError, match="calls a file or a commit"):
+            pull(REPO, backoff=QUICK)
     assert not list(tmp_path.rglob("outside*"))
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        f"from zoo import hub; hub.pull('{REPO}')",
+        f"from zoo import hub; hub.push('{REPO}', {{'README.md': Path('README.md')}})",
+        f"from zoo.ingest import labelled_folders; labelled_folders.read_folders('{REPO}')",
+        f"from zoo.data import unpacking; unpacking.check_repo('{REPO}')",
+    ],
+)
+def test_no_way_to_the_hub_lets_it_name_files_elsewhere(hub, token, tiny, tmp_path, code):
+    """Each in a process of its own: what one prepares must not be what makes another safe."""
+    for kind in ("model", "dataset"):
+        push(REPO, tiny(), kind=kind)
+    outside = "../" * 20 + str(tmp_path / "outside.py").strip("/")
+    hub.choose_fault = lambda method, path: Fault(headers=(("ETag", f'"{outside}"'), ("X-Repo-Commit", "0" * 40)))
+    (tmp_path / "README.md").write_text("# Mine\n")
+    cache = {"HF_HOME": str(tmp_path / "cache"), "HF_HUB_CACHE": str(tmp_path / "cache" / "hub")}
+    done = python(f"from pathlib import Path; import os; os.chdir({str(tmp_path)!r}); {code}", **cache)
+    assert not list(tmp_path.rglob("outside*")), done.stderr
 
 
 def test_a_cached_file_that_was_damaged_is_fetched_again(hub, token, tiny):

@@ -3,7 +3,7 @@
 unpacking.check([Path("train.parquet")])  # raises DataError for more than it may be
 
 The values are counted row by row, in a process with limits, since a page, a dictionary or a row alone may be larger
-than memory. The process runs this file as a script, so that it imports nothing else of the package.
+than memory. The process runs this file as a script, so that it imports nothing else of the package to read a table.
 """
 
 import contextlib
@@ -159,10 +159,18 @@ def _batches(names: list[str]) -> Iterator[Any]:
             yield from file.iter_batches(ROWS, use_threads=False)
 
 
+def _check_names_of_the_hub() -> None:
+    """Have whatever asks the Hub in this process check what it calls files and commits."""
+    from zoo.hub import transport
+
+    transport.prepare()
+
+
 def _files(repo: str) -> tuple[str | None, list[str]]:
     """Return the commit of a repo and its files that `datasets` reads."""
     import datasets
 
+    _check_names_of_the_hub()
     found = datasets.load_dataset_builder(repo).config.data_files or {}
     places = {str(file).partition("@")[2] for of_split in found.values() for file in of_split}
     commit = next((place.partition("/")[0] for place in places), None)
@@ -174,6 +182,7 @@ def _prepare(repo: str, revision: str | None, count: Count) -> dict[str, list[st
     import datasets
     from datasets.arrow_writer import ArrowWriter
 
+    _check_names_of_the_hub()
     write = ArrowWriter._write_table
 
     def counted(self: Any, table: Any, *rest: Any, **more: Any) -> Any:

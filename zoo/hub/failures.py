@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from zoo.errors import ZooError
+from zoo.hub import transport
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +50,8 @@ class Forbidden(ZooError):
 def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT) -> Result:
     """Return what `call` returns; after a temporary failure of the Hub or the connection, wait and call it again.
 
+    What the Hub calls files and commits is checked (`transport.prepare`).
+
     Args:
         call: a function that may be called again after it failed half-way.
         about: what the sentence of an error is to name, for example the repo.
@@ -61,6 +64,7 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
     """
     from huggingface_hub.utils import httpx
 
+    transport.prepare()
     waits, deadline = backoff.waits(), time.monotonic() + backoff.seconds
     while True:
         try:

@@ -9,7 +9,6 @@ from pathlib import Path
 from zoo import registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import read_json, write_json
-from zoo.hub import transport
 from zoo.hub.contents import FETCHED, git_oid, owned, pointer_oid, sha256
 from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
 from zoo.published import PublishedFolder
@@ -144,7 +143,6 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
             f"{repo} is on the Hub, and fetching it needs huggingface_hub: pip install 'handwriting-zoo[hub]'."
         ) from error
 
-    transport.prepare()
     at = f"{repo} at {revision}" if revision else repo
     damaged: list[Path] = []
     for _ in range(2):

@@ -158,16 +158,21 @@ def _check_names(answer: "httpx.Response") -> None:
     """
     from huggingface_hub import constants
 
-    headers = "ETag", constants.HUGGINGFACE_HEADER_X_LINKED_ETAG, constants.HUGGINGFACE_HEADER_X_REPO_COMMIT
-    found = [answer.headers.get(name) for name in headers]
-    if answer.headers.get("content-type", "").startswith("application/json"):
-        answer.read()
-        with contextlib.suppress(ValueError):
-            said = answer.json()
-            found.append(said.get("sha") if isinstance(said, dict) else None)
-    for name in found:
+    def check(name: Any) -> None:
         if name is not None and not re.fullmatch(r'(W/)?"?(?!\.)[\w+=:.-]{0,200}"?', str(name)):
             raise ZooError(f"{answer.url.host} calls a file or a commit {str(name)[:80]!r}: that is no name.")
+
+    parse = answer.json
+
+    def json(**how: Any) -> Any:
+        said = parse(**how)
+        check(said.get("sha") if isinstance(said, dict) else None)
+        return said
+
+    answer.json = json  # type: ignore[method-assign]  # whatever type the Hub says that its answer has
+    names = "ETag", constants.HUGGINGFACE_HEADER_X_LINKED_ETAG, constants.HUGGINGFACE_HEADER_X_REPO_COMMIT
+    for name in names:
+        check(answer.headers.get(name))
 
 
 @contextlib.contextmanager
