@@ -169,7 +169,7 @@ def _check_names(answer: "httpx.Response") -> None:
         check(said.get("sha") if isinstance(said, dict) else None)
         return said
 
-    answer.json = json  # type: ignore[method-assign]  # whatever type the Hub says that its answer has
+    answer.json = json  # whatever type the Hub says that its answer has
     names = "ETag", constants.HUGGINGFACE_HEADER_X_LINKED_ETAG, constants.HUGGINGFACE_HEADER_X_REPO_COMMIT
     for name in names:
         check(answer.headers.get(name))
