@@ -100,7 +100,7 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
     """Return the board's row for the seeds of one pair."""
     job, of_chosen, folder = chosen.job, evaluations[runs.index(chosen)], PublishedFolder(chosen.folder / "export")
     confusion = np.array(of_chosen.confusion)
-    return results.Result(
+    made = results.Result(
         model=job.model,
         architecture=job.architecture,
         title=registry.get(job.architecture).title,
@@ -137,6 +137,8 @@ def row(runs: list[Run], evaluations: list[Evaluation], chosen: Run) -> results.
         date=max(evaluation.date for evaluation in evaluations),
         claimed=claim_of(job.architecture, job.dataset),
     )
+    # A network whose weights stayed on another machine is built here, only to count it.
+    return made if made.parameters_as_trained else replace(made, parameters_as_trained=parameters_as_trained(made))
 
 
 def record_speed(runs: Path, folder: Path = results.RECORDS, only: Collection[str] | None = None) -> list[str]:
