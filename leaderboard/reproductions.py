@@ -4,12 +4,15 @@ import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from leaderboard import disclosures
 from leaderboard.claims import Claim, claims
 from leaderboard.results import Result
-from zoo import registry, training
+from zoo import data, registry
 from zoo.recipes import Recipe
 
 RECIPES = ("paper", "zoo")
+# What `settings_changed` means for a row.
+EARLIER = "Trained by an earlier version of its recipe: by today's, its scores would differ, above all under damage."
 
 
 @dataclass(frozen=True)
@@ -45,16 +48,36 @@ class Row:
         architecture = registry.architectures().get(self.claim.network)
         if self.result is None or architecture is None or self.recipe not in architecture.recipes:
             return []
-        job = training.plan(self.claim.network, self.claim.dataset, self.recipe)
+        recipe = architecture.recipe_on(data.get(self.claim.dataset), self.recipe)
         counts = (
             (len(self.result.seeds), architecture.seeds, "seeds"),
-            (self.result.recipe["epochs"], job.recipe.epochs, "epochs"),
+            (self.result.recipe["epochs"], recipe.epochs, "epochs"),
         )
         shortened = [f"{found} of {asked} {what}" for found, asked, what in counts if found < asked]
-        then = Recipe.from_dict(self.result.recipe).to_dict()
-        today = job.recipe.shortened(then["epochs"]).to_dict()
-        others = [name for name in today if name not in ("name", "fine_tuning") and today[name] != then[name]]
+        others = settings_changed(self.result)
         return shortened + [f"trained before {' and '.join(others).replace('_', ' ')} changed"] * bool(others)
+
+
+def settings_changed(result: Result) -> list[str]:
+    """Return which settings of a row's recipe are others today.
+
+    There are none of submissions, and none of ensembles: their members have recipes.
+    """
+    known, recipe = registry.architectures().get(result.architecture), result.recipe["name"].partition("-")[0]
+    if result.submission or known is None or recipe not in known.recipes or result.dataset not in data.DATASETS:
+        return []
+    try:
+        then = Recipe.from_dict(result.recipe).to_dict()
+    except ValueError:  # of a version whose settings had other names
+        return ["settings"]
+    today = known.recipe_on(data.get(result.dataset), recipe).shortened(then["epochs"]).to_dict()
+    return [name for name in today if name not in ("name", "fine_tuning") and today[name] != then[name]]
+
+
+def to_know(result: Result) -> list[str]:
+    """Return what a reader of a row's scores must know: of its dataset, of its network, and of its recipe."""
+    known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
+    return known + [EARLIER] * bool(settings_changed(result))
 
 
 def rows(results: Iterable[Result]) -> Iterator[Row]:

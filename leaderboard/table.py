@@ -139,8 +139,8 @@ COLUMNS = (
     Column("negative_log_likelihood", "NLL", _mean("negative_log_likelihood"),
            "Mean of -ln p(true class), nats.", "{:.4f}".format, -1),
     Column("other_hands", "Other hands %", _mean("other_hands"),
-           "Accuracy on the test sets of other people with the same labels: for “Digits”, “Digits on tablets”.",
-           _percent, 1),
+           "Accuracy on the test sets of other people with the same labels: for “Digits”, “Digits on tablets”. The "
+           "other datasets have none.", _percent, 1),
     *(column for other in TRANSFERS for column in _on_other_hands(other)),
     Column("robustness", "Robust %", _mean("robustness"),
            "Mean accuracy under eight fixed corruptions: rotation, shift, thick, thin, noise, blur, low contrast, "
@@ -168,7 +168,8 @@ COLUMNS = (
            lambda value: f"{value / 1000:,.0f}", -1),
     Column("latency", "ms / image", _speed("latency"),
            "One sample at a time, median, ONNX Runtime: a glyph, or a whole page with everything that is done to it. "
-           "Only rows of one run compare, see Run.", "{:.3f}".format, -1, shown=True),
+           "Only rows of one run compare, see Run. Rows without published weights have none, or that of an early run.",
+           "{:.3f}".format, -1, shown=True),
     Column("throughput", "Images / s", _speed("throughput"),
            "In batches (256 glyphs, or 4 pages), median, in the same run.", "{:,.0f}".format, 1),
     Column("speed_run", "Run", lambda r: (r.speed or {}).get("date", "")[:16].replace("T", " "),

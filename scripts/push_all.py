@@ -19,7 +19,7 @@ from pathlib import Path
 import cli
 from huggingface_hub import constants
 
-from leaderboard import disclosures, figures, other_seeds, report_store, results, table, writers
+from leaderboard import figures, other_seeds, report_store, reproductions, results, table, writers
 from leaderboard.predictions import Predictions
 from zoo import cards, data, hub, keras_weights, registry, settings
 from zoo.errors import UnknownName, ZooError
@@ -248,10 +248,7 @@ def scores_of(result: results.Result, answers: Predictions | None) -> Json:
         "seeds": len(result.seeds),
         "interval": table.interval(result, right, writers.of(result)),
         "readings": result.readings,
-        "disclosed": [
-            *disclosures.of_dataset(result.dataset),
-            *disclosures.of_network(result.dataset, result.architecture),
-        ],
+        "disclosed": reproductions.to_know(result),
         "per_class": result.per_class,
         "confusion": result.confusion,
         "date": result.date,

@@ -19,6 +19,8 @@ from zoo.types import Shape
 if TYPE_CHECKING:
     import keras
 
+    from zoo.data.spec import DatasetSpec
+
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # the default datasets of an architecture
 LETTERS = "unipen_letters"  # further datasets of some architectures
 BACKBONE = "backbone"  # what an architecture names the layer that is its pretrained backbone
@@ -54,6 +56,11 @@ class Architecture:
         if name not in self.recipes:
             raise UnknownName(f"recipe of {self.name}", name, self.recipes)
         return self.recipes[name]
+
+    def recipe_on(self, dataset: "DatasetSpec", name: str) -> Recipe:
+        """Return a recipe as it trains on a dataset: one of ours takes what that needs. UnknownName as above."""
+        chosen = self.recipe(name)
+        return dataset.suited(chosen) if isinstance(self.trainer, Stepwise) and chosen.name == "zoo" else chosen
 
 
 @dataclass(frozen=True)

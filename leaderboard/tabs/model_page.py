@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from leaderboard import disclosures, disputed, precisions, report_store, results, slices, table, writers
+from leaderboard import disputed, precisions, report_store, reproductions, results, slices, table, writers
 from leaderboard.memorization import MemorizationGap, fall_of
 from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
@@ -84,7 +84,7 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     found = disputed.find(result.dataset, rows, folder) if predictions else []
     without = (len(found), disputed.accuracy_without(predictions, found)) if predictions and found else None
     f1 = slices.macro_f1_interval(result, predictions)
-    known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
+    known = reproductions.to_know(result)
     if result.readings > 1:
         known.append(f"The test set has judged {result.readings} versions of this row, with those that are disclosed.")
     if not result.chosen_on_todays_validation:

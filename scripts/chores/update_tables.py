@@ -70,10 +70,12 @@ def board() -> str:
         "| --- | ---: | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     known = registry.architectures()
+    earlier = {r.model for r in results.read_all(results.RECORDS) if reproductions.settings_changed(r)}
     for row in rows.to_dict("records"):
         said = {name: "" if value != value else table.BY_NAME[name].write(value) for name, value in row.items()}
         spread = f" ± {said['accuracy_std']}" if said["accuracy_std"] else ""
-        status = "" if row["status"] == table.VERIFIED else f" ({row['status']})"
+        status = "‡" * (row["model"] in earlier)
+        status += "" if row["status"] == table.VERIFIED else f" ({row['status']})"
         architecture = known.get(row["model"].partition(".")[0])
         fewer = f" of {architecture.seeds}" if architecture and row["seeds"] < architecture.seeds else ""
         if row["seeds_published"] < row["seeds"]:
@@ -85,7 +87,8 @@ def board() -> str:
             f"| {said['efficiency_score']} | {said['readings']} ({said['network_readings']}) |"
         )
     datasets = set(rows["dataset"])
-    return "\n".join(lines) + "\n\n" + _disclosed(one for one in disclosures.disclosures() if one.dataset in datasets)
+    lines += ["", f"‡ {reproductions.EARLIER}", ""]
+    return "\n".join(lines) + "\n" + _disclosed(one for one in disclosures.disclosures() if one.dataset in datasets)
 
 
 def _disclosed(chosen: Iterable[disclosures.Disclosure]) -> str:
@@ -252,8 +255,11 @@ def verdict_on(short: float) -> str:
 
 
 def _with_seeds(result: results.Result) -> str:
-    """Return a row's mean accuracy and its number of seeds; † marks a row whose weights are not published."""
-    return f"{mean_of(result)} ({len(result.seeds)}){'' if result.published else '†'}"
+    """Return a row's mean accuracy and its number of seeds; † marks a row whose weights are not published, ‡ one of an
+    earlier recipe.
+    """
+    marks = "†" * (not result.published) + "‡" * bool(reproductions.settings_changed(result))
+    return f"{mean_of(result)} ({len(result.seeds)}){marks}"
 
 
 def mean_of(result: results.Result) -> str:

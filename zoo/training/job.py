@@ -11,7 +11,6 @@ from zoo.errors import ZooError
 from zoo.files import read_json
 from zoo.pages import views
 from zoo.recipes import Recipe
-from zoo.trainers import Stepwise
 from zoo.training.batch_norm_folding import folded
 from zoo.typed_json import CLOSED, from_values
 from zoo.types import Json
@@ -77,10 +76,7 @@ class Run:
 def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0, epochs: int | None = None) -> Job:
     """Return the job of that name; `epochs` shortens its recipe. UnknownName lists the nearest names."""
     spec = data.get(dataset)
-    known = registry.get(architecture)
-    chosen = known.recipe(recipe)
-    if isinstance(known.trainer, Stepwise) and chosen.name == "zoo":
-        chosen = spec.suited(chosen)
+    chosen = registry.get(architecture).recipe_on(spec, recipe)
     return Job(architecture, dataset, chosen.shortened(epochs or chosen.epochs), seed)
 
 
