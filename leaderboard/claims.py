@@ -19,8 +19,8 @@ class Claim:
     chosen: how it was chosen, where that is not honest, or that the source leaves this open.
     source_named: whether the source can be looked up: an author, a paper or an address.
     ensemble: whether several networks give it.
-    goal: for the seven reproduced systems, the accuracy that its recipe should reach: the published accuracy, or that
-        of its published weights on the test set here, whichever is higher.
+    goal: for the seven reproduced systems, the accuracy that its recipe should reach: the published accuracy, or for
+        hdr_cnn a higher one, see docs/board.md.
     aim: the accuracy that our own recipe should reach; None: the goal.
     """
 

@@ -74,8 +74,7 @@ def goals() -> tuple[Goal, ...]:
 def best_on_validation(rows: Sequence[Result]) -> Result | None:
     """Return the row with the best mean validation accuracy over its seeds; of equals, the smaller network.
 
-    Validation accuracies of two splits do not compare: rows that were chosen on an earlier one count where there are no
-    others.
+    Rows that were chosen on an earlier validation split count only where there are no others; docs/board.md says why.
     """
     return max([row for row in rows if row.chosen_on_todays_validation] or rows, key=_worth, default=None)
 

@@ -8,6 +8,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,11 +17,12 @@ import pytest
 from conftest import ROOT
 from records import SAMPLES, answers, made_up, write_board
 
-from leaderboard import claims, disclosures, downloads, goals, results, snapshot, table
+from leaderboard import claims, disclosures, downloads, goals, reproductions, results, snapshot, table
 from leaderboard.claims import Claim
 from leaderboard.tabs import table_html
 from leaderboard.tabs.board_frame import Live
-from zoo import data
+from scripts.chores import update_tables
+from zoo import data, training
 
 
 @pytest.fixture(scope="module")
@@ -203,6 +205,34 @@ def test_what_is_disclosed_stands_with_the_scores():
             assert one.text in readme
         if any(f"{network} on {one.dataset}" in reproduced for network in one.networks):
             assert one.text in reproduced
+
+
+def test_no_row_lacks_its_count_as_trained_and_every_dataset_is_named_where_a_reader_looks_for_it():
+    readme, board = ((ROOT / name).read_text(encoding="utf-8") for name in ("README.md", "docs/board.md"))
+    listed = readme.partition("The datasets:")[2].partition("\n\n")[0]
+    alone = " ".join(board.split()).partition("has a fresh test set")[2].partition(" have none")[0]
+    rows = results.read_all(results.RECORDS)
+    assert [row.model for row in rows if not row.parameters_as_trained] == []
+    for name in {row.dataset for row in rows}:
+        assert f"`{name}`" in listed
+        assert (f"`{name}`" in alone) == (not data.DATASETS[name].transfers)
+
+
+def test_rows_of_an_earlier_recipe_are_marked():
+    today = training.plan("lenet5", "mnist").recipe.to_dict()
+    earlier = {**today, "outliers": 0.5}
+    row = partial(made_up, "lenet5.mnist", [0.99], architecture="lenet5")
+    assert reproductions.settings_changed(row(recipe=today)) == []
+    assert reproductions.settings_changed(row(recipe={**today, "name": "zoo-1epochs", "epochs": 1})) == []
+    assert reproductions.settings_changed(row(recipe=earlier)) == ["outliers"]
+    assert reproductions.settings_changed(row(recipe={**today, "unheard_of": 1})) == ["settings"]
+    assert reproductions.settings_changed(row(recipe=earlier, submission={"user": "eve"})) == []
+    assert reproductions.settings_changed(replace(row(recipe=earlier), architecture="eve~net")) == []
+    assert reproductions.EARLIER in reproductions.to_know(row(recipe=earlier))
+    assert reproductions.EARLIER not in reproductions.to_know(row(recipe=today))
+    marked = [line for line in update_tables.board().splitlines() if "‡" in line]
+    assert any("| resco_mini.mnist‡ |" in line for line in marked)
+    assert not any("lenet5.mnist" in line for line in marked)
 
 
 def test_the_best_known_is_claimed_and_honest():
