@@ -15,6 +15,7 @@ import pytest
 from conftest import HUB_HOME, ROOT, TOKEN
 from hub_repos import contents
 from hub_server import Account, Blob, Fault
+from huggingface_hub import _tree_cache
 
 import zoo
 from leaderboard import results
@@ -446,6 +447,80 @@ def test_a_cached_file_that_was_damaged_is_fetched_again(hub, token, tiny):
     offline = python(f"from zoo import hub; hub.resolve('hf://{REPO}')", HF_HUB_OFFLINE="1")
     assert "Only a part of" in offline.stderr.splitlines()[-1]
     assert (pull(REPO) / "model.onnx").read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "link",  # what of the cache leads elsewhere
+    [
+        "snapshots/{commit}/model.onnx",
+        "snapshots/{commit}",
+        "snapshots",
+        "blobs",
+        "{blob}",
+        "refs/main",
+        "trees/{commit}.json",
+        "verified",
+    ],
+)
+def test_a_cache_that_somebody_filled_neither_deletes_nor_changes_a_file_elsewhere(hub, token, tiny, tmp_path, link):
+    push(REPO, tiny())
+    folder = pull(REPO)
+    storage, mine = folder.parent.parent, tmp_path / "mine"
+    blob = (folder / "model.onnx").resolve().relative_to(storage.resolve())
+    path = storage / link.format(commit=folder.name, blob=blob)
+    if path.is_dir():
+        shutil.copytree(path, mine)
+        shutil.rmtree(path)
+    else:
+        mine.write_text("dear diary")
+        path.unlink()
+    for file in mine.rglob("*"):
+        if file.is_file():
+            file.write_text("dear diary")
+    before = {file: file.is_dir() or file.read_text() for file in tmp_path.rglob("mine*")}
+    path.symlink_to(mine)
+    with pytest.raises(ZooError, match=r"a link that leads elsewhere or a pipe: .*, and it is fetched again"):
+        pull(REPO, backoff=QUICK)
+    assert {file: file.is_dir() or file.read_text() for file in tmp_path.rglob("mine*")} == before
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(ZooError, match="or a pipe"):
+        pull(REPO, backoff=QUICK)
+
+
+def test_a_cache_whose_branch_is_no_commit_of_it_deletes_nothing_there(hub, token, tiny, tmp_path, monkeypatch):
+    push(REPO, tiny())
+    storage = pull(REPO).parent.parent
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    for name in ("mine", "0" * 40):
+        mine = tmp_path / "snapshots" / name
+        shutil.copytree(tmp_path / "tiny", mine)
+        (storage / "refs" / "main").write_text("../" * 20 + str(mine).strip("/"))
+        with pytest.raises(ZooError, match="the cache names no commit for it"):
+            pull(REPO, backoff=QUICK)
+        assert len(list(mine.iterdir())) == len(list((tmp_path / "tiny").iterdir()))
+
+
+def test_a_cache_of_plain_files_is_never_thrown_away_unread(hub, token, tiny, monkeypatch):
+    """As copying without links makes it: offline nothing tells their checksums."""
+    push(REPO, tiny())
+    folder = pull(REPO)
+    storage = folder.parent.parent
+    for path in folder.iterdir():
+        content = path.read_bytes()
+        path.unlink()
+        path.write_bytes(content)
+    for name in ("verified", "trees", "blobs"):
+        shutil.rmtree(storage / name)
+    _tree_cache._IN_MEMORY_TREE_CACHE.clear()
+    with monkeypatch.context() as offline:
+        offline.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+        with pytest.raises(ZooError, match=r"nothing in the Hub's cache tells the checksums of its files. .* online"):
+            pull(REPO, backoff=QUICK)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == contents(tiny())
+    assert pull(REPO) == folder
+    (storage / "verified" / f"{folder.name}.json").write_text("{")
+    assert pull(REPO) == folder
 
 
 @pytest.mark.parametrize(

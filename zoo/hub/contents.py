@@ -3,11 +3,13 @@
 import contextlib
 import fnmatch
 import hashlib
+import os
 from collections.abc import Container
 from pathlib import Path
 
 from zoo import cards
 from zoo.published import PublishedFolder
+from zoo.regular_files import open_regular
 
 MODEL_FILES = PublishedFolder.NEEDED
 # What is fetched of a model repo, and with the other trainings of its row all that the zoo writes there.
@@ -28,14 +30,14 @@ def owned(path: str, patterns: tuple[str, ...]) -> bool:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file, which is what the Hub calls the content of one in LFS."""
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def git_oid(path: Path) -> str:
     """Return git's SHA-1 of a file."""
-    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
-    with path.open("rb") as file:
+    with os.fdopen(open_regular(path), "rb") as file:
+        digest = hashlib.sha1(b"blob %d\0" % os.fstat(file.fileno()).st_size, usedforsecurity=False)
         while chunk := file.read(1 << 20):
             digest.update(chunk)
     return digest.hexdigest()

@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import os
 import re
+import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -13,11 +15,13 @@ from zoo.hub.contents import FETCHED, git_oid, owned, pointer_oid, sha256
 from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
 from zoo.published import PublishedFolder
 from zoo.registry import ModelName
+from zoo.regular_files import MOST_BYTES, read_bytes
 from zoo.settings import model_folders, namespace
 
 log = logging.getLogger(__name__)
 
 SCHEME = "hf://"
+COMMIT = re.compile("[0-9a-f]{40}")
 OF_YOUR_OWN = "If you trained it yourself, set ZOO_MODELS to the folder that holds it, such as runs/models."
 
 
@@ -123,7 +127,8 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
     Hub; a branch is used as it was last seen if the Hub cannot be reached, or must not be (`HF_HUB_OFFLINE=1`).
 
     Every file is compared, once after it came, with the Hub's checksum of it: SHA-256 for what is in LFS, git's SHA-1
-    for the rest. A file that differs is thrown away and fetched once more.
+    for the rest. A file that differs is thrown away and fetched once more. Nothing outside the repo's folder in the
+    cache is read or thrown away, whoever filled it.
 
     Args:
         repo: "namespace/name".
@@ -134,7 +139,8 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
         NoSuchRepo: the Hub has no such repo, or none that may be seen.
         ZooError: it cannot be had whole, has another checksum, or is not a published model.
     """
-    if remembered := _remembered(repo, revision, part):
+    storage = _storage(repo)
+    if remembered := _remembered(storage, revision, part):
         return remembered / part.folder
     try:
         from huggingface_hub import snapshot_download  # takes twice as long to import as a small model to load
@@ -151,6 +157,8 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
                 lambda: snapshot_download(repo, revision=revision, allow_patterns=list(part.patterns)), at, backoff
             )
         )
+        if folder.resolve() != storage.resolve() / "snapshots" / folder.name or not COMMIT.fullmatch(folder.name):
+            raise ZooError(f"{at}: the cache names no commit for it. Delete {storage}, and it is fetched again.")
         _checked(folder, at, part)
         damaged = _damaged(repo, folder, part)
         if not damaged:
@@ -159,7 +167,8 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
         for path in damaged:
             content = path.resolve()
             path.unlink(missing_ok=True)
-            content.unlink(missing_ok=True)
+            if content.parent == storage.resolve() / "blobs":
+                content.unlink(missing_ok=True)
     raise ZooError(f"{at}: {_names(damaged, folder)} was downloaded twice with another checksum than the Hub's.")
 
 
@@ -169,50 +178,91 @@ def _checked(folder: Path, name: str, part: Part = Part()) -> Path:
     return folder
 
 
-def _remembered(repo: str, revision: str | None, part: Part) -> Path | None:
-    """Return the snapshot in the cache, if it needs no asking the Hub and was found whole and right before."""
+def _storage(repo: str) -> Path:
+    """Return a repo's folder in the Hub's cache.
+
+    Raises:
+        ZooError: there is a link in it that leads elsewhere, or a pipe. The Hub's client makes links only from names to
+            contents, so somebody else made it, and what is written or thrown away in the cache would be so elsewhere.
+    """
     from huggingface_hub import constants
 
     storage = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
-    if revision is not None and re.fullmatch("[0-9a-f]{40}", revision):
-        commit = revision
-    else:
-        reference = storage / "refs" / (revision or constants.DEFAULT_REVISION)
-        if not (constants.is_offline_mode() and reference.is_file()):
+    contents = os.path.join(os.path.realpath(storage), "blobs")
+    for place, folders, files in os.walk(storage):
+        for path in (os.path.join(place, name) for name in (*folders, *files)):
+            mode = os.lstat(path).st_mode
+            if stat.S_ISLNK(mode):
+                own = os.path.realpath(os.path.dirname(os.path.join(place, os.readlink(path)))) == contents
+            else:
+                own = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
+            if not own:
+                raise ZooError(
+                    f"The Hub's cache of {repo} has what the Hub's client does not put there, a link that leads "
+                    f"elsewhere or a pipe: {path}. Delete {storage}, and it is fetched again."
+                )
+    return storage
+
+
+def _remembered(storage: Path, revision: str | None, part: Part) -> Path | None:
+    """Return the snapshot in the cache, if it needs no asking the Hub and was found whole and right before."""
+    from huggingface_hub import constants
+
+    commit = revision or ""
+    if not COMMIT.fullmatch(commit):
+        if not constants.is_offline_mode():
             return None
-        commit = reference.read_text().strip()
-    folder = storage / "snapshots" / commit
-    stamp = part.stamp(folder)
-    return folder if stamp.is_file() and read_json(stamp) == part.state(folder) else None
+        with contextlib.suppress(OSError):
+            commit = read_bytes(storage / "refs" / (revision or constants.DEFAULT_REVISION), 1000).decode("latin-1")
+    folder = storage / "snapshots" / commit.strip()
+    return folder if COMMIT.fullmatch(folder.name) and _is_noted(part, folder) else None
+
+
+def _is_noted(part: Part, folder: Path) -> bool:
+    """Whether a part of a snapshot was found whole and right in the state that it has now."""
+    try:
+        return bool(read_json(part.stamp(folder)) == part.state(folder))
+    except (OSError, ValueError, RecursionError):  # never verified, or the note is damaged
+        return False
 
 
 def _damaged(repo: str, folder: Path, part: Part) -> list[Path]:
     """Return the files of a snapshot that differ from the Hub's listing of its commit.
 
     That there are none is remembered, so that a warm load does not read everything twice.
+
+    Raises:
+        ZooError: a cache that somebody filled and passed on, without the listing and with files for links.
     """
     from huggingface_hub import get_cached_repo_tree
     from huggingface_hub.errors import CachedRepoTreeNotFoundError
 
-    state, stamp = part.state(folder), part.stamp(folder)
-    if stamp.is_file() and read_json(stamp) == state:
+    if _is_noted(part, folder):
         return []
+    state = part.state(folder)
     try:
         listed = {file.path: file.blob_id for file in get_cached_repo_tree(repo, revision=folder.name)}
     except CachedRepoTreeNotFoundError:
         listed = {}  # a cache that somebody filled and passed on: its files are named by their checksums
+    if not listed and not all((folder / name).is_symlink() for name in state):
+        raise ZooError(
+            f"{repo}: nothing in the Hub's cache tells the checksums of its files. Load it once more online, or name "
+            f"the folder instead of the repo: {folder}"
+        )
     damaged = [folder / name for name in state if not _is_right(folder / name, listed.get(name))]
     if not damaged:
         with contextlib.suppress(OSError):  # a cache that may only be read is verified each time
-            write_json(stamp, state)
+            write_json(part.stamp(folder), state)
     return damaged
 
 
 def _is_right(path: Path, listed: str | None) -> bool:
     """Whether a file's checksum is what git calls it in the Hub's listing, or the ETag that names it in the cache."""
+    size = path.stat().st_size
+    if size > MOST_BYTES:
+        return False
     content = sha256(path)
-    found = {content, git_oid(path), pointer_oid(content, path.stat().st_size)}
-    return bool(found & {listed, path.resolve().name})
+    return bool({content, git_oid(path), pointer_oid(content, size)} & {listed, path.resolve().name})
 
 
 def _names(paths: list[Path], folder: Path) -> str:
