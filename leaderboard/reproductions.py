@@ -9,6 +9,8 @@ from leaderboard.claims import Claim, claims
 from leaderboard.results import Result
 from zoo import data, registry
 from zoo.recipes import Recipe
+from zoo.trainers import Stepwise
+from zoo.types import Json
 
 RECIPES = ("paper", "zoo")
 # What `settings_changed` means for a row.
@@ -48,7 +50,7 @@ class Row:
         architecture = registry.architectures().get(self.claim.network)
         if self.result is None or architecture is None or self.recipe not in architecture.recipes:
             return []
-        recipe = architecture.recipe_on(data.get(self.claim.dataset), self.recipe)
+        recipe = architecture.recipe_on(data.get(self.claim.dataset).suited, self.recipe)
         counts = (
             (len(self.result.seeds), architecture.seeds, "seeds"),
             (self.result.recipe["epochs"], recipe.epochs, "epochs"),
@@ -70,14 +72,26 @@ def settings_changed(result: Result) -> list[str]:
         then = Recipe.from_dict(result.recipe).to_dict()
     except ValueError:  # of a version whose settings had other names
         return ["settings"]
-    today = known.recipe_on(data.get(result.dataset), recipe).shortened(then["epochs"]).to_dict()
+    today = known.recipe_on(data.get(result.dataset).suited, recipe).shortened(then["epochs"]).to_dict()
     return [name for name in today if name not in ("name", "fine_tuning") and today[name] != then[name]]
 
 
 def to_know(result: Result) -> list[str]:
     """Return what a reader of a row's scores must know: of its dataset, of its network, and of its recipe."""
     known = [*disclosures.of_dataset(result.dataset), *disclosures.of_network(result.dataset, result.architecture)]
-    return known + [EARLIER] * bool(settings_changed(result))
+    known += [EARLIER] * bool(settings_changed(result))
+    if not result.chosen_on_todays_validation:
+        known.append(
+            f"Chosen on an earlier validation split ({result.validation_split}): its validation accuracy does not "
+            "compare with that of later rows."
+        )
+    return known
+
+
+def settings(result: Result) -> Json:
+    """Return the settings of a row's training; none of what is not trained by steps."""
+    known = registry.architectures().get(result.architecture)
+    return result.recipe if known is None or isinstance(known.trainer, Stepwise) else {}
 
 
 def rows(results: Iterable[Result]) -> Iterator[Row]:

@@ -195,7 +195,7 @@ def facts_of(folder: Path, repo: str, result: results.Result, captions: dict[str
         "script": preprocessor["script"],
         "input_shape": input_shape(folder),
         "contract": preprocessor["contract"],
-        "recipe": result.recipe,
+        "recipe": reproductions.settings(result),
         "dataset": {
             "name": spec.name,
             "title": spec.title,

@@ -118,6 +118,22 @@ def test_a_card_of_one_seed_or_without_figures_says_no_more_than_is_known():
     assert "## The network" not in text
 
 
+def test_a_card_claims_no_choice_no_steps_and_no_commit_that_there_was_not():
+    one = {**SCORES, "seeds": 1, "readings": 1}
+    assert "These weights are seed 1, the only one; it was measured once on the test set." in cards.render(FACTS, one)
+    several = "These weights are seed 1, chosen for its accuracy on validation; each seed was measured once"
+    assert several in cards.render(FACTS, SCORES)
+    at_once = cards.render({**FACTS, "recipe": {}}, SCORES)
+    assert "Computed at once, not by epochs, in 3.2 minutes" in at_once
+    assert "| setting | value |" not in at_once
+    page = cards.render({**FACTS, "contract": None}, SCORES)
+    assert "One view of a page of 28 x 28 numbers in" in page
+    assert "one glyph at a time" not in page
+    changed = cards.render({**FACTS, "training": {**FACTS["training"], "commit": "c8fb+"}}, SCORES)
+    assert "`c8fb`, with changes that were not committed" in changed
+    assert "Commit of the code: `c8fb`.\n" in cards.render(FACTS, SCORES)
+
+
 def test_a_seal_breaks_when_anything_is_changed_but_line_ends():
     text = cards.render(FACTS, SCORES)
     assert cards.is_sealed(text)

@@ -19,8 +19,6 @@ from zoo.types import Shape
 if TYPE_CHECKING:
     import keras
 
-    from zoo.data.spec import DatasetSpec
-
 GLYPH_SETS = ("mnist", "ahdd", "ahcd")  # the default datasets of an architecture
 LETTERS = "unipen_letters"  # further datasets of some architectures
 BACKBONE = "backbone"  # what an architecture names the layer that is its pretrained backbone
@@ -57,10 +55,10 @@ class Architecture:
             raise UnknownName(f"recipe of {self.name}", name, self.recipes)
         return self.recipes[name]
 
-    def recipe_on(self, dataset: "DatasetSpec", name: str) -> Recipe:
-        """Return a recipe as it trains on a dataset: one of ours takes what that needs. UnknownName as above."""
+    def recipe_on(self, suited: Callable[[Recipe], Recipe], name: str) -> Recipe:
+        """Return a recipe as it trains on a dataset: one of ours as `DatasetSpec.suited` makes it; errors as above."""
         chosen = self.recipe(name)
-        return dataset.suited(chosen) if isinstance(self.trainer, Stepwise) and chosen.name == "zoo" else chosen
+        return suited(chosen) if isinstance(self.trainer, Stepwise) and chosen.name == "zoo" else chosen
 
 
 @dataclass(frozen=True)

@@ -87,11 +87,6 @@ def page(model: str, rows: pd.DataFrame, folder: Path | None = None) -> str:
     known = reproductions.to_know(result)
     if result.readings > 1:
         known.append(f"The test set has judged {result.readings} versions of this row, with those that are disclosed.")
-    if not result.chosen_on_todays_validation:
-        known.append(
-            f"Chosen on an earlier validation split ({result.validation_split}): its validation accuracy does not "
-            "compare with that of later rows."
-        )
     clustered = predictions is not None and writers.of(result) is not None
     return html("model_page.page", result, row.to_dict(), key, sections, without, known, clustered, f1)
 
@@ -208,7 +203,8 @@ def _pictures(result: Result, predictions: Predictions, rows: np.ndarray, images
 def _provenance(result: Result) -> str:
     environment = result.environment
     versions = ", ".join(f"{key} {value}" for key, value in environment.get("versions", {}).items())
-    recipe = ", ".join(f"{key} {_said(value)}" for key, value in result.recipe.items() if value is not None)
+    settings = reproductions.settings(result).items()
+    recipe = ", ".join(f"{key} {_said(value)}" for key, value in settings if value is not None)
     trained_on = "elsewhere"
     if environment.get("processor"):
         devices = ", ".join(environment.get("devices", []))
@@ -216,7 +212,7 @@ def _provenance(result: Result) -> str:
         changed = " with changes that were not committed" if commit.endswith(CHANGED) else ""
         trained_on = f"{environment['processor']}, {devices}, at commit {commit.removesuffix(CHANGED)}{changed}"
     history = [*result.history, result.summary]
-    return html("model_page.provenance", result, trained_on, versions, recipe, _over_time(history), history)
+    return html("model_page.provenance", result, trained_on, versions, recipe or "–", _over_time(history), history)
 
 
 def _over_time(measured: list[Json]) -> str:

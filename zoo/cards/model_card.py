@@ -18,7 +18,8 @@ def render(facts: Facts, scores: Facts) -> str:
             model, repo, title, licence, parameters, seed, labels, script; input_shape (height, width, channels);
             parameters_as_trained (None: unknown);
             notes: Markdown, the description of the network; "" if there is none;
-            contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe`;
+            contract, the fields of `ink.Contract` (None: pages); recipe, those of `Recipe` (none of what is not
+            trained by steps);
             dataset: name, title, hub_id (None: it is on no Hub), repos (hub_id, or those of its parts), revision
             (the commit of hub_id; None: the newest), source,
             terms (of use), limits (a list of sentences), scored (the split that scores are of, "test" or "validation");
@@ -93,6 +94,7 @@ def _headline(facts: Facts, scores: Facts) -> str:
     tested = sum(map(sum, scores["confusion"]))
     size = facts["files"].get(PublishedFolder.ONNX)
     weight = f", {kilobytes(size)} as ONNX" if size else ""
+    seen, numbers = ("view of a page", "numbers") if facts["contract"] is None else ("image", "pixels")
     trained = facts.get("parameters_as_trained")
     before = f" ({trained:,} in training)" if trained and trained != facts["parameters"] else ""
     return "\n".join(
@@ -100,7 +102,7 @@ def _headline(facts: Facts, scores: Facts) -> str:
             f"# {facts['model']}",
             "",
             f"**{facts['title']}**, trained on {dataset['title']}.",
-            f"One image of {height} x {width} pixels in, {len(facts['labels'])} probabilities out; "
+            f"One {seen} of {height} x {width} {numbers} in, {len(facts['labels'])} probabilities out; "
             f"{facts['parameters']:,} parameters{before}{weight}.",
             "",
             f"Its accuracy is **{percent(accuracy['shipped'])}** on {tested:,} {dataset['scored']} samples. "
@@ -120,9 +122,11 @@ def _scores(facts: Facts, scores: Facts) -> str:
         rows.append((METRIC_TITLES[name], percent(values["shipped"]), mean))
     seeds, others = scores["seeds"], scores.get("readings", 1) - 1
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
+    chosen = "the only one" if seeds == 1 else "chosen for its accuracy on validation"
     scored = facts["dataset"]["scored"]
     read = (
-        "each seed was measured once on the test set" + f", which has judged {_versions(others)}" * (others > 0)
+        f"{'it' if seeds == 1 else 'each seed'} was measured once on the test set"
+        + f", which has judged {_versions(others)}" * (others > 0)
         if scored == "test"
         else "there is no test set, so these scores are on validation samples and somewhat too high"
     )
@@ -132,7 +136,7 @@ def _scores(facts: Facts, scores: Facts) -> str:
             "",
             table((f"{scored} set", "these weights", trainings), rows, "lrr"),
             "",
-            f"These weights are seed {facts['seed']}, chosen for its accuracy on validation; {read}. "
+            f"These weights are seed {facts['seed']}, {chosen}; {read}. "
             f"{_interval(scores)} "
             f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
             f"`{scores['fingerprint'][:16]}…`.",
@@ -306,18 +310,21 @@ def _training(facts: Facts, scores: Facts) -> str:
         if start
         else ""
     )
+    taken = f"{training['epochs']} epochs" if settings else "Computed at once, not by epochs,"
+    commit, changed = training.get("commit") or "", ""
+    if commit.endswith("+"):
+        commit, changed = commit[:-1], ", with changes that were not committed: nobody else has them"
     return "\n".join(
         [
             "## Training",
             "",
             f"Data: {data} ({dataset['source']}); "
             f"{samples['train']:,} training samples, {samples['validation']:,} validation samples. "
-            f"{begun}{training['epochs']} epochs in {training['seconds'] / 60:.1f} minutes "
+            f"{begun}{taken} in {training['seconds'] / 60:.1f} minutes "
             + "; ".join(part for part in made if part)
             + ".",
             "",
-            table(("setting", "value"), settings, "ll"),
-            "",
+            *([table(("setting", "value"), settings, "ll"), ""] if settings else []),
             *_figures(facts, "curves", "gap"),
             "This command trains it again with every seed and measures it:",
             "",
@@ -325,7 +332,7 @@ def _training(facts: Facts, scores: Facts) -> str:
             training["command"],
             "```",
             "",
-            *([f"Commit of the code: `{training['commit']}`.", ""] if training.get("commit") else []),
+            *([f"Commit of the code: `{commit}`{changed}.", ""] if commit else []),
         ]
     )
 
@@ -348,8 +355,11 @@ def _limits(facts: Facts, scores: Facts) -> str:
     sentences = [
         f"It has {count} classes and always predicts one of them: a blank sheet, another letter or any photo also "
         "gets a prediction, sometimes with high confidence.",
-        "It takes one glyph at a time, cropped and placed as above. Its accuracy on shifted, tiny, inverted or slanted "
-        "glyphs is lower than the scores.",
+        *[
+            "It takes one glyph at a time, cropped and placed as above. Its accuracy on shifted, tiny, inverted or "
+            "slanted glyphs is lower than the scores."
+        ]
+        * (facts["contract"] is not None),
         "The scores are for the writers, pens and scanners of one dataset; expect a lower accuracy on others.",
         *facts["dataset"].get("limits", ()),
     ]
