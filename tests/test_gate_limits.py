@@ -23,7 +23,7 @@ from zoo.gate.bodies import check_count
 from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
 from zoo.gate.uploads import NotYours, Uploads
-from zoo.tabs import door, signing_in, unread
+from zoo.tabs import door, signing_in, static_files, unread
 from zoo.tabs.space import MOST_RUNNING, PLACES
 
 ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo"}
@@ -216,7 +216,12 @@ def test_parts_of_a_page_are_counted_by_what_they_cost(monkeypatch, path, most):
             scope = {"type": "http", "method": "GET", "path": path, "headers": [], "client": ("192.0.2.1", 1)}
             await door.Door(app, blocks, None)(scope, None, send)
 
-    blocks = SimpleNamespace(_queue=SimpleNamespace(pending_messages_per_session={"": None, "e1": None}))
+    monkeypatch.setattr(static_files, "paths", lambda: {"/assets/a.js"})
+    queue = queue_of([])
+    queue.pending_messages_per_session = unread.Unread(queue)
+    for session in ("", "e1"):
+        queue.pending_messages_per_session[session] = object()
+    blocks = SimpleNamespace(_queue=queue)
     anyio.run(visiting)
     assert passed == most
 
@@ -297,16 +302,10 @@ def test_calls_whose_sender_has_gone_leave_the_queue(monkeypatch):
     queue = queue_of([gone, waits, new], limit=1, running=[busy])
     queue.event_ids_to_events = {event._id: event for event in (gone, waits, new)}
     queue.pending_messages_per_session = messages = {e.session_hash: unread.Messages("") for e in (gone, waits)}
-    turns = unread.Turns(queue)
-
-    async def waiting():
-        listener = asyncio.create_task(messages[waits.session_hash].get())
-        await asyncio.sleep(0.1)
-        messages[new.session_hash] = unread.Messages("")
-        assert turns.next() is None
-        listener.cancel()
-
-    anyio.run(waiting)
+    messages[waits.session_hash].fetched = True
+    time.sleep(0.1)
+    messages[new.session_hash] = unread.Messages("")
+    assert unread.Turns(queue).next() is None
     assert queue.event_queue_per_concurrency_id["a"].queue == [waits, new]
     assert set(queue.event_ids_to_events) == {waits._id, new._id}
 
@@ -433,6 +432,7 @@ def test_parts_of_a_page_have_limits(monkeypatch):
     """A page that is drawn takes long: a quarter as many as calls; of files ten times as many."""
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "8")
+    monkeypatch.setattr(static_files, "paths", lambda: {"/assets/a.woff2"})
     for path, most in (("/", 2), ("/assets/a.woff2", 80), ("/login/huggingface", 1)):
         said = [fetched(path)[0] for _ in range(most + 1)]
         assert said == [200] * most + [429], path

@@ -659,6 +659,20 @@ def test_headers_of_a_proxy_that_is_not_there_are_not_repeated(url):
     assert "evil.example" not in answer.text
 
 
+@pytest.mark.parametrize("asked", ["info", "info?all_endpoints=1", "openapi.json", "call/v2/models", "../config", ".."])
+def test_nobody_is_told_the_host_of_anothers_request(url, asked):
+    """In no example either; Gradio kept those of the first who asked, for everybody until the next start."""
+    evil = {"Host": "evil.example"}
+    if "call" in asked:
+        assert httpx.post(f"{url}{API}/{asked}", json={}, headers=evil).status_code == 200
+    else:
+        assert httpx.get(f"{url}{API}/{asked}", headers=evil).status_code == 200
+    for path in ("info", "info?all_endpoints=1", "openapi.json", "../config", ".."):
+        said = httpx.get(f"{url}{API}/{path}")
+        assert (said.status_code, "evil.example" in said.text) == (200, False), path
+    assert f"{url}{API}/call/" in httpx.get(f"{url}{API}/info").text
+
+
 @pytest.mark.parametrize(
     "said",
     [b"[]", b"{}", b'"a"', b"1", b"null", b'{"jsonrpc": "1.0"}', b'{"jsonrpc": "2.0", "id": {}, "method": 1}',

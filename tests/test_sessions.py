@@ -2,21 +2,29 @@
 
 import gc
 import os
+import threading
 import tracemalloc
 from functools import partial
+from types import SimpleNamespace
 
+import anyio
 import gradio as gr
+import httpx
 import pytest
-from gate_calls import call, queue
+from gate_calls import API, call, queue
 from gradio.data_classes import FileData, ListFiles
 from gradio.state_holder import SessionState
 
 from zoo import gate
 from zoo.errors import ZooError
+from zoo.gate import endpoints
+from zoo.tabs import unread
+from zoo.tabs.door import Door
 from zoo.tabs.space import Space, api
 
 SIZE = 1_000_000  # characters of what a call sends or gets
 CALLS = 8
+GO = threading.Event()
 
 
 @gate.endpoint
@@ -49,6 +57,7 @@ def demo():
         gr.Button().click(lambda value: value, page, page)
         gr.Button().click(lambda value: gr.HTML(value, visible=True), page, page)
         gr.Button().click(grows, number, page)
+        number.submit(lambda: GO.wait(30), None, None)
     space.launch(server_name="127.0.0.1", prevent_thread_lock=True, quiet=True)
     yield space
     space.close(verbose=False)
@@ -123,6 +132,90 @@ def test_values_are_forgotten_when_a_call_is_answered(demo, called, values, fine
 
 
 @pytest.mark.parametrize(
+    ("other", "status"),
+    [
+        ("queue/data?session_hash=one", 429),
+        ("queue/data?session_hash=zz&session_hash=one", 429),
+        ("queue/data?session_hash=one&session_hash=zz", 404),  # Gradio reads the last one
+        ("call/gives/{event}", 429),
+        ("call/v2/gives/{event}", 429),
+        ("call/gives/status", 404),
+        ("call/gives/data", 404),
+    ],
+)
+def test_a_session_has_one_stream_of_answers(demo, other, status):
+    """Whatever names it: each other one wrote a trace into the log when its client left, while all others waited."""
+    url, waits = f"{demo.local_url}{API[1:]}/", list(demo.fns)[-1]
+    GO.clear()
+    with httpx.Client(timeout=30) as client:
+        said = {"data": [], "fn_index": waits, "session_hash": "one"}
+        event = client.post(f"{url}queue/join", json=said).json()["event_id"]
+        with client.stream("GET", f"{url}queue/data?session_hash=one") as answers:
+            try:
+                with client.stream("GET", url + other.format(event=event)) as refused:
+                    assert refused.status_code == status
+            finally:
+                GO.set()
+            assert "process_completed" in answers.read().decode()
+
+
+def test_a_session_whose_stream_is_open_is_not_dropped():
+    """Also between two of its messages: its stream would find none, and end with a trace."""
+    queue = SimpleNamespace(event_ids_to_events={}, pending_event_ids_session={})
+    kept = unread.Unread(queue)
+    kept["open"], kept["left"] = object(), object()
+    with kept.stream("open"):
+        kept.check("other", "192.0.2.1")
+        assert list(kept) == ["open"]
+    kept.check("other", "192.0.2.1")
+    assert not kept
+
+
+@pytest.mark.parametrize("by_gradio", [True, False])
+def test_of_a_session_that_is_gone_nothing_stays(by_gradio, monkeypatch):
+    """Gradio itself deletes one whose client leaves while its call runs."""
+    queue = SimpleNamespace(event_ids_to_events={}, pending_event_ids_session={"left": {"its event"}})
+    kept = unread.Unread(queue)
+    kept["left"] = object()
+    if by_gradio:
+        del kept["left"]
+    kept.check("other", "192.0.2.1")
+    assert queue.pending_event_ids_session  # a stream that ends looks there
+    monkeypatch.setattr(unread, "DROPPED", 0.0)
+    kept.check("other", "192.0.2.1")
+    assert not queue.pending_event_ids_session
+
+
+@pytest.mark.parametrize("tasks", [0, 1, 2], ids=["alone", "in a task", "in two tasks"])
+@pytest.mark.parametrize("error", [KeyError, RuntimeError, OSError])
+def test_an_answer_that_ends_with_an_error_writes_one_trace(error, tasks, caplog, monkeypatch):
+    """Writing one takes long, in the event loop."""
+    monkeypatch.setattr(endpoints, "_TRACED", {})
+
+    async def fail():
+        raise error("s3cret")
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        async with anyio.create_task_group() as group:
+            for _ in range(tasks):
+                group.start_soon(fail)
+        await fail()
+
+    async def ask(scope):
+        async def send(message):
+            pass
+
+        await Door(app, SimpleNamespace(), None)(scope, anyio.sleep_forever, send)
+
+    scope = {"type": "http", "method": "GET", "path": "/theme.css", "query_string": b"", "headers": []}
+    for n in range(20):
+        anyio.run(ask, {**scope, "client": (f"192.0.2.{n}", 1)})
+    said = caplog.text
+    assert (said.count("Incident"), said.count("in fail"), said.count("s3cret")) == (20, 1, 1)  # the line of the code
+
+
+@pytest.mark.parametrize(
     "component", [gr.File, partial(gr.File, file_count="multiple"), gr.UploadButton, gr.DownloadButton]
 )
 def test_a_call_with_files_leaves_no_others_among_the_uploads(component, tmp_path):
@@ -137,3 +230,19 @@ def test_a_call_with_files_leaves_no_others_among_the_uploads(component, tmp_pat
     if component is gr.File:
         with pytest.raises(gr.Error, match="Invalid file type"):
             gr.File(file_types=[".zip"]).preprocess(payload)
+
+
+@pytest.mark.parametrize(
+    "component",
+    [gr.CheckboxGroup, partial(gr.CheckboxGroup, type="index"), partial(gr.Dropdown, multiselect=True),
+     partial(gr.Dropdown, multiselect=True, allow_custom_value=True)],
+)  # fmt: skip
+def test_a_choice_is_made_once(component):
+    """One ticked value, sent 19,900 times, made a page of as many buttons."""
+    with Space(analytics_enabled=False) as space:
+        gr.Button().click(lambda value: value, component(["a", "b"]), None)
+    (function,) = space.fns.values()
+    assert anyio.run(space.preprocess_data, function, [["b", "a"]], None) in ([["b", "a"]], [[1, 0]])
+    for value in (["a", "a"], ["b", "a", "b"], ["a"] * 19_900):
+        with pytest.raises(ZooError, match="does not send such values"):
+            anyio.run(space.preprocess_data, function, [value], None)

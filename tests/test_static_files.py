@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 
 import anyio
-import gradio
 import httpx
 import pytest
 from starlette.applications import Starlette
@@ -15,10 +14,11 @@ from starlette.staticfiles import StaticFiles as Folder
 from zoo import gate
 from zoo.gate import limits
 from zoo.gate.callers import Caller
+from zoo.rest.problem_details import NotFound
 from zoo.tabs import door
-from zoo.tabs.static_files import FILES, StaticFiles
+from zoo.tabs.static_files import FILES, StaticFiles, paths
 
-FRONTEND = Path(gradio.__file__).parent / "templates" / "frontend"
+THERE = "/assets/page.js", "/assets/font.woff2"
 
 
 class Counted:
@@ -59,7 +59,7 @@ def answers(app, *asked):
 
 
 def test_a_script_is_compressed_once(folder):
-    app = StaticFiles(folder)
+    app = StaticFiles(folder, THERE)
     found = answers(app, *[("/assets/page.js", {})] * 30, ("/assets/page.js", {"Range": "bytes=0-9"}))
     assert folder.asked == 1
     for answer in found:
@@ -79,7 +79,7 @@ def test_a_script_is_compressed_once(folder):
 def test_the_bytes_of_files_are_counted_by_address(folder, monkeypatch):
     monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
     monkeypatch.setattr(limits, "FILES", 0.01)
-    app, sent = StaticFiles(folder), ("/assets/page.js", {})
+    app, sent = StaticFiles(folder, THERE), ("/assets/page.js", {})
     with gate.entered(Caller("192.0.2.1")):
         answers(app, sent)
         with pytest.raises(ExceptionGroup) as refused:
@@ -89,18 +89,30 @@ def test_the_bytes_of_files_are_counted_by_address(folder, monkeypatch):
         answers(app, sent)
 
 
-def test_what_is_no_text_or_not_there_is_not_kept(folder):
-    app = StaticFiles(folder)
-    font, *missing = answers(app, ("/assets/font.woff2", {}), *[(f"/assets/{n}.js", {}) for n in range(5)])
+def test_what_is_no_text_is_not_kept(folder):
+    app = StaticFiles(folder, THERE)
+    (font,) = answers(app, ("/assets/font.woff2", {}))
     assert "content-encoding" not in font.headers
-    assert {answer.status_code for answer in missing} == {404}
     assert app._kept == {}
 
 
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+@pytest.mark.parametrize("path", ["assets/nope.js", "assets/nope.woff2", "static/page.js", "assets/page.js/", "assets"])
+def test_what_is_not_there_is_refused_before_anybody_waits(folder, method, path):
+    app = StaticFiles(folder, THERE)
+
+    async def ask():
+        async with app._packing:  # as while a file is compressed
+            with anyio.fail_after(5), pytest.raises(NotFound):
+                await app({"type": "http", "method": method, "path": f"/{path}", "headers": []}, None, None)
+
+    anyio.run(ask)
+    assert folder.asked == 0
+
+
 def test_a_file_has_one_name():
-    names = [f"/assets/{path.relative_to(FRONTEND / 'assets').as_posix()}" for path in FRONTEND.glob("assets/**/*.*")]
-    assert len(names) > 500
-    assert [name for name in names if not re.fullmatch(FILES, name)] == []
+    assert len(paths()) > 500
+    assert [name for name in paths() if not re.fullmatch(FILES, name)] == []
     for other in ("/assets/./a.js", "/assets//a.js", "/assets/b/../a.js", "/assets/../a.js", "/assets/a.js\n",
                   "/assets/a\u00e9.js", "/assets/", "/static/a b.js"):  # fmt: skip
         assert not door.is_open("GET", other), other

@@ -4,6 +4,7 @@ import functools
 import inspect
 import logging
 import secrets
+import time
 import traceback
 import types
 import typing
@@ -23,6 +24,8 @@ log = logging.getLogger(__name__)
 DEEPEST = 40  # lists within lists
 LONGEST = 10_000  # characters of a text that is no file
 MOST_ITEMS = 1_000_000
+TRACED = 60.0  # seconds
+_TRACED: dict[str, tuple[float, str]] = {}  # by place in the code: when, and as which incident
 FILE = Json | str  # what a client sends for an `Upload`
 
 
@@ -138,13 +141,22 @@ def sentence(error: BaseException) -> str:
     """Return the error message for a caller.
 
     An error that is not a `ZooError` is internal: it gets an incident number, under which the log has the trace.
-    The log has no values, so neither pictures nor names of people get there.
+    The log has no values, so neither pictures nor names of people get there. Writing a trace takes long, so one place
+    in the code gets one within `TRACED` seconds.
     """
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
     if isinstance(error, ZooError):
         return str(error)
-    incident = secrets.token_hex(4)
-    steps = "".join(traceback.format_tb(error.__traceback__))
-    log.error("Incident %s: %s\n%s", incident, type(error).__name__, steps)
+    incident, kind, now = secrets.token_hex(4), type(error).__name__, time.monotonic()
+    places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
+    place = f"{kind} {places[-1:]}"
+    since, first = _TRACED.get(place, (now - TRACED, ""))
+    if now - since >= TRACED:
+        _TRACED[place] = now, incident
+        log.error("Incident %s: %s\n%s", incident, kind, "".join(traceback.format_tb(error.__traceback__)))
+    else:
+        log.error("Incident %s: %s at the same place as incident %s", incident, kind, first)
     return f"This failed because of an internal error. Please report it as incident {incident}."
 
 

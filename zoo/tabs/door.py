@@ -13,7 +13,6 @@ import re
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
 
 from anyio import to_thread
 from gradio.utils import get_upload_folder
@@ -34,7 +33,7 @@ from zoo.rest.application import is_api
 from zoo.rest.problem_details import NotFound
 from zoo.tabs import signing_in, static_files, uploading
 from zoo.tabs.agents import replayed
-from zoo.tabs.unread import Unread, network_of, waiting
+from zoo.tabs.unread import Unread, network_of, session_of, waiting
 from zoo.tabs.uploading import ID
 from zoo.types import Json
 
@@ -135,7 +134,7 @@ class Door:
         api: ASGIApp | None = None,
     ):
         self._app, self._blocks, self._agents, self._networks, self._api = app, blocks, agents, networks, api
-        self._static = static_files.StaticFiles(app)
+        self._static = static_files.StaticFiles(app, static_files.paths())
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -161,9 +160,9 @@ class Door:
             return
         except Exception as raised:
             error = scope.get("zoo.refused") or raised
-            if sending.begun and not isinstance(error, ZooError):
-                raise
-            if not sending.begun:
+            if sending.begun:
+                gate.sentence(error)  # for the log; the server ends an answer that is not complete
+            else:
                 await refused(error, _status(error))(scope, receive, send)
 
     async def _answer(
@@ -197,8 +196,6 @@ class Door:
                 await self._call({**scope, "zoo.bytes": len(body)}, body, receive, send, caller)
         else:
             limits.check_page(caller, next((part for part, those in PARTS if re.fullmatch(those, path)), "files"))
-            if re.fullmatch(rf"{ANSWERS}", path):
-                self._check_stream(path, scope)
             if path.startswith(FILES):
                 UPLOADS.check(_file(path), caller)  # by its exact path: nothing else is shown
             if path == signing_in.STARTS and not from_own_page(scope["headers"]):  # its answer ends another session
@@ -207,7 +204,7 @@ class Door:
                 gate.sign_out(scope)
             try:
                 answering = self._static if re.fullmatch(static_files.FILES, path, re.ASCII) else self._app
-                with signing_in.bounded(path, caller.network):
+                with signing_in.bounded(path, caller.network), self._streaming(path, scope.get("query_string", b"")):
                     await answering(scope, receive, send)
             except Exception as error:
                 if not re.fullmatch(signing_in.ROUTES, path) or isinstance(error, ZooError):
@@ -216,7 +213,7 @@ class Door:
                 raise ZooError("Signing in with Hugging Face did not work: try again in a minute.") from None
 
     async def _call(self, scope: Scope, body: bytes, receive: Receive, send: Send, caller: gate.Caller) -> None:
-        """Pass a request with a JSON body on to Gradio, checked and written again."""
+        """Pass a request with a JSON body on to Gradio, checked and written again: values by name become a list."""
         path = scope["path"].rstrip("/")
         said = await to_thread.run_sync(self._checked, path, body)
         if re.fullmatch(VALUES, path):
@@ -224,7 +221,8 @@ class Door:
         body = await to_thread.run_sync(lambda: json.dumps(said).encode())
         new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
         headers = [(key, value) for key, value in scope["headers"] if key not in new]
-        await self._app({**scope, "headers": [*headers, *new.items()]}, replayed(body, receive), send)
+        scope = {**scope, "path": path.replace("/call/v2/", "/call/"), "headers": [*headers, *new.items()]}
+        await self._app(scope, replayed(body, receive), send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:
         limits.check_call(caller)
@@ -259,12 +257,13 @@ class Door:
         if isinstance(unread, Unread):
             unread.check(session, caller.network)
 
-    def _check_stream(self, path: str, scope: Scope) -> None:
-        """Raise NotFound where a stream of answers is nobody's: Gradio would write a trace into the log for each."""
-        asked = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("session_hash", [""])[0]
-        session = path.rpartition("/")[2] if path.startswith(f"{API}/call/") else asked
-        if not path.endswith("/status") and session not in self._blocks._queue.pending_messages_per_session:
-            raise NotFound("There are no answers under this name: they may have been dropped. Call again.")
+    def _streaming(self, path: str, query: bytes) -> contextlib.AbstractContextManager[None]:
+        """Return what holds the answers that a request asks for; nothing where it asks for none."""
+        if not re.fullmatch(ANSWERS, path) or path == f"{API}/queue/status":
+            return contextlib.nullcontext()
+        queue = self._blocks._queue
+        unread: Unread = queue.pending_messages_per_session
+        return unread.stream(session_of(queue, path, query))
 
     def _checked(self, path: str, content: bytes) -> Json:
         """Return the body of a call with what Gradio needs of it.
@@ -303,14 +302,14 @@ class Door:
         return said
 
     def _named(self, name: str, body: object) -> Json:
-        """Return arguments by name, those that were not sent as null."""
+        """Return the body of `/call/NAME` for arguments by name; those that were not sent are null."""
         endpoint = self._endpoint(name)
         if not isinstance(body, Mapping):
             raise ZooError(f"/{name} takes an object with its arguments: {', '.join(endpoint.parameters)}.")
         for argument in body:
             if argument not in endpoint.parameters:
                 raise UnknownName(f"argument of {name}", str(argument)[:40], endpoint.parameters)
-        return {argument: body.get(argument) for argument in endpoint.parameters}
+        return {"data": [body.get(argument) for argument in endpoint.parameters]}
 
     def _endpoint(self, name: str) -> gate.Endpoint:
         endpoints = self._blocks.endpoints

@@ -14,13 +14,14 @@ import signal
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import gradio as gr
 from fastapi.exceptions import RequestValidationError
-from gradio import http_server
+from gradio import http_server, routes
 from gradio.blocks import BlockFunction
 from gradio.components import download_button, file, upload_button
 from gradio.exceptions import ServerFailedToStartError
@@ -56,6 +57,10 @@ log = logging.getLogger(__name__)
 # deletes. It only takes the name of the file that came.
 for module in (download_button, file, upload_button):
     module.tempfile = SimpleNamespace(NamedTemporaryFile=lambda **options: SimpleNamespace())
+
+# What is said of the API has the host of a request in its examples. Gradio kept those of the first one for everybody.
+_INFO: ContextVar[Any] = ContextVar("what is said of the API within a request", default=None)
+routes.App.api_info = property(lambda app: _INFO.get(), lambda app, info: _INFO.set(info) and None)
 
 MOST_WAITING = 500  # calls in the queue; more are refused at once
 PLACES = 16  # calls of one function that run at the same time: nine addresses leave one to the tenth
@@ -155,6 +160,10 @@ class Space(gr.Blocks):
             for component, value in zip(block_fn.inputs, inputs, strict=True):
                 if isinstance(component, gr.Dropdown) and not component.multiselect and isinstance(value, list):
                     raise TypeError("several choices")  # Gradio passes an empty list on
+                if hasattr(component, "choices") and isinstance(value, list) and len(set(value)) < len(value):
+                    raise TypeError(
+                        "a choice twice"
+                    )  # so a list is no longer than the choices, each of which it checks
             return await super().preprocess_data(block_fn, inputs, *rest, **more)
         except Exception as error:
             if isinstance(error, gr.Error) and not str(error.message).startswith("Value:"):  # which repeats the value

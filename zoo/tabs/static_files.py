@@ -1,18 +1,23 @@
 """Gradio's own scripts and styles, each compressed once: Gradio does it for every request, while all others wait."""
 
 import asyncio
+import functools
 import gzip
+from collections.abc import Iterable
+from pathlib import Path
 
+import gradio
 from anyio import to_thread
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from zoo import gate
 from zoo.gate import limits
+from zoo.rest.problem_details import NotFound
 
-FILES = r"/(assets|static|svelte)(/(?!\.+/)[\w.@+-]+)+"  # a file has one name: no empty part, no "." and no ".."
+FRONTEND = Path(gradio.__file__).parent / "templates" / "frontend"
+FILES = r"/(assets|static)(/(?!\.+/)[\w.@+-]+)+"  # a file has one name: no empty part, no "." and no ".."
 TEXTS = (".js", ".css", ".json", ".svg", ".html", ".txt")  # fonts and pictures are compressed already
-MOST_KEPT = 50_000_000  # bytes; more than all of Gradio's
 ASKED = (b"accept-encoding", b"range", b"if-none-match", b"if-modified-since", b"if-range")
 
 
@@ -21,10 +26,11 @@ class StaticFiles:
 
     Args:
         app: Gradio's.
+        paths: of all files that there are; others are refused before anybody waits for them.
     """
 
-    def __init__(self, app: ASGIApp):
-        self._app = app
+    def __init__(self, app: ASGIApp, paths: Iterable[str]):
+        self._app, self._paths = app, frozenset(paths)
         self._kept: dict[str, tuple[bytes, dict[str, str]]] = {}  # by path: content and fields of the answer
         self._packing = asyncio.Lock()
 
@@ -33,8 +39,11 @@ class StaticFiles:
 
         Raises:
             TooMany: the caller's address was sent too many bytes within a minute.
+            NotFound: there is no such file.
         """
         path = scope["path"]
+        if path not in self._paths:
+            raise NotFound("There is nothing at this address.")
         if path not in self._kept and scope["method"] == "GET" and path.endswith(TEXTS):
             async with self._packing:  # the first who asks waits for it, and so do all who ask meanwhile
                 if path not in self._kept:
@@ -51,7 +60,7 @@ class StaticFiles:
         await Response(b"" if same else content, 304 if same else 200, fields)(scope, receive, send)
 
     async def _keep(self, scope: Scope, receive: Receive) -> None:
-        """Have Gradio answer, and keep the answer, compressed, if there is such a file."""
+        """Have Gradio answer, and keep the answer, compressed."""
         parts: list[bytes] = []
         fields: dict[str, str] = {}
         found = False
@@ -69,7 +78,13 @@ class StaticFiles:
         if not found:
             return
         content = await to_thread.run_sync(lambda: gzip.compress(b"".join(parts), mtime=0))
-        if sum(len(kept) for kept, _ in self._kept.values()) + len(content) <= MOST_KEPT:
-            fields.pop("content-length", None)
-            fields |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
-            self._kept[scope["path"]] = content, fields
+        fields.pop("content-length", None)
+        fields |= {"content-encoding": "gzip", "vary": "Accept-Encoding"}
+        self._kept[scope["path"]] = content, fields
+
+
+@functools.cache
+def paths() -> frozenset[str]:
+    """Return the addresses of all files of Gradio's own page."""
+    found = (path for folder in ("assets", "static") for path in (FRONTEND / folder).rglob("*") if path.is_file())
+    return frozenset(f"/{path.relative_to(FRONTEND).as_posix()}" for path in found)

@@ -13,11 +13,13 @@ from typing import Any
 import orjson
 from gradio.queueing import Queue
 from gradio.utils import LRUCache
+from starlette.datastructures import QueryParams
 
 from zoo import gate
 from zoo.gate.callers import goes_on_for
 from zoo.gate.limits import TooMany
 from zoo.gate.traffic import may_take_one
+from zoo.rest.problem_details import NotFound
 
 MOST_MESSAGES = 60  # of one session; a call takes about three
 MOST_BYTES_EACH, MOST_BYTES = 50_000_000, 500_000_000  # of the answers to one address, and to all
@@ -33,21 +35,13 @@ class Messages(asyncio.Queue[Any]):
 
     network: the address that opened it.
     bytes: of the answers among them.
-    listeners: how many wait for a message.
-    looked: when somebody waited for the last time.
+    fetched: whether a stream to a client is open.
+    looked: when one was open for the last time.
     """
 
     def __init__(self, network: str) -> None:
         super().__init__()
-        self.network, self.bytes, self.listeners, self.looked = network, 0, 0, time.monotonic()
-
-    async def get(self) -> Any:
-        self.listeners += 1
-        try:
-            return await super().get()
-        finally:
-            self.listeners -= 1
-            self.looked = time.monotonic()
+        self.network, self.bytes, self.fetched, self.looked = network, 0, False, time.monotonic()
 
     def _put(self, item: Any) -> None:
         size = _size(item)
@@ -71,6 +65,31 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
     def __setitem__(self, session: str, messages: Any) -> None:
         super().__setitem__(session, Messages(gate.caller().network))
 
+    def __delitem__(self, session: str) -> None:
+        super().__delitem__(session)  # also by Gradio, where a client leaves while its call runs
+        self._left.append((time.monotonic(), session))
+
+    @contextlib.contextmanager
+    def stream(self, session: str) -> Iterator[None]:
+        """Hold a session while its answers are sent to a client, the only one that gets them.
+
+        Gradio writes a trace into the log for each further stream that ends, and for one whose session is not there.
+
+        Raises:
+            NotFound: there is no such session.
+            TooMany: its answers are being sent already.
+        """
+        messages = self.get(session)
+        if messages is None:
+            raise NotFound("There are no answers under this name: they may have been dropped. Call again.")
+        if messages.fetched:
+            raise TooMany("The answers under this name are being sent already: one stream gets them.")
+        messages.fetched = True
+        try:
+            yield
+        finally:
+            messages.fetched, messages.looked = False, time.monotonic()
+
     def check(self, session: str, network: str) -> None:
         """Check what an address has not fetched before one more call, and drop what nobody will.
 
@@ -79,7 +98,7 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
         """
         self._drop()
         own = [one for one in self.values() if one.network == network]
-        alone = sum(1 for one in own if one.qsize() and not one.listeners)
+        alone = sum(1 for one in own if one.qsize() and not one.fetched)
         messages = self.get(session)
         if (
             (messages is not None and messages.qsize() >= MOST_MESSAGES)
@@ -95,9 +114,8 @@ class Unread(LRUCache):  # type: ignore[misc]  # Gradio gives it no types
         busy = {event.session_hash for event in self._queue.event_ids_to_events.values()}
         for session, messages in list(self.items()):
             idle = not messages.qsize() or now - messages.looked > DROPPED
-            if idle and not messages.listeners and session not in busy:
+            if idle and not messages.fetched and session not in busy:
                 del self[session]
-                self._left.append((now, session))
         while self._left and now - self._left[0][0] > DROPPED:  # until then, a stream that ends may look them up
             session = self._left.popleft()[1]
             if session not in self:
@@ -159,7 +177,7 @@ class Turns:
         for waiting in self._queue.event_queue_per_concurrency_id.values():
             for event in list(waiting.queue):
                 heard = messages.get(event.session_hash)
-                if isinstance(heard, Messages) and not heard.listeners and now - heard.looked > UNHEARD:
+                if isinstance(heard, Messages) and not heard.fetched and now - heard.looked > UNHEARD:
                     waiting.queue.remove(event)
                     self._queue.event_ids_to_events.pop(event._id, None)
                     self._queue.pending_event_ids_session.get(event.session_hash, set()).discard(event._id)
@@ -181,6 +199,16 @@ def network_of(event: Any) -> str:
     """Return the address that a call in the queue counts for."""
     scope = event.request.scope
     return scope.get("zoo.network") or gate.Caller.of(scope).network
+
+
+def session_of(queue: Queue, path: str, query: bytes) -> str:
+    """Return the session whose answers a request asks for, as Gradio finds it."""
+    if path.split("/")[2] == "queue":
+        return QueryParams(query).get("session_hash", "")
+    name = path.rpartition("/")[2]
+    if (event := queue.event_ids_to_events.get(name)) is not None:
+        return str(event.session_hash)
+    return next((one for one, events in queue.pending_event_ids_session.items() if name in events), name)
 
 
 def waiting(queue: Queue) -> Iterator[Any]:
