@@ -50,7 +50,7 @@ class Row:
         architecture = registry.architectures().get(self.claim.network)
         if self.result is None or architecture is None or self.recipe not in architecture.recipes:
             return []
-        recipe = architecture.recipe_on(data.get(self.claim.dataset).suited, self.recipe)
+        recipe = architecture.recipe_on(data.get(self.claim.dataset), self.recipe)
         counts = (
             (len(self.result.seeds), architecture.seeds, "seeds"),
             (self.result.recipe["epochs"], recipe.epochs, "epochs"),
@@ -72,7 +72,7 @@ def settings_changed(result: Result) -> list[str]:
         then = Recipe.from_dict(result.recipe).to_dict()
     except ValueError:  # of a version whose settings had other names
         return ["settings"]
-    today = known.recipe_on(data.get(result.dataset).suited, recipe).shortened(then["epochs"]).to_dict()
+    today = known.recipe_on(data.get(result.dataset), recipe).shortened(then["epochs"]).to_dict()
     return [name for name in today if name not in ("name", "fine_tuning") and today[name] != then[name]]
 
 

@@ -100,6 +100,15 @@ def test_what_is_no_name(text):
         registry.ModelName.parse(text)
 
 
+@pytest.mark.parametrize("name", ["lenet5", "ahcd_cnn"])
+def test_a_network_is_trained_without_damage_where_it_has_no_room_for_it(name):
+    letters, digits = (training.plan(name, dataset).recipe for dataset in ("ahcd", "ahdd"))
+    assert digits.augmentation.damage
+    assert not letters.augmentation.damage
+    assert letters.augmentation.rotation == data.get("ahcd").augmentation.rotation
+    assert letters.outliers == digits.outliers > 0
+
+
 def test_every_recipe_survives_json_and_every_pair_has_its_dataset():
     for architecture in registry.architectures().values():
         for dataset in architecture.datasets:

@@ -7,9 +7,9 @@ import pkgutil
 import re
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from zoo.errors import UnknownName, ZooError
 from zoo.recipes import AT_ONCE, ZOO, Recipe
@@ -32,6 +32,15 @@ Build = Callable[[Shape, int], "keras.Model"]  # of `input_shape` and `num_class
 _ARCHITECTURES: dict[str, "Architecture"] = {}
 
 
+class Suiting(Protocol):
+    """A dataset, as far as a recipe depends on it: `zoo.data.DatasetSpec` is one."""
+
+    @property
+    def name(self) -> str: ...
+
+    def suited(self, recipe: Recipe) -> Recipe: ...
+
+
 @dataclass(frozen=True)
 class Architecture:
     """One architecture: its builder, datasets and recipes."""
@@ -48,6 +57,7 @@ class Architecture:
     trainer: Trainer  # how its weights are obtained
     for_accelerators: bool  # a training takes hours without a GPU: it is queued last
     seeds: int  # number of trainings: 5 if one takes under five minutes on two cores, else 3
+    undamaged: tuple[str, ...]  # datasets on which it has no capacity for damaged images, by validation
 
     def recipe(self, name: str) -> Recipe:
         """Return a recipe by name; UnknownName lists the nearest."""
@@ -55,10 +65,14 @@ class Architecture:
             raise UnknownName(f"recipe of {self.name}", name, self.recipes)
         return self.recipes[name]
 
-    def recipe_on(self, suited: Callable[[Recipe], Recipe], name: str) -> Recipe:
-        """Return a recipe as it trains on a dataset: one of ours as `DatasetSpec.suited` makes it; errors as above."""
+    def recipe_on(self, dataset: Suiting, name: str) -> Recipe:
+        """Return a recipe as it trains on a dataset; UnknownName lists the nearest."""
         chosen = self.recipe(name)
-        return suited(chosen) if isinstance(self.trainer, Stepwise) and chosen.name == "zoo" else chosen
+        if not (isinstance(self.trainer, Stepwise) and chosen.name == "zoo"):
+            return chosen
+        if dataset.name in self.undamaged:
+            chosen = replace(chosen, damaged=0.0)
+        return dataset.suited(chosen)
 
 
 @dataclass(frozen=True)
@@ -110,6 +124,7 @@ def register(
     trainer: Trainer = BY_STEPS,
     for_accelerators: bool = False,
     seeds: int = 3,
+    undamaged: tuple[str, ...] = (),
     **recipes: Recipe,
 ) -> Callable[[Build], Build]:
     """Register the decorated function under its own name; keyword arguments are its recipes, `zoo` has a default.
@@ -144,6 +159,7 @@ def register(
             trainer=trainer,
             for_accelerators=for_accelerators,
             seeds=seeds,
+            undamaged=undamaged,
         )
         return build
 

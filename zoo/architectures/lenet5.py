@@ -9,6 +9,7 @@ from zoo.types import Shape
 @register(
     datasets=(*GLYPH_SETS, LETTERS),
     seeds=5,
+    undamaged=("ahcd",),  # validation, one training each: 90.2% without damage, 85.8% with it
     paper=Recipe(
         name="paper",
         epochs=50,

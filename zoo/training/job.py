@@ -76,7 +76,7 @@ class Run:
 def plan(architecture: str, dataset: str, recipe: str = "zoo", *, seed: int = 0, epochs: int | None = None) -> Job:
     """Return the job of that name; `epochs` shortens its recipe. UnknownName lists the nearest names."""
     spec = data.get(dataset)
-    chosen = registry.get(architecture).recipe_on(spec.suited, recipe)
+    chosen = registry.get(architecture).recipe_on(spec, recipe)
     return Job(architecture, dataset, chosen.shortened(epochs or chosen.epochs), seed)
 
 
