@@ -161,9 +161,9 @@ def _batches(names: list[str]) -> Iterator[Any]:
 
 def _check_names_of_the_hub() -> None:
     """Have whatever asks the Hub in this process check what it calls files and commits."""
-    from zoo.hub import transport
+    from zoo import hub_transport
 
-    transport.prepare()
+    hub_transport.prepare()
 
 
 def _files(repo: str) -> tuple[str | None, list[str]]:

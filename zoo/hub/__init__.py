@@ -9,7 +9,7 @@ from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, Unreachable, attemp
 from zoo.hub.identity import account
 from zoo.hub.pulling import SCHEME, list_models, pull, resolve
 from zoo.hub.pushing import CardEdited, Push, push, require_token
-from zoo.hub.transport import OutOfBounds, bounded, keep
+from zoo.hub_transport import OutOfBounds, bounded, keep
 
 __all__ = [
     "MODEL_FILES",

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
+from zoo import hub_transport
 from zoo.errors import ZooError
-from zoo.hub import transport
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +50,7 @@ class Forbidden(ZooError):
 def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT) -> Result:
     """Return what `call` returns; after a temporary failure of the Hub or the connection, wait and call it again.
 
-    What the Hub calls files and commits is checked (`transport.prepare`).
+    What the Hub calls files and commits is checked (`zoo.hub_transport`).
 
     Args:
         call: a function that may be called again after it failed half-way.
@@ -64,7 +64,7 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
     """
     from huggingface_hub.utils import httpx
 
-    transport.prepare()
+    hub_transport.prepare()
     waits, deadline = backoff.waits(), time.monotonic() + backoff.seconds
     while True:
         try:

@@ -7,7 +7,7 @@ import time
 
 from zoo.errors import ZooError
 from zoo.hub.failures import Backoff, as_zoo_error, attempted, reason_of
-from zoo.hub.transport import bounded
+from zoo.hub_transport import bounded
 
 SECONDS, MOST_BYTES = 10.0, 1_000_000  # of what the Hub says of a token
 REMEMBERED = 300.0  # seconds: for as long, a token that was revoked still says who its user is

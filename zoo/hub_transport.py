@@ -1,6 +1,6 @@
 """The HTTP client of `huggingface_hub`, with bounds on what the Hub sends, and with the names in it checked.
 
-with transport.bounded(20.0, 2_000_000, "me/net"):
+with hub_transport.bounded(20.0, 2_000_000, "me/net"):
     ...  # all that this thread asks of the Hub
 
 A timeout of the client is for one read, so a Hub that sends a byte now and then never meets it. Here the deadline is
