@@ -16,7 +16,7 @@ from pydantic import ConfigDict
 
 from leaderboard import disclosures, metrics
 from leaderboard.predictions import Predictions
-from leaderboard.schemas import checked_json
+from leaderboard.schemas import checked_json, is_part
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
@@ -217,7 +217,13 @@ def is_local(model: str, dataset: str) -> bool:
 
 
 def path_of(model: str, dataset: str, folder: Path | None = None) -> Path:
-    """Return where a record is; without a folder, a local row stands in for the committed row of its name."""
+    """Return where a record is; without a folder, a local row stands in for the committed row of its name.
+
+    Raises:
+        ZooError: no model or dataset is called so, and the path could lead out of the folder.
+    """
+    if not (is_part(model) and is_part(dataset)):
+        raise ZooError(f"{model!r:.80} on {dataset!r:.80} is no row: a name has letters, digits, dots, _, - and ~.")
     return (folder or (LOCAL if is_local(model, dataset) else RECORDS)) / dataset / f"{model}.json"
 
 

@@ -1,14 +1,24 @@
 """Documents from untrusted JSON: the dataclass of `zoo.typed_json`, in the schema of an earlier version too."""
 
 import json
+import re
 from collections.abc import Callable, Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
+
+from pydantic import Field
 
 from zoo.errors import ZooError
 from zoo.typed_json import from_json
 from zoo.types import Json
 
 Kind = TypeVar("Kind")
+PART = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,150}"  # of a path: it cannot lead out of its folder
+Part = Annotated[str, Field(pattern=f"^{PART}$")]
+
+
+def is_part(name: str) -> bool:
+    """Whether a name may be that of a file or a folder."""
+    return bool(re.fullmatch(PART, name))
 
 
 def checked_json(

@@ -14,8 +14,9 @@ import pytest
 from submitting import send
 from test_nothing_lost import work
 
+from leaderboard import results
 from leaderboard.submissions import checks, holdings, intake, supervision
-from leaderboard.submissions.lifecycle import FAILED, FINISHED
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, WITHDRAWN, Submission
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import Damaged, LocalStore, StoreFailed, local
 from leaderboard.submissions.worker import Worker
@@ -67,6 +68,18 @@ DAMAGES = {
 }
 
 
+ELSEWHERE = ("../../../outside/new", "/outside", "..", "a/b", "a\0b", ".hidden", "x" * 300)
+
+
+def names(text, key, values):
+    """Put a text where a receipt has a name or a path."""
+    if key == "results":
+        values[key] = {text: values[key]["optdigits"]}
+        values["datasets"] = ["optdigits"]
+    else:
+        values[key] = [text] if key == "datasets" else {text: 0.5} if key == "claimed" else text
+
+
 @pytest.fixture(autouse=True)
 def _checks_in_this_process(monkeypatch):
     monkeypatch.setattr(intake.guard, "check", checks.check)
@@ -108,6 +121,51 @@ def test_one_receipt_stops_nobody(two_rows, tmp_path, damage):
     damage(values)
     path.write_text(json.dumps(values))
     goes_on(place, tmp_path / "records")
+
+
+@pytest.mark.parametrize("status", [FINISHED, WITHDRAWN])
+def test_a_receipt_names_no_file_elsewhere(two_rows, tmp_path, status):
+    """Its results are there under the name that it gives, so that only its schema, and the path of a row, stop it."""
+    place = copied(two_rows, tmp_path)
+    (path,) = place.root.glob("requests/bob/*.json")
+    there = next((place.root / "results").glob("bob*/*/optdigits.json"))
+    values, name = json.loads(path.read_text()), "../../../elsewhere/new"
+    names(name, "results", values)
+    path.write_text(json.dumps(values | {"status": status}))
+    record = json.loads(there.read_text()) | {"dataset": name}
+    for kept, content in ((".json", json.dumps(record).encode()), (".npz", there.with_suffix(".npz").read_bytes())):
+        (there.parent / f"{name}{kept}").parent.mkdir(parents=True, exist_ok=True)
+        (there.parent / f"{name}{kept}").write_bytes(content)
+    records = tmp_path / "deep" / "records"
+    mine = records / f"{name}/bob~net.optdigits.json"
+    if status == WITHDRAWN:  # its row would be removed
+        (records / name).mkdir(parents=True)
+        mine.write_text(json.dumps(record))
+    goes_on(place, records)
+    assert mine.exists() == (status == WITHDRAWN)
+
+
+@pytest.mark.parametrize("text", ELSEWHERE)
+@pytest.mark.parametrize("key", ["results", "datasets", "claimed", "id", "user", "name", "digest", "same_as", "source"])
+def test_what_a_receipt_calls_something_is_a_name(two_rows, key, text):
+    (path,) = two_rows.glob("requests/bob/*.json")
+    values = json.loads(path.read_text())
+    names(text, key, values)
+    with pytest.raises(ZooError, match=f"This is not a submission: {key}.*: string should match pattern"):
+        Submission.from_json(json.dumps(values).encode())
+    for pair in ((text, "optdigits"), ("net.optdigits", text)):
+        with pytest.raises(ZooError, match="is no row"):
+            results.path_of(*pair, two_rows)
+
+
+@pytest.mark.parametrize("paper", ["javascript:alert(1)", "https://a.org/<b>", "//a.org", "data:text/html,x"])
+def test_the_paper_of_a_receipt_is_a_link(two_rows, paper):
+    (path,) = two_rows.glob("requests/bob/*.json")
+    values = json.loads(path.read_text())
+    for fine in ("", "https://example.org/a?b=c#d", "HTTP://example.org"):
+        assert Submission.from_json(json.dumps(values | {"paper": fine}).encode()).paper == fine
+    with pytest.raises(ZooError, match="paper: string should match"):
+        Submission.from_json(json.dumps(values | {"paper": paper}).encode())
 
 
 def test_a_row_that_meets_a_mistake_of_ours_says_so_alone(two_rows, tmp_path, monkeypatch):

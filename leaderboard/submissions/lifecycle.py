@@ -21,7 +21,7 @@ import orjson
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
-from leaderboard.schemas import checked_json
+from leaderboard.schemas import PART, Part, checked_json
 from zoo.errors import ZooError
 from zoo.strict.problems import Problem, ProblemFields, plain
 from zoo.typed_json import CLOSED
@@ -32,7 +32,7 @@ STATES = (PENDING, RUNNING, FINISHED, FAILED, WITHDRAWN)
 Status = Annotated[str, Field(pattern=f"^({'|'.join(STATES)})$")]
 OPEN = (PENDING, RUNNING)
 MOST_ATTEMPTS = 3  # workers that may die on one submission before it fails
-ID = re.compile(r"\d{8}-[0-9a-f]{8}")
+ID = re.compile("[0-9]{8}-[0-9a-f]{8}")
 SCHEMA = 4  # of the fields below; goes up with every change to them, together with a migration
 TRIED_AGAIN = "tried again"
 
@@ -40,9 +40,14 @@ TRIED_AGAIN = "tried again"
 Time = Annotated[float, Field(ge=0, le=2.0**33, allow_inf_nan=False)]  # seconds since 1970, up to the year 2242
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
-_PART = r"[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,150}"  # of a path
-Row = Annotated[str, Field(pattern=f"^{_PART}$")]
-Folder = Annotated[str, Field(pattern=f"^{_PART}(/{_PART}){{0,3}}$")]
+Folder = Annotated[str, Field(pattern=f"^{PART}(/{PART}){{0,3}}$")]
+Dataset = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
+Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]  # or the beginning of one; "" for none
+Id = Annotated[str, Field(pattern=f"^{ID.pattern}$")]
+Earlier = Annotated[str, Field(pattern=f"^({ID.pattern})?$")]
+Licence = Annotated[str, Field(pattern="^[a-z0-9.+-]{1,64}$")]
+Link = Annotated[str, Field(pattern="""^((?i:https?)://[^\\s"'<>\\\\`]{1,300})?$""")]
+Source = Annotated[str, Field(pattern=f"^(upload|hf://{PART}/{PART}@{PART})$")]
 
 
 class NotNow(ZooError):
@@ -75,7 +80,7 @@ class Gap(TypedDict):
 class Outcome(TypedDict):
     """What was measured on one dataset. Receipts of 2025 and early 2026 lack what is not required."""
 
-    model: Row
+    model: Part
     accuracy: Fraction
     revision: NotRequired[str]  # SHA-256 of the ONNX file that was measured
     parameters: NotRequired[Count]
@@ -113,35 +118,35 @@ class Submission:
 
     __pydantic_config__: ClassVar[ConfigDict] = CLOSED
 
-    id: str
-    user: str
-    name: str  # of the network
+    id: Id
+    user: Part
+    name: Part  # of the network
     track: Annotated[str, Field(pattern="^(weights|architecture)$")]
     kind: Annotated[str, Field(pattern="^(keras|onnx|json)$")]  # of the file
-    datasets: tuple[str, ...]
-    licence: str  # SPDX, in lower case
+    datasets: tuple[Dataset, ...]
+    licence: Licence  # SPDX, in lower case
     declaration: str  # training data, in the sender's words
-    digest: str  # SHA-256 of the clean content
+    digest: Sha256  # SHA-256 of the clean content
     created: Time
     schema: int = SCHEMA
     number: Count = 0  # order of arrival in its store, from 1
-    paper: str = ""  # a link
-    claimed: dict[str, Fraction] = field(default_factory=dict)  # accuracy by dataset, claimed by its sender
-    source: str = "upload"  # or hf://repo@commit
+    paper: Link = ""  # a link
+    claimed: dict[Dataset, Fraction] = field(default_factory=dict)  # accuracy by dataset, claimed by its sender
+    source: Source = "upload"  # or hf://repo@commit
     size: Count = 0  # bytes of what was sent
     parameters: Count | None = None
     multiply_adds: Count | None = None  # of one image
     work: Count = 0  # multiply-adds or other operations of one image, about: for the queue; 0: not known
-    same_as: str = ""  # id of an earlier submission of the same content by another user
-    sender: str = ""  # mark of the address that it came from (see `usage.charge`); "": not known, or of this machine
-    secret: str = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
+    same_as: Earlier = ""  # id of an earlier submission of the same content by another user
+    sender: Sha256 = ""  # mark of the address that it came from (see `usage.charge`); "": not known, or of this machine
+    secret: Sha256 = ""  # SHA-256 of what lets its sender change it; "": only its signed-in user may
     problems: tuple[ProblemFields, ...] = ()  # see `problems.Problem`; with any, it was rejected
     notes: tuple[str, ...] = ()
     status: Status = PENDING
     stage: str = ""  # the worker's current step, in words
     progress: Fraction = 0.0  # fraction that is done
     reason: str = ""  # why it failed, is waiting again, or why a row is not on the board
-    results: dict[str, Outcome] = field(default_factory=dict)  # by dataset
+    results: dict[Dataset, Outcome] = field(default_factory=dict)  # by dataset
     worker: str = ""  # the worker that holds the lease
     lease: Time = 0.0  # seconds of silence after which another worker may take over
     beats: Count = 0  # renewals of the lease

@@ -28,7 +28,7 @@ from leaderboard.submissions.store.base import (
 )
 from zoo.errors import ZooError
 from zoo.files import remove, replacing
-from zoo.regular_files import NotAFile, open_regular, read_bytes
+from zoo.regular_files import MOST_JSON, NotAFile, open_regular, read_bytes
 from zoo.settings import number
 
 OVER = (WITHDRAWN, FINISHED, FAILED)  # whose contents are removed first: the last may be tried again
@@ -114,7 +114,7 @@ class LocalStore(Store):
         with self._locked():
             path = self._path(wanted)
             try:
-                before = decode(read_bytes(path), self._below_requests(path))
+                before = decode(read_bytes(path, MOST_JSON), self._below_requests(path))
             except (OSError, ZooError) as error:
                 self._folders.pop(path.parent.name, None)  # it was read well before
                 raise Unreadable(wanted, Broken.at("", error).reason) from error
@@ -174,7 +174,7 @@ class LocalStore(Store):
             stat = path.stat()
             state = stat.st_mtime_ns, stat.st_ino  # every write is another file
             if path not in self._read or self._read[path][0] != state:
-                self._read[path] = state, decode(read_bytes(path), self._below_requests(path))
+                self._read[path] = state, decode(read_bytes(path, MOST_JSON), self._below_requests(path))
             return self._read[path][1]
         except FileNotFoundError:
             raise
