@@ -41,6 +41,7 @@ def test_weights_are_few_and_small():
     sizes = {path: path.stat().st_size for path in PRETRAINED.rglob("*") if path.is_file()}
     assert sum(sizes.values()) < 40e6
     assert max(sizes.values()) < 10e6
+    assert max(size for path, size in sizes.items() if path.name == "keras_weights.npz") < 20e3  # no number twice
     assert not [path for path in sizes if path.name == "model.weights.h5"]  # the numbers of model.onnx once more
 
 

@@ -128,7 +128,7 @@ def _constants(path: Path) -> Mapping[str, np.ndarray]:
 
 def _content(values: np.ndarray) -> bytes:
     """Return what two arrays have in common that differ in nothing but the order and the precision of their numbers."""
-    return np.sort(values.astype(np.float32), axis=None).tobytes()
+    return (np.sort(values.astype(np.float32), axis=None) + 0.0).tobytes()  # -0.0 becomes 0.0: they sort as equal
 
 
 def _order(constant: np.ndarray, weight: np.ndarray) -> tuple[int, ...] | None:
