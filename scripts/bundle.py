@@ -26,7 +26,7 @@ from packaging.utils import canonicalize_name
 from leaderboard import bundles, unknown
 from zoo import data, environment, registry, training
 from zoo.errors import DataError, ZooError
-from zoo.files import replacing, write_json
+from zoo.files import check_inside, replacing, write_json
 from zoo.trainers import Ensemble
 from zoo.training import backbones
 
@@ -164,7 +164,9 @@ def copy_dataset(name: str, splits: tuple[str, ...], target: Path) -> None:
     if not location.is_dir():
         raise ZooError(f"{name} is not on this disk: set ZOO_DATASETS to a folder that holds it.")
     for split in splits:
-        for path in sorted(location.glob(f"**/{split}-*.parquet")):
+        tables = sorted(location.glob(f"**/{split}-*.parquet"))
+        check_inside(tables, location)  # a bundle goes to another machine
+        for path in tables:
             copy = target / path.relative_to(location)
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, copy)

@@ -1,5 +1,6 @@
 """A bundle, end to end: packed here, trained without TensorFlow, taken in again. Tiny data, on the CPU."""
 
+import contextlib
 import hashlib
 import importlib
 import json
@@ -490,3 +491,19 @@ def test_a_bundle_brings_the_weights_that_a_training_starts_from(monkeypatch, tm
     monkeypatch.setenv("ZOO_WEIGHTS", str(copied.parent))  # as run.sh does
     assert backbones.imagenet(registry.get("mobilenet_v2")).read_bytes() == b"pretrained"
     assert 'ZOO_WEIGHTS="$here/weights"' in pack.RUN
+
+
+@pytest.mark.parametrize("place", ["test-00000-of-00001.parquet", "data/test-00000-of-00001.parquet", "data"])
+def test_a_bundle_takes_nothing_along_that_a_mirror_links_to(monkeypatch, tmp_path, place):
+    monkeypatch.syspath_prepend(str(ROOT / "scripts"))
+    pack = importlib.import_module("bundle")
+    secret = tmp_path / "secrets" / "test-00000-of-00001.parquet"
+    secret.parent.mkdir()
+    secret.write_text("PRIVATE KEY")
+    link = tmp_path / "datasets" / "mnist" / place
+    link.parent.mkdir(parents=True)
+    link.symlink_to(secret.parent if place == "data" else secret)
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path / "datasets"))
+    with contextlib.suppress(ZooError):  # a link to a folder is not followed at all
+        pack.copy_dataset("mnist", ("test",), tmp_path / "bundle")
+    assert not list(tmp_path.glob("bundle/**/*.parquet"))

@@ -5,6 +5,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zipfile
 
 import cv2
@@ -224,6 +225,24 @@ def test_a_dataset_of_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkey
         labelled_folders.read_folders("me/huge")
     kept = sum(path.stat().st_size for path in (tmp_path / "cache").rglob("*") if path.is_file())
     assert kept < 10_000_000
+
+
+@pytest.mark.parametrize(
+    "read",
+    [
+        lambda: unpacking.files_of_repo("me/x"),
+        lambda: unpacking.check_repo("me/x"),
+        lambda: parquet.of_hub("me/x"),
+        lambda: list(parquet.stream(data.get("ahdd"), "train", "me/x", 10)),
+    ],
+)
+def test_what_asks_the_hub_is_ended_by_the_clock(hub, monkeypatch, read):
+    """To wait takes no time of a processor."""
+    monkeypatch.setattr(unpacking, "SLOWEST", (1.0, 1e9))
+    started = time.monotonic()
+    with pytest.raises(DataError, match=r"was not there within 1 s\. Try again later"):
+        read()
+    assert time.monotonic() - started < 30
 
 
 READMES = {

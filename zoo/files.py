@@ -7,18 +7,25 @@ import re
 import shutil
 import tempfile
 import zipfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from zoo.errors import ZooError
+from zoo.errors import DataError, ZooError
 from zoo.regular_files import MOST_JSON, read_bytes
 
 if TYPE_CHECKING:
     import numpy as np
 
 MOST_ARRAYS = 500_000_000  # bytes of an npz file once it is unpacked; the largest network has 233 MB of weights
+
+
+def check_inside(files: Iterable[Path], root: Path) -> None:
+    """Raise DataError for a link that leaves the folder: it would take in what nobody named."""
+    for file in files:
+        if not file.resolve().is_relative_to(root.resolve()):
+            raise DataError(f"{file} is a link to a file outside {root}: copy the file into that folder.")
 
 
 @contextmanager

@@ -21,6 +21,7 @@ TIMES = 3  # and as many times its size on disk
 EACH = 32  # bytes that a value takes in lists of Python at least
 MEMORY = 1_000_000_000  # bytes that the process may take
 SECONDS = 60, 2e7  # of the processor, and bytes on disk that take another second
+SLOWEST = 600, 1e5  # to wait, whatever the processor does, and bytes of a repo that take another second
 TO_FIND = 20  # seconds of the processor to find the files of a repo; importing `datasets` takes 3
 ROWS = 256  # that are unpacked at a time
 TOO_LARGE, UNREADABLE = 3, 4  # exit statuses
@@ -82,9 +83,14 @@ def _run(where: str, what: str, names: Sequence[str | None], stored: int, memory
     limits = {"most": most, "memory": memory, "seconds": seconds}
     asked = json.dumps({"what": what, "names": names, "path": sys.path, **limits})
     environment = {**os.environ, "ARROW_DEFAULT_MEMORY_POOL": "system", "OPENBLAS_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [sys.executable, "-I", __file__], input=asked.encode(), stdout=subprocess.PIPE, env=environment, check=False
-    )
+    slowest = SLOWEST[0] + stored / SLOWEST[1]
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", __file__],
+            input=asked.encode(), stdout=subprocess.PIPE, env=environment, check=False, timeout=slowest,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        raise DataError(f"{where} was not there within {slowest:.0f} s. Try again later.") from None
     *_, said = ["", *done.stdout.decode("utf-8", "replace").splitlines()]
     if done.returncode == UNREADABLE:
         raise ValueError(said or "it is no table")

@@ -7,7 +7,7 @@ import os
 from collections.abc import Container
 from pathlib import Path
 
-from zoo import cards
+from zoo import cards, hub_transport
 from zoo.published import PublishedFolder
 from zoo.regular_files import open_regular
 
@@ -20,6 +20,7 @@ FETCHED = (
     ".eval_results/*",
     "figures/*",
 )
+LISTING = 50_000_000  # bytes that the Hub may send of what a repo holds
 OWNED = (*FETCHED, f"{PublishedFolder.SEEDS}/*")
 
 
@@ -50,11 +51,12 @@ def pointer_oid(sha256: str, size: int) -> str:
 
 
 def stored(repo: str, paths: Container[str], revision: str | None = None) -> int:
-    """Return the bytes of some files of a dataset repo; 0 where the Hub does not say."""
+    """Return the bytes of some files of a dataset repo; 0 where the Hub does not say within 20 s."""
     from huggingface_hub import HfApi
 
-    with contextlib.suppress(Exception):  # whatever is wrong is said by what reads the repo
-        about = HfApi().repo_info(repo, repo_type="dataset", revision=revision, files_metadata=True, timeout=20)
+    # Whatever is wrong is said by what reads the repo.
+    with contextlib.suppress(Exception), hub_transport.bounded(20.0, LISTING, repo):
+        about = HfApi().repo_info(repo, repo_type="dataset", revision=revision, files_metadata=True)
         siblings = about.siblings or ()
         return sum(file.size or 0 for file in siblings if file.rfilename in paths)
     return 0

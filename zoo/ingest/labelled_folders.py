@@ -16,6 +16,7 @@ from zoo import hub
 from zoo.data import unpacking
 from zoo.data.parquet import of_hub, unreadable
 from zoo.errors import DataError
+from zoo.files import check_inside
 from zoo.ingest import who_wrote
 from zoo.ink.decoding import FILES
 from zoo.regular_files import read_bytes, stored
@@ -78,7 +79,7 @@ def read_folders(where: str, group: str | None = None) -> Source:
         return _read_repo("parquet", group, where, data_files={"train": str(path)})
     if path.is_dir():
         if files := sorted(file for file in path.rglob("*.parquet") if _visible(file, path)):
-            _check_inside(files, path)
+            check_inside(files, path)
             return _read_repo("parquet", group, where, data_files=_files_by_split(files, path))
         return _read_folders(path, group)
     repo = where.removeprefix("hf://").removeprefix("datasets/")
@@ -153,7 +154,7 @@ def _labelled_files(
         ignored += [file for file in found if not _is_picture(file)]
         if not there and split == "train":
             raise DataError(f"The class folder {class_folder} is empty: expected at least two pictures in it.")
-        _check_inside(there, root)
+        check_inside(there, root)
         files += there
         numbers += [known_labels[class_folder.name]] * len(there)
     if not files:
@@ -188,20 +189,13 @@ def _read_file(files: list[Path], row: int) -> bytes:
         raise DataError(f"{files[row]} cannot be read: {error.strerror}.") from error
 
 
-def _check_inside(files: Iterable[Path], root: Path) -> None:
-    """Raise DataError for a link that leaves the folder: it would take in what nobody named."""
-    for file in files:
-        if not file.resolve().is_relative_to(root.resolve()):
-            raise DataError(f"{file} is a link to a file outside {root}: copy the file into that folder.")
-
-
 def _groups(
     files: list[Path], folder: Path, root: Path, group: str | None
 ) -> tuple[list[str], str] | tuple[None, None]:
     """Who wrote each file, and the column that says so, from metadata.csv; (None, None) where there is none."""
     table = next((base / who_wrote.METADATA for base in (folder, root) if (base / who_wrote.METADATA).is_file()), None)
     if table is not None:
-        _check_inside([table], root)
+        check_inside([table], root)
         return who_wrote.of_files(files, table, group)
     if group not in (None, who_wrote.NO_GROUP):
         what = f"a column {group!r} that says who wrote each picture"
