@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import socket
 import threading
 import time
@@ -657,6 +658,42 @@ def test_an_upload_has_few_files_and_leaves_nothing_when_it_is_cut_off(url, tmp_
 def test_headers_of_a_proxy_that_is_not_there_are_not_repeated(url):
     answer = httpx.get(f"{url}/config", headers={"X-Forwarded-Host": "evil.example", "X-Forwarded-Proto": "https"})
     assert "evil.example" not in answer.text
+
+
+def answered(url, request):
+    """Send bytes to a Space; return the header and the body of what comes until the connection ends."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port)), 60) as raw:
+        raw.sendall(request)
+        with raw.makefile("rb") as answer:
+            head, _, body = answer.read().partition(b"\r\n\r\n")
+    return head.lower(), body
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["Accept-Encoding: gzip", "Accept-Encoding: br", "Range: bytes=0-9", "Range: bytes=0-1,3-4,6-7", "X-Evil: 1",
+     "Range: bytes=0-9\r\nX-Accel-Redirect: /evil", "Range: bytes=0-9\r\nSet-Cookie: evil=1",
+     "Range: bytes=0-9\r\nTransfer-Encoding: chunked"],
+)  # fmt: skip
+@pytest.mark.parametrize("name", ["a.txt", "a.png"])
+def test_a_file_is_sent_as_it_is_whatever_the_request_says(url, name, said):
+    """Its header came back in the answer, and the file was compressed while all others waited."""
+    content = b"ab" * 2000
+    path = httpx.post(f"{url}{API}/upload", files={"files": (name, content)}).json()[0]
+    request = f"GET {API}/file={path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{said}\r\n\r\n"
+    head, body = answered(url, request.encode() + (b"0\r\n\r\n" if "chunked" in said else b""))
+    assert head.startswith(b"http/1.1 200")
+    assert body == content
+    assert not re.search(rb"evil|encoding|content-range", head)
+
+
+@pytest.mark.parametrize(
+    "said", ["gzip, chunked", "identity, chunked", "chunked, chunked", "chunked\r\nTransfer-Encoding: chunked", "gzip"]
+)
+def test_a_transfer_encoding_has_one_meaning(url, said):
+    request = f"GET /healthz HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: {said}\r\n\r\n0\r\n\r\n"
+    assert answered(url, request.encode())[0].startswith(b"http/1.1 400")
 
 
 @pytest.mark.parametrize("asked", ["info", "info?all_endpoints=1", "openapi.json", "call/v2/models", "../config", ".."])

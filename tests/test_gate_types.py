@@ -80,6 +80,25 @@ def test_values_that_would_exhaust_the_server_are_refused():
     assert len(list(walk([[1, 2], {"a": "b"}]))) == 7
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"path": "/tmp/a", "meta": {"_type": "gradio.FileData"}},
+        {"path": None, "url": "data:image/png;base64,AAAA"},
+        {"url": "data:image/png;base64,AAAA"},
+        {"path": "data:image/png;base64,AAAA"},
+        {"path": None},
+    ],
+)
+def test_a_call_names_few_files(value):
+    """However they are named, and wherever; Gradio looks for each on the disk, in the event loop."""
+    for values in ([[value] * 41], [[[value]] * 41], {str(n): value for n in range(41)}):
+        with pytest.raises(ZooError, match="At most 40 files are read at a time; these are 41"):
+            check_values(values)
+    if not str(value.get("path")).startswith("/"):
+        check_values([value] * 40)
+
+
 def test_a_mistake_of_ours_has_an_incident_number_and_a_trace_without_values(caplog):
     picture = "data:image/png;base64," + "".join(["U0VD", "UkVU"])
     try:

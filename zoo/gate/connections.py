@@ -8,6 +8,7 @@ import asyncio
 import logging
 import math
 import os
+import re
 import resource
 from collections import defaultdict, deque
 from typing import Any
@@ -20,6 +21,12 @@ from zoo.gate.callers import Caller, network_of, on_space, own_cookies
 from zoo.gate.loop_turns import turns
 from zoo.types import Facts
 
+# What is read of a header. Gradio repeats all of it in the answer to a range, and compresses files in the event loop;
+# nobody needs ranges or compressed files.
+READ_OF_IT = re.compile(
+    rb"accept|authorization|content-(length|type)|cookie|host|if-(modified-since|none-match)|last-event-id|mcp-[\w-]+"
+    rb"|origin|referer|sec-fetch-site|user-agent|x-hf-authorization|access-control-request-\w+|x-forwarded-[\w-]+"
+)
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 HEADER = 16_384  # bytes of a header, with its address; each part of it is looked at several times
 READ = 262_144  # bytes that one read of the network brings at most
@@ -176,7 +183,10 @@ class Guarded(HttpToolsProtocol):
         bodies = {b"content-length", b"transfer-encoding"}
         if self._last and any(name in bodies and value != b"0" for name, value in self.headers):
             raise ValueError("a request to upgrade with a body, which the parser would take for a request")
-        self.headers[:] = own_cookies(self.headers, self.url.partition(b"?")[0].decode("latin-1"))
+        if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] not in ([], [b"chunked"]):
+            raise ValueError("a transfer encoding that a proxy may read in another way")
+        read = [field for field in self.headers if READ_OF_IT.fullmatch(field[0])]
+        self.headers[:] = own_cookies(read, self.url.partition(b"?")[0].decode("latin-1"))
         super().on_headers_complete()
         if self._last:
             self.cycle.keep_alive = False  # it is answered as an ordinary one, and the connection ends

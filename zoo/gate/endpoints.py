@@ -16,6 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import uploads
 from zoo.gate.callers import NotSignedIn, caller
+from zoo.gate.storage import MOST_FILES
 from zoo.gate.uploads import Upload
 from zoo.types import Json
 
@@ -188,11 +189,12 @@ def check_values(values: object) -> None:
     """Check what a client sent, whatever it is for: no file but the caller's own uploads may be named in it.
 
     Raises:
-        ZooError: another file, a URL to fetch, or a value that is too deep or too large.
+        ZooError: another file, a URL to fetch, more than `MOST_FILES`, or a value that is too deep or too large.
     """
-    for item, _ in walk(values):
-        if not isinstance(item, Mapping):
-            continue
+    named = [item for item, _ in walk(values) if isinstance(item, Mapping) and ("path" in item or "url" in item)]
+    if len(named) > MOST_FILES:  # Gradio looks for each on the disk, in the event loop
+        raise ZooError(f"At most {MOST_FILES} files are read at a time; these are {len(named):,}.")
+    for item in named:
         path, url = item.get("path"), item.get("url")
         if isinstance(path, str) and path.startswith("data:"):
             continue
