@@ -77,14 +77,15 @@ def place(tmp_path):
 
 
 @pytest.fixture
-def remote(hub, monkeypatch):
-    """A store of submissions on the Hub, of a client that tries again quickly."""
+def remote(hub, monkeypatch, tmp_path):
+    """A store of submissions on the Hub, of a client that tries again quickly; addresses have sent nothing yet."""
     from submitting import QUICK
 
     from leaderboard.submissions.store import HubStore
 
     hub.tokens[TOKEN] = Account("me")
     monkeypatch.setenv("HF_TOKEN", TOKEN)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return HubStore("me", QUICK)
 
 

@@ -162,9 +162,15 @@ class Hub:
         self.jobs.append(job)
         return Answer.json({key: value for key, value in job.items() if key != "secrets"})
 
-    def cancel_job(self, call: Call) -> Answer:
+    def job(self, call: Call) -> Answer:
+        return Answer.json({key: value for key, value in self._job(call).items() if key != "secrets"})
+
+    def _job(self, call: Call) -> dict:
         self._allow_writing(call, call.groups["owner"])
-        (job,) = (job for job in self.jobs if job["id"] == call.groups["id"])
+        return next(job for job in self.jobs if job["id"] == call.groups["id"])
+
+    def cancel_job(self, call: Call) -> Answer:
+        job = self._job(call)
         job["status"]["stage"] = "CANCELED"
         return Answer.json({})
 
@@ -381,6 +387,7 @@ class Hub:
         for method, pattern, route in (
             ("GET", r"/api/whoami-v2", whoami),
             ("POST", r"/api/jobs/(?P<owner>[^/]+)", run_job),
+            ("GET", r"/api/jobs/(?P<owner>[^/]+)/(?P<id>\w+)", job),
             ("POST", r"/api/jobs/(?P<owner>[^/]+)/(?P<id>\w+)/cancel", cancel_job),
             ("POST", r"/api/repos/create", create_repo),
             ("POST", r"/api/validate-yaml", validate_yaml),

@@ -2,7 +2,6 @@
 
 import contextlib
 import gzip
-import itertools
 import json
 import socketserver
 import threading
@@ -18,7 +17,6 @@ from leaderboard.submissions import calls, checks, hub_models, intake
 from leaderboard.submissions.lifecycle import WITHDRAWN
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, on_hub
-from leaderboard.submissions.worker import Worker
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import limits
@@ -333,35 +331,6 @@ def test_what_a_visitor_sent_or_changed_is_found_where_the_hub_is_slow_to_list_i
     assert place.all() == [withdrawn]
     hub.heal()
     rest(place)
-
-
-@pytest.mark.parametrize(
-    "write",
-    [
-        lambda place, n, address: send(place, f"u{n}", seed=n, address=address),
-        lambda place, n, address: send(place, f"u{n}", datasets=("none",), seed=n, address=address),  # it is rejected
-        lambda place, n, address: intake.withdraw(place, send(place, f"u{n}", seed=n, address=address).id, f"u{n}"),
-    ],
-    ids=["accepted", "rejected", "withdrawn"],
-)
-def test_few_addresses_leave_commits_of_an_hour_to_others_and_to_workers(remote, hub, monkeypatch, write):
-    monkeypatch.setattr(on_hub, "COMMITS", Spent("changes of submissions", 12, 3600.0))
-    place, seeds, done = HubStore("me", visitors=True), itertools.count(), []
-    for n in range(3):
-        before = len(on_hub.COMMITS._used)
-        with gate.entered(gate.Caller(f"192.0.2.{n}")), contextlib.suppress(TooMany):
-            for seed in itertools.islice(seeds, 8):
-                write(place, seed, f"192.0.2.{n}")
-        done.append(len(on_hub.COMMITS._used) - before)
-    assert done == [3, 2, 1]
-    assert len([one for one in hub.log if one.method == "POST" and "/commit/" in one.path]) == sum(done)
-    assert send(remote, "worker", seed=1000)
-    rest(place)
-
-
-def test_a_few_workers_and_visitors_make_no_more_commits_than_the_hub_takes(remote):
-    beats = 3600 / min(Worker(remote).lease / 3, remote.progress_every)
-    assert 3 * (beats + 3600 / remote.announce_every) + on_hub.COMMITS.in_all <= 128
 
 
 def test_what_was_spent_is_allowed_again_in_time():

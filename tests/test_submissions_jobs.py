@@ -107,6 +107,22 @@ def test_a_machine_that_cannot_be_had_is_no_fault_of_the_submission(hub, token, 
         open_box("onnx")
 
 
+def test_a_machine_that_starts_slowly_is_waited_for(machine, hub):
+    """Each look at whether it is there has some kB."""
+    looks = itertools.count()
+
+    def starting(handler, route):
+        hub.jobs[-1]["command"] = ["x" * 150_000]
+        if late := route == "GET /health" and next(looks) < 4:
+            handler._answer({}, 503)
+        return late
+
+    machine.instead = starting
+    with open_box("onnx") as box:
+        assert isinstance(box, JobBox)
+    assert next(looks) > 4
+
+
 PING = b'{"event":"ping"}\n'
 PACKED = gzip.compress(b"[" + b" " * 50_000_000)
 HEADER = b"HTTP/1.1 200 OK\r\nContent-Length: 900000000\r\n"

@@ -3,8 +3,10 @@
 import itertools
 import json
 import os
+import stat
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from pathlib import Path
@@ -401,6 +403,25 @@ def test_a_live_sandbox_is_not_swept_away():
         )
         assert box.folder.exists()
         assert str(os.getpid()) not in box.base.name
+
+
+@pytest.mark.parametrize("where", ["elsewhere", "elsewhere/inside", "."])
+def test_what_is_swept_away_is_no_link(tmp_path, monkeypatch, where):
+    """Another user can make one in the folder for temporary files, to anything of who runs a worker."""
+    inside = tmp_path / "elsewhere" / "inside"
+    inside.mkdir(parents=True)
+    for folder in (inside, inside.parent, tmp_path):
+        (folder / "lock").touch()
+        folder.chmod(0o500)
+    tmp_path.chmod(0o700)
+    (tmp_path / "tmp").mkdir()
+    (tmp_path / "tmp" / "submission-evil").symlink_to(tmp_path / where)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "tmp"))
+    sandbox.sweep()
+    assert (tmp_path / "tmp" / "submission-evil").is_symlink()
+    assert [stat.S_IMODE(folder.stat().st_mode) for folder in (inside, inside.parent)] == [0o500, 0o500]
+    for folder in (inside.parent, inside):
+        folder.chmod(0o700)
 
 
 @pytest.mark.parametrize("kind", ["fifo", "link", "folder"])

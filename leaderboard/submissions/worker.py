@@ -47,6 +47,9 @@ def without_paths(text: str) -> str:
     return re.sub(r"(?<![\w.:/…])/(?:[^\s/'\"]+/)+(?=[^\s/])", "…/", text)
 
 
+SOON = 20.0  # seconds until a renewal of a lease that failed is tried again
+
+
 class Witness:
     """How long submissions have stayed the same, by a clock of this process that never goes back."""
 
@@ -165,6 +168,8 @@ class Worker:
         """Return the first submission of the queue that may be taken, taken; None if there is none."""
         waiting = intake.in_order(self.store.all())
         self._witness.forget_all_but([s for s in waiting if s.status == RUNNING])
+        if not self.store.takes_more():
+            return None
         for one in waiting:
             if not lifecycle.claimable(one, self.silent(one)):
                 continue
@@ -175,7 +180,8 @@ class Worker:
                 )
             except (NotNow, Unreadable):
                 continue
-            except (StoreFailed, OSError):
+            except (StoreFailed, OSError):  # other workers cannot renew their leases either
+                self._witness.forget_all_but([])
                 raise
             except Exception:  # one receipt must not keep the others waiting
                 log.exception("%s cannot be taken", one.id)
@@ -230,9 +236,8 @@ class Worker:
         try:
             from leaderboard.submissions.measuring import measured  # what scores needs takes seconds to import
 
-            for number, dataset in enumerate(submission.datasets):
-                if dataset in submission.results:
-                    continue
+            for dataset in submission.left:
+                number = submission.datasets.index(dataset)
                 if submission is not taken and self._has_to_wait(submission):
                     return partial(lifecycle.released, worker=self.name, now=stores.now())
                 _check_time(submission)
@@ -241,9 +246,10 @@ class Worker:
                     tell(stage, (number + part) / count)
 
                 found = (self.measure or measured)(self, submission, dataset, share, over)
-                submission = self.store.change(
-                    submission.id, partial(lifecycle.measured, worker=self.name, dataset=dataset, result=found)
-                )
+                done = partial(lifecycle.measured, worker=self.name, dataset=dataset, result=found)
+                if submission.left == (dataset,):  # one change of the store less
+                    return lambda s: lifecycle.finished(done(s), self.name, stores.now())
+                submission = self.store.change(submission.id, done)
             return partial(lifecycle.finished, worker=self.name, now=stores.now())
         except Cancelled:
             return partial(lifecycle.released, worker=self.name, now=stores.now())
@@ -282,9 +288,10 @@ class Worker:
         def beat() -> None:
             last: tuple[str, float] | None = None
             quiet = 0.0
-            pause = min(self.lease / 3, self.store.progress_every)
-            while not over.wait(pause):
-                quiet += pause
+            pause = rest = min(self.lease / 3, self.store.progress_every)
+            while not over.wait(rest):
+                quiet += rest
+                rest = pause
                 stage, progress = state[0]
                 now = stage, round(progress, 2)
                 try:
@@ -298,6 +305,7 @@ class Worker:
                     return
                 except ZooError as error:
                     log.warning("%s: the lease could not be renewed: %s", wanted, error)
+                    last, rest = None, min(pause, SOON)
 
         thread = threading.Thread(target=beat, name=f"heartbeat {wanted}", daemon=True)
         thread.start()

@@ -57,6 +57,7 @@ LOOK = 2.0  # seconds between looks at the progress
 GRACE = 60.0  # seconds after its wall time within which the machine must say that the child has ended
 ANSWER = 30.0  # seconds within which it must answer a short question
 ANSWER_BYTES = 100_000  # of such an answer
+STARTING_BYTES = 5_000_000  # of the answers to whether a machine has started: one of some kB every two seconds
 FILE_BYTES = 2_500_000  # of a file that comes in one answer: the client reads one of more than 2 MiB in parts
 LIFE = 7 * START  # seconds beyond its wall time that a machine is used
 LIFE_BYTES = 2 * (LARGEST_MODEL + LARGEST_PORTABLE)  # of those parts, which threads of the client read
@@ -75,7 +76,8 @@ class JobBox(Box):
         self.there = f"/tmp/submission-{secrets.token_hex(8)}"
         image = settings.sandbox_image()
         try:
-            with _reached(f"No machine for a sandbox could be started from {image}", NoMachine, START + GRACE):
+            sentence = f"No machine for a sandbox could be started from {image}"
+            with _reached(sentence, NoMachine, START + GRACE, STARTING_BYTES):
                 self.machine = Sandbox.create(
                     image, flavor=FLAVOR, idle_timeout=resources.wall + START, start_timeout=START,
                 )  # fmt: skip

@@ -5,6 +5,7 @@ import fcntl
 import logging
 import os
 import shutil
+import stat
 import subprocess
 import sys
 import tempfile
@@ -47,7 +48,8 @@ def sweep() -> None:
     """Remove the folders of sandboxes whose watching process was killed: they died with it."""
     for folder in Path(tempfile.gettempdir()).glob(f"{FOLDER}*"):
         with contextlib.suppress(OSError):  # another user's, or one that is just being made
-            if folder.stat().st_uid == os.getuid():
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid():  # a link leads to what is no sandbox's
                 with (folder / LOCK).open("r+") as lock:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # OSError while the watching process lives
                     remove_folder(folder)

@@ -149,6 +149,10 @@ class Store(ABC):
             self._announced = time.monotonic()
             self._announce()
 
+    def takes_more(self) -> bool:
+        """Return whether a worker may begin another submission now; not where the store takes few more changes."""
+        return True
+
     def attended(self) -> bool:
         """Whether a worker is there: one left a sign of life, or renews the lease of a submission."""
         last = self._last_announced()

@@ -24,6 +24,7 @@ from leaderboard.submissions.store.base import (
     numbered,
 )
 from leaderboard.submissions.store.latest import Latest
+from leaderboard.submissions.store.pace import CLAIMS, HOUR, VISITORS, Pace
 from zoo import gate, hub
 from zoo.errors import ZooError
 from zoo.gate.traffic import Spent
@@ -35,8 +36,7 @@ LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
 SHORT = 2.0  # seconds that visitors wait for a look; then they get what was known before
 SECONDS, UPLOADING = 300.0, 1800.0  # that the Hub may take, attempts included: for one thing, for files of a worker
 FOR_VISITORS = 60.0  # for one thing that a visitor waits for, who holds a thread of the server
-# The Hub refuses more than some 128 commits of a repo within an hour. A worker needs 20, and visitors leave the others.
-COMMITS = Spent("changes of submissions", 60, 3600.0)
+COMMITS = Spent("changes of submissions", VISITORS, HOUR)
 MOST_BYTES = 500_000_000  # of all that the Hub sends for it
 SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
 
@@ -69,6 +69,7 @@ class HubStore(Store):
         self._listing: tuple[str, dict[str, str]] = "", {}  # commit, path -> git's id
         self._latest = Latest(lambda: self._attempted(lambda: self._at(self._head())), LOOK)
         self._seen = Latest(self._look_for_workers, 6 * LOOK)
+        self._pace = Pace()
         self._missed = -1e9  # when was last looked for an id that is not known
 
     def listing(self) -> Listing:
@@ -254,7 +255,13 @@ class HubStore(Store):
                 except ZooError as error:
                     self._blobs[blob] = Broken.at(path, error)
             found.append(self._blobs[blob])
-        return Listing.of(found)
+        listing = Listing.of(found)
+        self._pace.look(listing.submissions)
+        return listing
+
+    def takes_more(self) -> bool:
+        """Return whether the Hub has commits left for what a worker would begin, beside those to end what runs."""
+        return self._pace.changes() < CLAIMS
 
     def _download(self, repo: str, path: str, revision: str | None = None, local_dir: str | None = None) -> bytes:
         from huggingface_hub import HfApi
