@@ -320,6 +320,55 @@ def test_an_honest_network_of_somebody_answers_as_ever(published, tmp_path, runt
     assert explain.feature_maps(published, images[0])[0].shape[-1] == 6
 
 
+def of_pixels():
+    """Ten whole numbers of an image's first pixels."""
+    return [node("Cast", "image", "p", to=7), node("Reshape", "p flat", "q"), node("Slice", "q zero ten one", "r")]
+
+
+INDEXED = {  # what OpenVINO, which checks no index, reads elsewhere or ends the process with; no shape tells
+    "GatherND of pixels": [*of_pixels(), node("Add", "r far", "a"), node("Reshape", "a column", "b"),
+                           node("GatherND", "v b", "o"), node("Reshape", "o row", "s")],
+    "GatherND of a stored index": [node("GatherND", "v index", "o"), total("o")],
+    "GatherElements of pixels": [*of_pixels(), node("Reshape", "r row", "a"), node("Add", "a far", "b"),
+                                 node("Reshape", "b long", "k"), node("GatherElements", "v k", "o"),
+                                 node("Reshape", "o row", "s")],
+    "Gather of pixels": [*of_pixels(), node("Add", "r far", "a"), node("Gather", "v a", "s")],
+    "CumSum along no axis": [node("CumSum", "v axis", "o"), total("o")],
+    "Gather beyond a shape": [node("Shape", "image", "n"), node("Gather", "n beyond", "o"),
+                              node("Cast", "o", "p", to=1), total("p")],
+}  # fmt: skip
+PLACES = {"v": np.ones(8, np.float32), "flat": [-1, 784], "zero": [0], "ten": [10], "one": [1], "far": np.int64(1000),
+          "column": [-1, 1], "row": [-1, 10], "long": [-1], "index": [[2**31]], "beyond": [7], "axis": np.int64(7)}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", INDEXED)
+def test_a_runtime_that_checks_no_indices_gets_none(published, how):
+    pytest.importorskip("openvino")
+    used = {name for one in INDEXED[how] for name in one.input}
+    model = network(published / "model.onnx", INDEXED[how], {name: PLACES[name] for name in used & PLACES.keys()})
+    with pytest.raises(ValueError, match=r"which only ONNX Runtime is trusted"):
+        onnx_limits.checked(model.SerializeToString(), indices=False)
+    with pytest.raises(ZooError, match="is not opened: it has the operator"):
+        runtimes.load(published / "model.onnx", "openvino")
+
+
+def test_a_folder_does_not_choose_a_runtime_that_would_have_to_be_trusted(published):
+    pytest.importorskip("openvino")
+    said = json.loads((published / "preprocessor_config.json").read_text())
+    (published / "preprocessor_config.json").write_text(json.dumps(said | {"serving": {"runtime": "openvino"}}))
+    assert type(zoo.load_predictor(published).runtime).__name__ == "_OpenVino"
+    used = {name for one in INDEXED["Gather of pixels"] for name in one.input}
+    network(
+        published / "model.onnx", INDEXED["Gather of pixels"], {name: PLACES[name] for name in used & PLACES.keys()}
+    )
+    assert type(zoo.load_predictor(published).runtime).__name__ == "_OnnxRuntime"
+
+
+@pytest.mark.parametrize("name", ["mnist_cnn.mnist", "vit.mnist", "resco_mini.ahdd", "glyphnet_100k.mnist"])
+def test_networks_of_today_may_run_where_indices_are_not_checked(name):
+    assert onnx_limits.checked((PRETRAINED / name / "model.onnx").read_bytes(), indices=False)
+
+
 def test_every_shipped_network_could_be_somebodys():
     for path in sorted(PRETRAINED.glob("*/model.onnx")):
         opened = onnxruntime.InferenceSession(onnx_limits.checked(path.read_bytes()))

@@ -37,7 +37,7 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
     """Return the file of a published folder that is served, and what runs it.
 
     Its preprocessor may say `"serving": {"runtime": "openvino", "precision": "int8"}`. A runtime that is named there
-    and not installed is replaced by ONNX Runtime, which runs the same file.
+    and not installed, or may not open the file, is replaced by ONNX Runtime, which runs the same one.
     """
     serving = preprocessor.get("serving", {})
     precision = field_of(serving, "precision", str) if "precision" in serving else "float32"
@@ -49,7 +49,9 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
         return file, fastest.choose(file)
     if runtime is not None:
         return published.onnx, runtime
-    return file, named if runtimes.is_installed(named) else DEFAULT
+    if named != DEFAULT and file.is_file() and not (runtimes.is_installed(named) and runtimes.suits(file, named)):
+        named = DEFAULT
+    return file, named
 
 
 def _check_fits(opened: runtimes.Runtime, preprocessor: Json) -> None:

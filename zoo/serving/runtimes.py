@@ -59,7 +59,7 @@ def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
         raise ZooError(f"There is no file {path}.")
     try:
         unchecked = is_shipped(path) or (runtime != "onnxruntime" and path.suffix != ".onnx")
-        return RUNTIMES[runtime](path if unchecked else bounded(path))
+        return RUNTIMES[runtime](path if unchecked else bounded(path, runtime))
     except ZooError:
         raise
     except Exception as error:  # the three share no class of error
@@ -72,17 +72,26 @@ def is_shipped(path: Path) -> bool:
     return path.resolve().is_relative_to(PRETRAINED.resolve())
 
 
-def bounded(path: Path) -> bytes:
-    """Return what may be opened of an ONNX file, see `zoo.strict.onnx_limits`; all of one that came with the package.
+def bounded(path: Path, runtime: str = "onnxruntime") -> bytes:
+    """Return what a runtime may open of an ONNX file, see `zoo.strict.onnx_limits`; all of one that came with the
+    package.
 
     Raises:
         ZooError: it may not be opened.
     """
     data = read_bytes(path)
     try:
-        return data if is_shipped(path) else onnx_limits.checked(data)
+        return data if is_shipped(path) else onnx_limits.checked(data, indices=runtime == "onnxruntime")
     except onnx_limits.TooMuch as error:
         raise ZooError(f"{path} is not opened: {error}.") from None
+
+
+def suits(path: Path, runtime: str) -> bool:
+    """Whether a runtime may open an ONNX file that is bounded; ONNX Runtime may open each."""
+    try:
+        return runtime == "onnxruntime" or bool(bounded(path, runtime))
+    except ZooError:
+        return False
 
 
 def threads() -> int:

@@ -67,13 +67,19 @@ def wrong(node: onnx_wire.Node) -> Iterator[str]:
         yield "its LayerNormalization has an input without a name"
 
 
-def above_zero(raw: bytes) -> bool:
-    """Return whether a stored tensor is whole numbers above 0: the smallest one by -1 ends the process."""
+def whole_numbers(raw: bytes) -> list[int]:
+    """Return the whole numbers of a stored tensor; none if it has others, or says them in several ways."""
     stored = onnx_wire.read(raw, onnx_wire.WHOLE_NUMBERS)
     kind = WHOLE.get(stored.data_type)
     if kind is None or bool(stored.raw) + bool(stored.int32) + bool(stored.int64) != 1:
-        return False
+        return []
     if len(stored.raw) % kind.itemsize:
-        return False
-    numbers = np.frombuffer(stored.raw, kind).tolist() if stored.raw else stored.int32 or stored.int64
-    return all(number > 0 for number in numbers)
+        return []
+    numbers: list[int] = np.frombuffer(stored.raw, kind).tolist() if stored.raw else stored.int32 or stored.int64
+    return numbers
+
+
+def above_zero(raw: bytes) -> bool:
+    """Return whether a stored tensor is whole numbers above 0: the smallest one by -1 ends the process."""
+    numbers = whole_numbers(raw)
+    return bool(numbers) and min(numbers) > 0

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.strict import onnx_attributes, onnx_costs, onnx_wire
+from zoo.strict import onnx_attributes, onnx_costs, onnx_indices, onnx_wire
 from zoo.strict.onnx_costs import Shape
 from zoo.strict.wire_format import BadWireFormat
 
@@ -71,14 +71,18 @@ def together(height: int, width: int) -> int:
     return max(1, TOGETHER * 32 * 32 // max(height * width, 32 * 32))
 
 
-def checked(data: bytes) -> bytes:
+def checked(data: bytes, indices: bool = True) -> bytes:
     """Return the network of an ONNX file, and nothing else in it, if opening and running it is bounded.
+
+    Args:
+        data: the file.
+        indices: whether the runtime that opens it checks indices itself, see `zoo.strict.onnx_indices`.
 
     Raises:
         TooMuch: it is not bounded, or is no network that takes images and gives one answer.
     """
     try:
-        return _Graph(data).checked()
+        return _Graph(data).checked(indices)
     except BadWireFormat as error:
         raise TooMuch(f"it {error}") from None
 
@@ -106,11 +110,14 @@ class _Graph:
         self.nodes = [onnx_wire.node(one) for one in graph.nodes]
         self._check_nodes()
 
-    def checked(self) -> bytes:
+    def checked(self, indices: bool) -> bytes:
         """Return the file that may be opened."""
         for images in {1, together(*self.sides[:2])}:
             shapes = self._shapes(images)
             self._check_costs(images, shapes)
+        stored = {name: one.raw for name, one in self.initializers.items()}
+        if not indices and (operator := onnx_indices.wrong(self.nodes, stored, shapes)):
+            raise TooMuch(f"it has the operator {operator}, with which only ONNX Runtime is trusted")
         sides = shapes[self.answer][1:]
         if self.types[self.answer] != "float" or not shapes[self.answer]:
             raise TooMuch("its answer is not float32, one row an image")
