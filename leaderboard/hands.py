@@ -4,6 +4,7 @@
 the stored board. A dataset's entry names the other test sets (`DatasetSpec.transfers`).
 """
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
@@ -67,8 +68,10 @@ def fill(rows: pd.DataFrame, results: Iterable[Result], found: Found) -> list[Ag
     """
     pairs = [*zip(rows["dataset"], rows["model"], strict=True)]
     place = dict(zip(pairs, rows.index, strict=True))
+    measured = set(itertools.compress(pairs, rows["accuracy"].notna()))  # what cannot be shown has no values
     for result in results:
-        if answers := found.get(pair := (result.dataset, result.model)):
+        pair = result.dataset, result.model
+        if pair in measured and (answers := found.get(pair)):
             for name, value in _alone(result, answers).items():
                 rows.at[place[pair], name] = value
     agreements = []

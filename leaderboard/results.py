@@ -10,24 +10,56 @@ import os
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Annotated, ClassVar
 
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from leaderboard import disclosures, metrics
 from leaderboard.predictions import Predictions
-from leaderboard.schemas import checked_json, is_part
+from leaderboard.schemas import Number, Part, checked_json, having, is_part
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
 from zoo.files import write_json
-from zoo.regular_files import read_bytes
+from zoo.regular_files import MOST_JSON, read_bytes
 from zoo.typed_json import CLOSED
 from zoo.types import Json
 
 RECORDS = settings.folder("ZOO_RECORDS") or Path(__file__).parent / "records"
 LOCAL = settings.folder("ZOO_RECORDS") or settings.folder("ZOO_LOCAL_RECORDS") or RECORDS.with_name("local_records")
 log = logging.getLogger(__name__)
+MOST_SAMPLES = 10_000_000  # of a test set
+NEEDED = {"accuracy", "macro_f1", "parameters"}  # metrics of each training
+
+
+class _Named(TypedDict):
+    """What a recipe has at least."""
+
+    name: Annotated[str, Field(max_length=100)]
+
+
+class _Claim(TypedDict):
+    """What a claim has at least."""
+
+    accuracy: Number
+
+
+class _Speed(TypedDict):
+    """What was measured of speed at least, see `leaderboard.speed`."""
+
+    latency: Number
+    throughput: Number
+    metric_versions: dict[str, int]
+    date: str
+
+
+class _Version(TypedDict):
+    """What the history keeps of a row at least, see `Result.summary`."""
+
+    accuracy: Number
+    macro_f1: Number
+    seeds: int
 
 
 @dataclass(frozen=True)
@@ -35,9 +67,9 @@ class SeedResult:
     """One training of a row."""
 
     seed: int
-    validation_accuracy: float  # the criterion for the shipped seed
+    validation_accuracy: Number  # the criterion for the shipped seed
     epochs: int
-    metrics: dict[str, float]  # on the test set
+    metrics: dict[str, Number]  # on the test set
     revision: str | None = None  # SHA-256 of the model.onnx that was measured; None: not noted then
     # Where the measured folder is, of a training that is not shipped: "leaderboard/seeds/…", "hf://…"; None: nowhere.
     weights: str | None = None
@@ -49,39 +81,43 @@ class Result:
 
     __pydantic_config__: ClassVar[ConfigDict] = CLOSED
 
-    model: str  # architecture.dataset, with the recipe where it is not `zoo`
-    architecture: str
+    model: Part  # architecture.dataset, with the recipe where it is not `zoo`
+    architecture: Part
     title: str  # the network and its source
     licence: str  # of the weights, an SPDX name in lower case
-    dataset: str
+    dataset: Part
     dataset_fingerprint: str  # SHA-256 of the test split
     training_fingerprint: str  # SHA-256 of the training split
     metric_versions: dict[str, int]  # versions of the metrics
-    recipe: Json  # every hyperparameter
+    recipe: Annotated[Json, having(_Named)]  # every hyperparameter
     selection: str  # criterion by which the shipped seed was chosen
     shipped_seed: int
     revision: str  # SHA-256 of the shipped model.onnx
     seeds: list[SeedResult]
-    accuracy_interval: list[float]  # Wilson, 95%, of the shipped seed
-    macro_f1_interval: list[float]  # bootstrap, 95%, of the shipped seed
-    corruptions: dict[str, float]  # accuracy of the shipped seed under each
+    accuracy_interval: list[Number]  # Wilson, 95%, of the shipped seed
+    macro_f1_interval: list[Number]  # bootstrap, 95%, of the shipped seed
+    corruptions: dict[str, Number]  # accuracy of the shipped seed under each
     per_class: list[Json]  # of the shipped seed: label, precision, recall, f1, support
-    confusion: list[list[int]]  # of the shipped seed: rows are the true classes
+    confusion: list[
+        list[Annotated[int, Field(ge=0, le=MOST_SAMPLES)]]
+    ]  # of the shipped seed: rows are the true classes
     environment: Json  # commit, versions, processor, devices of the shipped seed's training
     evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
-    unseen_damage: dict[str, float] = field(default_factory=dict)  # likewise, see `leaderboard.unseen_damage`
+    unseen_damage: dict[str, Number] = field(default_factory=dict)  # likewise, see `leaderboard.unseen_damage`
     parameters_as_trained: int | None = None  # as Keras counted them in training, before BatchNorm was folded
     # Where the measured folder is: "zoo/pretrained/…", "hf://…", of a local row its run; None: not published.
     weights: str | None = None
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
-    transfers: dict[str, float] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
+    transfers: dict[str, Number] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
     # What only the shipped seed was measured by: metrics that are newer than the weights of the others.
-    shipped_metrics: dict[str, float] = field(default_factory=dict)
-    claimed: Json | None = None  # accuracy and source, as others stated them
-    speed: Json | None = None  # see `leaderboard.speed`
+    shipped_metrics: dict[str, Number] = field(default_factory=dict)
+    claimed: Annotated[Json, having(_Claim)] | None = None  # accuracy and source, as others stated them
+    speed: Annotated[Json, having(_Speed)] | None = None  # see `leaderboard.speed`
     submission: Json | None = None  # who sent it and how it is described, see `submissions.rows.credits_of`
-    history: list[Json] = field(default_factory=list)  # earlier versions of this row, oldest first; see `summary`
+    history: list[Annotated[Json, having(_Version)]] = field(
+        default_factory=list
+    )  # earlier versions of this row, oldest first; see `summary`
 
     @classmethod
     def from_json(cls, data: bytes) -> "Result":
@@ -92,10 +128,14 @@ class Result:
             raise ZooError(
                 "This is not a record: its confusion matrix does not have one row and column for every class."
             )
+        if not 0 < result.samples <= MOST_SAMPLES:
+            raise ZooError(f"This is not a record: it has {result.samples:,} test samples.")
         if len(result.accuracy_interval) != 2 or len(result.macro_f1_interval) != 2:
             raise ZooError("This is not a record: an interval must have two ends.")
         if not result.seeds or any(seed.metrics.keys() != result.seeds[0].metrics.keys() for seed in result.seeds):
             raise ZooError("This is not a record: its seeds do not have the same metrics.")
+        if lacking := NEEDED - result.seeds[0].metrics.keys():
+            raise ZooError(f"This is not a record: its seeds lack {', '.join(sorted(lacking))}.")
         result.shipped("accuracy")  # a record without its shipped seed is invalid
         return result
 
@@ -261,7 +301,7 @@ def read_all(folder: Path | None = None) -> list[Result]:
 def read_record(path: Path) -> Result | Broken:
     """Return one record, or a `Broken` with the reason."""
     try:
-        result = Result.from_json(read_bytes(path))
+        result = Result.from_json(read_bytes(path, MOST_JSON))
         if (result.model, result.dataset) != (path.stem, path.parent.name):
             raise ZooError(f"It names another model or dataset: {result.model} on {result.dataset}.")
         return result

@@ -5,15 +5,27 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, TypeVar
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from zoo.errors import ZooError
-from zoo.typed_json import from_json
+from zoo.regular_files import MOST_JSON
+from zoo.typed_json import from_json, from_values
 from zoo.types import Json
 
 Kind = TypeVar("Kind")
 PART = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,150}"  # of a path: it cannot lead out of its folder
 Part = Annotated[str, Field(pattern=f"^{PART}$")]
+Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def having(kind: type) -> AfterValidator:
+    """Return the annotation of a JSON object that has at least the fields of a TypedDict, which have their types."""
+
+    def check(value: Json) -> Json:
+        from_values(kind, value)
+        return value
+
+    return AfterValidator(check)
 
 
 def is_part(name: str) -> bool:
@@ -40,6 +52,8 @@ def checked_json(
     Raises:
         ZooError: it is not JSON, it is of another kind, or it was written by a newer program.
     """
+    if len(data) > MOST_JSON:
+        raise ZooError(f"This is not a {what}: it has {len(data):,} bytes; the most is {MOST_JSON:,}.")
     if not data.strip():
         raise ZooError(f"This is not a {what}: the file is empty.")
     try:

@@ -1,5 +1,6 @@
 """Make the ranked frame from results, for the board, the README, the endpoint and the downloads."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,7 @@ UNPUBLISHED = "weights not published"
 MEASURED = (VERIFIED, LOCAL, STALE, UNPUBLISHED)  # rows with a record that can be read
 TRANSFERS = tuple(sorted({other for spec in data.DATASETS.values() for other in spec.transfers}))
 Read = Callable[[Result], object]
+log = logging.getLogger(__name__)
 
 
 def _percent(value: float) -> str:
@@ -219,18 +221,23 @@ def frame(
         results: the records that can be read.
         right: returns which predictions of a result's shipped model are correct, bool (N,), or None if they are not
             stored.
-        broken: records that cannot be read; they have no scores and no rank.
+        broken: records that cannot be read; they have no scores and no rank. So is one of `results` that cannot be
+            shown.
         claims: published scores; claims about a network without a record are rows without a rank.
         writers: returns who wrote each test sample of a result's dataset, int (N,), or None if it is unknown.
         may_rank: whether a result that compares with others has a rank.
     """
-    results, broken = list(results), list(broken)
-    rows = pd.DataFrame({c.name: [c.value(r) for r in results] for c in COLUMNS})
-    for column in COLUMNS:
-        if column.number:
-            rows[column.name] = pd.to_numeric(rows[column.name]).astype(float)
-    intervals = [interval(result, right(result), writers(result)) for result in results]
-    rows[["accuracy_low", "accuracy_high"]] = intervals or np.empty((0, 2))
+    made, broken = [], list(broken)
+    for result in results:
+        try:
+            made.append((result, _cells(result) | _ends(interval(result, right(result), writers(result)))))
+        except Exception as error:  # whatever a record says, it costs its own row
+            log.warning("%s cannot be shown", result.model, exc_info=True)
+            reason = f"{result.model}.json: it cannot be shown ({type(error).__name__})."
+            broken.append(Broken(result.model, result.dataset, reason))
+    results = [result for result, _ in made]
+    rows = pd.DataFrame([cells for _, cells in made], columns=[column.name for column in COLUMNS])
+    rows = rows.astype({column.name: float for column in COLUMNS if column.number})
     networks = [[result.dataset for result in results], [result.architecture for result in results]]
     rows["network_readings"] = rows["readings"].groupby(networks).transform("sum") if results else rows["readings"]
     rows["of"] = range(len(results))
@@ -251,6 +258,22 @@ def frame(
     ]  # fmt: skip
     rows = rows.drop(columns="of")
     return _with(rows, others) if others else rows
+
+
+def _cells(result: Result) -> dict[str, object]:
+    """Return a row's values, those of numbers as floats."""
+    found = {column.name: column.value(result) for column in COLUMNS}
+    for column in COLUMNS:
+        value = found[column.name]
+        if column.number and value is not None:
+            found[column.name] = float(value)  # type: ignore[arg-type]  # whatever it is: then it is no number
+        elif not column.number and not isinstance(value, str):
+            raise TypeError(f"{column.name} is no text")
+    return found
+
+
+def _ends(interval: tuple[float, float]) -> dict[str, object]:
+    return {"accuracy_low": interval[0], "accuracy_high": interval[1]}
 
 
 def interval(result: Result, right: np.ndarray | None, writers: np.ndarray | None) -> tuple[float, float]:

@@ -245,6 +245,95 @@ def test_a_damaged_row_is_shown_as_broken_and_comes_back_from_the_store(place, r
     assert frame[sent.row("optdigits")] == frame[other.row("optdigits")] == table.VERIFIED
 
 
+def set_to(**changes):
+    """Return how a record is damaged though it is JSON of its schema's first look: these fields are set."""
+    return lambda values: values.update(changes)
+
+
+def of_seeds(**changes):
+    """The same of the metrics of its seeds; None drops one."""
+
+    def damage(values):
+        for seed in values["seeds"]:
+            seed["metrics"] = {k: v for k, v in (seed["metrics"] | changes).items() if v is not None}
+
+    return damage
+
+
+def confused(number):
+    return lambda values: values["confusion"][0].__setitem__(0, number)
+
+
+VALUES = {
+    "a recipe without a name": set_to(recipe={}),
+    "a history of nothing": set_to(history=[{}]),
+    "a history of words": set_to(history=[{"accuracy": "x", "macro_f1": 0.5, "seeds": 1}]),
+    "a claim of words": set_to(claimed={"accuracy": "x", "source": "y"}),
+    "a claim of nothing": set_to(claimed={}),
+    "a speed of nothing": set_to(speed={}),
+    "versions that are a number": set_to(
+        speed={"metric_versions": 5, "latency": 1.0, "throughput": 1.0, "date": "2026-11-21"}
+    ),
+    "no classes": set_to(per_class=[], confusion=[]),
+    "no samples": lambda values: values.update(confusion=[[0] * 10] * 10),
+    "fewer than no samples": confused(-(10**6)),
+    "samples beyond any number": confused(2**80),
+    "samples beyond memory": confused(200_000_000),
+    "no accuracy": of_seeds(accuracy=None),
+    "no parameters": of_seeds(parameters=None),
+    "an accuracy that is no number": of_seeds(accuracy=float("nan")),
+    "parameters without end": of_seeds(parameters=float("inf")),
+    "a sender without a name": set_to(submission={}),
+    "a sender that is a number": set_to(submission={"user": 5}),
+    "a recipe that is a number": set_to(recipe={"name": 5}),
+    "the name of another folder": set_to(architecture="../x"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("damage", VALUES.values(), ids=VALUES)
+def test_a_record_of_wrong_values_costs_its_own_row(tmp_path, damage):
+    for model in ("bad.mnist", "good.mnist"):
+        results.write(made_up(model, [0.9, 0.91]), answers(10), folder=tmp_path)
+    path = results.path_of("bad.mnist", "mnist", tmp_path)
+    values = json.loads(path.read_text())
+    damage(values)
+    path.write_text(json.dumps(values))
+    snapshot.write(tmp_path)
+    frame = snapshot.load(tmp_path).set_index("model")
+    assert dict(frame["status"]) == {"good.mnist": table.VERIFIED, "bad.mnist": table.BROKEN}
+    assert "bad.mnist.json: " in frame.loc["bad.mnist", "note"]
+
+
+def test_a_row_that_a_column_cannot_show_is_broken_alone(tmp_path, monkeypatch):
+    """Whatever the schema lets through."""
+    for model in ("bad.mnist", "good.mnist"):
+        results.write(made_up(model, [0.9, 0.91]), answers(10), folder=tmp_path)
+    right = results.Result.summary.fget
+
+    def mistaken(self):
+        return {}["nothing"] if self.architecture == "bad" else right(self)
+
+    monkeypatch.setattr(results.Result, "summary", property(mistaken))
+    frame = snapshot.build(tmp_path).rows.set_index("model")
+    assert dict(frame["status"]) == {"good.mnist": table.VERIFIED, "bad.mnist": table.BROKEN}
+    assert frame.loc["bad.mnist", "note"] == "bad.mnist.json: it cannot be shown (KeyError)."
+
+
+@pytest.mark.parametrize("name", ["no accuracy", "a recipe without a name", "samples beyond memory"])
+def test_a_result_of_wrong_values_in_the_store_is_damaged(place, records, name):
+    bad, good = send(place), send(place, "ann", "other", seed=1)
+    worker = Worker(place, records=records, measure=measure)
+    for _ in range(2):
+        worker.see_through(worker.claim(), threading.Event())
+    path = next((place.root / "results" / bad.network).rglob("*.json"))
+    values = json.loads(path.read_text())
+    VALUES[name](values)
+    path.write_text(json.dumps(values))
+    worker.publish()
+    assert isinstance(row(records, good), results.Result)
+    assert "is damaged in the store" in place.get(bad.id).reason
+
+
 def test_the_reason_of_a_worker_reaches_the_receipt_without_its_paths(place, records):
     bad, good = send(place, name="nodata"), send(place, "ann", seed=1)
     work(place, records)

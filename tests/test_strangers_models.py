@@ -338,7 +338,8 @@ INDEXED = {  # what OpenVINO, which checks no index, reads elsewhere or ends the
                               node("Cast", "o", "p", to=1), total("p")],
 }  # fmt: skip
 PLACES = {"v": np.ones(8, np.float32), "flat": [-1, 784], "zero": [0], "ten": [10], "one": [1], "far": np.int64(1000),
-          "column": [-1, 1], "row": [-1, 10], "long": [-1], "index": [[2**31]], "beyond": [7], "axis": np.int64(7)}  # fmt: skip
+          "column": [-1, 1], "row": [-1, 10], "long": [-1], "index": [[2**31]], "beyond": [7],
+          "axis": np.int64(7)}  # fmt: skip
 
 
 @pytest.mark.parametrize("how", INDEXED)
