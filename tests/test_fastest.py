@@ -64,11 +64,14 @@ def test_a_folder_names_its_runtime_and_precision(folder, opened, monkeypatch):
         zoo.load_predictor(named)
     shutil.copy(named / "model.onnx", named / "model.int8.onnx")
     opened.clear()
+    zoo.load_predictor(named)  # somebody's: not with a runtime that trusts it
+    monkeypatch.setattr(runtimes, "is_shipped", lambda path: True)
     zoo.load_predictor(named)
     zoo.load_predictor(named, runtime="onnxruntime")  # what was measured
     monkeypatch.setattr(runtimes, "is_installed", lambda name: name == "onnxruntime")
     zoo.load_predictor(named)
     assert opened == [
+        ("model.int8.onnx", "onnxruntime"),
         ("model.int8.onnx", "openvino"),
         ("model.onnx", "onnxruntime"),
         ("model.int8.onnx", "onnxruntime"),

@@ -283,7 +283,7 @@ VALUES = {
     "no parameters": of_seeds(parameters=None),
     "an accuracy that is no number": of_seeds(accuracy=float("nan")),
     "parameters without end": of_seeds(parameters=float("inf")),
-    "a sender without a name": set_to(submission={}),
+    "a sender without a name": set_to(submission={"id": "x"}),
     "a sender that is a number": set_to(submission={"user": 5}),
     "a recipe that is a number": set_to(recipe={"name": 5}),
     "the name of another folder": set_to(architecture="../x"),
@@ -300,7 +300,7 @@ def test_a_record_of_wrong_values_costs_its_own_row(tmp_path, damage):
     path.write_text(json.dumps(values))
     snapshot.write(tmp_path)
     frame = snapshot.load(tmp_path).set_index("model")
-    assert dict(frame["status"]) == {"good.mnist": table.VERIFIED, "bad.mnist": table.BROKEN}
+    assert [frame.loc[f"{name}.mnist", "status"] for name in ("good", "bad")] == [table.VERIFIED, table.BROKEN]
     assert "bad.mnist.json: " in frame.loc["bad.mnist", "note"]
 
 
@@ -315,7 +315,7 @@ def test_a_row_that_a_column_cannot_show_is_broken_alone(tmp_path, monkeypatch):
 
     monkeypatch.setattr(results.Result, "summary", property(mistaken))
     frame = snapshot.build(tmp_path).rows.set_index("model")
-    assert dict(frame["status"]) == {"good.mnist": table.VERIFIED, "bad.mnist": table.BROKEN}
+    assert [frame.loc[f"{name}.mnist", "status"] for name in ("good", "bad")] == [table.VERIFIED, table.BROKEN]
     assert frame.loc["bad.mnist", "note"] == "bad.mnist.json: it cannot be shown (KeyError)."
 
 

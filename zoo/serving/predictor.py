@@ -37,7 +37,8 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
     """Return the file of a published folder that is served, and what runs it.
 
     Its preprocessor may say `"serving": {"runtime": "openvino", "precision": "int8"}`. A runtime that is named there
-    and not installed, or may not open the file, is replaced by ONNX Runtime, which runs the same one.
+    and not installed is replaced by ONNX Runtime, which runs the same file; so is each that somebody's folder names,
+    since OpenVINO trusts a network more than a stranger should be.
     """
     serving = preprocessor.get("serving", {})
     precision = field_of(serving, "precision", str) if "precision" in serving else "float32"
@@ -49,9 +50,7 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
         return file, fastest.choose(file)
     if runtime is not None:
         return published.onnx, runtime
-    if named != DEFAULT and file.is_file() and not (runtimes.is_installed(named) and runtimes.suits(file, named)):
-        named = DEFAULT
-    return file, named
+    return file, named if runtimes.is_shipped(file) and runtimes.is_installed(named) else DEFAULT
 
 
 def _check_fits(opened: runtimes.Runtime, preprocessor: Json) -> None:

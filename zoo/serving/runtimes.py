@@ -86,14 +86,6 @@ def bounded(path: Path, runtime: str = "onnxruntime") -> bytes:
         raise ZooError(f"{path} is not opened: {error}.") from None
 
 
-def suits(path: Path, runtime: str) -> bool:
-    """Whether a runtime may open an ONNX file that is bounded; ONNX Runtime may open each."""
-    try:
-        return runtime == "onnxruntime" or bool(bounded(path, runtime))
-    except ZooError:
-        return False
-
-
 def threads() -> int:
     """Return how many processors this process may use; `OMP_NUM_THREADS` makes it fewer, as for other libraries."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -10,11 +10,10 @@ from zoo.strict import onnx_attributes, onnx_wire
 from zoo.strict.onnx_costs import Shape
 
 _PLAIN = (  # what they read and write follows from the shapes of their values, which are known
-    "Abs Add AveragePool BatchNormalization Cast Ceil Clip Concat Conv DequantizeLinear Div Elu Equal Erf Exp Flatten "
-    "Floor Gelu Gemm GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid HardSwish Identity LeakyRelu "
-    "Less LessOrEqual Log MatMul Max MaxPool Min Mul Neg Not PRelu Pow QuantizeLinear Reciprocal ReduceMax ReduceMean "
-    "ReduceMin ReduceProd ReduceSum Relu Reshape Round Selu Shape Sigmoid Sign Softmax Softplus Softsign Sqrt Squeeze "
-    "Sub Sum Tanh Transpose Unsqueeze Where"
+    "Abs Add AveragePool BatchNormalization Cast Clip Concat Conv DequantizeLinear Div Elu Erf Exp Flatten Gelu Gemm "
+    "GlobalAveragePool GlobalMaxPool Greater GreaterOrEqual HardSigmoid Identity LeakyRelu MatMul Max MaxPool Min Mul "
+    "Neg Pow QuantizeLinear Reciprocal ReduceMax ReduceMean ReduceProd ReduceSum Relu Reshape Shape Sigmoid Sign "
+    "Softmax Softplus Sqrt Squeeze Sub Tanh Transpose Unsqueeze"
 )
 PLAIN = frozenset(_PLAIN.split())
 
@@ -31,6 +30,11 @@ def wrong(nodes: Sequence[onnx_wire.Node], stored: Mapping[str, bytes], shapes: 
     for node in nodes:
         if node.op_type == "Shape" or (node.op_type == "Cast" and of_shapes.issuperset(node.input)):
             of_shapes.update(node.output)
+        left_out = "" in node.input or (
+            node.op_type == "Clip" and [shapes[name] for name in node.input[1:]] != [(), ()]
+        )
+        if left_out:  # what it would take instead is not looked up safely either
+            return node.op_type
         if node.op_type in PLAIN:
             continue
         value, *places = node.input
