@@ -46,7 +46,8 @@ def test_a_record_reads_back_as_it_was_written(tmp_path):
 
 
 def test_a_record_remembers_what_it_was(tmp_path):
-    first = made_up("lenet5.mnist", [0.98], speed={"latency": 1.0})
+    speed = {"latency": 1.0, "throughput": 9.0, "metric_versions": {}, "date": "2026-11-21T00:00:00+00:00"}
+    first = made_up("lenet5.mnist", [0.98], speed=speed)
     results.write(first, folder=tmp_path)
     results.write(first, folder=tmp_path)  # the same measurement: nothing to remember
     assert results.read_all(tmp_path)[0].history == []
@@ -54,7 +55,7 @@ def test_a_record_remembers_what_it_was(tmp_path):
     results.write(second, folder=tmp_path)
     (now,) = results.read_all(tmp_path)
     assert [entry["accuracy"] for entry in [*now.history, now.summary]] == [0.98, 0.99]
-    assert now.speed == {"latency": 1.0}  # of the same weights
+    assert now.speed == speed  # of the same weights
 
 
 @pytest.mark.parametrize(
