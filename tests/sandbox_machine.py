@@ -24,6 +24,7 @@ class Machine:
     def __init__(self):
         self.commands: list[list[str]] = []
         self.tokens: set[str | None] = set()  # that came along
+        self.bearers: set[str | None] = set()  # of the Hub, which its proxy would take away
         self.url = ""
         self.instead: Callable[[_Handler, str], bool] = lambda handler, route: False  # answers a route, or not
 
@@ -64,6 +65,7 @@ class _Handler(BaseHTTPRequestHandler):
         query = {key: values[0] for key, values in parse_qs(parts.query).items()}
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         self.state.tokens.add(self.headers.get("X-Sandbox-Token"))
+        self.state.bearers.add(self.headers.get("Authorization"))
         path = Path(query.get("path", "/"))
         route = f"{self.command} {parts.path}"
         try:

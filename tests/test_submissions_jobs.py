@@ -85,6 +85,16 @@ def test_what_cannot_be_measured_gets_its_reason_from_there(machine, images):
         measured(onnx_file(end="Relu"), images)
 
 
+def test_a_machine_may_have_a_token_of_its_own(machine, hub, monkeypatch):
+    """The client sends it with each request, so it must not be the one that may write the store."""
+    hub.tokens["hf_jobs_only"] = hub.tokens[TOKEN]
+    monkeypatch.setenv("ZOO_JOBS_TOKEN", "hf_jobs_only")
+    with open_box("onnx") as box:
+        shutil.rmtree(box.there)
+    assert machine.bearers == {"Bearer hf_jobs_only"}
+    assert hub.jobs[0]["status"]["stage"] == "CANCELED"
+
+
 def test_nothing_is_sent_to_a_machine_that_does_not_confine(machine, hub, images, monkeypatch):
     monkeypatch.setattr(JobBox, "isolation", lambda box, cancelled: {"got_through": "fork"})
     with pytest.raises(Unsafe, match="in it one can fork"):

@@ -47,6 +47,7 @@ SETTINGS: Mapping[str, Setting] = {
         Setting("ZOO_SUBMISSIONS_GB", "gigabytes that a store of submissions in a folder may take", "20"),
         Setting("ZOO_SANDBOX", "where submissions are measured: `local`, in a process here, or `jobs`", "local"),
         Setting("ZOO_SANDBOX_IMAGE", "the image of machines of Hugging Face Jobs", "the Space's own"),
+        Setting("ZOO_JOBS_TOKEN", "the token that starts these machines, which should allow nothing else", "HF_TOKEN"),
         Setting("XDG_CACHE_HOME", "the folder for what can be made again, in `handwriting-zoo`", "~/.cache"),
     )
 }

@@ -4,7 +4,9 @@
 
 Each measurement gets its own virtual machine (`huggingface_hub.Sandbox`), which is deleted afterwards. Our code is
 copied there and starts as it does here: it confines itself, and the submission follows only after all probes were
-blocked. No token is forwarded. The image needs Python with the requirements of this package.
+blocked. No token is given to it as a secret; but the client sends the token that started it with each request, and only
+the Hub's proxy keeps that from the machine: `ZOO_JOBS_TOKEN` is one that allows nothing else. The image needs Python
+with the requirements of this package.
 
 A submission may own its machine, so nothing that the machine answers is believed: each answer has a deadline and a
 number of bytes (`_reached`), and so has everything that it sends in its life.
@@ -80,6 +82,7 @@ class JobBox(Box):
             with _reached(sentence, NoMachine, START + GRACE, STARTING_BYTES):
                 self.machine = Sandbox.create(
                     image, flavor=FLAVOR, idle_timeout=resources.wall + START, start_timeout=START,
+                    token=settings.value("ZOO_JOBS_TOKEN") or None,
                 )  # fmt: skip
         except NotReached:
             self._remove_folder()
