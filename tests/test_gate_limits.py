@@ -213,8 +213,8 @@ def test_parts_of_a_page_are_counted_by_what_they_cost(monkeypatch, path, most):
 
     async def visiting():
         for _ in range(100):
-            scope = {"type": "http", "method": "GET", "path": path, "headers": [], "client": ("192.0.2.1", 1)}
-            await door.Door(app, blocks, None)(scope, None, send)
+            scope = {"type": "http", "method": "GET", "path": path, "scheme": "http", "client": ("192.0.2.1", 1)}
+            await door.Door(app, blocks, None)({**scope, "headers": [(b"host", b"x")]}, None, send)
 
     monkeypatch.setattr(static_files, "paths", lambda: {"/assets/a.js"})
     queue = queue_of([])
@@ -245,6 +245,7 @@ def asked(path, parts, *headers, method="POST", app=None, address="192.0.2.1"):
         sent.append(message)
 
     scope = {"type": "http", "method": method, "path": path, "client": (address, 1), "query_string": b""}
+    scope["scheme"] = "http"
     scope["headers"] = [(key.encode(), value.encode()) for key, value in headers]
     blocks = SimpleNamespace(max_file_size=None, endpoints={}, fns={}, blocks={})
     anyio.run(door.Door(app, blocks, None), scope, receive, send)
@@ -471,7 +472,7 @@ def fetched(path, address="192.0.2.1"):
         await send({"type": "http.response.start", "status": 200, "headers": []})
         await send({"type": "http.response.body", "body": b'{"detail": ""}'})
 
-    return asked(path, [], method="GET", app=app, address=address)
+    return asked(path, [], ("host", "x"), method="GET", app=app, address=address)
 
 
 @pytest.mark.parametrize(

@@ -707,6 +707,8 @@ def test_nobody_is_told_the_host_of_anothers_request(url, asked):
     for path in ("info", "info?all_endpoints=1", "openapi.json", "../config", ".."):
         said = httpx.get(f"{url}{API}/{path}")
         assert (said.status_code, "evil.example" in said.text) == (200, False), path
+    assert f'"root":"{url}"' in httpx.get(url).text.replace(" ", "")
+    assert httpx.get(f"{url}/config").json()["root"] == url
     assert f"{url}{API}/call/" in httpx.get(f"{url}{API}/info").text
 
 

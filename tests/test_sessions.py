@@ -1,6 +1,7 @@
 """What the Space keeps of a call once it is answered: nothing of its values."""
 
 import gc
+import json
 import os
 import threading
 import tracemalloc
@@ -157,6 +158,57 @@ def test_a_session_has_one_stream_of_answers(demo, other, status):
             finally:
                 GO.set()
             assert "process_completed" in answers.read().decode()
+
+
+@pytest.mark.parametrize("end", ["", "/close"])
+def test_frames_come_to_a_camera_alone(demo, end):
+    """They replaced the values of any call that waits, past all bounds of what waits."""
+    url, waits = f"{demo.local_url}{API[1:]}/", list(demo.fns)[-1]
+    GO.clear()
+    with httpx.Client(timeout=30) as client:
+        said = {"data": [], "fn_index": waits, "session_hash": "two"}
+        event = client.post(f"{url}queue/join", json=said).json()["event_id"]
+        try:
+            for name in (event, "nobody"):
+                answer = client.post(f"{url}stream/{name}{end}", json={**said, "data": ["x"]})
+                assert (answer.status_code, "No camera" in answer.text) == (404, True)
+        finally:
+            GO.set()
+        assert '"success":true' in client.get(f"{url}queue/data?session_hash=two").text.replace(" ", "")
+
+
+@pytest.mark.parametrize(("text", "weight"), [("a", 1), ("\u0663", 4), ("a\U0001f600", 4)])
+def test_values_that_wait_count_as_memory_has_them(text, weight):
+    """Of a call, and of the next frame of a camera in its place."""
+    camera = SimpleNamespace(streaming=True, request=SimpleNamespace(scope={}))
+    queue = SimpleNamespace(event_ids_to_events={"a1": camera}, event_queue_per_concurrency_id={}, max_size=500)
+    queue.pending_messages_per_session = {}
+    passed = []
+
+    async def app(scope, receive, send):
+        passed.append((scope["zoo.bytes"], len((await receive())["body"])))
+
+    async def send(message):
+        pass
+
+    async def ask():
+        body = json.dumps({"data": [text * 1000], "session_hash": "a"}).encode()
+        parts = [{"type": "http.request", "body": body}]
+
+        async def receive():
+            return parts.pop() if parts else await anyio.sleep_forever()
+
+        scope = {
+            "type": "http",
+            "method": "POST",
+            "path": f"{API}/stream/a1",
+            "headers": [],
+            "client": ("192.0.2.1", 1),
+        }
+        await Door(app, SimpleNamespace(_queue=queue, endpoints={}, fns={}, blocks={}), None)(scope, receive, send)
+
+    anyio.run(ask)
+    assert [(size / length, size) for size, length in passed] == [(weight, camera.request.scope["zoo.bytes"])]
 
 
 def test_a_session_whose_stream_is_open_is_not_dropped():

@@ -12,11 +12,12 @@ from starlette.routing import Mount
 from starlette.staticfiles import StaticFiles as Folder
 
 from zoo import gate
+from zoo.errors import ZooError
 from zoo.gate import limits
 from zoo.gate.callers import Caller
 from zoo.rest.problem_details import NotFound
 from zoo.tabs import door
-from zoo.tabs.static_files import FILES, StaticFiles, paths
+from zoo.tabs.static_files import FILES, Pages, StaticFiles, paths
 
 THERE = "/assets/page.js", "/assets/font.woff2"
 
@@ -116,3 +117,51 @@ def test_a_file_has_one_name():
     for other in ("/assets/./a.js", "/assets//a.js", "/assets/b/../a.js", "/assets/../a.js", "/assets/a.js\n",
                   "/assets/a\u00e9.js", "/assets/", "/static/a b.js"):  # fmt: skip
         assert not door.is_open("GET", other), other
+
+
+class Page:
+    """A page of Gradio, in the form in which it has the host; it counts how often it is made."""
+
+    def __init__(self, status=200):
+        self.status, self.made = status, 0
+
+    async def __call__(self, scope, receive, send):
+        self.made += 1
+        said = f"{scope['scheme']}://{dict(scope['headers'])[b'host'].decode()} {scope['query_string'].decode()}"
+        headers = [(b"content-type", b"text/html"), (b"content-length", str(len(said)).encode())]
+        await send({"type": "http.response.start", "status": self.status, "headers": headers})
+        await send({"type": "http.response.body", "body": said.encode()})
+
+
+def test_a_page_is_made_once_whatever_the_request_says():
+    page = Page()
+    asked = [
+        (path, {"Host": host}) for path in ("/", "/?deep_link=a", "/?page=zzz") for host in ("a.example", "[::1]:80")
+    ]
+    forwarded = {"Host": "a", "X-Forwarded-Host": "b.example, c", "X-Forwarded-Proto": "https"}
+    found = answers(Pages(page), *asked, ("/?x", forwarded))
+    assert page.made == 1
+    for (_, headers), answer in zip(asked, found, strict=False):
+        assert (answer.text, answer.status_code) == (f"http://{headers['Host']} ", 200)
+        assert int(answer.headers["content-length"]) == len(answer.text)
+    assert found[-1].text == "https://b.example "
+    answers(Pages(page), ("/config/", {}), ("/config", {}))
+    assert page.made == 2
+
+
+@pytest.mark.parametrize("host", ["a<b", 'a"', "a b", "a/b", "", "a:b", "user@a", "a\u00e9", "[a]x"])
+def test_a_host_is_a_name_or_an_address(host):
+    with pytest.raises(ExceptionGroup) as refused:
+        answers(Pages(Page()), ("/", {"Host": host.encode()}))
+    assert refused.group_contains(ZooError, match="names the host")
+
+
+def test_a_page_that_was_not_made_is_not_kept():
+    page = Page(500)
+    app = Pages(page)
+    for _ in range(2):
+        with pytest.raises(ExceptionGroup):
+            answers(app, ("/", {}))
+    page.status = 200
+    assert answers(app, ("/", {}))[0].status_code == 200
+    assert page.made == 3

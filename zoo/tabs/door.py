@@ -33,7 +33,7 @@ from zoo.rest.application import is_api
 from zoo.rest.problem_details import NotFound
 from zoo.tabs import signing_in, static_files, uploading
 from zoo.tabs.agents import replayed
-from zoo.tabs.unread import Unread, network_of, session_of, waiting
+from zoo.tabs.unread import Unread, camera_of, network_of, session_of, waiting
 from zoo.tabs.uploading import ID
 from zoo.types import Json
 
@@ -52,21 +52,22 @@ MOST_DIGITS = 100  # of a number
 MOST_WAITING = 40  # calls of one address that wait in the queue
 OF_FREE = 0.1  # and at most this share of its free places: the fuller it is, the less for one address
 WATCHED = Share("uploads that are watched", each=10, in_all=100)
+WIDE = 4  # bytes in memory for each of a text that is not ASCII
 WAITING_BYTES_EACH, WAITING_BYTES = 90_000_000, 600_000_000  # of calls that wait, of one address and of all
 
 # What a page and a client need of Gradio, by method. Closed are among others: functions called past the queue, the
 # proxy for other Spaces, functions of components, run history, monitoring, recordings and the editor.
-PAGES = rf"/|/config|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?|/theme\.css|{static_files.FILES}"
+PAGES = rf"{static_files.PAGES}|{static_files.FILES}|/favicon\.ico|/robots\.txt|/manifest\.json|/pwa_icon(/\d+)?"
 NETWORKS = r"/networks/((engine|worker)\.js|[\w.~-]{1,200}\.(json|html))"  # what a page needs to answer by itself
 HEARTBEAT, ANSWERS = rf"{API}/heartbeat/{ID}", rf"{API}/queue/(data|status)|{API}/call/(v2/)?\w+/{ID}"
 PARTS = (  # by how they are counted; all others are files
-    ("pages", rf"/|/config|{API}/(info|openapi\.json)"),  # 10 to 20 ms each time
+    ("pages", rf"{static_files.PAGES}|{API}/(info|openapi\.json)"),  # up to 10 ms each time
     ("open pages", HEARTBEAT),  # 30 ms
     ("answers", ANSWERS),
     ("sign-ins", signing_in.ASKING),
 )
 READ = (
-    rf"{PAGES}|{signing_in.ROUTES}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
+    rf"{PAGES}|/theme\.css|{signing_in.ROUTES}|{NETWORKS}|{API}/(info|openapi\.json|startup-events|app_id|user|login_check|theme\.css|upload_progress)"
     rf"|{HEARTBEAT}|{ANSWERS}|{API}/file[=/].+"
 )
 VALUES = rf"{API}/(call/\w+|call/v2/\w+|queue/join|stream/{ID})"  # requests that carry values
@@ -134,7 +135,10 @@ class Door:
         api: ASGIApp | None = None,
     ):
         self._app, self._blocks, self._agents, self._networks, self._api = app, blocks, agents, networks, api
-        self._static = static_files.StaticFiles(app, static_files.paths())
+        self._kept: tuple[tuple[str, ASGIApp], ...] = (
+            (static_files.FILES, static_files.StaticFiles(app, static_files.paths())),
+            (static_files.PAGES, static_files.Pages(app)),
+        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or let it through."""
@@ -193,7 +197,7 @@ class Door:
         elif method == "POST":
             limits.check_request(caller)
             async with _read(receive, self._most(path), caller) as body:
-                await self._call({**scope, "zoo.bytes": len(body)}, body, receive, send, caller)
+                await self._call(scope, body, receive, send, caller)
         else:
             limits.check_page(caller, next((part for part, those in PARTS if re.fullmatch(those, path)), "files"))
             if path.startswith(FILES):
@@ -203,7 +207,7 @@ class Door:
             if path == signing_in.SIGN_OUT:
                 gate.sign_out(scope)
             try:
-                answering = self._static if re.fullmatch(static_files.FILES, path, re.ASCII) else self._app
+                answering = next((one for those, one in self._kept if re.fullmatch(those, path, re.ASCII)), self._app)
                 with signing_in.bounded(path, caller.network), self._streaming(path, scope.get("query_string", b"")):
                     await answering(scope, receive, send)
             except Exception as error:
@@ -215,14 +219,18 @@ class Door:
     async def _call(self, scope: Scope, body: bytes, receive: Receive, send: Send, caller: gate.Caller) -> None:
         """Pass a request with a JSON body on to Gradio, checked and written again: values by name become a list."""
         path = scope["path"].rstrip("/")
+        camera = camera_of(self._blocks._queue, path.split("/")[3]) if path.startswith(f"{API}/stream/") else None
         said = await to_thread.run_sync(self._checked, path, body)
+        body = await to_thread.run_sync(_written, said)
+        size = len(body) * (WIDE if b"\\u" in body else 1)
         if re.fullmatch(VALUES, path):
-            self._check_waiting(caller, str(said.get("session_hash")), len(body))
-        body = await to_thread.run_sync(lambda: json.dumps(said).encode())
+            self._check_waiting(caller, str(said.get("session_hash")), size)
+        if camera is not None:
+            camera.request.scope["zoo.bytes"] = size
         new = {b"content-length": str(len(body)).encode(), b"content-type": b"application/json"}
         headers = [(key, value) for key, value in scope["headers"] if key not in new]
-        scope = {**scope, "path": path.replace("/call/v2/", "/call/"), "headers": [*headers, *new.items()]}
-        await self._app(scope, replayed(body, receive), send)
+        passed = {"zoo.bytes": size, "path": path.replace("/call/v2/", "/call/"), "headers": [*headers, *new.items()]}
+        await self._app({**scope, **passed}, replayed(body, receive), send)
 
     async def _upload(self, scope: Scope, receive: Receive, send: Send, caller: gate.Caller) -> None:
         limits.check_call(caller)
@@ -352,6 +360,10 @@ def _values(body: bytes) -> object:
     for _ in walk(said):
         pass
     return said
+
+
+def _written(said: object) -> bytes:
+    return json.dumps(said).encode()
 
 
 def _integer(text: str) -> int:

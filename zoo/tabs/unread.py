@@ -211,6 +211,18 @@ def session_of(queue: Queue, path: str, query: bytes) -> str:
     return next((one for one, events in queue.pending_event_ids_session.items() if name in events), name)
 
 
+def camera_of(queue: Queue, name: str) -> Any:
+    """Return the call of a camera, to which its next frame comes.
+
+    Raises:
+        NotFound: there is none; Gradio would replace the values of any other call.
+    """
+    event = queue.event_ids_to_events.get(name)
+    if event is None or not event.streaming:
+        raise NotFound("No camera sends its frames here any more.")
+    return event
+
+
 def waiting(queue: Queue) -> Iterator[Any]:
     """Yield the calls that wait in a queue."""
     for one in queue.event_queue_per_concurrency_id.values():
