@@ -38,9 +38,6 @@ def of_network(dataset: str, network: str) -> list[str]:
     return [one.text for one in disclosures() if one.dataset == dataset and network in one.networks]
 
 
-def further_readings(model: str) -> int:
-    """Return how often the test set was read for a row, beyond what its record counts.
-
-    They count for the row of the network's own recipe, `network.dataset`, so that no sum over rows has them twice.
-    """
-    return sum(one.readings for one in disclosures() if model in {f"{name}.{one.dataset}" for name in one.networks})
+def further_readings(dataset: str, network: str) -> int:
+    """Return how often the test set was read for a network, by whatever recipe, beyond what its records count."""
+    return sum(one.readings for one in disclosures() if one.dataset == dataset and network in one.networks)

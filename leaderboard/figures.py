@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from leaderboard import report_store, results
+from leaderboard import report_store, results, table, writers
 from leaderboard.predictions import Predictions
 from leaderboard.report_store import Report
 from leaderboard.results import Result
@@ -174,12 +174,13 @@ def draw_comparison(rows: list[Result], folder: Path) -> list[Path]:
         {
             "model": row.model,
             "accuracy": row.mean("accuracy"),
-            "interval": row.accuracy_interval,
+            "interval": table.interval(row, None if said is None else said.right, writers.of(row)),
             "documented": row.claimed and row.claimed["accuracy"],
             "parameters": row.mean("parameters"),
             "per_class": row.per_class,
         }
         for row in rows
+        for said in (results.predictions(row),)
     ]
     title = data.DATASETS[rows[0].dataset].title if rows[0].dataset in data.DATASETS else rows[0].dataset
     charts = {

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 import zoo
-from leaderboard import results
+from leaderboard import results, table, writers
 from leaderboard.predictions import Predictions, pictures
 from leaderboard.results import Result
 from zoo import cards, data, reports
@@ -198,7 +198,7 @@ def final_report(result: Result, answers: Predictions, report: Report | None) ->
             for name in result.means
         },
         "seeds": len(result.seeds),
-        "accuracy_interval": result.accuracy_interval,
+        "accuracy_interval": table.interval(result, answers.right, writers.of(result)),  # of the mean
         "macro_f1_interval": result.macro_f1_interval,
         "documented": result.claimed,
         # Within a class, accuracy and recall are the same.

@@ -204,13 +204,19 @@ class Result:
     @property
     def readings(self) -> int:
         """How many different trainings or designs of this row the test set has judged, this one included: those that
-        its record counts, and those that are disclosed.
+        its record counts, and in the row of the network's own recipe those that are disclosed.
+        """
+        own = self.model == f"{self.architecture}.{self.dataset}"
+        return self.recorded_readings + own * disclosures.further_readings(self.dataset, self.architecture)
+
+    @property
+    def recorded_readings(self) -> int:
+        """How many of them the record counts.
 
         A new measurement of the same weights gives the same accuracy and F1, and is no new reading.
         """
         read = [(entry["accuracy"], entry["macro_f1"], entry["seeds"]) for entry in (*self.history, self.summary)]
-        recorded = len({(round(accuracy, 6), round(macro_f1, 6), seeds) for accuracy, macro_f1, seeds in read})
-        return recorded + disclosures.further_readings(self.model)
+        return len({(round(accuracy, 6), round(macro_f1, 6), seeds) for accuracy, macro_f1, seeds in read})
 
     @property
     def chosen_on_todays_validation(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from leaderboard import disclosures
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
 from leaderboard.statistics import mean_interval, tie_groups
@@ -239,7 +240,9 @@ def frame(
     rows = pd.DataFrame([cells for _, cells in made], columns=[column.name for column in COLUMNS])
     rows = rows.astype({column.name: float for column in COLUMNS if column.number})
     networks = [[result.dataset for result in results], [result.architecture for result in results]]
-    rows["network_readings"] = rows["readings"].groupby(networks).transform("sum") if results else rows["readings"]
+    recorded = pd.Series([float(result.recorded_readings) for result in results], dtype=float)
+    disclosed = [float(disclosures.further_readings(result.dataset, result.architecture)) for result in results]
+    rows["network_readings"] = (recorded.groupby(networks).transform("sum") if results else recorded) + disclosed
     rows["of"] = range(len(results))
     rows = rows.sort_values(["dataset", "accuracy", "parameters"], ascending=[True, False, True], ignore_index=True)
     for _, places in rows.groupby("dataset").groups.items():

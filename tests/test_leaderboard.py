@@ -425,3 +425,16 @@ def test_a_search_has_few_words(board):
     many = " ".join(map(str, range(100_000)))
     assert len(table.select(frame, table.Query(search=f"lenet5 {many}"))) == 0
     assert time.process_time() - began < 2
+
+
+def test_disclosed_readings_count_for_every_row_of_their_network():
+    """Also where the network has no row of its own recipe's name."""
+    rows = snapshot.load(results.RECORDS)
+    recorded = {result.model: result for result in results.read_all(results.RECORDS)}
+    for one in disclosures.disclosures():
+        for network in one.networks:
+            of_network = [r for r in recorded.values() if (r.architecture, r.dataset) == (network, one.dataset)]
+            read = sum(result.recorded_readings for result in of_network)
+            read += disclosures.further_readings(one.dataset, network)
+            shown = rows[rows["model"].isin([result.model for result in of_network])]["network_readings"]
+            assert set(shown) <= {float(read)}, network

@@ -23,6 +23,7 @@ SHOWN = (
     *(f"glyphnet_{size}.mnist" for size in ("700", "5k", "10k", "100k", "300k", "1m")),
     *(f"glyphnet_100k.{dataset}" for dataset in ("ahdd", "ahcd", "unipen_letters")),
 )  # in the table of precisions
+SEEN = "recipe seen on the test set"
 SIZES = (1_000, 10_000, 100_000, 1_000_000)  # parameters at most, the columns of the README's first table
 
 
@@ -157,8 +158,8 @@ def reproduced() -> str:
 def by_document() -> str:
     """Return the reproduced systems as a Markdown table: published and measured scores."""
     lines = [
-        "| system | published % | recipe | mean % ± sd | n | 95% interval | goal % | |",
-        "| --- | ---: | --- | ---: | ---: | --- | ---: | --- |",
+        "| system | published % | recipe | mean % ± sd | n | 95% interval | readings | goal % | |",
+        "| --- | ---: | --- | ---: | ---: | --- | ---: | ---: | --- |",
     ]
     rows = snapshot.load(results.RECORDS).set_index("model")
     for row in reproductions.rows(results.read_all(results.RECORDS)):
@@ -166,22 +167,24 @@ def by_document() -> str:
         name = f"{row.claim.network} on {row.claim.dataset}" if first else ""
         stated = f"{100 * row.claim.accuracy:.2f}" if first else ""
         if row.result is None:
-            measured = "not trained yet | | "
-            verdict = ""
+            measured, verdict, seen = "not trained yet | | | ", "", ""
         else:
             low, high = (rows.loc[row.result.model, end] for end in ("accuracy_low", "accuracy_high"))
-            measured = f"{mean_of(row.result)} | {len(row.result.seeds)} | {100 * low:.2f} – {100 * high:.2f}"
+            readings = rows.loc[row.result.model, "network_readings"]
+            measured = f"{mean_of(row.result)} | {len(row.result.seeds)} | {100 * low:.2f} – {100 * high:.2f} "
+            measured += f"| {readings:.0f}"
+            seen = SEEN * bool(readings > 1 and not first)
             verdict = verdict_on(row.missed_by or 0)
             verdict += ", beyond chance" if row.beyond(low) else ""
         lost = row.result is not None and not row.result.published
         known = disclosures.of_network(row.claim.dataset, row.claim.network) if row.result else []
-        said = "; ".join(filter(None, [verdict, *row.lacks, table.UNPUBLISHED * lost, *known]))
+        said = "; ".join(filter(None, [verdict, seen, *row.lacks, table.UNPUBLISHED * lost, *known]))
         lines.append(f"| {name} | {stated} | `{row.recipe}` | {measured} | {100 * row.goal:.2f} | {said} |")
     return "\n".join(lines) + "\n"
 
 
 def by_network() -> str:
-    """Return the small networks on every glyph dataset as a Markdown table; the best of each is bold."""
+    """Return the small networks on every glyph dataset as a Markdown table; the best published one of each is bold."""
     measured = results.read_all(results.RECORDS)
     found = {
         (network, dataset): reproductions.find(measured, network, dataset)
@@ -189,7 +192,9 @@ def by_network() -> str:
         for dataset in GLYPH_SETS
     }
     best = {
-        dataset: max((r.mean("accuracy") for (_, on), r in found.items() if on == dataset and r), default=None)
+        dataset: max(
+            (r.mean("accuracy") for (_, on), r in found.items() if on == dataset and r and r.published), default=None
+        )
         for dataset in GLYPH_SETS
     }
     lines = [f"| network | {' | '.join(GLYPH_SETS)} |", "| --- |" + " ---: |" * len(GLYPH_SETS)]
@@ -200,7 +205,9 @@ def by_network() -> str:
         for dataset in GLYPH_SETS:
             result = found[network, dataset]
             text = "" if result is None else _with_seeds(result)
-            cells.append(f"**{text}**" if result and result.mean("accuracy") == best[dataset] else text)
+            cells.append(
+                f"**{text}**" if result and result.published and result.mean("accuracy") == best[dataset] else text
+            )
         lines.append(f"| {network} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -220,7 +227,7 @@ def by_goal() -> str:
         said = "none has published weights | | | | | | "
         if result is not None:
             readings = frame.loc[result.model, "network_readings"]
-            seen = ["recipe seen on the test set"] * bool(readings > 1)
+            seen = [SEEN] * bool(readings > 1)
             seen += disclosures.of_network(result.dataset, result.architecture)
             verdict = "; ".join([verdict_on(goal.goal - result.mean("accuracy")), *seen])
             said = f"{result.model} | {result.shipped('parameters'):,.0f} | {result.parameters_as_trained or 0:,} "

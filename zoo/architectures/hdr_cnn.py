@@ -35,7 +35,7 @@ def hdr_cnn(input_shape: Shape, num_classes: int) -> "keras.Model":
     | --- | --- | --- |
     | validation | 20%, which rows is not given | the last rows of the training split |
     | zoom | 10% | width and height each by itself, as Keras' ImageDataGenerator does |
-    | pixels from outside | not given | background |
+    | pixels from outside | not given | background, a guess: Keras' default repeats the nearest pixel |
     | floor of the plateau | not given | 0, Keras' default |
     """
     layers = keras.layers

@@ -11,8 +11,8 @@ from zoo.types import Facts
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Every row: model (its name), accuracy (mean over seeds), interval (low, high of the shipped seed), documented (None or
-# what its document says), parameters, per_class (label, f1). Fractions in [0, 1].
+# Every row: model (its name), accuracy (mean over seeds), interval (95%, low and high, of that mean), documented (None
+# or what its document says), parameters, per_class (label, f1). Fractions in [0, 1].
 
 
 def compared(rows: Sequence[Facts], title: str) -> "Figure":
@@ -23,7 +23,7 @@ def compared(rows: Sequence[Facts], title: str) -> "Figure":
     low, high = (np.array([100 * (1 - row["interval"][side]) for row in ordered]) for side in (1, 0))
     figure, axes = new_figure(WIDE, 0.36 * len(ordered) + 1.0)
     axes.barh(places, errors, color=BLUE, height=0.6, label="mean over the seeds")
-    axes.hlines(places, low, high, color="black", linewidth=1.2, label="95% interval of the shipped seed")
+    axes.hlines(places, low, high, color="black", linewidth=1.2, label="95% interval of the mean")
     known = [(place, 100 * (1 - row["documented"])) for place, row in zip(places, ordered, strict=True)
              if row["documented"] is not None]  # fmt: skip
     if known:
