@@ -15,7 +15,8 @@ class Claim:
     """One published score.
 
     network: the zoo's architecture if there is one, else the name in the source.
-    honest: whether nothing is known of a choice on the test set, and the score is of the whole test set.
+    honest: whether its source can be looked up and says what was measured, the score is of the whole test set, and
+        nothing is known of a choice on it.
     chosen: how it was chosen, where that is not honest, or that the source leaves this open.
     source_named: whether the source can be looked up: an author, a paper or an address.
     ensemble: whether several networks give it.

@@ -248,6 +248,7 @@ def test_the_best_known_is_claimed_and_honest():
     assert small.known(stated, honest=False) is None
     for claim in claims.claims():
         assert claim.honest == (not claim.chosen), claim
+        assert claim.source_named or not claim.honest, claim
 
 
 def test_the_best_row_is_not_chosen_across_two_validation_splits():
