@@ -11,7 +11,7 @@ check: .venv/demo         ## say what is here, and what to do about what is not
 	$(BIN)/handwriting-zoo check
 
 ALL_CORES := --numprocesses logical --dist loadfile --no-loadscope-reorder
-test: .venv/test          ## style and types, then the tests, the browser's included: ten minutes on two cores
+test: .venv/test          ## style and types, then the tests, those in a browser too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
