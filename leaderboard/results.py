@@ -30,6 +30,7 @@ RECORDS = settings.folder("ZOO_RECORDS") or Path(__file__).parent / "records"
 LOCAL = settings.folder("ZOO_RECORDS") or settings.folder("ZOO_LOCAL_RECORDS") or RECORDS.with_name("local_records")
 log = logging.getLogger(__name__)
 MOST_SAMPLES = 10_000_000  # of a test set
+Samples = Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
 NEEDED = {"accuracy", "macro_f1", "parameters"}  # metrics of each training
 
 
@@ -98,9 +99,7 @@ class Result:
     macro_f1_interval: list[Number]  # bootstrap, 95%, of the shipped seed
     corruptions: dict[str, Number]  # accuracy of the shipped seed under each
     per_class: list[Json]  # of the shipped seed: label, precision, recall, f1, support
-    confusion: list[
-        list[Annotated[int, Field(ge=0, le=MOST_SAMPLES)]]
-    ]  # of the shipped seed: rows are the true classes
+    confusion: list[list[Samples]]  # of the shipped seed: rows are the true classes
     environment: Json  # commit, versions, processor, devices of the shipped seed's training
     evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
@@ -115,9 +114,8 @@ class Result:
     claimed: Annotated[Json, having(_Claim)] | None = None  # accuracy and source, as others stated them
     speed: Annotated[Json, having(_Speed)] | None = None  # see `leaderboard.speed`
     submission: Json | None = None  # who sent it and how it is described, see `submissions.rows.credits_of`
-    history: list[Annotated[Json, having(_Version)]] = field(
-        default_factory=list
-    )  # earlier versions of this row, oldest first; see `summary`
+    # Earlier versions of this row, oldest first; see `summary`.
+    history: list[Annotated[Json, having(_Version)]] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: bytes) -> "Result":

@@ -265,11 +265,11 @@ def frame(
 
 def _cells(result: Result) -> dict[str, object]:
     """Return a row's values, those of numbers as floats."""
-    found = {column.name: column.value(result) for column in COLUMNS}
+    found: dict[str, Any] = {column.name: column.value(result) for column in COLUMNS}
     for column in COLUMNS:
         value = found[column.name]
         if column.number and value is not None:
-            found[column.name] = float(value)  # type: ignore[arg-type]  # whatever it is: then it is no number
+            found[column.name] = float(value)
         elif not column.number and not isinstance(value, str):
             raise TypeError(f"{column.name} is no text")
     return found

@@ -242,7 +242,7 @@ def test_of_a_session_that_is_gone_nothing_stays(by_gradio, monkeypatch):
 @pytest.mark.parametrize("error", [KeyError, RuntimeError, OSError])
 def test_an_answer_that_ends_with_an_error_writes_one_trace(error, tasks, caplog, monkeypatch):
     """Writing one takes long, in the event loop."""
-    monkeypatch.setattr(endpoints, "_TRACED", {})
+    monkeypatch.setattr(endpoints, "_traced", {})
 
     async def fail():
         raise error("s3cret")

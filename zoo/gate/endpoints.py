@@ -25,8 +25,8 @@ log = logging.getLogger(__name__)
 DEEPEST = 40  # lists within lists
 LONGEST = 10_000  # characters of a text that is no file
 MOST_ITEMS = 1_000_000
-TRACED = 60.0  # seconds
-_TRACED: dict[str, tuple[float, str]] = {}  # by place in the code: when, and as which incident
+TRACE_AGAIN = 60.0  # seconds after which a place in the code gets another trace in the log
+_traced: dict[str, tuple[float, str]] = {}  # by place in the code: when it got its last trace, and as which incident
 FILE = Json | str  # what a client sends for an `Upload`
 
 
@@ -143,7 +143,7 @@ def sentence(error: BaseException) -> str:
 
     An error that is not a `ZooError` is internal: it gets an incident number, under which the log has the trace.
     The log has no values, so neither pictures nor names of people get there. Writing a trace takes long, so one place
-    in the code gets one within `TRACED` seconds.
+    in the code gets one within `TRACE_AGAIN` seconds.
     """
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
@@ -152,9 +152,9 @@ def sentence(error: BaseException) -> str:
     incident, kind, now = secrets.token_hex(4), type(error).__name__, time.monotonic()
     places = [f"{frame.f_code.co_filename}:{line}" for frame, line in traceback.walk_tb(error.__traceback__)]
     place = f"{kind} {places[-1:]}"
-    since, first = _TRACED.get(place, (now - TRACED, ""))
-    if now - since >= TRACED:
-        _TRACED[place] = now, incident
+    since, first = _traced.get(place, (now - TRACE_AGAIN, ""))
+    if now - since >= TRACE_AGAIN:
+        _traced[place] = now, incident
         log.error("Incident %s: %s\n%s", incident, kind, "".join(traceback.format_tb(error.__traceback__)))
     else:
         log.error("Incident %s: %s at the same place as incident %s", incident, kind, first)

@@ -160,10 +160,9 @@ class Space(gr.Blocks):
             for component, value in zip(block_fn.inputs, inputs, strict=True):
                 if isinstance(component, gr.Dropdown) and not component.multiselect and isinstance(value, list):
                     raise TypeError("several choices")  # Gradio passes an empty list on
+                # Gradio checks that each choice is one of those that there are, so no list is longer than these.
                 if hasattr(component, "choices") and isinstance(value, list) and len(set(value)) < len(value):
-                    raise TypeError(
-                        "a choice twice"
-                    )  # so a list is no longer than the choices, each of which it checks
+                    raise TypeError("a choice twice")
             return await super().preprocess_data(block_fn, inputs, *rest, **more)
         except Exception as error:
             if isinstance(error, gr.Error) and not str(error.message).startswith("Value:"):  # which repeats the value

@@ -260,7 +260,7 @@ class HubStore(Store):
         return listing
 
     def takes_more(self) -> bool:
-        """Return whether the Hub has commits left for what a worker would begin, beside those to end what runs."""
+        """Return whether a worker may begin another submission: the last commits of an hour are for those that run."""
         return self._pace.changes() < CLAIMS
 
     def _download(self, repo: str, path: str, revision: str | None = None, local_dir: str | None = None) -> bytes:
