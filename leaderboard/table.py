@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from leaderboard import disclosures
+from leaderboard import disclosures, reproductions
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
 from leaderboard.statistics import mean_interval, tie_groups
@@ -196,6 +196,8 @@ COLUMNS = (
            "The same, of all rows of this architecture on this dataset.", "{:.0f}".format, -1),
     Column("recipe", "Recipe", lambda r: r.recipe["name"], "zoo: our default; paper: that of the publication.",
            number=False),
+    Column("recipe_changed", "Changed since", lambda r: ", ".join(reproductions.settings_changed(r)),
+           f"Settings of the recipe that are others today. {reproductions.EARLIER}", number=False),
     Column("licence", "License", lambda r: r.licence, "License of the weights.", number=False),
     Column("submitted_by", "Sent by", lambda r: r.submission["user"] if r.submission else "",
            "Who submitted it; empty for the zoo's own networks.", number=False),

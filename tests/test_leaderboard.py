@@ -234,6 +234,8 @@ def test_rows_of_an_earlier_recipe_are_marked():
     marked = [line for line in update_tables.board().splitlines() if "‡" in line]
     assert any("| resco_mini.mnist‡ |" in line for line in marked)
     assert not any("lenet5.mnist" in line for line in marked)
+    shown = [table_html.render(table.frame([row(recipe=one)]), table.Query()) for one in (today, earlier)]
+    assert [page.count("earlier recipe") for page in shown] == [0, 1]
 
 
 def test_the_best_known_is_claimed_and_honest():

@@ -45,6 +45,11 @@ def written(value: object, column: str) -> str:
     return table.BY_NAME[column].write(value)
 
 
+def described(column: str) -> str:
+    """Return what a column of the frame means."""
+    return table.BY_NAME[column].description
+
+
 def percent(share: float, digits: int = 2) -> str:
     """Return a fraction in [0, 1] in percent, without the sign."""
     return f"{100 * share:.{digits}f}"
@@ -76,7 +81,9 @@ def data_uri(image: np.ndarray) -> str:
     return f"data:image/png;base64,{png}"
 
 
-html = Templates(HERE, address, visit, written, percent, thousands, minute, moment, prose, data_uri, place, heading)
+html = Templates(
+    HERE, address, visit, written, described, percent, thousands, minute, moment, prose, data_uri, place, heading
+)
 
 
 def message(text: str) -> str:

@@ -71,11 +71,10 @@ def board() -> str:
         "| --- | ---: | --- | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
     known = registry.architectures()
-    earlier = {r.model for r in results.read_all(results.RECORDS) if reproductions.settings_changed(r)}
     for row in rows.to_dict("records"):
         said = {name: "" if value != value else table.BY_NAME[name].write(value) for name, value in row.items()}
         spread = f" ± {said['accuracy_std']}" if said["accuracy_std"] else ""
-        status = "‡" * (row["model"] in earlier)
+        status = "‡" * bool(row["recipe_changed"])
         status += "" if row["status"] == table.VERIFIED else f" ({row['status']})"
         architecture = known.get(row["model"].partition(".")[0])
         fewer = f" of {architecture.seeds}" if architecture and row["seeds"] < architecture.seeds else ""
