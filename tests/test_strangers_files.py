@@ -11,8 +11,11 @@ import zlib
 import cv2
 import numpy as np
 import pandas
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from conftest import HUB
+from PIL import Image
 
 import zoo
 from leaderboard.predictions import Predictions
@@ -331,6 +334,50 @@ def test_a_table_names_only_pictures_of_its_folder(pictures, tmp_path, path):
     with pytest.raises(DataError, match="is outside what was named"):
         source.splits["train"].encoded(0)
     assert source.splits["train"].encoded(1) == PNG
+
+
+KINDS = {  # of a column whose values `datasets` would open; each says that it is stored as a picture is
+    "image": {"_type": "Image"},
+    "sound": {"_type": "Audio"},
+    "video": {"_type": "Video"},
+    "scan": {"_type": "Nifti"},
+    "list": {"_type": "List", "feature": {"_type": "Image"}},
+}
+
+
+def declared(path, column, kind, value):
+    """Write a table whose metadata say of which kind a column is."""
+    feature = KINDS[kind]
+    named = {"bytes": None, "path": value}
+    struct = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
+    columns = {
+        "image": pa.array([{"bytes": PNG, "path": None}] * 4, struct),
+        "label": pa.array([0, 1] * 2),
+        column: pa.array([[named] if kind == "list" else named] * 4, pa.list_(struct) if kind == "list" else struct),
+    }
+    features = {"image": {"_type": "Image"}, "label": {"dtype": "int64", "_type": "Value"}, column: feature}
+    said = json.dumps({"info": {"features": features}})
+    pq.write_table(pa.table(columns).replace_schema_metadata({"huggingface": said}), path)
+
+
+@pytest.mark.parametrize("where", ["{}/secret.png", "{hub}/x.png", "zip://x.png::{hub}/x.zip"])
+@pytest.mark.parametrize(("column", "kind"), [("writer", kind) for kind in KINDS] + [("label", "image")])
+def test_no_value_of_a_table_is_opened(tmp_path, monkeypatch, column, kind, where):
+    (tmp_path / "secret.png").write_bytes(PNG)
+    monkeypatch.setattr(Image, "open", lambda *_: pytest.fail("it was opened"))
+    declared(tmp_path / "train.parquet", column, kind, where.format(tmp_path, hub=HUB.url))
+    HUB.log.clear()
+    with pytest.raises(DataError, match=f"the column {column} holds .* expected (who wrote a sample|classes): whole"):
+        labelled_folders.read_folders(str(tmp_path / "train.parquet"))
+    assert HUB.log == []
+
+
+@pytest.mark.parametrize("kind", ["Nothing", "pa", 5, None])
+def test_a_table_of_columns_of_no_kind_gets_a_sentence(tmp_path, monkeypatch, kind):
+    monkeypatch.setitem(KINDS, "none", {"_type": kind})
+    declared(tmp_path / "train.parquet", "writer", "none", "x")
+    with pytest.raises(DataError, match=r"cannot be read as a dataset: its columns are of no kind"):
+        labelled_folders.read_folders(str(tmp_path / "train.parquet"))
 
 
 @pytest.mark.parametrize("header", ["---\n{}\n---\n", "---\n# ---\n{}\n---\n"])

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,7 @@ from zoo.regular_files import read_bytes, stored
 
 if TYPE_CHECKING:
     import datasets
+    import pyarrow
 
 SPLIT_NAMES = {
     "train": "train", "training": "train",
@@ -58,6 +60,22 @@ class Source:
     repo: str | None = None  # on the Hub
     notes: tuple[str, ...] = ()  # what a user should know of the reading
     stored: int = 0  # bytes of its files
+
+
+@dataclass(frozen=True)
+class Table:
+    """A split of a dataset repo as it is stored.
+
+    Values are never taken from `datasets`, which opens the files and addresses that they name, as pictures or sound.
+    """
+
+    stored: "pyarrow.Table"
+    features: "datasets.Features"  # what the file says of its columns; only names of classes are taken from it
+
+    def values(self, column: str) -> list[Any]:
+        """Return a column as it is stored."""
+        found: list[Any] = self.stored[column].to_pylist()
+        return found
 
 
 def read_folders(where: str, group: str | None = None) -> Source:
@@ -227,19 +245,22 @@ def _files_by_split(files: Sequence[Path], root: Path) -> dict[str, list[str]]:
 
 def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments: Any) -> Source:
     import datasets
+    import pyarrow.parquet
 
     try:
-        found: Mapping[str, datasets.Dataset]
         if repo is not None:
             commit, paths = unpacking.files_of_repo(repo)  # and nothing else of the repo is read
             size = hub.stored(repo, set(paths), commit)
-            found = of_hub(repo, commit, size)
+            found = {split: Table(rows.data.table, rows.features) for split, rows in of_hub(repo, commit, size).items()}
         else:
             named = arguments["data_files"].values()
             tables = [Path(file) for files in named for file in ([files] if isinstance(files, str) else files)]
             size = sum(map(stored, tables))
             unpacking.check(tables)
-            found = datasets.load_dataset(location, **arguments)
+            schema = pyarrow.parquet.read_schema(tables[0])
+            features, plain = map(_features, (schema, schema.remove_metadata()))
+            read = datasets.load_dataset(location, features=plain, **arguments)
+            found = {split: Table(rows.data.table, features) for split, rows in read.items()}
     except unreadable() as error:
         raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error
     by_split = {SPLIT_NAMES[name]: rows for name, rows in found.items() if name in SPLIT_NAMES}
@@ -248,17 +269,15 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
     first = by_split["train"]
     image = _column(first, ("image", "img", "picture"), datasets.Image, "of pictures", where)
     label = _column(first, ("label", "labels", "class", "character"), datasets.ClassLabel, "of labels", where)
-    column = who_wrote.column(first.column_names, group, where)
+    column = who_wrote.column(first.stored.column_names, group, where)
     labels = _label_names(by_split, label, where)
     splits = {}
     for split, rows in by_split.items():
-        lacking = {image, label, *([column] if column else [])} - set(rows.column_names)
+        lacking = {image, label, *([column] if column else [])} - set(rows.stored.column_names)
         if lacking:
             raise DataError(f"{where}, split {split!r}, lacks the column {' and '.join(sorted(lacking))}.")
-        if isinstance(rows.features[image], datasets.Image):
-            rows = rows.cast_column(image, datasets.Image(decode=False))
         place = partial(_row_place, where, split)
-        groups = None if column is None else [str(value) for value in rows[column]]
+        groups = None if column is None else _names(rows, column, "who wrote a sample", where, float, NoneType)
         splits[split] = Pictures(
             _label_numbers(rows, label, labels, place), groups, _bytes_of(rows, image, place, _root_of(where)), place
         )
@@ -267,36 +286,51 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
     return Source(labels, splits, column, repo, notes, size)
 
 
-def _column(rows: "datasets.Dataset", names: Iterable[str], kind: type, what: str, where: str) -> str:
+def _column(rows: Table, names: Iterable[str], kind: type, what: str, where: str) -> str:
     """Return the column of that name, else the only one of that kind."""
     for name in names:
-        if name in rows.column_names:
+        if name in rows.stored.column_names:
             return name
     of_kind = [name for name, feature in rows.features.items() if isinstance(feature, kind)]
     if len(of_kind) == 1:
         return str(of_kind[0])
     expected = " or ".join(names)
-    raise DataError(f"{where} has no column {what}: expected {expected}, there is {', '.join(rows.column_names)}.")
+    raise DataError(
+        f"{where} has no column {what}: expected {expected}, there is {', '.join(rows.stored.column_names)}."
+    )
 
 
-def _label_names(by_split: Mapping[str, "datasets.Dataset"], label: str, where: str) -> tuple[str, ...]:
+def _features(schema: "pyarrow.Schema") -> "datasets.Features":
+    import datasets
+
+    try:
+        return datasets.Features.from_arrow_schema(schema)
+    except Exception as error:  # of many kinds, whatever `datasets` finds wrong with a stranger's JSON
+        raise ValueError(f"its columns are of no kind that `datasets` knows: {type(error).__name__}") from error
+
+
+def _names(rows: Table, column: str, what: str, where: str, *also: type) -> list[str]:
+    """Return a column of names or numbers."""
+    values = rows.values(column)
+    if not all(isinstance(value, (int, str, *also)) for value in values):
+        kind = rows.stored.schema.field(column).type
+        raise DataError(f"{where}: the column {column} holds {kind}, expected {what}: whole numbers or names.")
+    return list(map(str, values))
+
+
+def _label_names(by_split: Mapping[str, Table], label: str, where: str) -> tuple[str, ...]:
     import datasets
 
     feature = by_split["train"].features[label]
     if isinstance(feature, datasets.ClassLabel):
         return tuple(feature.names)
-    values = set(by_split["train"][label])
-    if not all(isinstance(value, (int, str)) for value in values):
-        raise DataError(f"{where}: the column {label} holds {feature}, expected classes: whole numbers or names.")
-    return sorted_labels(map(str, values))
+    return sorted_labels(_names(by_split["train"], label, "classes", where))
 
 
-def _label_numbers(
-    rows: "datasets.Dataset", label: str, labels: tuple[str, ...], place: Callable[[int], str]
-) -> np.ndarray:
+def _label_numbers(rows: Table, label: str, labels: tuple[str, ...], place: Callable[[int], str]) -> np.ndarray:
     import datasets
 
-    values = list(rows[label])
+    values = rows.values(label)
     if isinstance(rows.features[label], datasets.ClassLabel):
         names = tuple(rows.features[label].names)
         if names != labels:
@@ -317,10 +351,8 @@ def _root_of(where: str) -> Path | None:
     return path if path.is_dir() else path.parent if path.is_file() else None
 
 
-def _bytes_of(
-    rows: "datasets.Dataset", image: str, place: Callable[[int], str], root: Path | None
-) -> Callable[[int], bytes]:
-    column = rows.data.table[image].combine_chunks()
+def _bytes_of(rows: Table, image: str, place: Callable[[int], str], root: Path | None) -> Callable[[int], bytes]:
+    column = rows.stored[image].combine_chunks()
 
     def encoded(row: int) -> bytes:
         value = column[row].as_py()
