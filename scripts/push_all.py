@@ -23,7 +23,7 @@ from leaderboard import figures, other_seeds, report_store, reproductions, resul
 from leaderboard.predictions import Predictions
 from zoo import cards, data, hub, keras_weights, registry, settings
 from zoo.errors import UnknownName, ZooError
-from zoo.files import read_json, replacing
+from zoo.files import check_inside, read_json, replacing
 from zoo.hub.eval_results import eval_results
 from zoo.ingest import originals
 from zoo.published import PublishedFolder
@@ -143,6 +143,7 @@ def stage(
     if folder.name not in records:
         raise ZooError(f"{folder.name} has no record for its card: run scripts/train_all.py.")
     result = records[folder.name]
+    check_inside(folder.rglob("*"), folder)  # also of what a card is made of
     metadata = PublishedFolder(folder).metadata
     if metadata["seed"] != result.shipped_seed:
         raise ZooError(

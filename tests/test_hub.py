@@ -331,6 +331,19 @@ def test_a_file_over_the_limit(hub, token, tiny):
         push(REPO, tiny())
 
 
+@pytest.mark.parametrize("name", ["model.weights.h5", "README.md", "model.onnx"])
+def test_no_link_is_pushed(hub, token, tiny, tmp_path, name):
+    """A key was pushed as weights; what is made here is no link."""
+    files = tiny()
+    (tmp_path / "id_rsa").write_text("PRIVATE KEY")
+    files[name].unlink()
+    files[name].symlink_to(tmp_path / "id_rsa")
+    for dry_run in (True, False):
+        with pytest.raises(zoo.ZooError, match=rf"{REPO}: .*{name} is a link, so it is not pushed"):
+            push(REPO, files, dry_run=dry_run)
+    assert hub.log == []
+
+
 def test_the_token_is_sent_to_the_hub_alone_and_shown_to_nobody(hub, token, tiny, caplog, capfd, monkeypatch):
     monkeypatch.setattr(logging.getLogger("huggingface_hub"), "propagate", True)
     caplog.set_level(logging.INFO)

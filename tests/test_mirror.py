@@ -24,6 +24,7 @@ from zoo import data
 from zoo.data import unpacking
 from zoo.ingest import file_formats, originals
 
+PNG = cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes()
 TOKEN = "hf_NobodyMayEverReadThisToken"
 
 
@@ -269,6 +270,19 @@ def test_originals_are_counted_before_they_are_held(tmp_path, monkeypatch, name)
     os.truncate(tmp_path / "another", 10**10)
     with pytest.raises(zoo.DataError, match=sentence):
         originals.read_original("ahcd", tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["01_1_1.png", "train_images.csv", "train-images-idx3-ubyte.gz", "a.zip", "x/train.mat"]
+)
+def test_nothing_is_read_that_a_link_among_originals_leads_to(tmp_path, name):
+    """A picture elsewhere was pushed to the Hub as a page, and a cell of a text was in the message."""
+    (tmp_path / "secret").write_bytes(PNG)
+    link = tmp_path / "originals" / name
+    link.parent.mkdir(parents=True)
+    link.symlink_to(tmp_path / "secret")
+    with pytest.raises(zoo.DataError, match=f"{name} is a link to a file outside"):
+        originals.read_original("pages70", tmp_path / "originals")
 
 
 @pytest.mark.parametrize("how", ["encrypted", "method", "cut"])

@@ -198,6 +198,19 @@ def test_nothing_of_a_mirror_is_read_but_its_tables(tmp_path, monkeypatch):
         data.load("optdigits")
 
 
+@pytest.mark.parametrize("place", ["train-0.parquet", "data/train-0.parquet", "a/b/train-1.parquet"])
+def test_nothing_is_read_that_a_link_in_a_mirror_leads_to(tmp_path, monkeypatch, place):
+    monkeypatch.setenv("ZOO_DATASETS", str(tmp_path))
+    monkeypatch.setattr(unpacking, "check", None)
+    link = tmp_path / "optdigits" / place
+    link.parent.mkdir(parents=True)
+    pq.write_table(pictures(pa.array([PNG])), tmp_path / "secret")
+    link.symlink_to(tmp_path / "secret")
+    for read in (data.load, lambda name: list(data.stream(name, "train")), lambda name: data.filenames(name, "train")):
+        with pytest.raises(DataError, match=f"{place} is a link to a file outside"):
+            read("optdigits")
+
+
 @pytest.mark.parametrize("read", [parquet.read_table, lambda *place: list(parquet.stream(*place, 10))])
 def test_a_dataset_of_the_zoo_on_the_hub_is_checked_before_it_is_kept(hub, tmp_path, monkeypatch, read):
     monkeypatch.setattr(unpacking, "FREE", 20_000_000)

@@ -15,6 +15,7 @@ import numpy as np
 
 from zoo.data import unpacking
 from zoo.errors import DataError
+from zoo.files import check_inside
 from zoo.ink.bounds import png_size
 from zoo.regular_files import stored
 from zoo.types import Shape
@@ -88,8 +89,14 @@ def _tables(spec: "DatasetSpec", split: str, location: str, batch: int) -> "Iter
 
 
 def _files(split: str, location: str) -> list[Path]:
-    """Return the parquet files of a split in a folder, in their order; FileNotFoundError if there are none."""
+    """Return the parquet files of a split in a folder, in their order.
+
+    Raises:
+        FileNotFoundError: there are none.
+        DataError: one is a link to a file elsewhere.
+    """
     files = [path for path in sorted(Path(location).glob(f"**/{split}-*.parquet")) if path.is_file()]
+    check_inside(files, Path(location))
     if not files:
         raise FileNotFoundError(f"there is no {split}-*.parquet")
     return files

@@ -94,11 +94,12 @@ def push(
     Raises:
         CardEdited: the card was edited on the Hub, and is to be refused.
         Unreachable: there is no way to the Hub.
-        ZooError: no token, one that may not write there, a file that is too large, or a Hub that keeps failing.
+        ZooError: no token, one that may not write there, a file that is a link or too large, or a Hub that keeps
+            failing.
     """
     from huggingface_hub import HfApi
 
-    _check_sizes(repo, files)
+    _check_files(repo, files)
     if not dry_run:
         require_token()
     api = HfApi()
@@ -134,8 +135,10 @@ def _committed(api: "HfApi", plan: Push, files: Mapping[str, Path], kind: Kind) 
     return str(done.oid)
 
 
-def _check_sizes(repo: str, files: Mapping[str, Path]) -> None:
+def _check_files(repo: str, files: Mapping[str, Path]) -> None:
     for path, file in files.items():
+        if file.is_symlink():  # to a file that nobody named, which would be public then
+            raise ZooError(f"{repo}: {file} is a link, so it is not pushed as {path}: copy the file there.")
         if file.stat().st_size > LARGEST_FILE:
             size, most = file.stat().st_size / 1024**3, LARGEST_FILE / 1024**3
             raise ZooError(f"{repo}: {path} is too large to push: {size:.1f} GiB, the most is {most:.0f} GiB.")

@@ -24,7 +24,7 @@ import numpy as np
 from zoo import data
 from zoo.data import unpacking
 from zoo.errors import DataError, ZooError
-from zoo.files import opened_zip
+from zoo.files import check_inside, opened_zip
 from zoo.ink.decoding import declared_pixels
 from zoo.regular_files import read_bytes, stored
 
@@ -108,6 +108,7 @@ def files_below(folder: Path) -> Files:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder.")
     paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    check_inside(paths, folder)  # what is read here is published
     files = Files(folder, sum(map(stored, paths)))
     for path in paths:
         name = path.relative_to(folder).as_posix()
