@@ -9,8 +9,8 @@ import pandas as pd
 from leaderboard import service, slices
 from leaderboard.tabs.board_frame import Live
 from zoo import hub
-from zoo.cards import CARD
 from zoo.gate.agent_resources import Resource
+from zoo.published import PublishedFolder
 from zoo.rest import served
 from zoo.serving import by_script
 from zoo.types import Json
@@ -45,9 +45,8 @@ def card(name: str, rows: pd.DataFrame) -> str:
         UnknownName: it is not served.
     """
     facts = served.model(name)
-    written = hub.resolve(name) / CARD
-    if written.is_file():
-        return written.read_text(encoding="utf-8") + "\n".join(_slices(name))
+    if written := PublishedFolder(hub.resolve(name)).card:
+        return written + "\n".join(_slices(name))
     lines = [
         f"# {name}",
         "",

@@ -12,12 +12,14 @@ import pandas
 import pytest
 
 import zoo
-from leaderboard import evaluation
+from leaderboard import evaluation, for_agents
+from leaderboard.tabs.board_frame import Live
+from zoo import hub
 from zoo.errors import ZooError
 from zoo.ingest import labelled_folders
 from zoo.published import PublishedFolder
 from zoo.regular_files import read_bytes
-from zoo.serving import runtimes
+from zoo.serving import by_script, runtimes
 from zoo.settings import PRETRAINED
 from zoo.training import transfer
 
@@ -96,7 +98,7 @@ def test_what_is_no_file_or_is_not_stored_is_not_read(published, tmp_path, kind)
         before = path.read_bytes() if path.is_file() else None
         path.unlink(missing_ok=True)
         make(path)
-        others = "the most is|cannot be read as one|there is no (metadata|config)|There is no file"
+        others = "is a link to|the most is|cannot be read as one|there is no (metadata|config)|There is no file"
         with pytest.raises((ZooError, OSError), match=rf"{sentence}|{others}"):
             use(path)
         path.unlink()
@@ -111,5 +113,41 @@ def test_what_the_system_makes_while_it_is_read_holds_nothing(published, file):
     assert read_bytes(Path("/proc/self", file)) == b""
     (published / "config.json").unlink()
     (published / "config.json").symlink_to(f"/proc/self/{file}")
-    with pytest.raises(ZooError, match=r"config\.json is not JSON"):
+    with pytest.raises(ZooError, match=r"config\.json is a link to a file outside"):
         zoo.load_model(published)
+
+
+@pytest.mark.parametrize("file", ["README.md", "model.onnx", "preprocessor_config.json", "history.json", "figures"])
+def test_nothing_is_shown_that_a_link_in_a_folder_of_networks_leads_to(published, tmp_path, monkeypatch, file):
+    """Agents read `/proc/self/environ`, with a token in it, as the card of a network."""
+    name = "gift.mnist"
+    shutil.copytree(published, tmp_path / "models" / name)
+    (tmp_path / "secret").mkdir()
+    link = tmp_path / "models" / name / file
+    if link.is_file():
+        shutil.move(link, tmp_path / "secret" / file)
+    elif "." in file:
+        (tmp_path / "secret" / file).write_text("PRIVATE KEY")
+    link.symlink_to(tmp_path / "secret" / file if "." in file else tmp_path / "secret")
+    monkeypatch.setenv("ZOO_MODELS", str(tmp_path / "models"))
+    for named in (name, str(link.parent), link.parent):
+        with pytest.raises(ZooError, match=f"{file} is a link to a file outside"):
+            hub.resolve(named)
+    assert name not in [one.model for of_it in by_script.networks().values() for one in of_it]
+    assert f"zoo://models/{name}" not in [one.uri for one in for_agents.resources(Live())()]
+
+
+def test_links_within_a_folder_and_those_of_the_cache_are_followed(published, tmp_path):
+    """As the Hub's client makes it; a folder that only says so has no contents next to it."""
+    cached = tmp_path / "models--me--x" / "snapshots" / "0"
+    shutil.copytree(published, cached)
+    (cached / "README.md").symlink_to("../../blobs/a")
+    (tmp_path / "models--me--x" / "blobs").mkdir()
+    (tmp_path / "models--me--x" / "blobs" / "a").write_text("A card")
+    assert PublishedFolder(hub.resolve(cached)).card == "A card"
+    (cached / "README.md").unlink()
+    (cached / "README.md").symlink_to(tmp_path / "secret")
+    with pytest.raises(ZooError, match=r"README\.md is a link to a file outside"):
+        hub.resolve(cached)
+    (published / "README.md").symlink_to("metadata.json")
+    assert hub.resolve(published) == published

@@ -270,6 +270,9 @@ def test_a_page_shows_what_it_was_before_and_its_curves(tmp_path):
     assert "90.00%</strong><br>2026-11-01" in page
     assert model_page.card(tmp_path).strip() == "# A card\nSome text."
     assert model_page.card(None) == ""
+    for text, said in ((b"---", ""), (b"\xff\xfe", "\ufffd\ufffd"), (b"x" * 6_000_000, "")):
+        (tmp_path / "README.md").write_bytes(text)
+        assert model_page.card(tmp_path) == said
 
 
 def test_what_records_say_is_escaped(frame, tmp_path):

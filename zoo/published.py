@@ -3,6 +3,7 @@
 The same files lie in a run's `export`, in `zoo/pretrained/<model>` and in a repo on the Hub.
 """
 
+import contextlib
 import json
 import math
 import re
@@ -177,6 +178,7 @@ class PublishedFolder:
     PREPROCESSOR: ClassVar = "preprocessor_config.json"  # what turns a picture into its input, and answers into labels
     INT8: ClassVar = "model.int8.onnx"  # the same network in int8, where its preprocessor names that precision
     FILES: ClassVar = {"float32": ONNX, "int8": INT8}  # what is served, by precision
+    CARD: ClassVar = "README.md"
     HISTORY: ClassVar = "history.json"  # of its training
     NEEDED: ClassVar = (CONFIG, METADATA, WEIGHTS, ONNX, PREPROCESSOR)
     MEASURED: ClassVar = (METADATA, ONNX, PREPROCESSOR, HISTORY)  # what is kept of a training that is not shipped
@@ -216,6 +218,13 @@ class PublishedFolder:
     def history(self) -> Json:
         """Epochs and validation scores of its training; ZooError where they are not."""
         return self._checked(self.HISTORY, check_history)
+
+    @property
+    def card(self) -> str:
+        """Its card, which anybody may have written, as Markdown; "" where there is none that can be read."""
+        with contextlib.suppress(OSError):
+            return read_bytes(self.path / self.CARD, MOST_JSON).decode("utf-8", "replace")
+        return ""
 
     def _checked(self, name: str, check: Callable[[object], Json]) -> Json:
         try:

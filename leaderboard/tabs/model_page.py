@@ -20,6 +20,7 @@ from leaderboard.tabs.markup import html, message, written
 from zoo import data
 from zoo.cards import worst_pairs
 from zoo.environment import CHANGED
+from zoo.published import PublishedFolder
 from zoo.tabs import choice
 from zoo.types import Json
 
@@ -103,12 +104,9 @@ def scores(model: str) -> Json | None:
 
 def card(published: Path | None) -> str:
     """Return the Markdown of a published folder's card, without its front matter and pictures; "" if it has none."""
-    path = None if published is None else published / "README.md"
-    if path is None or not path.is_file():
-        return ""
-    text = path.read_text(encoding="utf-8")
+    text = "" if published is None else PublishedFolder(published).card
     if text.startswith("---"):
-        text = text.split("---", 2)[2]
+        text = text.split("---", 2)[-1]
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith(("![", "<img")))
 
 

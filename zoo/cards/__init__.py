@@ -4,8 +4,9 @@ from zoo.cards.dataset_card import eval_yaml, render_dataset
 from zoo.cards.model_card import metadata, render, worst_pairs
 from zoo.cards.seal import is_sealed, sealed
 from zoo.cards.wording import METRICS, dataset_link, in_line
+from zoo.published import PublishedFolder
 
-CARD = "README.md"
+CARD = PublishedFolder.CARD
 
 __all__ = [
     "CARD",

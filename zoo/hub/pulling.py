@@ -10,7 +10,7 @@ from pathlib import Path
 
 from zoo import registry
 from zoo.errors import UnknownName, ZooError, nearest
-from zoo.files import read_json, write_json
+from zoo.files import check_inside, read_json, write_json
 from zoo.hub.contents import FETCHED, git_oid, owned, pointer_oid, sha256
 from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
 from zoo.published import PublishedFolder
@@ -44,11 +44,11 @@ def resolve(name: str | Path) -> Path:
 
     Raises:
         UnknownName: no such model, here or on the Hub; lists the nearest that are shipped.
-        ZooError: a folder that is not a published model, or a Hub that cannot be reached.
+        ZooError: a folder that is not a published model or has a link out of it, or a Hub that cannot be reached.
     """
     text = str(name)
     if isinstance(name, Path) or text.startswith((".", "/", "~")) or not PublishedFolder(Path(text)).missing:
-        return _checked(Path(text).expanduser(), text)
+        return _own(_checked(Path(text).expanduser(), text))
     if text.startswith(SCHEME):
         repo, _, revision = text.removeprefix(SCHEME).partition("@")
         repo, further, seed = repo.partition(f"/{PublishedFolder.SEEDS}/")
@@ -64,7 +64,7 @@ def resolve(name: str | Path) -> Path:
     text = str(model)  # a former name becomes the one of today
     here = next((folder / text for folder in model_folders() if (folder / text).is_dir()), None)
     if model.revision is None and here is not None:
-        return here
+        return _own(here)
     try:
         return pull(f"{namespace()}/{text.partition('@')[0]}", model.revision)
     except NoSuchRepo as error:
@@ -175,6 +175,17 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
 def _checked(folder: Path, name: str, part: Part = Part()) -> Path:
     if missing := part.missing(folder):
         raise ZooError(f"{name} is not a published model: there is no {' and no '.join(missing)} in it.")
+    return folder
+
+
+def _own(folder: Path) -> Path:
+    """Return a published folder; DataError for a link out of it, whose content would be shown as the model's.
+
+    In the Hub's cache, all files are links to contents next to its folder.
+    """
+    cached = folder.parent.name == "snapshots" and folder.parents[1].name.startswith("models--")
+    links = [path for path in folder.iterdir() if path.is_symlink()]
+    check_inside(links, folder.parents[1] / "blobs" if cached else folder)
     return folder
 
 
