@@ -6,10 +6,11 @@ Matrix products, convolutions and recurrent layers count, in floating point or i
 stored matrix, which is a part of a matrix product. Elementwise operations (activations, scaling by a number or
 one number per channel, pooling, normalization) do not count, as is usual, as long as there are fewer of them: a matrix
 product that is built from divisions, sums of squares or other elementwise operations needs one value per product.
+
+What computes in eight bytes counts twice, as such numbers do (`zoo.stored_numbers`): there is room for two in them.
 """
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -22,25 +23,26 @@ from zoo.strict.onnx_costs import PRODUCTS, cost
 def count(path: Path | str) -> int:
     """Return the multiply-adds of one image in an ONNX file; raise what ONNX Runtime raises if it cannot be run.
 
-    These are its products, or the values that all its other nodes make of an image if there are more of them.
+    These are its products, or the values that all its other nodes make of an image if there are more of them. They are
+    counted in a run: inference from the graph alone stops at shapes that are computed, as in attention.
     """
     graph = onnx.load(path).graph
-    shapes = shapes_of_one_image(path)
+    made = next(values(path, 1))
+    shapes = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    shapes |= {name: value.shape for name, value in made.items()}
     constant = constants(graph)
     products = [node for node in graph.node if _is_product(node, constant, shapes)]
     multiplied = {name for node in products for name in node.output}
-    made = {name for node in graph.node for name in node.output if name} - multiplied - constant
-    return max(sum(cost(node, shapes) for node in products), sum(math.prod(shapes[name]) for name in made))
+    others = {name for node in graph.node for name in node.output if name} - multiplied - constant
+    return max(
+        sum(cost(node, shapes) * _numbers(made[node.output[0]]) for node in products),
+        sum(made[name].size * _numbers(made[name]) for name in others),
+    )
 
 
-def shapes_of_one_image(path: Path | str) -> dict[str, tuple[int, ...]]:
-    """Return the shape of every value of a graph for one image, by name.
-
-    They are those of a run: inference from the graph alone stops at shapes that are computed, as in attention.
-    """
-    model = onnx.load(path)
-    shapes = {tensor.name: tuple(tensor.dims) for tensor in model.graph.initializer}
-    return shapes | {name: value.shape for name, value in next(values(path, 1)).items()}
+def _numbers(value: np.ndarray) -> int:
+    """Return how many numbers each number of an array counts as."""
+    return 2 if value.dtype.itemsize > 4 else 1
 
 
 def values(path: Path | str, images: int, more: Iterable[np.ndarray] = ()) -> Iterator[dict[str, np.ndarray]]:

@@ -161,6 +161,34 @@ def test_a_matrix_product_that_is_made_value_by_value_counts(way, tmp_path):
     assert products.count(tmp_path / "model.onnx") >= 64 * 64
 
 
+def lanes(dtype, way: str) -> bytes:
+    """Return a network whose products, or values, are of a type: several small numbers have room in each."""
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(dtype))
+    nodes = {
+        "MatMul": [node("MatMul", ["f", "w"], "p")],
+        "Einsum": [node("Einsum", ["f", "w"], "p", equation="ij,jk->ik")],
+        "Mul": [node("Reshape", ["f", "column"], "c"), node("Mul", ["c", "w"], "m"),
+                node("ReduceSum", ["m", "first"], "p")],
+        "values": [node("Reshape", ["f", "column"], "c"), node("Add", ["c", "w"], "m"),
+                   node("ReduceSum", ["m", "first"], "p")],
+    }[way]  # fmt: skip
+    ends = [node("Reshape", ["x", "flat"], "g"), node("Cast", "g", "f", to=kind)], [node("Cast", "p", "y", to=1)]
+    known = {"w": ones(64, 64, dtype=dtype), "column": np.array([64, 1]), "first": np.array([0])}
+    used = {name for one in nodes for name in one.input}
+    return onnx_file(nodes=[*ends[0], *nodes, *ends[1]], constants={n: v for n, v in known.items() if n in used})
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.float64])
+@pytest.mark.parametrize("way", ["MatMul", "Einsum", "Mul", "values"])
+def test_what_computes_in_eight_bytes_counts_twice(dtype, way, tmp_path):
+    """Six products in one of uint64 counted as one."""
+    found = []
+    for kind in (np.dtype(dtype).kind + "4", dtype):
+        (tmp_path / "model.onnx").write_bytes(onnx_graph.read_graph(lanes(kind, way)).content)
+        found.append(products.count(tmp_path / "model.onnx"))
+    assert found[1] - found[0] >= 64 * 64
+
+
 # Parameters
 
 
