@@ -25,6 +25,7 @@ from zoo.serving.predictor import Predictor
 from zoo.serving.validated import Validated, validated
 from zoo.types import Json
 
+SUFFIX = ".report.npz"
 VERSION = 1  # increase it when the content changes
 RIGHT, MOST_RIGHT = (
     24,
@@ -85,7 +86,7 @@ class Report:
 
 def path_of(result: Result, folder: Path | None = None) -> Path:
     """Return the path of a row's report."""
-    return results.path_of(result.model, result.dataset, folder).with_suffix(".report.npz")
+    return results.path_of(result.model, result.dataset, folder).with_suffix(SUFFIX)
 
 
 def read_report(result: Result, folder: Path | None = None) -> Report | None:
@@ -117,7 +118,7 @@ def keep(result: Result, published: Path, folder: Path | None = None) -> Report:
     report = read_report(result, folder)
     if report is None:
         report = _made(result, published, folder)
-        report.save(path_of(result, folder))
+        report.save(results.own_path(result.model, result.dataset, folder).with_suffix(SUFFIX))
     return report
 
 

@@ -21,7 +21,7 @@ from leaderboard.schemas import Number, Part, checked_json, having, is_part
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
-from zoo.files import write_json
+from zoo.files import check_own, write_json
 from zoo.regular_files import MOST_JSON, read_bytes
 from zoo.typed_json import CLOSED
 from zoo.types import Json
@@ -271,9 +271,19 @@ def path_of(model: str, dataset: str, folder: Path | None = None) -> Path:
     return (folder or (LOCAL if is_local(model, dataset) else RECORDS)) / dataset / f"{model}.json"
 
 
+def own_path(model: str, dataset: str, folder: Path | None = None) -> Path:
+    """Return where a record is written or removed; OSError if a link among the records leads elsewhere."""
+    path = path_of(model, dataset, folder)
+    return check_own(path, path.parents[1])
+
+
 def write(result: Result, predictions: Predictions | None = None, folder: Path | None = None) -> Path:
-    """Write a record and its predictions and return its path; an earlier record goes into its history."""
-    path = path_of(result.model, result.dataset, folder)
+    """Write a record and its predictions and return its path; an earlier record goes into its history.
+
+    Raises:
+        OSError: it cannot be written, or would be written elsewhere, see `own_path`.
+    """
+    path = own_path(result.model, result.dataset, folder)
     if path.exists() and isinstance(before := read_record(path), Result):
         history = before.history + ([before.summary] if before.date != result.date else [])
         result = replace(result, history=history, speed=result.speed or _same_model(before, result))
@@ -305,7 +315,7 @@ def read_all(folder: Path | None = None) -> list[Result]:
 def read_record(path: Path) -> Result | Broken:
     """Return one record, or a `Broken` with the reason."""
     try:
-        result = Result.from_json(read_bytes(path, MOST_JSON))
+        result = Result.from_json(read_bytes(check_own(path, path.parents[1]), MOST_JSON))
         if (result.model, result.dataset) != (path.stem, path.parent.name):
             raise ZooError(f"It names another model or dataset: {result.model} on {result.dataset}.")
         return result

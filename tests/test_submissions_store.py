@@ -3,6 +3,11 @@
 import contextlib
 import itertools
 import json
+import os
+import sqlite3
+import struct
+import subprocess
+import sys
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -13,7 +18,7 @@ from records import answers, made_up
 from submitting import QUICK, TOKEN, send
 
 from leaderboard import results
-from leaderboard.submissions import calls, holdings, intake, lifecycle
+from leaderboard.submissions import calls, holdings, intake, lifecycle, publishing, usage
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local
@@ -52,6 +57,99 @@ def kept(place, submission) -> set[str]:
 
 
 ALL = {"optdigits.json", "optdigits.npz", "model.onnx", "content"}
+
+
+LINKED = {  # what is a link to the folder or the file that follows -> what is done with the store
+    "requests/x": ("", lambda place: send(place)),
+    "requests": ("", lambda place: send(place)),
+    "requests/bob": ("", lambda place: send(place)),
+    ".lock": ("nologin", lambda place: send(place)),
+    "worker-seen": ("mine", lambda place: place.announce()),
+    "results/a~net": ("", lambda place: place.keep_results(f"a~net/{'0' * 40}", {"model.onnx": b"sent"})),
+    "results/a~net/0": ("", lambda place: place.keep_results("a~net/0", {"model.onnx": b"sent"})),
+    "results/b": ("", lambda place: place.result("b", "mine")),
+    "results/c/model.onnx": ("mine", lambda place: place.result("c", "model.onnx")),
+    "usage.sqlite3": ("usage", lambda place: usage.charge(place.usage, "192.0.2.1", 9)),
+    "usage.sqlite3-journal": ("mine", lambda place: usage.charge(place.usage, "192.0.2.1", 9)),
+}
+
+
+@pytest.mark.parametrize("link", LINKED)
+def test_nothing_of_a_store_is_elsewhere(place, tmp_path, link):
+    """A store that somebody gave away had files made, dated and removed, and a folder of keys deleted."""
+    home, (target, do) = tmp_path / "home", LINKED[link]
+    (home / ".my-keys").mkdir(parents=True)
+    (home / ".my-keys" / "id").write_text("a key")
+    (home / "mine").write_text("mine")
+    os.utime(home / "mine", (1, 1))
+    (place.root / link).parent.mkdir(parents=True, exist_ok=True)
+    (place.root / link).symlink_to(home / target)
+    with contextlib.suppress(ZooError):
+        assert do(place) not in (b"mine", home)
+    assert sorted(path.relative_to(home).as_posix() for path in home.rglob("*")) == [".my-keys", ".my-keys/id", "mine"]
+    assert (home / "mine").stat().st_mtime == 1
+    assert (home / "mine").read_text() == "mine"
+
+
+@pytest.mark.parametrize("link", ["optdigits", "optdigits/net.optdigits.json", "optdigits/net.optdigits.npz", ".lock"])
+def test_nothing_of_records_is_elsewhere(place, tmp_path, link):
+    records, home = tmp_path / "records", tmp_path / "home"
+    home.mkdir()
+    row = made_up("net.optdigits", [0.9])
+    results.write(row, answers(10), tmp_path / "others")
+    if link == "optdigits":
+        (tmp_path / "others" / "optdigits").rename(home / "optdigits")
+    elif link != ".lock":
+        (tmp_path / "others" / link).rename(home / Path(link).name)
+    before = {path: path.read_bytes() for path in home.rglob("*") if path.is_file()}
+    (records / link).parent.mkdir(parents=True, exist_ok=True)
+    (records / link).symlink_to(home / Path(link).name)
+    assert not results.read_all(records)
+    publishing.publish(place, records)
+    with contextlib.suppress(OSError):
+        results.write(row, answers(20), records)
+    assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
+
+
+def journal_that_names(path, database):
+    """Write a journal of a change that was cut off, as if it had been one of several databases."""
+    usage.charge(database, "192.0.2.1", 9)
+    code = (
+        "import os, sqlite3, sys; db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        "db.execute('pragma cache_size = 1'); db.execute('begin immediate')\n"
+        "for _ in range(2000): db.execute('insert into asked values (?, 1.0)', ('x' * 100,))\n"
+        "os._exit(0)"
+    )
+    subprocess.run([sys.executable, "-c", code, str(database)], check=True)
+    name = str(path).encode()
+    page = 2**30 // 4096 + 1
+    ends = struct.pack(">I", page), name, struct.pack(">II", len(name), sum(name)), bytes.fromhex("d9d505f920a163d7")
+    journal = database.with_name("usage.sqlite3-journal")
+    journal.write_bytes(journal.read_bytes() + b"".join(ends))
+
+
+HOSTILE = {
+    "a journal": None,
+    "a trigger": "create trigger t after insert on asked begin delete from key; end",
+    "a view": "create view more as select * from asked",
+    "another index": "create index other on asked (abs(at))",
+}
+
+
+@pytest.mark.parametrize("how", HOSTILE)
+def test_a_database_that_somebody_made_does_nothing(tmp_path, how):
+    database, mine = tmp_path / "store" / "usage.sqlite3", tmp_path / "mine"
+    mine.write_text("mine")
+    database.parent.mkdir()
+    if HOSTILE[how] is None:
+        journal_that_names(mine, database)
+    else:
+        usage.charge(database, "192.0.2.1", 9)
+        with contextlib.closing(sqlite3.connect(database)) as made, made:
+            made.execute(HOSTILE[how])
+    assert len(usage.charge(database, "192.0.2.1", 9)) == 32
+    assert mine.exists()
+    assert list(database.parent.glob("*.damaged-*"))
 
 
 def test_what_is_withdrawn_leaves_nothing(place, worker):

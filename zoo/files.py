@@ -1,5 +1,6 @@
 """Files that are whole or not there: written next to their place, then moved into it."""
 
+import errno
 import io
 import json
 import os
@@ -21,11 +22,25 @@ if TYPE_CHECKING:
 MOST_ARRAYS = 500_000_000  # bytes of an npz file once it is unpacked; the largest network has 233 MB of weights
 
 
+class Elsewhere(OSError):
+    """A path below a folder that a link in it leads out of."""
+
+
 def check_inside(files: Iterable[Path], root: Path) -> None:
     """Raise DataError for a link that leaves the folder: it would take in what nobody named."""
     for file in files:
-        if not file.resolve().is_relative_to(root.resolve()):
+        if not Path(os.path.realpath(file)).is_relative_to(os.path.realpath(root)):
             raise DataError(f"{file} is a link to a file outside {root}: copy the file into that folder.")
+
+
+def check_own(path: Path, root: Path) -> Path:
+    """Return a path below a folder; Elsewhere if it is a link, or in a folder that is one.
+
+    What is read, written or removed there would be so somewhere that nobody named.
+    """
+    if os.path.realpath(path) != os.path.join(os.path.realpath(root), path.relative_to(root)):
+        raise Elsewhere(errno.ELOOP, "it is a link, or in a folder that is one", str(path))
+    return path
 
 
 @contextmanager

@@ -18,8 +18,11 @@ def open_regular(path: Path, flags: int = os.O_RDONLY) -> int:
     """Open a file and return its descriptor.
 
     Raises:
-        OSError: there is none, or it is a folder, a pipe or a device: reading one of these could wait for ever.
+        OSError: there is none, or it is a folder, a pipe or a device: reading one of these could wait for ever. Or it
+            may be made, and is a link, so that it would be made elsewhere.
     """
+    if flags & os.O_CREAT:
+        flags |= os.O_NOFOLLOW
     handle = os.open(path, flags | os.O_NONBLOCK | os.O_CLOEXEC, 0o666)
     mode = os.fstat(handle).st_mode
     if stat.S_ISREG(mode):

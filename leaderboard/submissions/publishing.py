@@ -97,7 +97,7 @@ def _note(store: Store, reasons: dict[str, list[str]]) -> None:
 
 def _put(store: Store, records: Path, dataset: str, model: str, submission: Submission, found: Outcome) -> bool:
     """Write one row where it is not there as it was measured; never over a row that is not its sender's own."""
-    path = results.path_of(model, dataset, records)
+    path = results.own_path(model, dataset, records)
     if path.exists() and isinstance(there := results.read_record(path), Result):
         owner = ((there.submission or {}).get("user") or "").lower()
         same = (there.revision, there.date) == (found.get("revision"), found.get("date"))
@@ -137,7 +137,7 @@ def _stored(store: Store, dataset: str, model: str, submission: Submission, foun
 
 def _take_away(records: Path, dataset: str, model: str, submission: Submission) -> bool:
     """Remove the row of a submission, damaged or not."""
-    path = results.path_of(model, dataset, records)
+    path = results.own_path(model, dataset, records)
     there = results.read_record(path) if path.exists() else None
     if there is None:
         return False

@@ -9,6 +9,7 @@ import hmac
 import os
 import secrets
 import sqlite3
+import stat
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,11 +18,13 @@ from leaderboard.submissions.store import StoreFailed, describe
 from zoo.errors import ZooError
 from zoo.gate.callers import network_of
 from zoo.gate.traffic import Share
+from zoo.regular_files import read_bytes
 
 DAY = 24 * 3600  # seconds
 NETWORK = 48  # bits of an IPv6 address that count: a customer of a provider gets a network of that size
 # What arrives or is changed at the same time. Each holds a thread of the server, as long as the Hub takes.
 ARRIVING, FROM_HUB = Share("submissions", 2, 12), Share("models of the Hub", 1, 4)
+SEVERAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, see sqlite.org/fileformat.html
 SCHEMA = """
 create table if not exists asked (who text not null, at real not null);
 create index if not exists asked_who on asked (who, at);
@@ -67,8 +70,7 @@ def charge(path: Path, address: str, most: int, clock: Callable[[], float] = tim
         return ""
     network = network_of(address, NETWORK)
     try:
-        if path.exists() and not path.is_file():  # a folder, or a pipe, on which the database would wait
-            os.replace(path, path.with_suffix(f".damaged-{clock():.0f}"))
+        _check_own(path, clock)
         try:
             who, allowed = _charged(path, network, most, clock)
         except sqlite3.DatabaseError as error:
@@ -84,11 +86,32 @@ def charge(path: Path, address: str, most: int, clock: Callable[[], float] = tim
     return who
 
 
+def _check_own(path: Path, clock: Callable[[], float]) -> None:
+    """Set aside what is no database of ours, or no journal: a folder, a pipe, on which it would wait, a link.
+
+    Nor is the journal of a change to several databases: SQLite would delete the file that is named at its end.
+    """
+    for one in (path, journal := path.with_name(f"{path.name}-journal")):
+        with contextlib.suppress(FileNotFoundError):  # other processes end their changes
+            plain = stat.S_ISREG(one.lstat().st_mode)
+            if not plain or (one == journal and read_bytes(one).endswith(SEVERAL)):
+                os.replace(one, one.with_suffix(f".damaged-{clock():.0f}"))
+
+
+def _tables() -> set[tuple[str]]:
+    """Return how SQLite writes down `SCHEMA`; a database that somebody made may do anything when it is changed."""
+    with contextlib.closing(sqlite3.connect(":memory:")) as database:
+        database.executescript(SCHEMA)
+        return set(database.execute("select sql from sqlite_master"))
+
+
 def _charged(path: Path, network: str, most: int, clock: Callable[[], float]) -> tuple[str, bool]:
     """Count one request if there were fewer than `most` within a day; return who asked, and whether it was counted."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.closing(sqlite3.connect(path, timeout=10.0)) as database, database:
         database.executescript(SCHEMA)
+        if set(database.execute("select sql from sqlite_master")) != _tables():
+            raise sqlite3.DatabaseError("it has other tables")
         database.execute("begin immediate")
         database.execute("insert into key select ? where not exists (select * from key)", (secrets.token_bytes(32),))
         (key,) = database.execute("select value from key").fetchone()

@@ -27,7 +27,7 @@ from leaderboard.submissions.store.base import (
     numbered,
 )
 from zoo.errors import ZooError
-from zoo.files import remove, replacing
+from zoo.files import Elsewhere, check_own, remove, replacing
 from zoo.regular_files import MOST_JSON, NotAFile, open_regular, read_bytes
 from zoo.settings import number
 
@@ -114,7 +114,7 @@ class LocalStore(Store):
         with self._locked():
             path = self._path(wanted)
             try:
-                before = decode(read_bytes(path, MOST_JSON), self._below_requests(path))
+                before = decode(read_bytes(self._own(path), MOST_JSON), self._below_requests(path))
             except (OSError, ZooError) as error:
                 self._folders.pop(path.parent.name, None)  # it was read well before
                 raise Unreadable(wanted, Broken.at("", error).reason) from error
@@ -146,8 +146,8 @@ class LocalStore(Store):
         path = self.root / "worker-seen"
         with _said():
             self.root.mkdir(parents=True, exist_ok=True)
-            path.touch()
-            os.utime(path, (now(), now()))
+            with os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT), "rb") as file:
+                os.utime(file.fileno(), (now(), now()))
 
     def _last_announced(self) -> float | None:
         try:
@@ -165,6 +165,10 @@ class LocalStore(Store):
                 return path
         raise NoSuchSubmission(wanted)
 
+    def _own(self, path: Path) -> Path:
+        """Return a path of the store; OSError where a link in it leads elsewhere."""
+        return check_own(path, self.root)
+
     def _below_requests(self, path: Path) -> str:
         return path.relative_to(self.root / "requests").as_posix()
 
@@ -174,7 +178,7 @@ class LocalStore(Store):
             stat = path.stat()
             state = stat.st_mtime_ns, stat.st_ino  # every write is another file
             if path not in self._read or self._read[path][0] != state:
-                self._read[path] = state, decode(read_bytes(path, MOST_JSON), self._below_requests(path))
+                self._read[path] = state, decode(read_bytes(self._own(path), MOST_JSON), self._below_requests(path))
             return self._read[path][1]
         except FileNotFoundError:
             raise
@@ -183,15 +187,15 @@ class LocalStore(Store):
 
     def _bytes(self, path: Path, what: str) -> bytes:
         try:
-            return read_bytes(path)
-        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotAFile) as error:
+            return read_bytes(self._own(path))
+        except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotAFile, Elsewhere) as error:
             raise Damaged(f"{what} is missing in the store.") from error
         except OSError as error:
             raise StoreFailed(f"{what} cannot be read from the store now ({describe(error)}).") from error
 
     def _write(self, path: Path, content: bytes) -> None:
         """Write a file that is whole or not there, and outlives a crash of the machine."""
-        with _said(), replacing(path) as staged, staged.open("wb") as file:
+        with _said(), replacing(self._own(path)) as staged, staged.open("wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
@@ -245,7 +249,7 @@ class LocalStore(Store):
     def _remove(self, path: str) -> None:
         """Remove a file, by its path below the store, and the folders of results that are empty then."""
         with _said():
-            remove(self.root / path)
+            remove(self._own(self.root / path))
         with contextlib.suppress(OSError):
             for folder in list(Path(path).parents)[:-2]:
                 (self.root / folder).rmdir()
@@ -253,7 +257,8 @@ class LocalStore(Store):
     def _sweep(self) -> None:
         """Remove what a killed process left half-written: nobody else writes requests while the lock is held."""
         for staging in self.root.glob("requests/*/.*-*"):
-            shutil.rmtree(staging, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                shutil.rmtree(self._own(staging), ignore_errors=True)
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
