@@ -47,20 +47,20 @@ train: .venv/demo         ## train, evaluate and record everything; may be stopp
 docs: .venv/test          ## build the documentation into site/; a warning is an error
 	$(BIN)/zensical build --strict
 
-bench: .venv/test         ## measure what docs/speed.md claims
-	$(BIN)/python -m scripts.bench.speed
-	$(BIN)/python -m scripts.bench.runtimes
-	$(BIN)/python -m scripts.bench.portable
-	$(BIN)/python -m scripts.bench.in_browser
-	$(BIN)/python -m scripts.bench.space
-	$(BIN)/python -m scripts.bench.api
+BENCHES := speed runtimes in_browser space "space --visitors 200" api board hub growth executors_simulated executors
+LEARNING := speedrun seeds "training glyphnet_300k glyphnet_100k resco_mini glyphnet_10k"
+MEASURE = missed=0; for bench in $(1); do $(BIN)/python -m scripts.bench.$$bench --write || missed=1; done; \
+	$(BIN)/python -m scripts.chores.update_tables; exit $$missed
+bench: .venv/test         ## measure what docs/speed.md shows of serving and of growth, on an idle machine, and write it there
+	$(call MEASURE,$(BENCHES))
+
+learning: .venv/test      ## measure what docs/speed.md shows of training, on an idle machine, and write it there
+	$(call MEASURE,$(LEARNING))
+
+accuracy: .venv/test      ## what pictures, precisions and runtimes cost in accuracy, of all networks; takes hours
+	$(BIN)/python -m scripts.bench.portable --write --missing
 	$(BIN)/python -m scripts.bench.ink
-	$(BIN)/python -m scripts.bench.board
-	$(BIN)/python -m scripts.bench.hub
-	$(BIN)/python -m scripts.bench.growth
 	$(BIN)/python -m scripts.bench.own_pictures
-	$(BIN)/python -m scripts.bench.executors_simulated
-	$(BIN)/python -m scripts.bench.executors
 
 .venv/demo: requirements.txt pyproject.toml
 	$(PYTHON) -m venv .venv
@@ -71,4 +71,4 @@ bench: .venv/test         ## measure what docs/speed.md claims
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo check test slow help coverage mutants fuzz train docs bench
+.PHONY: demo check test slow help coverage mutants fuzz train docs bench learning accuracy

@@ -13,8 +13,12 @@ import pytest
 import yaml
 from conftest import ROOT
 
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
+from scripts.chores import update_tables
 from zoo import registry
 from zoo.__main__ import parser as zoo_parser
+from zoo.errors import ZooError
 
 PAGES = sorted((ROOT / "docs").rglob("*.md"))
 AT_THE_TOP = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
@@ -43,7 +47,7 @@ def test_every_page_has_its_place_in_the_navigation():
 
 
 GENERATED = re.compile(
-    r"<!-- (\w+):[^>]*-->.*?<!-- /\1 -->|\A---\n.*?\n---\n|^```.*?^```$|`[^`]*`|\]\([^)]*\)", re.S | re.M
+    r"<!-- ([\w ]+):[^>]*-->.*?<!-- /\1 -->|\A---\n.*?\n---\n|^```.*?^```$|`[^`]*`|\]\([^)]*\)", re.S | re.M
 )
 NUMBER = r"(?<![\w.,])\d[\d,]*(?:\.\d+)?"
 FIGURE = re.compile(
@@ -124,6 +128,53 @@ def test_every_figure_is_generated_or_says_when_and_where_it_was_measured():
 )
 def test_what_a_figure_is(sentence, figures):
     assert unsourced(f"# A\n\n{sentence}\n") == figures
+
+
+def test_what_a_benchmark_measured_survives_until_the_page(tmp_path, monkeypatch, capsys):
+    """With a unit, an n and a missed target, for which it exits with 1; without a place on a page it is an error."""
+    monkeypatch.setattr(measurements, "FOLDER", tmp_path / "measured")
+    monkeypatch.setattr(sys, "argv", ["scripts/bench/made_up.py", "--rounds", "2", "--write"])
+    parser = measurements.parser("Made up.")
+    parser.add_argument("--rounds")
+    cells = [
+        Measurement("sketches", 1333.7, "/s", least=1200, n=40_000),
+        Measurement("pictures", 93.61, "/s", least=150, n=7),
+        Measurement("one sketch", 0.05123, "ms", most=2),
+        Measurement("one sketch", 250, "times", column="Keras"),
+        Measurement("accuracy", 99.1, "%"),
+        Measurement("errors", 0, most=0),
+    ]
+    assert measurements.conclude("made_up", parser.parse_args(), [Table("what", cells)]) == 1
+    page = "<!-- measured made_up: by a script -->\n<!-- /measured made_up -->"
+    pages = {name: (ROOT / name).read_text(encoding="utf-8") for name in update_tables.PAGES}
+    written = update_tables.with_tables({**pages, "page": page})["page"].splitlines()
+    assert written[1:9] == [
+        "| what | measured | Keras | target | n |",
+        "| --- | ---: | ---: | ---: | ---: |",
+        "| sketches | 1,334 /s |  | measured ≥ 1,200 /s | 40,000 |",
+        "| pictures | 93.6 /s |  | measured ≥ 150 /s, missed | 7 |",
+        "| one sketch | 0.0512 ms | 250 times | measured ≤ 2 ms |  |",
+        "| accuracy | 99.10% |  |  |  |",
+        "| errors | 0 |  | measured ≤ 0 |  |",
+        "",
+    ]
+    assert re.fullmatch(
+        r"Measured: 20\d\d-\d\d-\d\d, commit [0-9a-f]{12}\+?, .*\d cores, load \d+\.\d; "
+        r"`python -m scripts.bench.made_up --rounds 2`", written[9]
+    )  # fmt: skip
+    assert "≥ 150 /s, missed" in capsys.readouterr().out
+    with pytest.raises(ZooError, match="<!-- measured made_up:"):
+        update_tables.with_tables(pages)
+    (measurements.FOLDER / "made_up.json").write_text("{}")
+    with pytest.raises(ZooError, match="not a file of measurements: it lacks command"):
+        measurements.markdown("made_up")
+
+
+def test_a_benchmark_that_meets_its_targets_ends_well_and_keeps_nothing_unasked(tmp_path, monkeypatch):
+    monkeypatch.setattr(measurements, "FOLDER", tmp_path)
+    found = Table("what", [Measurement("one image", 1, "ms", most=1), Measurement("rate", 9, "/s")])
+    assert measurements.conclude("made_up", measurements.parser("").parse_args([]), [found]) == 0
+    assert measurements.names() == []
 
 
 def test_no_description_of_a_network_has_figures_that_its_record_has_or_nothing_has():

@@ -4,24 +4,16 @@ And with 60 rows whose writers are known: intervals and ranks by writer, and all
 
     python -m scripts.bench.board
 
-Times are medians. Exit status 1 if a bar is missed. CHROMIUM names the browser, where it is not on the path.
+Times are medians. Exit status 1 if a target is missed. CHROMIUM names the browser, where it is not on the path.
 """
 
 import dataclasses
 import itertools
 import json
-import os
-import shutil
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -30,11 +22,13 @@ import numpy as np
 from leaderboard import hands, metrics, results, snapshot, table, writers
 from leaderboard.tabs import table_html as page
 from scripts import cli
-from scripts.bench.speed import Row, print_table, timed
+from scripts.bench import in_browser, measurements
+from scripts.bench.measurements import Measurement, Table
+from scripts.bench.space import serve
+from scripts.bench.speed import timed
 from zoo import data
 
 NETWORKS, DATASETS, SAMPLES, SEEDS = 500, 20, 10_000, 3
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 QUERIES = (
     table.Query(),
     table.Query(dataset="data07", search="network1", sort="latency"),
@@ -46,7 +40,8 @@ QUERIES = (
 
 
 def main() -> int:
-    """Print the table; 1 if a bar is missed."""
+    """Measure; 1 if a target is missed."""
+    arguments = measurements.parser(__doc__).parse_args()
     made, right = made_up()
     frames = [timed(lambda: table.frame(made, right.get_row)) for _ in range(5)]
     frame = table.frame(made, right.get_row)
@@ -55,25 +50,21 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         write(made, frame, Path(folder))
         loads = [timed(lambda: snapshot.load(Path(folder))) for _ in range(5)]
-        seen, sorted_in = in_browser(Path(folder))
-    clustered = [timed(of_writers()) for _ in range(3)]
-    table_rows = [
-        Row("frame of 10,000 results, with ranks and tests", "s", statistics.median(frames), 0.5, len(frames)),
-        Row(
-            "60 rows of mnist: intervals and ranks by writer, other hands",
-            "s",
-            statistics.median(clustered),
-            60,
-            len(clustered),
-        ),
-        Row("the kept frame, read", "s", statistics.median(loads), 0.5, len(loads)),
-        Row("filter, sort and write HTML, slowest of six", "ms", 1000 * statistics.median(asked), 100, len(asked)),
-        Row("Pareto front of 500 rows", "ms", 1000 * statistics.median(fronts), 100, len(fronts)),
-        Row("page usable in the browser", "s", statistics.median(seen), 2, len(seen)),
-        Row("sorted after a click in the browser", "s", statistics.median(sorted_in), 1, len(sorted_in)),
+        seen, sorted_in = on_page(Path(folder))
+    clustered = [timed(of_writers())]
+    cells = [
+        Measurement(what, factor * statistics.median(times), unit, most=most, n=len(times))
+        for what, times, factor, unit, most in (
+            ("frame of 10,000 results, with ranks and tests", frames, 1, "s", 0.5),
+            ("60 rows of mnist: intervals and ranks by writer, other hands", clustered, 1, "s", 60),
+            ("the kept frame, read", loads, 1, "s", 0.5),
+            ("filter, sort and write HTML, slowest of six", asked, 1000, "ms", 100),
+            ("Pareto front of 500 rows", fronts, 1000, "ms", 100),
+            ("page usable in the browser", seen, 1, "s", 2),
+            ("sorted after a click in the browser", sorted_in, 1, "s", 1),
+        )
     ]
-    print_table(table_rows, "The board with 10,000 rows")
-    return 0 if all(row.met for row in table_rows) else 1
+    return measurements.conclude("board", arguments, [Table("a board of 10,000 rows, medians", cells)])
 
 
 class Answers:
@@ -152,18 +143,18 @@ def write(made: list[results.Result], frame, folder: Path) -> None:
     snapshot.keep(snapshot.Board(frame, []), folder)
 
 
-def in_browser(records: Path) -> tuple[list[float], list[float]]:
+def on_page(records: Path) -> tuple[list[float], list[float]]:
     """Return seconds until the table stands there in a fresh browser, and until it is sorted after a click."""
-    from playwright.sync_api import sync_playwright
-
-    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)))
     seen, sorted_in = [], []
-    with space(records) as url, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+    with (
+        tempfile.TemporaryDirectory() as scratch,
+        serve(Path(scratch), ZOO_RECORDS=str(records)) as (url, _),
+        in_browser.running() as browser,
+    ):
         for _ in range(5):
             visitor = browser.new_context(viewport={"width": 1280, "height": 900}).new_page()
             started = time.perf_counter()
-            visitor.goto(url)
+            visitor.goto(f"{url}/?tab=leaderboard")
             visitor.wait_for_selector("#board-table tbody tr:nth-child(50)")
             seen.append(time.perf_counter() - started)
             started = time.perf_counter()
@@ -171,31 +162,7 @@ def in_browser(records: Path) -> tuple[list[float], list[float]]:
             visitor.wait_for_selector('#board-table th[data-column="parameters"][aria-sort]')
             sorted_in.append(time.perf_counter() - started)
             visitor.context.close()
-        browser.close()
     return seen, sorted_in
-
-
-@contextmanager
-def space(records: Path) -> Iterator[str]:
-    """Start the Space over made-up records; yield the address of its board."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "ZOO_RECORDS": str(records)}
-    process = subprocess.Popen([sys.executable, cli.ROOT / "spaces_app.py"], env=environment, stdout=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=60):
-                    break
-            except (urllib.error.URLError, ConnectionError):
-                if process.poll() is not None:
-                    raise RuntimeError(f"spaces_app.py ended with status {process.returncode}") from None
-                time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/?tab=leaderboard"
-    finally:
-        process.terminate()
-        process.wait()
 
 
 if __name__ == "__main__":

@@ -7,25 +7,24 @@ Nothing is trained: the duration of each job is that of a randomly drawn recorde
 executors. The exit status is 1 if less than 90% of the workers' time is spent on jobs that finish.
 """
 
-import argparse
 import heapq
 import itertools
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from leaderboard import results
 from scripts import cli
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
 from zoo.errors import ZooError
 from zoo.executors.tasks import Problem, Queue, Task
 
 START = 20.0  # seconds for a worker to start and to import Keras
 HAND_OVER = 1.0  # seconds between the end of a job and the beginning of the next
 NOTICED = 30.0  # seconds until a lost worker is known to be lost
-BAR = 0.9
+LEAST = 90  # % of the time in jobs that finish, where the longest start first
 
 
 @dataclass(frozen=True)
@@ -57,8 +56,8 @@ class Account:
 
 
 def main() -> int:
-    """Print how the time is spent; return 1 if the target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Simulate; 1 if a target is missed."""
+    parser = measurements.parser(__doc__)
     parser.add_argument("--jobs", type=int, default=1000, help="how many (%(default)s)")
     parser.add_argument("--workers", type=int, default=100, help="how many (%(default)s)")
     parser.add_argument("--lost", type=int, default=10, help="number of workers that are lost (%(default)s)")
@@ -74,8 +73,9 @@ def main() -> int:
         for order in ("longest first", "as it comes")
         for lost in sorted({0, arguments.lost})
     }  # fmt: skip
-    show(accounts, arguments, len(recorded))
-    return 0 if all(a.utilisation > BAR for name, a in accounts.items() if name.startswith("longest")) else 1
+    head = f"{arguments.jobs:,} jobs, {arguments.workers:,} workers, durations of {len(recorded)} recorded rows"
+    cells = [cell for name, account in accounts.items() for cell in spent(name, account)]
+    return measurements.conclude("executors_simulated", arguments, [Table(head, cells)])
 
 
 def durations(records: Path) -> list[list[float]]:
@@ -136,18 +136,19 @@ def simulate(
     return Account(last, workers, done, wasted, starting, handing, attempts)
 
 
-def show(accounts: dict[str, Account], arguments: argparse.Namespace, rows: int) -> None:
-    """Print one line per simulation."""
-    table = Table(title=f"{arguments.jobs:,} jobs, {arguments.workers:,} workers, durations of {rows} recorded rows")
-    for title in ("", "hours", "in jobs", "lost jobs", "starting", "handing over", "idle at the end", "attempts"):
-        table.add_column(title, justify="right" if title else "left")
-    for name, account in accounts.items():
-        spent = account.jobs, account.lost, account.starting, account.handing_over, account.idle
-        table.add_row(
-            name, f"{account.makespan / 3600:.2f}", *(f"{100 * part / account.total:.2f}%" for part in spent),
-            f"{account.attempts:,}",
-        )  # fmt: skip
-    Console(width=120).print(table)
+def spent(name: str, account: Account) -> Iterator[Measurement]:
+    """Yield how long a simulation took, and how the time of its workers was spent."""
+    yield Measurement(name, account.makespan / 3600, "h", column="takes")
+    least = LEAST if name.startswith("longest") else None
+    yield Measurement(name, 100 * account.utilisation, "%", least=least, column="in jobs")
+    for what, seconds in (
+        ("lost jobs", account.lost),
+        ("starting", account.starting),
+        ("handing over", account.handing_over),
+        ("idle at the end", account.idle),
+    ):
+        yield Measurement(name, 100 * seconds / account.total, "%", column=what)
+    yield Measurement(name, account.attempts, column="attempts")
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@
     python -m scripts.bench.growth --only records   one part
     python -m scripts.bench.growth --small          the first two sizes of each
 
-Everything is made up in a temporary folder; seconds are the processor's. Exit status 1 if a bar is missed: importing
+Everything is made up in a temporary folder; seconds are the processor's. Exit status 1 if a target is missed: importing
 and listing under 0.3 s, samples read at constant memory, a step of a worker that does not grow with the queue.
 """
 
@@ -16,22 +16,24 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from scripts import cli
-from zoo.environment import processor
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
 from zoo.files import write_json
 from zoo.published import PublishedFolder
 
-LISTING = 0.3  # seconds
+TARGETS = {  # seconds at most, of any number
+    ("architectures", "list"): 0.3,
+    ("models", "list"): 0.3,
+    ("submissions", "change"): 0.05,  # by a worker
+}
 MEMORY = 400  # bytes that another sample may take, half of what its image would
-STEP = 0.05  # seconds of a worker's change of a submission, of any number
 SIZES = {
     "records": (10, 100, 1_000, 10_000),
     "architectures": (10, 100, 1_000),
@@ -42,28 +44,28 @@ SIZES = {
 
 
 def main() -> int:
-    """Print a table a part; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure; 1 if a target is missed."""
+    parser = measurements.parser(__doc__)
     parser.add_argument("--only", choices=SIZES, help="one part")
     parser.add_argument("--small", action="store_true", help="only the first two sizes")
     parser.add_argument("--part", nargs=3, metavar=("PART", "SIZE", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.part:
         name, size, folder = arguments.part
-        print(json.dumps(PARTS[name][1](int(size), Path(folder)) | {"MB": peak()}))
+        print(json.dumps(PARTS[name][1](int(size), Path(folder)) | {"memory": peak()}))
         return 0
-    met = True
-    for name, sizes in SIZES.items():
-        if arguments.only in (None, name):
-            rows = {size: measured(name, size) for size in (sizes[:2] if arguments.small else sizes)}
-            missed = problems(name, rows)
-            show(name, rows, missed)
-            met &= not missed
-    return 0 if met else 1
+    parts = [arguments.only] if arguments.only else list(SIZES)
+    tables = (grown(name, SIZES[name][: 2 if arguments.small else None]) for name in parts)
+    return measurements.conclude("growth", arguments, tables)
+
+
+def grown(name: str, sizes: tuple[int, ...]) -> Table:
+    """Return the table of a part: a row a size."""
+    return Table(name, list(cells(name, {size: measured(name, size) for size in sizes})))
 
 
 def measured(name: str, size: int) -> dict[str, float]:
-    """Make a size of a part in a temporary folder and measure it in a fresh process: what took how long, and MB."""
+    """Make a size of a part and measure it in a fresh process; return seconds of each step, and memory in MB."""
     with tempfile.TemporaryDirectory() as folder:
         PARTS[name][0](size, Path(folder))
         command = [sys.executable, "-m", "scripts.bench.growth", "--part", name, str(size), folder]
@@ -73,32 +75,16 @@ def measured(name: str, size: int) -> dict[str, float]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def problems(name: str, rows: dict[int, dict[str, float]]) -> list[str]:
-    """Return which bars are missed, each as a sentence."""
-    first, last = rows[min(rows)], rows[max(rows)]
-    found = []
-    if name in ("architectures", "models") and last["list, s"] > LISTING:
-        found.append(f"listing {max(rows):,} takes {last['list, s']:.2f} s, at most {LISTING} s")
-    each = (last["MB"] - first["MB"]) * 2**20 / max(max(rows) - min(rows), 1)
-    if name == "samples" and each > MEMORY:
-        found.append(f"another sample takes {each:.0f} bytes, at most {MEMORY}")
-    if name == "submissions" and last["change, s"] > STEP:
-        found.append(f"a change takes {last['change, s']:.3f} s of {max(rows):,}, at most {STEP} s")
-    return found
-
-
-def show(name: str, rows: dict[int, dict[str, float]], missed: list[str]) -> None:
-    """Print a part's table."""
-    load = os.getloadavg()[0]
-    table = Table(title=f"{name} on {processor()}, load {load:.1f}")
-    for title in (name, *next(iter(rows.values()))):
-        table.add_column(title, justify="right")
+def cells(name: str, rows: dict[int, dict[str, float]]) -> Iterator[Measurement]:
+    """Yield what was measured of each size, in processor seconds and MB; of samples, the bytes of another one too."""
     for size, values in rows.items():
-        table.add_row(f"{size:,}", *(f"{v:.0f}" if key == "MB" else f"{v:.4f}" for key, v in values.items()))
-    console = Console(width=120)
-    console.print(table)
-    for sentence in missed:
-        console.print(f"MISSED: {sentence}")
+        for what, value in values.items():
+            unit = "MB" if what == "memory" else "s"
+            yield Measurement(f"{size:,}", round(value, 4), unit, most=TARGETS.get((name, what)), column=what)
+    if name == "samples" and len(rows) > 1:
+        first, last = min(rows), max(rows)
+        each = (rows[last]["memory"] - rows[first]["memory"]) * 2**20 / (last - first)
+        yield Measurement(f"{last:,}", each, "bytes", most=MEMORY, column="each further one")
 
 
 def timed(call: Callable[[], object]) -> float:
@@ -135,7 +121,7 @@ def measure_records(size: int, folder: Path) -> dict[str, float]:
 
     kept = timed(lambda: snapshot.load(folder))
     one = timed(lambda: results.read_record(results.path_of("network00007.mnist", "mnist", folder)))
-    return {"board, s": kept, "one record, s": one, "all records, s": timed(lambda: results.read_all(folder))}
+    return {"board": kept, "one record": one, "all records": timed(lambda: results.read_all(folder))}
 
 
 # The registry
@@ -159,7 +145,7 @@ def measure_architectures(size: int, folder: Path) -> dict[str, float]:
     architectures.__path__.append(str(folder))
     listed = timed(zoo.list_architectures)
     assert len(zoo.list_architectures()) >= size
-    return {"list, s": listed}
+    return {"list": listed}
 
 
 def make_models(size: int, folder: Path) -> None:
@@ -175,7 +161,7 @@ def measure_models(size: int, folder: Path) -> dict[str, float]:
     os.environ["ZOO_MODELS"] = str(folder)
     listed = timed(zoo.list_models)
     assert len(zoo.list_models()) >= size
-    return {"list, s": listed}
+    return {"list": listed}
 
 
 # Samples: streamed evaluation
@@ -210,7 +196,7 @@ def measure_samples(size: int, folder: Path) -> dict[str, float]:
     samples, _ = evaluate_parts(predictor, data.stream("mnist", "test"))
     seconds = time.process_time() - started
     assert samples == size
-    return {"all, s": seconds, "a sample, s": seconds / size}
+    return {"evaluate": seconds}
 
 
 # Submissions in the queue
@@ -241,7 +227,7 @@ def measure_submissions(size: int, folder: Path) -> dict[str, float]:
     wanted = f"20261121-{size // 2:08x}"
     change = min(timed(lambda: store.change(wanted, lambda s: replace(s, progress=s.progress + 0.1))) for _ in range(5))
     claim = timed(Worker(store, records=folder / "records").claim)
-    return {"list at first, s": first, "list again, s": again, "change, s": change, "claim, s": claim}
+    return {"list at first": first, "list again": again, "change": change, "claim": claim}
 
 
 PARTS = {

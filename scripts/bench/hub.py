@@ -1,12 +1,11 @@
 """Measure what the Hub costs, against a server on loopback: nothing is sent anywhere else.
 
-    python -m scripts.bench.hub                          every shipped model
-    python -m scripts.bench.hub --models runs/… --records …
+    python -m scripts.bench.hub                       five models
+    python -m scripts.bench.hub --only lenet5.ahdd    others
 
-Loads are medians over fresh processes; pushes are of all models, once. Exit status 1 if a bar is missed.
+Loads are medians over fresh processes; pushes are of all models, once. Exit status 1 if a target is missed.
 """
 
-import argparse
 import os
 import statistics
 import subprocess
@@ -15,59 +14,41 @@ import tempfile
 import time
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-
 from scripts import cli
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
 
 sys.path.insert(0, str(cli.ROOT / "tests"))
 from hub_server import Account, Hub
 
-from leaderboard import results
 from zoo import settings
-from zoo.environment import processor
 from zoo.errors import ZooError
 
 RUNS = 9
-BARS = {"load": 0.1, "push": 30.0, "again": 3.0}  # seconds
+MODELS = "hdr_cnn.mnist,lenet5.ahdd,lenet5.mnist,mnist_cnn.mnist,resco_mini.ahdd"
+TARGETS = {"load": 0.1, "push": 30.0, "again": 3.0}  # seconds
 
 
 def main() -> int:
-    """Print the table; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", type=Path, default=settings.PRETRAINED, help="default: zoo/pretrained")
-    parser.add_argument("--records", type=Path, default=results.RECORDS, help="default: leaderboard/records")
+    """Measure; 1 if a target is missed."""
+    parser = measurements.parser(__doc__)
+    parser.add_argument("--only", default=MODELS, help="models, comma-separated (%(default)s)")
     arguments = parser.parse_args()
-    names = sorted(path.parent.name for path in arguments.models.glob("*/config.json"))
-    if not names:
-        raise ZooError(f"There is no published model in {arguments.models}.")
+    names = arguments.only.split(",")
     with tempfile.TemporaryDirectory() as home, Hub().serving() as hub:
         hub.tokens["hf_bench"] = Account("me")
         environment = {
             **os.environ, "HF_ENDPOINT": hub.url, "HF_HUB_CACHE": f"{home}/hub", "HF_HUB_DISABLE_XET": "1",
             "HF_TOKEN": "hf_bench", "PYTHONPATH": str(cli.ROOT),
         }  # fmt: skip
-        rows = [*pushes(hub, arguments, Path(home), environment), load(arguments.models / names[0], environment)]
-    table = Table(title=f"{len(names)} models, Hub on loopback, {processor()}")
-    for title in ("what", "measured", "bar", "n", ""):
-        table.add_column(title, justify="left" if title == "what" else "right")
-    for what, seconds, bar, runs in rows:
-        table.add_row(what, f"{seconds:.3g} s", f"<= {bar:g} s", str(runs), "met" if seconds <= bar else "MISSED")
-    Console(width=110).print(table)
-    return 0 if all(seconds <= bar for _, seconds, bar, _ in rows) else 1
+        cells = [*pushes(hub, arguments.only, Path(home), environment), load(names[0], environment)]
+    return measurements.conclude("hub", arguments, [Table(f"{len(names)} models, Hub on loopback", cells)])
 
 
-def pushes(hub: Hub, arguments: argparse.Namespace, home: Path, environment: dict) -> list[tuple]:
+def pushes(hub: Hub, models: str, home: Path, environment: dict) -> list[Measurement]:
     """Push everything twice, each time by the script in a fresh process, cards and figures included."""
-    command: list[str | Path] = [
-        sys.executable,
-        cli.ROOT / "scripts" / "push_all.py",
-        "--namespace",
-        "me",
-        "--staging",
-        home / "staging",
-    ]
-    command += ["--models", arguments.models, "--records", arguments.records]
+    command: list[str | Path] = [sys.executable, cli.ROOT / "scripts" / "push_all.py", "--namespace", "me"]
+    command += ["--only", models, "--staging", home / "staging"]
     seconds = []
     for _ in range(2):
         started = time.perf_counter()
@@ -77,14 +58,14 @@ def pushes(hub: Hub, arguments: argparse.Namespace, home: Path, environment: dic
     if set(commits) != {2}:  # the one that a repo is born with, and one
         raise ZooError(f"Two pushes of the same made {commits} commits.")
     return [
-        ("push of every model, cards and figures made", seconds[0], BARS["push"], 1),
-        ("push again, nothing changed: no commit", seconds[1], BARS["again"], 1),
+        Measurement("push of all of them, cards and figures made", seconds[0], "s", most=TARGETS["push"], n=1),
+        Measurement("push again, nothing changed: no commit", seconds[1], "s", most=TARGETS["again"], n=1),
     ]
 
 
-def load(folder: Path, environment: dict) -> tuple:
+def load(name: str, environment: dict) -> Measurement:
     """Load from a warm cache offline, less the load of the same folder from this disk; fresh processes in turn."""
-    names = f"hf://me/{folder.name}", str(folder.resolve())
+    names = f"hf://me/{name}", str(settings.PRETRAINED / name)
     code = (
         "import sys, time; started = time.perf_counter(); import zoo; zoo.load_predictor(sys.argv[1]); "
         "print(time.perf_counter() - started)"
@@ -100,7 +81,8 @@ def load(folder: Path, environment: dict) -> tuple:
     once(names[0], "0")
     cached, local = zip(*((once(names[0], "1"), once(names[1], "1")) for _ in range(RUNS)), strict=True)
     extra = statistics.median(cached) - statistics.median(local)
-    return f"{folder.name} from the cache, offline, over the local load", extra, BARS["load"], RUNS
+    what = f"`{name}` from the cache, offline, over the local load, median"
+    return Measurement(what, extra, "s", most=TARGETS["load"], n=RUNS)
 
 
 if __name__ == "__main__":

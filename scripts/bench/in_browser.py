@@ -6,7 +6,6 @@
 `CHROMIUM` names the browser. Exit status 1 if a target is missed.
 """
 
-import argparse
 import os
 import shutil
 import tempfile
@@ -16,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from scripts import cli
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
 from zoo import hub
 from zoo.errors import ZooError
 from zoo.portable import page as alone
 
 # Milliseconds an image on two cores, and from a movement of the pen to its label at the median.
 TARGETS = {"glyphnet_10k.mnist": 1, "glyphnet_100k.mnist": 4, "glyphnet_300k.mnist": 10, "glyphnet_1m.mnist": 30}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 FRAME = {"glyphnet_100k.mnist": 16}
 
 ONE_IMAGE = """rounds => {
@@ -48,20 +50,21 @@ WATCH = """() => {
 
 
 def main() -> int:
-    """Print a line for each network; 1 if a target is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure; 1 if a target is missed."""
+    parser = measurements.parser(__doc__)
     parser.add_argument("--models", nargs="+", default=list(TARGETS))
     parser.add_argument("--rounds", type=int, default=200, help="of five images each (default: 200)")
     arguments = parser.parse_args()
-    missed = False
+    cells = []
     with running() as browser:
         for model in arguments.models:
-            image, delay, count = measured(model, browser, arguments.rounds)
-            late = image > TARGETS.get(model, float("inf")) or delay > FRAME.get(model, float("inf"))
-            missed |= late
-            said = f"{model}: {image:.2f} ms an image, {delay:.1f} ms from pen to label (median of {count})"
-            print(f"{said}{' MISSED' * late}", flush=True)
-    return int(missed)
+            image, delay, moved = measured(model, browser, arguments.rounds)
+            what = f"`{model}`"
+            cells += [
+                Measurement(what, image, "ms", TARGETS.get(model), n=arguments.rounds, column="an image"),
+                Measurement(what, delay, "ms", FRAME.get(model), n=moved, column="pen to label"),
+            ]
+    return measurements.conclude("in_browser", arguments, [Table("network, medians", cells)])
 
 
 @contextmanager
@@ -69,8 +72,7 @@ def running() -> Iterator[Any]:
     """Yield a browser of Playwright; ZooError where none is installed."""
     from playwright.sync_api import sync_playwright
 
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    path = os.environ.get("CHROMIUM") or found
+    path = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, BROWSERS)), None)
     if path is None:
         raise ZooError("There is no browser: install Chromium, or name one in CHROMIUM.")
     with sync_playwright() as playwright:

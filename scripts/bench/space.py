@@ -7,7 +7,6 @@
 The clients run on the same machine as the Space: they share its cores. The exit status is 1 if a target is missed.
 """
 
-import argparse
 import io
 import json
 import os
@@ -29,10 +28,10 @@ from pathlib import Path
 import httpx
 import numpy as np
 import psutil
-from rich.console import Console
-from rich.table import Table
 
 from scripts import cli
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
 from zoo.serving import by_script
 
 SKETCH = {"strokes": [[[320, 240], [500, 230], [680, 220], [600, 400], [530, 580], [460, 800]]], "size": 1000}  # a 7
@@ -44,53 +43,51 @@ PHOTO = 300  # ms, 12 megapixels
 
 
 def main() -> int:
-    """Print the table; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure; 1 if a target is missed."""
+    parser = measurements.parser(__doc__)
     parser.add_argument("--clients", type=int, default=32, help="at the same time (default: 32)")
     parser.add_argument("--seconds", type=float, default=30, help="how long (default: 30)")
     parser.add_argument("--requests", type=int, default=5000, help="over which memory is watched (default: 5000)")
     parser.add_argument("--visitors", type=int, help="so many load the page and its networks at once, and ask nothing")
     arguments = parser.parse_args()
-    table = Table(title=f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f} before")
-    for title in ("what", "measured", "bar", ""):
-        table.add_column(title, justify="left" if title == "what" else "right")
-    missed = 0
     with tempfile.TemporaryDirectory() as scratch, serve(Path(scratch)) as (url, process):
-        found = visitors(url, arguments.visitors) if arguments.visitors else (
-            *load(url, process, arguments.clients, arguments.seconds, arguments.requests),
-            *uploads(url, Path(scratch)),
-            *photos(),
-        )  # fmt: skip
-        for what, measured, unit, bar in found:
-            missed += measured > bar
-            table.add_row(what, f"{measured:.3g} {unit}", f"<= {bar:g} {unit}", "met" if measured <= bar else "MISSED")
-    Console(width=110).print(table)
-    return 1 if missed else 0
+        if arguments.visitors:
+            found = Table(f"{arguments.visitors} visitors at once", list(visitors(url, arguments.visitors)))
+            return measurements.conclude("space_visitors", arguments, [found])
+        loaded = load(url, process, arguments.clients, arguments.seconds, arguments.requests)
+        found = Table("what", [*loaded, *uploads(url, Path(scratch)), *photos()])
+        return measurements.conclude("space", arguments, [found])
 
 
 @contextmanager
-def serve(folder: Path):
+def serve(folder: Path, **settings: str):
     """Start the Space on a free port with its temporary files in `folder`; yield its address and process."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    settings = {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
+    port = free_port()
+    settings |= {"GRADIO_SERVER_PORT": str(port), "GRADIO_TEMP_DIR": str(folder), "GRADIO_ANALYTICS_ENABLED": "False"}
     command = [sys.executable, str(cli.ROOT / "spaces_app.py")]
     process = subprocess.Popen(command, env={**os.environ, **settings}, stdout=subprocess.DEVNULL)
     url = f"http://127.0.0.1:{port}"
     try:
         while True:
             try:
-                urllib.request.urlopen(url, timeout=10).close()
+                with urllib.request.urlopen(url, timeout=60) as page:
+                    page.read()
                 break
             except (urllib.error.URLError, ConnectionError):
                 if process.poll() is not None:
                     raise RuntimeError(f"spaces_app.py ended with status {process.returncode}") from None
-                time.sleep(0.05)
+                time.sleep(0.02)
         yield url, psutil.Process(process.pid)
     finally:
         process.terminate()
         process.wait()
+
+
+def free_port() -> int:
+    """Return a port that is free now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 class Client:
@@ -150,13 +147,13 @@ def load(url: str, process: psutil.Process, clients: int, seconds: float, reques
     growth = process.memory_info().rss / before - 1
     if errors:
         print("first error:", errors[0], file=sys.stderr)
-    rate = len(under_load) / seconds
-    return (
-        (f"{clients} clients for {seconds:g} s, {rate:.0f} requests/s: errors", len(errors), "", 0),
-        ("/predict under load, median", statistics.median(under_load), "ms", SLOWEST),
-        ("/predict under load, 95%", float(np.percentile(under_load, 95)), "ms", SLOWEST),
-        (f"memory over {len(times):,} requests, growth from {before / 1e6:.0f} MB", 100 * growth, "%", 100 * GROWTH),
-    )
+    every, count = f"{clients} clients for {seconds:g} s", len(under_load)
+    yield Measurement(f"{every}: requests", count / seconds, "/s", n=count)
+    yield Measurement("errors", len(errors), most=0)
+    yield Measurement("`/predict` under load, median", statistics.median(under_load), "ms", most=SLOWEST, n=count)
+    yield Measurement("`/predict` under load, 95%", float(np.percentile(under_load, 95)), "ms", most=SLOWEST, n=count)
+    grown = f"growth of memory from {before / 1e6:.0f} MB over {len(times):,} requests"
+    yield Measurement(grown, 100 * growth, "%", most=100 * GROWTH)
 
 
 def visitors(url: str, count: int):
@@ -193,12 +190,11 @@ def visitors(url: str, count: int):
         watching.result()
     if errors:
         print("first error:", errors[0], file=sys.stderr)
-    return (
-        (f"{count} visitors at once: errors", len(errors), "", 0),
-        ("page, modules and networks are there, median", statistics.median(times), "s", LOADED),
-        ("the same, 95%", float(np.percentile(times, 95)), "s", LOADED),
-        (f"/healthz meanwhile, slowest of {len(health)}", max(health), "s", HEALTHY),
-    )
+    yield Measurement("errors", len(errors), most=0)
+    page = "page, modules and networks are there"
+    yield Measurement(f"{page}, median", statistics.median(times), "s", most=LOADED, n=count)
+    yield Measurement(f"{page}, 95%", float(np.percentile(times, 95)), "s", most=LOADED, n=count)
+    yield Measurement("`/healthz` meanwhile, slowest", max(health), "s", most=HEALTHY, n=len(health))
 
 
 def uploads(url: str, folder: Path):
@@ -218,7 +214,8 @@ def uploads(url: str, folder: Path):
         except RuntimeError:
             continue
     kept = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and "png" in path.suffix)
-    return ("decompression bombs that were opened", accepted, "", 0), ("left on the disk", kept / 1e6, "MB", 0)
+    yield Measurement("decompression bombs that were opened", accepted, most=0, n=2)
+    yield Measurement("left on the disk", kept / 1e6, "MB", most=0)
 
 
 def photos():
@@ -241,7 +238,8 @@ def photos():
             started = time.perf_counter()
             ink.from_picture(io.BytesIO(file.getvalue()), ink.MNIST)
             times.append(1000 * (time.perf_counter() - started))
-        yield f"12 megapixels, {form}, {len(file.getvalue()) / 1e6:.1f} MB", statistics.median(times), "ms", PHOTO
+        what = f"12 megapixels, {form}, {len(file.getvalue()) / 1e6:.1f} MB"
+        yield Measurement(what, statistics.median(times), "ms", most=PHOTO, n=len(times))
 
 
 if __name__ == "__main__":

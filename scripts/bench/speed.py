@@ -1,4 +1,4 @@
-"""Measure the figures of docs/speed.md and Keras `predict` in the same run.
+"""Measure how soon and how fast the package and the Space answer, and Keras `predict` in the same run.
 
     python -m scripts.bench.speed                     every row
     python -m scripts.bench.speed --model lenet5.ahdd  with another model
@@ -6,136 +6,96 @@
 Times are medians; every fresh process includes the start of Python. The exit status is 1 if a target is missed.
 """
 
-import argparse
 import os
-import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 
 import numpy as np
-import psutil
-from rich.console import Console
-from rich.table import Table
 
 import zoo
 from scripts import cli
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
+from scripts.bench.space import serve
 from zoo import data
 from zoo.data import loading
-from zoo.environment import processor
-
-
-@dataclass(frozen=True)
-class Row:
-    """One line of the table: what was measured, its target, and the time of Keras for the same."""
-
-    what: str
-    unit: str
-    measured: float
-    bar: float
-    runs: int
-    keras: float | None = None
-    least_ratio: float | None = None  # how many times faster than Keras it should be
-
-    @property
-    def ratio(self) -> float | None:
-        """Keras' time over ours."""
-        return None if self.keras is None else self.keras / self.measured
-
-    @property
-    def met(self) -> bool:
-        """Whether both targets are met."""
-        return self.measured <= self.bar and (self.least_ratio is None or (self.ratio or 0) >= self.least_ratio)
 
 
 def main() -> int:
-    """Print the table; 1 if a bar is missed."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure; 1 if a target is missed."""
+    parser = measurements.parser(__doc__)
     parser.add_argument("--model", default="lenet5.mnist", help="which shipped model is served (default: lenet5.mnist)")
-    model = parser.parse_args().model
+    arguments = parser.parse_args()
+    model = arguments.model
     zoo.load_predictor(model)  # report an unknown name before measuring
-    rows = [*start(model), one_image(model), *space(), *dataset()]
-    print_table(rows, model)
-    return 0 if all(row.met for row in rows) else 1
+    rows = [*start(model), *one_image(model), *space(), *dataset()]
+    return measurements.conclude("speed", arguments, [Table(f"`{model}`, medians", rows)])
 
 
-def start(model: str) -> list[Row]:
+def start(model: str) -> Iterator[Measurement]:
     """Fresh processes: importing the package, and from nothing to a first prediction."""
     ours = f"import numpy, zoo; zoo.load_predictor({model!r})(numpy.zeros((1, 28, 28, 1), 'uint8'))"
     keras = f"import numpy, zoo; zoo.load_model({model!r}).predict(numpy.zeros((1, 28, 28, 1), 'uint8'), verbose=0)"
     imported, predicted, predicted_by_keras = (
-        statistics.median(timed(partial(python, code)) for _ in range(runs))
-        for code, runs in (("import zoo", 9), (ours, 9), (keras, 3))
+        [timed(partial(python, code)) for _ in range(runs)] for code, runs in (("import zoo", 9), (ours, 9), (keras, 3))
     )
-    return [
-        Row("import zoo, fresh process", "s", imported, 0.2, 9),
-        Row("first prediction, fresh process", "s", predicted, 0.6, 9, predicted_by_keras, 10),
-    ]
+    yield Measurement("`import zoo`, fresh process", statistics.median(imported), "s", most=0.2, n=9)
+    yield from compared("first prediction, fresh process", predicted, predicted_by_keras, "s", 0.6, 10)
 
 
-def one_image(model: str) -> Row:
+def one_image(model: str) -> Iterator[Measurement]:
     """One image at a time, loaded and warm."""
     image = np.zeros((1, 28, 28, 1), np.uint8)
     predictor, keras_model = zoo.load_predictor(model), zoo.load_model(model)
-    ours = [timed(lambda: predictor(image)) for _ in range(2000)]
-    keras = [timed(lambda: keras_model.predict(image, verbose=0)) for _ in range(60)]
-    milliseconds = (1000 * statistics.median(times) for times in (ours[100:], keras[10:]))
-    measured, by_keras = milliseconds
-    return Row("one image, p50", "ms", measured, 1.0, 1900, by_keras, 100)
+    ours = [1000 * timed(lambda: predictor(image)) for _ in range(2000)][100:]
+    keras = [1000 * timed(lambda: keras_model.predict(image, verbose=0)) for _ in range(60)][10:]
+    yield from compared("one image", ours, keras, "ms", 1.0, 100)
 
 
-def space() -> list[Row]:
+def compared(
+    what: str, ours: list[float], keras: list[float], unit: str, most: float, least: float
+) -> Iterator[Measurement]:
+    """Yield our time and that of Keras, and how many times faster ours is: at least `least`."""
+    measured, by_keras = statistics.median(ours), statistics.median(keras)
+    yield Measurement(what, measured, unit, most=most, n=len(ours))
+    yield Measurement(what, by_keras, unit, n=len(keras), column="Keras `predict`")
+    yield Measurement(what, by_keras / measured, "times", least=least, column="as fast")
+
+
+def space() -> Iterator[Measurement]:
     """The Space from its start to its first page, and the memory that it then holds."""
     seconds, megabytes = zip(*(start_space() for _ in range(3)), strict=True)
-    return [
-        Row("Space, start to first page", "s", statistics.median(seconds), 6.0, 3),
-        Row("Space, resident memory", "MB", statistics.median(megabytes), 500.0, 3),
-    ]
+    yield Measurement("Space, start to first page", statistics.median(seconds), "s", most=6, n=3)
+    yield Measurement("Space, resident memory", statistics.median(megabytes), "MB", most=500, n=3)
 
 
-def dataset() -> list[Row]:
+def dataset() -> Iterator[Measurement]:
     """From the datasets' cache to arrays, where `ZOO_DATASETS` has the images."""
     if "ZOO_DATASETS" not in os.environ:
-        return []
+        return
 
     def load() -> None:
         loading._load_source.cache_clear()
         data.load("mnist", "train+validation")
 
     load()  # the first time, `datasets` writes its cache
-    return [Row("60,000 mnist images to arrays", "s", statistics.median(timed(load) for _ in range(5)), 1.0, 5)]
+    times = [timed(load) for _ in range(5)]
+    yield Measurement("60,000 mnist images to arrays", statistics.median(times), "s", most=1, n=5)
 
 
 def start_space() -> tuple[float, float]:
-    """Start the Space on a free port; return seconds to its first page and resident megabytes."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = {**os.environ, "GRADIO_SERVER_PORT": str(port), "GRADIO_ANALYTICS_ENABLED": "False"}
+    """Start the Space; return seconds to its first page and resident megabytes."""
     started = time.perf_counter()
-    process = subprocess.Popen([sys.executable, cli.ROOT / "spaces_app.py"], env=environment, stdout=subprocess.DEVNULL)
-    try:
-        while True:
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{port}/", timeout=10) as page:
-                    page.read()
-                break
-            except (urllib.error.URLError, ConnectionError):
-                if process.poll() is not None:
-                    raise RuntimeError(f"spaces_app.py ended with status {process.returncode}") from None
-                time.sleep(0.02)
+    with tempfile.TemporaryDirectory() as scratch, serve(Path(scratch)) as (_, process):
         seconds = time.perf_counter() - started
         time.sleep(3)  # what it loads behind the first page counts as well
-        return seconds, psutil.Process(process.pid).memory_info().rss / 1e6
-    finally:
-        process.terminate()
-        process.wait()
+        return seconds, process.memory_info().rss / 1e6
 
 
 def python(code: str) -> None:
@@ -149,25 +109,6 @@ def timed(call: Callable[[], object]) -> float:
     started = time.perf_counter()
     call()
     return time.perf_counter() - started
-
-
-def print_table(rows: list[Row], model: str) -> None:
-    """Print the rows, the bars and the ratios."""
-    table = Table(title=f"{model} on {processor()}; medians")
-    for title in ("what", "measured", "bar", "Keras", "times faster", "bar", "n", ""):
-        table.add_column(title, justify="left" if title == "what" else "right")
-    for row in rows:
-        table.add_row(
-            row.what,
-            f"{row.measured:.3g} {row.unit}",
-            f"<= {row.bar:g} {row.unit}",
-            "" if row.keras is None else f"{row.keras:.3g} {row.unit}",
-            "" if row.ratio is None else f"{row.ratio:.0f}",
-            "" if row.least_ratio is None else f">= {row.least_ratio:g}",
-            str(row.runs),
-            "met" if row.met else "MISSED",
-        )
-    Console(width=110).print(table)
 
 
 if __name__ == "__main__":

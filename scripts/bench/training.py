@@ -8,13 +8,13 @@ The first prints images a second, with their augmentation: batch by batch, and a
 TensorFlow on a CPU.
 """
 
-import argparse
 import contextlib
 import functools
 import itertools
 import statistics
 import tempfile
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -24,6 +24,8 @@ import numpy as np
 import zoo
 from leaderboard import products
 from scripts import cli
+from scripts.bench import measurements
+from scripts.bench.measurements import Measurement, Table
 from zoo import data, registry, training
 from zoo.backend import batches, devices, fused_batch_normalization, keras
 from zoo.export import onnx_writer
@@ -36,22 +38,23 @@ BATCH, STEPS, TURNS = 128, 30, 3  # images, steps a turn, turns of either
 
 
 def main() -> int:
-    """Print what was measured, medians over the turns."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    """Measure; all are medians over the turns."""
+    parser = measurements.parser(__doc__)
     parser.add_argument("networks", nargs="*", help="architectures, built for 28 x 28 pixels and ten classes")
     parser.add_argument("--pairs", default="", help="models, comma-separated: measure images a second")
     parser.add_argument("--seeds", default="1", help="how many in one program, comma-separated (%(default)s)")
     parser.add_argument("--images", type=int, default=10_000, help="of an epoch (%(default)s)")
     arguments = parser.parse_args()
-    for pair in filter(None, arguments.pairs.split(",")):
-        images_a_second(pair, [int(count) for count in arguments.seeds.split(",")], arguments.images)
-    for network in arguments.networks:
-        normalizations(network)
-    return 0
+    seeds, pairs = [int(count) for count in arguments.seeds.split(",")], filter(None, arguments.pairs.split(","))
+    rates = [cell for pair in pairs for cell in images_a_second(pair, seeds, arguments.images)]
+    steps = [cell for network in arguments.networks for cell in normalizations(network)]
+    heads = f"{devices()[0]}, medians", f"{devices()[0]}, batches of {BATCH}, medians of {TURNS} turns of {STEPS} steps"
+    found = [Table(head, cells) for head, cells in zip(heads, (rates, steps), strict=True) if cells]
+    return measurements.conclude("training", arguments, found)
 
 
-def images_a_second(pair: str, seeds: list[int], images: int) -> None:
-    """Print images a second of one model: of each way to train it, the median of epochs after the first."""
+def images_a_second(pair: str, seeds: list[int], images: int) -> Iterator[Measurement]:
+    """Yield images a second of one model: of each way to train it, the median of epochs after the first."""
     name = registry.ModelName.parse(pair)
     job = training.plan(name.architecture, name.dataset, name.recipe)
     job = replace(job, recipe=replace(job.recipe, no_augmentation=0.0))
@@ -68,11 +71,10 @@ def images_a_second(pair: str, seeds: list[int], images: int) -> None:
             ways[f"one program, {count} seeds"] = count, [epoch_seconds(loops[0], epoch) for _ in range(TURNS + 1)]
     for way, (count, spent) in ways.items():
         rate = count * loop.samples.count / statistics.median(spent[1:])
-        print(
-            f"{pair} on {devices()[0]}, {job.recipe.precision}, {way}: {rate:,.0f} images/s, "
-            f"{rate * cost / 1e12:.3g} TFLOP/s, first epoch {spent[0]:.1f} s",
-            flush=True,
-        )
+        what = f"`{pair}`, {job.recipe.precision}, {way}"
+        yield Measurement(what, rate, "/s", n=TURNS, column="images")
+        yield Measurement(what, rate * cost / 1e12, "TFLOP/s", column="arithmetic")
+        yield Measurement(what, spent[0], "s", column="first epoch")
 
 
 def loop_of(job: training.Job, images: int, folder: Path) -> Loop:
@@ -93,8 +95,8 @@ def epoch_seconds(loop: Loop, epoch) -> float:
     return loop.memory.epochs[-1]["seconds"]
 
 
-def normalizations(network: str) -> None:
-    """Print milliseconds a step of each BatchNorm and precision."""
+def normalizations(network: str) -> Iterator[Measurement]:
+    """Yield milliseconds a step of each BatchNorm and precision."""
     modes = itertools.product(PRECISIONS, (contextlib.nullcontext, fused_batch_normalization))
     turns: dict = {mode: [] for mode in modes}
     for _ in range(TURNS):
@@ -103,8 +105,10 @@ def normalizations(network: str) -> None:
                 found.append(milliseconds_a_step(network, precision))
     medians = [statistics.median(found) for found in turns.values()]
     for precision, composed, fused in zip(PRECISIONS, medians[::2], medians[1::2], strict=True):
-        gain = f"{composed / fused:.2f} times"
-        print(f"{network}, {precision}: composed {composed:.1f} ms a step, in one pass {fused:.1f} ms, {gain}")
+        what = f"`{network}`, {precision}"
+        yield Measurement(what, composed, "ms", n=TURNS, column="step, BatchNorm of Keras")
+        yield Measurement(what, fused, "ms", column="in one pass")
+        yield Measurement(what, composed / fused, "times", column="as fast")
 
 
 def milliseconds_a_step(network: str, precision: str) -> float:

@@ -1,4 +1,4 @@
-"""Write the tables of README.md and docs, and the board's cached frame, from the records and the settings.
+"""Write the tables of README.md and docs, and the board's cached frame: from records, settings and measurements.
 
 python -m scripts.chores.update_tables           write them
 python -m scripts.chores.update_tables --check   exit with 1 if they are out of date
@@ -13,6 +13,7 @@ from functools import partial
 from leaderboard import disclosures, goals, precisions, reproductions, results, snapshot, table
 from leaderboard.claims import claims
 from scripts import cli
+from scripts.bench import measurements
 from zoo import data, registry, settings
 from zoo.architectures import glyphnet
 from zoo.errors import ZooError
@@ -48,7 +49,8 @@ def main() -> int:
 def with_tables(pages: dict[str, str]) -> dict[str, str]:
     """Return the pages with every table as the records have it; ZooError if no page has a place for a table."""
     pages = dict(pages)
-    for name, section in SECTIONS.items():
+    measured = {f"measured {name}": partial(measurements.markdown, name) for name in measurements.names()}
+    for name, section in (SECTIONS | measured).items():
         pattern = re.compile(rf"(<!-- {name}:[^>]*-->\n).*?(<!-- /{name} -->)", re.DOTALL)
         page = next((page for page, text in pages.items() if pattern.search(text)), None)
         if page is None:
@@ -345,6 +347,18 @@ def _identical(precision: str, kept: list[precisions.Precisions]) -> str:
     )
 
 
+def on_gpu() -> str:
+    """Return the rows whose shipped seed was trained on a GPU as a Markdown table: what that training took."""
+    lines = ["| network | epochs | seconds | JAX | commit |", "| --- | ---: | ---: | ---: | --- |"]
+    rows = [row for row in results.read_all(results.RECORDS) if "gpu" in str(row.environment.get("devices"))]
+    for row in rows:
+        epochs, seconds = row.of_seed(row.shipped_seed).epochs, row.shipped("training_time")
+        jax, commit = row.environment["versions"].get("jax", ""), row.environment["commit"]
+        lines.append(f"| `{row.model}` | {epochs} | {seconds:.0f} | {jax} | {commit} |")
+    days, machines = _listed(row.date[:10] for row in rows), _listed(row.environment["processor"] for row in rows)
+    return "\n".join(lines) + f"\n\nMeasured: {days}, {machines} and one GPU, the shipped seed of each row.\n"
+
+
 def environment_variables() -> str:
     """Return the settings as a Markdown table."""
     lines = ["| variable | what it sets | default |", "| --- | --- | --- |"]
@@ -363,6 +377,7 @@ SECTIONS = {
     "settings": environment_variables,
     "precision": by_precision,
     "family": family,
+    "gpu": on_gpu,
 }
 
 if __name__ == "__main__":
