@@ -11,7 +11,8 @@ from PIL import Image
 from strokes import FOUR, SEVEN, THREE
 
 import zoo
-from zoo import ink
+from zoo import gate, ink
+from zoo.gate.uploads import UPLOADS
 from zoo.ink import decoding, paper
 from zoo.ink.sheet import find_sheet
 from zoo.tabs import draw, read
@@ -123,7 +124,10 @@ def test_a_glyph_that_the_border_cuts_is_read_and_costs_no_other(tmp_path):
         zoo.read(photo(drawn()[:rows]), MODEL)
     for index, page in enumerate((photo(share), photo(drawn()))):
         Image.fromarray(page).save(tmp_path / f"{index}.png")
-    answer = read.respond([str(tmp_path / "0.png"), str(tmp_path / "1.png")], {"models": [MODEL]})
+    files = [str(tmp_path / "0.png"), str(tmp_path / "1.png")]
+    assert "was uploaded to this Space by its sender" in read.respond(files, {"models": [MODEL]})
+    UPLOADS.note(files, gate.caller())
+    answer = read.respond(files, {"models": [MODEL]})
     assert 'data-text="3747"' in answer
 
 

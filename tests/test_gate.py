@@ -30,6 +30,7 @@ SAID = {"name": "net", "datasets": ["optdigits"], "licence": "mit", "declaration
 NETWORK = onnx_file()
 FOREIGN = "uploaded to this Space by its sender"
 ADDRESSES = {"X-Forwarded-For": "8.8.8.8"}, {"X-Forwarded-For": "9.9.9.9"}
+UP = "/.." * 30
 
 
 def data_uri(content: bytes) -> str:
@@ -110,7 +111,9 @@ def foreign(on_hub, tmp_path_factory):
     link = folder / "link.png"
     link.symlink_to(secret)
     paths = [str(secret), str(link), f"{theirs}/../theirs.png", theirs, "/proc/self/environ", "/etc/passwd", "file:///etc/passwd",
-             "../../etc/passwd", "/dev/zero", f"{HUB.url}/secret.png", ""]  # fmt: skip
+             "../../etc/passwd", "/dev/zero", f"{HUB.url}/secret.png", "",
+             *(f"{start}{UP}{theirs}" for start in ("data:", "data:x/y;base64,", "data:;base64,AAAA")),
+             f"data:x{UP}{theirs};base64,AAAA", f"data:{theirs}"]  # fmt: skip
     values: list[object] = [file(path) for path in paths]
     values += [
         {"path": str(secret)},
@@ -143,7 +146,7 @@ def test_no_endpoint_or_tool_takes_a_file_that_its_caller_did_not_upload(on_hub,
 
 def test_no_function_of_the_page_takes_such_a_file(on_hub, foreign, demo):
     """Whatever a function expects: files are looked for in every value."""
-    values = foreign[0][0], foreign[0][-3]  # a path, and a URL without one
+    values = foreign[0][0], foreign[0][-3], file(f"data:{UP}{foreign[2]}")  # a path, a URL without one, and both
     tried = [(number, value) for number, fn in demo.fns.items() if fn.inputs for value in values]
 
     def refused(number: int, value: object) -> None:

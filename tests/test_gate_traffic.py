@@ -281,9 +281,26 @@ def test_a_connection_without_a_whole_header_is_ended(monkeypatch):
 CHUNKED = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
-@pytest.mark.parametrize("before", [b"", b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"], ids=["alone", "pipelined"])
+@pytest.mark.parametrize("method", [b"GET", b"HEAD", b"POST", b"OPTIONS"])
+@pytest.mark.parametrize(
+    "body", [b"Content-Length: 1\r\n\r\na", b"Transfer-Encoding: chunked\r\n\r\n1\r\na\r\n0\r\n\r\n"]
+)
+def test_a_body_is_not_kept_while_the_request_before_it_is_answered(method, body):
+    """Nothing would count it: 64 kB of each of many were kept."""
+
+    async def visiting():
+        async with guarded() as connect:
+            reader, writer = await connect()
+            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + method + b" / HTTP/1.1\r\nHost: x\r\n" + body)
+            said = await asyncio.wait_for(reader.read(), 5)
+            assert b"400 Bad Request" in said
+            writer.close()
+
+    anyio.run(visiting)
+
+
 @pytest.mark.parametrize("name", ["cookie", "authorization", "x-forwarded-for"])
-def test_a_trailer_says_nothing_to_the_server(before, name):
+def test_a_trailer_says_nothing_to_the_server(name):
     """A cookie in it was parsed, in a time that grows with its length squared: 150 kB took a minute."""
     seen = []
 
@@ -297,15 +314,12 @@ def test_a_trailer_says_nothing_to_the_server(before, name):
     async def visiting():
         async with guarded(application=noting) as connect:
             reader, writer = await connect()
-            writer.write(
-                before + CHUNKED.replace(b"POST", b"GET") + b"1\r\na\r\n0\r\n" + name.encode() + b": a=1\r\n\r\n"
-            )
-            for _ in range(1 + bool(before)):
-                assert b"200" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            writer.write(CHUNKED.replace(b"POST", b"GET") + b"1\r\na\r\n0\r\n" + name.encode() + b": a=1\r\n\r\n")
+            assert b"200" in await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
             writer.close()
 
     anyio.run(visiting)
-    assert len(seen) == 1 + bool(before)
+    assert len(seen) == 1
     assert not any(name.encode() in headers for headers in seen)
 
 

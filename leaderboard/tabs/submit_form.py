@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from html import escape
-from pathlib import Path
 
 import gradio as gr
 
@@ -11,6 +10,7 @@ from leaderboard.submissions import checks, offers, sign_in
 from leaderboard.submissions.offers import Offer
 from zoo import data, gate
 from zoo.errors import ZooError
+from zoo.gate.uploads import UPLOADS
 from zoo.types import Values
 
 FIELDS = {  # of a problem of an offer, by its code: the field that it stands at
@@ -59,9 +59,9 @@ class Form:
         return {getattr(self, one.name) for one in fields(self) if one.name not in ("send", "answer", "errors")}
 
     def upload(self, values: Values) -> gate.Upload | None:
-        """Return the chosen file; the gate has checked that its sender uploaded it."""
+        """Return the chosen file; NotYours unless its sender uploaded it."""
         path = values[self.file]
-        return gate.Upload(Path(path).name, Path(path)) if path else None
+        return UPLOADS.opened({"path": path}, gate.caller()) if path else None
 
     def offer(self, values: Values) -> Offer:
         """Return the offer in the fields; claims that cannot be read are left out."""

@@ -181,7 +181,8 @@ class Guarded(HttpToolsProtocol):
             raise ValueError("too long a header")
         self._last = self.parser.should_upgrade()
         bodies = {b"content-length", b"transfer-encoding"}
-        if self._last and any(name in bodies and value != b"0" for name, value in self.headers):
+        has_body = any(name in bodies and value != b"0" for name, value in self.headers)
+        if self._last and has_body:
             raise ValueError("a request to upgrade with a body, which the parser would take for a request")
         if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] not in ([], [b"chunked"]):
             raise ValueError("a transfer encoding that a proxy may read in another way")
@@ -191,7 +192,7 @@ class Guarded(HttpToolsProtocol):
         if self._last:
             self.cycle.keep_alive = False  # it is answered as an ordinary one, and the connection ends
         if self.pipeline:
-            if self.scope["method"] not in ("GET", "HEAD"):
+            if has_body or self.scope["method"] not in ("GET", "HEAD"):
                 raise ValueError("a request with a body before the one before it is answered")
             self.flow.resume_reading()  # else nobody sees when the client leaves
 

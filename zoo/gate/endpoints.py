@@ -196,12 +196,9 @@ def check_values(values: object) -> None:
         raise ZooError(f"At most {MOST_FILES} files are read at a time; these are {len(named):,}.")
     for item in named:
         path, url = item.get("path"), item.get("url")
-        if isinstance(path, str) and path.startswith("data:"):
+        if (path is None and url is None) or uploads.is_data(url if path is None else path):
             continue
-        if path is not None:
-            uploads.UPLOADS.check(path, caller())
-        elif isinstance(url, str) and not url.startswith("data:"):
-            raise uploads.NotYours()
+        uploads.UPLOADS.check(path, caller())
 
 
 _WORDS: dict[object, str] = {

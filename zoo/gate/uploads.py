@@ -24,6 +24,7 @@ KEPT = 3600.0  # seconds after which a file is deleted
 MOST_FILES, MOST_FILES_EACH = 20_000, 500  # that are kept, of all addresses and of one
 MOST_STORED, MOST_STORED_EACH = 5_000_000_000, 1_000_000_000  # bytes of the disk that they take
 LEAST_FREE = 1_000_000_000  # bytes that stay free on the disk
+HEAD = 300  # characters of a data URI before its base64
 FOLDER = 4096  # bytes of the disk that a file's own folder takes
 
 
@@ -35,6 +36,18 @@ class NotYours(ZooError):
             "A file is one that was uploaded to this Space by its sender, or a data URI; this is neither. "
             "Upload it first, and send what the upload returned."
         )
+
+
+def is_data(text: object) -> bool:
+    """Return whether a text is a file itself, "data:…;base64,…", and to nobody a path: base64 has no dots.
+
+    Gradio takes whatever it is given for a path, `..` in it too.
+    """
+    if not isinstance(text, str) or not text.startswith("data:"):
+        return False
+    comma = text.find(",", 0, HEAD)
+    head = text[: max(comma, 0)]
+    return head.endswith(";base64") and ".." not in head and "." not in text[comma:]
 
 
 @dataclass(frozen=True)
@@ -170,13 +183,13 @@ class Uploads:
             NotYours: another path, or a URL.
             ZooError: not base64.
         """
-        if isinstance(value, dict) and not str(value.get("path") or "").startswith("data:"):
+        if isinstance(value, dict) and not is_data(value.get("path")):
             self.check(value.get("path"), caller)
             path = Path(value["path"])
             name = value.get("orig_name")
             return Upload(name if isinstance(name, str) and name else path.name, path)
         text = value["path"] if isinstance(value, dict) else value
-        if not isinstance(text, str) or not text.startswith("data:"):
+        if not isinstance(text, str) or not is_data(text):
             raise NotYours()
         try:
             return Upload("", base64.b64decode(text.partition(";base64,")[2], validate=True))

@@ -100,6 +100,8 @@ def respond(files: Sequence[str] | None, said: Json | None) -> str:
     budget = draw.callers_budget()
     try:
         asked = Asked.of(said)
+        for file in files:
+            UPLOADS.check(file, gate.caller())  # what Gradio made of what the gate has let in
         for name, source in pictures_in([Path(file) for file in files]):
             try:
                 for page in answer(source, asked, name, budget):
@@ -128,12 +130,10 @@ def respond_live(frame: object, said: Json | None) -> str:
 
 
 def _frame(value: object) -> object:
-    """Return the source of a frame; the gate has checked that a path is an upload of the caller."""
+    """Return the source of a frame: an upload of the caller, or a data URI."""
     said = value if isinstance(value, Mapping) else {}
-    path = str(said.get("path") or "")
-    if path and not path.startswith("data:"):
-        return Path(path)
-    return UPLOADS.opened(said.get("url") or path, gate.caller()).open()
+    path = said.get("path")
+    return UPLOADS.opened({"path": path} if path else said.get("url"), gate.caller()).open()
 
 
 def answer(picture: object, asked: Asked, name: str, budget: Budget | None = None) -> Iterator[str]:
