@@ -114,7 +114,7 @@ def test_arrows_that_may_not_exist(path):
     if inside.name != "backend.py":
         assert not found & {"tensorflow", "jax", "torch"}, "only the choice of a backend imports one"
     if (
-        inside.name not in ("hub_transport.py", "hub_models.py", "on_hub.py", "hub_jobs.py")
+        inside.name not in ("hub_cache.py", "hub_transport.py", "hub_models.py", "on_hub.py", "hub_jobs.py")
         and "hub" not in inside.parts
     ):
         assert "huggingface_hub" not in found, "only the hub, the store, models and machines on it touch the network"

@@ -10,16 +10,18 @@ import subprocess
 import sys
 import time
 
+import datasets
 import numpy as np
 import pytest
 from conftest import HUB_HOME, ROOT, TOKEN
 from hub_repos import contents
 from hub_server import Account, Blob, Fault
-from huggingface_hub import _tree_cache
+from huggingface_hub import _tree_cache, constants
 
 import zoo
 from leaderboard import results
-from zoo import cards, keras_weights
+from zoo import cards, hub_cache, keras_weights
+from zoo.data import unpacking
 from zoo.errors import ZooError
 from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, pull, push, resolve
 from zoo.published import PublishedFolder
@@ -499,6 +501,46 @@ def test_a_cache_that_somebody_filled_neither_deletes_nor_changes_a_file_elsewhe
     os.mkfifo(path)
     with pytest.raises(ZooError, match="or a pipe"):
         pull(REPO, backoff=QUICK)
+
+
+CACHES = {  # what is a link -> how it comes to be used
+    "hub/models--me--x": lambda: pull("me/x", backoff=QUICK),
+    "hub/.locks": lambda: pull("me/x", backoff=QUICK),
+    "hub/.locks/models--me--x": lambda: pull("me/x", backoff=QUICK),
+    "hub/.locks/models--me--x/1.lock": lambda: pull("me/x", backoff=QUICK),
+    "hub/CACHEDIR.TAG": lambda: pull("me/x", backoff=QUICK),
+    "hub/datasets--me--x": lambda: unpacking.check_repo("me/x"),
+    "hub/datasets--me--x/blobs": lambda: unpacking.files_of_repo("me/x"),
+    "hub/.locks/datasets--me--x": lambda: unpacking.check_repo("me/x"),
+    "datasets/me___x": lambda: unpacking.check_repo("me/x"),
+    "datasets/me___x/default": lambda: unpacking.check_repo("me/x"),
+    "datasets/parquet": lambda: hub_cache.check_prepared("parquet"),
+    "hub/spaces--me--x": lambda: hub_cache.of_repo("me/x", "space"),
+}
+
+
+@pytest.mark.parametrize("link", CACHES)
+def test_a_cache_whose_own_folders_are_links_is_not_used(hub, tmp_path, monkeypatch, link):
+    """The model's folder was a link, so all that came of the Hub was written where it led."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache" / "hub"))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache" / "datasets")
+    (tmp_path / "mine").mkdir()
+    path = tmp_path / "cache" / link
+    path.parent.mkdir(parents=True)
+    path.symlink_to(tmp_path / "mine" / ("tag" if "TAG" in link or "lock" in path.suffix else ""))
+    with pytest.raises(ZooError, match=rf"a link that leads elsewhere or a pipe: {path}\. Delete "):
+        CACHES[link]()
+    assert not list((tmp_path / "mine").iterdir())
+    assert hub.log == []
+
+
+def test_a_linked_cache_is_used(hub, token, tiny, tmp_path, monkeypatch):
+    """It is the user's own, on another disk."""
+    (tmp_path / "large").mkdir()
+    (tmp_path / "hub").symlink_to(tmp_path / "large")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    push(REPO, tiny())
+    assert pull(REPO) == pull(REPO)
 
 
 def test_a_cache_whose_branch_is_no_commit_of_it_deletes_nothing_there(hub, token, tiny, tmp_path, monkeypatch):

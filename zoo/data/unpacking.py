@@ -58,6 +58,7 @@ def _checked(files: tuple[tuple[str, int, int], ...]) -> None:
 
 def files_of_repo(repo: str) -> tuple[str | None, list[str]]:
     """Return the commit of a dataset of the Hub, and the files of it that `datasets` reads, which its README names."""
+    _check_cache(repo)
     commit, paths = json.loads(_run(repo, "files of a repo", [repo], 0, MEMORY))
     return commit, paths
 
@@ -68,10 +69,18 @@ def check_repo(repo: str, stored: int = 0, revision: str | None = None) -> dict[
     Returns:
         The Arrow files of each split there. Whoever reads them has no README to do with.
     """
+    _check_cache(repo)
     kept: dict[str, list[str]] = json.loads(
         _run(repo, "repo", [repo, revision], stored, MEMORY + FREE + TIMES * stored)
     )
     return kept
+
+
+def _check_cache(repo: str) -> None:
+    from zoo import hub_cache
+
+    hub_cache.of_repo(repo, "dataset")
+    hub_cache.check_prepared(repo)
 
 
 def _run(where: str, what: str, names: Sequence[str | None], stored: int, memory: int) -> str:

@@ -2,13 +2,11 @@
 
 import contextlib
 import logging
-import os
 import re
-import stat
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from zoo import registry
+from zoo import hub_cache, registry
 from zoo.errors import UnknownName, ZooError, nearest
 from zoo.files import check_inside, read_json, write_json
 from zoo.hub.contents import FETCHED, git_oid, owned, pointer_oid, sha256
@@ -139,7 +137,7 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
         NoSuchRepo: the Hub has no such repo, or none that may be seen.
         ZooError: it cannot be had whole, has another checksum, or is not a published model.
     """
-    storage = _storage(repo)
+    storage = hub_cache.of_repo(repo)
     if remembered := _remembered(storage, revision, part):
         return remembered / part.folder
     try:
@@ -187,32 +185,6 @@ def _own(folder: Path) -> Path:
     links = [path for path in folder.iterdir() if path.is_symlink()]
     check_inside(links, folder.parents[1] / "blobs" if cached else folder)
     return folder
-
-
-def _storage(repo: str) -> Path:
-    """Return a repo's folder in the Hub's cache.
-
-    Raises:
-        ZooError: there is a link in it that leads elsewhere, or a pipe. The Hub's client makes links only from names to
-            contents, so somebody else made it, and what is written or thrown away in the cache would be so elsewhere.
-    """
-    from huggingface_hub import constants
-
-    storage = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
-    contents = os.path.join(os.path.realpath(storage), "blobs")
-    for place, folders, files in os.walk(storage):
-        for path in (os.path.join(place, name) for name in (*folders, *files)):
-            mode = os.lstat(path).st_mode
-            if stat.S_ISLNK(mode):
-                own = os.path.realpath(os.path.dirname(os.path.join(place, os.readlink(path)))) == contents
-            else:
-                own = stat.S_ISREG(mode) or stat.S_ISDIR(mode)
-            if not own:
-                raise ZooError(
-                    f"The Hub's cache of {repo} has what the Hub's client does not put there, a link that leads "
-                    f"elsewhere or a pipe: {path}. Delete {storage}, and it is fetched again."
-                )
-    return storage
 
 
 def _remembered(storage: Path, revision: str | None, part: Part) -> Path | None:

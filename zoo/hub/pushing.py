@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from zoo import cards
+from zoo import cards, hub_cache
 from zoo.errors import ZooError
 from zoo.hub.contents import OWNED, git_oid, owned, sha256
 from zoo.hub.failures import PATIENT, Backoff, Unreachable, attempted
@@ -173,6 +173,7 @@ def _compare(
     changed = [path for path in files if path in there and _differs(files[path], there[path])]
     kept = []
     if cards.CARD in changed and edited_card != "replace":
+        hub_cache.of_repo(repo, kind)
         card = Path(api.hf_hub_download(repo, cards.CARD, revision=head, repo_type=kind)).read_text(encoding="utf-8")
         if not cards.is_sealed(card):
             ours = files[cards.CARD].read_text(encoding="utf-8")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from zoo import hub
+from zoo import hub, hub_cache
 from zoo.data import unpacking
 from zoo.data.parquet import of_hub, unreadable
 from zoo.errors import DataError
@@ -257,6 +257,7 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
             tables = [Path(file) for files in named for file in ([files] if isinstance(files, str) else files)]
             size = sum(map(stored, tables))
             unpacking.check(tables)
+            hub_cache.check_prepared(location)
             schema = pyarrow.parquet.read_schema(tables[0])
             features, plain = map(_features, (schema, schema.remove_metadata()))
             read = datasets.load_dataset(location, features=plain, **arguments)
