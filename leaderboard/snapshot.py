@@ -27,6 +27,7 @@ from zoo import data
 from zoo.errors import ZooError
 from zoo.files import replacing, write_json
 from zoo.regular_files import open_regular, read_bytes
+from zoo.typed_json import from_values
 from zoo.types import Json
 
 NAME, STATE = "board.jsonl", "board.json"
@@ -105,13 +106,23 @@ def keep(board: Board, folder: Path | None = None) -> Path:
 
 def read(folder: Path | None = None) -> Board:
     """Return the cached board; compute it if the cache is damaged or older than the records."""
-    kept = _kept(folder)
-    if kept is None:
+    board = _cached(folder)
+    if board is None:
         log.info("Computing the board from the records: the cached frame is missing, damaged or out of date.")
         return build(folder)
+    return board
+
+
+def _cached(folder: Path | None) -> Board | None:
+    """Return the cached board; None if it is missing, damaged, or does not match the records."""
+    if (kept := _kept(folder)) is None:
+        return None
     content, agreements = kept
-    rows = _frame([json.loads(line) for line in content.decode().splitlines()])
-    return Board(rows, [Agreement(**one) for one in agreements])
+    try:
+        rows = _frame([json.loads(line) for line in content.decode().splitlines()])
+        return Board(rows, [from_values(Agreement, one) for one in agreements])
+    except (ValueError, TypeError, LookupError, OverflowError, RecursionError):  # no board of ours, whatever its hash
+        return None
 
 
 def load(folder: Path | None = None) -> pd.DataFrame:
@@ -121,7 +132,7 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 
 def is_fresh(folder: Path | None = None) -> bool:
     """Return whether the cached frame is complete and matches the records, without computing a frame."""
-    return _kept(_whole(folder)) is not None
+    return _cached(_whole(folder)) is not None
 
 
 def is_current(folder: Path | None = None) -> bool:
@@ -198,7 +209,12 @@ def _plain(value: object) -> object:
 
 
 def _frame(rows: list[Json]) -> pd.DataFrame:
-    names = [column.name for column in table.COLUMNS]
-    frame = pd.DataFrame({name: [row[name] for row in rows] for name in names})
+    """Return the rows as a frame; TypeError, KeyError or OverflowError if a value is not of its column's type."""
+    columns: dict[str, list[object]] = {}
+    for column in table.COLUMNS:
+        values = columns[column.name] = [row[column.name] for row in rows]
+        kinds = (int, float, type(None)) if column.number else str
+        if not all(isinstance(value, kinds) and not isinstance(value, bool) for value in values):
+            raise TypeError(f"{column.name} of a row")
     numbers = [column.name for column in table.COLUMNS if column.number]
-    return frame.astype(dict.fromkeys(numbers, float))
+    return pd.DataFrame(columns).astype(dict.fromkeys(numbers, float))

@@ -299,6 +299,35 @@ def test_the_kept_frame_is_that_of_the_records(board, tmp_path):
     assert snapshot.load(tmp_path).set_index("model").loc["lenet5.ahdd", "status"] == table.BROKEN
 
 
+@pytest.mark.parametrize(
+    ("change", "agreements"),
+    [
+        (lambda row: {}, []),
+        (lambda row: [1], []),
+        (lambda row: None, []),
+        (lambda row: {**row, "accuracy": "x"}, []),
+        (lambda row: {**row, "errors": True}, []),
+        (lambda row: {**row, "seeds": 10**400}, []),
+        (lambda row: {**row, "model": 7}, []),
+        (lambda row: {**row, "status": None}, []),
+        (lambda row: row, [{"dataset": "mnist"}]),
+        (lambda row: row, [["mnist"]]),
+        (lambda row: row, ["mnist"]),
+    ],
+)
+def test_a_kept_frame_that_is_none_is_computed_again_whatever_its_hash(board, tmp_path, change, agreements):
+    """Whoever can write it can write its hash, too."""
+    folder, frame = shutil.copytree(board[0], tmp_path / "records"), board[1]
+    state = json.loads((folder / snapshot.STATE).read_text())
+    first, *lines = (folder / snapshot.NAME).read_bytes().splitlines(keepends=True)
+    content = b"".join([json.dumps(change(json.loads(first))).encode() + b"\n", *lines])
+    (folder / snapshot.NAME).write_bytes(content)
+    changed = {**state, "rows": snapshot._hash(content, agreements), "agreements": agreements}
+    (folder / snapshot.STATE).write_text(json.dumps(changed))
+    assert not snapshot.is_fresh(folder)
+    pd.testing.assert_frame_equal(snapshot.load(folder), frame, check_dtype=False, rtol=1e-7)
+
+
 def test_local_rows_show_on_the_board_and_change_no_committed_file(tmp_path, monkeypatch):
     committed, local = tmp_path / "records", tmp_path / "local_records"
     monkeypatch.setattr(results, "RECORDS", committed)
