@@ -47,8 +47,8 @@ train: .venv/demo         ## train, evaluate and record everything; may be stopp
 docs: .venv/test          ## build the documentation into site/; a warning is an error
 	$(BIN)/zensical build --strict
 
-BENCHES := speed runtimes in_browser space "space --visitors 200" api board hub growth executors_simulated executors
-LEARNING := speedrun seeds "training glyphnet_300k glyphnet_100k resco_mini glyphnet_10k"
+BENCHES := speed runtimes in_browser space "space --visitors 200" api board hub growth executors_simulated
+LEARNING := executors speedrun seeds "training glyphnet_300k glyphnet_100k resco_mini glyphnet_10k"
 MEASURE = missed=0; for bench in $(1); do $(BIN)/python -m scripts.bench.$$bench --write || missed=1; done; \
 	$(BIN)/python -m scripts.chores.update_tables; exit $$missed
 bench: .venv/test         ## measure what docs/speed.md shows of serving and of growth, on an idle machine, and write it there

@@ -12,7 +12,6 @@ Exit status 1 if an answer of the browser's engine or of C differs from that of 
 sketch is drawn otherwise than in Python.
 """
 
-import argparse
 import gzip
 import json
 import os
@@ -36,7 +35,8 @@ from leaderboard import precisions
 from leaderboard.evaluation import revision
 from leaderboard.precisions import Precisions, Row
 from scripts import cli
-from scripts.bench import in_browser, node
+from scripts.bench import in_browser, measurements, node
+from scripts.bench.measurements import Measurement, Table
 from scripts.chores.update_tables import best_rows
 from zoo import data, environment, hub, ink
 from zoo.data.spec import Split
@@ -73,11 +73,10 @@ int main(void) {{
 
 def main() -> int:
     """Print a line for each file and what is missed; 1 if something is."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = measurements.parser(__doc__)
     parser.add_argument("--models", nargs="+", help="default: all that are shipped and read single glyphs")
     parser.add_argument("--samples", type=int, help="of each test set (default: all)")
     parser.add_argument("--sketches", type=int, default=DRAWN, help=f"redrawn test samples (default: {DRAWN:,})")
-    parser.add_argument("--write", action="store_true", help=f"keep it in {precisions.FOLDER.name}")
     parser.add_argument("--missing", action="store_true", help="leave out networks of which it is kept")
     arguments = parser.parse_args()
     if arguments.write and arguments.samples:
@@ -95,10 +94,10 @@ def main() -> int:
             missed += misses(found)
             if arguments.write:
                 precisions.write(found)
-    missed += sketches(models, arguments.sketches)
+    redrawn = Table("test samples, redrawn in Python and in the browser", list(sketches(models, arguments.sketches)))
     for miss in missed:
         print("MISSED", miss)
-    return int(bool(missed))
+    return measurements.conclude("sketches", arguments, [redrawn]) or int(bool(missed))
 
 
 def shipped() -> list[str]:
@@ -243,9 +242,8 @@ def line(found: Precisions, row: Row) -> str:
     return f"{said} {row.milliseconds:8.3f} ms{apart}"
 
 
-def sketches(models: list[str], count: int) -> list[str]:
-    """Print how test samples are redrawn on both sides; return what is missed."""
-    missed = []
+def sketches(models: list[str], count: int) -> Iterator[Measurement]:
+    """Yield how alike test samples are that both sides draw again, and how alike their answers."""
     groups: dict[str, list] = {}
     for predictor in map(zoo.load_predictor, models):
         groups.setdefault(predictor.dataset, []).append(predictor)
@@ -268,13 +266,13 @@ def sketches(models: list[str], count: int) -> list[str]:
         there = there.reshape(here.shape)
         pixels = np.mean(np.abs(here.astype(int) - there) > 8)
         same = np.mean([(p(here).argmax(1) == p(there).argmax(1)).mean() for p in predictors])
-        said = f"{pixels:.3%} of the pixels differ by more than 8, {same:.2%} of the answers are the same"
-        print(f"{name}: {len(drawn):,} sketches, {said}")
-        if pixels > 0.01 or same < 0.999:
-            missed.append(f"{name}: {said}")
+        yield Measurement(
+            name, 100 * float(pixels), "%", most=1, n=len(drawn), column="pixels that differ by more than 8 of 255"
+        )
+        yield Measurement(name, 100 * float(same), "%", least=99.9, column="same answers")
+        yield Measurement(name, len(predictors), column="networks")
     if not groups:
         raise ZooError("There is no network to draw for.")
-    return missed
 
 
 if __name__ == "__main__":
