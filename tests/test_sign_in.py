@@ -325,3 +325,14 @@ def test_sign_ins_load_no_certificates(provider, monkeypatch):
 
     assert anyio.run(all_ways) == provider.user
     assert loads == []
+
+
+def test_the_log_says_not_where_a_visitor_who_signs_in_comes_from(monkeypatch, capsys):
+    from gradio import oauth
+    from starlette.requests import Request
+
+    monkeypatch.setenv("SPACE_HOST", "me-zoo.hf.space")
+    signing_in.log_no_addresses()
+    scope = {"type": "http", "path": "/", "headers": [], "query_string": b"_target_url=/%3Fsubmission%3Dmine"}
+    assert "submission%3Dmine" in oauth._generate_redirect_uri(Request(scope))
+    assert capsys.readouterr() == ("", "")

@@ -46,6 +46,13 @@ def load_certificates_once() -> None:
     StarletteOAuth2App.client_cls = Client
 
 
+def log_no_addresses() -> None:
+    """Stop Gradio from printing, at each sign-in, where its visitor comes from and goes to."""
+    from gradio import oauth
+
+    vars(oauth)["print"] = lambda *said: None
+
+
 @functools.cache
 def _certificates() -> ssl.SSLContext:
     import httpx

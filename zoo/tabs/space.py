@@ -221,6 +221,7 @@ class Space(gr.Blocks):
         http_server.Server.run_in_thread = started
         if on_space() and os.environ.get("OAUTH_CLIENT_ID"):
             signing_in.load_certificates_once()
+            signing_in.log_no_addresses()
         launched = super().launch(*args, app_kwargs=application, **options)
         guard(self.server.config)
         if wait:

@@ -1,5 +1,6 @@
 """Submissions in the datasets `requests` and `results` of a namespace on the Hub."""
 
+import logging
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,6 +38,8 @@ SHORT = 2.0  # seconds that visitors wait for a look; then they get what was kno
 SECONDS, UPLOADING = 300.0, 1800.0  # that the Hub may take, attempts included: for one thing, for files of a worker
 FOR_VISITORS = 60.0  # for one thing that a visitor waits for, who holds a thread of the server
 COMMITS = Spent("changes of submissions", VISITORS, HOUR)
+FAILS = "Submissions are kept on the Hub, which does not answer as it should now. Try again later."
+log = logging.getLogger(__name__)
 MOST_BYTES = 500_000_000  # of all that the Hub sends for it
 SEEN = "worker_seen.txt"  # in the results: when a worker last left a sign of life
 
@@ -206,7 +209,8 @@ class HubStore(Store):
         except ZooError as error:
             if error in own and not isinstance(error, hub.OutOfBounds):
                 raise
-            raise StoreFailed(str(error)) from error
+            log.warning("%s", error)  # a visitor can do nothing with it
+            raise StoreFailed(FAILS) from error
 
     def _file(self, repo: str, path: str, what: str) -> bytes:
         """Return a file of the newest commit; Damaged if there is none."""
