@@ -12,6 +12,7 @@ from sklearn.datasets import load_digits
 import zoo
 from zoo import data, ink
 from zoo.data import held_out
+from zoo.files import write_json
 from zoo.ingest import labelled_folders, normalise, user_data
 
 DIGITS = load_digits()
@@ -318,6 +319,52 @@ def test_names_that_cannot_be(folder):
     for name in ("../../etc", "mine_fold7of5", "nothing_fold1of5"):
         with pytest.raises(zoo.ZooError):
             data.load(name)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"name": "/elsewhere"},
+        {"name": "../mine"},
+        {"name": "mnist"},
+        {"fold": ["mnist", 1, 5]},
+        {"parts": {"mnist": 1}},
+        {"revision": "main"},
+        {"writers_file": True},
+        {"transfers": ["mnist"]},
+        {"view": "glyph"},
+        {"image_shape": [28, 28, 10**9]},
+        {"image_shape": None},
+        {"contract": None},
+        {"validation": 10**12},
+        {"validation": "x"},
+        {"validation": True},
+        {"labels": ["a", "a"]},
+        {"labels": [1, 2]},
+        {"labels": "ab\n"},
+        {"title": "a\n# b"},
+        {"repo": "https://elsewhere/x"},
+        {"group": "other"},
+        {"fingerprints": ["train"]},
+        {"augmentation": {"rotation": 1e300}},
+        {"augmentation": {"rotation": "x"}},
+        {"batch_size": 0},
+        {"passes": 10**9},
+    ],
+    ids=str,
+)
+def test_an_entry_speaks_of_nothing_but_the_data_next_to_it(tmp_path, monkeypatch, changed):
+    """One named another dataset of its reader, which was trained on."""
+    spec = data.DatasetSpec(
+        "mine", "Mine", ("a", "b"), "latin", (28, 28, 1), {"train": "x"}, "me", None, validation=4, contract=ink.MNIST
+    )
+    monkeypatch.setenv("ZOO_USER_DATASETS", str(tmp_path))
+    entry = tmp_path / "mine" / data.ENTRY
+    write_json(entry, spec.to_dict())
+    assert data.get("mine") == spec
+    write_json(entry, {**spec.to_dict(), **changed})
+    with pytest.raises(zoo.DataError, match=r"dataset\.json is not the entry of a dataset: "):
+        data.load("mine")
 
 
 def test_a_broken_entry_is_named(folder, kept):

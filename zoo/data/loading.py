@@ -40,8 +40,8 @@ def get(name: str) -> DatasetSpec:
     if not NAME.fullmatch(name) or not entry.is_file():
         raise UnknownName("dataset", name, names())
     try:
-        return DatasetSpec.from_dict(read_json(entry))
-    except (OSError, ValueError, TypeError, ZooError) as error:
+        return DatasetSpec.from_dict(read_json(entry), name)
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError, ZooError) as error:
         raise DataError(f"{entry} is not the entry of a dataset: {error!r}.") from error
 
 
@@ -181,6 +181,8 @@ def _validation_rows(spec: DatasetSpec, source: Split) -> np.ndarray:
         if spec.writers_file:  # another copy of the data: nobody knows who wrote its rows
             return held_out.validation(source.labels, None)
         raise DataError(f"{spec.name} has no column {spec.group!r}, by which validation is held out.")
+    if spec.validation >= len(source):
+        raise DataError(f"{spec.name} has {len(source)} rows, and {spec.validation} are to validate: none trains.")
     return np.arange(len(source)) >= len(source) - spec.validation
 
 

@@ -1,16 +1,19 @@
 """What a dataset is: its entry (`DatasetSpec`), a split of it as arrays (`Split`), and its fingerprint."""
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, astuple, dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
 
 from zoo.ink.contract import Contract
 from zoo.pages.patches import Patches
+from zoo.published import CONTROLS, MOST_LABELS
 from zoo.recipes import Augmentation, Recipe
 from zoo.settings import namespace
+from zoo.typed_json import from_values
 from zoo.types import Json
 
 
@@ -84,15 +87,58 @@ class DatasetSpec:
         return asdict(self)
 
     @classmethod
-    def from_dict(cls, values: Json) -> "DatasetSpec":
-        """Rebuild a user's dataset, whose last rows validate; an unknown field raises TypeError."""
+    def from_dict(cls, values: Json, name: str) -> "DatasetSpec":
+        """Rebuild a user's dataset, whose last rows validate, from an entry that anybody may have written.
+
+        Raises:
+            TypeError: a field is unknown.
+            ValueError: it is of another name, or a field has no such value, or only the zoo's own entries have it: an
+                entry speaks of nothing but the data next to it.
+            ZooError: its contract is none.
+        """
         nested: dict[str, Callable[..., Any]] = {
             "contract": Contract.from_dict,
-            "augmentation": lambda fields: Augmentation(**fields),
+            "augmentation": lambda fields: from_values(Augmentation, fields),
         }
         lists = ("labels", "image_shape", "populations", "transfers")
         read: dict[str, Callable[..., Any]] = {**dict.fromkeys(lists, tuple), **nested}
-        return cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
+        made = cls(**{k: read[k](v) if k in read and v is not None else v for k, v in values.items()})
+        seen = made.contract or Contract()
+        blank = cls(name, "", (), "", (seen.height, seen.width, seen.channels), {}, "")
+        for one in fields(cls):
+            found = getattr(made, one.name)
+            if not (_OF_USERS[one.name](found) if one.name in _OF_USERS else found == getattr(blank, one.name)):
+                raise ValueError(f"its {one.name} cannot be {found!r:.80}")
+        return made
+
+
+def _is_line(text: object) -> bool:
+    return isinstance(text, str) and 0 < len(text) <= 1000 and not CONTROLS.search(text)
+
+
+def _is_whole(number: object, most: int) -> bool:
+    return type(number) is int and 1 <= number <= most
+
+
+_REPO = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
+_OF_USERS: dict[
+    str, Callable[[Any], bool]
+] = {  # which values a field of a user's entry may have; others: none of their own
+    "title": _is_line,
+    "labels": lambda found: all(map(_is_line, found)) and 1 < len(set(found)) == len(found) <= MOST_LABELS,
+    "script": lambda found: found in ("latin", "arabic"),
+    "fingerprints": lambda found: (
+        isinstance(found, dict) and {"train"} <= set(found) <= {"train", "test"} and all(map(_is_line, found.values()))
+    ),
+    "source": _is_line,
+    "repo": lambda found: found is None or (_is_line(found) and bool(_REPO.fullmatch(found))),
+    "group": lambda found: found in (None, "writer"),
+    "validation": lambda found: _is_whole(found, 10**9),
+    "augmentation": lambda found: found is None or all(0 <= limit <= 180 for limit in astuple(found)),
+    "contract": lambda found: found is not None,
+    "batch_size": lambda found: _is_whole(found, 10_000),
+    "passes": lambda found: _is_whole(found, 100),
+}
 
 
 @dataclass(frozen=True)
