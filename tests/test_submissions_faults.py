@@ -176,7 +176,7 @@ def test_a_damaged_receipt_on_the_hub_is_set_aside_too(remote, hub, content):
     hub.fail(Fault(status=500), on="GET", times=1000)
     with pytest.raises(StoreFailed):
         HubStore("me", Backoff(attempts=2, first=0.01)).all()
-    with pytest.raises(StoreFailed, match="^Submissions are kept on the Hub, which does not answer as it should now"):
+    with pytest.raises(StoreFailed, match=r"^Submissions are kept on the Hub, which does not answer as it should now"):
         send(HubStore("me", Backoff(attempts=2, first=0.01)), "ann", seed=4)
 
 
