@@ -6,6 +6,7 @@ from zoo import gate
 from zoo.errors import UnknownName, ZooError
 from zoo.gate import callers, limits
 from zoo.gate.endpoints import check_values, walk
+from zoo.gate.uploads import is_data
 
 
 @gate.endpoint
@@ -50,7 +51,7 @@ FINE = {"name": "net", "datasets": ["mnist"]}
         ({"share": True}, '"share" must be a number; got true or false.'),
         ({"name": "x" * 10_001}, '"name" holds a text of 10,001 characters; at most 10,000 are read.'),
         ({"file": {"path": "/etc/passwd"}}, "uploaded to this Space by its sender"),
-        ({"file": "data:x;base64,é"}, "this is not base64"),
+        ({"file": "data:x;base64,!"}, "this is not base64"),
     ],
 )
 def test_a_value_of_another_type_gets_a_sentence(changes, sentence):
@@ -97,6 +98,29 @@ def test_a_call_names_few_files(value):
             check_values(values)
     if not str(value.get("path")).startswith("/"):
         check_values([value] * 40)
+
+
+@pytest.mark.parametrize(
+    ("text", "data"),
+    [
+        ("data:image/png;base64,AA+/", True),
+        ("data:;base64,", True),
+        ("data:application/vnd.ms-x;name=a;base64,AAAA", True),
+        ("data:;base64,AAAA/../x", False),
+        ("data:/../x;base64,AAAA", False),
+        ("data:/../../tmp/gradio/a/mine.png", False),
+        ("data:text/plain,hello", False),
+        ("data:;base64,AAAA/mine.png", False),
+        ("data:;base64,é", False),
+        ("data:" + "x" * 400 + ";base64,AAAA", False),
+        ("/data:;base64,", False),
+        (None, False),
+        (["data:;base64,"], False),
+    ],
+)
+def test_what_a_data_uri_is(text, data):
+    """Gradio takes any text for a path, so what counts as one leads nowhere."""
+    assert is_data(text) is data
 
 
 def test_a_mistake_of_ours_has_an_incident_number_and_a_trace_without_values(caplog):

@@ -134,6 +134,10 @@ def test_on_a_space_the_sender_is_who_is_signed_in(monkeypatch, hub):
     assert sender(caller()) == "bob"
     with pytest.raises(ZooError, match="Sign in"):
         sender(caller(agent=True))  # an agent proves who it is anywhere
+    for site in ("cross-site", "same-site", "made up"):  # a page of another site, whose reader knows nothing of it
+        with pytest.raises(ZooError, match="Sign in"):
+            sender(caller(sec_fetch_site=site))
+    assert [sender(caller(sec_fetch_site=site)) for site in ("same-origin", "none")] == ["bob", "bob"]
     monkeypatch.setenv("SYSTEM", "spaces")
     monkeypatch.setenv("SPACE_ID", "me/handwriting-zoo")
     info = {"userinfo": {"preferred_username": "ann"}, "expires_at": time.time() + 60}

@@ -50,12 +50,14 @@ class Caller:
     signed_in: the user of the session that the sign-in keeps in a signed cookie.
     token: of the Hub, sent with this call.
     agent: whether the call came through MCP.
+    stranger: whether a page of another site sends it, as the browser says: its reader may know nothing of it.
     """
 
     address: str = "nowhere"
     signed_in: str | None = None
     token: str | None = None
     agent: bool = False
+    stranger: bool = False
 
     @classmethod
     def of(cls, scope: Facts, agent: bool = False) -> "Caller":
@@ -66,7 +68,8 @@ class Caller:
             agent: whether it came through MCP, where no cookie counts.
         """
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers") or ()}
-        return cls(_address(scope, headers), None if agent else _signed_in(scope), _token(headers), agent)
+        stranger = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+        return cls(_address(scope, headers), None if agent else _signed_in(scope), _token(headers), agent, stranger)
 
     @property  # not a cached one: until Python 3.12, all callers would wait for the one whose token is looked up
     def user(self) -> str | None:
@@ -96,8 +99,8 @@ class Caller:
 
     @property
     def must_prove(self) -> bool:
-        """Whether writing takes a proved user: on a Space always, elsewhere through MCP."""
-        return on_space() or self.agent
+        """Whether writing takes a proved user: on a Space always, elsewhere through MCP and from other sites."""
+        return on_space() or self.agent or self.stranger
 
     @property
     def marks(self) -> frozenset[str]:

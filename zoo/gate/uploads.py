@@ -43,7 +43,7 @@ def is_data(text: object) -> bool:
 
     Gradio takes whatever it is given for a path, `..` in it too.
     """
-    if not isinstance(text, str) or not text.startswith("data:"):
+    if not isinstance(text, str) or not text.isascii() or not text.startswith("data:"):
         return False
     comma = text.find(",", 0, HEAD)
     head = text[: max(comma, 0)]

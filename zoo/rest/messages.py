@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
 
 from zoo.gate.bodies import check_count
+from zoo.gate.uploads import is_data
 from zoo.ink import PEN
 from zoo.rest.problem_details import Malformed
 from zoo.types import Json
@@ -15,7 +16,21 @@ SEVEN_PICTURE = (
     "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAABAAAAAQCAAAAAA6mKC9AAAA"
     "NElEQVQY02P8z4AKmBgICbAAMSOcB9TPiGQGmI3PDIhiPCqgpuFWAbMOpwq4ezBUMBL0LQBMOwkdlkr8NQAAAABJRU5ErkJggg=="
 )
+
+
+def data_uri(text: str) -> str:
+    """Return a text that is a file; ValueError for another one."""
+    if not is_data(text):
+        raise ValueError('a file as text is "data:…;base64," and base64')
+    return text
+
+
 DATA_URI = r"^data:[\w.+-]*/?[\w.+-]*(;[\w.+=-]+)*;base64,[A-Za-z0-9+/]*={0,2}$"
+DataUri = Annotated[  # the pattern is not searched, which would take long: whoever decodes it checks it all
+    str,
+    AfterValidator(data_uri),
+    Field(json_schema_extra={"pattern": DATA_URI}, description="a file as a data URI"),
+]
 Point = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]]
 Name = Annotated[str, Field(max_length=200)]
 
@@ -73,7 +88,7 @@ class ReadSketch(Asked):
 class ReadPicture(Asked):
     """A picture to read."""
 
-    image: Annotated[str, Field(pattern=DATA_URI, description="a file as a data URI")] | Uploaded
+    image: DataUri | Uploaded
 
 
 class Glyph(BaseModel):

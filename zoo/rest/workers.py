@@ -6,6 +6,7 @@ import tempfile
 from zoo.errors import ZooError
 
 APPLICATION = "leaderboard.service:alone"  # by name: each process imports it for itself
+SILENT = 120  # seconds after which a process that does not answer its supervisor is killed, with all that it reads
 PATIENCE = 30  # seconds that calls have to end when the server stops
 
 
@@ -40,4 +41,5 @@ def run(host: str, port: int, workers: int, log_level: str = "info") -> None:
             access_log=False,
             log_level="warning",
             timeout_graceful_shutdown=PATIENCE,
+            timeout_worker_healthcheck=SILENT,
         )
