@@ -145,7 +145,11 @@ def test_what_takes_longest_is_known_from_records():
         pytest.param(
             ["--executor", "ray", "--address", "127.0.0.1:9"], "No Ray answers at 127.0.0.1:9", marks=pytest.mark.slow
         ),
-        (["--executor", "ray", "--address", "somewhere"], "'somewhere' is no address of Ray: expected host:port"),
+        pytest.param(
+            ["--executor", "ray", "--address", "somewhere"],
+            "'somewhere' is no address of Ray: expected host:port",
+            marks=pytest.mark.slow,
+        ),
         (["--workers", "2"], "are for several workers: add --executor ray"),
         (["--executor", "hf-jobs"], "add --source"),
         (["--executor", "hf-jobs", "--source", "https://example.org/zoo.git"], "HF_TOKEN"),

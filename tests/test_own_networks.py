@@ -86,7 +86,9 @@ def test_every_glyphnet_keeps_within_its_name():
     assert folded(zoo.create_model("glyphnet_100k", (32, 32, 1), 28)).count_params() <= 100_000
 
 
-@pytest.mark.parametrize("name", ["vit", "efficientnet", "glyphnet_2k"])  # of layers that no other network here has
+@pytest.mark.parametrize(
+    "name", [pytest.param("vit", marks=pytest.mark.slow), "efficientnet", "glyphnet_2k"]
+)  # of layers that no other network here has
 def test_onnx_answers_as_keras_does(name, tmp_path):
     model = zoo.create_model(name)
     export_onnx(model, tmp_path / "model.onnx")

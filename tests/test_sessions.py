@@ -24,7 +24,7 @@ from zoo.tabs.door import Door
 from zoo.tabs.space import Space, api
 
 SIZE = 1_000_000  # characters of what a call sends or gets
-CALLS = 24
+CALLS = 12
 GO = threading.Event()
 
 

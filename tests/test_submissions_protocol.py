@@ -72,7 +72,12 @@ def by_neighbor() -> bytes:
     return onnx_file(nodes=nodes, constants=ends)
 
 
-@pytest.mark.parametrize("attack", [by_cumsum, by_range, by_mean, by_neighbor])
+def rare(*attacks):
+    """Leave relatives of an attack to `make slow`."""
+    return [pytest.param(attack, marks=pytest.mark.slow) for attack in attacks]
+
+
+@pytest.mark.parametrize("attack", [by_neighbor, *rare(by_cumsum, by_range, by_mean)])
 def test_networks_that_read_the_batch_are_refused(attack, images):
     with pytest.raises(Unfit, match="depend on other images of the batch"):
         measured(attack(), images)
@@ -87,7 +92,7 @@ def by_seeded_noise() -> bytes:
     return offset(node("RandomNormalLike", "x", "o", "r", scale=1.0, seed=1.0))
 
 
-@pytest.mark.parametrize("attack", [by_noise, by_seeded_noise, by_batch_norm])
+@pytest.mark.parametrize("attack", [by_noise, *rare(by_seeded_noise, by_batch_norm)])
 def test_networks_that_answer_at_random_or_remember_are_refused(attack, images, monkeypatch):
     """The static checks refuse random operators, so for this test they are made here, with a longer list."""
     monkeypatch.setattr(guard, "read_onnx", onnx_graph.read_graph)

@@ -141,7 +141,7 @@ def test_a_network_that_doubles_itself_without_end_is_stopped(measure):
     nodes = [node("Concat", [a, a], b, name=b, axis=3) for a, b in itertools.pairwise(names)]
     nodes.append(node("ReduceMean", [names[-1], "axis"], "y"))  # 2^33 channels, and one again
     with pytest.raises(Unfit, match=r"memory|allocat"):
-        measure(onnx_file(nodes=nodes, constants={"axis": np.array([3])}), Resources(memory=2 * 10**9, wall=120.0))
+        measure(onnx_file(nodes=nodes, constants={"axis": np.array([3])}), Resources(memory=700_000_000, wall=120.0))
 
 
 def test_one_that_takes_too_long_is_stopped(measure):

@@ -86,7 +86,7 @@ def test_a_page_is_a_bag_of_upright_descriptors():
     assert views.from_dict(real.to_dict()) == real
 
 
-@pytest.fixture(scope="module", params=["rootsift_vlad", "fused_vlad"])
+@pytest.fixture(scope="module", params=["rootsift_vlad", pytest.param("fused_vlad", marks=pytest.mark.slow)])
 def run(tmp_path_factory, request):
     """A network fitted to one page of each of three writers, and its published folder."""
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
-from scipy.interpolate import CubicSpline
 
 from zoo.recipes import Augmentation
 
@@ -200,6 +199,8 @@ def sources(maps: np.ndarray, nodes: np.ndarray, size: tuple[int, int]) -> np.nd
 @functools.cache
 def spread(pixels: int) -> np.ndarray:
     """Return weights (pixels, GRID) of cubic interpolation from evenly spread nodes, the first and last at the rim."""
+    from scipy.interpolate import CubicSpline  # takes a third of the start of a script
+
     spline = CubicSpline(np.linspace(0, pixels - 1, GRID), np.eye(GRID))
     weights: np.ndarray = spline(np.arange(pixels)).astype(np.float32)
     return weights
