@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from hub_server import Account
+from huggingface_hub import HfApi
 from networks import onnx_file
 from records import answers, made_up
 from submitting import QUICK, TOKEN, send
@@ -22,7 +23,7 @@ from leaderboard.submissions import calls, holdings, intake, lifecycle, publishi
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local
-from leaderboard.submissions.store.base import encode
+from leaderboard.submissions.store.base import GAP, encode
 from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
 
@@ -150,6 +151,51 @@ def test_a_database_that_somebody_made_does_nothing(tmp_path, how):
     assert len(usage.charge(database, "192.0.2.1", 9)) == 32
     assert mine.exists()
     assert list(database.parent.glob("*.damaged-*"))
+
+
+def keep(place, submission) -> None:
+    """Have a store keep a receipt that some program wrote into it."""
+    if isinstance(place, HubStore):
+        HfApi().upload_file(
+            path_or_fileobj=encode(submission), path_in_repo=submission.path, repo_id=place.requests,
+            repo_type="dataset",
+        )  # fmt: skip
+        place._latest.outdate()
+    else:
+        place._write(place.root / "requests" / submission.path, encode(submission))
+
+
+EVIL = {"id": "20261101-00000bad", "user": "evil", "name": "bad"}
+FAR = {  # what one receipt says -> whether it is read at all
+    "the last number": ({"number": 2**53}, True),
+    "the last number but one": ({"number": 2**53 - 1}, True),
+    "a number far beyond": ({"number": 2 * GAP}, True),
+    "a number beyond": ({"number": GAP}, True),
+    "no number": ({"number": -1}, False),
+}
+
+
+@pytest.mark.parametrize("how", FAR)
+@pytest.mark.parametrize("kind", ["place", "remote"])
+def test_one_receipt_does_not_lose_those_that_come_after_it(kind, how, request):
+    """A number of the last that JSON may hold had every later submission accepted and set aside as damaged."""
+    place, (said, is_read) = request.getfixturevalue(kind), FAR[how]
+    first = send(place)
+    keep(place, replace(first, **EVIL, **said))
+    sent = [first, *(send(place, f"u{n}", seed=n) for n in range(1, 4))]
+    again = LocalStore(place.root) if kind == "place" else HubStore("me", QUICK)
+    assert [s.id for s in again.all() if s.user != "evil"] == [s.id for s in sent]
+    assert [again.get(s.id).status for s in sent] == ["PENDING"] * 4
+    assert [broken.id for broken in again.broken()] == [EVIL["id"]] * (not is_read)
+    assert send(place, "u1", seed=1).id == sent[1].id  # a repetition is recognized
+
+
+def test_what_could_not_be_read_again_is_not_accepted(place, monkeypatch):
+    monkeypatch.setattr(intake, "_hash", lambda secret: "no hash")
+    with pytest.raises(ZooError, match="secret: string should match"):
+        send(place, secret="x" * 22)
+    assert not place.all()
+    assert not place.broken()
 
 
 def test_what_is_withdrawn_leaves_nothing(place, worker):

@@ -13,6 +13,7 @@ from leaderboard.submissions.lifecycle import Submission, Transition
 from zoo.errors import ZooError
 
 Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that is returned instead; may raise
+GAP = 10**9  # receipts that may be missing from a store
 ATTENDED = 3  # a worker counts as running if its last sign of life is at most this many intervals old
 
 
@@ -181,8 +182,17 @@ def next_version(before: Submission, transition: Transition) -> Submission:
 
 
 def numbered(submission: Submission, earlier: list[Submission]) -> Submission:
-    """Return a new submission with the next number of its store: clocks may go back, numbers do not."""
-    return replace(submission, number=1 + max((s.number for s in earlier), default=0))
+    """Return a new submission with the next number of its store: clocks may go back, numbers do not.
+
+    A number far beyond the count of submissions is no order of arrival: it counts for nobody else.
+
+    Raises:
+        ZooError: its receipt could not be read again.
+    """
+    numbers = (s.number for s in earlier if s.number <= len(earlier) + GAP)
+    new = replace(submission, number=1 + max(numbers, default=0))
+    decode(encode(new), new.path)
+    return new
 
 
 def encode(submission: Submission) -> bytes:
