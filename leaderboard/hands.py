@@ -5,8 +5,10 @@ the stored board. A dataset's entry names the other test sets (`DatasetSpec.tran
 """
 
 import itertools
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -86,10 +88,14 @@ def fill(rows: pd.DataFrame, results: Iterable[Result], found: Found) -> list[Ag
         sent = (of_it["submitted_by"] != "").to_numpy()
         rows.loc[of_it.index, ["place_first", "place_last"]] = _places(here, by, sent)
         for other in data.DATASETS[dataset].transfers if dataset in data.DATASETS else ():
-            both = np.array([other in one.transfers for one in answers_of])
-            there = [one.transfers[other] for one in answers_of if other in one.transfers]
-            if len({len(one) for one in there}) != 1:
+            lengths = [len(one.transfers.get(other, ())) for one in answers_of]
+            if not any(lengths):
                 continue
+            usual = max(Counter(filter(None, lengths)).items(), key=itemgetter(1, 0))[
+                0
+            ]  # most rows have the whole of it
+            both = np.array(lengths) == usual
+            there = [one.transfers[other] for one in itertools.compress(answers_of, both)]
             guests = sent[both]
             _rank_there(rows, of_it.index[both], other, np.stack(there), guests)
             if (~guests).sum() >= FEWEST:

@@ -13,6 +13,7 @@ from zoo.files import read_arrays, replacing
 
 THUMBNAIL = (300, 60)  # pixels, width and height of a page's picture
 FEWEST, MOST = 24, 96  # stored pictures of the hardest samples: all mistakes if they fit
+SIDE = 1024  # pixels, the most of a stored picture
 ARRAYS = ("labels", "predicted", "confidence", "hardest", "images")
 TRANSFER = "right on "  # before the name of another dataset, in the file
 
@@ -71,7 +72,14 @@ class Predictions:
             raise ZooError(f"{name} holds no predictions: its labels and predictions differ in length.")
         if [array.dtype for array in (*per_sample, found.images)] != [np.uint8, np.uint8, np.float16, np.uint8]:
             raise ZooError(f"{name} holds no predictions: its labels, predictions or pictures are of another type.")
-        if found.images.ndim != 3 or hardest.shape != found.images.shape[:1] or hardest.dtype.kind not in "iu":
+        if not ((found.confidence >= 0) & (found.confidence <= 1)).all():
+            raise ZooError(f"{name} holds no predictions: a confidence is not from 0 to 1.")
+        if (
+            found.images.ndim != 3
+            or not 0 < min(found.images.shape[1:]) <= max(found.images.shape[1:]) <= SIDE
+            or hardest.shape != found.images.shape[:1]
+            or hardest.dtype.kind not in "iu"
+        ):
             raise ZooError(f"{name} holds no predictions: its pictures are not those of the hardest samples.")
         if hardest.size and not 0 <= hardest.min() <= hardest.max() < len(found.labels):
             raise ZooError(f"{name} holds no predictions: its hardest samples are not of the test set.")

@@ -12,12 +12,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, ClassVar
 
+import numpy as np
 from pydantic import ConfigDict, Field
 from typing_extensions import TypedDict
 
 from leaderboard import disclosures, metrics
 from leaderboard.predictions import Predictions
-from leaderboard.schemas import Number, Part, checked_json, having, is_part
+from leaderboard.schemas import Fraction, Number, Part, checked_json, having, is_part
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
@@ -32,6 +33,11 @@ log = logging.getLogger(__name__)
 MOST_SAMPLES = 10_000_000  # of a test set
 Samples = Annotated[int, Field(ge=0, le=MOST_SAMPLES)]
 NEEDED = {"accuracy", "macro_f1", "parameters"}  # metrics of each training
+LARGEST = 1e18  # of any metric
+FRACTIONS = {
+    "accuracy", "balanced_accuracy", "expected_calibration_error", "macro_f1", "other_hands", "robustness",
+    "top2_accuracy", "unknown_accepted", "unknown_auroc", "unseen_robustness",
+}  # fmt: skip
 
 
 class _Named(TypedDict):
@@ -68,7 +74,7 @@ class SeedResult:
     """One training of a row."""
 
     seed: int
-    validation_accuracy: Number  # the criterion for the shipped seed
+    validation_accuracy: Fraction  # the criterion for the shipped seed
     epochs: int
     metrics: dict[str, Number]  # on the test set
     revision: str | None = None  # SHA-256 of the model.onnx that was measured; None: not noted then
@@ -95,20 +101,20 @@ class Result:
     shipped_seed: int
     revision: str  # SHA-256 of the shipped model.onnx
     seeds: list[SeedResult]
-    accuracy_interval: list[Number]  # Wilson, 95%, of the shipped seed
-    macro_f1_interval: list[Number]  # bootstrap, 95%, of the shipped seed
-    corruptions: dict[str, Number]  # accuracy of the shipped seed under each
+    accuracy_interval: list[Fraction]  # Wilson, 95%, of the shipped seed
+    macro_f1_interval: list[Fraction]  # bootstrap, 95%, of the shipped seed
+    corruptions: dict[str, Fraction]  # accuracy of the shipped seed under each
     per_class: list[Json]  # of the shipped seed: label, precision, recall, f1, support
     confusion: list[list[Samples]]  # of the shipped seed: rows are the true classes
     environment: Json  # commit, versions, processor, devices of the shipped seed's training
     evaluation_environment: Json  # commit, versions, processor
     date: str  # ISO 8601, UTC, of the evaluation
-    unseen_damage: dict[str, Number] = field(default_factory=dict)  # likewise, see `leaderboard.unseen_damage`
+    unseen_damage: dict[str, Fraction] = field(default_factory=dict)  # likewise, see `leaderboard.unseen_damage`
     parameters_as_trained: int | None = None  # as Keras counted them in training, before BatchNorm was folded
     # Where the measured folder is: "zoo/pretrained/…", "hf://…", of a local row its run; None: not published.
     weights: str | None = None
     validation_split: str | None = None  # what it was chosen on, see `DatasetSpec.validation_split`
-    transfers: dict[str, Number] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
+    transfers: dict[str, Fraction] = field(default_factory=dict)  # its accuracy on the test set of each other dataset
     # What only the shipped seed was measured by: metrics that are newer than the weights of the others.
     shipped_metrics: dict[str, Number] = field(default_factory=dict)
     claimed: Annotated[Json, having(_Claim)] | None = None  # accuracy and source, as others stated them
@@ -134,8 +140,17 @@ class Result:
             raise ZooError("This is not a record: its seeds do not have the same metrics.")
         if lacking := NEEDED - result.seeds[0].metrics.keys():
             raise ZooError(f"This is not a record: its seeds lack {', '.join(sorted(lacking))}.")
+        for name, value in (pair for seed in result.seeds for pair in (seed.metrics | result.shipped_metrics).items()):
+            most = 1 if name in FRACTIONS else LARGEST
+            if not (name == "parameters") <= value <= most:
+                raise ZooError(f"This is not a record: its {name} is {value:g}; expected 0 to {most:g}.")
         result.shipped("accuracy")  # a record without its shipped seed is invalid
         return result
+
+    @property
+    def tested(self) -> tuple[int, ...]:
+        """How many test samples there were of each class."""
+        return tuple(map(sum, self.confusion))
 
     @functools.cached_property
     def means(self) -> dict[str, float]:
@@ -338,9 +353,27 @@ def kept_predictions(result: Result, folder: Path | None = None) -> Predictions 
     path = path_of(result.model, result.dataset, folder).with_suffix(".npz")
     if not os.path.lexists(path):
         return None
-    found = Predictions.load(path)
+    return checked(result, Predictions.load(path), path.name)
+
+
+def checked(result: Result, found: Predictions, name: str) -> Predictions:
+    """Return predictions of a row; ZooError unless they are of its classes and test set, and of its dataset's others.
+
+    Args:
+        result: the row.
+        found: the predictions.
+        name: of their file.
+    """
+    classes, spec = len(result.per_class), data.DATASETS.get(result.dataset)
     if len(found.labels) != result.samples:
-        raise ZooError(f"{path.name} has {len(found.labels):,} predictions for {result.samples:,} test samples.")
+        raise ZooError(f"{name} has {len(found.labels):,} predictions for {result.samples:,} test samples.")
+    if max(found.labels.max(), found.predicted.max()) >= classes:
+        raise ZooError(f"{name} has predictions of other classes than the {classes} of its row.")
+    if tuple(np.bincount(found.labels, minlength=classes).tolist()) != result.tested:
+        raise ZooError(f"{name} has predictions of another test set than its row.")
+    others = spec.transfers if spec else ()
+    if strange := [other for other, right in found.transfers.items() if other not in others or not len(right)]:
+        raise ZooError(f"{name} has predictions of {strange[0]!r:.40}, which is no other test set of its dataset.")
     return found
 
 

@@ -16,6 +16,7 @@ Kind = TypeVar("Kind")
 PART = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,150}"  # of a path: it cannot lead out of its folder
 Part = Annotated[str, Field(pattern=f"^{PART}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+Fraction = Annotated[Number, Field(ge=0, le=1)]
 
 
 def having(kind: type) -> AfterValidator:

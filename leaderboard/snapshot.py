@@ -14,6 +14,7 @@ import json
 import logging
 import math
 import os
+from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def build(folder: Path | None = None) -> Board:
         if predictions is not None:
             answers[one.dataset, one.model] = hands.Answers(predictions.right, predictions.transfers)
         found.append(one)
+    found = _of_one_test_set(found, broken)
     own = [folder is None and r.submission is None and results.is_local(r.model, r.dataset) for r in found]
     local = {(r.dataset, r.model) for r, is_own in zip(found, own, strict=True) if is_own}
     rows = table.frame(
@@ -75,6 +77,28 @@ def build(folder: Path | None = None) -> Board:
     marked = np.array([pair in local for pair in zip(rows["dataset"], rows["model"], strict=True)], bool)
     rows.loc[marked & (rows["status"] != table.STALE), "status"] = table.LOCAL
     return Board(rows, hands.fill(rows, found, answers))
+
+
+def _of_one_test_set(found: list[Result], broken: list[Broken]) -> list[Result]:
+    """Return the rows whose test set is that of most rows of the same data; others are marked broken.
+
+    Data of one fingerprint have as many samples of each class, whatever a record says.
+    """
+    said = {key: Counter(r.tested for r in of_it) for key, of_it in _by_data(found).items()}
+    usual = {key: max(counts, key=lambda tested: (counts[tested], sum(tested))) for key, counts in said.items()}
+    own = [result.tested == usual[result.dataset, result.dataset_fingerprint] for result in found]
+    for result, is_own in zip(found, own, strict=True):
+        if not is_own:
+            reason = f"{result.model}.json: its test set is not that of other rows of the same data."
+            broken.append(Broken(result.model, result.dataset, reason))
+    return [result for result, is_own in zip(found, own, strict=True) if is_own]
+
+
+def _by_data(found: list[Result]) -> dict[tuple[str, str], list[Result]]:
+    by: dict[tuple[str, str], list[Result]] = defaultdict(list)
+    for result in found:
+        by[result.dataset, result.dataset_fingerprint].append(result)
+    return by
 
 
 def home(folder: Path | None = None) -> Path:

@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT
 from records import SAMPLES, answers, made_up, write_board
 
-from leaderboard import claims, disclosures, downloads, goals, reproductions, results, snapshot, table
+from leaderboard import claims, disclosures, disputed, downloads, goals, reproductions, results, snapshot, table
 from leaderboard.claims import Claim
 from leaderboard.tabs import table_html
 from leaderboard.tabs.board_frame import Live
@@ -82,6 +82,61 @@ def test_a_broken_record_is_named_and_the_others_stay(tmp_path, damage, sentence
         rows = snapshot.load(tmp_path).set_index("model")
         assert rows.loc["lenet5.mnist", "status"] == table.BROKEN
         assert rows.loc["hdr_cnn.mnist", "rank"] == 1
+
+
+def with_scores(record, **scores):
+    for seed in record["seeds"]:
+        seed["metrics"].update(scores)
+
+
+def with_samples(record, count):
+    record["confusion"] = np.diag([count] + [0] * 9).tolist()
+
+
+HANDS = "right on unipen_digits"
+ODD = {  # what a record and its answers say -> why they cost their own row
+    "an accuracy of 2": (lambda record, saved: with_scores(record, accuracy=2.0), "its accuracy is 2; expected 0 to 1"),
+    "a huge F1": (lambda record, saved: with_scores(record, macro_f1=1e300), "its macro_f1 is 1e"),
+    "few parameters": (lambda record, saved: with_scores(record, parameters=-5.0), "its parameters is -5"),
+    "an endless time": (lambda record, saved: with_scores(record, training_time=1e300), "its training_time is 1e"),
+    "a robustness": (lambda record, saved: record["corruptions"].update(blur=1.5), "corruptions"),
+    "a choice": (lambda record, saved: record["seeds"][0].update(validation_accuracy=9.0), "validation_accuracy"),
+    "a short test set": (lambda record, saved: (with_samples(record, 5), saved.clear()), "its test set is not that of"),
+    "another test set": (lambda record, saved: (with_samples(record, SAMPLES), saved.clear()), "its test set is"),
+    "other labels": (lambda record, saved: saved["labels"].sort(), None),
+    "labels of others": (lambda record, saved: saved.update(labels=np.zeros(SAMPLES, np.uint8)), "another test set"),
+    "other classes": (lambda record, saved: saved["predicted"].fill(200), "of other classes than the 10"),
+    "no confidence": (lambda record, saved: saved["confidence"].fill(np.nan), "a confidence is not from 0 to 1"),
+    "an empty test set": (lambda record, saved: saved.update({HANDS: np.zeros(0, bool)}), "is no other"),
+    "a strange one": (lambda record, saved: saved.update({"right on ../x": np.ones(5, bool)}), "is no other test set"),
+    "a short one": (lambda record, saved: saved.update({HANDS: np.ones(3, bool)}), None),
+    "wide pictures": (lambda record, saved: saved.update(images=np.zeros((24, 1, 3000), np.uint8)), "its pictures are"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", ODD)
+def test_what_a_record_and_its_answers_say_costs_their_own_row(tmp_path, how):
+    """An empty test set of other hands ended the board, and one of 5 samples the pages of a dataset."""
+    change, sentence = ODD[how]
+    names = [f"{letter}.mnist" for letter in "abcdef"]
+    for name in names:
+        said = replace(answers(10), transfers={"unipen_digits": np.arange(50) % 7 > 0})
+        results.write(made_up(name, [0.99]), said, tmp_path)
+    path = tmp_path / "mnist" / "a.mnist.json"
+    record, saved = json.loads(path.read_text()), dict(np.load(path.with_suffix(".npz")))
+    change(record, saved)
+    path.write_text(json.dumps(record))
+    path.with_suffix(".npz").unlink()
+    if saved:
+        np.savez(path.with_suffix(".npz"), **saved)
+    board = snapshot.build(tmp_path)
+    rows = board.rows.set_index("model")
+    assert rows.loc["a.mnist", "status"] == (table.VERIFIED if sentence is None else table.BROKEN)
+    assert sentence is None or sentence in rows.loc["a.mnist", "note"]
+    assert (rows.loc[names[1:], "rank"] == 1).all()
+    assert rows.loc[names[1:], ["efficiency_rank", "place_first", "unipen_digits_rank"]].notna().all(axis=None)
+    assert board.agreements
+    disputed.find("mnist", board.rows, tmp_path)
 
 
 def test_a_row_is_stale_when_data_or_a_metric_changed(monkeypatch):

@@ -127,7 +127,7 @@ def _stored(store: Store, dataset: str, model: str, submission: Submission, foun
     answers = store.result(found["folder"], f"{dataset}.npz")
     try:
         result = Result.from_json(record)
-        Predictions.load(io.BytesIO(answers), f"{dataset}.npz")
+        results.checked(result, Predictions.load(io.BytesIO(answers), f"{dataset}.npz"), f"{dataset}.npz")
     except ZooError as error:
         raise Damaged(f"Its result on {dataset} is damaged in the store. {error}") from error
     if (result.model, result.dataset) != (model, dataset):
