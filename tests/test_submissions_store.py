@@ -8,6 +8,7 @@ import sqlite3
 import struct
 import subprocess
 import sys
+import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -19,13 +20,16 @@ from records import answers, made_up
 from submitting import QUICK, TOKEN, send
 
 from leaderboard import results
-from leaderboard.submissions import calls, holdings, intake, lifecycle, publishing, usage
+from leaderboard.submissions import budget, calls, checks, holdings, intake, lifecycle, publishing, usage
+from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
+from leaderboard.submissions.offers import choices
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local
 from leaderboard.submissions.store.base import GAP, encode
 from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
+from zoo.strict import keras_config
 
 pytestmark = pytest.mark.usefixtures("checks_in_this_process")
 
@@ -188,6 +192,42 @@ def test_one_receipt_does_not_lose_those_that_come_after_it(kind, how, request):
     assert [again.get(s.id).status for s in sent] == ["PENDING"] * 4
     assert [broken.id for broken in again.broken()] == [EVIL["id"]] * (not is_read)
     assert send(place, "u1", seed=1).id == sent[1].id  # a repetition is recognized
+
+
+LARGE = {  # likewise
+    "its size": ({"size": 2**53}, True),
+    "its parameters": ({"parameters": 2**53}, True),
+    "parameters on each of several datasets": ({"parameters": 2**53, "kind": "json", "datasets": choices()}, True),
+    "datasets": ({"datasets": [f"d{n}" for n in range(10**5)]}, False),
+    "retries": ({"history": [{"at": time.time() - n, "status": "PENDING", "note": "tried again"} for n in range(2000)]},
+                True),
+    "its work": ({"work": 2**53, "status": "RUNNING", "lease": 600.0}, True),
+    "its training": ({"multiply_adds": 2**53, "track": "architecture", "status": "RUNNING", "lease": 600.0}, True),
+    "its lease": ({"status": "RUNNING", "lease": 2.0**33}, False),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("how", LARGE)
+def test_one_receipt_leaves_others_room_and_turns(place, how):
+    """What it promised of the store, or held a submission for, had no bounds: nobody else could send anything."""
+    said, is_read = LARGE[how]
+    first = send(place)
+    place.change(first.id, lambda s: replace(s, status=FAILED))
+    keep(place, replace(first, **EVIL, **{"digest": "0" * 64, **said}))
+    place.announce()
+    sent = send(place, "ann", seed=1, limits=intake.LIMITS, address="192.0.2.1")
+    assert (place.root / "requests" / first.file).exists()  # what may be tried again
+    assert [broken.id for broken in place.broken()] == [EVIL["id"]] * (not is_read)
+    (of_ann,) = [one for one in intake.queue(place) if one.submission.id == sent.id]
+    assert of_ann.wait < 2 * budget.SEEDS * budget.BUDGET
+    assert all(lifecycle.claimable(s, 3601.0) for s in place.all() if s.open)
+
+
+def test_bounds_of_receipts_allow_all_that_is_accepted():
+    parameters = max(onnx_graph.MOST_PARAMETERS, keras_config.MOST_PARAMETERS)
+    assert max(parameters * holdings.PARAMETER_BYTES, checks.MOST_BYTES) <= holdings.MOST_NETWORK
+    assert len(choices()) <= lifecycle.MOST_DATASETS
+    assert max(LocalStore.lease, HubStore.lease) <= 3600
 
 
 def test_what_could_not_be_read_again_is_not_accepted(place, monkeypatch):

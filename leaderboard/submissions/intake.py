@@ -210,7 +210,7 @@ def _charge(
     everybody's queue or day.
     """
     now = clock()
-    taken = sum(not s.refused and s.starts(now - DAY, now) for s in earlier)
+    taken = sum(_starts(s, now, limits) for s in earlier if not s.refused)
     left = 1 - max(sum(s.open for s in earlier) / limits.open_all, taken / limits.daily_all)
     share = max(0.0, left) ** 2
     sender = usage.charge(store.usage, address, math.ceil(number("ZOO_SENDS_PER_DAY") * share), clock)
@@ -240,14 +240,19 @@ def check_limits(earlier: list[Submission], user: str, limits: Limits, now: floa
     if len(waiting) >= limits.open_each:
         ids = ", ".join(s.id for s in waiting)
         raise ZooError(f"{user} has {len(waiting)} submissions waiting ({ids}): send more when one of them is done.")
-    if sum(s.starts(now - DAY, now) for s in mine) >= limits.daily_each:
+    if sum(_starts(s, now, limits) for s in mine) >= limits.daily_each:
         raise ZooError(
             f"{user} has sent {limits.daily_each} submissions within a day, retries included: send more tomorrow."
         )
     if sum(s.open for s in earlier) >= limits.open_all:
         raise ZooError(f"The queue is full: {limits.open_all} submissions are waiting. Try again later.")
-    if sum(s.starts(now - DAY, now) for s in earlier if not s.refused) >= limits.daily_all:
+    if sum(_starts(s, now, limits) for s in earlier if not s.refused) >= limits.daily_all:
         raise ZooError(f"{limits.daily_all} submissions arrived within a day, which is the most. Send more tomorrow.")
+
+
+def _starts(submission: Submission, now: float, limits: Limits) -> int:
+    """Return how often work on a submission was asked for within a day, which is at most what one user may."""
+    return min(submission.starts(now - DAY, now), limits.daily_each)
 
 
 def _from_hub(source: str) -> tuple[str, bytes]:
@@ -355,9 +360,11 @@ def _turn(submission: Submission) -> str:
 
 
 def _length(submission: Submission) -> float:
-    """Return the same; 0 where it cannot be estimated: a worker takes it soon, and its receipt then says why."""
+    """Return the same, but at most what a worker gives it; 0 where it cannot be estimated: a worker takes it soon, and
+    its receipt then says why.
+    """
     try:
-        return seconds_of(submission)
+        return min(seconds_of(submission), budget.SEEDS * budget.BUDGET)
     except Exception as error:  # one receipt must not stop the queue
         log.warning("The length of %s cannot be estimated: %s", submission.id, error)
         return 0.0

@@ -40,6 +40,8 @@ TRIED_AGAIN = "tried again"
 Time = Annotated[float, Field(ge=0, le=2.0**33, allow_inf_nan=False)]  # seconds since 1970, up to the year 2242
 Fraction = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=0, le=2**53)]
+Lease = Annotated[float, Field(ge=0, le=3600.0, allow_inf_nan=False)]  # seconds; the longest of a store has 600
+MOST_DATASETS = 16  # of a submission
 Folder = Annotated[str, Field(pattern=f"^{PART}(/{PART}){{0,3}}$")]
 Dataset = Annotated[str, Field(pattern="^[a-z][a-z0-9_]{0,63}$")]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{0,64}$")]  # or the beginning of one; "" for none
@@ -123,7 +125,7 @@ class Submission:
     name: Part  # of the network
     track: Annotated[str, Field(pattern="^(weights|architecture)$")]
     kind: Annotated[str, Field(pattern="^(keras|onnx|json)$")]  # of the file
-    datasets: tuple[Dataset, ...]
+    datasets: Annotated[tuple[Dataset, ...], Field(max_length=MOST_DATASETS)]
     licence: Licence  # SPDX, in lower case
     declaration: str  # training data, in the sender's words
     digest: Sha256  # SHA-256 of the clean content
@@ -148,7 +150,7 @@ class Submission:
     reason: str = ""  # why it failed, is waiting again, or why a row is not on the board
     results: dict[Dataset, Outcome] = field(default_factory=dict)  # by dataset
     worker: str = ""  # the worker that holds the lease
-    lease: Time = 0.0  # seconds of silence after which another worker may take over
+    lease: Lease = 0.0  # seconds of silence after which another worker may take over
     beats: Count = 0  # renewals of the lease
     busy: Time = 0.0  # seconds that the worker has had it at its last renewal, by a clock that is never set
     attempts: Count = 0
