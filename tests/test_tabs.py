@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import gradio as gr
@@ -135,6 +136,32 @@ def test_why_is_shown_as_long_as_there_is_time_and_somebody_waits(monkeypatch, s
         said = draw.respond(sketch(SEVEN), {"models": names}, explain=True)
     assert all(name in said for name in names)
     assert shown == names[:explained]
+
+
+@pytest.mark.parametrize("said", [{"models": ["lenet5.mnist", "glyphnet_2k.mnist"]}, {"script": by_script.ANYTHING}])
+def test_one_network_is_explained_at_a_time_and_senders_take_turns(monkeypatch, said):
+    """Sixteen calls that explained all networks at once let everybody wait for ten seconds."""
+    at_once, most, order = [0], [0], []
+
+    def explained(one):
+        at_once[0] += 1
+        most[0] = max(most[0], at_once[0])
+        order.append(gate.caller().address)
+        time.sleep(0.05)
+        at_once[0] -= 1
+        return one
+
+    def ask(sender):
+        with gate.entered(gate.Caller(sender)):
+            return draw.respond(sketch(SEVEN), said, explain=True)
+
+    monkeypatch.setattr(draw, "_explained", explained)
+    ask("192.0.2.1")  # what is loaded once is there
+    order.clear()
+    with ThreadPoolExecutor(7) as pool:
+        list(pool.map(ask, ["192.0.2.1"] * 6 + ["192.0.2.2"]))
+    assert most == [1]
+    assert order.index("192.0.2.2") <= 3  # not after all of the other's
 
 
 def test_any_script_is_read_in_a_picture(tmp_path):

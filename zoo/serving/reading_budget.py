@@ -8,6 +8,7 @@ from zoo.errors import ZooError
 from zoo.ink.turns import Turns
 
 READERS = Turns(10)  # steps of reading at a time, one of a sender: so many pictures share the processors with sketches
+EXPLAINERS = Turns(1)  # networks that are explained at a time: it takes a hundred times as long as an answer
 MOST_PAGES, MOST_SECONDS = 160, 60.0  # that a call reads, and takes; a page counts for each network that is asked
 
 
@@ -66,12 +67,12 @@ class Budget:
             yield check
 
     @contextlib.contextmanager
-    def step(self) -> Iterator[None]:
-        """Hold a place among `READERS` for a step of a page that was begun, whose time counts but does not end it.
+    def step(self, turns: Turns = READERS) -> Iterator[None]:
+        """Hold a place for a step of what was begun, whose time counts but does not end it.
 
-        Who sends many pictures has one place as well, so that their number does not slow down what others ask.
+        Who sends much has one place as well, so that its number does not slow down what others ask.
         """
-        with self._taken(READERS):
+        with self._taken(turns):
             yield
 
     @contextlib.contextmanager

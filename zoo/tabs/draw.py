@@ -22,7 +22,7 @@ from zoo.portable.page import shown
 from zoo.serving import by_script
 from zoo.serving.model_cache import MODELS
 from zoo.serving.reading import read_seen
-from zoo.serving.reading_budget import Budget, Spent
+from zoo.serving.reading_budget import EXPLAINERS, Budget, Spent
 from zoo.serving.seen import see
 from zoo.tabs import choice, why
 from zoo.tabs.choice import Asked, Board
@@ -186,7 +186,7 @@ def respond(sketch: Json | None, said: Json | None, explain: bool = False) -> st
         if asked.script == by_script.ANYTHING:
             chosen = by_script.choose([one.certainty for one in readings])
             if explain and chosen is not None:
-                readings[chosen] = _explained(readings[chosen])
+                (readings[chosen],) = _all_explained([readings[chosen]])
             return render_any(readings, chosen)
         return render(_all_explained(readings) if explain else readings)
     except ZooError as error:
@@ -291,7 +291,8 @@ def _all_explained(readings: Sequence[Reading]) -> list[Reading]:
     with contextlib.suppress(Spent):
         for index, one in enumerate(readings):
             budget.take()
-            found[index] = _explained(one)
+            with budget.step(EXPLAINERS):
+                found[index] = _explained(one)
     return found
 
 
