@@ -16,14 +16,16 @@ import zlib
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
-from pydantic import ConfigDict
+from pydantic import ConfigDict, Field
+from typing_extensions import TypedDict
 
 from leaderboard.evaluation import Evaluation
 from leaderboard.recording import EVALUATION, PREDICTIONS
-from leaderboard.schemas import checked_json
+from leaderboard.results import Environment
+from leaderboard.schemas import Fraction, Line, Number, checked_json
 from zoo import data, training
 from zoo.backend import keras
 from zoo.errors import ZooError
@@ -43,6 +45,29 @@ MOST = 60 * 10**6  # bytes of all pieces, at most
 UNPACKED, FILES = 6 * 10**8, 20_000  # bytes and files of all pieces once they are unpacked, at most
 EXPORT, WEIGHTS = "export", "model.weights.h5"  # of a run
 ROUNDING = 0.005  # of an accuracy on validation: another machine, bfloat16 or half precision
+
+
+# What a run's folder may hold: nothing else is taken.
+TAKEN = ("config.json", "history.json", "environment.json", EVALUATION, PREDICTIONS, WEIGHTS, Loop.CHECKPOINT, EXPORT)
+Count = Annotated[int, Field(ge=0, le=10**9)]
+
+
+class _Validation(TypedDict):
+    """The scores of the kept weights."""
+
+    loss: Number
+    accuracy: Fraction
+
+
+class _History(TypedDict):
+    """What the history of a finished training has at least."""
+
+    fingerprint: Line
+    samples: dict[Line, Count]
+    kept_epoch: Count
+    training_seconds: Annotated[Number, Field(ge=0, le=1e9)]
+    validation: _Validation
+    epochs: list[dict[Line, Number]]
 
 
 @dataclass(frozen=True)
@@ -190,13 +215,18 @@ def unpack(
             wanted = _measurable(config.parent) if complete else not job.folder(runs).exists()
             if done is None and wanted:
                 with replacing(job.folder(runs)) as staged:
-                    shutil.copytree(config.parent, staged)
+                    shutil.copytree(config.parent, staged, ignore=_others)
                 done = training.read_run(job, runs)
             if done is None:
                 unfinished.append(f"{job.model} seed {job.seed}")
             else:
                 finished.append(done)
     return finished, unfinished
+
+
+def _others(folder: str, names: list[str]) -> list[str]:
+    """Return what is not copied of a run's folder, as `shutil.copytree` asks, such as scores of folds."""
+    return [name for name in names if name not in TAKEN] if (Path(folder) / "config.json").is_file() else []
 
 
 def _content(path: Path, sha256: str) -> bytes:
@@ -258,9 +288,13 @@ def _checked(folder: Path, runs: Path) -> training.Job:
         recipe = job.recipe.name.partition("-")[0]
         planned = training.plan(job.architecture, job.dataset, recipe, seed=job.seed, epochs=job.recipe.epochs)
         if EVALUATION in found:
-            scores = from_values(Evaluation, found[EVALUATION]).metrics.values()
-            if not all(map(math.isfinite, scores)):
+            evaluation = from_values(Evaluation, found[EVALUATION])
+            from_values(Environment, evaluation.environment)
+            if not all(map(math.isfinite, evaluation.metrics.values())):
                 raise ValueError("a score is not finite")
+        for name, kind in (("environment.json", Environment), ("history.json", _History)):
+            if name in found:
+                from_values(kind, found[name])
         place = job.folder(Path())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, ZooError) as error:
         raise ZooError(f"{where.as_posix()} is not a run of this version ({error}).") from None

@@ -18,7 +18,7 @@ from typing_extensions import TypedDict
 
 from leaderboard import disclosures, metrics
 from leaderboard.predictions import Predictions
-from leaderboard.schemas import Fraction, Number, Part, checked_json, having, is_part
+from leaderboard.schemas import Fraction, Line, Number, Part, checked_json, having, is_part
 from leaderboard.statistics import variance_of
 from zoo import data, settings
 from zoo.errors import ZooError
@@ -44,6 +44,15 @@ class _Named(TypedDict):
     """What a recipe has at least."""
 
     name: Annotated[str, Field(max_length=100)]
+
+
+class Environment(TypedDict, total=False):
+    """Where a training or a measurement ran: what machines say of themselves stands in cards."""
+
+    commit: Line | None
+    versions: dict[Line, Line]
+    processor: Line
+    devices: list[Line]
 
 
 class _Claim(TypedDict):
@@ -90,14 +99,14 @@ class Result:
 
     model: Part  # architecture.dataset, with the recipe where it is not `zoo`
     architecture: Part
-    title: str  # the network and its source
-    licence: str  # of the weights, an SPDX name in lower case
+    title: Line  # the network and its source
+    licence: Line  # of the weights, an SPDX name in lower case
     dataset: Part
     dataset_fingerprint: str  # SHA-256 of the test split
     training_fingerprint: str  # SHA-256 of the training split
     metric_versions: dict[str, int]  # versions of the metrics
     recipe: Annotated[Json, having(_Named)]  # every hyperparameter
-    selection: str  # criterion by which the shipped seed was chosen
+    selection: Line  # criterion by which the shipped seed was chosen
     shipped_seed: int
     revision: str  # SHA-256 of the shipped model.onnx
     seeds: list[SeedResult]
@@ -106,9 +115,9 @@ class Result:
     corruptions: dict[str, Fraction]  # accuracy of the shipped seed under each
     per_class: list[Json]  # of the shipped seed: label, precision, recall, f1, support
     confusion: list[list[Samples]]  # of the shipped seed: rows are the true classes
-    environment: Json  # commit, versions, processor, devices of the shipped seed's training
-    evaluation_environment: Json  # commit, versions, processor
-    date: str  # ISO 8601, UTC, of the evaluation
+    environment: Annotated[Json, having(Environment)]  # of the shipped seed's training
+    evaluation_environment: Annotated[Json, having(Environment)]
+    date: Line  # ISO 8601, UTC, of the evaluation
     unseen_damage: dict[str, Fraction] = field(default_factory=dict)  # likewise, see `leaderboard.unseen_damage`
     parameters_as_trained: int | None = None  # as Keras counted them in training, before BatchNorm was folded
     # Where the measured folder is: "zoo/pretrained/…", "hf://…", of a local row its run; None: not published.

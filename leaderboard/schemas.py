@@ -8,6 +8,7 @@ from typing import Annotated, TypeVar
 from pydantic import AfterValidator, Field
 
 from zoo.errors import ZooError
+from zoo.published import CONTROLS
 from zoo.regular_files import MOST_JSON
 from zoo.typed_json import from_json, from_values
 from zoo.types import Json
@@ -16,6 +17,15 @@ Kind = TypeVar("Kind")
 PART = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]{0,150}"  # of a path: it cannot lead out of its folder
 Part = Annotated[str, Field(pattern=f"^{PART}$")]
 Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+def _line(text: str) -> str:
+    if CONTROLS.search(text):
+        raise ValueError("it is not one line of letters")
+    return text
+
+
+Line = Annotated[str, Field(max_length=500), AfterValidator(_line)]
 Fraction = Annotated[Number, Field(ge=0, le=1)]
 
 

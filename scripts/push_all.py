@@ -11,6 +11,7 @@ figures are made from the records in runs/hub, where you can read them before th
 
 import argparse
 import logging
+import shlex
 import sys
 from collections.abc import Collection, Iterator
 from dataclasses import replace
@@ -225,7 +226,7 @@ def command(result: results.Result, metadata: Json) -> str:
     """Return the command that trains a model again."""
     if result.dataset in data.DATASETS:
         return f"python scripts/train_all.py --only {result.model}"
-    start = f" --from {metadata['start']['model']}" if "start" in metadata else ""
+    start = f" --from {shlex.quote(str(metadata['start']['model']))}" if "start" in metadata else ""
     return (
         f"python scripts/train.py --data <pictures> --name {result.dataset} --architecture {result.architecture}{start}"
     )

@@ -166,6 +166,11 @@ def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limi
         ("evaluation.json", '{"metrics": {"accuracy": 1.0}}'),
         ("config.json", "[" + "[]," * 200_001 + "[]]"),  # 58 kB, packed, took 1.6 GB
         ("history.json", " " * 2_000_000 + "{}"),
+        ("environment.json", '{"processor": "x\\n## Notice"}'),
+        ("environment.json", '{"versions": {"keras": 3}}'),
+        ("environment.json", '{"commit": "\\u202eabc"}'),
+        ("evaluation.json", json.dumps(SCORES | {"environment": {"processor": ["x"]}})),
+        ("history.json", '{"training_seconds": "soon"}'),
         ("environment.json", "[" * 100 + "]" * 100),
         ("evaluation.json", '{"metrics": {"accuracy": NaN}}'),
         ("evaluation.json", json.dumps(SCORES | {"metrics": {"accuracy": "1"}})),
@@ -208,7 +213,8 @@ def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
     job = training.plan("mnist_cnn", "optdigits")
     folder = job.folder(tmp_path / "there")
     write_json(folder / "config.json", job.to_dict())
-    write_json(folder / "history.json", {})
+    said = {"fingerprint": "a", "samples": {"train": 9}, "kept_epoch": 1, "training_seconds": 1.0, "epochs": []}
+    write_json(folder / "history.json", said | {"validation": {"loss": 0.1, "accuracy": 0.9}})
     bundles.pack(tmp_path / "there", [folder], tmp_path / "out")
     assert bundles.unpack(tmp_path / "out", tmp_path / "here") == ([], [f"{MODEL} seed 0"])
     assert not (tmp_path / "here").exists()

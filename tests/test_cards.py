@@ -1,5 +1,9 @@
 """Cards: read back by the Hub's own parsers, equal to the record, and safe against overwriting what people wrote."""
 
+import json
+import re
+
+import pytest
 import yaml
 from huggingface_hub import EvalResult, ModelCard, parse_eval_result_entries
 from records import made_up
@@ -163,6 +167,36 @@ def test_a_figure_is_drawn_once_and_again_when_it_shows_something_else(tmp_path)
     assert path.read_bytes() != first
     reports.draw(path, [1], figure([[5, 1], [0, 4]]))
     assert path.read_bytes() == first  # the same figure is the same file, so it is not pushed again
+
+
+HOSTILE = "x\n\n## Notice\n\n<img src=//evil> [click](//evil) `sh` **bold** | 99.99% |"
+PLACES = {
+    "processor": ("training", "processor"), "a version": ("training", "versions", "keras"),
+    "the commit": ("training", "commit"), "the command": ("training", "command"), "the title": ("title",),
+    "the dataset": ("dataset", "title"), "its source": ("dataset", "source"), "a label": ("labels", 2),
+    "a class": ("per_class", 2, "label"), "the fingerprint": ("fingerprint",), "the date": ("date",),
+    "a setting": ("recipe", "optimizer"), "the start": ("training", "start", "model"),
+    "its revision": ("training", "start", "revision"), "folds": ("folds", "held_out_by"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_a_file_says_is_one_line_of_a_card(place):
+    """A borrowed machine called its processor a section with a command, a link and a picture."""
+    facts, scores = json.loads(json.dumps(FACTS)), json.loads(json.dumps(SCORES))
+    facts["training"]["start"] = {"model": "a.mnist", "revision": "0" * 64}
+    scores["folds"] = {"accuracy": {"mean": 0.9, "sd": 0.1}, "folds": [1, 2], "held_out_by": "class"}
+    before = cards.render(facts, scores)
+    *path, last = PLACES[place]
+    values = scores if PLACES[place][0] in ("per_class", "folds", "fingerprint", "date") else facts
+    for key in path:
+        values = values[key]
+    values[last] = HOSTILE
+    _, front, card = cards.render(facts, scores).split("---\n", 2)
+    assert yaml.safe_load(front)["license"] == "apache-2.0"
+    assert len(card.splitlines()) == len(before.split("---\n", 2)[2].splitlines())
+    shown = re.sub(r"\\.|```.*?```", "", card, flags=re.DOTALL)  # without what is escaped, and code
+    assert not re.findall(r"^## Notice|<img|\[click\]|`sh`|\*\*bold|99\.99% \|", shown, re.MULTILINE)
 
 
 def test_an_arabic_letter_does_not_move_the_numbers_behind_it():

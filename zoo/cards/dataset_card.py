@@ -1,7 +1,7 @@
 """The card of a dataset repo, and the tasks that models report under."""
 
 from zoo.cards.seal import sealed
-from zoo.cards.wording import METRICS, TASK, as_yaml, table
+from zoo.cards.wording import METRICS, TASK, as_yaml, plain, table
 from zoo.types import Facts
 
 
@@ -47,7 +47,7 @@ def render_dataset(facts: Facts) -> str:
         "",
         "## How it was made from the originals",
         "",
-        *[f"- {sentence}" for sentence in facts["done"]],
+        *[f"- {sentence}" for sentence in plain(facts["done"])],
         "",
         "## Limits",
         "",

@@ -3,7 +3,19 @@
 from collections.abc import Mapping, Sequence
 
 from zoo.cards.seal import sealed
-from zoo.cards.wording import METRIC_TITLES, METRICS, TASK, as_yaml, dataset_link, in_line, kilobytes, percent, table
+from zoo.cards.wording import (
+    METRIC_TITLES,
+    METRICS,
+    TASK,
+    as_yaml,
+    code,
+    dataset_link,
+    in_line,
+    kilobytes,
+    percent,
+    plain,
+    table,
+)
 from zoo.published import PublishedFolder
 from zoo.types import Facts, Json
 
@@ -39,6 +51,14 @@ def render(facts: Facts, scores: Facts) -> str:
     Both may hold more; what a card does not know is left out of it.
     """
     front = as_yaml(metadata(facts, scores), width=120)
+    command = " ".join(facts["training"]["command"].replace("`", "").split())
+    ours = {key: facts["dataset"][key] for key in ("terms", "limits") if key in facts["dataset"]}
+    written = {
+        "notes": facts["notes"],
+        "dataset": {**plain(facts["dataset"]), **ours},
+        "training": {**plain(facts["training"]), "command": command},
+    }
+    facts, scores = {**plain(facts), **written}, {**plain(scores), "disclosed": scores.get("disclosed", ())}
     sections = (
         _headline(facts, scores),
         facts["notes"] and f"## The network\n\n{facts['notes']}\n",
@@ -139,7 +159,7 @@ def _scores(facts: Facts, scores: Facts) -> str:
             f"These weights are seed {facts['seed']}, {chosen}; {read}. "
             f"{_interval(scores)} "
             f"Measured {scores['date'][:10]} with the ONNX file on ONNX Runtime; SHA-256 of the data "
-            f"`{scores['fingerprint'][:16]}…`.",
+            f"{code(scores['fingerprint'][:16] + '…')}.",
             "",
             *_disclosed(scores),
             *_folds(scores.get("folds")),
@@ -306,7 +326,7 @@ def _training(facts: Facts, scores: Facts) -> str:
     title, hub_id, start = dataset["title"], dataset["hub_id"], training.get("start")
     data = f"[{title}]({dataset_link(hub_id)})" if hub_id else title
     begun = (
-        f"The training started from the weights of {start['model']} (SHA-256 `{start['revision'][:16]}…`). "
+        f"The training started from the weights of {start['model']} (SHA-256 {code(start['revision'][:16] + '…')}). "
         if start
         else ""
     )
@@ -332,7 +352,7 @@ def _training(facts: Facts, scores: Facts) -> str:
             training["command"],
             "```",
             "",
-            *([f"Commit of the code: `{commit}`{changed}.", ""] if commit else []),
+            *([f"Commit of the code: {code(commit)}{changed}.", ""] if commit else []),
         ]
     )
 

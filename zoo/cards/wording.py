@@ -1,6 +1,10 @@
 """Formatting in cards: percentages, sizes, labels of both scripts, tables, and the Hub's names."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.published import CONTROLS
 
 TASK = "image-classification"
 METRICS = {"accuracy": "accuracy", "macro_f1": "f1"}  # ours -> the Hub's name of the metric's family
@@ -10,6 +14,24 @@ METRIC_TITLES = {"accuracy": "Accuracy", "macro_f1": "Macro F1"}
 def in_line(label: str) -> str:
     """Return a label for Latin text, with marks so that numbers after an Arabic letter keep their position."""
     return label if label.isascii() else f"\u200e{label}\u200e"
+
+
+def plain(value: Any) -> Any:
+    """Return a value whose texts, wherever they are, are single lines without markup of their own, for a card.
+
+    Whoever gave a label, a title or the name of a processor could move the cells of a table otherwise, or write the
+    card on.
+    """
+    if isinstance(value, str):
+        return re.sub(r"[\\`*<>\[\]|]", r"\\\g<0>", CONTROLS.sub(" ", value))
+    if isinstance(value, Mapping):
+        return {plain(key): plain(inner) for key, inner in value.items()}
+    return [plain(inner) for inner in value] if isinstance(value, list | tuple) else value
+
+
+def code(text: str) -> str:
+    """Return a name or a number as code."""
+    return "`" + re.sub(r"[^\w.+…-]", "", text) + "`"
 
 
 def dataset_link(hub_id: str) -> str:
@@ -31,7 +53,7 @@ def table(titles: Sequence[str], rows: Sequence[Sequence[str]], alignment: str) 
     """Return a Markdown table; `alignment` is "l" or "r" for every column."""
     rules = {"l": "---", "r": "---:"}
     lines = [titles, [rules[side] for side in alignment], *rows]
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return "\n".join(f"| {' | '.join(line)} |".replace("\n", " ") for line in lines)
 
 
 def as_yaml(value: object, width: int = 80) -> str:
