@@ -4,6 +4,7 @@ import contextlib
 import itertools
 import threading
 import time
+from dataclasses import replace
 
 import pytest
 from submitting import QUICK, finish_all, quick, send
@@ -87,6 +88,16 @@ def test_changes_count_for_an_hour(remote):
     now[0] += HOUR
     pace.look(sent)
     assert pace.changes() == 0
+
+
+@pytest.mark.parametrize("version", [2**53, 500, CLAIMS])
+def test_no_one_receipt_keeps_workers_from_what_waits(remote, version):
+    sent = [send(remote, f"u{n}", seed=n) for n in range(2)]
+    for look in ([replace(sent[0], version=version), sent[1]], sent, [replace(sent[0], version=version), sent[1]]):
+        remote._pace.look(look)
+    assert remote.takes_more()
+    remote._pace.look([replace(sent[0], version=0), replace(sent[1], version=1)])  # one back, and one change
+    assert remote._pace.changes() < CLAIMS / 2
 
 
 def failing(monkeypatch, place, times):

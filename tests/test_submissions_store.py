@@ -13,6 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from hub_repos import Blob
 from hub_server import Account
 from huggingface_hub import HfApi
 from networks import onnx_file
@@ -25,7 +26,7 @@ from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
 from leaderboard.submissions.offers import choices
 from leaderboard.submissions.sandbox import Unfit
-from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local
+from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local, on_hub
 from leaderboard.submissions.store.base import GAP, encode
 from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
@@ -228,6 +229,45 @@ def test_bounds_of_receipts_allow_all_that_is_accepted():
     assert max(parameters * holdings.PARAMETER_BYTES, checks.MOST_BYTES) <= holdings.MOST_NETWORK
     assert len(choices()) <= lifecycle.MOST_DATASETS
     assert max(LocalStore.lease, HubStore.lease) <= 3600
+
+
+OTHERS = {  # name of a file among the receipts -> what it holds, of the receipt of somebody else
+    "aaa/net_eval_request_{id}.json": lambda data: data,  # listed before it, and after it
+    "zzz/net_eval_request_{id}.json": lambda data: data,
+    "aaa/net_eval_request_20261101-00000bad.json": lambda data: data,
+    "aaa/bad_eval_request_{id}.json": lambda data: encode(  # its id
+        replace(lifecycle.Submission.from_json(data), user="aaa", name="bad", number=2)
+    ),
+    "aaa/large_eval_request_20261101-00000bad.json": lambda data: data + b" " * 6_000_000,
+    "aaa/b/large_eval_request_20261101-00000bad.json": lambda data: data,
+    "aaa/\n_eval_request_.json": lambda data: data,
+    "_eval_request_.json": lambda data: b"[]",
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+@pytest.mark.parametrize("kind", ["place", "remote"])
+def test_other_files_do_not_stand_for_a_receipt(kind, name, request, hub, monkeypatch):
+    """A byte copy of a receipt took its place, or was it a second time, and a large file stopped the queue."""
+    place = request.getfixturevalue(kind)
+    monkeypatch.setattr(on_hub, "MOST_BYTES", 5_000_000)
+    sent, other = send(place), send(place, "eve", seed=1)
+    path, content = name.format(id=sent.id), OTHERS[name](encode(sent))
+    if kind == "place":
+        (place.root / "requests" / path).parent.mkdir(parents=True, exist_ok=True)
+        (place.root / "requests" / path).write_bytes(content)
+    else:
+        repo = hub.repo("me/requests", "dataset")
+        repo.commit("x", {path: Blob(content, len(content) > 10**6), **repo.commits[-1][2]})
+    for _ in range(2):
+        place = LocalStore(place.root) if kind == "place" else HubStore("me", QUICK)
+        assert [(s.id, s.user) for s in place.all()] == [(sent.id, "bob"), (other.id, "eve")]
+        assert place.get(sent.id).user == "bob"
+        assert len(place.broken()) == (name.count("/") == 1 or kind == "remote")
+        place.change(sent.id, lambda s: lifecycle.withdrawn(s, 1.0))
+        assert place.get(sent.id).status == "WITHDRAWN"
+        place.change(sent.id, lambda s: replace(s, status="PENDING"))
+    assert send(place, "dan", seed=2).open
 
 
 def test_what_could_not_be_read_again_is_not_accepted(place, monkeypatch):

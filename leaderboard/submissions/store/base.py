@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -9,10 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar
 
-from leaderboard.submissions.lifecycle import Submission, Transition
+from leaderboard.schemas import PART
+from leaderboard.submissions.lifecycle import ID, Submission, Transition
 from zoo.errors import ZooError
+from zoo.regular_files import MOST_JSON
 
 Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that is returned instead; may raise
+REQUEST = re.compile(f"{PART}/{PART}_eval_request_{ID.pattern}[.]json")  # see `Submission.path`
 GAP = 10**9  # receipts that may be missing from a store
 ATTENDED = 3  # a worker counts as running if its last sign of life is at most this many intervals old
 
@@ -68,11 +72,16 @@ class Listing:
 
     @classmethod
     def of(cls, found: list[Submission | Broken]) -> "Listing":
-        """Sort what was found."""
-        submissions = sorted(
-            (one for one in found if isinstance(one, Submission)), key=lambda s: (s.number, s.created, s.id)
+        """Sort what was found; of several with one id only the first is a submission."""
+        in_order = sorted(
+            (one for one in found if isinstance(one, Submission)), key=lambda s: (s.number, s.created, s.path)
         )
-        return cls(tuple(submissions), tuple(one for one in found if isinstance(one, Broken)))
+        submissions: dict[str, Submission] = {}
+        broken = [one for one in found if isinstance(one, Broken)]
+        for one in in_order:
+            if submissions.setdefault(one.id, one) is not one:
+                broken.append(Broken(one.path, one.id, "Another submission has its id."))
+        return cls(tuple(submissions.values()), tuple(broken))
 
 
 class Store(ABC):
@@ -198,6 +207,20 @@ def numbered(submission: Submission, earlier: list[Submission]) -> Submission:
 def encode(submission: Submission) -> bytes:
     """Return a submission as its file holds it."""
     return (json.dumps(submission.to_dict(), indent=1, ensure_ascii=False) + "\n").encode()
+
+
+def is_request(path: str) -> bool:
+    """Whether a path below `requests` is that of a receipt, or was meant to be."""
+    name = path.rpartition("/")[2]
+    return not name.startswith(".") and "_eval_request_" in name and name.endswith(".json")
+
+
+def check_file(path: str, size: int) -> None:
+    """Check a file below `requests` before it is fetched; ZooError if it can be no receipt."""
+    if not REQUEST.fullmatch(path):
+        raise ZooError("Its name is not that of a receipt.")
+    if size > MOST_JSON:
+        raise ZooError(f"This is not a submission: it has {size:,} bytes; the most is {MOST_JSON:,}.")
 
 
 def decode(data: bytes, path: str) -> Submission:

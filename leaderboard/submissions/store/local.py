@@ -22,6 +22,7 @@ from leaderboard.submissions.store.base import (
     decode,
     describe,
     encode,
+    is_request,
     next_version,
     now,
     numbered,
@@ -48,7 +49,7 @@ class LocalStore(Store):
         self.root = root
         self._read: dict[Path, tuple[tuple[int, int], Submission]] = {}  # by path: time of change and inode, content
         self._folders: dict[str, tuple[int, list[Found]]] = {}  # by user: time of change, what is there
-        self._paths: dict[str, Path] = {}  # by id, of those that were seen
+        self._paths: dict[str, str] = {}  # below `requests`, by id, of those that were seen
 
     def listing(self) -> Listing:
         """Return everything that is there; only the folders of users where something changed are read again."""
@@ -61,7 +62,9 @@ class LocalStore(Store):
             pass
         except OSError as error:
             raise StoreFailed(f"The store cannot be read ({describe(error)}). Try again later.") from error
-        return Listing.of(found)
+        listing = Listing.of(found)
+        self._paths = {one.id: one.path for one in (*listing.broken[::-1], *listing.submissions)}
+        return listing
 
     def _of_user(self, folder: os.DirEntry[str]) -> list[Found]:
         """Return what is in a user's folder; every write replaces a file there, which dates the folder."""
@@ -69,7 +72,7 @@ class LocalStore(Store):
             changed = os.stat(folder.path).st_mtime_ns
             if folder.name in self._folders and self._folders[folder.name][0] == changed:
                 return self._folders[folder.name][1]
-            paths = [Path(folder.path, name) for name in os.listdir(folder.path) if _is_request(name)]
+            paths = [Path(folder.path, name) for name in os.listdir(folder.path) if is_request(name)]
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as error:
@@ -78,7 +81,6 @@ class LocalStore(Store):
         for path in paths:
             with contextlib.suppress(FileNotFoundError):
                 found.append(self._load(path))
-                self._paths[found[-1].id] = path
         # A folder's date has ticks of some milliseconds: what changed just now may change again within one. Damaged
         # files are read again each time, since a repair need not date the folder.
         settled = time.time_ns() - changed > SETTLED * 1e9 and all(isinstance(one, Submission) for one in found)
@@ -160,8 +162,8 @@ class LocalStore(Store):
             raise NoSuchSubmission(wanted)
         for look in (lambda: None, self.listing):  # the listing reads the folders alone where something changed
             look()
-            path = self._paths.get(wanted)
-            if path is not None and os.path.lexists(path):  # also a link to nothing, which is said to be damaged
+            path = self.root / "requests" / self._paths.get(wanted, "")
+            if wanted in self._paths and os.path.lexists(path):  # also a link to nothing, which is said to be damaged
                 return path
         raise NoSuchSubmission(wanted)
 
@@ -283,7 +285,3 @@ def _said() -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreFailed(f"Nothing was kept: the store cannot be written ({describe(error)}). Try again.") from error
-
-
-def _is_request(name: str) -> bool:
-    return not name.startswith(".") and "_eval_request_" in name and name.endswith(".json")

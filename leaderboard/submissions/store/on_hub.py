@@ -17,9 +17,11 @@ from leaderboard.submissions.store.base import (
     NoSuchSubmission,
     Store,
     StoreFailed,
+    check_file,
     decode,
     encode,
     find,
+    is_request,
     next_version,
     now,
     numbered,
@@ -33,6 +35,7 @@ from zoo.regular_files import read_bytes
 from zoo.settings import cache_folder, number
 
 Answer = TypeVar("Answer")
+File = tuple[str, str, int]  # path, git's id of what it holds, bytes
 LOOK = 10.0  # seconds between looks at the Hub: open pages ask every two
 SHORT = 2.0  # seconds that visitors wait for a look; then they get what was known before
 SECONDS, UPLOADING = 300.0, 1800.0  # that the Hub may take, attempts included: for one thing, for files of a worker
@@ -68,8 +71,8 @@ class HubStore(Store):
         self.visitors = visitors
         self.seconds, self.patience = (FOR_VISITORS, SHORT) if visitors else (SECONDS, SECONDS)
         self.backoff = backoff or hub.Backoff(attempts=10, first=0.5, longest=20.0, seconds=self.seconds)
-        self._blobs: dict[str, Submission | Broken] = {}  # git's id of a request file -> what it says
-        self._listing: tuple[str, dict[str, str]] = "", {}  # commit, path -> git's id
+        self._files: dict[File, Submission | Broken] = {}  # what each says, of those that were there at the last look
+        self._listing: tuple[str, list[File]] = "", []  # commit, and what is there
         self._latest = Latest(lambda: self._attempted(lambda: self._at(self._head())), LOOK)
         self._seen = Latest(self._look_for_workers, 6 * LOOK)
         self._pace = Pace()
@@ -246,22 +249,32 @@ class HubStore(Store):
         from huggingface_hub import HfApi
         from huggingface_hub.hf_api import RepoFile
 
-        if self._listing[0] != head:
+        commit, listed = self._listing
+        if commit != head:
             tree = HfApi().list_repo_tree(self.requests, recursive=True, revision=head, repo_type="dataset")
-            listed = {e.path: e.blob_id for e in tree if isinstance(e, RepoFile) and e.path.endswith(".json")}
-            self._listing = head, {path: blob for path, blob in listed.items() if "_eval_request_" in path}
-        found = []
-        for path, blob in self._listing[1].items():
-            if blob not in self._blobs:
-                data = self._download(self.requests, path, head)
-                try:
-                    self._blobs[blob] = decode(data, path)
-                except ZooError as error:
-                    self._blobs[blob] = Broken.at(path, error)
-            found.append(self._blobs[blob])
-        listing = Listing.of(found)
+            listed = [(e.path, e.blob_id, e.size) for e in tree if isinstance(e, RepoFile) and is_request(e.path)]
+            self._listing = head, listed
+        found: dict[File, Submission | Broken] = {}
+        for file in listed:
+            if (said := self._files.get(file)) is None:
+                said = self._files[file] = self._read(*file, head)  # kept also where the next cannot be fetched
+            found[file] = said
+        self._files = found
+        listing = Listing.of(list(found.values()))
         self._pace.look(listing.submissions)
         return listing
+
+    def _read(self, path: str, blob: str, size: int, head: str) -> Submission | Broken:
+        """Fetch a receipt at a commit; one that can be none is not fetched, as it would hold up the others."""
+        try:
+            check_file(path, size)
+        except ZooError as error:
+            return Broken.at(path, error)
+        data = self._download(self.requests, path, head)
+        try:
+            return decode(data, path)
+        except ZooError as error:
+            return Broken.at(path, error)
 
     def takes_more(self) -> bool:
         """Return whether a worker may begin another submission: the last commits of an hour are for those that run."""
