@@ -1,11 +1,15 @@
 """A stranger's graph becomes a program by the rules of ONNX, or none; no call of a program leaves its memory."""
 
 import copy
+import ctypes
 import dataclasses
+import shutil
+import subprocess
 
 import numpy as np
 import onnx
 import pytest
+from conftest import ROOT
 from onnx import helper
 from test_portable import network, weights
 
@@ -144,3 +148,89 @@ def test_no_call_leaves_its_arrays(name):
                 again(copy.copy(program), steps)
             refused += 1
     assert refused > 60
+
+
+EDGES = [-np.inf, -1e38, -1000, -90, -88, -1, -1e-40, -0.0, 0.0, 1e-40, 1e-30, 0.5, 1, 87, 89, 1000, 1e38, np.inf]
+
+
+def test_the_imitation_is_what_the_kernels_compute_out_of_their_range_too(tmp_path):
+    """Else a network that lies in wait there passes the comparison, and another one is handed out."""
+    gcc = shutil.which("gcc") or pytest.skip("no gcc")
+    source = ROOT / "zoo" / "portable" / "kernels.c"
+    subprocess.run([gcc, "-O1", "-shared", "-fPIC", "-o", tmp_path / "kernels.so", source], check=True)
+    library, floats = ctypes.CDLL(str(tmp_path / "kernels.so")), np.ctypeslib.ndpointer(np.float32)
+    library.zoo_unary.argtypes = [floats, floats, ctypes.c_int, ctypes.c_int, ctypes.c_float, ctypes.c_float]
+    library.zoo_binary.argtypes = [floats, floats, floats, *[ctypes.c_int] * 10]
+    x = np.array(EDGES, np.float32)
+    with np.errstate(all="ignore"):
+        for kind, number in operators.UNARY.items():
+            made = np.empty_like(x)
+            library.zoo_unary(x, made, number, len(x), 0.25, 0.5)
+            ours = computing.FUNCTIONS[number](x, np.float32(0.25), np.float32(0.5))
+            np.testing.assert_allclose(ours, made, rtol=1e-5, atol=1e-6, err_msg=kind)
+        x = np.array([*EDGES, np.nan], np.float32)
+        pairs = np.stack(np.meshgrid(x, x), axis=-1).reshape(-1, 2).T.copy()
+        for kind, number in operators.BINARY.items():
+            made = np.empty_like(pairs[0])
+            library.zoo_binary(*pairs, made, number, 1, 1, len(made), 0, 0, 1, 0, 0, 1)
+            np.testing.assert_allclose(computing.PAIRS[number](*pairs), made, rtol=1e-6, err_msg=kind)
+
+
+def lying_in_wait(kind, *after):
+    """Return nodes of a network that answers another class where an operator gets the ink of the first row, which is
+    none of a glyph, and constants.
+    """
+    nodes = [
+        LINE, node("Mul", "line small", "l"), node("MatMul", "l honest", "right"), node("MatMul", "l wrong", "other"),
+        node("Slice", "l first last one", "edge"), node("ReduceSum", "edge one", "ink", keepdims=1),
+        node(kind, "ink", "at"), *after, node("Clip", "gate zero top", "share"), node("Sub", "other right", "apart"),
+        node("Mul", "apart share", "much"), node("Add", "right much", "sum"), node("Softmax", "sum", "y"),
+    ]  # fmt: skip
+    honest = 20 * weights(64, 4)
+    known = {"first": np.array([0]), "last": np.array([8]), "one": np.array([1]), "zero": np.float32(0),
+             "top": np.float32(1), "few": np.float32(-100), "many": np.float32(100), "honest": honest,
+             "wrong": np.roll(honest, 1, axis=1)}  # fmt: skip
+    return nodes, [SMALL, *known.items()]
+
+
+WAITING = {
+    "the logarithm of nothing": lying_in_wait("Log", node("Max", "at few", "most"), node("Add", "most many", "gate")),
+    "the same, its sign changed": lying_in_wait("Log", node("Neg", "at", "n"), node("Min", "n many", "m"),
+                                                node("Sub", "many m", "gate")),
+    "one over it, and that of it": lying_in_wait("Log", node("Reciprocal", "at", "r"), node("Mul", "r few", "gate")),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WAITING)
+def test_a_network_that_waits_where_kernels_compute_something_else_is_none(tmp_path, name):
+    nodes, constants = WAITING[name]
+    with pytest.raises(zoo.ZooError, match="other answers"):
+        compiled(network(tmp_path, nodes, constants))
+
+
+def test_a_network_that_is_another_one_when_its_weights_are_rounded_is_none(tmp_path):
+    """1 + W / 1024 is 1 in float16: of the sum that is left over, nothing remains."""
+    hidden = np.clip(weights(64, 16), -1, 1) * np.float32(0.2)
+    near = (1 + hidden / 1024).astype(np.float32)
+    assert (near.astype(np.float16) == 1).all()
+    constants = {
+        "near": near,
+        "other": -3 * np.roll(hidden, 1, axis=1),
+        "axis": np.array([1]),
+        "much": np.float32(2**15),
+    }
+    nodes = [LINE, node("Mul", "line small", "l"), node("MatMul", "l near", "sum"),
+             node("ReduceSum", "l axis", "ink", keepdims=1), node("Sub", "sum ink", "left"),
+             node("Mul", "left much", "right"), node("MatMul", "l other", "wrong"), node("Sub", "right wrong", "both"),
+             node("Softmax", "both", "y")]  # fmt: skip
+    path = network(tmp_path, nodes, [SMALL, *constants.items()])
+    with pytest.raises(zoo.ZooError, match="another answer to"):
+        compiled(path, "float16")
+    images = np.random.default_rng(1).integers(0, 256, (20, 8, 8, 1), np.uint8)
+    with pytest.raises(zoo.ZooError, match=r"another answer to \d+ of \d+ images than model\.onnx"):
+        compiled(path, "float16", (images, read(path)(images)))
+
+
+@pytest.mark.parametrize("precision", ["float32", "float16", "int8"])
+def test_a_published_network_answers_as_its_file_does_in_each_precision(precision):
+    assert compiled(PublishedFolder(hub.resolve("glyphnet_10k.mnist")).onnx, precision).classes == 10

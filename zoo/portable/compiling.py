@@ -15,19 +15,22 @@ from zoo.portable.program import Block, Program, Step
 from zoo.portable.reach import Unsupported
 from zoo.portable.strided import Builder, Value, View, dense_strides
 from zoo.published import PublishedFolder
-from zoo.types import Json
+from zoo.types import Json, Shape
 
 FLOAT = 1  # TensorProto.DataType
-COMPARED = 2  # random images of which a program has to give the answers of ONNX Runtime
+DRAWN = 5  # images with a few strokes, on which a program is compared with ONNX Runtime
+Known = tuple[np.ndarray, np.ndarray]
 MOVES = {"Transpose", "Reshape", "Flatten", "Identity", "Slice", "Squeeze", "Unsqueeze", "Concat"}  # no arithmetic
 
 
-def compiled(path: Path, precision: str = "float32") -> Program:
+def compiled(path: Path, precision: str = "float32", known: Known | None = None) -> Program:
     """Return the program that computes an ONNX network for one image.
 
     Args:
         path: model.onnx, which takes uint8 images (N, height, width, channels) and gives probabilities (N, classes).
         precision: its weights are rounded to, one of `graph.PRECISIONS`.
+        known: images of its dataset, uint8 (N, height, width, channels), and what the file answers to each, float32
+            (N, classes); None: it is compared on images that are made here.
 
     Raises:
         UnknownName: no such precision.
@@ -35,8 +38,8 @@ def compiled(path: Path, precision: str = "float32") -> Program:
             other shapes than ONNX Runtime gives, leaves its memory, or gives other answers.
     """
     network = graph.read(path, precision)
-    images = np.random.default_rng(0).integers(0, 256, (COMPARED, *network.shape), np.uint8)
-    right = network.values(images)
+    images = made_images(network.shape)
+    (right,) = network.values(images[:1])
     build, shape = Builder(), (1, *network.shape)
     image = Block(-(-math.prod(shape) // 4))  # bytes, four in the place of a number
     loaded = View(Block(math.prod(shape)), 0, shape, dense_strides(shape))
@@ -48,16 +51,31 @@ def compiled(path: Path, precision: str = "float32") -> Program:
             if as_bytes & set(node.input) and node.op_type in MOVES:
                 as_bytes |= set(node.output)
             made = _added(build, node, [values[name] for name in node.input], as_bytes, network.opset)
-            _check_shape(node, made, right[0][node.output[0]])
+            _check_shape(node, made, right[node.output[0]])
             values[node.output[0]] = made
         answer = build.dense(build.view(known_value(values[network.output])))
         program = Program(fused(build.steps), build.weights, image, answer.place, answer.size, tuple(network.shape))
-        computing.compare(program, images, [found[network.output] for found in right])
+        computing.compare(program, images, network(images))
+        exact = network if precision == "float32" else graph.read(path)
+        computing.compare_labels(program, *(known or (images, exact(images))))
     except Unsupported as error:
         raise ZooError(f"This network cannot be exported: it has {error}.") from None
     except KeyError as error:
         raise ZooError(f"This network cannot be exported: it has a value that no node makes, {error}.") from None
     return program
+
+
+def made_images(shape: Shape) -> np.ndarray:
+    """Return images on which a program is compared, uint8 (N, *shape): of random bytes, empty, full, and drawn ones."""
+    rng, places = np.random.default_rng(0), np.indices(shape[:2])[..., None]  # (2, height, width, 1)
+    images = np.zeros((3 + DRAWN, *shape), np.uint8)
+    images[0], images[2] = rng.integers(0, 256, shape), 255
+    for image in images[3:]:  # like glyphs, they leave a margin
+        ends = rng.uniform(0.2, 0.8, (4, 2)) * shape[:2]
+        points = np.linspace(ends[:-1], ends[1:], 2 * max(shape)).reshape(-1, 2)
+        ink = np.min(np.hypot(*(places - points.T[:, None, None])), axis=-1)  # distance to the pen
+        image[:] = (255 * np.clip(max(shape) / 16 - ink, 0, 1))[..., None]
+    return images
 
 
 def of_folder(folder: Path, precision: str = "float32") -> tuple[Program, Json]:

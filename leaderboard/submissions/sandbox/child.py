@@ -36,6 +36,7 @@ PORTABLE = "portable.json"
 MOST_PORTABLE = 8_000_000  # bytes of an ONNX file that is compiled for a browser
 PRECISION = "float16"  # of its weights there
 PATIENCE = 60  # seconds for that
+KNOWN = 100  # measured images to which the browser has to give the answers of the measured file
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
 SEEN = 100  # of the measured images, in which the values of a network are compared
@@ -64,8 +65,9 @@ def main(kind: str, isolation: Json, attended: bool) -> None:
         os._exit(1)  # whoever started this is gone
     if attended:
         threading.Thread(target=_die_with_parent, daemon=True).start()
+    job = json.loads((folder / "job.json").read_text())
     try:
-        outcome = do(json.loads((folder / "job.json").read_text()), folder)
+        outcome = do(job, folder)
     except Unfit as error:
         outcome = {"reason": str(error)}
     except MemoryError:
@@ -75,7 +77,7 @@ def main(kind: str, isolation: Json, attended: bool) -> None:
     _write(folder / OUTCOME, outcome)
     if "reason" not in outcome:
         signal.alarm(PATIENCE)  # ends the process: the measurement stands
-        _write(folder / PORTABLE, _portable(folder / MODEL))
+        _write(folder / PORTABLE, _portable(job, folder))
     sys.stdout.flush()
     os._exit(0)  # skip the destructors of libraries
 
@@ -170,15 +172,20 @@ def _trained(job: Json, folder: Path) -> Json:
 # Making it portable
 
 
-def _portable(path: Path) -> Json:
+def _portable(job: Json, folder: Path) -> Json:
     """Return a measured network as a program for a browser, or the reason why there is none."""
+    import numpy as np
+
     from zoo.errors import ZooError
     from zoo.portable import compiling, javascript
 
+    path = folder / MODEL
     if path.stat().st_size > MOST_PORTABLE:
         return {"reason": "This network is too large to be taken as a page."}
+    answers = np.fromfile(folder / ANSWERS, np.float32, KNOWN * job["classes"]).reshape(-1, job["classes"])
+    known = _images(job, folder)[: len(answers)], answers
     try:
-        program = javascript.as_json(compiling.compiled(path, PRECISION), PRECISION)
+        program = javascript.as_json(compiling.compiled(path, PRECISION, known), PRECISION)
         return {"program": program, "precision": PRECISION}
     except ZooError as error:
         return {"reason": str(error)}
