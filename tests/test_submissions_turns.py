@@ -201,6 +201,44 @@ def test_a_retry_does_not_come_before_those_that_waited(place):
     assert [s.id for s in intake.in_order(place.all())] == [second.id, first.id]
 
 
+FUTURE = 2.0**33
+OF_THE_FUTURE = {
+    "withdrawn": {"status": "WITHDRAWN", "created": FUTURE},
+    "failed": {"status": "FAILED", "created": FUTURE},
+    "waiting": {"created": FUTURE},
+    "an hour ahead": {"status": "WITHDRAWN", "created": 1e6 + 3600},
+    "tried again": {"status": "FAILED"},
+}
+
+
+@pytest.mark.parametrize("how", OF_THE_FUTURE)
+def test_a_date_of_the_future_changes_no_turn(place, monkeypatch, how):
+    """What a sender had long ago counted for ever, once a clock had been set forward."""
+    now = 1e6
+    monkeypatch.setattr(intake.stores, "now", lambda: now)
+    early = busy(place, "clock", **{"created": 1000.0, **OF_THE_FUTURE[how]})
+    if how == "tried again":
+        place.change(early.id, lambda s: lifecycle.retried(s, FUTURE))
+    done = busy(place, "ann", created=2000.0)
+    history = ((2000.0, RUNNING), (20_000.0, "FAILED"))
+    events = tuple(lifecycle.Event(at=at, status=status) for at, status in history)
+    place.change(done.id, lambda s: replace(s, status="FAILED", history=(*s.history, *events)))
+    ann = busy(place, "ann", created=now - 3600, work=10**6)
+    others = [busy(place, f"u{n}", created=now - 60 + n, work=10**7) for n in range(3)]
+    order = [s.id for s in intake.in_order(place.all())]
+    assert [one for one in order if one != early.id] == [ann.id, *(s.id for s in others)]
+    if place.get(early.id).open:
+        assert order[0] == early.id  # as it arrived: it does not wait until its date
+
+
+def test_what_was_sent_by_a_clock_that_was_ahead_keeps_its_place(place, monkeypatch):
+    monkeypatch.setattr(intake.stores, "now", lambda: 5000.0)
+    dates = [1000.0, 90_000.0, 1200.0, 80_000.0, 1400.0]
+    sent = [busy(place, f"u{n}", created=created) for n, created in enumerate(dates)]
+    assert [s.id for s in intake.in_order(place.all())] == [s.id for s in sent]
+    assert place.get(sent[1].id).asked(5000.0) == 0.0
+
+
 def test_the_minutes_of_workers_count_for_an_address(place, monkeypatch):
     monkeypatch.setenv("ZOO_WORKER_MINUTES_PER_DAY", "10")
     sent = [send(place, "u0", seed=0, address="192.0.2.1")]

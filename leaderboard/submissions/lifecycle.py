@@ -232,10 +232,10 @@ class Submission:
         """Whether it comes from the sender of another one; a user without a secret is signed in, so proved."""
         return self.owner == other.owner and (not self.secret or self.secret == other.secret)
 
-    @property
-    def asked(self) -> float:
-        """When work on it was asked for last, seconds since 1970: when it was sent, or on a retry."""
-        return max(self.created, *(e.get("at", 0.0) for e in self.history if e.get("note") == TRIED_AGAIN), 0.0)
+    def asked(self, until: float) -> float:
+        """When work on it was asked for last up to a time, seconds since 1970: when it was sent, or on a retry."""
+        retries = (entry["at"] for entry in self.history if entry.get("note") == TRIED_AGAIN)
+        return max((at for at in (self.created, *retries) if at <= until), default=0.0)
 
     def worked(self, since: float = 0.0, until: float = math.inf) -> float:
         """Return for how many seconds of (since, until], seconds since 1970, workers were busy with it.

@@ -342,7 +342,7 @@ class Worker:
 def _check_time(submission: Submission) -> None:
     """Raise Unfit where workers were busy with a submission for as long as one may take, whatever was estimated."""
     most = budget.SEEDS * budget.BUDGET
-    if (seconds := submission.worked(submission.asked, stores.now())) > most:
+    if (seconds := submission.worked(submission.asked(stores.now()), stores.now())) > most:
         raise Unfit(
             f"It has taken {seconds / 3600:.1f} hours for {len(submission.results)} of {len(submission.datasets)} "
             f"datasets, and the most is {most / 3600:.0f} for all: make it smaller, or choose fewer datasets."

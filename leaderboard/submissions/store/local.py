@@ -63,7 +63,8 @@ class LocalStore(Store):
         except OSError as error:
             raise StoreFailed(f"The store cannot be read ({describe(error)}). Try again later.") from error
         listing = Listing.of(found)
-        self._paths = {one.id: one.path for one in (*listing.broken[::-1], *listing.submissions)}
+        found = [*reversed(listing.broken), *listing.submissions]
+        self._paths = {one.id: one.path for one in found}
         return listing
 
     def _of_user(self, folder: os.DirEntry[str]) -> list[Found]:
