@@ -341,7 +341,7 @@ def in_order(submissions: Iterable[Submission]) -> list[Submission]:
     waiting: list[tuple[float, float, Submission]] = []  # when it arrived, and how long it takes
     arrived, now = 0.0, stores.now()
     for submission in submissions:
-        if submission.created <= now:  # a clock was set forward, and a date of the future says nothing of those after it
+        if submission.created <= now:  # by a clock that was set forward, it says nothing of those after it
             arrived = max(arrived, submission.created)  # a clock may have been set back
         begins = max(arrived, submission.asked(now))
         if submission.open:
