@@ -163,8 +163,25 @@ def record_speed(runs: Path, folder: Path = results.RECORDS, only: Collection[st
 
 def published(result: results.Result, runs: Path) -> Path | None:
     """Return the published folder that a record was measured on; None if it is not on this disk."""
-    places = (PRETRAINED / result.model, exported(result, runs, result.shipped_seed))
+    places = _places(result, runs)
     return next((p for p in places if PublishedFolder(p).onnx.exists() and revision(p) == result.revision), None)
+
+
+def check_folder(result: results.Result, folder: Path, runs: Path) -> None:
+    """Raise ZooError where a folder only says that it is the shipped model of a row.
+
+    Its weights are those that the row was measured by, or it is where this package or a training here has put them: an
+    export there may be newer than the row.
+    """
+    if revision(folder) != result.revision and folder.resolve() not in {p.resolve() for p in _places(result, runs)}:
+        raise ZooError(
+            f"{folder} is not where {result.model}, seed {result.shipped_seed}, is published or was trained, and it "
+            "holds other weights than those of the row: they change no record."
+        )
+
+
+def _places(result: results.Result, runs: Path) -> tuple[Path, Path]:
+    return PRETRAINED / result.model, exported(result, runs, result.shipped_seed)
 
 
 def exported(result: results.Result, runs: Path, seed: int) -> Path:

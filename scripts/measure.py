@@ -51,6 +51,8 @@ def main() -> int:
     if spec.scored != "test":
         print(f"{spec.name} has no test split: these are scores on validation, which chose the model.")
     result = checking.record_of(folder, arguments.records) if arguments.check or arguments.record else None
+    if result is not None and arguments.record:
+        recording.check_folder(result, folder, arguments.runs)
     evaluation, predictions = evaluate(folder)
     if arguments.csv:
         write_answers(arguments.csv, spec, predictions)

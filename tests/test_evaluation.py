@@ -3,6 +3,7 @@
 import dataclasses
 import inspect
 import json
+import shutil
 from types import SimpleNamespace
 
 import evaluate
@@ -216,6 +217,30 @@ def test_a_row_can_be_measured_again(recorded):
     assert not checking.compare(result, predictions, evaluation, other).agrees
     claimed = dataclasses.replace(result, revision="0" * 64)
     assert "The weights differ" in checking.compare(claimed, predictions, evaluation, predictions).sentence
+
+
+@pytest.mark.parametrize("where", ["given away", "another seed", "a link", "the runs of somebody else"])
+def test_a_folder_that_calls_itself_a_row_changes_no_record(recorded, tmp_path, where):
+    """Its metadata alone said which row its scores were written into, whatever its weights."""
+    folder, _, result = recorded
+    published, runs = recording.published(result, folder / "runs"), tmp_path / "runs"
+    pair = f"runs/{result.architecture}.{result.dataset}/{result.recipe['name']}"
+    place = tmp_path / {
+        "another seed": f"{pair}/seed-9/export",
+        "the runs of somebody else": f"x/{pair}/seed-{result.shipped_seed}/export",
+    }.get(where, result.model)
+    shutil.copytree(published, place)
+    recording.check_folder(result, place, runs)  # the same weights
+    recording.check_folder(dataclasses.replace(result, revision="0" * 64), published, folder / "runs")  # exported again
+    network = onnx.load(place / "model.onnx")
+    network.producer_name = "somebody"
+    onnx.save(network, place / "model.onnx")
+    assert checking.record_of(place, folder / "records") == result
+    if where == "a link":
+        (tmp_path / "link").symlink_to(place)
+        place = tmp_path / "link"
+    with pytest.raises(ZooError, match="holds other weights than those of the row"):
+        recording.check_folder(result, place, runs)
 
 
 def checked(measured, stored=None, as_trained=None, **changes) -> checking.Check:
