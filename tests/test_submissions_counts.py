@@ -19,6 +19,7 @@ from leaderboard import products
 from leaderboard.submissions import measuring
 from leaderboard.submissions.checks import onnx_graph, onnx_parameters
 from leaderboard.submissions.sandbox import Box
+from zoo import stored_numbers
 from zoo.strict.problems import Refused
 
 BOARD = ROOT / "docs" / "board.md"
@@ -206,6 +207,30 @@ def with_constant(values: np.ndarray, kind: str = "initializer") -> bytes:
 def test_stored_numbers_count_whatever_their_type(dtype, kind):
     numbers = 64 * max(np.dtype(dtype).itemsize // 4, 1)  # one of eight bytes could hold two
     assert onnx_graph.read_graph(with_constant(np.arange(64).astype(dtype), kind)).parameters == DENSE + numbers
+
+
+@pytest.mark.parametrize(
+    ("given", "counted"),
+    [
+        ({"value_floats": [0.5] * 64}, 64),
+        ({"value_ints": [3] * 64}, 128),  # of eight bytes
+        ({"value_ints": [3] * 16}, 0),  # as long as a shape may be
+        ({"value_float": 0.5}, 0),
+        ({"value": numpy_helper.from_array(np.ones(64, F))}, 64),
+        ({"sparse_value": helper.make_sparse_tensor(
+            numpy_helper.from_array(np.ones(7, F), "v"), numpy_helper.from_array(np.arange(7), "i"), [64])}, 7),
+    ],
+    ids=str,
+)  # fmt: skip
+def test_a_constant_counts_in_whichever_attribute_it_is(tmp_path, given, counted):
+    """A network of 7,840 weights in a list of an attribute had none."""
+    found = []
+    for values in ({"value_float": 1.0}, given):
+        one = helper.make_node("Constant", [], ["stored"], **values)
+        nodes = [one, node("Cast", "stored", "s", to=1), node("ReduceSum", ["s"], "t", keepdims=0)]
+        (tmp_path / "model.onnx").write_bytes(onnx_file(nodes=[*nodes, node("Mul", ["x", "t"], "y")]))
+        found.append(stored_numbers.of_file(tmp_path / "model.onnx"))
+    assert found[1] - found[0] == counted
 
 
 @pytest.mark.parametrize(("dtype", "counted"), [(np.int64, 0), (np.int32, 2), (np.int16, 2)])

@@ -11,6 +11,7 @@ networks here. An exception for what ends in a shape would have to hold against 
 import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 LONGEST_SHAPE = 16  # numbers, for example the two sides of a padding of eight axes
@@ -34,12 +35,23 @@ def of_file(path: Path) -> int:
 
     graph = onnx.load(path).graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
+    constants |= {tensor.values.name: tensor.values for tensor in graph.sparse_initializer}
     constants |= {
-        node.output[0]: node.attribute[0].t
+        node.output[0]: _of_attribute(attribute)
         for node in graph.node
-        if node.op_type == "Constant" and node.attribute[0].name == "value"
+        if node.op_type == "Constant"
+        for attribute in node.attribute
     }
     return count(graph.node, constants)[0]
+
+
+def _of_attribute(attribute: Any) -> Any:
+    """Return sides and type of what a Constant holds, in whichever of its attributes."""
+    lists = {"value_floats": (attribute.floats, FLOATS[0]), "value_ints": (attribute.ints, INT64)}
+    if attribute.name in lists:
+        numbers, kind = lists[attribute.name]
+        return SimpleNamespace(dims=(len(numbers),), data_type=kind)
+    return attribute.sparse_tensor.values if attribute.name == "sparse_value" else attribute.t
 
 
 def count(nodes: Iterable[Any], constants: Mapping[str, Any]) -> tuple[int, set[str]]:
