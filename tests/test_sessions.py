@@ -4,6 +4,7 @@ import gc
 import json
 import os
 import threading
+import time
 import tracemalloc
 from functools import partial
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import gradio as gr
 import httpx
 import pytest
 from gate_calls import API, call, queue
+from gradio import queueing
 from gradio.data_classes import FileData, ListFiles
 from gradio.state_holder import SessionState
 
@@ -24,7 +26,7 @@ from zoo.tabs.door import Door
 from zoo.tabs.space import Space, api
 
 SIZE = 1_000_000  # characters of what a call sends or gets
-CALLS = 12
+CALLS = 20
 GO = threading.Event()
 
 
@@ -97,6 +99,34 @@ def test_a_session_begins_without_a_configuration_of_the_page(demo, monkeypatch)
     assert SessionState(demo).config_values == {}
     assert len(set(written)) <= 1  # of the component whose value changed
     assert not summaries
+
+
+def test_a_call_that_is_cancelled_before_it_begins_gives_its_place_back(demo, monkeypatch):
+    """`/cancel` looks for tasks by their names, and finds those that were only just made."""
+    url, waiting = demo.local_url.rstrip("/"), demo._queue
+    name_it = queueing.set_task_name
+
+    def cancelled(task, *named):
+        name_it(task, *named)
+        task.cancel()
+
+    monkeypatch.setattr(queueing, "set_task_name", cancelled)
+    for _ in range(10):  # of the four places that an address has
+        assert httpx.post(f"{url}{API}/call/takes", json={"data": ["data:;base64,"]}).is_success
+        for _ in range(200):
+            if not len(waiting):
+                break
+            time.sleep(0.05)
+    monkeypatch.undo()
+    assert call(url, "takes", [FILE]).fine
+    for _ in range(100):  # what is done after the answer
+        if not waiting.event_ids_to_events:
+            break
+        time.sleep(0.05)
+    assert not waiting.event_ids_to_events
+    assert not [job for job in waiting.active_jobs if job]
+    assert {one.current_concurrency for one in waiting.event_queue_per_concurrency_id.values()} == {0}
+    assert not any(one.start_times_per_fn for one in waiting.event_queue_per_concurrency_id.values())
 
 
 @pytest.mark.parametrize(

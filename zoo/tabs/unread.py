@@ -195,6 +195,36 @@ class Turns:
             self._frames[event._id] = event.data, since
 
 
+class Running(set[asyncio.Task[Any]]):
+    """The tasks of the calls that run, in place of Gradio's: the end of each gives back what it holds.
+
+    Gradio leaves that to the task. One that is cancelled before its first step never comes to it, and its place would
+    be lost for ever; one that is cancelled again while it ends forgets its values.
+    """
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def add(self, task: asyncio.Task[Any]) -> None:
+        """Note a task that was made for a call, and is named after it."""
+        super().add(task)
+        task.add_done_callback(self._give_back)
+
+    def _give_back(self, task: asyncio.Task[Any]) -> None:
+        name = task.get_name().rpartition("<gradio-sep>")[2]
+        self._queue.event_ids_to_events.pop(name, None)
+        for place, events in enumerate(self._queue.active_jobs):
+            if events and events[0]._id == name:
+                event, self._queue.active_jobs[place] = events[0], None
+                waiting = self._queue.event_queue_per_concurrency_id[event.concurrency_id]
+                waiting.current_concurrency -= 1
+                if len(times := waiting.start_times_per_fn[event.fn]) > 1:
+                    times.pop()  # any: they are only counted, and averaged
+                else:
+                    del waiting.start_times_per_fn[event.fn]
+
+
 def network_of(event: Any) -> str:
     """Return the address that a call in the queue counts for."""
     scope = event.request.scope
@@ -233,6 +263,7 @@ def bounded(queue: Queue) -> None:
     """Bound what a queue holds, and let addresses take turns in it; before it is started."""
     queue.pending_messages_per_session = Unread(queue)
     queue.get_events = Turns(queue).next
+    queue._asyncio_tasks = Running(queue)
 
 
 def _size(message: Any) -> int:
