@@ -10,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from leaderboard import products, used_numbers
 from leaderboard.memorization import MemorizationGap, times
-from leaderboard.submissions import checks
+from leaderboard.submissions import budget, checks
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.sandbox import child, inputs
 from zoo import hub, stored_numbers
@@ -274,6 +274,13 @@ SLOW = {  # layers that cost little by their multiply-adds, and hours of trainin
     "activations of many values": [
         layer("UpSampling2D", "up", size=[20, 20], data_format="channels_last", interpolation="nearest"),
         *(layer("Activation", f"a{n}", activation="tanh") for n in range(300))],
+    **{
+        f"steps of {kind}": [
+            layer("Reshape", "line", target_shape=[784, 1]),
+            *(layer(kind, f"r{n}", units=1, return_sequences=True) for n in range(4)),
+            layer("Reshape", "back", target_shape=[28, 28, 1])]
+        for kind in ("GRU", "LSTM", "SimpleRNN")
+    },
 }  # fmt: skip
 
 
@@ -284,6 +291,13 @@ def test_what_takes_hours_to_train_is_rejected_however_few_its_multiply_adds(bet
     )
     checked = checks.check(json.dumps(config).encode(), "m.json", ("mnist",))
     assert [problem.code for problem in checked.problems] in (["budget"], ["too-large"])
+
+
+def test_a_recurrent_layer_that_reads_lines_may_be_trained():
+    reading = [layer("Reshape", "lines", target_shape=[28, 28]), layer("LSTM", "r", units=64)]
+    checked = checks.check(json.dumps(perceptron((28, 28, 1), extra=reading)).encode(), "m.json", ("mnist",))
+    assert not checked.problems
+    assert budget.training_seconds(checked.work, "mnist") < 900
 
 
 def test_glyphs_are_drawn_again_alike_for_everybody_by_a_secret_of_the_server(tmp_path):

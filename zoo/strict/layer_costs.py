@@ -22,6 +22,10 @@ from zoo.strict.layer_settings import (
 )
 from zoo.types import Json
 
+# Operations of an image that take as long as one step of a recurrent layer, whatever its size: in training, forward and
+# back, in batches of 128.
+STEP = 5_000
+
 
 @dataclass(frozen=True)
 class Cost:
@@ -340,7 +344,7 @@ def recurrent(gates: int) -> Callable[[Json, list[Shape]], Cost]:
         weights = gates * units * (features + units)
         biases = 2 if gates == 3 and config.get("reset_after", True) else 1  # cuDNN's GRU has two
         out = (steps, units) if config.get("return_sequences") else (units,)
-        return Cost(out, weights + biases * bias(config, gates * units), steps * weights)
+        return Cost(out, weights + biases * bias(config, gates * units), steps * weights, steps * STEP)
 
     return cost
 
