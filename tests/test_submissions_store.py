@@ -117,6 +117,34 @@ def test_nothing_of_records_is_elsewhere(place, tmp_path, link):
     assert {path: path.read_bytes() for path in home.rglob("*") if path.is_file()} == before
 
 
+OTHERS_ROWS = {  # what a receipt that was written into the store, and the record behind it, say
+    "a row of the zoo": ({"model": "lenet5.optdigits"}, {}),
+    "somebody's row": ({"model": "ann~net.optdigits"}, {}),
+    "a row on another dataset": ({"model": "evil~bad.mnist"}, {}),
+    "a record without a sender": ({}, {"submission": None}),
+    "a record of another sender": ({}, {"submission": {"id": "20261101-00000bad", "user": "ann"}}),
+    "a sender that is no name": ({}, {"submission": {"user": ["evil"]}}),
+}
+
+
+@pytest.mark.parametrize("how", OTHERS_ROWS)
+def test_a_receipt_has_no_row_but_its_own(place, tmp_path, how):
+    """A receipt could name a row of the zoo's own, which the next worker wrote in its place."""
+    outcome, record = OTHERS_ROWS[how]
+    ann, records = send(place, "ann"), tmp_path / "records"
+    worker = Worker(place, records=records, measure=measure)
+    worker.step()
+    evil = replace(place.get(ann.id), **{**EVIL, "number": 0, "status": FINISHED})
+    found = measure(worker, evil, "optdigits", None, None) | {"revision": "1" * 64} | outcome
+    kept = place.root / "results" / found["folder"] / "optdigits.json"
+    said = json.loads(kept.read_text()) | {"model": found["model"], "revision": "1" * 64} | record
+    kept.write_text(json.dumps(said))
+    keep(place, replace(evil, results={"optdigits": found}))
+    publishing.publish(place, records)
+    (row,) = results.read_all(records)
+    assert (row.model, row.submission["id"], row.revision) == (ann.row("optdigits"), ann.id, ann.digest)
+
+
 def journal_that_names(path, database):
     """Write a journal of a change that was cut off, as if it had been one of several databases."""
     usage.charge(database, "192.0.2.1", 9)

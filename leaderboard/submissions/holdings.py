@@ -22,6 +22,8 @@ SHARE = 4  # of what others leave of a store, one sender may hold the fourth par
 def rows(submissions: Iterable[Submission]) -> dict[tuple[str, str], tuple[Submission, Outcome]]:
     """Return which submission's result is the row of a dataset and model: the newest of the first one's sender.
 
+    A receipt that names another network's row has none.
+
     Args:
         submissions: in their order of arrival.
     """
@@ -30,6 +32,8 @@ def rows(submissions: Iterable[Submission]) -> dict[tuple[str, str], tuple[Submi
         if submission.status == FINISHED:
             for dataset, outcome in submission.results.items():
                 key = dataset, outcome["model"]
+                if key[1] != submission.row(dataset):
+                    continue
                 if key not in found or submission.may_replace(found[key][0]):
                     found[key] = submission, outcome
     return found

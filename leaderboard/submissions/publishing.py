@@ -132,6 +132,8 @@ def _stored(store: Store, dataset: str, model: str, submission: Submission, foun
         raise Damaged(f"Its result on {dataset} is damaged in the store. {error}") from error
     if (result.model, result.dataset) != (model, dataset):
         raise Damaged(f"Its result on {dataset} is that of another network.")
+    if not result.submission or str(result.submission.get("user")).lower() != submission.owner:
+        raise Damaged(f"Its result on {dataset} is that of another sender.")
     return result, answers
 
 
