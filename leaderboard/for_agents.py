@@ -6,7 +6,7 @@ from functools import partial
 import orjson
 import pandas as pd
 
-from leaderboard import service, slices
+from leaderboard import downloads, slices, table
 from leaderboard.tabs.board_frame import Live
 from zoo import hub
 from zoo.gate.agent_resources import Resource
@@ -35,7 +35,7 @@ def resources(frame: Live) -> Callable[[], Iterator[Resource]]:
 
 
 def _rows(dataset: str, rows: pd.DataFrame) -> str:
-    return orjson.dumps(service.rows(lambda: rows, dataset)).decode()
+    return orjson.dumps(downloads.as_json(table.select(rows, table.Query(dataset=dataset)))).decode()
 
 
 def card(name: str, rows: pd.DataFrame) -> str:

@@ -7,12 +7,11 @@ from typing import IO, Annotated, Any
 
 import anyio.to_thread
 import orjson
-import pandas as pd
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from starlette.responses import Response
 
-from leaderboard import downloads, precisions, slices, table
+from leaderboard import precisions, slices, table
 from leaderboard.evaluation import revision
 from leaderboard.submissions import calls
 from leaderboard.submissions.store import Store, open_store
@@ -95,21 +94,19 @@ def alone() -> Observed:
 # --- the board -----------------------------------------------------------------------------------
 
 
-def rows(
-    frame: Callable[[], pd.DataFrame], dataset: str, search: str = "", sort: str = "rank", descending: bool = False
-) -> list[Json]:
+def rows(frame: Live, dataset: str, search: str = "", sort: str = "rank", descending: bool = False) -> list[Json]:
     """Return the rows of a dataset as JSON.
 
     Raises:
         NotFound: the board has no such dataset.
         Malformed: no such column.
     """
-    found = frame()
-    if dataset not in set(found["dataset"]):
-        known = ", ".join(sorted(set(found["dataset"])))
+    datasets = set(frame()["dataset"])
+    if dataset not in datasets:
+        known = ", ".join(sorted(datasets))
         raise problem_details.NotFound(f"The board has no dataset {dataset[:40]!r}: it has {known or 'none'}.")
     query = table.Query(dataset=dataset, search=search, sort=sort, descending=descending)
-    return downloads.as_json(table.select(found, query))
+    return frame.chosen(query)
 
 
 def _board(frame: Live) -> APIRouter:

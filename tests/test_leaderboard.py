@@ -404,6 +404,26 @@ def test_local_rows_show_on_the_board_and_change_no_committed_file(tmp_path, mon
     assert results.path_of("my_net.mnist", "mnist").parent.parent == local
 
 
+def test_rows_for_programs_are_made_once_until_the_board_changes(tmp_path, monkeypatch):
+    """Four addresses that asked for them again and again let everybody wait for seconds."""
+    monkeypatch.setattr(results, "RECORDS", write_board(tmp_path))
+    monkeypatch.setattr(results, "LOCAL", tmp_path / "none")
+    live = Live()
+    query = table.Query(dataset="mnist", search="mnist", sort="accuracy", descending=True)
+    first = live.chosen(query)
+    assert first == downloads.as_json(table.select(live(), query))
+    assert [row["model"] for row in first][:2] == ["hdr_cnn.mnist", "mnist_cnn.mnist"]
+    monkeypatch.setattr(downloads, "as_json", lambda rows: pytest.fail("made again"))
+    assert all(one is again for one, again in zip(first, live.chosen(query), strict=True))
+    assert live.chosen(replace(query, dataset=None, search="old"))[0]["model"] == "old.ahdd"
+    monkeypatch.undo()
+    monkeypatch.setattr(results, "RECORDS", tmp_path)
+    monkeypatch.setattr(results, "LOCAL", tmp_path / "none")
+    results.write(made_up("lenet5.mnist", [0.999]), answers(1), tmp_path)
+    snapshot.write(tmp_path)
+    assert live.chosen(query)[0]["model"] == "lenet5.mnist"
+
+
 def test_the_kept_frame_is_a_dataset(board, tmp_path):
     import datasets
 

@@ -208,7 +208,7 @@ def test_a_mistake_of_ours_is_an_incident_on_every_route_and_says_no_value(api, 
         raise KeyError(secret)  # the log shows this line, and not its value
 
     for one, name in (
-        (api.engine, "read"), (service, "rows"), (service.downloads, "as_json"), (messages, "read_request"),
+        (api.engine, "read"), (service, "rows"), (messages, "read_request"),
         ("zoo.rest.served.models", None), ("zoo.rest.served.model", None),
         ("leaderboard.submissions.intake.submit", None),
         ("leaderboard.submissions.intake.queue", None), ("leaderboard.submissions.store.LocalStore.get", None),

@@ -282,7 +282,7 @@ def _endpoint(frame: Live) -> None:
         if sort not in table.BY_NAME:
             raise zoo.UnknownName("column", sort, table.BY_NAME)
         query = table.Query(dataset=dataset, search=search, sort=sort, descending=descending)
-        return downloads.as_json(table.select(frame(), query))
+        return frame.chosen(query)
 
     api(leaderboard)
 

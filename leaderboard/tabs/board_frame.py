@@ -6,9 +6,9 @@ from collections.abc import Callable
 
 import pandas as pd
 
-from leaderboard import snapshot, table
+from leaderboard import downloads, snapshot, table
 from zoo.tabs.choice import Measured
-from zoo.types import Values
+from zoo.types import Json, Values
 
 MOST_KEPT = 30_000_000  # bytes of the pages of one kind that are kept
 
@@ -18,6 +18,7 @@ class Live:
 
     def __init__(self) -> None:
         self._state, self._board = self._now(), snapshot.read()
+        self._plain: tuple[snapshot.Board, list[Json]] | None = None
         self._reading = threading.Lock()
 
     @staticmethod
@@ -37,6 +38,13 @@ class Live:
             finally:
                 self._reading.release()
         return self._board
+
+    def chosen(self, query: table.Query) -> list[Json]:
+        """Return the rows of a query as plain JSON types, which are made once until the board changes."""
+        board = self.board()
+        if (plain := self._plain) is None or plain[0] is not board:
+            plain = self._plain = board, downloads.as_json(board.rows)
+        return [plain[1][place] for place in table.select(board.rows, query).index]
 
     def recorded(self) -> list[str]:
         """Return the models that have a record."""
