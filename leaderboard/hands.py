@@ -8,7 +8,6 @@ import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 
 import numpy as np
 import pandas as pd
@@ -91,9 +90,8 @@ def fill(rows: pd.DataFrame, results: Iterable[Result], found: Found) -> list[Ag
             lengths = [len(one.transfers.get(other, ())) for one in answers_of]
             if not any(lengths):
                 continue
-            usual = max(Counter(filter(None, lengths)).items(), key=itemgetter(1, 0))[
-                0
-            ]  # most rows have the whole of it
+            counts = Counter(filter(None, lengths))
+            usual = max(counts, key=lambda length: (counts[length], length))  # most rows have the whole of it
             both = np.array(lengths) == usual
             there = [one.transfers[other] for one in itertools.compress(answers_of, both)]
             guests = sent[both]

@@ -16,9 +16,7 @@ from zoo import data
 from zoo.types import Json
 
 WORDS = 20  # of a search that count
-FLOOR = (
-    0.9  # minimum accuracy, as a fraction of the dataset's best, for an efficiency rank; a constant guess is small too
-)
+FLOOR = 0.9  # least accuracy, as a fraction of the dataset's best, for an efficiency rank: constants are small too
 VERIFIED, LOCAL, STALE, CLAIMED, BROKEN = "verified", "local", "stale", "claimed", "broken"
 UNPUBLISHED = "weights not published"
 MEASURED = (VERIFIED, LOCAL, STALE, UNPUBLISHED)  # rows with a record that can be read

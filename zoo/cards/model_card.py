@@ -2,20 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 
+from zoo.cards import wording
 from zoo.cards.seal import sealed
-from zoo.cards.wording import (
-    METRIC_TITLES,
-    METRICS,
-    TASK,
-    as_yaml,
-    code,
-    dataset_link,
-    in_line,
-    kilobytes,
-    percent,
-    plain,
-    table,
-)
+from zoo.cards.wording import as_yaml, code, dataset_link, in_line, kilobytes, percent, plain, table
 from zoo.published import PublishedFolder
 from zoo.types import Facts, Json
 
@@ -81,24 +70,28 @@ def metadata(facts: Facts, scores: Facts) -> Json:
     return {
         "license": facts["licence"],
         "library_name": "keras",
-        "pipeline_tag": TASK,
+        "pipeline_tag": wording.TASK,
         "tags": ["keras", "onnx", "handwriting", facts["script"], "computer-vision"],
         **({"datasets": dataset["repos"]} if dataset["repos"] else {}),
-        "metrics": [family for name, family in METRICS.items() if name in scores["metrics"]],
+        "metrics": [family for name, family in wording.METRICS.items() if name in scores["metrics"]],
         "model-index": [
             {
                 "name": facts["model"],
                 "results": [
                     {
-                        "task": {"type": TASK, "name": "Image classification"},
+                        "task": {"type": wording.TASK, "name": "Image classification"},
                         "dataset": {
                             "type": dataset["hub_id"] or dataset["name"],
                             "name": dataset["title"],
                             "split": dataset["scored"],
                         },
                         "metrics": [
-                            {"type": family, "value": scores["metrics"][name]["shipped"], "name": METRIC_TITLES[name]}
-                            for name, family in METRICS.items()
+                            {
+                                "type": family,
+                                "value": scores["metrics"][name]["shipped"],
+                                "name": wording.METRIC_TITLES[name],
+                            }
+                            for name, family in wording.METRICS.items()
                             if name in scores["metrics"]
                         ],
                     }
@@ -136,10 +129,10 @@ def _headline(facts: Facts, scores: Facts) -> str:
 def _scores(facts: Facts, scores: Facts) -> str:
     rows = []
     for name, values in scores["metrics"].items():
-        if name not in METRIC_TITLES:
+        if name not in wording.METRIC_TITLES:
             continue
         mean = percent(values["mean"]) + (f" ± {100 * values['std']:.2f}" if values.get("std") is not None else "")
-        rows.append((METRIC_TITLES[name], percent(values["shipped"]), mean))
+        rows.append((wording.METRIC_TITLES[name], percent(values["shipped"]), mean))
     seeds, others = scores["seeds"], scores.get("readings", 1) - 1
     trainings = "one training" if seeds == 1 else f"mean of {seeds} seeds ± standard deviation"
     chosen = "the only one" if seeds == 1 else "chosen for its accuracy on validation"
