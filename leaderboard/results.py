@@ -43,7 +43,7 @@ FRACTIONS = {
 class _Named(TypedDict):
     """What a recipe has at least."""
 
-    name: Annotated[str, Field(max_length=100)]
+    name: Part  # of a folder of runs as well
 
 
 class Environment(TypedDict, total=False):

@@ -503,6 +503,19 @@ def test_a_cache_that_somebody_filled_neither_deletes_nor_changes_a_file_elsewhe
         pull(REPO, backoff=QUICK)
 
 
+@pytest.mark.parametrize("name", ["model.onnx", "config.json", "preprocessor_config.json"])
+def test_a_file_is_what_the_listing_says_and_no_other_of_its_repo(hub, token, tiny, name):
+    """Each content has the checksum that names it: a link to another one was right."""
+    push(REPO, tiny())
+    path = pull(REPO) / name
+    whole = path.read_bytes()
+    other = next(one for one in path.parent.iterdir() if one.name not in (name, "README.md"))
+    path.unlink()
+    path.symlink_to(os.readlink(other))
+    assert path.read_bytes() != whole
+    assert (pull(REPO) / name).read_bytes() == whole
+
+
 CACHES = {  # what is a link -> how it comes to be used
     "hub/models--me--x": lambda: pull("me/x", backoff=QUICK),
     "hub/.locks": lambda: pull("me/x", backoff=QUICK),

@@ -232,20 +232,29 @@ def _damaged(repo: str, folder: Path, part: Part) -> list[Path]:
             f"{repo}: nothing in the Hub's cache tells the checksums of its files. Load it once more online, or name "
             f"the folder instead of the repo: {folder}"
         )
-    damaged = [folder / name for name in state if not _is_right(folder / name, listed.get(name))]
+    damaged = [
+        folder / name
+        for name in state
+        if not _is_right(folder / name, listed.get(name) if listed else _blob(folder / name))
+    ]
     if not damaged:
         with contextlib.suppress(OSError):  # a cache that may only be read is verified each time
             write_json(part.stamp(folder), state)
     return damaged
 
 
-def _is_right(path: Path, listed: str | None) -> bool:
-    """Whether a file's checksum is what git calls it in the Hub's listing, or the ETag that names it in the cache."""
+def _blob(path: Path) -> str:
+    """Return the ETag that names a file's content in the cache: where there is a listing, it alone counts."""
+    return path.resolve().name
+
+
+def _is_right(path: Path, named: str | None) -> bool:
+    """Whether a file's checksum is what git calls it in the Hub's listing, or the ETag of it."""
     size = path.stat().st_size
     if size > MOST_BYTES:
         return False
     content = sha256(path)
-    return bool({content, git_oid(path), pointer_oid(content, size)} & {listed, path.resolve().name})
+    return named in (content, git_oid(path), pointer_oid(content, size))
 
 
 def _names(paths: list[Path], folder: Path) -> str:
