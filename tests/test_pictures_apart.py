@@ -274,7 +274,7 @@ def in_this_process(source):
         decoding._decoders[:] = decoders
 
 
-def test_every_way_in_decodes_in_a_child(monkeypatch, tmp_path):
+def test_every_way_in_decodes_in_a_child(monkeypatch, tmp_path, own_uploads):
     """All that the Space and the REST API answer; a picture that this process opened would be an error."""
     monkeypatch.setattr(decoding, "_opened", lambda *_: pytest.fail("decoded in the server"))
     content = photo()

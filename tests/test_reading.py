@@ -33,6 +33,8 @@ from zoo.serving.reading_budget import Budget, Spent, Unwanted
 from zoo.serving.seen import see
 from zoo.tabs import read
 
+pytestmark = pytest.mark.usefixtures("own_uploads")
+
 
 def written(lines, pen=14, size=160, step=220):
     """Lines of sketches as a photo: dark ink on light gray paper, uint8 (H, W, 3)."""

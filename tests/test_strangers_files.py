@@ -118,7 +118,7 @@ def test_files_are_few_and_each_is_read_once(tmp_path):
         list(read.pictures_in([path] * 41))
 
 
-def test_a_frame_of_the_camera_is_decoded_as_other_pictures_are(tmp_path):
+def test_a_frame_of_the_camera_is_decoded_as_other_pictures_are(tmp_path, own_uploads):
     """By this package, in the formats that it allows: not by Gradio, in all that Pillow knows."""
     camera = next(one for one in _camera().fns.values() if one.fn is not None and one.fn.__name__ == "respond_live")
     assert not camera.preprocess

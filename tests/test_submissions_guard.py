@@ -184,7 +184,7 @@ def test_a_child_that_reaches_a_limit_is_one_sentence():
     assert "1 MB of memory" in checked.problems[0].what
     assert checked.content is None
     with pytest.raises(ZooError, match="too busy to check this file now"):
-        guard.check(data, name, ONE, Limits(wall=0.05))
+        guard.check(data, name, ONE, Limits(wall=0.001))
     assert guard.check(onnx_file(), name, ONE).problems == ()  # the next one is checked
 
 
