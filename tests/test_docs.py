@@ -170,6 +170,15 @@ def test_what_a_benchmark_measured_survives_until_the_page(tmp_path, monkeypatch
         measurements.markdown("made_up")
 
 
+def test_what_every_benchmark_measures_has_a_place_on_a_page():
+    """Else `make bench` would end with an error, after all its work."""
+    programs = (path.read_text(encoding="utf-8") for path in (ROOT / "scripts" / "bench").glob("*.py"))
+    names = {name for text in programs for name in re.findall(r'\bconclude\("(\w+)"', text)}
+    assert len(names) >= 15
+    pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in update_tables.PAGES)
+    assert names == set(re.findall(r"<!-- measured (\w+): [^>]*-->\n", pages))
+
+
 def test_a_benchmark_that_meets_its_targets_ends_well_and_keeps_nothing_unasked(tmp_path, monkeypatch):
     monkeypatch.setattr(measurements, "FOLDER", tmp_path)
     found = Table("what", [Measurement("one image", 1, "ms", most=1), Measurement("rate", 9, "/s")])

@@ -121,9 +121,8 @@ def _is_whole(number: object, most: int) -> bool:
 
 
 _REPO = re.compile(r"[\w-][\w.-]*/[\w.-]+", re.ASCII)
-_OF_USERS: dict[
-    str, Callable[[Any], bool]
-] = {  # which values a field of a user's entry may have; others: none of their own
+# Which values a field of a user's entry may have; the others have none of their own.
+_OF_USERS: dict[str, Callable[[Any], bool]] = {
     "title": _is_line,
     "labels": lambda found: all(map(_is_line, found)) and 1 < len(set(found)) == len(found) <= MOST_LABELS,
     "script": lambda found: found in ("latin", "arabic"),
