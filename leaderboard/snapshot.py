@@ -237,8 +237,7 @@ def _frame(rows: list[Json]) -> pd.DataFrame:
     columns: dict[str, list[object]] = {}
     for column in table.COLUMNS:
         values = columns[column.name] = [row[column.name] for row in rows]
-        kinds = (int, float, type(None)) if column.number else str
-        if not all(isinstance(value, kinds) and not isinstance(value, bool) for value in values):
+        if not set(map(type, values)) <= ({int, float, type(None)} if column.number else {str}):
             raise TypeError(f"{column.name} of a row")
     numbers = [column.name for column in table.COLUMNS if column.number]
     return pd.DataFrame(columns).astype(dict.fromkeys(numbers, float))
