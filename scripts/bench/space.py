@@ -90,11 +90,19 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class Client:
-    """What a browser or `gradio_client` is to the Space: one session, one connection, call after call."""
+def own_address(number: int) -> httpx.HTTPTransport:
+    """Return what connects from an address of its own on loopback."""
+    return httpx.HTTPTransport(local_address=f"127.0.{1 + number // 250}.{1 + number % 250}")
 
-    def __init__(self, url: str):
-        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60)
+
+class Client:
+    """What a browser or `gradio_client` is to the Space: one session, one connection, call after call.
+
+    Each number is an address of its own, since the Space limits addresses.
+    """
+
+    def __init__(self, url: str, number: int = 0):
+        self.http = httpx.Client(base_url=f"{url}/gradio_api", timeout=60, transport=own_address(number))
         listed = self.http.get(f"{url}/config").json()["dependencies"]
         self.numbers = {one["api_name"]: one["id"] for one in listed}
         self.session = uuid.uuid4().hex
@@ -117,7 +125,7 @@ def load(url: str, process: psutil.Process, clients: int, seconds: float, reques
     """Drive `/predict` by many clients at once; then count on, and watch the memory."""
     times, errors, lock = [], [], threading.Lock()
 
-    waiting = [Client(url) for _ in range(clients)]
+    waiting = [Client(url, number) for number in range(clients)]
 
     def drive_one(client: Client, until) -> None:
         while until():
@@ -164,10 +172,9 @@ def visitors(url: str, count: int):
     health, errors, over = [], [], threading.Event()
 
     def loaded(number: int) -> float:
-        place = f"127.0.{1 + number // 250}.{1 + number % 250}"
         started = time.perf_counter()
         try:
-            with httpx.Client(base_url=url, timeout=300, transport=httpx.HTTPTransport(local_address=place)) as browser:
+            with httpx.Client(base_url=url, timeout=300, transport=own_address(number)) as browser:
                 page = browser.get("/").raise_for_status().text
                 parts = sorted(set(re.findall(r"/?((?:assets|static)/[\w./-]+\.(?:js|css))", page)))
                 networks = [f"networks/{name}.json" for name in by_script.best(by_script.ANYTHING)]
