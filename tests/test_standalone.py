@@ -133,6 +133,25 @@ def test_what_cannot_be_written_is_said_and_leaves_nothing(tmp_path):
         assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    ("number", "text"),
+    [(1e-7, "1e-07f"), (-0.01, "-0.01f"), (2.0, "2.0f"), (1e10, "1e+10f"), (1.5e-5, "1.5e-05f"), (0.0, "0.0f")],
+)
+def test_a_number_is_written_as_c_reads_it(number, text):
+    assert c_header.float_literal(number) == text
+    assert float(text.rstrip("f")) == number
+
+
+@pytest.mark.parametrize("key", ["accepts", "threshold"])
+def test_what_a_network_does_not_say_is_left_out(tmp_path, key):
+    folder = shutil.copytree(hub.resolve("glyphnet_700.mnist"), tmp_path / "glyphnet_700.mnist")
+    said = folder / "preprocessor_config.json"
+    said.write_text(json.dumps(json.loads(said.read_text()) | {key: None}))
+    assert dict(page.card_facts(folder))["Limits"]
+    assert c_header.header(folder)
+    assert page.network_file(folder)
+
+
 @pytest.mark.parametrize("write", [c_header.header, javascript.network_file])
 @pytest.mark.parametrize(
     "change",

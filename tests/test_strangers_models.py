@@ -353,6 +353,9 @@ def test_a_runtime_that_checks_no_indices_gets_none(published, how):
         onnx_limits.checked(model.SerializeToString(), indices=False)
     with pytest.raises(ZooError, match="is not opened: it has the operator"):
         runtimes.load(published / "model.onnx", "openvino")
+    with pytest.raises(ZooError, match="is not opened: it has the operator"):
+        formats.convert(published, published / "model.xml", "openvino")
+    assert not (published / "model.xml").exists()
 
 
 def test_a_folder_does_not_choose_a_runtime_that_would_have_to_be_trusted(published):

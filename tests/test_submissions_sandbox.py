@@ -18,12 +18,14 @@ from conftest import ROOT
 from networks import node, onnx_file
 from onnx import helper
 
+from leaderboard.predictions import Predictions
 from leaderboard.submissions import checks, measuring, sandbox
 from leaderboard.submissions.sandbox import (
     Box,
     Cancelled,
     Resources,
     Unfit,
+    checked_probabilities,
     consumption,
     inputs,
     probes,
@@ -134,6 +136,16 @@ def test_a_network_is_measured(measure, images):
 def test_answers_that_are_no_probabilities_are_refused(measure):
     with pytest.raises(Unfit, match="not probabilities"):
         measure(onnx_file(end="Relu"))
+
+
+@pytest.mark.parametrize("row", [[1.0009, -0.0009], [0.5, 0.5], [1.0005, 0], [-0.0004, 1]])
+def test_what_roundings_put_beyond_a_probability_is_none_in_what_is_kept(tmp_path, row):
+    answers = checked_probabilities(np.array([row], np.float32))
+    assert ((answers >= 0) & (answers <= 1)).all()
+    np.testing.assert_allclose(answers, [row], atol=1e-3)
+    labels, images = np.array([int(np.argmax(row))]), np.zeros((1, 8, 8, 1), np.uint8)
+    Predictions.of(answers, labels, images).save(tmp_path / "kept.npz")
+    assert Predictions.load(tmp_path / "kept.npz").right.all()
 
 
 def test_a_network_that_doubles_itself_without_end_is_stopped(measure):

@@ -108,8 +108,12 @@ def _spread(images: np.ndarray, count: int) -> np.ndarray:
 # --- ONNX ----------------------------------------------------------------------------------------
 
 
-def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
-    """Fold BatchNorm into the convolutions; with images, quantize to QDQ (quantize and dequantize nodes)."""
+def _write_onnx(folder: Path, target: Path, images: np.ndarray | None, runtime: str = "onnxruntime") -> None:
+    """Fold BatchNorm into the convolutions; with images, quantize to QDQ (quantize and dequantize nodes).
+
+    Raises:
+        ZooError: the runtime that will read it may not open the network.
+    """
     from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
     from onnxruntime.quantization.shape_inference import quant_pre_process
 
@@ -125,7 +129,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None) -> None:
 
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         source, folded = Path(scratch) / "source.onnx", Path(scratch) / "folded.onnx"
-        source.write_bytes(runtimes.bounded(PublishedFolder(folder).onnx))
+        source.write_bytes(runtimes.bounded(PublishedFolder(folder).onnx, runtime))
         quant_pre_process(source, folded, skip_symbolic_shape=True)
         if images is None:
             shutil.copyfile(folded, target)
@@ -153,7 +157,7 @@ def _write_openvino(folder: Path, target: Path, images: np.ndarray | None) -> No
     """From ONNX: its int8 form is the same QDQ graph."""
     openvino = runtimes.installed("openvino")
     source = target.with_name("source.onnx")
-    _write_onnx(folder, source, images)
+    _write_onnx(folder, source, images, "openvino")
     openvino.save_model(openvino.Core().read_model(source), target, compress_to_fp16=False)
 
 

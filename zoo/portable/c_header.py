@@ -105,9 +105,15 @@ def _calls(program: Program) -> list[str]:
         given = [f"w + {place}" if place < start else f"m + {place - start}" for place in places]
         if kernel == "load":
             given[0] = "image"
-        given += [f"{number:.9g}f" if isinstance(number, float) else str(number) for number in numbers]
+        given += [float_literal(number) if isinstance(number, float) else str(number) for number in numbers]
         found.append(f"{kernel}({', '.join(given)});")
-    return [re.sub(r"(?<=[ ,(-])(-?\d+)f", r"\1.0f", call) for call in found]
+    return found
+
+
+def float_literal(number: float) -> str:
+    """Return a finite number as C writes a float."""
+    digits = f"{number:.9g}"
+    return f"{digits}f" if set(digits) & set(".e") else f"{digits}.0f"
 
 
 def _kernels(program: Program) -> str:

@@ -72,7 +72,8 @@ def card_facts(folder: Path, measured: Json | None = None) -> list[tuple[str, st
     if dataset:
         known += [("Data", dataset.title), ("Cite", dataset.source)]
     known.append(("Recipe", f"{about.get('recipe', 'unknown')}, seed {about.get('seed', 'unknown')}"))
-    doubted = f"; below {reading['accepts']:.0%} the drawing is perhaps none of them." if "accepts" in reading else "."
+    accepts = reading.get("accepts")
+    doubted = "." if accepts is None else f"; below {accepts:.0%} the drawing is perhaps none of them."
     known.append(("Limits", LIMITS + doubted))
     return [*known, ("License", f"Weights and code: {LICENCE}. The data have their own terms.")]
 

@@ -39,7 +39,7 @@ from leaderboard.submissions.sandbox.outcome import (
     Unfit,
     Unsafe,
     check_isolation,
-    check_probabilities,
+    checked_probabilities,
     fraction,
     number,
 )
@@ -70,7 +70,7 @@ __all__ = [
     "Unfit",
     "Unsafe",
     "check_isolation",
-    "check_probabilities",
+    "checked_probabilities",
     "environment",
     "open_box",
     "sweep",
@@ -293,8 +293,7 @@ class Box:
             raise Unfit("It left no answers.") from None
         if len(data) != asked * classes * 4:
             raise Unfit("It did not answer every image.")
-        answers = np.frombuffer(data, np.float32).reshape(asked, classes)
-        check_probabilities(answers)
+        answers = checked_probabilities(np.frombuffer(data, np.float32).reshape(asked, classes))
         try:
             report = guard.read_onnx(model)
         except Refused as error:

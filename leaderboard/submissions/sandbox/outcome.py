@@ -77,11 +77,16 @@ def fraction(found: Json, key: str) -> float:
     return float(number(found, key, 0, 1))
 
 
-def check_probabilities(answers: np.ndarray) -> None:
-    """Raise Unfit unless every row of float32 (N, classes) is a distribution."""
+def checked_probabilities(answers: np.ndarray) -> np.ndarray:
+    """Return float32 (N, classes) of which every row is a distribution, without what roundings put below 0 or above 1.
+
+    Raises:
+        Unfit: a row is none.
+    """
     if not np.isfinite(answers).all():
         raise Unfit("Some of its answers are not numbers (NaN or infinity).")
     if answers.min(initial=0) < -SUM_TOLERANCE or answers.max(initial=0) > 1 + SUM_TOLERANCE:
         raise Unfit("Its answers are not probabilities: some are below 0 or above 1. End it with a softmax.")
     if not np.allclose(answers.sum(axis=1, dtype=np.float64), 1, atol=SUM_TOLERANCE):
         raise Unfit("Its answers are not probabilities: they do not sum to 1. End it with a softmax.")
+    return answers.clip(0, 1)
