@@ -42,7 +42,10 @@ class Sent(BaseModel):
     source: Text = Field("", description="instead of a file, hf://user/repo@revision")
     paper: Text = Field("", description="a link")
     claimed: dict[str, float] = Field(
-        default_factory=dict, description="accuracy that you claim for each dataset, 0 to 1", examples=[{"mnist": 0.99}]
+        default_factory=dict,
+        max_length=100,
+        description="accuracy that you claim for each dataset, 0 to 1",
+        examples=[{"mnist": 0.99}],
     )
     user: Text = Field("", description="your name, where there is no sign-in")
     secret: Text = Field("", description="of your earlier submission of the same name, where there is no sign-in")
@@ -51,9 +54,7 @@ class Sent(BaseModel):
 class SentJson(Sent):
     """A network that is submitted as JSON."""
 
-    file: Annotated[str, Field(pattern=messages.DATA_URI, description="a file as a data URI")] = Field(
-        "", json_schema_extra=messages.optional
-    )
+    file: messages.DataUri = Field("", json_schema_extra=messages.optional_file)
 
 
 class Receipt(BaseModel):
@@ -195,7 +196,7 @@ def _submissions(store: Store) -> APIRouter:
 async def _of_json(request: Request, body: IO[bytes]) -> Json:
     """Return the arguments of `/submit` from JSON."""
     said = await bodies.read(body)
-    bodies.check_count(said)
+    await bodies.check_long(said)
     validate = functools.partial(SentJson.model_validate_json, said)
     sent = await anyio.to_thread.run_sync(_validated, validate) if len(said) > bodies.LONG else _validated(validate)
     return sent.model_dump(exclude_unset=True)
@@ -207,8 +208,10 @@ async def _of_form(request: Request, body: IO[bytes]) -> Json:
     said: Json = {name: values[0] if len(values) == 1 else values for name, values in fields.items()}
     said["datasets"] = fields.get("datasets", [])
     if "claimed" in said:
+        claimed = str(said["claimed"]).encode()
+        bodies.check_count(claimed)
         try:
-            said["claimed"] = orjson.loads(str(said["claimed"]))
+            said["claimed"] = orjson.loads(claimed)
         except ValueError:
             raise problem_details.Malformed('"claimed" must be JSON, for example {"mnist": 0.99}.') from None
     sent = _validated(lambda: Sent.model_validate(said)).model_dump(exclude_unset=True)

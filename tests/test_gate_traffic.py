@@ -356,6 +356,11 @@ def test_a_body_in_chunks_arrives_whole(length):
         CHUNKED + b"1;" + b"a" * 2_000_000,
         CHUNKED + b"1\r\na\r\n" * 300_000 + b"0\r\n\r\n",
         b"POST / HTTP/1.1\r\nContent-Length: 1\r\n\r\naGET / HTTP/1.1\r\nX: " + b"a" * 2_000_000,
+        b"GET /?" + b"%=%&" * 3900 + b" HTTP/1.1\r\n\r\n",
+        b"GET /?" + b"a&" * 50 + b" HTTP/1.1\r\n\r\n",
+        b"GET /?a=" + b"%" * 2050 + b" HTTP/1.1\r\n\r\n",
+        b"GET /" + b"%41" * 1400 + b" HTTP/1.1\r\n\r\n",
+        b"GET / HTTP/1.1\r\nX-Forwarded-For: " + b"10.0.0.1," * 500 + b"\r\n\r\n",
     ],
     ids=[
         "value",
@@ -368,10 +373,15 @@ def test_a_body_in_chunks_arrives_whole(length):
         "chunk",
         "tiny chunks",
         "second",
+        "query",
+        "values of a query",
+        "value of a query",
+        "path",
+        "field",
     ],
 )
 def test_a_header_without_end_ends_its_connection(caplog, sent):
-    """And writes no line into the log."""
+    """Or one that takes long to parse, and writes no line into the log."""
     log = logging.getLogger("uvicorn.error")
 
     async def visiting():

@@ -143,6 +143,11 @@ def test_a_submission_is_sent_as_a_form_and_its_receipt_is_read(ask):
 # How it refuses
 
 
+def claims(claimed):
+    """What is sent to claim scores in a form."""
+    return {"data": {**SENT, "claimed": json.dumps(claimed)}, "files": {"file": ("net.onnx", b"")}}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "options", "status", "sentence"),
     [
@@ -167,6 +172,11 @@ def test_a_submission_is_sent_as_a_form_and_its_receipt_is_read(ask):
         ("GET", "/submissions/20200101-00000000", {}, 404, "no submission"),
         ("POST", "/submissions", {"json": {"name": 1}}, 400, '"name"'),
         ("POST", "/submissions", {"json": SENT}, 422, "either a file or a repo"),
+        ("POST", "/submissions", {"json": {**SENT, "file": "a,b"}}, 400, "a file as text is"),
+        ("POST", "/submissions", claims({str(n): 1 for n in range(101)}), 400, '"claimed"'),
+        ("POST", "/submissions", claims({str(n): 1 for n in range(50_000)}), 413, "at most 20,000 values"),
+        ("POST", "/submissions", claims([[0] * 20_001]), 413, "at most 20,000 values"),
+        ("POST", "/submissions", claims({"mnist": [0.9]}), 400, '"claimed'),
         ("GET", "/no/such", {}, 404, "nothing at this address"),
     ],
 )

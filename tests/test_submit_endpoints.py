@@ -138,6 +138,11 @@ def test_on_a_space_the_sender_is_who_is_signed_in(monkeypatch, hub):
         with pytest.raises(ZooError, match="Sign in"):
             sender(caller(sec_fetch_site=site))
     assert [sender(caller(sec_fetch_site=site)) for site in ("same-origin", "none")] == ["bob", "bob"]
+    for origin in ("http://evil.example", "null", "http://zoo.lan.evil.example"):  # all that is said without HTTPS
+        with pytest.raises(ZooError, match="Sign in"):
+            sender(caller(host="zoo.lan:7860", origin=origin))
+    assert sender(caller(host="zoo.lan:7860", origin="http://zoo.lan:7860")) == "bob"
+    assert sender(caller(host="10.0.0.1", origin="https://zoo.lan", sec_fetch_site="same-origin")) == "bob"  # a proxy
     monkeypatch.setenv("SYSTEM", "spaces")
     monkeypatch.setenv("SPACE_ID", "me/handwriting-zoo")
     info = {"userinfo": {"preferred_username": "ann"}, "expires_at": time.time() + 60}

@@ -11,7 +11,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 
@@ -25,7 +25,7 @@ SIGN_IN = (
 
 
 SIGNED_IN = "/login/callback"  # where the Hub sends who signed in
-SESSION = rb"session=[\w.=+/-]{1,4000}"  # the cookie of the sign-in, as it is signed
+OWN_COOKIE = re.compile(rb"(?:^|;)\s*(session=[\w.=+/-]{1,4000})\s*(?=;|$)")  # of the sign-in, as it is signed
 
 Headers = list[tuple[bytes, bytes]]
 
@@ -68,7 +68,7 @@ class Caller:
             agent: whether it came through MCP, where no cookie counts.
         """
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers") or ()}
-        stranger = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+        stranger = not from_own_page(scope.get("headers") or ())
         return cls(_address(scope, headers), None if agent else _signed_in(scope), _token(headers), agent, stranger)
 
     @property  # not a cached one: until Python 3.12, all callers would wait for the one whose token is looked up
@@ -141,15 +141,19 @@ def _address(scope: Facts, headers: Mapping[str, str]) -> str:
     return peer
 
 
-def from_own_page(headers: Headers) -> bool:
+def from_own_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     """Return whether a request comes from a page of this server, or from no page, as far as its browser says.
+
+    Browsers tell a server without HTTPS, unless it is on their own machine, nothing but the origin.
 
     Args:
         headers: names in lower case, and values.
     """
     said = dict(headers)
-    site, origin = said.get(b"sec-fetch-site", b"none"), said.get(b"origin")
-    return site in (b"same-origin", b"none") and (origin is None or origin.rpartition(b"/")[2] == said.get(b"host"))
+    site, origin = said.get(b"sec-fetch-site"), said.get(b"origin")
+    if site is not None:
+        return site in (b"same-origin", b"none")
+    return origin is None or origin.rpartition(b"/")[2] == said.get(b"host")
 
 
 def own_cookies(headers: Headers, path: str) -> Headers:
@@ -165,8 +169,8 @@ def own_cookies(headers: Headers, path: str) -> Headers:
     """
     sent: list[bytes] = []
     if on_space() and (from_own_page(headers) or path == SIGNED_IN):
-        parts = (part.strip() for name, value in headers if name == b"cookie" for part in value.split(b";"))
-        sent = [part for part in parts if re.fullmatch(SESSION, part)]
+        cookies = (value for name, value in headers if name == b"cookie")
+        sent = [found[1] for value in cookies for found in OWN_COOKIE.finditer(value)]
     kept = [(name, value) for name, value in headers if name != b"cookie"]
     return [*kept, (b"cookie", sent[0])] if sent else kept
 

@@ -58,6 +58,12 @@ def optional(schema: Json) -> None:
     del schema["default"]
 
 
+def optional_file(schema: Json) -> None:
+    """Describe a file as text that may be left out."""
+    optional(schema)
+    schema["pattern"] = DATA_URI
+
+
 class Asked(BaseModel):
     """Who is to read it: a network, or the best one of a script."""
 

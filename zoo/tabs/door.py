@@ -23,7 +23,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zoo import gate
 from zoo.errors import Busy, UnknownName, ZooError
 from zoo.gate import bodies, limits
-from zoo.gate.bodies import TooLarge, check_count
+from zoo.gate.bodies import TooLarge
 from zoo.gate.callers import from_own_page, on_space
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.storage import Meter
@@ -347,7 +347,7 @@ async def _read(receive: Receive, most: int, caller: gate.Caller) -> AsyncIterat
     """Yield the body of a request that carries JSON, bounded and not parsed yet."""
     async with bodies.arrived(receive, most, caller.network) as file:
         body = await bodies.read(file)
-        check_count(body)
+        await bodies.check_long(body)
         yield body
 
 
