@@ -443,6 +443,38 @@ def test_a_disk_that_fails_at_any_write_loses_nothing(place, records, monkeypatc
     assert not [path for path in place.root.rglob(".*-*") if path.is_dir()]
 
 
+@pytest.mark.parametrize("instead", ["nothing", "an empty folder", "another store"])
+def test_a_store_that_is_taken_away_is_said_and_not_begun_again(place, records, instead):
+    """As when its disk is unmounted: what would be sent meanwhile would be lost."""
+    sent = send(place)
+    work(place, records)
+    place.root.rename(away := place.root.with_name("away"))
+    if instead != "nothing":
+        place.root.mkdir()
+    if instead == "another store":
+        send(LocalStore(place.root), "eve")
+    before = sorted(place.root.rglob("*")) if place.root.exists() else None
+    for action in (
+        lambda: send(place, "ann", "other", seed=1),
+        lambda: intake.queue(place),
+        lambda: intake.withdraw(place, sent.id, "ann"),
+        lambda: place.result(place.get(sent.id).network, "optdigits.json"),
+        lambda: place.keep_results("a/b", {"c": b""}),
+        place.announce,
+        place.tidy,
+        lambda: place.usage,
+        Worker(place, records=records, measure=measure).publish,
+    ):
+        with pytest.raises(StoreFailed, match="not where it was"):
+            action()
+    assert before == (sorted(place.root.rglob("*")) if place.root.exists() else None)
+    shutil.rmtree(place.root, ignore_errors=True)
+    away.rename(place.root)
+    assert place.get(sent.id).status == FINISHED
+    assert isinstance(row(records, sent), results.Result)
+    assert send(place, "ann", "other", seed=1).open
+
+
 def test_a_disk_that_is_full_for_the_records_is_said_on_the_receipt(place, records, monkeypatch):
     sent = send(place)
     worker = Worker(place, records=records, measure=measure)

@@ -1,5 +1,6 @@
 """Published folders of strangers: what their files make Keras and the runtimes do."""
 
+import itertools
 import json
 import shutil
 
@@ -210,6 +211,8 @@ def pixels():
     return [node("Cast", "image", "c", to=1), node("Transpose", "c", "d", perm=[0, 3, 1, 2])]
 
 
+QUIET = onnxruntime.SessionOptions()
+QUIET.log_severity_level = 4
 ONES = {"value": numpy_helper.from_array(np.ones(1, np.float32))}
 BOMBS = {
     "constant": ([node("ConstantOfShape", "k", "c", **ONES), total("c")], {"k": [10**9]}),
@@ -236,6 +239,14 @@ BOMBS = {
                  node("ConstantOfShape", "k", "c", **ONES),
                  node("Conv", "b c", "d", pads=[500, 500, 500, 500], kernel_shape=[500, 500]), total("d")],
                 {"k": [1, 1, 500, 500]}),
+    "slope": ([node("ConstantOfShape", "x", "c", **ONES), node("ConstantOfShape", "k", "d", **ONES),
+               node("PRelu", "c d", "e"), total("e")], {"x": [30_000], "k": [30_000, 1]}),
+    "slope of pixels": ([node("Cast", "image", "a", to=1), node("Reshape", "a x", "c"),
+                         node("ConstantOfShape", "k", "d", **ONES), node("PRelu", "c d", "e"), total("e")],
+                        {"x": [-1], "k": [300_000, 1]}),
+    "slope of three sides": ([*pixels(), node("ReduceSum", "d axes", "e", keepdims=0),
+                              node("ConstantOfShape", "k", "a", **ONES), node("PRelu", "e a", "b"), total("b")],
+                             {"axes": [1], "k": [3_000, 1, 1, 1]}),
 }  # fmt: skip
 
 
@@ -245,8 +256,30 @@ def test_a_network_is_bounded_before_a_runtime_opens_it(published, monkeypatch, 
     nodes, constants = BOMBS[kind]
     network(published / "model.onnx", nodes, constants)
     monkeypatch.setattr(runtimes, "RUNTIMES", {"onnxruntime": lambda file: pytest.fail("it was opened")})
-    with pytest.raises(ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size)"):
+    with pytest.raises(ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size|slope)"):
         zoo.load_predictor(published)
+
+
+def test_what_a_runtime_makes_is_no_larger_than_what_is_inferred():
+    """Of operators of two or three inputs, also where these are repeated for each other."""
+    tensor, compared = helper.make_tensor_value_info, 0
+    shapes = [((4,), (3, 1)), ((3, 1), (4,)), ((4,), (2, 1, 1)), ((1,), (4,))]
+    for (first, second), operator in itertools.product(shapes, sorted(onnx_costs.OPERATORS)):
+        for count in (2, 3):
+            sides = dict(zip("xyz", (first, second, second)[:count], strict=False))
+            one = helper.make_node(operator, list(sides), ["out"])
+            given = [tensor(name, TensorProto.FLOAT, shape) for name, shape in sides.items()]
+            graph = helper.make_graph([one], "one", given, [helper.make_empty_tensor_value_info("out")])
+            model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+            try:
+                session = onnxruntime.InferenceSession(model.SerializeToString(), QUIET)
+                (made,) = session.run(None, {name: np.ones(shape, np.float32) for name, shape in sides.items()})
+            except Exception:  # it takes other inputs
+                continue
+            inferred = tuple(session.get_outputs()[0].shape)
+            compared += None not in inferred  # else it is refused
+            assert None in inferred or made.shape == inferred or onnx_costs.is_larger(one, sides), (operator, sides)
+    assert compared > 50
 
 
 @pytest.mark.parametrize("said", [0, 1, 3, 2**31])

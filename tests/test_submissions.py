@@ -235,6 +235,18 @@ def test_a_lease_that_runs_out_is_taken_over_and_counts_attempts(local):
     assert "3 workers died" in given_up.reason
 
 
+def test_a_worker_that_lost_its_lease_writes_over_nothing(local):
+    """One that was stopped for longer than its lease wakes up after another has finished."""
+    sent = send(local)
+    local.change(sent.id, lambda s: lifecycle.claimed(s, "w0", 0.0, 0.5))
+    local.change(sent.id, lambda s: lifecycle.claimed(s, "w1", 0.0, 0.5, silent=0.6))
+    lifecycle.check_held(local.get(sent.id), "w1")
+    for over in (lambda s: s, lambda s: lifecycle.finished(s, "w1", 1.0)):
+        local.change(sent.id, over)
+        with pytest.raises(lifecycle.Lost):
+            lifecycle.check_held(local.get(sent.id), "w0")
+
+
 def test_a_claim_has_one_winner(local):
     sent = send(local)
     now = store.now()

@@ -10,6 +10,7 @@ import tempfile
 import textwrap
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import psutil
@@ -136,6 +137,16 @@ def test_a_network_is_measured(measure, images):
 def test_answers_that_are_no_probabilities_are_refused(measure):
     with pytest.raises(Unfit, match="not probabilities"):
         measure(onnx_file(end="Relu"))
+
+
+@pytest.mark.parametrize(
+    ("status", "said"), [(-11, "SIGSEGV"), (-40, "signal 40"), (-63, "signal 63"), (3, "status 3")]
+)
+def test_the_end_of_a_sandbox_is_named(tmp_path, status, said):
+    box = Box.__new__(Box)
+    box.process = SimpleNamespace(poll=lambda: status)
+    box.resources, box.folder = Resources(), tmp_path
+    assert said in box._ended()
 
 
 @pytest.mark.parametrize("row", [[1.0009, -0.0009], [0.5, 0.5], [1.0005, 0], [-0.0004, 1]])

@@ -312,7 +312,8 @@ def claimed(s: Submission, worker: str, now: float, lease: float, silent: float 
     )  # fmt: skip
 
 
-def _held(s: Submission, worker: str) -> None:
+def check_held(s: Submission, worker: str) -> None:
+    """Raise Lost unless a worker has the lease."""
     if s.status != RUNNING or s.worker != worker:
         raise Lost(f"{s.id} is {s.status}{f' with {s.worker}' * bool(s.worker)}, no longer with {worker}.")
 
@@ -328,38 +329,38 @@ def renewed(s: Submission, worker: str, lease: float, stage: str, progress: floa
         progress: fraction that is done.
         busy: seconds since the worker took it, by a clock that is never set.
     """
-    _held(s, worker)
+    check_held(s, worker)
     return replace(s, lease=lease, beats=s.beats + 1, stage=stage, progress=progress, busy=max(busy, s.busy))
 
 
 def measured(s: Submission, worker: str, dataset: str, result: Outcome) -> Submission:
     """Note that one dataset is done."""
-    _held(s, worker)
+    check_held(s, worker)
     return replace(s, results={**s.results, dataset: result})
 
 
 def finished(s: Submission, worker: str, now: float) -> Submission:
     """Finish it successfully."""
-    _held(s, worker)
+    check_held(s, worker)
     note = f"measured on {', '.join(s.datasets)}"
     return _step(s, now, FINISHED, note, worker="", lease=0.0, stage="", progress=1.0, reason="")
 
 
 def failed(s: Submission, worker: str, now: float, reason: str) -> Submission:
     """Fail it with a reason for its sender."""
-    _held(s, worker)
+    check_held(s, worker)
     return _step(s, now, FAILED, reason, reason=reason, worker="", lease=0.0, stage="")
 
 
 def released(s: Submission, worker: str, now: float) -> Submission:
     """Return it to the queue because its worker stops or it is another's turn; this does not count as an attempt."""
-    _held(s, worker)
+    check_held(s, worker)
     return _step(s, now, PENDING, f"put back by {worker}", worker="", lease=0.0, stage="", attempts=s.attempts - 1)
 
 
 def put_back(s: Submission, worker: str, now: float, reason: str) -> Submission:
     """Return it to the queue after a temporary failure; FAILED with the reason after too many attempts."""
-    _held(s, worker)
+    check_held(s, worker)
     status = FAILED if s.attempts >= MOST_ATTEMPTS else PENDING
     reason += " It can be tried again." if status == FAILED else " It will be tried again."
     return _step(s, now, status, reason, reason=reason, worker="", lease=0.0, stage="")

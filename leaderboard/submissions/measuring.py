@@ -11,7 +11,7 @@ from typing import Protocol, cast
 
 from leaderboard import checking, results
 from leaderboard.predictions import Predictions
-from leaderboard.submissions import budget, scoring
+from leaderboard.submissions import budget, lifecycle, scoring
 from leaderboard.submissions.checks import ARCHITECTURE
 from leaderboard.submissions.holdings import MODEL
 from leaderboard.submissions.lifecycle import Gap, Outcome, Submission
@@ -28,6 +28,7 @@ class Measurer(Protocol):
     """What a worker gives to a measurement; see `worker.Worker` for the fields."""
 
     store: Store
+    name: str
     cache: Path
     need_isolation: bool
     epochs: int | None
@@ -71,6 +72,7 @@ def measured(
     kept = scoring.folder(submission, result)
     with tempfile.TemporaryDirectory() as scratch:
         files = scoring.files(result, predictions, shipped.outcome, Path(scratch))
+    lifecycle.check_held(worker.store.get(submission.id), worker.name)  # who took over may have kept theirs
     worker.store.keep_results(kept, files)
     return {
         "model": result.model,

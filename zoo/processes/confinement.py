@@ -196,7 +196,7 @@ _ARCHITECTURES = {"x86_64": 0xC000003E, "aarch64": 0xC00000B7}
 CALLS = {  # x86-64, ARM64; None: it has no such call
     # network
     "socket": (41, 198), "connect": (42, 203), "bind": (49, 200), "listen": (50, 201), "accept": (43, 202),
-    "accept4": (288, 242), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
+    "accept4": (288, 242), "socketpair": (53, 199), "sendto": (44, 206), "sendmsg": (46, 211), "sendmmsg": (307, 269),
     # processes
     "fork": (57, None), "vfork": (58, None), "execve": (59, 221), "execveat": (322, 281),
     "kill": (62, 129), "tkill": (200, 130), "rt_sigqueueinfo": (129, 138), "rt_tgsigqueueinfo": (297, 240),
@@ -220,6 +220,7 @@ CALLS = {  # x86-64, ARM64; None: it has no such call
     # disk that is taken without writing; open files that the kernel counts for the whole machine
     "fallocate": (285, 47), "io_setup": (206, 0),
     # memory that no limit counts
+    "vmsplice": (278, 75), "splice": (275, 76), "tee": (276, 77),
     "memfd_create": (319, 279), "memfd_secret": (447, 447), "shmget": (29, 194), "shmat": (30, 196),
     "landlock_create_ruleset": (444, 444), "landlock_add_rule": (445, 445), "seccomp": (317, 277),
     "timer_create": (222, 107), "modify_ldt": (154, None),

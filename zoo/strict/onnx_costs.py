@@ -32,6 +32,18 @@ def cost(node: Any, shapes: Mapping[str, Shape]) -> int:
     return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
 
 
+def is_larger(node: Any, shapes: Mapping[str, Shape]) -> bool:
+    """Return whether ONNX Runtime makes a larger value than the rules of ONNX say.
+
+    By these the slope of PRelu is repeated for the values; ONNX Runtime repeats the values for the slope, too.
+    """
+    if node.op_type != "PRelu":
+        return False
+    given, slope = shapes[node.input[0]], shapes[node.input[1]]
+    padded = (1,) * (len(given) - len(slope)) + slope
+    return len(padded) > len(given) or any(one not in (1, side) for one, side in zip(padded, given, strict=True))
+
+
 def _attribute(node: Any, name: str, default: Any) -> Any:
     """Return an attribute of a node, whichever field `default` is kept in."""
     field = {int: "i", bytes: "s", tuple: "ints"}[type(default)]

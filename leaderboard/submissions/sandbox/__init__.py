@@ -235,7 +235,7 @@ class Box:
             tail = self._take("log", LARGEST_LOG)[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:]
             log.warning("A sandbox ended with status %s: %s", status, " | ".join(tail))
         if status is not None and status < 0:
-            name = signal.Signals(-status).name
+            name = next((one.name for one in signal.Signals if one == -status), f"signal {-status}")
             return (
                 f"Its process was ended by {name}, as when it needs more than {limits.memory / 1e9:.0f} GB of memory."
             )

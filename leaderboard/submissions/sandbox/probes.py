@@ -163,6 +163,7 @@ def _network(around: Surroundings) -> Iterator[tuple[str, Probe]]:
         if hasattr(socket, name):
             kind = socket.SOCK_RAW if name in ("AF_NETLINK", "AF_PACKET") else socket.SOCK_STREAM
             yield f"open a socket {name}", partial(_open_socket, getattr(socket, name), kind)
+    yield "open a pair of sockets", _call("socketpair", 1, 1, 0, 0)
     yield "set up io_uring", _call("io_uring_setup", 1, 0)
 
 
@@ -220,6 +221,8 @@ def _memory(around: Surroundings) -> Iterator[tuple[str, Probe]]:
     yield "take memory for a filter", _call("seccomp", 1, 0, 0)
     yield "take memory for a filter of a thread", _call((157, 167), 22, 2, 0, 0, 0)  # PR_SET_SECCOMP, of no filter
     yield "take memory for timers", _call("timer_create", -1, 0, 0)
+    yield "keep memory in a pipe", _call("vmsplice", -1, 0, 0, 0)
+    yield "keep a file's memory in a pipe", _call("splice", -1, 0, -1, 0, 0, 0)
 
     def zero() -> None:
         with open("/dev/zero", "rb") as file:

@@ -50,9 +50,11 @@ class LocalStore(Store):
         self._read: dict[Path, tuple[tuple[int, int], Submission]] = {}  # by path: time of change and inode, content
         self._folders: dict[str, tuple[int, list[Found]]] = {}  # by user: time of change, what is there
         self._paths: dict[str, str] = {}  # below `requests`, by id, of those that were seen
+        self._lock: int | None = None  # inode of the lock, by which the store is known again
 
     def listing(self) -> Listing:
         """Return everything that is there; only the folders of users where something changed are read again."""
+        self._check_there()
         found: list[Found] = []
         try:
             with os.scandir(self.root / "requests") as folders:
@@ -139,7 +141,8 @@ class LocalStore(Store):
 
     @property
     def usage(self) -> Path:
-        """Where this machine counts who asks how often."""
+        """Where this machine counts who asks how often; StoreFailed where the store is gone."""
+        self._check_there()
         return self.root / "usage.sqlite3"
 
     def _content(self, submission: Submission) -> bytes:
@@ -147,6 +150,7 @@ class LocalStore(Store):
 
     def _announce(self) -> None:
         path = self.root / "worker-seen"
+        self._check_there()
         with _said():
             self.root.mkdir(parents=True, exist_ok=True)
             with os.fdopen(open_regular(path, os.O_RDWR | os.O_CREAT), "rb") as file:
@@ -192,6 +196,7 @@ class LocalStore(Store):
         try:
             return read_bytes(self._own(path))
         except (FileNotFoundError, IsADirectoryError, NotADirectoryError, NotAFile, Elsewhere) as error:
+            self._check_there()
             raise Damaged(f"{what} is missing in the store.") from error
         except OSError as error:
             raise StoreFailed(f"{what} cannot be read from the store now ({describe(error)}).") from error
@@ -263,14 +268,29 @@ class LocalStore(Store):
             with contextlib.suppress(OSError):
                 shutil.rmtree(self._own(staging), ignore_errors=True)
 
+    def _check_there(self) -> None:
+        """Raise StoreFailed where the store that was there before is not: its disk may have been taken away.
+
+        An empty one in its place would take what is sent meanwhile, and names that are taken.
+        """
+        try:
+            found = (self.root / ".lock").stat().st_ino
+        except OSError:
+            found = None
+        if self._lock is not None and found != self._lock:
+            raise StoreFailed("The store is not where it was: its disk may have been taken away. Try again later.")
+        self._lock = found
+
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         """Hold the store's lock: it falls with the process that holds it."""
+        self._check_there()
         with contextlib.ExitStack() as held:
             with _said():
                 self.root.mkdir(parents=True, exist_ok=True)
                 file = held.enter_context(os.fdopen(open_regular(self.root / ".lock", os.O_RDWR | os.O_CREAT), "w"))
                 fcntl.flock(file, fcntl.LOCK_EX)
+                self._lock = os.fstat(file.fileno()).st_ino
             yield
 
 
