@@ -360,6 +360,7 @@ def test_a_body_in_chunks_arrives_whole(length):
         b"GET /?" + b"a&" * 50 + b" HTTP/1.1\r\n\r\n",
         b"GET /?a=" + b"%" * 2050 + b" HTTP/1.1\r\n\r\n",
         b"GET /" + b"%41" * 1400 + b" HTTP/1.1\r\n\r\n",
+        b"GET /" + b"%" * 1025 + b" HTTP/1.1\r\n\r\n",
         b"GET / HTTP/1.1\r\nX-Forwarded-For: " + b"10.0.0.1," * 500 + b"\r\n\r\n",
     ],
     ids=[
@@ -377,6 +378,7 @@ def test_a_body_in_chunks_arrives_whole(length):
         "values of a query",
         "value of a query",
         "path",
+        "percent signs",
         "field",
     ],
 )

@@ -306,6 +306,23 @@ def test_what_could_not_be_read_again_is_not_accepted(place, monkeypatch):
     assert not place.broken()
 
 
+@pytest.mark.parametrize("kept", [1, 3])
+def test_old_receipts_without_a_row_go(place, monkeypatch, kept):
+    """Each look at the store looks at the folder of each sender, and their names are free."""
+    monkeypatch.setattr(local, "MOST_OVER", kept)
+    waiting = send(place, "ann", "waits")
+    gone = [send(place, f"user{n}", "net", seed=n) for n in range(4)]
+    for one in gone:
+        intake.withdraw(place, one.id, one.user)
+    send(place, "bea", "last", seed=9)
+    left = {one.user for one in place.all()}
+    assert left == {"ann", "bea", *(f"user{n}" for n in range(4 - kept, 4))}
+    assert {folder.name for folder in (place.root / "requests").iterdir()} == {"files", *left}
+    assert place.get(waiting.id).open
+    with pytest.raises(NoSuchSubmission):
+        place.get(gone[0].id)
+
+
 def test_what_is_withdrawn_leaves_nothing(place, worker):
     sent, other, same = send(place), send(place, "ann", seed=1), send(place, "eve", seed=1)
     while worker.step():

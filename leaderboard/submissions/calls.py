@@ -66,7 +66,8 @@ def endpoints(store: Store) -> tuple[gate.Endpoint, ...]:
     @gate.endpoint
     def submission_status(id: str) -> Json:
         """Return the current receipt of a submission: "status", "stage", "progress", "results", "history", …."""
-        return intake.as_json(store.get(id), intake.queue(store))
+        found = store.get(id)
+        return intake.as_json(found, intake.queue(store) if found.open else ())
 
     @gate.endpoint
     def submissions(user: str = "") -> list[Json]:

@@ -30,7 +30,8 @@ READ_OF_IT = re.compile(
 IDLE = 20.0  # seconds in which a connection must have sent a whole header, after it was opened or answered
 HEADER = 16_384  # bytes of a header, with its address; each part of it is looked at several times
 READ = 262_144  # bytes that one read of the network brings at most
-ADDRESS = 4096  # bytes of a request's address; each percent sign costs a microsecond at every look
+ADDRESS = 4096  # bytes of a request's address; the longest path of a file in UTF-8 takes a quarter
+ESCAPED = 1024  # percent signs in it: each costs a microsecond at every look
 QUERY, PARTS = 2048, 50  # bytes of what an address asks for, and how many values
 FIELD = 4096  # bytes of a field of a header that is read, but a cookie: those of other programs come too
 AROUND = 0.25  # of the bytes of a body: the lengths of its chunks; those of clients take a thousandth
@@ -189,9 +190,7 @@ class Guarded(HttpToolsProtocol):
             raise ValueError("a request to upgrade with a body, which the parser would take for a request")
         if [value.lower() for name, value in self.headers if name == b"transfer-encoding"] not in ([], [b"chunked"]):
             raise ValueError("a transfer encoding that a proxy may read in another way")
-        query = self.url.partition(b"?")[2]
-        if len(self.url) > ADDRESS or len(query) > QUERY or query.count(b"&") + query.count(b";") >= PARTS:
-            raise ValueError("too long an address")
+        _check_address(self.url)
         read = [field for field in self.headers if READ_OF_IT.fullmatch(field[0])]
         if any(len(value) > FIELD for name, value in read if name != b"cookie"):
             raise ValueError("too long a field")
@@ -265,6 +264,14 @@ class Guarded(HttpToolsProtocol):
     def idle(self) -> bool:
         """Whether no request of the connection waits or is being answered."""
         return not self._unread and (self.cycle is None or self.cycle.response_complete)
+
+
+def _check_address(address: bytes) -> None:
+    """Raise ValueError where what a request asks for would take long to parse."""
+    query = address.partition(b"?")[2]
+    parts = 1 + query.count(b"&") + query.count(b";")
+    if len(address) > ADDRESS or address.count(b"%") > ESCAPED or len(query) > QUERY or parts > PARTS:
+        raise ValueError("too long an address")
 
 
 def _gave_way(own: int) -> bool:

@@ -33,6 +33,7 @@ from zoo.regular_files import MOST_JSON, NotAFile, open_regular, read_bytes
 from zoo.settings import number
 
 OVER = (WITHDRAWN, FINISHED, FAILED)  # whose contents are removed first: the last may be tried again
+MOST_OVER = 2000  # receipts without a row that are kept, since each look at the store looks at their folders
 SETTLED = 2.0  # seconds after which a folder's date is taken to tell of every change before it
 Found = Submission | Broken
 
@@ -112,6 +113,8 @@ class LocalStore(Store):
                 self._make_room(len(content) + promised, earlier, sizes)
                 self._write(self.root / "requests" / submission.file, content)
             self._write(self.root / "requests" / submission.path, encode(submission))
+            for old in [s for s in earlier if s.status in (FAILED, WITHDRAWN) and not s.results][:-MOST_OVER]:
+                self._remove(f"requests/{old.path}")
         return submission
 
     def change(self, wanted: str, transition: Transition) -> Submission:
