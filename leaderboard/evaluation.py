@@ -16,8 +16,7 @@ from leaderboard.corruptions import corrupted
 from leaderboard.predictions import Predictions
 from leaderboard.unseen_damage import damaged
 from zoo import data, environment, registry, stored_numbers
-from zoo.errors import DataError
-from zoo.files import read_json
+from zoo.errors import DataError, ZooError
 from zoo.published import PublishedFolder
 from zoo.regular_files import read_bytes
 from zoo.serving.predictor import Predictor
@@ -59,6 +58,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
             made for accelerators.
     """
     predictor = Predictor.measured(folder)
+    classes = _classes(predictor)
     test = data.load(predictor.dataset, data.get(predictor.dataset).scored)
     probabilities = predictor(test.images)
     given = facts(folder) | {"inputs": 1 if predictor.view is None else len(predictor.view.views(test.images[0]))}
@@ -75,7 +75,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
     if transfers := {name: predictor(o.images).argmax(axis=1) == o.labels for name, o in others.items()}:
         given["transfers"] = transfers
     scores = metrics.compute(probabilities, test.labels, **given)
-    confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(predictor.labels))
+    confusion = confusion_matrix(test.labels, probabilities.argmax(axis=1), len(classes))
     evaluation = Evaluation(
         revision=revision(folder),
         dataset_fingerprint=test.fingerprint,
@@ -84,7 +84,7 @@ def evaluate(folder: Path, *, under_corruption: bool = True) -> tuple[Evaluation
         corruptions={name: float((predicted == test.labels).mean()) for name, predicted in under.items()},
         unseen_damage={name: float((predicted == test.labels).mean()) for name, predicted in unseen.items()},
         transfers={name: float(right.mean()) for name, right in transfers.items()},
-        per_class=per_class(confusion, predictor.labels),
+        per_class=per_class(confusion, classes),
         confusion=confusion.tolist(),
         environment=environment.describe(),
         date=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -97,9 +97,21 @@ def evaluate_parts(predictor: Predictor, parts: Iterable[data.Split]) -> tuple[i
 
     One part's images are in memory at a time; of each sample only the probabilities stay, 4 bytes a class.
     """
+    _classes(predictor)
     answers = [(predictor(part.images), part.labels) for part in parts]
     probabilities, labels = (np.concatenate(both) for both in zip(*answers, strict=True))
     return len(labels), metrics.compute(probabilities, labels)
+
+
+def _classes(predictor: Predictor) -> tuple[str, ...]:
+    """Return the labels of the dataset that a network is measured on; ZooError where it has another number."""
+    labels = data.get(predictor.dataset).labels
+    if len(predictor.labels) != len(labels):
+        raise ZooError(
+            f"{predictor.name} has {len(predictor.labels)} classes, but {predictor.dataset} has {len(labels)}: it "
+            "cannot be measured there."
+        )
+    return labels
 
 
 def is_current(evaluation: Json, folder: Path) -> bool:
@@ -154,9 +166,10 @@ def revision(folder: Path) -> str:
 
 def facts(folder: Path) -> Json:
     """Return the facts about a published folder that metrics can use."""
-    history, network = folder / PublishedFolder.HISTORY, PublishedFolder(folder).onnx
-    found = {"parameters": stored_numbers.of_file(network), "onnx_path": str(network)}
-    return found | ({"training_seconds": read_json(history)["training_seconds"]} if history.exists() else {})
+    published = PublishedFolder(folder)
+    history = published.history if (folder / PublishedFolder.HISTORY).exists() else {}
+    found = {"parameters": stored_numbers.of_file(published.onnx), "onnx_path": str(published.onnx)}
+    return found | ({"training_seconds": history["training_seconds"]} if "training_seconds" in history else {})
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:

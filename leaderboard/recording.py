@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from leaderboard import results, speed
+from leaderboard import metrics, results, speed
 from leaderboard.claims import claim_of
 from leaderboard.evaluation import Evaluation, evaluate, is_current, revision
 from leaderboard.predictions import Predictions
@@ -20,6 +20,7 @@ from zoo.files import read_json, write_json
 from zoo.published import PublishedFolder
 from zoo.settings import PRETRAINED
 from zoo.training import Run
+from zoo.training.job import view_of
 
 LICENCE = "apache-2.0"  # license of the code and of the weights that the zoo trains
 EVALUATION, PREDICTIONS = "evaluation.json", "predictions.npz"  # in a run's folder
@@ -170,14 +171,21 @@ def published(result: results.Result, runs: Path) -> Path | None:
 def check_folder(result: results.Result, folder: Path, runs: Path) -> None:
     """Raise ZooError where a folder only says that it is the shipped model of a row.
 
-    Its weights are those that the row was measured by, or it is where this package or a training here has put them: an
-    export there may be newer than the row.
+    It is where this package or a training here has put the model: an export there may be newer than the row. Or its
+    weights are those that the row was measured by, and they see what the row's see.
     """
-    if revision(folder) != result.revision and folder.resolve() not in {p.resolve() for p in _places(result, runs)}:
+    spec, places = data.get(result.dataset), {place.resolve() for place in _places(result, runs)}
+    if folder.resolve() in places:
+        return
+    if revision(folder) != result.revision:
         raise ZooError(
             f"{folder} is not where {result.model}, seed {result.shipped_seed}, is published or was trained, and it "
             "holds other weights than those of the row: they change no record."
         )
+    known = result.architecture in registry.architectures()
+    view = view_of(result.architecture, spec) if known else spec.view
+    if PublishedFolder(folder).preprocessor["view"] != (view.to_dict() if view else "glyph"):
+        raise ZooError(f"{folder} sees samples by another view than {result.model}: what it scores changes no record.")
 
 
 def _places(result: results.Result, runs: Path) -> tuple[Path, Path]:
@@ -201,14 +209,16 @@ def parameters_as_trained(result: results.Result) -> int | None:
 def measured_again(result: results.Result, evaluation: Evaluation) -> results.Result:
     """Return a row with a new measurement of its shipped seed: of the same training, exported or measured again.
 
-    Scores under damage stay where they were not measured. Metrics that the other seeds lack are of the shipped one.
+    Scores under damage stay where they were not measured, and so do facts of the training, which a folder only tells.
+    Metrics that the other seeds lack are of the shipped one.
 
     Raises:
         ZooError: its other seeds were measured by other versions of the metrics.
     """
     several = len(result.seeds) > 1  # all seeds of a row have the same metrics
-    found = {name: value for name, value in evaluation.metrics.items() if name in result.means or not several}
-    newer = {name: value for name, value in evaluation.metrics.items() if name not in found}
+    measured = {name: value for name, value in evaluation.metrics.items() if metrics.tolerances()[name] is not None}
+    found = {name: value for name, value in measured.items() if name in result.means or not several}
+    newer = {name: value for name, value in measured.items() if name not in found}
     versions = {name: evaluation.metric_versions[name] for name in found}
     if several and not versions.items() <= result.metric_versions.items():
         raise ZooError(
@@ -222,7 +232,7 @@ def measured_again(result: results.Result, evaluation: Evaluation) -> results.Re
         result,
         revision=evaluation.revision,
         dataset_fingerprint=evaluation.dataset_fingerprint,
-        metric_versions=result.metric_versions | evaluation.metric_versions,
+        metric_versions=result.metric_versions | {name: evaluation.metric_versions[name] for name in measured},
         shipped_metrics=newer,
         seeds=[again if seed is shipped else seed for seed in result.seeds],
         accuracy_interval=list(wilson_interval(int(np.trace(confusion)), int(confusion.sum()))),

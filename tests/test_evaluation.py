@@ -30,8 +30,9 @@ from leaderboard.evaluation import Evaluation, confusion_matrix, per_class
 from leaderboard.evaluation import evaluate as measure
 from leaderboard.predictions import Predictions
 from leaderboard.statistics import macro_f1_interval, wilson_interval
-from zoo import stored_numbers, training
+from zoo import data, stored_numbers, training
 from zoo.errors import ZooError
+from zoo.files import read_json, write_json
 
 LABELS = np.array([0, 0, 1, 1, 2, 2, 2, 0])
 PREDICTED = np.array([0, 1, 1, 1, 2, 0, 2, 0])
@@ -232,6 +233,12 @@ def test_a_folder_that_calls_itself_a_row_changes_no_record(recorded, tmp_path, 
     shutil.copytree(published, place)
     recording.check_folder(result, place, runs)  # the same weights
     recording.check_folder(dataclasses.replace(result, revision="0" * 64), published, folder / "runs")  # exported again
+    said = read_json(place / "preprocessor_config.json")
+    view = data.get("pages70").view.to_dict()
+    write_json(place / "preprocessor_config.json", said | {"contract": None, "view": view})
+    with pytest.raises(ZooError, match="by another view"):
+        recording.check_folder(result, place, runs)
+    write_json(place / "preprocessor_config.json", said)
     network = onnx.load(place / "model.onnx")
     network.producer_name = "somebody"
     onnx.save(network, place / "model.onnx")
@@ -321,14 +328,36 @@ def test_the_zoo_counts_what_keras_counted_in_training(recorded):
 def test_a_new_measurement_goes_into_the_record(recorded, tmp_path):
     folder, _, result = recorded
     before = dataclasses.replace(result, revision="0" * 64, speed={"latency": 1.0}, confusion=[[1]])
-    evaluation, _ = measure(recording.published(result, folder / "runs"))
+    given = shutil.copytree(recording.published(result, folder / "runs"), tmp_path / result.model)
+    said = read_json(given / "preprocessor_config.json")
+    write_json(given / "preprocessor_config.json", said | {"labels": [f"not {label}" for label in said["labels"]]})
+    write_json(given / "history.json", {"validation": {"accuracy": 1.0}, "training_seconds": 0.001})
+    evaluation, _ = measure(given)
     again = recording.measured_again(before, evaluation)
+    assert again.per_class == result.per_class  # what a folder only tells changes no record
+    assert again.score("training_time") == result.score("training_time") > 1
     assert again.revision == result.revision == again.of_seed(result.shipped_seed).revision
     assert (again.speed, again.confusion) == (None, result.confusion)
     assert again.means == pytest.approx(result.means)
     former = dataclasses.replace(result, metric_versions={"accuracy": 0})
     with pytest.raises(ZooError, match="other seeds of lenet5"):
         recording.measured_again(former, evaluation)
+
+
+@pytest.mark.parametrize(
+    ("file", "said", "sentence"),
+    [
+        ("history.json", {"validation": {"accuracy": 1.0}, "training_seconds": "soon"}, "'training_seconds' must be"),
+        ("history.json", {"validation": {"accuracy": 1.0}, "training_seconds": -1}, "must be 0 or more"),
+        ("preprocessor_config.json", {"dataset": "alnum"}, "10 classes, but alnum has 36"),
+    ],
+)
+def test_a_folder_that_cannot_be_measured_gets_a_sentence(recorded, tmp_path, file, said, sentence):
+    folder, _, result = recorded
+    given = shutil.copytree(recording.published(result, folder / "runs"), tmp_path / result.model)
+    write_json(given / file, read_json(given / file) | said)
+    with pytest.raises(ZooError, match=sentence):
+        measure(given)
 
 
 def test_every_seed_is_measured_again(recorded):

@@ -161,7 +161,10 @@ def check_history(values: object) -> Json:
     accuracy = field_of(field_of(values, "validation", dict), "accuracy", float, int)
     if not 0 <= accuracy <= 1:
         raise WrongField(f"its 'accuracy' on 'validation' must be from 0 to 1, not {accuracy}")
-    return _object(values)
+    said = _object(values)
+    if "training_seconds" in said and field_of(said, "training_seconds", float, int) < 0:
+        raise WrongField(f"its 'training_seconds' must be 0 or more, not {said['training_seconds']}")
+    return said
 
 
 @dataclass(frozen=True)
