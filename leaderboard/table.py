@@ -16,7 +16,7 @@ from zoo import data
 from zoo.types import Json
 
 WORDS = 20  # of a search that count
-FLOOR = 0.9  # least accuracy, as a fraction of the dataset's best, for an efficiency rank: constants are small too
+FLOOR = 0.9  # least accuracy, as a fraction of the best own row's, for an efficiency rank: constants are small too
 VERIFIED, LOCAL, STALE, CLAIMED, BROKEN = "verified", "local", "stale", "claimed", "broken"
 UNPUBLISHED = "weights not published"
 MEASURED = (VERIFIED, LOCAL, STALE, UNPUBLISHED)  # rows with a record that can be read
@@ -181,7 +181,7 @@ COLUMNS = (
     Column("efficiency_score", "Efficiency", _mean("efficiency_score"),
            "Accuracy in percent divided by parameters in millions.", "{:,.1f}".format, 1),
     Column("efficiency_rank", "Eff. rank", lambda r: None,
-           f"Rank by efficiency among the rows that reach {FLOOR:.0%} of the dataset's best accuracy.",
+           f"Rank by efficiency among the rows that reach {FLOOR:.0%} of the best accuracy of the zoo's own rows.",
            "{:.0f}".format, -1),
     Column("seeds", "Seeds", lambda r: len(r.seeds), "Number of trainings; the best on validation is shipped.",
            "{:.0f}".format, 1, shown=True),
@@ -294,7 +294,9 @@ def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Ri
     rows.loc[places, "p_above"] = p_values
     rows.loc[places, "rank"] = np.searchsorted(groups, groups) + 1.0  # number of rows in better groups, plus one
     accuracy = rows.loc[places, "accuracy"]
-    fit = accuracy.index[accuracy >= FLOOR * accuracy.max()]
+    own = [result.submission is None for result in results]  # whose ranks do not depend on what somebody sent
+    best = accuracy[own].max() if any(own) else accuracy.max()
+    fit = accuracy.index[accuracy >= FLOOR * best]
     rows.loc[fit, "efficiency_rank"] = rows.loc[fit, "efficiency_score"].rank(method="min", ascending=False)
 
 

@@ -166,6 +166,16 @@ def test_efficiency_is_ranked_above_the_floor_only():
     assert table.frame([]).empty
 
 
+@pytest.mark.parametrize("accuracy", [1.0, 0.95, 0.4])
+def test_a_row_that_somebody_sent_takes_no_efficiency_rank(accuracy):
+    own = [made_up("a.mnist", [0.8]), made_up("small.mnist", [0.725]), made_up("guess.mnist", [0.1])]
+    sent = dataclasses.replace(made_up("eve~net.mnist", [accuracy]), submission={"user": "eve", "id": "x"})
+    ranked = table.frame([*own, sent]).set_index("model")["efficiency_rank"].notna()
+    assert list(ranked[["a.mnist", "small.mnist", "guess.mnist"]]) == [True, True, False]
+    assert ranked["eve~net.mnist"] == (accuracy > 0.5)
+    assert table.frame([sent])["efficiency_rank"].tolist() == [1]
+
+
 def test_claims_stand_beside_what_is_measured():
     stated = [
         Claim("lenet5", "mnist", 0.999, 5, "a paper", True),
