@@ -316,8 +316,17 @@ CONSUMING = {  # code -> how the sentence ends
 
 
 @pytest.mark.skipif(not ISOLATED, reason="only Linux says what a process consumes")
-@pytest.mark.parametrize("leader", ["stays", "has ended"])
-@pytest.mark.parametrize("code", CONSUMING)
+@pytest.mark.parametrize(
+    ("code", "leader"),
+    [
+        *((code, "stays") for code in CONSUMING),
+        # What lies in its folder is found without /proc.
+        *(
+            pytest.param(code, "has ended", marks=[pytest.mark.slow] * (not end or "files" in end))
+            for code, end in CONSUMING.items()
+        ),
+    ],
+)
 def test_everything_that_a_process_consumes_counts(tmp_path, code, leader):
     """Shared mappings, files without a name, parts of files, long paths, what is moved all the time, threads.
 

@@ -163,15 +163,21 @@ def landlock(folder: Path, readable: list[Path]) -> bool:
 
 def _around(root: Path) -> Iterator[Path]:
     """Yield what lies beneath a path, in as few parts as leave out our packages and `LABELS`, where they are there."""
-    hidden = (*PACKAGES, *(Path(folder, LABELS).resolve() for folder in sys.path))
+    hidden = {path for path in (*PACKAGES, *(Path(folder, LABELS).resolve() for folder in sys.path)) if path.is_dir()}
+    yield from _without(hidden, {above for path in hidden for above in path.parents}, root)
+
+
+def _without(hidden: set[Path], above: set[Path], root: Path) -> Iterator[Path]:
+    """Yield what lies beneath a path, in as few parts as leave out what is hidden; `above` is where that lies."""
     if root in hidden:
         return
-    if not any(path.is_dir() and path.is_relative_to(root) for path in hidden):
+    if root not in above:
         yield root
         return
-    for path in (entry.resolve() for entry in root.iterdir()):  # a link is a way to what it points to, as lib64 to lib
-        if not root.is_relative_to(path):
-            yield from _around(path)
+    for path in root.iterdir():
+        found = path.resolve() if path.is_symlink() else path  # a way to what it points to, as lib64 to lib
+        if not root.is_relative_to(found):
+            yield from _without(hidden, above, found)
 
 
 def _allow(rules: int, path: Path, access: int) -> None:
