@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from functools import partial
 
-import gradio as gr
-
 from leaderboard import service
 from leaderboard.for_agents import resources
 from leaderboard.submissions import taking
@@ -15,7 +13,7 @@ from leaderboard.tabs.deep_links import Places, connect
 from zoo import settings
 from zoo.rest.observing import write_log
 from zoo.serving import by_script
-from zoo.tabs import choice, draw, language, local, read, theme
+from zoo.tabs import choice, draw, gr, language, local, read, theme
 from zoo.tabs.space import Space
 from zoo.types import Values
 
