@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import ROOT
+from datasets import data_files
 from hub_repos import Blob, Repo
 
 from zoo import data
@@ -272,7 +273,41 @@ READMES = {
         "configs: [{config_name: default, data_files: {train: /etc/passwd, test: ../x}}]",
         "cannot be read",
     ),
+    "an address": (
+        "configs: [{config_name: default, data_files: 'simplecache::http://127.0.0.1:9/a.parquet'}]",
+        "which is no file of the repo",
+    ),
 }
+
+
+@pytest.mark.parametrize(
+    ("pattern", "folder"),
+    [
+        ("http://127.0.0.1:9/a.parquet", ""),
+        ("http://127.0.0.1:9/drive.google.com/a.parquet", ""),
+        ("zip://*.parquet::http://127.0.0.1:9/a.zip", ""),
+        ("hf://datasets/me/x@main/a::http://127.0.0.1:9/a", ""),
+        ("hf://datasets/me/other@main/a.parquet", ""),
+        ("**", "x::http://127.0.0.1:9/a"),
+        ("**", "/etc"),
+        ("a/../../../other@main/a.parquet", ""),
+        ("data/*.parquet", None),
+        ("hf://datasets/me/x@main/data/*.parquet", None),
+    ],
+)
+def test_a_readme_has_nothing_asked_but_its_repo(monkeypatch, pattern, folder):
+    asked = []
+    monkeypatch.setattr(data_files, "resolve_pattern", lambda *pattern, **more: asked.append(pattern) or [])
+    unpacking._keep_to_repo("me/x")
+    patterns = data_files.DataFilesPatternsList.from_patterns([pattern])
+    base = "hf://datasets/me/x@main/"
+    if folder is None:
+        assert not patterns.resolve(base)
+        assert asked
+    else:
+        with pytest.raises(ValueError, match="which is no file of the repo"):
+            patterns.resolve(os.path.join(base, folder))
+        assert not asked
 
 
 @pytest.mark.slow

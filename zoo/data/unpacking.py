@@ -10,6 +10,7 @@ import contextlib
 import functools
 import json
 import os
+import posixpath
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -174,18 +175,33 @@ def _batches(names: list[str]) -> Iterator[Any]:
             yield from file.iter_batches(ROWS, use_threads=False)
 
 
-def _check_names_of_the_hub() -> None:
-    """Have whatever asks the Hub in this process check what it calls files and commits."""
+def _keep_to_repo(repo: str) -> None:
+    """Have `datasets` ask for nothing but files of a repo, and whatever asks the Hub in this process check its names.
+
+    A README may name any file on the disk and any address, also those that only this machine reaches.
+    """
+    from datasets import data_files
+
     from zoo import hub_transport
 
     hub_transport.prepare()
+    resolve = data_files.resolve_pattern
+
+    def within(pattern: str, base_path: str, *rest: Any, **more: Any) -> Any:
+        whole = pattern if pattern.startswith("hf://") else posixpath.join(base_path, pattern)
+        plain = whole.count("://") == 1 and "::" not in whole and ".." not in whole.split("/")
+        if not plain or not whole.startswith(f"hf://datasets/{repo}@"):
+            raise ValueError(f"Its README names {pattern!r:.200}, which is no file of the repo.")
+        return resolve(pattern, base_path, *rest, **more)
+
+    data_files.resolve_pattern = within
 
 
 def _files(repo: str) -> tuple[str | None, list[str]]:
     """Return the commit of a repo and its files that `datasets` reads."""
     import datasets
 
-    _check_names_of_the_hub()
+    _keep_to_repo(repo)
     found = datasets.load_dataset_builder(repo).config.data_files or {}
     places = {str(file).partition("@")[2] for of_split in found.values() for file in of_split}
     commit = next((place.partition("/")[0] for place in places), None)
@@ -197,7 +213,7 @@ def _prepare(repo: str, revision: str | None, count: Count) -> dict[str, list[st
     import datasets
     from datasets.arrow_writer import ArrowWriter
 
-    _check_names_of_the_hub()
+    _keep_to_repo(repo)
     write = ArrowWriter._write_table
 
     def counted(self: Any, table: Any, *rest: Any, **more: Any) -> Any:
