@@ -1,10 +1,14 @@
 """What the tests share: a Hub on loopback, a tiny dataset of real digits, and scripts run as a person runs them."""
 
+import logging
 import os
+import runpy
 import shutil
+import ssl
 import subprocess
 import sys
 import tempfile
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,6 +28,8 @@ os.environ.update(
     ZOO_LOCAL_RECORDS=str(HUB_HOME / "local-records"),  # no test sees what a contributor trained
     XLA_FLAGS="--xla_backend_optimization_level=0",  # JAX compiles longer than these networks train, optimized twice so
 )
+# Each client of HTTP would read the certificates of all authorities, which takes it longer than its request.
+ssl.create_default_context = cache(ssl.create_default_context)
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: none needs more threads than one
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE", "ZOO_MODELS"):
@@ -140,6 +146,36 @@ def run_script(tmp_path):
             },
             timeout=300,
         )
+
+    return run
+
+
+@pytest.fixture
+def run_here(tmp_path, capsys):
+    """Return a function that runs a script as `run_script` does, but in this process, which has imported what it needs.
+
+    For what a script says and does; another test runs it in a process of its own.
+    """
+
+    def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+        capsys.readouterr()
+        loggers = [logging.getLogger(package) for package in ("zoo", "leaderboard")]
+        before = [(logger.level, logger.handlers[:]) for logger in loggers]
+        with pytest.MonkeyPatch.context() as place:
+            place.chdir(tmp_path)
+            place.syspath_prepend(ROOT / "scripts")
+            place.setattr(sys, "argv", [name, *arguments])
+            place.setattr(sys, "excepthook", sys.excepthook)
+            own = {"COLUMNS": "200", "ZOO_LOCAL_RECORDS": str(tmp_path / "local-records")}
+            for key, value in {**own, **environment}.items():
+                place.setenv(key, value)
+            with pytest.raises(SystemExit) as ended:
+                runpy.run_path(str(ROOT / "scripts" / name), run_name="__main__")
+        for logger, (level, handlers) in zip(loggers, before, strict=True):
+            logger.setLevel(level)
+            logger.handlers[:] = handlers
+        said = capsys.readouterr()
+        return subprocess.CompletedProcess(name, ended.value.code or 0, said.out, said.err)
 
     return run
 

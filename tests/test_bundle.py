@@ -467,15 +467,15 @@ def test_programs_that_share_a_bundle_take_every_training_once(monkeypatch, tmp_
     assert sorted(job.seed for (job,) in taken) == list(range(7))
 
 
-def test_no_program_at_all_is_refused_before_anything_is_packed(run_script, tmp_path):
-    done = run_script("bundle.py", "--only", MODEL, "--out", "bundle", "--has", "all", "--workers", "0")
+def test_no_program_at_all_is_refused_before_anything_is_packed(run_here, tmp_path):
+    done = run_here("bundle.py", "--only", MODEL, "--out", "bundle", "--has", "all", "--workers", "0")
     assert done.returncode == 2
     assert "--workers should be at least 1, not 0" in done.stderr
     assert not (tmp_path / "bundle").exists()
 
 
-def test_a_bundle_that_is_too_large_leaves_nothing(run_script, tmp_path):
-    done = run_script("bundle.py", "--only", MODEL, "--out", "bundle", "--has", "all", "--most", "0.001")
+def test_a_bundle_that_is_too_large_leaves_nothing(run_here, tmp_path):
+    done = run_here("bundle.py", "--only", MODEL, "--out", "bundle", "--has", "all", "--most", "0.001")
     assert done.returncode == 2
     assert "The bundle is larger than 0.001 MB (in MB: bundle.json" in done.stderr
     assert not (tmp_path / "bundle").exists()

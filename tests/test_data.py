@@ -131,9 +131,9 @@ def test_a_missing_split_is_named(make_repo):
         data.load("optdigits", "test")
 
 
-def test_broken_data_stops_a_script_before_anything_is_written(make_repo, run_script, tmp_path):
+def test_broken_data_stops_a_script_before_anything_is_written(make_repo, run_here, tmp_path):
     make_repo({"train": {"image": [png(), b"?"], "label": [0, 1]}, "test": {"image": [png()], "label": [0]}})
-    done = run_script("train_all.py", "--only", "lenet5.optdigits", "--runs", "runs", "--records", "records")
+    done = run_here("train_all.py", "--only", "lenet5.optdigits", "--runs", "runs", "--records", "records")
     assert done.returncode == 2
     assert done.stderr.splitlines()[-1].startswith("error: ")
     assert "row 1: the image cannot be decoded" in done.stderr

@@ -155,10 +155,10 @@ def test_what_takes_longest_is_known_from_records():
         (["--executor", "hf-jobs", "--source", "https://example.org/zoo.git"], "HF_TOKEN"),
     ],
 )
-def test_what_cannot_run_is_said_in_a_sentence(run_script, options, sentence, tmp_path):
+def test_what_cannot_run_is_said_in_a_sentence(run_here, options, sentence, tmp_path):
     arguments = "--only", "lenet5.optdigits", "--runs", str(tmp_path / "runs"), "--records", str(tmp_path / "records")
     elsewhere = {} if "--source" in options else {"GIT_DIR": str(tmp_path / "no checkout")}
-    done = run_script("train_all.py", *arguments, *options, **elsewhere)
+    done = run_here("train_all.py", *arguments, *options, **elsewhere)
     assert done.returncode == 2, done.stdout + done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
@@ -171,7 +171,7 @@ def test_ray_is_an_extra(monkeypatch):
         pass
 
 
-def test_the_hub_gets_the_very_command_that_is_shown(run_script, hub):
+def test_the_hub_gets_the_very_command_that_is_shown(run_script, run_here, hub):
     hub.tokens["hf_of_this_test"] = Account("me")
     command = ["train_all.py", "--only", "lenet5.optdigits,mnist_cnn.mnist-paper", "--seeds", "2", "--epochs", "3",
                "--executor", "hf-jobs", "--flavor", "t4-small", "--bucket", "me/runs",
@@ -180,7 +180,7 @@ def test_the_hub_gets_the_very_command_that_is_shown(run_script, hub):
     assert shown.returncode == 0, shown.stderr
     assert hub.jobs == []
     lines = [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith("hf jobs run")]
-    done = run_script(*command, HF_TOKEN="hf_of_this_test")
+    done = run_here(*command, HF_TOKEN="hf_of_this_test")
     assert done.returncode == 0, done.stderr
     assert len(lines) == len(hub.jobs) == 2
     for line, job in zip(lines, hub.jobs, strict=True):

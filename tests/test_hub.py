@@ -51,8 +51,8 @@ def clear_cache() -> None:
     shutil.rmtree(HUB_HOME / "hub", ignore_errors=True)
 
 
-def push_all(run_script, published, *arguments: str, **environment: str):
-    return run_script(
+def push_all(run, published, *arguments: str, **environment: str):
+    return run(
         "push_all.py", "--models", str(published / "models"), "--records", str(published / "records"),
         "--namespace", "me", "--staging", str(published / "staging"), *arguments, **environment,
     )  # fmt: skip
@@ -94,13 +94,13 @@ def test_train_push_clear_the_cache_load_predict(hub, token, published, run_scri
     assert offline.stdout.splitlines()[-1:] == ["(1, 10)"], offline.stderr
 
 
-def test_the_other_trainings_of_a_row_are_pushed_and_measured_again(hub, token, published, run_script, tmp_path):
+def test_the_other_trainings_of_a_row_are_pushed_and_measured_again(hub, token, published, run_here, tmp_path):
     shutil.copytree(published / "models", tmp_path / "models")
     shutil.copytree(published / "records", tmp_path / "records")
     (row,) = results.read_all(tmp_path / "records")
     (other,) = (seed.seed for seed in row.seeds if seed.seed != row.shipped_seed)
     trained = published / "runs" / MODEL / "zoo" / f"seed-{other}" / "export"
-    assert push_all(run_script, tmp_path, "--runs", str(published / "runs")).returncode == 0
+    assert push_all(run_here, tmp_path, "--runs", str(published / "runs")).returncode == 0
     of_seed = {f"seeds/{other}/{name}" for name in PublishedFolder.MEASURED}
     assert {path for path in hub.repo(REPO).files if path.startswith("seeds/")} == of_seed
     (row,) = results.read_all(tmp_path / "records")
@@ -116,7 +116,7 @@ def test_the_other_trainings_of_a_row_are_pushed_and_measured_again(hub, token, 
     np.testing.assert_array_equal(zoo.load_predictor(pinned)(IMAGES), expected)
     assert len(hub.log) == reads  # from the cache
     command = "measure.py", MODEL, "--seed", str(other), "--check", "--records", str(tmp_path / "records")
-    measured = run_script(*command)
+    measured = run_here(*command)
     assert "agrees with what was measured now" in measured.stdout, measured.stderr
 
     damaged = (resolve(pinned) / "model.onnx").resolve()
@@ -129,7 +129,7 @@ def test_the_other_trainings_of_a_row_are_pushed_and_measured_again(hub, token, 
             zoo.load_predictor(f"hf://{REPO}/seeds/{wrong}")
 
 
-def test_a_network_that_is_stored_once_is_pushed_whole(hub, token, published, run_script, tmp_path):
+def test_a_network_that_is_stored_once_is_pushed_whole(hub, token, published, run_here, tmp_path):
     """As the repository stores its networks: Keras' weights are made of model.onnx for every other Keras."""
     shutil.copytree(published / "models", tmp_path / "models")
     shutil.copytree(published / "records", tmp_path / "records")
@@ -139,11 +139,11 @@ def test_a_network_that_is_stored_once_is_pushed_whole(hub, token, published, ru
     assert not (folder / "model.weights.h5").exists()
     assert (folder / "keras_weights.npz").stat().st_size < 1000  # places in model.onnx, no numbers
     np.testing.assert_array_equal(zoo.load_model(folder).predict(IMAGES, verbose=0), whole)
-    assert push_all(run_script, tmp_path).returncode == 0
+    assert push_all(run_here, tmp_path).returncode == 0
     assert {*MODEL_FILES, "history.json"} <= hub.repo(REPO).files.keys()
     assert "keras_weights.npz" not in hub.repo(REPO).files
     np.testing.assert_array_equal(zoo.load_model(f"hf://{REPO}").predict(IMAGES, verbose=0), whole)
-    assert push_all(run_script, tmp_path).stdout == f"{REPO}: unchanged\n"
+    assert push_all(run_here, tmp_path).stdout == f"{REPO}: unchanged\n"
     (folder / "keras_weights.npz").write_bytes(b"PK")
     with pytest.raises(zoo.ZooError, match=r"keras_weights\.npz does not say how Keras' weights are made"):
         zoo.load_model(folder)
@@ -264,25 +264,25 @@ def test_killed_half_way_the_same_command_finishes_the_rest(hub, token, publishe
     assert {len(repo.files) for repo in hub.repos.values()} == {11}
 
 
-def test_a_card_edited_on_the_hub_is_refused_with_a_diff_or_kept_or_replaced(hub, token, published, run_script):
-    assert push_all(run_script, published).returncode == 0
+def test_a_card_edited_on_the_hub_is_refused_with_a_diff_or_kept_or_replaced(hub, token, published, run_here):
+    assert push_all(run_here, published).returncode == 0
     repo = hub.repo(REPO)
     edited = repo.files["README.md"] + b"\nDo not use this one for cheques.\n"
     tree = repo.commits[-1][2]
     repo.commit("edit", {**tree, "README.md": Blob(edited, False), "history.json": Blob(b"{}", False)})
 
-    refused = push_all(run_script, published)
+    refused = push_all(run_here, published)
     assert refused.returncode == 2
     assert "-Do not use this one for cheques." in refused.stdout
     assert f"error: The card of {REPO} was edited on the Hub" in refused.stderr
     assert len(repo.commits) == 3
 
-    kept = push_all(run_script, published, "--cards", "keep")
+    kept = push_all(run_here, published, "--cards", "keep")
     assert f"{REPO}: 1 changed, the edited card kept -> " in kept.stdout
     assert repo.files["README.md"] == edited
     assert repo.files["history.json"] == (published / "models" / MODEL / "history.json").read_bytes()
 
-    assert push_all(run_script, published, "--cards", "replace").returncode == 0
+    assert push_all(run_here, published, "--cards", "replace").returncode == 0
     assert repo.files["README.md"] == (published / "staging" / MODEL / "README.md").read_bytes()
 
 
@@ -309,10 +309,10 @@ def test_a_card_of_the_zoos_own_is_simply_renewed(hub, token, tiny):
         (Account("me"), ("--namespace", "a b"), "cannot be a repo's name: expected namespace/name"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(hub, published, run_script, account, arguments, sentence):
+def test_bad_input_is_one_sentence_and_status_2(hub, published, run_here, account, arguments, sentence):
     if isinstance(account, Account):
         hub.tokens[TOKEN] = account
-    done = push_all(run_script, published, *arguments, **({} if account is None else {"HF_TOKEN": TOKEN}))
+    done = push_all(run_here, published, *arguments, **({} if account is None else {"HF_TOKEN": TOKEN}))
     assert done.returncode == 2
     (told,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
     assert sentence in told
@@ -368,8 +368,8 @@ def test_the_token_is_sent_to_the_hub_alone_and_shown_to_nobody(hub, token, tiny
 # Pull
 
 
-def test_offline_after_the_first_time(hub, token, published, run_script):
-    assert push_all(run_script, published).returncode == 0
+def test_offline_after_the_first_time(hub, token, published, run_here):
+    assert push_all(run_here, published).returncode == 0
     code = f"import zoo; print(zoo.load_predictor('hf://{REPO}').name)"
     assert python(code, HF_HUB_OFFLINE="0", HF_TOKEN="").stdout == f"{MODEL}\n"  # reading needs no token
     hub.log.clear()

@@ -345,10 +345,10 @@ def test_a_mirror_is_pushed_and_read_back_by_its_id(hub, monkeypatch, run_script
         (["mnist=originals"], "mnist: train (200 samples) is not the known one: fingerprint"),
     ],
 )
-def test_bad_input_is_one_sentence_and_status_2(hub, run_script, tmp_path, arguments, sentence):
+def test_bad_input_is_one_sentence_and_status_2(hub, run_here, tmp_path, arguments, sentence):
     (tmp_path / "originals").mkdir()
     as_idx(tmp_path / "originals", glyphs("mnist", DIGITS))
-    done = run_script("mirror_datasets.py", *arguments, "--no-push", "--out", "out")
+    done = run_here("mirror_datasets.py", *arguments, "--no-push", "--out", "out")
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -351,8 +351,20 @@ def board(tmp_path_factory):
     return write_board(tmp_path_factory.mktemp("board"))
 
 
-@pytest.mark.parametrize("name", [snapshot.NAME, snapshot.STATE])
-@pytest.mark.parametrize("damage", [*DAMAGES[:5], deep, unreadable, gone])
+def rarely(name, *damages):
+    """Leave damages that end in the same place as another one to `make slow`."""
+    return [pytest.param(damage, name, marks=pytest.mark.slow) for damage in damages]
+
+
+@pytest.mark.parametrize(
+    ("damage", "name"),
+    [
+        *((damage, snapshot.NAME) for damage in (cut, wrong_keys, deep, unreadable)),
+        *((damage, snapshot.STATE) for damage in (binary, folder, deep, gone)),
+        *rarely(snapshot.NAME, empty, binary, folder, gone),
+        *rarely(snapshot.STATE, cut, empty, wrong_keys, unreadable),
+    ],
+)
 def test_the_kept_table_is_a_cache(board, tmp_path, monkeypatch, damage, name):
     here = shutil.copytree(board, tmp_path / "records")
     monkeypatch.setattr(results, "RECORDS", here)

@@ -132,14 +132,14 @@ def test_every_report_is_written_once(published, run_script, tmp_path):
     assert {path: path.stat().st_mtime_ns for path in figures.values()} == before
 
 
-def test_bad_input_is_one_sentence(published, run_script, tmp_path):
+def test_bad_input_is_one_sentence(published, run_here, tmp_path):
     records = shutil.copytree(published / "records", tmp_path / "records")
     out = "--records", str(records), "--runs", str(tmp_path), "--out", str(tmp_path / "out")
-    done = run_script("report.py", "mnist_cnn.optdigit", *out)
+    done = run_here("report.py", "mnist_cnn.optdigit", *out)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "did you mean mnist_cnn.optdigits?" in done.stderr
     (records / "optdigits" / f"{MODEL}.npz").unlink()
-    done = run_script("report.py", MODEL, *out)
+    done = run_here("report.py", MODEL, *out)
     assert done.returncode == 1
     assert "test predictions of mnist_cnn.optdigits are not stored" in done.stderr
     assert not (tmp_path / "out").exists()

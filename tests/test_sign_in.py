@@ -316,6 +316,7 @@ def test_sign_ins_load_no_certificates(provider, monkeypatch):
         server_metadata_url=f"{provider.url}/.well-known/openid-configuration",
     )  # fmt: skip
     signing_in._certificates()
+    monkeypatch.setattr(ssl, "create_default_context", ssl.create_default_context.__wrapped__)
     loads = []
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *a, **k: loads.append(a))
 

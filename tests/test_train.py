@@ -42,9 +42,14 @@ def write(root, rows):
         cv2.imwrite(str(path), 255 - np.round(DIGITS.images[row] * (255 / 16)).astype(np.uint8))
 
 
+def options(place):
+    return ["train.py", "--data", str(place / "pictures"), "--name", "zahlen",
+            "--out", str(place / "models"), "--runs", str(place / "runs")]  # fmt: skip
+
+
 def command(place, *arguments):
-    return [sys.executable, str(ROOT / "scripts" / "train.py"), "--data", str(place / "pictures"), "--name", "zahlen",
-            "--out", str(place / "models"), "--runs", str(place / "runs"), *arguments]  # fmt: skip
+    script, *given = options(place)
+    return [sys.executable, str(ROOT / "scripts" / script), *given, *arguments]
 
 
 def train(place, *arguments, **settings):
@@ -223,8 +228,9 @@ def test_weights_of_another_shape_are_named():
         ([], "name a network with --architecture"),
     ],
 )
-def test_what_cannot_be_done_is_said_before_anything_is_written(place, tmp_path, arguments, sentence):
-    done = train(place, *arguments, "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "models"))
+def test_what_cannot_be_done_is_said_before_anything_is_written(place, tmp_path, run_here, arguments, sentence):
+    elsewhere = "--runs", str(tmp_path / "runs"), "--out", str(tmp_path / "models")
+    done = run_here(*options(place), *arguments, *elsewhere, ZOO_USER_DATASETS=str(place / "datasets"))
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr

@@ -187,8 +187,8 @@ def test_train_all_writes_a_record_that_the_board_shows(run_script, tmp_path):
         ("", "'' is not the name of a model: expected architecture.dataset"),
     ],
 )
-def test_an_unknown_name_is_answered_with_the_nearest(run_script, only, sentence):
-    done = run_script("train_all.py", "--only", only)
+def test_an_unknown_name_is_answered_with_the_nearest(run_here, only, sentence):
+    done = run_here("train_all.py", "--only", only)
     assert done.returncode == 2
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
