@@ -16,7 +16,7 @@ test: .venv/test          ## style and types, then the tests, those in a browser
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/python -m pytest -m "not slow" --ignore tests/browser $(ALL_CORES)
-	$(BIN)/python -m pytest -m "not slow" tests/browser  # pages are slow to mount where others want the processors too
+	$(BIN)/python -m pytest -m "not slow" tests/browser $(ALL_CORES)  # after the others: these want the processors most
 
 slow: .venv/test          ## the tests that `make test` leaves out because they take long
 	$(BIN)/python -m pytest -m slow --ignore tests/browser $(ALL_CORES)
