@@ -192,7 +192,9 @@ def test_claims_stand_beside_what_is_measured():
 def test_rows_are_found_and_sorted(board):
     _, frame = board
     find = lambda **asked: table.select(frame, table.Query(**asked))["model"].tolist()  # noqa: E731
-    assert find(dataset="mnist", search="cnn") == ["hdr_cnn.mnist", "mnist_cnn.mnist", "branching CNN ensemble.mnist"]
+    assert find(dataset="mnist", search="cnn") == [
+        "hdr_cnn.mnist", "mnist_cnn.mnist", "branching CNN ensemble.mnist", "branching CNN.mnist"
+    ]  # fmt: skip
     assert find(search="LENET5 ahdd") == ["lenet5.ahdd"]
     assert find(statuses=(table.STALE, table.BROKEN), dataset="ahdd") == ["old.ahdd"]
     assert find(dataset="mnist", parameters=(1e5, 1e6)) == ["hdr_cnn.mnist", "mnist_cnn.mnist"]

@@ -179,7 +179,7 @@ def by_document() -> str:
             verdict += ", beyond chance" if row.beyond(low) else ""
         lost = row.result is not None and not row.result.published
         known = disclosures.of_network(row.claim.dataset, row.claim.network) if row.result else []
-        said = "; ".join(filter(None, [verdict, seen, *row.lacks, table.UNPUBLISHED * lost, *known]))
+        said = _said(verdict, seen, *row.lacks, table.UNPUBLISHED * lost, *known)
         lines.append(f"| {name} | {stated} | `{row.recipe}` | {measured} | {100 * row.goal:.2f} | {said} |")
     return "\n".join(lines) + "\n"
 
@@ -230,11 +230,16 @@ def by_goal() -> str:
             readings = frame.loc[result.model, "network_readings"]
             seen = [SEEN] * bool(readings > 1)
             seen += disclosures.of_network(result.dataset, result.architecture)
-            verdict = "; ".join([verdict_on(goal.goal - result.mean("accuracy")), *seen])
+            verdict = _said(verdict_on(goal.goal - result.mean("accuracy")), *seen)
             said = f"{result.model} | {result.shipped('parameters'):,.0f} | {result.parameters_as_trained or 0:,} "
             said += f"| {mean_of(result)} | {len(result.seeds)} | {readings:.0f} | {verdict}"
         lines.append(f"| {goal.dataset} | {goal.what} | {100 * goal.goal:.2f} | {known} | {said} |")
     return "\n".join(lines) + "\n\n" + _claimed()
+
+
+def _said(*parts: str) -> str:
+    """Return notes as one text; some are whole sentences."""
+    return "; ".join(part for part in parts if part).replace(".; ", ". ")
 
 
 def _claimed() -> str:

@@ -1,7 +1,7 @@
 """What `augmentation` does with OpenCV on the processor, in Keras operations: inside the compiled step, on a GPU.
 
-The same draws give the same images, within two gray levels but for a few pixels: OpenCV rounds the place of a pixel to
-a 32nd. Only the grain of the noise is another.
+The same draws give the same images, but for a few gray levels at edges: OpenCV rounds the place of a pixel to a 32nd.
+Only the grain of the noise is another.
 """
 
 from functools import cache

@@ -129,6 +129,16 @@ def of(dataset: str, recipe: Recipe) -> "Glyphs | Pages":
     return Glyphs(train, watched, targets, round(recipe.outliers * len(train)), spec.balanced)
 
 
+def known_share(dataset: str, recipe: Recipe) -> float:
+    """Return the share of a dataset's validation samples that a recipe trains on, because it holds out a share of its
+    own."""
+    if recipe.validation_share is None:
+        return 0.0
+    train, validation = of(dataset, recipe).train, data.load(dataset, "validation")
+    known = {image.tobytes() for image in train.images}
+    return float(np.mean([image.tobytes() in known for image in validation.images]))
+
+
 def _equally_often(labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return N rows of N samples: the classes take turns, and each goes through its samples again and again."""
     classes = np.unique(labels)
