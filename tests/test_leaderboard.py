@@ -269,7 +269,8 @@ def test_what_is_disclosed_stands_with_the_scores():
     reproduced = board.partition("<!-- documents")[2].partition("<!-- /documents")[0]
     for one in disclosures.disclosures():
         assert one.text in board
-        if any(f"`{network}`" in readme for network in one.networks) or not one.networks:
+        best = next((line for line in readme.splitlines() if line.startswith(f"| {one.dataset} |")), "")
+        if any(f"`{network}`" in best for network in one.networks) or not one.networks:
             assert one.text in readme
         if any(f"{network} on {one.dataset}" in reproduced for network in one.networks):
             assert one.text in reproduced
