@@ -4,6 +4,7 @@ import json
 from dataclasses import replace
 
 import numpy as np
+import onnx
 import pytest
 from networks import layer, node, onnx_file, perceptron
 from onnx import TensorProto, helper, numpy_helper
@@ -11,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from leaderboard import products, used_numbers
 from leaderboard.memorization import MemorizationGap, times
 from leaderboard.submissions import budget, checks
-from leaderboard.submissions.checks import onnx_graph
+from leaderboard.submissions.checks import onnx_graph, onnx_shapes
 from leaderboard.submissions.sandbox import child, inputs
 from zoo import hub, stored_numbers
 from zoo.strict.problems import Refused
@@ -291,6 +292,14 @@ def test_what_takes_hours_to_train_is_rejected_however_few_its_multiply_adds(bet
     )
     checked = checks.check(json.dumps(config).encode(), "m.json", ("mnist",))
     assert [problem.code for problem in checked.problems] in (["budget"], ["too-large"])
+
+
+@pytest.mark.parametrize("to", [TensorProto.STRING, TensorProto.BFLOAT16, TensorProto.FLOAT8E4M3FN, TensorProto.INT4])
+def test_a_shape_that_is_cast_to_another_kind_than_numbers_costs_no_check(to):
+    """What is computed of shapes is followed as far as it can be, and no further."""
+    nodes = [node("Shape", "x", "sides"), node("Cast", "sides", "odd", to=to), node("Cast", "odd", "number", to=7),
+             node("Expand", ["scale", "number"], "ones"), node("Add", ["x", "ones"], "y")]  # fmt: skip
+    onnx_shapes.of_one_image(onnx.load_from_string(onnx_file(nodes=nodes)), (8, 8, 1))
 
 
 def test_a_recurrent_layer_that_reads_lines_may_be_trained():

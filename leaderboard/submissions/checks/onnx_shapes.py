@@ -59,38 +59,33 @@ def of_one_image(model: Any, shape: tuple[int, ...]) -> Shapes | None:
         if is_larger(node, shapes):
             return None
         types |= made
-        if (computed := _computed(node, shapes, numbers)) is not None:
-            numbers[node.output[0]] = _tensor(computed, types[node.output[0]].tensor_type.elem_type)
+        if (computed := _computed(node, shapes, numbers, types)) is not None:
+            numbers[node.output[0]] = computed
     return shapes
 
 
-def _tensor(values: np.ndarray, kind: int) -> Any:
-    import onnx
-
-    return onnx.numpy_helper.from_array(values.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)))
-
-
-def _computed(node: Any, shapes: Shapes, numbers: Mapping[str, Any]) -> np.ndarray | None:
-    """Return the numbers that a node makes of shapes or of numbers that are known; None where they are not."""
+def _computed(node: Any, shapes: Shapes, numbers: Mapping[str, Any], types: Mapping[str, Any]) -> Any | None:
+    """Return the tensor that a node makes of shapes or of numbers that are known; None where they are not."""
     import onnx
 
     compute = _COMPUTED.get(node.op_type)
     if compute is None or math.prod(shapes[node.output[0]]) > FEW:
         return None
-    if node.op_type in ("Shape", "Size"):
-        given = [np.array(shapes[node.input[0]], np.int64)]
-    elif all(name in numbers for name in node.input if name):
-        given = [onnx.numpy_helper.to_array(numbers[name]) for name in node.input if name]
-    else:
+    if node.op_type not in ("Shape", "Size") and not all(name in numbers for name in node.input if name):
         return None
-    settings = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
     try:
+        if node.op_type in ("Shape", "Size"):
+            given = [np.array(shapes[node.input[0]], np.int64)]
+        else:
+            given = [onnx.numpy_helper.to_array(numbers[name]) for name in node.input if name]
+        settings = {attribute.name: onnx.helper.get_attribute_value(attribute) for attribute in node.attribute}
         with np.errstate(all="ignore"):
             made = np.asarray(compute(settings, *given))
             few = made.shape == shapes[node.output[0]] and bool((np.abs(made.astype(np.float64)) < LARGEST).all())
-    except (ValueError, TypeError, IndexError, OverflowError, ZeroDivisionError):
+        kind = onnx.helper.tensor_dtype_to_np_dtype(types[node.output[0]].tensor_type.elem_type)
+        return onnx.numpy_helper.from_array(made.astype(kind)) if few else None
+    except Exception:  # of many kinds, whatever NumPy and ONNX find wrong with a stranger's numbers
         return None
-    return made if few else None
 
 
 Settings = Mapping[str, Any]
