@@ -23,7 +23,7 @@ from zoo import files
 from zoo.errors import DataError, InkError, ZooError
 from zoo.files import read_arrays
 from zoo.ingest import labelled_folders, normalise
-from zoo.portable import c_header, javascript
+from zoo.portable import c_header, javascript, package, page
 from zoo.published import MOST_LABELS, PublishedFolder, WrongField, check_preprocessor, parse_json
 from zoo.serving import by_script
 from zoo.settings import PRETRAINED
@@ -212,6 +212,17 @@ def test_labels_are_checked_and_compared_in_linear_time():
     np.testing.assert_array_equal(by_script.told_by_page(labels, answers), answers)
     assert by_script._alike(tuple(labels)).sum() == len(labels) + 4  # I and 1, O and 0
     assert time.process_time() - started < 2
+
+
+@pytest.mark.parametrize("left_out", [["height"], ["width", "stroke"], ["channels", "centre_x", "height", "width"]])
+def test_an_export_has_all_of_a_contract_that_leaves_out_what_is_usual(published, tmp_path, left_out):
+    whole, path = javascript.network_file(published), published / "preprocessor_config.json"
+    said = json.loads(path.read_text())
+    said["contract"] = {key: value for key, value in said["contract"].items() if key not in left_out}
+    path.write_text(json.dumps(said))
+    assert javascript.network_file(published) == whole
+    page.write(published, tmp_path / "page.html")
+    package.write(published, tmp_path / "package")
 
 
 @pytest.mark.parametrize("write", [c_header.header, javascript.network_file], ids=["c", "javascript"])

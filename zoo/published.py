@@ -91,7 +91,7 @@ def _object(values: object) -> Json:
 def check_preprocessor(values: object) -> Json:
     """Return what a preprocessor_config.json holds, whoever wrote it; WrongField where a part is not what it must be.
 
-    Parts that a network need not have are checked where they are there.
+    Parts that a network need not have are checked where they are there; a contract has all its fields.
     """
     said = _object(values)
     fields = {"labels": (list,), "script": (str,), "dataset": (str,), "view": (str, dict), "contract": (dict, NoneType)}
@@ -109,8 +109,7 @@ def check_preprocessor(values: object) -> Json:
     for key in ("threshold", "accepts"):
         if found.get(key) is not None and not 0 <= found[key] <= 1:
             raise WrongField(f"its {key!r} must be from 0 to 1, not {found[key]}")
-    _check_images(found["view"], found["contract"])
-    return said
+    return said | {"contract": _whole_contract(found["view"], found["contract"])}
 
 
 def image_shape(preprocessor: Json) -> Shape:
@@ -126,8 +125,11 @@ def image_shape(preprocessor: Json) -> Shape:
     return made.height, made.width, made.channels
 
 
-def _check_images(view: str | Json, contract: Json | None) -> None:
-    """Refuse a view or a contract that is none; glyphs have a contract, pages have a view of more than one part."""
+def _whole_contract(view: str | Json, contract: Json | None) -> Json | None:
+    """Return a contract with all its fields; refuse it, or a view, that is none.
+
+    Glyphs have a contract, pages have a view of more than one part.
+    """
     if (view == "glyph") != (contract is not None):
         raise WrongField(
             "it must have a 'contract' where its 'view' is 'glyph', and null where its 'view' is an object"
@@ -136,13 +138,14 @@ def _check_images(view: str | Json, contract: Json | None) -> None:
         if contract is not None:
             from zoo.ink.contract import Contract
 
-            Contract.from_dict(contract)
-        elif isinstance(view, dict):
+            return Contract.from_dict(contract).to_dict()
+        if isinstance(view, dict):
             from zoo.pages import views  # OpenCV is needed for pages
 
             views.from_dict(view)
     except ZooError as error:
         raise WrongField(f"its {'view' if contract is None else 'contract'!r} is none. {error}") from None
+    return None
 
 
 def check_metadata(values: object) -> Json:
