@@ -391,6 +391,14 @@ def test_a_runtime_that_checks_no_indices_gets_none(published, how):
     assert not (published / "model.xml").exists()
 
 
+@pytest.mark.parametrize("how", ["Gather of pixels", "GatherElements of pixels", "GatherND of pixels"])
+def test_what_a_runtime_cannot_compute_gets_a_sentence(published, how):
+    used = {name for one in INDEXED[how] for name in one.input}
+    network(published / "model.onnx", INDEXED[how], {name: PLACES[name] for name in used & PLACES.keys()})
+    with pytest.raises(ZooError, match=rf"cannot be computed for these images: its {how.split()[0]} failed \(\w+\)\.$"):
+        zoo.load_predictor(published)(np.zeros((2, 28, 28, 1), np.uint8))
+
+
 def test_a_folder_does_not_choose_a_runtime_that_would_have_to_be_trusted(published):
     pytest.importorskip("openvino")
     said = json.loads((published / "preprocessor_config.json").read_text())

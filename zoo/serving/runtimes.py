@@ -9,6 +9,7 @@ import importlib
 import importlib.util
 import os
 import queue
+import re
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -37,7 +38,7 @@ class Runtime(Protocol):
     said: Json  # what the file says of itself; {} for a file that `zoo.export.formats` did not write
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C)."""
+        """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C); ZooError where ONNX Runtime fails."""
 
 
 def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
@@ -111,7 +112,14 @@ class _OnnxRuntime:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         options = self._large if len(images) > FEW else None
-        probabilities: np.ndarray = self._session.run(None, {self._feed: images}, options)[0]
+        try:
+            probabilities: np.ndarray = self._session.run(None, {self._feed: images}, options)[0]
+        except Exception as error:  # its errors share no class
+            node = re.search(r"running (\w+) node", str(error))
+            failed = f"its {node[1]} failed" if node else "it failed"
+            raise ZooError(
+                f"The network cannot be computed for these images: {failed} ({type(error).__name__})."
+            ) from error
         return probabilities
 
 
