@@ -4,6 +4,7 @@ import time
 
 import cv2
 import numpy as np
+import pyarrow.parquet
 import pytest
 from conftest import real_data
 
@@ -123,6 +124,35 @@ def test_broken_rows_are_named(make_repo, columns, sentence):
     make_repo({"train": columns})
     with pytest.raises(zoo.DataError, match=sentence):
         data.load("optdigits")
+
+
+def picture_table(count=2, **columns):
+    kind = pyarrow.struct([("bytes", pyarrow.binary()), ("path", pyarrow.string())])
+    image = pyarrow.array([{"bytes": png(), "path": None}] * count, kind)
+    return pyarrow.table({"image": image, "label": pyarrow.array([0] * count), **columns})
+
+
+TABLES = {
+    "no rows": (picture_table(0), "has no rows"),
+    "text": (picture_table(label=["a", "b"]), "the column 'label' cannot be read as int64"),
+    "lists": (picture_table(label=[[1], [2]]), "the column 'label' cannot be read as int64"),
+    "parts": (picture_table(label=[1.5, 2.0]), "the column 'label' cannot be read as int64"),
+    "gaps": (picture_table(label=[1, None]), "the column 'label' holds int64 and lacks values"),
+    "files alone": (picture_table(image=[png(), png()]), "the column 'image' cannot be read as large_binary"),
+    "no files": (picture_table(image=[{"path": "x"}] * 2), "the column 'image' cannot be read as large_binary"),
+    "numbers": (picture_table(image=[{"bytes": 5}] * 2), "the column 'image' cannot be read as large_binary"),
+    "twice": (picture_table().append_column("label", pyarrow.array([0, 0])), "the column 'label' cannot be read"),
+}
+
+
+@pytest.mark.parametrize("name", TABLES)
+def test_tables_of_other_kinds_get_a_sentence(make_repo, name):
+    table, sentence = TABLES[name]
+    root = make_repo({"train": {"image": [png()], "label": [0]}})
+    pyarrow.parquet.write_table(table, root / "optdigits" / "data" / "train-00000-of-00001.parquet")
+    for read in (data.load, lambda name: list(data.stream(name, "train")) or data.load(name)):
+        with pytest.raises(zoo.DataError, match=sentence):
+            read("optdigits")
 
 
 def test_a_missing_split_is_named(make_repo):

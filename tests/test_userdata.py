@@ -6,6 +6,7 @@ import shutil
 import cv2
 import datasets
 import numpy as np
+import pyarrow.parquet
 import pytest
 from sklearn.datasets import load_digits
 
@@ -283,10 +284,19 @@ def test_labels_beyond_the_list_are_named(tmp_path):
     table = datasets.Dataset.from_parquet(str(file), cache_dir=str(tmp_path / "cache"))
     names = {"image": table.features["image"], "label": datasets.ClassLabel(names=["0", "1", "2"])}
     wrong = table.data.table.replace_schema_metadata(datasets.Features(names).arrow_schema.metadata)
-    import pyarrow.parquet
-
     pyarrow.parquet.write_table(wrong, file)
     with pytest.raises(zoo.DataError, match=r"row 3: the label 3 is not in the list of 3 labels"):
+        prepared(file)
+
+
+@pytest.mark.parametrize("called", [list(range(10)), [None] * 10, ["0", "1", "2", {}]])
+def test_classes_are_called_by_text(tmp_path, called):
+    file = as_repo(tmp_path / "repo", range(20))
+    table = pyarrow.parquet.read_table(file)
+    features = {"image": {"_type": "Image"}, "label": {"_type": "ClassLabel", "names": called}}
+    said = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    pyarrow.parquet.write_table(table.select(["image", "label"]).replace_schema_metadata(said), file)
+    with pytest.raises(zoo.DataError, match=r"a class is called .*, expected text|cannot be read as a dataset"):
         prepared(file)
 
 

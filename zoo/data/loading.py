@@ -132,7 +132,9 @@ def filenames(name: str, split: str) -> list[str]:
     if location := source_of(spec):
         table = parquet.read_table(spec, split, location)
         if "filename" in table.column_names:
-            names: list[str] = table["filename"].to_pylist()
+            import pyarrow
+
+            names: list[str] = parquet.column(table, "filename", pyarrow.string(), lambda: location).to_pylist()
             return names
     return [f"{split}-{row:05d}" for row in range(len(load(name, "test" if split == "test" else "train+validation")))]
 

@@ -49,6 +49,8 @@ def read_split(spec: "DatasetSpec", split: str, location: str) -> Arrays:
         DataError: it cannot be read, lacks a column, or a row of it is broken; names the file and the row.
     """
     table, most = read_table(spec, split, location), _most_pixels(split, location)
+    if not len(table):
+        raise DataError(f"{location}, split {split!r}, has no rows.")
     return _arrays(spec, table, functools.partial(_row_name, location, split), most)
 
 
@@ -135,17 +137,50 @@ def _most_pixels(split: str, location: str) -> int:
 
 def _arrays(spec: "DatasetSpec", table: "pyarrow.Table", row_name: RowName, most: int) -> Arrays:
     """Return images, labels and groups of an Arrow table; DataError names a row that is broken, or more pixels."""
-    labels = table["label"].to_numpy().astype(np.int64)
+    import pyarrow
+
+    place = functools.partial(row_name, 0)
+    labels = column(table, "label", pyarrow.int64(), place).to_numpy()
     wrong = np.flatnonzero((labels < 0) | (labels >= len(spec.labels)))
     if len(wrong):
         raise DataError(
             f"{row_name(wrong[0])}: label {labels[wrong[0]]} is not one of the {len(spec.labels)} classes of "
             f"{spec.name} (0 to {len(spec.labels) - 1}); {len(wrong)} of {len(labels)} rows are wrong."
         )
-    encoded = table["image"].combine_chunks().field("bytes").to_pylist()
+    encoded = column(table, "image", pyarrow.large_binary(), place).to_pylist()
     images = _decode(encoded, spec.image_shape, row_name, most)
-    groups = table[spec.group].to_numpy().astype(np.int32) if spec.group in table.column_names else None
-    return images, labels, groups
+    if spec.group is None or spec.group not in table.column_names:
+        return images, labels, None
+    return images, labels, column(table, spec.group, pyarrow.int32(), place).to_numpy()
+
+
+def column(
+    table: "pyarrow.Table", name: str, kind: "pyarrow.DataType", place: Callable[[], str]
+) -> "pyarrow.ChunkedArray":
+    """Return a column of a table that anybody may have written; of pictures, the bytes of their files.
+
+    Args:
+        table: that has the column.
+        name: of the column.
+        kind: what its values are to be: whole numbers and text are never missing.
+        place: returns where the table is, for people.
+
+    Raises:
+        DataError: it is there twice, or has values of another kind.
+    """
+    import pyarrow
+    import pyarrow.compute
+
+    try:
+        found = table[name]
+        held = found.type
+        found = (pyarrow.compute.struct_field(found, "bytes") if name == "image" else found).cast(kind)
+    except (KeyError, pyarrow.ArrowException) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise DataError(f"{place()}: the column {name!r} cannot be read as {kind} ({reason}).") from error
+    if found.null_count and not pyarrow.types.is_large_binary(kind):
+        raise DataError(f"{place()}: the column {name!r} holds {held} and lacks values, expected {kind} in every row.")
+    return found
 
 
 def read_table(spec: "DatasetSpec", split: str, location: str) -> "pyarrow.Table":

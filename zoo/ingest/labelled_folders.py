@@ -324,8 +324,15 @@ def _label_names(by_split: Mapping[str, Table], label: str, where: str) -> tuple
 
     feature = by_split["train"].features[label]
     if isinstance(feature, datasets.ClassLabel):
-        return tuple(feature.names)
+        return _classes(feature, where)
     return sorted_labels(_names(by_split["train"], label, "classes", where))
+
+
+def _classes(feature: "datasets.ClassLabel", place: str) -> tuple[str, ...]:
+    """Return what a table calls its classes; DataError unless all are text."""
+    if wrong := [name for name in feature.names if not isinstance(name, str)]:
+        raise DataError(f"{place}: a class is called {wrong[0]!r:.80}, expected text.")
+    return tuple(feature.names)
 
 
 def _label_numbers(rows: Table, label: str, labels: tuple[str, ...], place: Callable[[int], str]) -> np.ndarray:
@@ -333,7 +340,7 @@ def _label_numbers(rows: Table, label: str, labels: tuple[str, ...], place: Call
 
     values = rows.values(label)
     if isinstance(rows.features[label], datasets.ClassLabel):
-        names = tuple(rows.features[label].names)
+        names = _classes(rows.features[label], place(0))
         if names != labels:
             raise DataError(f"{place(0)}: its classes are {', '.join(names)}, those of train {', '.join(labels)}.")
         known: dict[Any, int] = {number: number for number in range(len(names))}
