@@ -34,7 +34,7 @@ class Sent(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
     name: Text = Field(description="on the board: lower-case letters, digits and underscores", examples=["my_net"])
-    datasets: list[Text] = Field(description="to measure it on", examples=[["mnist"]])
+    datasets: messages.First[Text] = Field(description="to measure it on", examples=[["mnist"]])
     licence: Text = Field(description="SPDX name", examples=["mit"])
     declaration: Text = Field(
         description="which data it was trained on, and which not", examples=["mnist, training set only"]
@@ -54,7 +54,7 @@ class Sent(BaseModel):
 class SentJson(Sent):
     """A network that is submitted as JSON."""
 
-    file: messages.DataUri = Field("", json_schema_extra=messages.optional_file)
+    file: messages.Encoded = Field("", json_schema_extra=messages.optional_file)
 
 
 class Receipt(BaseModel):

@@ -12,6 +12,7 @@ import httpx
 import numpy as np
 import pytest
 from networks import onnx_file
+from pydantic import ValidationError
 from strokes import SEVEN, THREE, sketch
 
 import zoo
@@ -186,6 +187,25 @@ def test_a_refusal_is_a_problem_with_one_sentence(ask, method, path, options, st
     assert (answer.status_code, answer.headers["content-type"], said["status"]) == (status, PROBLEM, status), said
     assert sentence in said["detail"]
     assert "\n" not in said["detail"]
+
+
+@pytest.mark.parametrize(
+    "strokes", [[[1] * 19_000], [1] * 19_000, [[[1, 2]], [[1]] * 9_000]], ids=["points", "strokes", "pairs"]
+)
+def test_of_many_wrong_parts_the_first_is_looked_at(strokes):
+    body = json.dumps({"sketch": {"size": 1, "strokes": strokes}}).encode()
+    with pytest.raises(ValidationError) as error:
+        messages._READ.validate_json(body)
+    assert error.value.error_count() == 1
+
+
+@pytest.mark.parametrize("settings", [";" * 900, "; a=b" * 150, "; " * 9])
+def test_what_says_what_a_part_is_says_little(ask, settings):
+    part = f'--x\r\nContent-Disposition: form-data; name="image"{settings}\r\n\r\nx\r\n--x--\r\n'
+    for media, sentence in (("x", "name of a part is too long"), (f"x{settings}", "Content-Type is too long")):
+        headers = {"Content-Type": f"multipart/form-data; boundary={media}"}
+        answer = ask("POST", "/api/v1/read", content=part.encode(), headers=headers)
+        assert (answer.status_code, sentence in answer.json()["detail"]) == (400, True), answer.text
 
 
 # The gate

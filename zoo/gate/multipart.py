@@ -9,7 +9,7 @@ from starlette.formparsers import MultiPartException, MultiPartParser
 
 SLICE = 65_536  # bytes that are parsed at a time
 MOST_BOUNDARIES = 100  # of a form: each takes as long as 10 kB of content
-LONGEST = 1000  # bytes that say what a form, or a part of it, is
+LONGEST, SETTINGS = 1000, 8  # bytes that say what a form, or a part of it, is, and settings in them
 
 
 class Form(MultiPartParser):
@@ -21,7 +21,7 @@ class Form(MultiPartParser):
         Raises:
             MultiPartException: it is another one.
         """
-        if len(self.headers["Content-Type"]) > LONGEST:
+        if _is_long(self.headers["Content-Type"].encode("latin-1")):
             raise MultiPartException("The Content-Type is too long.")
         _, said = parse_options_header(self.headers["Content-Type"])
         if said.get(b"charset", b"utf-8").lower() not in (b"utf-8", b"utf8"):  # some take long to decode
@@ -31,9 +31,13 @@ class Form(MultiPartParser):
 
     def on_headers_finished(self) -> None:
         """Take a part."""
-        if len(self._current_part.content_disposition or b"") > LONGEST:
+        if _is_long(self._current_part.content_disposition or b""):
             raise MultiPartException("The name of a part is too long.")
         super().on_headers_finished()
+
+
+def _is_long(said: bytes) -> bool:
+    return len(said) > LONGEST or said.count(b";") > SETTINGS
 
 
 async def _sliced(stream: AsyncGenerator[bytes, None], mark: bytes) -> AsyncGenerator[bytes, None]:

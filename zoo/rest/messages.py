@@ -1,9 +1,19 @@
 """What is sent to the REST API and what it answers: the schemas of the OpenAPI document."""
 
 from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Discriminator, Field, Tag, TypeAdapter, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    FailFast,
+    Field,
+    Tag,
+    TypeAdapter,
+    ValidationError,
+)
 
 from zoo.gate.bodies import check_count
 from zoo.gate.uploads import is_data
@@ -26,20 +36,21 @@ def data_uri(text: str) -> str:
 
 
 DATA_URI = r"^data:[\w.+-]*/?[\w.+-]*(;[\w.+=-]+)*;base64,[A-Za-z0-9+/]*={0,2}$"
-DataUri = Annotated[  # the pattern is not searched, which would take long: whoever decodes it checks it all
-    str,
-    AfterValidator(data_uri),
-    Field(json_schema_extra={"pattern": DATA_URI}, description="a file as a data URI"),
-]
+FILE: Json = {"pattern": DATA_URI, "description": "a file as a data URI"}
+# The pattern is not searched, which would take long: whoever decodes it checks it all.
+Encoded = Annotated[str, AfterValidator(data_uri)]
+DataUri = Annotated[Encoded, Field(json_schema_extra=FILE)]
 Point = tuple[Annotated[float, Field(allow_inf_nan=False)], Annotated[float, Field(allow_inf_nan=False)]]
 Name = Annotated[str, Field(max_length=200)]
+Item = TypeVar("Item")
+First = Annotated[list[Item], FailFast()]  # the first wrong part is named, the others are not looked at
 
 
 class Sketch(BaseModel):
     """Pen strokes of one character."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
-    strokes: list[list[Point]] = Field(
+    strokes: First[First[Point]] = Field(
         description="points [x, y] of each stroke; x runs right, y runs down", max_length=5_000
     )
     size: float = Field(ge=1e-6, le=1e9, description="side of the square that they were drawn on")
@@ -61,7 +72,7 @@ def optional(schema: Json) -> None:
 def optional_file(schema: Json) -> None:
     """Describe a file as text that may be left out."""
     optional(schema)
-    schema["pattern"] = DATA_URI
+    schema |= FILE
 
 
 class Asked(BaseModel):
