@@ -239,6 +239,10 @@ BOMBS = {
                  node("ConstantOfShape", "k", "c", **ONES),
                  node("Conv", "b c", "d", pads=[500, 500, 500, 500], kernel_shape=[500, 500]), total("d")],
                 {"k": [1, 1, 500, 500]}),
+    "squeezed": ([node("ConstantOfShape", "x", "c", **ONES), node("Squeeze", "c none", "d"), node("Add", "c d", "a"),
+                  total("a")], {"x": [30_000, 1], "none": np.zeros(0, np.int64)}),
+    "unsqueezed": ([node("ConstantOfShape", "x", "c", **ONES), node("Unsqueeze", "c", "d", axes=[-1]),
+                    node("Add", "c d", "a"), total("a")], {"x": [30_000]}, 10),
     "slope": ([node("ConstantOfShape", "x", "c", **ONES), node("ConstantOfShape", "k", "d", **ONES),
                node("PRelu", "c d", "e"), total("e")], {"x": [30_000], "k": [30_000, 1]}),
     "slope of pixels": ([node("Cast", "image", "a", to=1), node("Reshape", "a x", "c"),
@@ -253,10 +257,9 @@ BOMBS = {
 @pytest.mark.parametrize("kind", BOMBS)
 def test_a_network_is_bounded_before_a_runtime_opens_it(published, monkeypatch, kind):
     """32 kB took 4 GB when they were opened, in proportion, or minutes."""
-    nodes, constants = BOMBS[kind]
-    network(published / "model.onnx", nodes, constants)
+    network(published / "model.onnx", *BOMBS[kind])
     monkeypatch.setattr(runtimes, "RUNTIMES", {"onnxruntime": lambda file: pytest.fail("it was opened")})
-    with pytest.raises(ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size|slope)"):
+    with pytest.raises(ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size)"):
         zoo.load_predictor(published)
 
 
@@ -278,7 +281,7 @@ def test_what_a_runtime_makes_is_no_larger_than_what_is_inferred():
                 continue
             inferred = tuple(session.get_outputs()[0].shape)
             compared += None not in inferred  # else it is refused
-            assert None in inferred or made.shape == inferred or onnx_costs.is_larger(one, sides), (operator, sides)
+            assert None in inferred or made.shape == inferred or onnx_costs.is_larger(one, sides, 18), (operator, sides)
     assert compared > 50
 
 

@@ -32,16 +32,20 @@ def cost(node: Any, shapes: Mapping[str, Shape]) -> int:
     return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
 
 
-def is_larger(node: Any, shapes: Mapping[str, Shape]) -> bool:
-    """Return whether ONNX Runtime makes a larger value than the rules of ONNX say.
+def is_larger(node: Any, shapes: Mapping[str, Shape], version: int) -> bool:
+    """Return whether ONNX Runtime makes a value of another shape than it infers, one that may be larger.
 
-    By these the slope of PRelu is repeated for the values; ONNX Runtime repeats the values for the slope, too.
+    It infers that the slope of PRelu is repeated for the values, and repeats the values for the slope, too; that
+    Squeeze of no sides leaves all, and takes all; and that Unsqueeze ignores sides counted from the end before version
+    11, and adds them.
     """
-    if node.op_type != "PRelu":
-        return False
-    given, slope = shapes[node.input[0]], shapes[node.input[1]]
-    padded = (1,) * (len(given) - len(slope)) + slope
-    return len(padded) > len(given) or any(one not in (1, side) for one, side in zip(padded, given, strict=True))
+    if node.op_type == "PRelu":
+        given, slope = shapes[node.input[0]], shapes[node.input[1]]
+        padded = (1,) * (len(given) - len(slope)) + slope
+        return len(padded) > len(given) or any(one not in (1, side) for one, side in zip(padded, given, strict=True))
+    if node.op_type == "Squeeze":
+        return len(node.input) > 1 and shapes.get(node.input[1]) == (0,)
+    return node.op_type == "Unsqueeze" and version < 11 and min(_attribute(node, "axes", ()), default=0) < 0
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:

@@ -114,8 +114,9 @@ class _Graph:
         """Return the file that may be opened."""
         for images in {1, together(*self.sides[:2])}:
             shapes = self._shapes(images)
-            if any(onnx_costs.is_larger(node, shapes) for node in self.nodes):
-                raise TooMuch("its PRelu has a slope that is larger than its values")
+            for node in self.nodes:
+                if onnx_costs.is_larger(node, shapes, self.version):
+                    raise TooMuch(f"its {node.op_type} makes a value of another size than its rules say")
             self._check_costs(images, shapes)
         stored = {name: one.raw for name, one in self.initializers.items()}
         if not indices and (operator := onnx_indices.wrong(self.nodes, stored, shapes)):

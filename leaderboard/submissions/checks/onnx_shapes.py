@@ -56,7 +56,7 @@ def of_one_image(model: Any, shape: tuple[int, ...]) -> Shapes | None:
             shapes[name] = tuple(side.dim_value for side in sides)
             if len(sides) > MOST_SIDES or min(shapes[name], default=0) < 0 or math.prod(shapes[name]) > LARGEST:
                 return None
-        if is_larger(node, shapes):
+        if is_larger(node, shapes, version):
             return None
         types |= made
         if (computed := _computed(node, shapes, numbers, types)) is not None:
