@@ -8,7 +8,8 @@ import pytest
 
 from zoo import registry
 from zoo.backend import keras
-from zoo.strict import allowed_layers, keras_config
+from zoo.strict import allowed_layers, keras_config, layer_costs
+from zoo.strict.layer_settings import Misfit
 from zoo.strict.problems import Refused
 from zoo.trainers import Stepwise
 
@@ -89,6 +90,12 @@ SUBMITTABLE = [
     for name, known in registry.architectures().items()
     if known.minimum_size <= 28 and name != "alexnet" and isinstance(known.trainer, Stepwise)
 ]
+
+
+@pytest.mark.parametrize("axis", [[1, 2], [-1, 1], [1, 2, 3]])
+def test_inputs_are_joined_along_one_axis(axis):
+    with pytest.raises(Misfit, match=f"it takes one axis, not {len(axis)}"):
+        layer_costs.concatenate({"axis": axis}, [(4, 5, 2), (4, 5, 3)])
 
 
 @pytest.mark.parametrize("name", SUBMITTABLE)

@@ -325,7 +325,10 @@ def concatenate(config: Json, shapes: list[Shape]) -> Cost:
     """Concatenate along one axis."""
     if len(shapes) < 2 or len({len(shape) for shape in shapes}) > 1:
         raise Misfit("it takes at least two inputs with the same number of dimensions")
-    (place,) = axes(config.get("axis", -1), len(shapes[0]))
+    along = axes(config.get("axis", -1), len(shapes[0]))
+    if len(along) != 1:
+        raise Misfit(f"it takes one axis, not {len(along)}")
+    (place,) = along
     if len({(*shape[:place], *shape[place + 1 :]) for shape in shapes}) > 1:
         raise Misfit(f"inputs of {', '.join(map(str, shapes))} differ in more than the concatenation axis")
     first = shapes[0]
