@@ -114,7 +114,6 @@ def submit(
         offer, problems = checked_offer(offer)
         content, filename, source = _fetched(file, source)
         checked = guard.check(content, filename, offer.datasets)
-        check_heard()
         submission = _submission(user, name, offer, checked, problems, now)
         submission = replace(submission, source=source, size=len(content), secret=_hash(secret), sender=sender)
         return _kept(store, lifecycle.received(submission, now), checked.content, limits)
@@ -158,6 +157,7 @@ def _kept(store: stores.Store, submission: Submission, content: bytes | None, li
     now = submission.created
 
     def admit(earlier: list[Submission]) -> Submission | None:
+        check_heard()  # as late as can be: whoever has gone gets no secret, and would keep the name
         for other in reversed(earlier):
             if _same(other, submission):
                 return other
