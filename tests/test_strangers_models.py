@@ -12,6 +12,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import zoo
+from leaderboard.submissions.checks import onnx_graph
 from zoo import data, files, keras_weights, registry
 from zoo.backend import keras
 from zoo.errors import ZooError
@@ -21,6 +22,7 @@ from zoo.portable import compiling
 from zoo.serving import explain, runtimes
 from zoo.settings import PRETRAINED
 from zoo.strict import hdf5, onnx_attributes, onnx_costs, onnx_limits, onnx_wire
+from zoo.strict.problems import Refused
 from zoo.training import keras_models, transfer
 
 
@@ -288,9 +290,11 @@ def test_what_a_runtime_makes_is_no_larger_than_what_is_inferred():
 @pytest.mark.parametrize("said", [0, 1, 3, 2**31])
 def test_a_split_into_another_number_of_parts_does_not_end_the_process(published, said):
     split = helper.make_node("Split", ["c"], ["a", "b"], axis=0, num_outputs=said)
-    network(published / "model.onnx", [split, total("a")], {"c": np.ones(2, np.float32)})
+    model = network(published / "model.onnx", [split, total("a")], {"c": np.ones(2, np.float32)})
     with pytest.raises(ZooError, match="its Split says another number of outputs than it has"):
         zoo.load_predictor(published)
+    with pytest.raises(Refused, match="another number of outputs"):
+        onnx_graph.read_graph(model.SerializeToString())
 
 
 ENDING = {  # in ONNX Runtime 1.32

@@ -24,6 +24,7 @@ from leaderboard.submissions import checks, measuring, sandbox
 from leaderboard.submissions.sandbox import (
     Box,
     Cancelled,
+    NotReached,
     Resources,
     Unfit,
     checked_probabilities,
@@ -140,13 +141,15 @@ def test_answers_that_are_no_probabilities_are_refused(measure):
 
 
 @pytest.mark.parametrize(
-    ("status", "said"), [(-11, "SIGSEGV"), (-40, "signal 40"), (-63, "signal 63"), (3, "status 3")]
+    ("status", "said"),
+    [(-9, "from outside"), (-11, "SIGSEGV"), (-40, "signal 40"), (-63, "signal 63"), (3, "status 3")],
 )
 def test_the_end_of_a_sandbox_is_named(tmp_path, status, said):
     box = Box.__new__(Box)
     box.process = SimpleNamespace(poll=lambda: status)
-    box.resources, box.folder = Resources(), tmp_path
-    assert said in box._ended()
+    box.resources, box.folder, box._began = Resources(), tmp_path, time.monotonic()
+    assert isinstance(box._ended(), NotReached if status == -9 else Unfit)
+    assert said in str(box._ended())
 
 
 @pytest.mark.parametrize("row", [[1.0009, -0.0009], [0.5, 0.5], [1.0005, 0], [-0.0004, 1]])
@@ -468,7 +471,7 @@ def test_a_log_that_is_no_file_is_not_read(tmp_path, kind, caplog):
         else:
             (os.mkfifo if kind == "fifo" else os.mkdir)(box.folder / "log")
         box.process.returncode = 1
-        assert "without an answer" in box._ended()
+        assert "without an answer" in str(box._ended())
     assert "a token" not in caplog.text
 
 

@@ -378,6 +378,8 @@ def _attributes(node: Any, version: int) -> list[Any]:
         else:
             setattr(made, FIELDS[kind], value)
         _check_numbers(where, name, [value] if kind in (1, 2) else list(value) if kind in (6, 7) else [])
+    if "num_outputs" in clean and clean["num_outputs"].i != len(node.output):  # the runtime ends the process
+        raise Refused("onnx-attribute", f"{where} says another number of outputs than it has.", AGAIN)
     return [clean[name] for name in sorted(clean)]
 
 

@@ -98,6 +98,7 @@ class Box:
         self.resources = resources
         sweep()
         self._make_folder()
+        self._began = time.monotonic()
         options = {
             "readable": [str(path) for path in readable],
             "resources": asdict(resources),
@@ -179,7 +180,8 @@ class Box:
             Unsafe: something that must not work in a sandbox does.
             Cancelled: `cancelled` said so.
         """
-        deadline = time.monotonic() + self.resources.wall
+        self._began = time.monotonic()
+        deadline = self._began + self.resources.wall
         (self.folder / "model.sent").write_bytes(content)
         images.tofile(self.folder / child.IMAGES)
         (self.folder / "job.json").write_text(json.dumps({**job, "shape": images.shape[1:]}))
@@ -224,22 +226,25 @@ class Box:
                 raise Unfit("It left something other than an answer.")
             return file.read(most)
 
-    def _ended(self) -> str:
-        """Say how the process ended without an answer."""
+    def _ended(self) -> Unfit | NotReached:
+        """Return how the process ended without an answer: NotReached where somebody or something else has ended it."""
         status, limits = self.process.poll(), self.resources
+        most_busy = (time.monotonic() - self._began) * (os.cpu_count() or 1)
+        if status == -signal.SIGKILL and most_busy < limits.cpu / 2:
+            return NotReached("Its sandbox was ended from outside, as where a machine has too little memory.")
         if status == -signal.SIGXCPU or (status == -signal.SIGKILL and self._progress() < 1):
-            return f"It was stopped after {limits.cpu:,} s of processor time, or for its use of memory."
+            return Unfit(f"It was stopped after {limits.cpu:,} s of processor time, or for its use of memory.")
         if status == -signal.SIGXFSZ:
-            return f"It was stopped because it wrote a file of more than {limits.file / 1e6:.0f} MB."
+            return Unfit(f"It was stopped because it wrote a file of more than {limits.file / 1e6:.0f} MB.")
         with contextlib.suppress(OSError, Unfit):  # the child may have put anything there
             tail = self._take("log", LARGEST_LOG)[-2000:].decode("utf-8", "replace").strip().splitlines()[-3:]
             log.warning("A sandbox ended with status %s: %s", status, " | ".join(tail))
         if status is not None and status < 0:
             name = next((one.name for one in signal.Signals if one == -status), f"signal {-status}")
-            return (
+            return Unfit(
                 f"Its process was ended by {name}, as when it needs more than {limits.memory / 1e9:.0f} GB of memory."
             )
-        return f"Its process ended with status {status} and without an answer."
+        return Unfit(f"Its process ended with status {status} and without an answer.")
 
     def isolation(self, cancelled: Callable[[], bool] = lambda: False) -> dict[str, str]:
         """Wait until it is warm, and return what the kernel granted, and what became of the probes.
@@ -266,7 +271,7 @@ class Box:
         try:
             value = json.loads(self._take(name, SMALL))
         except OSError:
-            raise Unfit(self._ended()) from None
+            raise self._ended() from None
         except (ValueError, RecursionError):
             raise Unfit("It left something other than an answer.") from None
         if not isinstance(value, dict):

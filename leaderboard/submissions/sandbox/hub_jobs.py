@@ -243,8 +243,9 @@ class JobBox(Box):
                 if error.status_code not in (400, 403, 404):
                     raise
 
-    def _ended(self) -> str:
-        return f"Its process ended with status {self.exit_code} and without an answer, as when it needs more memory."
+    def _ended(self) -> Unfit:
+        said = f"Its process ended with status {self.exit_code} and without an answer, as when it needs more memory."
+        return Unfit(said)
 
 
 @contextlib.contextmanager
