@@ -177,6 +177,7 @@ def test_what_every_benchmark_measures_has_a_place_on_a_page():
     assert len(names) >= 15
     pages = "".join((ROOT / name).read_text(encoding="utf-8") for name in update_tables.PAGES)
     assert names == set(re.findall(r"<!-- measured (\w+): [^>]*-->\n", pages))
+    assert names == set(measurements.names())
 
 
 def test_a_benchmark_that_meets_its_targets_ends_well_and_keeps_nothing_unasked(tmp_path, monkeypatch):
