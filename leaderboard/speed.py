@@ -53,6 +53,7 @@ def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
                 )
             },
             "hardware": environment.processor(),
+            "commit": environment.commit(),
             "load": load,
             "versions": {key: versions[key] for key in ("python", "onnxruntime")},
             "metric_versions": {key: metrics.versions()[key] for key in ("latency", "throughput")},
