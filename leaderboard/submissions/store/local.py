@@ -276,13 +276,12 @@ class LocalStore(Store):
 
         An empty one in its place would take what is sent meanwhile, and names that are taken.
         """
-        try:
+        known, found = self._lock, None  # before the look: another thread may make the store meanwhile
+        with contextlib.suppress(OSError):
             found = (self.root / ".lock").stat().st_ino
-        except OSError:
-            found = None
-        if self._lock is not None and found != self._lock:
+        if known is not None and found != known:
             raise StoreFailed("The store is not where it was: its disk may have been taken away. Try again later.")
-        self._lock = found
+        self._lock = found or self._lock
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
