@@ -80,4 +80,5 @@ def best_on_validation(rows: Sequence[Result]) -> Result | None:
 
 
 def _worth(result: Result) -> tuple[float, float]:
-    return fmean(seed.validation_accuracy for seed in result.seeds), -result.shipped("parameters")
+    accuracy = fmean(seed.validation_accuracy for seed in result.seeds)
+    return round(accuracy, 6), -result.shipped("parameters")  # they are stored as float32: equal counts are equal

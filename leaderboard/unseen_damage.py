@@ -1,11 +1,12 @@
 """Damage that is not used in training as it is here: fifteen kinds after Mu and Gilmer (2019).
 
-They name the kinds ("MNIST-C: a robustness benchmark for computer vision"); how each is drawn here was written from the
-paper's description. The recipes train on pens, missing squares, blur, Gaussian noise and fading (see
+They name the kinds ("MNIST-C: a robustness benchmark for computer vision"); how each is drawn here was written from
+the paper's description. The recipes train on pens, missing squares, blur, Gaussian noise and fading (see
 `zoo.recipes.Augmentation`), and on small rotations, shears, scales and shifts: four kinds here go beyond those, and
-shot noise and brightness are relatives of noise and fading. None of the others may ever be used in training. Sizes are
-fractions of the image's side. Random parameters depend only on the kind and the sample's index, so every model sees the
-same images. A change here requires a new `VERSION` of `leaderboard/metrics/unseen_robustness.py`.
+shot noise, brightness, glass blur and motion blur are relatives of noise, fading and blur. None of the others may ever
+be used in training. Sizes are fractions of the image's side. Random parameters depend only on the kind and the
+sample's index, so every model sees the same images. A change here requires a new `VERSION` of
+`leaderboard/metrics/unseen_robustness.py`.
 """
 
 import zlib

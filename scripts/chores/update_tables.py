@@ -217,7 +217,7 @@ def by_goal() -> str:
     """Return the goals of our own networks as a Markdown table: each goal and its row."""
     measured, frame = results.read_all(results.RECORDS), snapshot.load(results.RECORDS).set_index("model")
     lines = [
-        "| data | goal | test % | best claimed % | best honest % | row | parameters | as trained | mean % ± sd | n "
+        "| data | goal | target % | best claimed % | best honest % | row | parameters | as trained | mean % ± sd | n "
         "| readings | |",
         "| --- | --- | ---: | ---: | ---: | --- | ---: | ---: | ---: | ---: | ---: | --- |",
     ]

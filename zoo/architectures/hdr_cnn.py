@@ -38,6 +38,7 @@ def hdr_cnn(input_shape: Shape, num_classes: int) -> "keras.Model":
     | pixels from outside | not given | background, a guess: Keras' default repeats the nearest pixel |
     | floor of the plateau | not given | 0, Keras' default |
     | least gain of a plateau | not given | 1e-4, Keras' default |
+    | best epoch | not given | kept, by validation loss, a guess |
     """
     layers = keras.layers
     inputs = keras.Input(input_shape, dtype="uint8")

@@ -53,7 +53,8 @@ def mobilenet_v2(input_shape: Shape, num_classes: int) -> "keras.Model":
     | pixels from outside | not given | mirrored, Keras' default |
     | best epoch of the fine-tuning | not given | of this phase, as Keras' callbacks; before 26 November 2026 of both |
     | patches of a page | top and bottom strip, 15 even and 20 random each | 70; another reading gives 35 |
-    | validation | not given | four patches of each held-out strip |
+    | validation | the last two strips | four patches of each, a guess |
+    | what the plateau watches | not given | validation loss, a guess |
     | least gain of a plateau | not given | 1e-4, Keras' default |
     | ImageNet weights | those of Keras | the same file |
     """
