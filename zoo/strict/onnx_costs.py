@@ -32,8 +32,8 @@ def cost(node: Any, shapes: Mapping[str, Shape]) -> int:
     return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
 
 
-def is_larger(node: Any, shapes: Mapping[str, Shape], version: int) -> bool:
-    """Return whether ONNX Runtime makes a value of another shape than it infers, one that may be larger.
+def has_another_shape(node: Any, shapes: Mapping[str, Shape], version: int) -> bool:
+    """Return whether ONNX Runtime makes a value of another shape than it infers, one that may be much larger.
 
     It infers that the slope of PRelu is repeated for the values, and repeats the values for the slope, too; that
     Squeeze of no sides leaves all, and takes all; and that Unsqueeze ignores sides counted from the end before version

@@ -115,7 +115,7 @@ class _Graph:
         for images in {1, together(*self.sides[:2])}:
             shapes = self._shapes(images)
             for node in self.nodes:
-                if onnx_costs.is_larger(node, shapes, self.version):
+                if onnx_costs.has_another_shape(node, shapes, self.version):
                     raise TooMuch(f"its {node.op_type} makes a value of another size than its rules say")
             self._check_costs(images, shapes)
         stored = {name: one.raw for name, one in self.initializers.items()}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from leaderboard.submissions.checks.onnx_structure import IMAGE
-from zoo.strict.onnx_costs import is_larger
+from zoo.strict.onnx_costs import has_another_shape
 
 FEW = 64  # numbers of a value that are followed
 MOST_SIDES = 16
@@ -56,7 +56,7 @@ def of_one_image(model: Any, shape: tuple[int, ...]) -> Shapes | None:
             shapes[name] = tuple(side.dim_value for side in sides)
             if len(sides) > MOST_SIDES or min(shapes[name], default=0) < 0 or math.prod(shapes[name]) > LARGEST:
                 return None
-        if is_larger(node, shapes, version):
+        if has_another_shape(node, shapes, version):
             return None
         types |= made
         if (computed := _computed(node, shapes, numbers, types)) is not None:
