@@ -23,10 +23,11 @@ from records import answers, made_up, write_board
 from submitting import MANY, send
 
 from leaderboard import results, snapshot, table
-from leaderboard.submissions import intake, lifecycle, supervision, usage
+from leaderboard.submissions import intake, lifecycle, locking, supervision, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
+from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.store import LocalStore, StoreFailed, Unreadable
 from leaderboard.submissions.worker import Witness, Worker, without_paths
 from leaderboard.tabs import receipts
@@ -535,6 +536,23 @@ def test_a_store_that_cannot_be_locked_says_so(tmp_path):
     (tmp_path / "fine" / "results").write_text("no folder")
     with pytest.raises(StoreFailed):
         damage_free.keep_results("a~b/c", {"x.json": b"{}"})
+
+
+@pytest.mark.parametrize("what", ["send", "change", "publish"])
+def test_a_lock_that_a_stopped_process_holds_is_not_waited_for_for_ever(place, records, monkeypatch, what):
+    monkeypatch.setattr(locking, "LONGEST", 0.1)
+    submission = send(place)
+    tries = {
+        "send": lambda: send(place, "bea"),
+        "change": lambda: place.change(submission.id, lambda s: s),
+        "publish": lambda: publish(place, records),
+    }
+    with (
+        locking.lock(records if what == "publish" else place.root),
+        pytest.raises(StoreFailed, match="process has held it"),
+    ):
+        tries[what]()
+    tries[what]()
 
 
 # Clocks

@@ -6,7 +6,9 @@ import contextlib
 import dataclasses
 import gc
 import io
+import os
 import re
+import signal
 import struct
 import sys
 import tempfile
@@ -15,6 +17,7 @@ import time
 import zipfile
 import zlib
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -475,6 +478,20 @@ def test_a_spawner_that_was_killed_is_started_again():
     assert decoding.pixels(photo()).shape == (120, 120, 4)
     assert apart._SPAWNERS.started().process.pid != process.pid
     assert spawner.socket.fileno() == -1  # so that children who wait for a request of it end
+
+
+def test_a_spawner_that_stands_still_is_started_again(monkeypatch):
+    decoding.pixels(photo())
+    spawner = apart._SPAWNERS.started()
+    children = Path(f"/proc/{spawner.process.pid}/task/{spawner.process.pid}/children").read_text().split()
+    for process in (spawner.process.pid, *map(int, children)):
+        os.kill(process, signal.SIGSTOP)
+    with monkeypatch.context() as patch:
+        patch.setattr(spawning, "START", 0.1)
+        with pytest.raises(spawning.Stopped):
+            spawner.run({"task": "decode"}, photo(), Limits())
+    assert not spawner.alive
+    assert decoding.pixels(photo()).shape == (120, 120, 4)
 
 
 def test_a_picture_that_nobody_waits_for_is_not_decoded_to_the_end(monkeypatch):

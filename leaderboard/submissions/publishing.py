@@ -4,10 +4,8 @@ One damaged result costs its own row and nothing else: its receipt says why, and
 """
 
 import contextlib
-import fcntl
 import io
 import logging
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -19,10 +17,10 @@ from leaderboard.results import Broken, Result
 from leaderboard.submissions import lifecycle
 from leaderboard.submissions.holdings import rows
 from leaderboard.submissions.lifecycle import WITHDRAWN, Outcome, Submission
+from leaderboard.submissions.locking import lock
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
 from zoo.files import remove, replacing
-from zoo.regular_files import open_regular
 
 log = logging.getLogger(__name__)
 
@@ -158,9 +156,9 @@ def _alone(records: Path) -> Iterator[None]:
     """Let one process at a time write the records; where no lock can be made, nothing can be written either."""
     with contextlib.ExitStack() as held:
         try:
-            records.mkdir(parents=True, exist_ok=True)
-            file = held.enter_context(os.fdopen(open_regular(records / ".lock", os.O_RDWR | os.O_CREAT), "w"))
-            fcntl.flock(file, fcntl.LOCK_EX)
+            held.enter_context(lock(records))
+        except TimeoutError as error:
+            raise StoreFailed(f"The board cannot be written now: {describe(error)}.") from None
         except OSError as error:
             log.warning("The board's records cannot be locked: %s", describe(error))
         yield

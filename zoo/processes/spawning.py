@@ -135,8 +135,11 @@ class Spawner:
         self.socket.close()
         atexit.unregister(self.close)
         if self.owner == os.getpid():
-            self.process.kill()
-            self.process.wait()
+            self._end()
+
+    def _end(self) -> None:
+        self.process.kill()
+        self.process.wait()  # until then it seems to be alive
 
     def run(self, request: Json, data: bytes, limits: Limits, check: Callable[[], object] = lambda: None) -> Answer:
         """Have a child do one task.
@@ -161,14 +164,14 @@ class Spawner:
                     message = json.dumps({**request, "limits": asdict(limits)}).encode()
                     socket.send_fds(self.socket, [message], [sent.fileno(), made.fileno(), theirs])
                 except OSError:
-                    self.process.kill()
+                    self._end()
                     raise Stopped from None
                 finally:
                     os.close(theirs)
                 started = time.monotonic()
                 child = _line(pipe, started + START)
                 if not child:
-                    self.process.kill()
+                    self._end()
                     raise Stopped
                 with contextlib.suppress(ProcessLookupError):
                     os.setpriority(os.PRIO_PROCESS, int(child), limits.nice)

@@ -1,15 +1,16 @@
 """Submissions in a folder of this machine, for any number of processes."""
 
 import contextlib
-import fcntl
 import os
 import shutil
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 from leaderboard.submissions import holdings
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, ID, WITHDRAWN, Submission, Transition
+from leaderboard.submissions.locking import LONGEST, lock
 from leaderboard.submissions.store.base import (
     Admit,
     Broken,
@@ -51,6 +52,7 @@ class LocalStore(Store):
         self._read: dict[Path, tuple[tuple[int, int], Submission]] = {}  # by path: time of change and inode, content
         self._folders: dict[str, tuple[int, list[Found]]] = {}  # by user: time of change, what is there
         self._paths: dict[str, str] = {}  # below `requests`, by id, of those that were seen
+        self._turn = threading.Lock()
         self._lock: int | None = None  # inode of the lock, by which the store is known again
 
     def listing(self) -> Listing:
@@ -285,15 +287,18 @@ class LocalStore(Store):
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        """Hold the store's lock: it falls with the process that holds it."""
+        """Hold the store's lock; threads of this process take turns, so that each waits no longer than the others."""
         self._check_there()
-        with contextlib.ExitStack() as held:
-            with _said():
-                self.root.mkdir(parents=True, exist_ok=True)
-                file = held.enter_context(os.fdopen(open_regular(self.root / ".lock", os.O_RDWR | os.O_CREAT), "w"))
-                fcntl.flock(file, fcntl.LOCK_EX)
-                self._lock = os.fstat(file.fileno()).st_ino
-            yield
+        if not self._turn.acquire(timeout=LONGEST):
+            raise StoreFailed("The store is busy. Try again later.")
+        try:
+            with contextlib.ExitStack() as held:
+                with _said():
+                    file = held.enter_context(lock(self.root))
+                    self._lock = os.fstat(file.fileno()).st_ino
+                yield
+        finally:
+            self._turn.release()
 
 
 def _most() -> int:
