@@ -22,7 +22,7 @@ from zoo.gate import bodies
 from zoo.gate.threads import writing
 from zoo.rest import conditional, messages, openapi, problem_details
 from zoo.rest.application import PREFIX, Api
-from zoo.rest.forms import MOST_BYTES, is_form, read_form
+from zoo.rest.forms import MOST_FORM, is_form, read_form
 from zoo.rest.observing import Observed, write_log
 from zoo.types import Json
 
@@ -173,8 +173,8 @@ def _submissions(store: Store) -> APIRouter:
         A network that the checks reject gets a receipt as well, FAILED with every problem. On a Space, send a token of
         yours; elsewhere a new receipt has a `secret`, which withdraws or replaces it.
         """
-        read = _of_form if is_form(request) else _of_json
-        async with bodies.arrived(request.receive, MOST_BYTES, gate.caller().network) as body:
+        read, most = (_of_form, MOST_FORM) if is_form(request) else (_of_json, bodies.MOST_JSON)
+        async with bodies.arrived(request.receive, most, gate.caller().network) as body:
             arguments = await read(request, body)
             work = functools.partial(endpoints["submit"], arguments)
             receipt: Any = await anyio.to_thread.run_sync(work, limiter=writing())

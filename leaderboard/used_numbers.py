@@ -9,8 +9,8 @@ that a network cannot be blind to them and read the others.
 A stored scalar or short list is free (`stored_numbers`), because its bytes count with the structure of the graph.
 Nobody counts the bytes of what is computed, so a computed scalar or list counts like a weight. Two kinds are free, if
 they are made of nothing but free numbers and the shapes of other values, as the batch size of a Reshape is: numbers
-that are only moved, and results of arithmetic as long as they are no more than the different numbers that they are made
-of. Stored whole numbers that count by their type may be moved into shapes, too.
+that are only moved, and results of arithmetic as long as they are not many more than the different numbers that they
+are made of. Stored whole numbers that count by their type may be moved into shapes, too.
 
 It imports no metrics package, so that a sandbox can import it.
 """
@@ -26,6 +26,7 @@ import onnx
 from leaderboard import products
 from zoo import stored_numbers
 
+FEW = 32  # results that are free beyond that: attention computes some sizes again in each layer
 IMAGES = 3  # that are compared: one without ink, and random ones
 OF_SHAPES = ("Shape", "Size")
 KEEPING = ("Cast", "DequantizeLinear", "Identity", "Transpose")  # operators whose output has the sides of their input
@@ -78,7 +79,7 @@ def count(path: Path | str, seen: Iterable[np.ndarray] = ()) -> int:
     made = results & _reached(free, made_from, results)
     origins = {one for one in _reached(made, made_from) if not isinstance(one, str)}
     more = sum(math.prod(computed[str(name)].dims) for name in made) - len(origins)
-    return stored_numbers.count(meeting, used)[0] + max(0, more)
+    return stored_numbers.count(meeting, used)[0] + max(0, more - FEW)
 
 
 def _is_free(constant: Constant | onnx.TensorProto) -> bool:
@@ -102,8 +103,8 @@ def _made_of_free(
     """Follow the constants that are made of nothing but free numbers and shapes.
 
     Returns:
-        What each is made from, by name: names of others, or origins. These are the bytes of a stored number, the number
-        of a shape together with its name, and one for each ConstantOfShape.
+        What each is made from, by name: names of others, or origins. These are the bytes of a number: a stored one, one
+        of the shape of a value that is not empty, which would cost nothing, and one for each ConstantOfShape.
         Names of those with short lists in them whose whole numbers count by their type; they are only moved.
         Names of the results of arithmetic.
     """
@@ -124,9 +125,14 @@ def _made_of_free(
         if node.op_type in KEEPING and read[0] in sized:
             sized |= made
         if node.op_type in OF_SHAPES and (read[0] in sized or read[0] not in constants):
-            made_from |= {name: [(name, number.tobytes()) for number in values[name].ravel()] for name in made}
+            real = read[0] not in values or values[read[0]].size
+            made_from |= {name: [number.tobytes() for number in values[name].ravel() if real] for name in made}
         elif read and all(name in made_from for name in read) and (moves or not typed & set(read)):
-            own = [tuple(made)] if node.op_type == "ConstantOfShape" else []
+            own = (
+                [onnx.numpy_helper.to_array(one.t).tobytes() for one in node.attribute]
+                if node.op_type == "ConstantOfShape"
+                else []
+            )
             made_from |= {name: [*read, *own] for name in made}
             typed |= made if typed & set(read) else set()
             results |= set() if moves else made

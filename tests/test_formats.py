@@ -57,10 +57,8 @@ def test_the_script_writes_what_it_says(model, run_script, tmp_path):
     assert done.returncode == 0, done.stderr
     path = tmp_path / "mnist_cnn.optdigits.int8.onnx"
     assert done.stdout.startswith(f"{path.name}: {path.stat().st_size:,} bytes, int8, ")
-    accuracy = json.loads(
-        zoo.load_predictor(path).runtime._session.get_modelmeta().custom_metadata_map["handwriting_zoo"]
-    )
-    assert f"{accuracy['accuracy']:.2%} of 360 test samples" in done.stdout
+    accuracy = zoo.load_predictor(path).runtime.said["accuracy"]
+    assert f"{accuracy:.2%} of 360 test samples" in done.stdout
 
 
 def test_what_cannot_be_written_or_read_is_said(model, tmp_path):

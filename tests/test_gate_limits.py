@@ -18,7 +18,7 @@ from space import serve
 
 from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate import limits, storage, traffic, uploads
+from zoo.gate import bodies, limits, storage, traffic, uploads
 from zoo.gate.bodies import check_count
 from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
@@ -561,3 +561,11 @@ def test_the_values_that_an_address_sends_are_counted(monkeypatch):
         check_count(few)
     with gate.entered(Caller("192.0.2.2")):
         check_count(many)
+
+
+def test_long_json_counts_as_many_values(monkeypatch):
+    counted = []
+    monkeypatch.setattr(limits, "check_values", lambda caller, count: counted.append(count))
+    for body in (b'{"image": "data:;base64,' + b"A" * 5_000_000 + b'"}', b'{"a": [1, 2]}', b" " * 5_000_000):
+        bodies.check_count(body)
+    assert counted == [10_002, 3, 10_000]

@@ -323,6 +323,44 @@ def test_a_trailer_says_nothing_to_the_server(name):
     assert not any(name.encode() in headers for headers in seen)
 
 
+@pytest.mark.parametrize(
+    "trailer",
+    [
+        b"Connection: close",
+        b"connection: keep-alive, Close",
+        b"Proxy-Connection: close",
+        b"Connection: Upgrade\r\nUpgrade: h2c",
+        b"Content-Length: 7",
+        b"Transfer-Encoding: gzip",
+    ],
+)
+@pytest.mark.parametrize("early", [False, True])
+def test_the_request_after_a_trailer_is_answered_or_the_connection_ends(trailer, early):
+    """A parser that took the trailer for its own swallowed what a proxy sent next on it, of the next visitor."""
+
+    async def answering(scope, receive, send):
+        while not early and (await receive()).get("more_body"):
+            pass
+        await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"0")]})
+        await send({"type": "http.response.body", "body": b""})
+
+    async def visiting():
+        async with guarded(application=answering) as connect:
+            reader, writer = await connect()
+            writer.write(CHUNKED + b"1\r\na\r\n")
+            await asyncio.sleep(0.05)
+            writer.write(b"0\r\n" + trailer + b"\r\n\r\n")
+            first = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
+            await asyncio.sleep(0.05)
+            with contextlib.suppress(ConnectionError):
+                writer.write(HIDDEN)
+                second = await asyncio.wait_for(reader.read(17), 5)
+                assert second == b"HTTP/1.1 200 OK\r\n" or early or b"connection: close" in first
+            writer.close()
+
+    anyio.run(visiting)
+
+
 @pytest.mark.parametrize("length", [40, 1_000, 65_536, 300_000])
 def test_a_body_in_chunks_arrives_whole(length):
     async def visiting():

@@ -290,6 +290,60 @@ def test_what_a_runtime_makes_is_no_larger_than_what_is_inferred():
     assert compared > 50
 
 
+ENDS = {"from": [2], "to": [-3], "side": [3], "by": [-2]}
+BETWEEN = {  # makes what is small for 1 and for 256 images, and huge for others: nodes from "m" - 1 and 256 - "m"
+    "product": [node("Mul", "a b", "p"), node("Mul", "p K", "q")],
+    "remainder": [node("Mod", "a last1", "p"), node("Mul", "p K", "q")],
+    "choice": [node("Min", "a b", "p"), node("Equal", "p zero", "e"), node("Where", "e one K", "q")],
+}
+
+
+@pytest.mark.parametrize("way", BETWEEN)
+def test_each_number_of_images_is_bounded(published, way):
+    """2 images took 4 GB and 76 s of a network that 1 and 256 images take nothing of."""
+    start = [node("Shape", "image", "m4"), node("Gather", "m4 zero", "m"), node("Sub", "m one", "a"),
+             node("Sub", "last m", "b")]  # fmt: skip
+    end = [node("Max", "q one", "r"), node("ConstantOfShape", "r", "c", **ONES), total("c")]
+    constants = {"zero": [0], "one": [1], "last": [256], "last1": [255], "K": [10**9]}
+    network(published / "model.onnx", [*start, *BETWEEN[way], *end], constants)
+    predictor = zoo.load_predictor(published)
+    assert len(predictor(np.zeros((1, 28, 28, 1), np.uint8))) == 1
+    with pytest.raises(ZooError, match=r"not computed for 44 images: it .* GB"):
+        predictor(np.zeros((300, 28, 28, 1), np.uint8))
+
+
+SHRUNK = {  # what makes a side of 28 one below 0
+    "Conv": (node("Conv", "d k", "e"), np.ones((1, 1, 30, 30), np.float32)),
+    "MaxPool": (node("MaxPool", "d", "e", kernel_shape=[30, 30]), 0),
+    "Pad": (node("Pad", "d k", "e"), [0, 0, 0, 0, 0, 0, 0, -30]),
+    "Split": (helper.make_node("Split", ["d", "k"], ["e", "rest"], axis=3), [-1, 29]),
+    "Tile": (node("Tile", "d k", "e"), [1, 1, 1, -1]),
+    "Resize": (helper.make_node("Resize", ["d", "", "", "k"], ["e"]), [1, 1, 1, -1]),
+}
+
+
+@pytest.mark.parametrize("after", [[], [node("Relu", "e", "f")], [node("Slice", "e zero one zero", "f")]])
+@pytest.mark.parametrize("operator", SHRUNK)
+def test_a_slice_of_a_side_below_nothing_does_not_end_the_process(published, operator, after):
+    shrinking, constant = SHRUNK[operator]
+    cut = node("Slice", f"{'f' if after else 'e'} from to side by", "g")
+    constants = {"k": constant, "zero": [0], "one": [1], **ENDS}
+    network(published / "model.onnx", [*pixels(), shrinking, *after, cut, total("g")], constants)
+    with pytest.raises(ZooError, match=r"model\.onnx"):
+        zoo.load_predictor(published)
+
+
+def test_slices_of_slices_are_looked_at_once(published, monkeypatch):
+    """As in recurrent networks that are unrolled: each would be an inference of its own."""
+    opened, sessions = [], onnx_limits._session
+    monkeypatch.setattr(onnx_limits, "_session", lambda model: opened.append(1) or sessions(model))
+    constants = {"from": [0], "to": [27], "side": [3], "by": [1]}
+    chain = [node("Slice", f"{'d' if n == 0 else f'v{n}'} from to side by", f"v{n + 1}") for n in range(60)]
+    model = network(published / "model.onnx", [*pixels(), *chain, total("v60")], constants)
+    onnx_limits.checked(model.SerializeToString())
+    assert len(opened) < 8
+
+
 @pytest.mark.parametrize("said", [0, 1, 3, 2**31])
 def test_a_split_into_another_number_of_parts_does_not_end_the_process(published, said):
     split = helper.make_node("Split", ["c"], ["a", "b"], axis=0, num_outputs=said)
@@ -413,8 +467,8 @@ def test_a_folder_does_not_choose_a_runtime_that_would_have_to_be_trusted(publis
     pytest.importorskip("openvino")
     said = json.loads((published / "preprocessor_config.json").read_text())
     (published / "preprocessor_config.json").write_text(json.dumps(said | {"serving": {"runtime": "openvino"}}))
-    assert type(zoo.load_predictor(published).runtime).__name__ == "_OnnxRuntime"
-    assert type(zoo.load_predictor(published, "openvino").runtime).__name__ == "_OpenVino"  # the caller's word
+    assert type(zoo.load_predictor(published).runtime._runtime).__name__ == "_OnnxRuntime"
+    assert type(zoo.load_predictor(published, "openvino").runtime._runtime).__name__ == "_OpenVino"  # the caller's word
 
 
 @pytest.mark.parametrize("name", ["mnist_cnn.mnist", "vit.mnist", "resco_mini.ahdd", "glyphnet_100k.mnist"])

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import struct
 import subprocess
 import sys
@@ -197,6 +198,21 @@ def test_nothing_of_a_mirror_is_read_but_its_tables(tmp_path, monkeypatch):
     (folder / "README.md").write_text("---\nconfigs:\n- config_name: default\n  data_files: a.jsonl\n---\n")
     with pytest.raises(DataError, match=r"there is no train-\*\.parquet"):
         data.load("optdigits")
+
+
+@pytest.mark.parametrize("name", ["[_]_a.parquet", "_?a.parquet", "_*.parquet", "[!b]_a.parquet"])
+def test_the_name_of_a_table_is_no_pattern(tmp_path, name):
+    """It fitted a link beside it, whose name hid it from what is checked."""
+    private = tmp_path / "private.parquet"
+    pq.write_table(pictures(pa.array([PNG] * 9)), private)
+    folder = tmp_path / "{x,y} [old]" / "train"
+    folder.mkdir(parents=True)
+    pq.write_table(pictures(pa.array([PNG] * 4)), folder / name)
+    (folder / "__a.parquet").symlink_to(private)
+    assert len(labelled_folders.read_folders(str(folder.parent)).splits["train"].labels) == 4
+    shutil.move(folder / name, folder / "a::b.parquet")
+    with pytest.raises(DataError, match="call it something else"):
+        labelled_folders.read_folders(str(folder.parent))
 
 
 @pytest.mark.parametrize("place", ["train-0.parquet", "data/train-0.parquet", "a/b/train-1.parquet"])

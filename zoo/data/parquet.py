@@ -4,6 +4,7 @@ What it unpacks to is bounded before (`zoo.data.unpacking`). Of a folder, only i
 """
 
 import functools
+import glob
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -205,6 +206,17 @@ def read_table(spec: "DatasetSpec", split: str, location: str) -> "pyarrow.Table
     if missing:
         raise DataError(f"{location}, split {split!r}, lacks the column {' and '.join(sorted(missing))}.")
     return table
+
+
+def pattern_of(file: Path) -> str:
+    """Return the pattern that only this file fits: `datasets` takes a name for a pattern, or for a place elsewhere.
+
+    Raises:
+        DataError: there is none.
+    """
+    if "::" in str(file) or "://" in str(file):
+        raise DataError(f"{file} has :: in its name, which cannot be read: call it something else.")
+    return glob.escape(str(file))
 
 
 def unreadable() -> tuple[type[Exception], ...]:

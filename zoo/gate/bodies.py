@@ -15,7 +15,12 @@ from zoo.gate.traffic import HELD, Disconnected
 if TYPE_CHECKING:
     from starlette.types import Receive
 
+MOST_JSON = 10_000_000  # bytes of a request of JSON: a file of 7 MB as a data URI
 MOST_VALUES = 20_000  # in the JSON of a request: a sketch has at most 5,000 points, which are 15,000
+MOST_SLOW = 100_000  # quotes, escapes and bytes beyond ASCII, which take a parser ten times as long as others
+VALUE_BYTES = 500  # that count as another value, since all threads wait while they are parsed
+SLOW = bytes((*b',[{"\\', *range(128, 256)))  # what is counted
+QUICK = bytes(set(range(256)) - set(SLOW))
 LONG = 65_536  # bytes from which what a body holds in memory is counted, and it is parsed in a thread
 SPOOLED = 1_000_000  # bytes from which a body waits on the disk until it is complete
 
@@ -41,7 +46,9 @@ async def spooled(receive: "Receive", most: int) -> IO[bytes]:
             part = message.get("body", b"")
             size += len(part)
             if size > most:
-                raise TooLarge(f"This request has at most {most:,} bytes: upload a larger file first.")
+                raise TooLarge(
+                    f"This request has at most {most:,} bytes: upload a larger file first, or send it in a form."
+                )
             if size > SPOOLED:
                 await to_thread.run_sync(body.write, part)
             else:
@@ -78,22 +85,28 @@ async def read(body: IO[bytes], most: int = -1) -> bytes:
 
 
 def check_count(body: bytes) -> None:
-    """Check how many values the JSON of a request holds before it is parsed, which takes long for many; count them.
+    """Check how much of the JSON of a request takes a parser long, before it is parsed; count it.
 
     It is looked at piece by piece, so that other threads go on meanwhile, and no further than it must be.
 
     Raises:
-        TooLarge: more than `MOST_VALUES`.
+        TooLarge: more than `MOST_VALUES`, or `MOST_SLOW`.
         TooMany: the address of the caller sent too many within a minute.
     """
-    values = 0
+    values = slow = 0
     for start in range(0, len(body), LONG):
-        piece = body[start : start + LONG]
-        values += sum(piece.count(mark) for mark in (b",", b"[", b"{"))
-        if values > MOST_VALUES:
+        piece = body[start : start + LONG].translate(None, QUICK)
+        found = sum(piece.count(mark) for mark in (b",", b"[", b"{"))
+        values, slow = values + found, slow + len(piece) - found
+        if values > MOST_VALUES or slow > MOST_SLOW:
             limits.check_values(caller(), MOST_VALUES)
-            raise TooLarge(f"A request has at most {MOST_VALUES:,} values.")
-    limits.check_values(caller(), values)
+            what = (
+                f"{MOST_VALUES:,} values"
+                if values > MOST_VALUES
+                else f"{MOST_SLOW:,} quotes, escapes and bytes beyond ASCII"
+            )
+            raise TooLarge(f"A request of JSON has at most {what}.")
+    limits.check_values(caller(), values + len(body) // VALUE_BYTES)
 
 
 async def check_long(body: bytes) -> None:

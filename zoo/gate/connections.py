@@ -235,9 +235,15 @@ class Guarded(HttpToolsProtocol):
             turns().pause(network, error.seconds)
 
     def on_message_complete(self) -> None:
-        """Expect the next header of a connection."""
+        """Expect the next header of a connection, or none: the parser believes a trailer that says so, and drops the
+        rest."""
         super().on_message_complete()
         self._header = -READ
+        if not self.parser.should_keep_alive():
+            self._last = True
+            self.cycle.keep_alive = False
+            if self.cycle.response_complete:
+                self.transport.close()
 
     def on_response_complete(self) -> None:
         """Wait for the next request of a connection."""

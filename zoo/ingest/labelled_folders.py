@@ -15,7 +15,7 @@ import numpy as np
 
 from zoo import hub, hub_cache
 from zoo.data import unpacking
-from zoo.data.parquet import of_hub, unreadable
+from zoo.data.parquet import of_hub, pattern_of, unreadable
 from zoo.errors import DataError
 from zoo.files import check_inside
 from zoo.ingest import who_wrote
@@ -94,11 +94,11 @@ def read_folders(where: str, group: str | None = None) -> Source:
     if path.is_file():
         if path.suffix != ".parquet":
             raise DataError(f"{where} is a file: expected a folder of class folders, a parquet file or a dataset repo.")
-        return _read_repo("parquet", group, where, data_files={"train": str(path)})
+        return _read_repo("parquet", group, where, tables={"train": [path]})
     if path.is_dir():
         if files := sorted(file for file in path.rglob("*.parquet") if _visible(file, path)):
             check_inside(files, path)
-            return _read_repo("parquet", group, where, data_files=_files_by_split(files, path))
+            return _read_repo("parquet", group, where, tables=_files_by_split(files, path))
         return _read_folders(path, group)
     repo = where.removeprefix("hf://").removeprefix("datasets/")
     if not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", repo, re.ASCII) or where.startswith((".", "/", "~")):
@@ -224,7 +224,7 @@ def _groups(
 # Parquet and dataset repos
 
 
-def _files_by_split(files: Sequence[Path], root: Path) -> dict[str, list[str]]:
+def _files_by_split(files: Sequence[Path], root: Path) -> dict[str, list[Path]]:
     """Return the parquet files of a folder by split: what their names say, else their folders; else all are "train".
 
     Nothing else in the folder is asked: `datasets` would follow what a README names outside it.
@@ -240,10 +240,16 @@ def _files_by_split(files: Sequence[Path], root: Path) -> dict[str, list[str]]:
     for split, of_it in found.items():
         if split and len(folders := sorted({str(file.parent) for file in of_it})) > 1:
             raise DataError(f"{root} has several {split} splits, in {' and '.join(folders)}: name one folder of them.")
-    return {split: list(map(str, of_it)) for split, of_it in found.items() if split}
+    return {split: of_it for split, of_it in found.items() if split}
 
 
-def _read_repo(location: str, group: str | None, where: str, repo: str | None = None, **arguments: Any) -> Source:
+def _read_repo(
+    location: str,
+    group: str | None,
+    where: str,
+    repo: str | None = None,
+    tables: Mapping[str, list[Path]] | None = None,
+) -> Source:
     import datasets
     import pyarrow.parquet
 
@@ -253,14 +259,14 @@ def _read_repo(location: str, group: str | None, where: str, repo: str | None = 
             size = hub.stored(repo, set(paths), commit)
             found = {split: Table(rows.data.table, rows.features) for split, rows in of_hub(repo, commit, size).items()}
         else:
-            named = arguments["data_files"].values()
-            tables = [Path(file) for files in named for file in ([files] if isinstance(files, str) else files)]
-            size = sum(map(stored, tables))
-            unpacking.check(tables)
+            files = [file for of_split in (tables or {}).values() for file in of_split]
+            size = sum(map(stored, files))
+            unpacking.check(files)
             hub_cache.check_prepared(location)
-            schema = pyarrow.parquet.read_schema(tables[0])
+            schema = pyarrow.parquet.read_schema(files[0])
             features, plain = map(_features, (schema, schema.remove_metadata()))
-            read = datasets.load_dataset(location, features=plain, **arguments)
+            patterns = {split: [*map(pattern_of, of_split)] for split, of_split in (tables or {}).items()}
+            read = datasets.load_dataset(location, features=plain, data_files=patterns)
             found = {split: Table(rows.data.table, features) for split, rows in read.items()}
     except unreadable() as error:
         raise DataError(f"{where} cannot be read as a dataset: {str(error).strip().splitlines()[0]}") from error

@@ -27,7 +27,7 @@ from zoo.gate.threads import share_threads
 from zoo.gate.traffic import HELD, Answering, Disconnected, admitted, attended
 from zoo.gate.uploads import UPLOADS
 from zoo.rest import messages, metrics, openapi, problem_details, served
-from zoo.rest.forms import MOST_BYTES, is_form, read_form
+from zoo.rest.forms import MOST_FORM, is_form, read_form
 from zoo.serving import apart, by_script
 from zoo.serving.engine import Engine, Picture, Sketch
 
@@ -149,11 +149,11 @@ class Api:
     async def read(self, request: Request) -> Response:
         """Read a picture or a sketch.
 
-        Send a picture as the file `image` of a form, or JSON with `image` (a data URI) or `sketch` (pen strokes of one
-        character).
+        Send a picture as the file `image` of a form, or JSON with `image` (a data URI; the JSON has at most 10 MB) or
+        `sketch` (pen strokes of one character).
         """
-        read = self._of_form if is_form(request) else self._of_json
-        async with bodies.arrived(request.receive, MOST_BYTES, gate.caller().network) as body:
+        read, most = (self._of_form, MOST_FORM) if is_form(request) else (self._of_json, bodies.MOST_JSON)
+        async with bodies.arrived(request.receive, most, gate.caller().network) as body:
             asked, size = await read(request, body)
         with HELD.taken(gate.caller().network, size if size > bodies.LONG else 0):  # what is kept, without its padding
             answer = await self.engine.read(asked, gate.caller().network)

@@ -13,7 +13,7 @@ from zoo.gate.multipart import Form
 from zoo.rest.problem_details import Malformed, WrongMedia
 
 PART = 1_000_000  # bytes that are read at a time
-MOST_BYTES = 75_000_000  # of a form or of JSON: a picture of 50 MB as a data URI
+MOST_FORM = 75_000_000  # bytes
 
 
 def is_form(request: Request) -> bool:
@@ -31,7 +31,7 @@ async def read_form(
 
     Args:
         headers: of the request.
-        body: multipart/form-data, at most `MOST_BYTES`.
+        body: multipart/form-data, at most `MOST_FORM`.
         files: the names that may be files, each once.
         fields: the names that may be text.
 
@@ -39,7 +39,7 @@ async def read_form(
         Malformed: it cannot be parsed, or has another name, or a file twice.
     """
     parser = Form(headers, _parts(body), max_files=8, max_fields=40)
-    parser.spool_max_size = MOST_BYTES
+    parser.spool_max_size = MOST_FORM
     try:
         parsed = await parser.parse()
     except (MultiPartException, ValueError, KeyError, AttributeError) as error:

@@ -60,7 +60,7 @@ def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
         raise ZooError(f"There is no file {path}.")
     try:
         unchecked = is_shipped(path) or (runtime != "onnxruntime" and path.suffix != ".onnx")
-        return RUNTIMES[runtime](path if unchecked else bounded(path, runtime))
+        return RUNTIMES[runtime](path) if unchecked else _Bounded(path, runtime)
     except ZooError:
         raise
     except Exception as error:  # the three share no class of error
@@ -80,9 +80,12 @@ def bounded(path: Path, runtime: str = "onnxruntime") -> bytes:
     Raises:
         ZooError: it may not be opened.
     """
-    data = read_bytes(path)
+    return read_bytes(path) if is_shipped(path) else _limits(path, runtime).model
+
+
+def _limits(path: Path, runtime: str) -> onnx_limits.Bounded:
     try:
-        return data if is_shipped(path) else onnx_limits.checked(data, indices=runtime == "onnxruntime")
+        return onnx_limits.Bounded(read_bytes(path), indices=runtime == "onnxruntime")
     except onnx_limits.TooMuch as error:
         raise ZooError(f"{path} is not opened: {error}.") from None
 
@@ -92,6 +95,23 @@ def threads() -> int:
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
     return min(there, int(asked)) if asked.isdigit() and int(asked) else there
+
+
+class _Bounded:
+    """A network of anybody's: no number of images is computed together that was not checked."""
+
+    def __init__(self, path: Path, runtime: str):
+        self._limits = _limits(path, runtime)
+        self._runtime = RUNTIMES[runtime](self._limits.model)
+        self.input_shape, self.classes = self._runtime.input_shape, self._runtime.classes
+        self.said = self._runtime.said
+
+    def __call__(self, images: np.ndarray) -> np.ndarray:
+        try:
+            self._limits.check(len(images))
+        except onnx_limits.TooMuch as error:
+            raise ZooError(f"The network is not computed for {len(images)} images: {error}.") from None
+        return self._runtime(images)
 
 
 class _OnnxRuntime:

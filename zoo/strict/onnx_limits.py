@@ -12,13 +12,14 @@ It needs ONNX Runtime only, and not the package `onnx`.
 """
 
 import math
+import threading
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from zoo.strict import onnx_attributes, onnx_costs, onnx_indices, onnx_wire
+from zoo.strict import onnx_attributes, onnx_costs, onnx_indices, onnx_slices, onnx_wire
 from zoo.strict.onnx_costs import Shape
 from zoo.strict.wire_format import BadWireFormat
 
@@ -38,6 +39,7 @@ _FOLLOWED = (  # operators that compute shapes
 )
 FOLLOWED = frozenset(_FOLLOWED.split())
 DOMAINS = ("", "ai.onnx")
+ANY = "n"  # the number of images, where it may be any
 FLOAT = 1  # TensorProto.DataType
 COMPARED, BOOL = ("GreaterOrEqual", "LessOrEqual"), 9  # operators whose shapes are not inferred, and their type
 DIVIDED = ("int32", "int64")  # types whose smallest number divided by -1 ends the process
@@ -71,20 +73,48 @@ def together(height: int, width: int) -> int:
     return max(1, TOGETHER * 32 * 32 // max(height * width, 32 * 32))
 
 
-def checked(data: bytes, indices: bool = True) -> bytes:
-    """Return the network of an ONNX file, and nothing else in it, if opening and running it is bounded.
+class Bounded:
+    """A network of an ONNX file, if opening it, and running it on one image and on the most together, is bounded.
 
     Args:
         data: the file.
         indices: whether the runtime that opens it checks indices itself, see `zoo.strict.onnx_indices`.
 
+    Attributes:
+        model: the file that may be opened, with nothing else in it than the network.
+
     Raises:
         TooMuch: it is not bounded, or is no network that takes images and gives one answer.
     """
-    try:
-        return _Graph(data).checked(indices)
-    except BadWireFormat as error:
-        raise TooMuch(f"it {error}") from None
+
+    def __init__(self, data: bytes, indices: bool = True):
+        self._indices, self._lock = indices, threading.Lock()
+        self._checked: set[int] = set()
+        self._evenly = False
+        try:
+            self._graph = _Graph(data)
+            self.check(together(*self._graph.sides[:2]))
+            self.check(1)
+            self._evenly = self._graph.grows_evenly()
+        except BadWireFormat as error:
+            raise TooMuch(f"it {error}") from None
+        self.model = self._graph.written()
+
+    def check(self, images: int) -> None:
+        """Check that so many images may be computed together: sizes may be computed of their number in any way.
+
+        Raises:
+            TooMuch: they may not.
+        """
+        with self._lock:
+            if images not in self._checked and not self._evenly:
+                self._graph.check(images, self._indices)
+                self._checked.add(images)
+
+
+def checked(data: bytes, indices: bool = True) -> bytes:
+    """Return the `model` of `Bounded`; raise what that raises."""
+    return Bounded(data, indices).model
 
 
 class _Graph:
@@ -105,27 +135,43 @@ class _Graph:
         if len(inputs) != 1 or len(graph.outputs) < 1:
             raise TooMuch(f"it has {len(inputs)} inputs and {len(graph.outputs)} outputs; expected one of each")
         (self.image, self.kind, self.sides), = inputs  # fmt: skip
+        if min(self.sides, default=1) < 1:
+            raise TooMuch("it takes images with a side below 1")
         self.types: dict[str, str] = {}  # of each value, as ONNX Runtime names them
         self.answer = onnx_wire.text(onnx_wire.read(graph.outputs[0], onnx_wire.VALUE).name)
         self.nodes = [onnx_wire.node(one) for one in graph.nodes]
         self._check_nodes()
+        try:
+            self.steps = onnx_slices.steps(self.nodes)
+        except ValueError as error:
+            raise TooMuch(str(error)) from None
 
-    def checked(self, indices: bool) -> bytes:
-        """Return the file that may be opened."""
-        for images in {1, together(*self.sides[:2])}:
-            shapes = self._shapes(images)
-            for node in self.nodes:
-                if onnx_costs.has_another_shape(node, shapes, self.version):
-                    raise TooMuch(f"its {node.op_type} makes a value of another size than its rules say")
-            self._check_costs(images, shapes)
+    def check(self, images: int, indices: bool) -> None:
+        """Check what a number of images takes; sets `self.classes`."""
+        shapes = self._shapes(images)
+        for node in self.nodes:
+            if onnx_costs.has_another_shape(node, shapes, self.version):
+                raise TooMuch(f"its {node.op_type} makes a value of another size than its rules say")
+        self._check_costs(images, shapes)
         stored = {name: one.raw for name, one in self.initializers.items()}
         if not indices and (operator := onnx_indices.wrong(self.nodes, stored, shapes)):
             raise TooMuch(f"it has the operator {operator}, with which only ONNX Runtime is trusted")
-        sides = shapes[self.answer][1:]
         if self.types[self.answer] != "float" or not shapes[self.answer]:
             raise TooMuch("its answer is not float32, one row an image")
-        answer = onnx_wire.value_info(self.answer, FLOAT, ["n", *sides])
-        model = self._model(self.nodes, (one.raw for one in self.initializers.values()), "n", [answer])
+        self.classes = shapes[self.answer][1:]
+
+    def grows_evenly(self) -> bool:
+        """Whether each side of each value is a fixed number, or that of the images: then more of them take more."""
+        stored = [
+            onnx_wire.value_info(one.name, one.kind, one.dims) for one in self.initializers.values() if not one.few
+        ]
+        few = {name: one.raw for name, one in self.initializers.items() if one.few}
+        return None not in self._inferred(self.nodes, few, stored, ANY, {}).values()
+
+    def written(self) -> bytes:
+        """Return the file that may be opened, for any number of images."""
+        answer = onnx_wire.value_info(self.answer, FLOAT, [ANY, *self.classes])
+        model = self._model(self.nodes, (one.raw for one in self.initializers.values()), ANY, [answer])
         return model + onnx_wire.all_written(14, self.metadata)
 
     def _check_nodes(self) -> None:
@@ -195,13 +241,20 @@ class _Graph:
         nodes: Sequence[Any],
         few: dict[str, bytes],
         many: Iterable[bytes],
-        images: int,
+        images: int | str,
         compared: dict[str, Shape],
     ) -> dict[str, Shape | None]:
-        """Return the shapes that ONNX Runtime infers of what nodes make, computing nothing; None where it cannot."""
-        names = [name for node in nodes for name in node.output if name]
-        answers = [onnx_wire.value_info(name, *((BOOL, compared[name]) if name in compared else ())) for name in names]
-        found = _session(self._model(nodes, few.values(), images, answers, many)).get_outputs()
+        """Return the shapes that ONNX Runtime infers of what nodes make, computing nothing; None where it cannot.
+
+        A Slice of a side below 0 ends the process: what comes before one is inferred, and looked at, before it.
+        """
+        for step in sorted({self.steps[node.output[0]] for node in nodes}):
+            there = [node for node in nodes if self.steps[node.output[0]] <= step]
+            names = [name for node in there for name in node.output if name]
+            answers = [onnx_wire.value_info(one, *((BOOL, compared[one]) if one in compared else ())) for one in names]
+            found = _session(self._model(there, few.values(), images, answers, many)).get_outputs()
+            if any(isinstance(side, int) and side < 0 for one in found for side in one.shape):
+                raise TooMuch("it makes a value with a side below 0")
         # It says of an unknown shape what it says of a scalar: (). The shape of the latter is known to be empty.
         sides = {f"shape of {one.name}": one.name for one in found if not one.shape}
         unknown = set()
@@ -215,7 +268,7 @@ class _Graph:
             if kind not in BYTES:
                 raise TooMuch(f"it has values of the type {one.type:.40}")
             self.types[one.name] = kind
-            static = one.name not in unknown and all(isinstance(side, int) and side >= 0 for side in one.shape)
+            static = one.name not in unknown and all(isinstance(side, int) or side == images for side in one.shape)
             known[one.name] = tuple(one.shape) if static else None
         return known
 

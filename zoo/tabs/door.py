@@ -44,8 +44,7 @@ log = logging.getLogger(__name__)
 
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
-MOST_BYTES = 30_000_000  # of a request whose values may hold a file as base64
-VALUE_BYTES = 5_000_000  # of another one that carries values: a sketch, a frame of the camera
+VALUE_BYTES = 5_000_000  # of a request whose values are no files: a sketch, a frame of the camera
 FEW_BYTES = 10_000  # of a request that only names a session or an event
 EVENT_BYTES = 20_000  # of what a page says of an event
 MOST_DIGITS = 100  # of a number
@@ -181,7 +180,7 @@ class Door:
                 await self._networks(scope, receive, send)
         elif path in AGENTS:
             limits.check_request(caller)
-            async with _read(receive, MOST_BYTES, caller) as body:
+            async with _read(receive, bodies.MOST_JSON, caller) as body:
                 await to_thread.run_sync(_values, body)
                 with attended(scope, sending):
                     await self._agents(scope, replayed(body, receive), send)
@@ -245,7 +244,7 @@ class Door:
             return FEW_BYTES
         name = path.rpartition("/")[2]
         takes_file = f"{API}/call/" in path and name in (known := self._blocks.endpoints) and known[name].files
-        return MOST_BYTES if takes_file else VALUE_BYTES
+        return bodies.MOST_JSON if takes_file else VALUE_BYTES
 
     def _check_waiting(self, caller: gate.Caller, session: str, size: int = 0) -> None:
         """Check what a caller has in the queue before one more call of so many bytes.
