@@ -1,5 +1,9 @@
 """What the tests share: a Hub on loopback, a tiny dataset of real digits, and scripts run as a person runs them."""
 
+import contextlib
+import fcntl
+import functools
+import io
 import logging
 import os
 import runpy
@@ -8,7 +12,6 @@ import ssl
 import subprocess
 import sys
 import tempfile
-from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,7 +32,7 @@ os.environ.update(
     XLA_FLAGS="--xla_backend_optimization_level=0",  # JAX compiles longer than these networks train, optimized twice so
 )
 # Each client of HTTP would read the certificates of all authorities, which takes it longer than its request.
-ssl.create_default_context = cache(ssl.create_default_context)
+ssl.create_default_context = functools.cache(ssl.create_default_context)
 if "PYTEST_XDIST_WORKER" in os.environ:  # as many processes as processors: none needs more threads than one
     os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 for name in ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HUB_OFFLINE", "ZOO_NAMESPACE", "ZOO_MODELS"):
@@ -105,18 +108,31 @@ def checks_in_this_process(monkeypatch):
 
 @pytest.fixture(scope="session")
 def published(tmp_path_factory):
-    """Train and publish a tiny network: `models/<model>`, the published folder, and `records` next to it."""
+    """Train and publish a tiny network: `models/<model>`, the published folder, and `records` next to it.
+
+    The workers of xdist share it: the first that needs it makes it.
+    """
+    place = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        place = place.parent  # of all workers
+    root = place / "published"
+    with (place / "published.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not (root / "models").exists():
+            _publish(root)
+    return root
+
+
+def _publish(root: Path) -> None:
     from leaderboard import jobs
     from zoo import training
     from zoo.recipes import Recipe
 
-    root = tmp_path_factory.mktemp("published")
     recipe = Recipe("zoo", epochs=3, batch_size=32, learning_rate=3e-3)
     runs = [training.train(training.Job("mnist_cnn", "optdigits", recipe, seed), root / "runs") for seed in (0, 1)]
     jobs.publish(runs, root / "records")
     best = max(runs, key=lambda run: run.history["validation"]["accuracy"])
     shutil.copytree(best.folder / "export", root / "models" / "mnist_cnn.optdigits")
-    return root
 
 
 @pytest.fixture
@@ -151,33 +167,36 @@ def run_script(tmp_path):
 
 
 @pytest.fixture
-def run_here(tmp_path, capsys):
-    """Return a function that runs a script as `run_script` does, but in this process, which has imported what it needs.
+def run_here(tmp_path):
+    """Return a function that runs a script in an empty folder, see `run_in_this_process`."""
+    return functools.partial(run_in_this_process, tmp_path)
+
+
+def run_in_this_process(folder: Path, name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
+    """Run a script as `run_script` does, but in this process, which has imported what it needs.
 
     For what a script says and does; another test runs it in a process of its own.
     """
-
-    def run(name: str, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
-        capsys.readouterr()
-        loggers = [logging.getLogger(package) for package in ("zoo", "leaderboard")]
-        before = [(logger.level, logger.handlers[:]) for logger in loggers]
-        with pytest.MonkeyPatch.context() as place:
-            place.chdir(tmp_path)
-            place.syspath_prepend(ROOT / "scripts")
-            place.setattr(sys, "argv", [name, *arguments])
-            place.setattr(sys, "excepthook", sys.excepthook)
-            own = {"COLUMNS": "200", "ZOO_LOCAL_RECORDS": str(tmp_path / "local-records")}
-            for key, value in {**own, **environment}.items():
-                place.setenv(key, value)
-            with pytest.raises(SystemExit) as ended:
-                runpy.run_path(str(ROOT / "scripts" / name), run_name="__main__")
-        for logger, (level, handlers) in zip(loggers, before, strict=True):
-            logger.setLevel(level)
-            logger.handlers[:] = handlers
-        said = capsys.readouterr()
-        return subprocess.CompletedProcess(name, ended.value.code or 0, said.out, said.err)
-
-    return run
+    said, errors = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    loggers = [logging.getLogger(package) for package in ("zoo", "leaderboard")]
+    before = [(logger.level, logger.handlers[:]) for logger in loggers]
+    with pytest.MonkeyPatch.context() as place:
+        place.chdir(folder)
+        place.syspath_prepend(ROOT / "scripts")
+        place.setattr(sys, "argv", [name, *arguments])
+        place.setattr(sys, "excepthook", sys.excepthook)
+        own = {"COLUMNS": "200", "ZOO_LOCAL_RECORDS": str(folder / "local-records")}
+        for key, value in {**own, **environment}.items():
+            place.setenv(key, value)
+        with (
+            contextlib.redirect_stdout(said), contextlib.redirect_stderr(errors), pytest.raises(SystemExit) as ended
+        ):  # fmt: skip
+            runpy.run_path(str(ROOT / "scripts" / name), run_name="__main__")
+    for logger, (level, handlers) in zip(loggers, before, strict=True):
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
+    written = (stream.buffer.getvalue().decode() for stream in (said, errors))
+    return subprocess.CompletedProcess(name, ended.value.code or 0, *written)
 
 
 @pytest.fixture

@@ -57,9 +57,9 @@ def test_the_longest_is_begun_first_and_attempts_are_counted():
         Queue([Task("a", "x:y", {}), Task("a", "x:y", {})])
 
 
-@pytest.mark.parametrize("kind", ["local", "ray"])
-def test_every_task_ends_once_and_failures_stop_nobody(kind, tmp_path, on_ray):
-    executor = on_ray if kind == "ray" else executors.opened(attempts=2)
+@pytest.mark.parametrize("kind", ["local", pytest.param("ray", marks=pytest.mark.slow)])
+def test_every_task_ends_once_and_failures_stop_nobody(kind, tmp_path, request):
+    executor = request.getfixturevalue("on_ray") if kind == "ray" else executors.opened(attempts=2)
     tasks = [
         chore(tmp_path, "one", numbers=[1, 2]),
         chore(tmp_path, "mistake", "fail", final=True),
@@ -171,12 +171,12 @@ def test_ray_is_an_extra(monkeypatch):
         pass
 
 
-def test_the_hub_gets_the_very_command_that_is_shown(run_script, run_here, hub):
+def test_the_hub_gets_the_very_command_that_is_shown(run_here, hub):
     hub.tokens["hf_of_this_test"] = Account("me")
     command = ["train_all.py", "--only", "lenet5.optdigits,mnist_cnn.mnist-paper", "--seeds", "2", "--epochs", "3",
                "--executor", "hf-jobs", "--flavor", "t4-small", "--bucket", "me/runs",
                "--source", "https://example.org/zoo.git"]  # fmt: skip
-    shown = run_script(*command, "--dry-run")
+    shown = run_here(*command, "--dry-run")
     assert shown.returncode == 0, shown.stderr
     assert hub.jobs == []
     lines = [shlex.split(line) for line in shown.stdout.splitlines() if line.startswith("hf jobs run")]

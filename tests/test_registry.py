@@ -37,7 +37,17 @@ def test_parameters_are_the_documents():
     assert zoo.create_model("rootsift_vlad", (2048, 128, 1), 70).count_params() == 1_864_704
 
 
-@pytest.mark.parametrize("name", zoo.list_architectures())
+# An ensemble is built of networks that stand here by themselves: of those with many members, one is always tested.
+LARGE_ENSEMBLES = {
+    name for name, known in registry.architectures().items()
+    if isinstance(known.trainer, Ensemble) and len(known.trainer.members) > 3 and name != "mixed_x5"
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name in LARGE_ENSEMBLES)) for name in zoo.list_architectures()],
+)
 def test_takes_any_sensible_shape(name):
     for shape, classes in (((32, 32, 1), 28), ((40, 64, 3), 2)):
         model = zoo.create_model(name, shape, classes)

@@ -11,7 +11,7 @@ import time
 import cv2
 import numpy as np
 import pytest
-from conftest import ROOT
+from conftest import ROOT, run_in_this_process
 from hub_server import Account
 from sklearn.datasets import load_digits
 from space import serve
@@ -58,9 +58,11 @@ def train(place, *arguments, **settings):
 
 
 @pytest.fixture(scope="module")
-def tuned(place):
+def tuned(place, tmp_path_factory):
     """The published folder of a LeNet-5 that began with the weights of the shipped one."""
-    done = train(place, "--from", "lenet5.mnist", "--epochs", "4")
+    arguments = *options(place), "--from", "lenet5.mnist", "--epochs", "4"
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    done = run_in_this_process(elsewhere, *arguments, ZOO_USER_DATASETS=str(place / "datasets"))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "200 test samples are read right" in done.stdout
     assert f"ZOO_MODELS={place / 'models'} python scripts/export.py lenet5.zahlen-finetune-4epochs\n" in done.stdout

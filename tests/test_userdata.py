@@ -77,7 +77,8 @@ def test_a_folder_becomes_a_dataset_of_the_zoo(folder, kept):
     assert data.get("mine") == spec
 
 
-def test_size_colour_polarity_and_margin_make_no_difference(folder, tmp_path):
+def test_size_colour_polarity_and_margin_make_no_difference(tmp_path):
+    rows = range(80)
     looks = (
         lambda image: image,  # light on dark
         lambda image: cv2.resize(255 - image, (40, 40), interpolation=cv2.INTER_NEAREST),
@@ -86,16 +87,17 @@ def test_size_colour_polarity_and_margin_make_no_difference(folder, tmp_path):
         lambda image: cv2.merge([np.zeros_like(image)] * 3 + [image]),  # paint on nothing
         lambda image: (255 - image).astype(np.uint16) * 257,
     )
+    folder = write(tmp_path / "pictures", rows, lambda image: 255 - image)  # dark on light
     plain = prepared(folder).splits["train"].images.astype(float)
     for number, look in enumerate(looks):
-        root = write(tmp_path / f"look{number}", range(200), look)
+        root = write(tmp_path / f"look{number}", rows, look)
         differs = np.abs(prepared(root).splits["train"].images - plain).mean(axis=(1, 2, 3))
         assert np.median(differs) < 12, number  # of 255; another digit differs by 40 and more
     mixed = tmp_path / "mixed"
     for number, look in enumerate(looks):
-        write(mixed, range(number, 200, len(looks)), look)
+        write(mixed, rows[number :: len(looks)], look)
     made = prepared(mixed)
-    assert len(made.splits["train"]) == 200
+    assert len(made.splits["train"]) == len(rows)
     assert any("6 x" not in note and "grey" in note and "RGBA" in note for note in made.notes)
 
 
