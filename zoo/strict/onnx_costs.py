@@ -36,16 +36,16 @@ def has_another_shape(node: Any, shapes: Mapping[str, Shape], version: int) -> b
     """Return whether ONNX Runtime makes a value of another shape than it infers, one that may be much larger.
 
     It infers that the slope of PRelu is repeated for the values, and repeats the values for the slope, too; that
-    Squeeze of no sides leaves all, and takes all; and that Unsqueeze ignores sides counted from the end before version
-    11, and adds them.
+    Squeeze of no sides leaves all, and takes all; and that sides counted from the end are none before version 11, where
+    Squeeze takes and Unsqueeze adds them.
     """
     if node.op_type == "PRelu":
         given, slope = shapes[node.input[0]], shapes[node.input[1]]
         padded = (1,) * (len(given) - len(slope)) + slope
         return len(padded) > len(given) or any(one not in (1, side) for one, side in zip(padded, given, strict=True))
-    if node.op_type == "Squeeze":
-        return len(node.input) > 1 and shapes.get(node.input[1]) == (0,)
-    return node.op_type == "Unsqueeze" and version < 11 and min(_attribute(node, "axes", ()), default=0) < 0
+    if node.op_type == "Squeeze" and len(node.input) > 1 and shapes.get(node.input[1]) == (0,):
+        return True
+    return version < 11 and min(_attribute(node, "axes", ()), default=0) < 0
 
 
 def _attribute(node: Any, name: str, default: Any) -> Any:
