@@ -232,6 +232,8 @@ BOMBS = {
     "of its ink": ([node("NonZero", "image", "a"), node("Cast", "a", "b", to=1), total("b")], {}),
     "images by images": ([node("Flatten", "image", "a"), node("Cast", "a", "b", to=1), node("Transpose", "b", "c"),
                           node("Tile", "b k", "d"), node("MatMul", "d c", "e"), total("e")], {"k": [30_000, 1]}),
+    "blocks of channels": ([*pixels(), helper.make_node("Resize", ["d", "", "k"], ["u"]), node("Conv", "u x", "v"),
+                            total("v")], {"k": np.float32([1, 1, 12, 12]), "x": np.ones((1, 1, 1, 1), np.float32)}),
     "chain": ([*pixels(), node("Tile", "d k", "v0"), *(node("Sin", f"v{n}", f"v{n + 1}") for n in range(400)),
                total("v400")], {"k": [1, 400, 1, 1]}),
     "window": ([node("Cast", "image", "a", to=1), node("LRN", "a", "b", size=10**8 + 1), total("b")], {}),

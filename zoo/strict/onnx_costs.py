@@ -23,6 +23,7 @@ _OPERATORS = (
     "Where Xor ConstantOfShape"
 )
 OPERATORS = frozenset(_OPERATORS.split())
+BLOCK = 16  # channels that ONNX Runtime keeps together for convolutions
 TAPS = {"LRN": 5, "Resize": 16, "Upsample": 4, "TopK": 20}  # values that each output takes; a window: its size
 
 
@@ -30,6 +31,11 @@ def cost(node: Any, shapes: Mapping[str, Shape]) -> int:
     """Return the multiply-adds of one product, for the shapes of its inputs and outputs by name."""
     inputs = [shapes.get(name, ()) for name in node.input]
     return PRODUCTS[node.op_type](node, inputs, shapes.get(node.output[0], ()))
+
+
+def kept(shape: Shape) -> int:
+    """Return how many numbers a value takes in memory: channels of images (n, channels, height, width) in blocks."""
+    return math.prod(shape) // max(1, shape[1]) * -(-shape[1] // BLOCK) * BLOCK if len(shape) == 4 else math.prod(shape)
 
 
 def has_another_shape(node: Any, shapes: Mapping[str, Shape], version: int) -> bool:

@@ -307,7 +307,7 @@ class _Graph:
 
     def _check_costs(self, images: int, shapes: dict[str, Shape]) -> None:
         """Refuse a graph whose values take too much memory at a time, or whose nodes too much time."""
-        sizes = {name: math.prod(shape) * BYTES[self.types.get(name, "int64")] for name, shape in shapes.items()}
+        sizes = {name: onnx_costs.kept(one) * BYTES[self.types.get(name, "int64")] for name, one in shapes.items()}
         shapes = {**shapes, "": ()}
         constant = {"", *self.initializers}
         last: dict[str, int] = {}  # node that reads a value last
