@@ -36,13 +36,6 @@ ENGLISH = """names => {
     return [...found];
 }"""
 NAMES = [*data.DATASETS, *LICENCES, "zoo", "paper", "API", "MCP"]
-OVERLAPS = """() => {
-    const boxes = [...document.querySelectorAll('#board-front .label')].map(one => one.getBoundingClientRect())
-        .filter(box => box.width), plot = document.querySelector('#board-front .plot').getBoundingClientRect();
-    const apart = (a, b) => a.right <= b.left || b.right <= a.left || a.bottom <= b.top || b.bottom <= a.top;
-    return [boxes.length, boxes.filter((a, i) => boxes.some((b, j) => i < j && !apart(a, b))
-        || a.left < 0 || a.right > innerWidth).length];
-}"""
 
 
 def on_phone(one):
@@ -74,17 +67,6 @@ def test_a_tab_is_accessible_in_both_themes_and_complete_in_arabic_and_fits_a_ph
         assert len(shown) == 5
         assert all(map(on_phone, shown))
         page.locator("#language button").click()
-
-
-def test_rank_model_and_accuracy_are_read_on_a_phone_and_labels_stay_apart(visit):
-    page = visit(*TABS["ranking"], viewport=PHONE, has_touch=True, is_mobile=True)
-    for column in ("rank", "model", "accuracy"):
-        assert all(map(on_phone, page.locator(f'#board-table tbody [data-column="{column}"]').all())), column
-    for screen in (PHONE, DESK):
-        page.set_viewport_size(screen)
-        shown, overlapping = page.evaluate(OVERLAPS)
-        assert shown > 0
-        assert overlapping == 0
 
 
 def test_the_answer_is_read_out_and_stands_under_the_pad(visit):

@@ -60,19 +60,34 @@ def read(page, card, label):
     page.wait_for_selector(f'{card}[data-label="{label}"]')
 
 
+def clear(page):
+    page.get_by_label("Clear the pad").click()
+    page.get_by_text("nothing on the pad yet").wait_for()
+
+
 def ask(page, script):
     """Say what is written."""
     page.locator("#draw-choice").get_by_label(script, exact=True).check()
 
 
-def test_a_digit_drawn_by_mouse_is_read(page):
+def test_a_digit_drawn_by_mouse_is_read_undone_and_cleared(page):
     ask(page, "Digits")
+    assert page.locator("#draw-pad .clear").is_disabled()
     draw(page, THREE)
     read(page, LATIN, "3")
     assert page.locator(f"{LATIN} .glyph").inner_text() == "3"
     assert page.locator(f"{LATIN} .bars li").count() == 10
     size = page.locator(f"{LATIN} .seen img").evaluate("image => [image.naturalWidth, image.naturalHeight]")
     assert size == [28, 28]
+    clear(page)
+    draw(page, [*SEVEN, FOUR[0]])
+    page.wait_for_selector(LATIN)
+    page.get_by_label("Undo the last stroke").click()
+    read(page, LATIN, "7")
+    clear(page)
+    assert page.locator("#draw-pad .ink path").count() == 0
+    draw(page, FOUR)
+    read(page, LATIN, "4")
 
 
 def test_anything_is_read_with_its_script_and_leads_to_the_model(page):
@@ -88,17 +103,15 @@ def test_anything_is_read_with_its_script_and_leads_to_the_model(page):
     assert "tab=models&model=" in page.url
 
 
-def test_an_arabic_digit_drawn_by_finger_is_read_and_the_page_stays_put(phone):
+def test_what_a_finger_draws_is_read_under_the_pad_and_the_page_stays_put_also_when_it_is_cleared(phone):
+    """Also where there are 26 classes; and the page keeps its height when the pad is empty."""
     ask(phone, "Arabic digits")
     draw_by_finger(phone, ARABIC_SEVEN)
     read(phone, ARABIC, "٧")
     assert phone.evaluate("scrollY") == 0
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
     assert place_of(phone.locator(".reading .glyph").first)["y"] < 844  # seen without scrolling
-
-
-def test_on_a_phone_a_letter_stands_under_the_pad_and_the_page_stays_put_when_it_is_cleared(phone):
-    """Also where there are 26 classes; and the page keeps its height when the pad is empty."""
+    clear(phone)
     ask(phone, "Letters")
     draw_by_finger(phone, LETTER_R)
     read(phone, LETTER, "R")
@@ -119,20 +132,6 @@ def test_on_a_phone_a_letter_stands_under_the_pad_and_the_page_stays_put_when_it
     phone.get_by_text("nothing on the pad yet").wait_for()
     phone.wait_for_timeout(300)
     assert phone.evaluate("scrollY") == where
-
-
-def test_undo_and_clear(page):
-    ask(page, "Digits")
-    assert page.locator("#draw-pad .clear").is_disabled()
-    draw(page, [*SEVEN, FOUR[0]])
-    page.wait_for_selector(LATIN)
-    page.get_by_label("Undo the last stroke").click()
-    read(page, LATIN, "7")
-    page.get_by_label("Clear the pad").click()
-    page.get_by_text("nothing on the pad yet").wait_for()
-    assert page.locator("#draw-pad .ink path").count() == 0
-    draw(page, FOUR)
-    read(page, LATIN, "4")
 
 
 def test_several_networks_answer_one_sketch(visit):

@@ -5,7 +5,7 @@ import re
 import pytest
 from strokes import ARABIC_SEVEN, LETTER_R, THREE
 
-from browser.test_draw import ANY, draw, draw_by_finger, on_sheet, read
+from browser.test_draw import ANY, clear, draw, draw_by_finger, on_sheet, read
 
 HERE = "Read in this browser"
 
@@ -24,7 +24,9 @@ def everything_is_here(page):
     assert int(page.locator("#draw-answer").get_attribute("data-local")) >= 3
 
 
-def test_without_a_connection_a_digit_a_letter_and_an_arabic_digit_are_read(page, sent):
+def test_without_a_connection_a_digit_a_letter_and_an_arabic_digit_are_read_also_when_it_is_opened_again(
+    page, space, sent
+):
     everything_is_here(page)
     page.context.set_offline(True)
     for strokes, label in ((THREE, "3"), (LETTER_R, "R")):
@@ -32,18 +34,13 @@ def test_without_a_connection_a_digit_a_letter_and_an_arabic_digit_are_read(page
         read(page, ANY, label)
         assert page.locator(f"{ANY} .glyph").inner_text() == label
         page.get_by_text(HERE).wait_for()
-        page.get_by_label("Clear the pad").click()
-        page.get_by_text("nothing on the pad yet").wait_for()
+        clear(page)
     page.locator("#draw-choice .chip", has_text="Arabic digits").click()  # else it may be a V
     draw(page, ARABIC_SEVEN)
     read(page, '.reading:not(.any)[data-model$=".ahdd"]', "٧")
     assert page.locator(".bars li").count() == 10
     assert sent == []
 
-
-def test_a_page_that_is_opened_again_without_a_connection_reads_as_well(page, space):
-    everything_is_here(page)
-    page.context.set_offline(True)
     page.goto(f"{space.url}/?tab=draw")
     page.wait_for_selector("#draw-pad .listening .sheet")
     everything_is_here(page)
@@ -51,8 +48,7 @@ def test_a_page_that_is_opened_again_without_a_connection_reads_as_well(page, sp
         draw(page, strokes)
         read(page, ANY, label)
         page.get_by_text(HERE).wait_for()
-        page.get_by_label("Clear the pad").click()
-        page.get_by_text("nothing on the pad yet").wait_for()
+        clear(page)
     page.context.set_offline(False)
     page.reload()
     page.get_by_label("Show why").check()
@@ -60,7 +56,8 @@ def test_a_page_that_is_opened_again_without_a_connection_reads_as_well(page, sp
     page.get_by_text("Read by the server").wait_for()
 
 
-def test_a_page_asks_the_server_for_no_prediction_while_the_pen_moves(page, sent):
+def test_a_page_asks_the_server_for_no_prediction_while_the_pen_moves_and_has_the_same_answer(page, sent):
+    """The server answers before the networks are here, and explains."""
     everything_is_here(page)
     first, *rest = on_sheet(page, THREE[0])
     page.mouse.move(*first)
@@ -76,6 +73,21 @@ def test_a_page_asks_the_server_for_no_prediction_while_the_pen_moves(page, sent
     page.get_by_text("Read by the server").wait_for()
     assert len(sent) == 1
 
+    page.get_by_label("Show why").uncheck()
+    clear(page)
+    draw(page, LETTER_R)
+    read(page, ANY, "R")
+    here = page.locator("#draw-answer").inner_text()
+    assert HERE in here
+    page.get_by_label("Show why").check()
+    page.get_by_text("Read by the server").wait_for()
+    why = page.locator(".why").inner_text()
+    there = page.locator("#draw-answer").inner_text().replace(why, "")
+    percent = r"[\d.]+%"  # of an image whose pixels may differ a little
+    assert re.sub(percent, "", there).split() == re.sub(percent, "", here.replace(HERE, "Read by the server")).split()
+    for one, other in zip(re.findall(percent, there), re.findall(percent, here), strict=True):
+        assert float(one[:-1]) == pytest.approx(float(other[:-1]), abs=2)
+
 
 def test_on_a_phone_in_arabic_it_answers_here_as_well(visit):
     phone = visit(locale="ar", viewport={"width": 390, "height": 844}, has_touch=True, is_mobile=True)
@@ -87,22 +99,6 @@ def test_on_a_phone_in_arabic_it_answers_here_as_well(visit):
     phone.get_by_text("قُرئت في هذا المتصفح").wait_for()
     phone.get_by_text("الرقم 7").first.wait_for()
     assert phone.evaluate("document.documentElement.scrollWidth") == 390
-
-
-def test_both_sides_give_the_same_answer(page):
-    """Of the server, before the networks are here and for explanations, and of the browser."""
-    everything_is_here(page)
-    draw(page, LETTER_R)
-    read(page, ANY, "R")
-    here = page.locator("#draw-answer").inner_text()
-    page.get_by_label("Show why").check()
-    page.get_by_text("Read by the server").wait_for()
-    why = page.locator(".why").inner_text()
-    there = page.locator("#draw-answer").inner_text().replace(why, "")
-    percent = r"[\d.]+%"  # of an image whose pixels may differ a little
-    assert re.sub(percent, "", there).split() == re.sub(percent, "", here.replace(HERE, "Read by the server")).split()
-    for one, other in zip(re.findall(percent, there), re.findall(percent, here), strict=True):
-        assert float(one[:-1]) == pytest.approx(float(other[:-1]), abs=2)
 
 
 def test_a_network_is_taken_from_its_page(visit, browser, tmp_path):

@@ -84,7 +84,7 @@ def test_the_camera_is_read_as_it_runs(visit):
     page.wait_for_function("text => !document.querySelector('#read-answer').innerText.includes(text)", arg=read.WELCOME)
 
 
-def test_a_digit_drawn_by_keyboard_is_read(page):
+def test_a_digit_drawn_by_keyboard_is_read_and_explained(page):
     page.locator("#draw-pad .sheet").focus()
     keys = ["ArrowUp"] * 12 + ["Space"] + ["ArrowDown"] * 24 + ["Space"]
     for key in keys:
@@ -94,9 +94,6 @@ def test_a_digit_drawn_by_keyboard_is_read(page):
     page.get_by_text("nothing on the pad yet").wait_for()
     page.get_by_label("Thickness of the pen: medium").click()
     page.get_by_label("Thickness of the pen: broad").wait_for()
-
-
-def test_a_network_says_why(page):
     page.locator("#draw-pad .sheet").focus()
     for key in ("Space", *["ArrowDown"] * 8, "Space"):
         page.keyboard.press(key)

@@ -16,7 +16,7 @@ from leaderboard.submissions.store import LocalStore
 
 PATIENCE = 240_000  # ms; a sandbox with TensorFlow takes 15 s where nothing else runs
 DONE = '.receipt:not([data-status="PENDING"]):not([data-status="RUNNING"])'
-DESK = {"viewport": {"width": 1280, "height": 900}}
+DESK, PHONE = ({"viewport": {"width": width, "height": height}} for width, height in ((1280, 900), (390, 844)))
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +84,7 @@ def test_a_network_goes_from_the_form_to_the_board(visit, tmp_path, name, suffix
     assert "claimed 99.50" in said
 
 
-def test_a_refused_one_says_what_has_to_change_and_keeps_its_page(visit, tmp_path):
-    path = tmp_path / "model.keras"
-    path.write_bytes(keras_file(perceptron((28, 28, 1))))
-    page = visit("?tab=submit", "#submit-send", **DESK)
-    fill(page, "too_wide", path)
-    page.locator("#submit-send").click()
-    page.wait_for_selector('.receipt[data-status="FAILED"] .problems li[data-code="input-shape"]')
-    address = page.url[page.url.index("?") :]
-    again = visit(address, '.receipt[data-status="FAILED"]', viewport={"width": 390, "height": 844})
-    assert again.evaluate("document.documentElement.scrollWidth") == 390
-    again.get_by_role("tab", name="Queue").click()
-    again.locator("#submit-queue").get_by_text("too_wide").wait_for()
-
-
-def test_what_is_missing_stands_at_its_field(visit):
-    page = visit("?tab=submit", "#submit-send", viewport={"width": 390, "height": 844})
+def missing_stands_at_its_field(page):
     fields = page.evaluate("""[...document.querySelectorAll('#submit-form :is(input, textarea, #submit-send)')]
         .map(one => one.closest('[id^=submit-]').id).filter((id, i, all) => all.indexOf(id) === i)""")
     assert fields[0] == "submit-file"
@@ -114,3 +99,19 @@ def test_what_is_missing_stands_at_its_field(visit):
     page.get_by_text("Say who you are").wait_for(state="detached")
     page.wait_for_selector("#submit-name [aria-invalid=true]")
     assert page.evaluate("document.documentElement.scrollWidth") == 390
+
+
+def test_what_is_missing_stands_at_its_field_and_a_refused_one_says_what_has_to_change(visit, tmp_path):
+    """And keeps its page."""
+    path = tmp_path / "model.keras"
+    path.write_bytes(keras_file(perceptron((28, 28, 1))))
+    page = visit("?tab=submit", "#submit-send", **PHONE)
+    missing_stands_at_its_field(page)
+    fill(page, "too_wide", path)
+    page.locator("#submit-send").click()
+    page.wait_for_selector('.receipt[data-status="FAILED"] .problems li[data-code="input-shape"]')
+    address = page.url[page.url.index("?") :]
+    again = visit(address, '.receipt[data-status="FAILED"]', **PHONE)
+    assert again.evaluate("document.documentElement.scrollWidth") == 390
+    again.get_by_role("tab", name="Queue").click()
+    again.locator("#submit-queue").get_by_text("too_wide").wait_for()
