@@ -224,7 +224,7 @@ def place_range(
     """
     from scipy.stats import rankdata
 
-    scores = _resampled(right, writers, resamples, np.random.default_rng(seed))
+    scores = _scores(right, writers, lambda count: _kept_draws(count, resamples, seed))
     places = rankdata(-scores, method="min", axis=1)
     first, last = np.quantile(places, ENDS, axis=0, method="inverted_cdf")
     return first.astype(int), last.astype(int)
@@ -255,19 +255,34 @@ def rank_agreement(
 
     rng = np.random.default_rng(seed)
     tau = kendalltau(here.sum(axis=1), there.sum(axis=1)).statistic
-    drawn = [_resampled(right, by, resamples, rng) for right, by in ((here, writers_here), (there, writers_there))]
+    drawn = [
+        _scores(right, by, lambda count: _drawn_writers(count, resamples, rng))
+        for right, by in ((here, writers_here), (there, writers_there))
+    ]
     low, high = np.nanquantile([kendalltau(a, b).statistic for a, b in zip(*drawn, strict=True)], ENDS)
     return float(tau), float(low), float(high)
 
 
-def _resampled(right: np.ndarray, writers: np.ndarray | None, resamples: int, rng: np.random.Generator) -> np.ndarray:
-    """Return the accuracy of each row on bootstrap test sets, float32 (resamples, rows)."""
+def _scores(right: np.ndarray, writers: np.ndarray | None, draw: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Return the accuracy of each row on bootstrap test sets, float32 (resamples, rows).
+
+    Args:
+        draw: returns how often each of that many writers is in each test set, integers (resamples, count).
+    """
     numbered = np.arange(right.shape[1]) if writers is None else _numbered(writers)
     sizes = np.bincount(numbered)
     hits = np.stack([np.bincount(numbered, weights=row) for row in right], axis=1)
-    drawn = _drawn_writers(len(sizes), resamples, rng).astype(np.float32)
+    drawn = draw(len(sizes)).astype(np.float32)
     scores: np.ndarray = drawn @ hits.astype(np.float32) / (drawn @ sizes.astype(np.float32))[:, None]
     return scores
+
+
+@functools.lru_cache(maxsize=4)  # of 10,000 samples 20 MB; a worker computes the same board after each submission
+def _kept_draws(count: int, resamples: int, seed: int) -> np.ndarray:
+    """Return what `_drawn_writers` draws first, uint16."""
+    drawn = _drawn_writers(count, resamples, np.random.default_rng(seed)).astype(np.uint16)
+    drawn.flags.writeable = False
+    return drawn
 
 
 def _drawn_writers(count: int, resamples: int, rng: np.random.Generator) -> np.ndarray:
