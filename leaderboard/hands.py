@@ -14,7 +14,7 @@ import pandas as pd
 
 from leaderboard import writers
 from leaderboard.results import Result
-from leaderboard.statistics import mean_interval, place_range, rank_agreement, tie_groups, worst_tenth
+from leaderboard.statistics import mean_interval, place_range, rank_agreement, ranks, tie_groups, worst_tenth
 from zoo import data
 
 FEWEST = 3  # rows of which two rankings are compared
@@ -117,10 +117,10 @@ def _rank_there(rows: pd.DataFrame, places: pd.Index, other: str, there: np.ndar
     """Fill in the ranks of some rows on another test set, by the board's rule, and how they differ from those here."""
     order = np.argsort(-there.sum(axis=1), kind="stable")
     groups, _ = tie_groups(there[order], writers.of_dataset(other, there.shape[1]), guests=guests[order])
-    ranks = pd.Series(np.searchsorted(groups, groups) + 1.0, places[order])
+    there_ranks = pd.Series(ranks(groups), places[order])
     here = rows.loc[places, "rank"].rank(method="min")
-    rows.loc[places, f"{other}_rank"] = ranks
-    rows.loc[places, f"{other}_change"] = here - ranks
+    rows.loc[places, f"{other}_rank"] = there_ranks
+    rows.loc[places, f"{other}_change"] = here - there_ranks
 
 
 def _places(right: np.ndarray, by: np.ndarray | None, sent: np.ndarray) -> np.ndarray:

@@ -49,12 +49,17 @@ def values(path: Path | str, images: int, more: Iterable[np.ndarray] = ()) -> It
     """Yield the image and every value that the nodes of a graph make of it, by name, for each of several images.
 
     The first image is empty, the others are random, always the same; `more`, uint8 (height, width, channels), follow.
+
+    Raises:
+        ValueError: a value has no numbers. Whoever runs the graph without naming all values may leave out what makes
+            it, and then it has some.
     """
     import onnxruntime  # not where strangers' files are only read, see `leaderboard.submissions.checks.onnx_work`
 
     model = onnx.load(path)
     there = {value.name for value in model.graph.output}
     names = {name for node in model.graph.node for name in node.output if name} - there
+    given_empty = {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
     model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 3  # otherwise it warns about outputs without a type
@@ -66,7 +71,10 @@ def values(path: Path | str, images: int, more: Iterable[np.ndarray] = ()) -> It
     shown = (rng.integers(0, 256 if number else 1, sides, np.uint8) for number in range(images))
     for given in itertools.chain(shown, more):
         feed = {image.name: np.asarray(given)[None]}
-        yield feed | dict(zip(outputs, session.run(outputs, feed), strict=True))
+        made = dict(zip(outputs, session.run(outputs, feed), strict=True))
+        if empty := {name for name, value in made.items() if not value.size} - given_empty:
+            raise ValueError(f"it makes {len(empty)} values of no numbers")
+        yield feed | made
 
 
 def _is_product(node: onnx.NodeProto, stored: set[str], shapes: Mapping[str, tuple[int, ...]]) -> bool:

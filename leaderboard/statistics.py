@@ -145,7 +145,7 @@ def tie_groups(
         guests: bool (rows,); None: there are none.
 
     Returns:
-        groups: int (rows,), 0 is the best group.
+        groups: int (rows,), 0 is the best group. A guest may be in a better one than a guest above it.
         p_values: float (rows,), of each row against the one above, corrected; NaN for the first.
     """
     pairs = _Pairs(right, writers, alpha)
@@ -160,11 +160,16 @@ def tie_groups(
             first = index
         places[own[index]] = places[own[index - 1]] + (first == index)
     for row in map(int, np.flatnonzero(sent)):
-        place = _guest_place(row, own, places, lambda above, below: pairs.worse(above, below, with_guest))
-        places[row] = max(place, places[row - 1] if row else place)
+        places[row] = _guest_place(row, own, places, lambda above, below: pairs.worse(above, below, with_guest))
     for row in map(int, np.flatnonzero(np.isnan(pairs.neighbours[1:])) + 1):
         pairs.worse(np.array([row - 1]), row, with_guest)
     return np.unique(places, return_inverse=True)[1], pairs.neighbours
+
+
+def ranks(groups: np.ndarray) -> np.ndarray:
+    """Return the number of rows in better groups, plus one, of each row: float (rows,)."""
+    better: np.ndarray = (groups[:, None] > groups).sum(axis=1)
+    return better + 1.0
 
 
 def _guest_place(row: int, own: np.ndarray, places: np.ndarray, worse: Callable[[np.ndarray, int], bool]) -> float:

@@ -11,7 +11,7 @@ import pandas as pd
 from leaderboard import disclosures, reproductions
 from leaderboard.claims import Claim
 from leaderboard.results import Broken, Result
-from leaderboard.statistics import mean_interval, tie_groups
+from leaderboard.statistics import mean_interval, ranks, tie_groups
 from zoo import data
 from zoo.types import Json
 
@@ -292,7 +292,7 @@ def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Ri
         return
     groups, p_values = _groups(results, right, writers)
     rows.loc[places, "p_above"] = p_values
-    rows.loc[places, "rank"] = np.searchsorted(groups, groups) + 1.0  # number of rows in better groups, plus one
+    rows.loc[places, "rank"] = ranks(groups)
     accuracy = rows.loc[places, "accuracy"]
     own = [result.submission is None for result in results]  # whose ranks do not depend on what somebody sent
     best = accuracy[own].max() if any(own) else accuracy.max()
@@ -318,7 +318,7 @@ def _groups(results: list[Result], right: Right, writers: Writers) -> tuple[np.n
         else:
             inner = np.zeros(1, int)
         equal = start > 0 and results[start].mean("accuracy") == results[start - 1].mean("accuracy")
-        groups[start:end] = inner + (groups[start - 1] + (not equal) if start else 0)
+        groups[start:end] = inner + (groups[:start].max() + (not equal) if start else 0)
         start = end
     return groups, p_values
 

@@ -103,8 +103,8 @@ def _made_of_free(
     """Follow the constants that are made of nothing but free numbers and shapes.
 
     Returns:
-        What each is made from, by name: names of others, or origins. These are the bytes of a number: a stored one, one
-        of the shape of a value that is not empty, which would cost nothing, and one for each ConstantOfShape.
+        What each is made from, by name: names of others, or origins. These are the bytes of a number, stored or of a
+        shape, and one for each ConstantOfShape.
         Names of those with short lists in them whose whole numbers count by their type; they are only moved.
         Names of the results of arithmetic.
     """
@@ -125,8 +125,7 @@ def _made_of_free(
         if node.op_type in KEEPING and read[0] in sized:
             sized |= made
         if node.op_type in OF_SHAPES and (read[0] in sized or read[0] not in constants):
-            real = read[0] not in values or values[read[0]].size
-            made_from |= {name: [number.tobytes() for number in values[name].ravel() if real] for name in made}
+            made_from |= {name: [number.tobytes() for number in values[name].ravel()] for name in made}
         elif read and all(name in made_from for name in read) and (moves or not typed & set(read)):
             own = (
                 [onnx.numpy_helper.to_array(one.t).tobytes() for one in node.attribute]

@@ -23,7 +23,7 @@ from records import answers, made_up, write_board
 from submitting import MANY, send
 
 from leaderboard import results, snapshot, table
-from leaderboard.submissions import intake, lifecycle, locking, supervision, usage
+from leaderboard.submissions import intake, lifecycle, locking, scoring, supervision, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
@@ -553,6 +553,44 @@ def test_a_lock_that_a_stopped_process_holds_is_not_waited_for_for_ever(place, r
     ):
         tries[what]()
     tries[what]()
+
+
+@pytest.mark.parametrize("end", ["withdrawn", "withdrawn while it waits again", "failed when it was measured again"])
+def test_no_row_stays_of_what_is_over(place, records, end):
+    """An earlier one of its name, or its own receipt, kept a row that was withdrawn."""
+    first = send(place)
+    work(place, records)
+    if end == "withdrawn":
+        second = send(place, seed=1)
+        work(place, records)
+        assert row(records, second).submission["id"] == second.id
+        intake.withdraw(place, second.id, "bob")
+    else:
+        place.change(first.id, lambda s: lifecycle.noted(s, "damaged"))
+        intake.retry(place, first.id, "bob")
+        if end.startswith("failed"):
+            place.change(first.id, lambda s: replace(s, status=FAILED, reason="It is too slow."))
+        else:
+            intake.withdraw(place, first.id, "bob")
+    publish(place, records)
+    there = [one.submission["id"] for one in results.scan(records)]
+    assert all(place.get(one).status == FINISHED for one in there)
+    assert not end.startswith("failed") or place.get(first.id).reason == "It is too slow."
+
+
+def test_a_row_has_what_its_own_submission_said(place, records):
+    """The same file, sent twice, had one place for its results."""
+    one = send(place)
+    result = replace(made_up("a.optdigits", [0.9]), revision="a" * 64)
+    assert scoring.folder(one, result) != scoring.folder(replace(one, id="20261128-00000000"), result)
+    work(place, records)
+    found = next(iter(place.get(one.id).results.values()))
+    record = place.root / "results" / found["folder"] / "optdigits.json"
+    record.write_text(record.read_text().replace(one.id, "20261128-00000000"))
+    shutil.rmtree(records)
+    publish(place, records)
+    assert not list(results.scan(records))
+    assert "that of another submission" in place.get(one.id).reason
 
 
 # Clocks

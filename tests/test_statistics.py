@@ -223,6 +223,19 @@ def test_a_guest_is_in_the_group_that_it_is_like(mistakes, group):
     assert statistics.tie_groups(right, guests=np.array([False, True, False]))[0].tolist() == group
 
 
+def test_no_guest_moves_another():
+    """One that is significantly worse than the best row, but more accurate than another, took that one down with it."""
+    own, honest, spoiler = np.ones((1, 4000), bool), np.ones((1, 4000), bool), np.ones((1, 4000), bool)
+    own[0, :30] = False
+    spoiler[0, :46] = False  # the best row's mistakes and 16 more
+    honest[0, 1000:1047] = False  # others
+    alone = statistics.tie_groups(np.concatenate([own, honest]), guests=np.array([False, True]))[0]
+    groups, _ = statistics.tie_groups(np.concatenate([own, spoiler, honest]), guests=np.array([False, True, True]))
+    assert alone.tolist() == [0, 0]
+    assert groups.tolist() == [0, 1, 0]
+    assert statistics.ranks(groups).tolist() == [1, 3, 1]
+
+
 def test_many_rows_are_grouped_in_a_second():
     rng = np.random.default_rng(9)
     right = ranked(rng.random((150, 10_000)) < 0.99)

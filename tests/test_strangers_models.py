@@ -234,6 +234,24 @@ BOMBS = {
                           node("Tile", "b k", "d"), node("MatMul", "d c", "e"), total("e")], {"k": [30_000, 1]}),
     "blocks of channels": ([*pixels(), helper.make_node("Resize", ["d", "", "k"], ["u"]), node("Conv", "u x", "v"),
                             total("v")], {"k": np.float32([1, 1, 12, 12]), "x": np.ones((1, 1, 1, 1), np.float32)}),
+    "antialias": ([*pixels(), helper.make_node("Resize", ["d", "", "", "k"], ["u"], mode="linear", antialias=1),
+                   total("u")], {"k": [1, 1, 1, 100_000]}),
+    "steps that are left out": ([*pixels(), node("Reshape", "d x", "e"), node("Tile", "e k", "u"),
+                                 helper.make_node("GRU", ["u", "a", "b"], ["", "v"], hidden_size=64), total("v")],
+                                {"x": [784, -1, 1], "k": [20, 1, 1],
+                                 "a": np.ones((1, 192, 1), np.float32),
+                                 "b": np.ones((1, 192, 64), np.float32)}),
+    "no numbers": ([*pixels(), node("ReduceMax", "d all", "e"), node("Expand", "e zero", "u"),
+                    node("Expand", "u k", "v"),
+                    total("v")], {"all": [1, 2, 3], "zero": [1, 1, 0, 1], "k": [1, 1, 1, 10**9]}),
+    "range that overflows": ([node("Range", "a b k", "u"), node("Cast", "u", "v", to=1), total("v")],
+                             {"a": -(2**63), "b": 2**63 - 1, "k": 2**36}),
+    "slice to the largest number": ([*pixels(), node("ReduceMax", "d all", "e"), node("Slice", "e a b zero by", "u"),
+                                     node("Expand", "u k", "v"), total("v")],
+                                    {"all": [1, 2, 3], "a": [0], "b": [2**63 - 1], "zero": [0], "by": [-1],
+                                     "k": [1, 1, 1, 10**9]}),
+    "windows": ([*pixels(), node("MaxPool", "d", "u", kernel_shape=[2, 2], auto_pad="SAME_UPPER", dilations=[3, 3]),
+                 total("u")], {}),
     "chain": ([*pixels(), node("Tile", "d k", "v0"), *(node("Sin", f"v{n}", f"v{n + 1}") for n in range(400)),
                total("v400")], {"k": [1, 400, 1, 1]}),
     "window": ([node("Cast", "image", "a", to=1), node("LRN", "a", "b", size=10**8 + 1), total("b")], {}),
@@ -263,7 +281,9 @@ def test_a_network_is_bounded_before_a_runtime_opens_it(published, monkeypatch, 
     """32 kB took 4 GB when they were opened, in proportion, or minutes."""
     network(published / "model.onnx", *BOMBS[kind])
     monkeypatch.setattr(runtimes, "RUNTIMES", {"onnxruntime": lambda file: pytest.fail("it was opened")})
-    with pytest.raises(ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size)"):
+    with pytest.raises(
+        ZooError, match=r"model.onnx is not opened: its? .*(GB|MB|billion|operator|size|antialias|numbers)"
+    ):
         zoo.load_predictor(published)
 
 
@@ -346,6 +366,21 @@ def test_slices_of_slices_are_looked_at_once(published, monkeypatch):
     model = network(published / "model.onnx", [*pixels(), *chain, total("v60")], constants)
     onnx_limits.checked(model.SerializeToString())
     assert len(opened) < 8
+
+
+NAMELESS = {  # whose kernels write all of their outputs
+    "Split": helper.make_node("Split", ["c"], ["", "s"], num_outputs=2),
+    "BatchNormalization": helper.make_node("BatchNormalization", ["c"] * 5, ["s", "", ""], training_mode=1),
+    "MaxPool": helper.make_node("MaxPool", ["c"], ["s", ""], kernel_shape=[1]),
+    "Dropout": helper.make_node("Dropout", ["c"], ["", "s"]),
+}
+
+
+@pytest.mark.parametrize("operator", NAMELESS)
+def test_an_output_without_a_name_does_not_end_the_process(published, operator):
+    network(published / "model.onnx", [NAMELESS[operator]], {"c": np.ones(2, np.float32)})
+    with pytest.raises(ZooError, match=f"its {operator} has an output without a name"):
+        zoo.load_predictor(published)
 
 
 @pytest.mark.parametrize("said", [0, 1, 3, 2**31])

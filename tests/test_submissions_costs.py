@@ -121,18 +121,17 @@ FREE_LISTS = {f"list_{i}": np.random.default_rng(i).integers(0, 2**62, 10) for i
 
 
 def plus_nothing(count) -> list:
-    """Return nodes that add a zero to the free lists, made of the sides of a value that is empty."""
-    nodes = [
-        node("Concat", [*FREE_LISTS], "all_p", axis=0), node("Slice", ["line", "none", "none", "second"], "e"),
-        node("Reshape", ["e", "big"], "e0", allowzero=1)]  # fmt: skip
+    """Return nodes that add nothing to the free lists, made of the sides of one value, read many times."""
+    nodes = [node("Concat", [*FREE_LISTS], "all_p", axis=0), node("Reshape", ["line", "big"], "e0")]
     for i in range(count):
         nodes += [node("Identity", f"e{i}", f"e{i + 1}"), node("Shape", f"e{i}", f"s{i}")]
     return [
         *nodes, node("Concat", [f"s{i}" for i in range(count)], "so_many", axis=0),
-        node("ReduceMin", ["so_many"], "nothing", keepdims=0), node("Add", ["all_p", "nothing"], "whole")]  # fmt: skip
+        node("ReduceMin", ["so_many"], "least_side", keepdims=0),
+        node("Sub", ["least_side", "least_side"], "nothing"), node("Add", ["all_p", "nothing"], "whole")]  # fmt: skip
 
 
-NOTHING = {**FREE_LISTS, "none": np.array([0]), "big": np.array([0, *range(1, 11)])}
+SIDES = {**FREE_LISTS, "big": np.array([-1, 1, 2, 1, 4, 1, 8, 1])}
 PIECES = {
     "lists": in_pieces(16, same),
     "lists, with zero times the image": in_pieces(
@@ -141,14 +140,15 @@ PIECES = {
     "lists, from lists that are free": in_pieces(
         16, same, before=[node("Concat", [*FREE_LISTS], "whole", axis=0)], powers=8 ** np.arange(16), **FREE_LISTS),
     "lists, with nothing of many shapes": in_pieces(
-        16, same, powers=8 ** np.arange(16), before=plus_nothing(200), **NOTHING),
+        16, same, powers=8 ** np.arange(16), before=plus_nothing(200), **SIDES),
     "scalars": in_pieces(1, lambda piece, made: [node("Squeeze", piece, made)]),
     "tensors of equal values": in_pieces(1, lambda piece, made: [node("Expand", [piece, "wide"], made)]),
     "bounds of slices": in_pieces(
         1, lambda piece, made: [node("Identity", piece, made), node("Add", [made, "one"], f"{made}e")], "Slice"),
     "sides of others": in_pieces(
         1, lambda piece, made: [
-            node("Cast", piece, f"{made}c", to=7), node("ConstantOfShape", f"{made}c", f"{made}o"),
+            node("Cast", piece, f"{made}i", to=7), node("Add", [f"{made}i", "one"], f"{made}c"),
+            node("ConstantOfShape", f"{made}c", f"{made}o"),
             node("Shape", f"{made}o", made)]),
 }  # fmt: skip
 
@@ -278,6 +278,40 @@ def test_a_network_that_needs_too_much_is_rejected_before_it_is_measured(tmp_pat
     monkeypatch.setattr(products, "count", lambda path: child.MOST_MULTIPLY_ADDS + 1)
     with pytest.raises(child.Unfit, match="2,000,000,001 multiply-adds for one image; the most is"):
         child._costs(tmp_path / "model.onnx", np.zeros((3, 8, 8, 1), np.uint8))
+
+
+EMPTY = {  # value of no numbers in the graph that is counted; ONNX Runtime leaves it out of the one that answers
+    "Expand": [node("Reshape", ["x", "row"], "e"), node("Expand", ["e", "none"], "f")],
+    "twice": [
+        node("Reshape", ["x", "row"], "d"),
+        node("Expand", ["d", "none"], "e"),
+        node("Expand", ["e", "none"], "f"),
+    ],
+    "Slice": [node("Reshape", ["x", "row"], "e"), node("Slice", ["e", "zero", "zero", "one"], "f")],
+}
+
+
+@pytest.mark.parametrize("way", EMPTY)
+def test_what_is_counted_is_what_answers(tmp_path, way):
+    """A layer of 64 x 64 counted as nothing, and answered."""
+    constants = {"row": np.array([-1, 1, 64]), "none": np.array([1, 0, 1]), "zero": np.array([0]), "one": np.array([1]),
+                 "hidden": RNG.normal(size=(64, 64)).astype(np.float32)}  # fmt: skip
+    nodes = [*EMPTY[way], node("MatMul", ["f", "hidden"], "g"), node("ReduceSum", ["g", "one"], "y", keepdims=0)]
+    used = {name for one in nodes for name in one.input}
+    data = onnx_file(nodes=nodes, constants={name: value for name, value in constants.items() if name in used})
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_graph.read_graph(data).content)
+    with pytest.raises(child.Unfit, match="values of no numbers"):
+        child._costs(path, np.zeros((3, 8, 8, 1), np.uint8))
+
+
+def test_the_graph_that_is_counted_answers_as_the_one_that_is_measured(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(onnx_file())
+    counted = list(products.values(path, 2))
+    assert child._answers_alike(path, [dict(values) for values in counted])
+    counted[1]["probabilities"] = counted[1]["probabilities"] + 0.01
+    assert not child._answers_alike(path, counted)
 
 
 SLOW = {  # layers that cost little by their multiply-adds, and hours of training

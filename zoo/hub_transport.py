@@ -189,6 +189,16 @@ def _seconds(bound: _Bound | None, timeout: float | None) -> Iterator[float | No
         raise
 
 
+def _addresses(host: str, port: int) -> int:
+    """Return how many addresses a name has; httpcore's ConnectError where it cannot be looked up."""
+    import httpcore
+
+    try:
+        return len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+    except OSError as error:
+        raise httpcore.ConnectError(str(error)) from error
+
+
 class _Backend:
     """Opens connections that keep to the bounds of whoever uses them; as httpcore's `NetworkBackend`."""
 
@@ -197,8 +207,8 @@ class _Backend:
 
     def connect_tcp(self, host: str, port: int, timeout: float | None = None, **more: Any) -> "_Stream":
         with _seconds(bound := self._current(), timeout) as seconds:
-            if bound and seconds:  # for each address that a name has
-                seconds /= max(len(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)), 1)
+            if bound and seconds:
+                seconds /= max(_addresses(host, port), 1)
             return _Stream(self._backend.connect_tcp(host, port, seconds, **more), self._current)
 
     def __getattr__(self, name: str) -> Any:

@@ -1,4 +1,4 @@
-"""Publish the store on the board: rows of FINISHED submissions, the newest of each name; none of WITHDRAWN ones.
+"""Publish the store on the board: rows of FINISHED submissions, the newest of each name; none of others that are over.
 
 One damaged result costs its own row and nothing else: its receipt says why, and the other rows are published.
 """
@@ -6,7 +6,7 @@ One damaged result costs its own row and nothing else: its receipt says why, and
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from leaderboard.predictions import Predictions
 from leaderboard.results import Broken, Result
 from leaderboard.submissions import lifecycle
 from leaderboard.submissions.holdings import rows
-from leaderboard.submissions.lifecycle import WITHDRAWN, Outcome, Submission
+from leaderboard.submissions.lifecycle import FAILED, WITHDRAWN, Outcome, Submission
 from leaderboard.submissions.locking import lock
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
@@ -37,15 +37,12 @@ def publish(store: Store, records: Path) -> bool:
     """
     with _alone(records):
         wanted = rows(store.all())
+        over = {one.id: one for one in store.all() if one.status in (WITHDRAWN, FAILED)}
         done = _Rows()
+        for dataset, model in {(dataset, one.row(dataset)) for one in over.values() for dataset in one.datasets}:
+            _take_away(records, dataset, model, over, wanted, done)
         for (dataset, model), (submission, found) in wanted.items():
             done.take(submission, dataset, partial(_put, store, records, dataset, model, submission, found))
-        for submission in store.all():
-            if submission.status == WITHDRAWN:
-                for dataset, found in submission.results.items():
-                    model = found["model"]
-                    if (dataset, model) not in wanted:
-                        done.take(submission, dataset, partial(_take_away, records, dataset, model, submission))
         _note(store, done.reasons)
         if not snapshot.is_fresh(records):
             snapshot.write(records)
@@ -85,11 +82,11 @@ class _Rows:
 
 
 def _note(store: Store, reasons: dict[str, list[str]]) -> None:
-    """Write on the receipts why rows are not on the board, where that is news."""
+    """Write on the receipts why rows are not on the board, where that is news; one that failed has its reason."""
     for wanted, said in reasons.items():
         reason = " ".join(said)
         with contextlib.suppress(ZooError):  # the store may be what fails; the next look writes it
-            if store.get(wanted).reason != reason:
+            if (there := store.get(wanted)).status != FAILED and there.reason != reason:
                 store.change(wanted, partial(lifecycle.noted, reason=reason))
 
 
@@ -132,23 +129,39 @@ def _stored(store: Store, dataset: str, model: str, submission: Submission, foun
         raise Damaged(f"Its result on {dataset} is that of another network.")
     if not result.submission or str(result.submission.get("user")).lower() != submission.owner:
         raise Damaged(f"Its result on {dataset} is that of another sender.")
+    if result.submission.get("id") != submission.id:
+        raise Damaged(f"Its result on {dataset} is that of another submission.")
     return result, answers
 
 
-def _take_away(records: Path, dataset: str, model: str, submission: Submission) -> bool:
-    """Remove the row of a submission, damaged or not."""
+def _take_away(
+    records: Path,
+    dataset: str,
+    model: str,
+    over: Mapping[str, Submission],
+    wanted: Collection[tuple[str, str]],
+    done: _Rows,
+) -> None:
+    """Remove a row that was measured of one of the submissions that are over; a damaged one if its sender withdrew it.
+
+    What the record says counts: a receipt need not have its results any more, and another may have the same row.
+    """
     path = results.own_path(model, dataset, records)
     there = results.read_record(path) if path.exists() else None
-    if there is None:
-        return False
-    if isinstance(there, Broken):
-        own = model == submission.row(dataset)
+    if isinstance(there, Broken) and (dataset, model) not in wanted:
+        withdrawn = (one for one in over.values() if one.status == WITHDRAWN and dataset in one.datasets)
+        of = next((one for one in withdrawn if one.row(dataset) == model), None)
     else:
-        own = (there.submission or {}).get("id") == submission.id
-    if own:
+        of = over.get(str((there.submission or {}).get("id"))) if isinstance(there, Result) else None
+    if of is None:
+        return
+
+    def step() -> bool:
         remove(path)
         remove(path.with_suffix(".npz"))
-    return own
+        return True
+
+    done.take(of, dataset, step)
 
 
 @contextlib.contextmanager

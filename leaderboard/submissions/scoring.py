@@ -149,5 +149,5 @@ def files(result: Result, predictions: Predictions, outcome: Outcome, scratch: P
 
 
 def folder(submission: Submission, result: Result) -> str:
-    """Return where a measurement is kept, as boards on the Hub have it."""
-    return f"{submission.network}/{result.revision[:40]}"
+    """Return where a measurement is kept: nobody else's is, also of the same file."""
+    return f"{submission.network}/{submission.id}-{result.revision[:16]}"

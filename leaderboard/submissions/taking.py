@@ -81,8 +81,8 @@ def network(model: str, store: Store) -> tuple[Json, list[tuple[str, str]]]:
     result = results.read_record(_record(model))
     if not isinstance(result, Result) or result.submission is None:
         raise ZooError(NO_ROW.format(model))
-    outcome = store.get(result.submission["id"]).results[result.dataset]
-    if "take" not in result.submission or "folder" not in outcome:
+    outcome = store.get(result.submission["id"]).results.get(result.dataset)
+    if outcome is None or "take" not in result.submission or "folder" not in outcome:
         raise ZooError(NOT_KEPT)
     said = Compiled.from_json(store.result(outcome["folder"], PORTABLE))
     if said.program is None:

@@ -303,7 +303,7 @@ class Worker:
                 except (Lost, Unreadable):
                     lost.set()
                     return
-                except ZooError as error:
+                except (ZooError, OSError) as error:
                     log.warning("%s: the lease could not be renewed: %s", wanted, error)
                     last, rest = None, min(pause, SOON)
 

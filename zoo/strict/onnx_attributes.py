@@ -18,7 +18,7 @@ PAD: Range = (0, 2**16)
 COUNT: Range = (1, 2**31 - 1)
 KIND: Range = (0, 64)  # TensorProto.DataType
 FLAGS = (
-    "allowzero antialias broadcast ceil_mode count_include_pad exclude_outside exclusive fmod input_forget is_test "
+    "allowzero broadcast ceil_mode count_include_pad exclude_outside exclusive fmod input_forget is_test "
     "keepdims largest layout linear_before_reset noop_with_empty_axes output_sequence reverse saturate "
     "select_last_index sorted spatial storage_order training_mode transA transB"
 )
@@ -34,6 +34,7 @@ ONE = _by_name(
     ("blocksize group hidden_size k num_groups num_outputs size", COUNT),
     ("axis", AXIS),
     ("batch_dims", (0, 7)),
+    ("antialias", (0, 0)),  # keeps all sides of an image at once
     ("block_size", (0, 2**31 - 1)),  # 0: there are none
     ("p", (1, 64)),
     ("seed start end value_int", ANY),
@@ -52,6 +53,7 @@ MANY = _by_name(
 CUTTING: Range = (-(2**16), 2**16)  # `pads` of Pad, which takes away where they are negative
 WHOLE: Mapping[int, "np.dtype[np.signedinteger]"] = {6: np.dtype("<i4"), 7: np.dtype("<i8")}  # TensorProto.DataType
 NONE: Range = (0, 0)  # of an attribute that is no whole number
+LEFT_OUT = ("GRU", "LSTM", "RNN")  # whose outputs may have no name: others write them all the same
 
 
 def wrong(node: onnx_wire.Node) -> Iterator[str]:
@@ -65,6 +67,8 @@ def wrong(node: onnx_wire.Node) -> Iterator[str]:
             yield f"its {node.op_type} has the attribute {one.name:.40} beyond {low} to {high}"
     if node.op_type == "LayerNormalization" and "" in node.input:
         yield "its LayerNormalization has an input without a name"
+    if node.op_type not in LEFT_OUT and "" in node.output:
+        yield f"its {node.op_type} has an output without a name"
 
 
 def whole_numbers(raw: bytes) -> list[int]:
@@ -77,6 +81,12 @@ def whole_numbers(raw: bytes) -> list[int]:
         return []
     numbers: list[int] = np.frombuffer(stored.raw, kind).tolist() if stored.raw else stored.int32 or stored.int64
     return numbers
+
+
+def is_small(raw: bytes) -> bool:
+    """Return whether a stored tensor is whole numbers of at most 2^31 that cannot overflow when they are added."""
+    numbers = whole_numbers(raw)
+    return bool(numbers) and max(map(abs, numbers)) <= 2**31
 
 
 def above_zero(raw: bytes) -> bool:

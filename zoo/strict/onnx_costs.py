@@ -42,13 +42,19 @@ def has_another_shape(node: Any, shapes: Mapping[str, Shape], version: int) -> b
     """Return whether ONNX Runtime makes a value of another shape than it infers, one that may be much larger.
 
     It infers that the slope of PRelu is repeated for the values, and repeats the values for the slope, too; that
-    Squeeze of no sides leaves all, and takes all; and that sides counted from the end are none before version 11, where
-    Squeeze takes and Unsqueeze adds them.
+    Squeeze of no sides leaves all, and takes all; that windows which are padded alike have no other settings; and that
+    sides counted from the end are none before version 11, where Squeeze takes and Unsqueeze adds them.
     """
     if node.op_type == "PRelu":
         given, slope = shapes[node.input[0]], shapes[node.input[1]]
         padded = (1,) * (len(given) - len(slope)) + slope
         return len(padded) > len(given) or any(one not in (1, side) for one, side in zip(padded, given, strict=True))
+    if _attribute(node, "auto_pad", b"NOTSET") not in (b"", b"NOTSET"):
+        return bool(
+            any(_attribute(node, "pads", ()))
+            or _attribute(node, "ceil_mode", 0)
+            or {*_attribute(node, "dilations", ())} - {1}
+        )
     if node.op_type == "Squeeze" and len(node.input) > 1 and shapes.get(node.input[1]) == (0,):
         return True
     return version < 11 and min(_attribute(node, "axes", ()), default=0) < 0
@@ -132,8 +138,9 @@ def of_node(node: Any, shapes: Mapping[str, Shape], stored: set[str]) -> tuple[i
     products = cost(node, shapes)
     if node.op_type == "Einsum":
         return products + moved, products
-    if node.op_type in ("RNN", "GRU", "LSTM"):
-        return products + moved, 8 * moved
+    if node.op_type in ("RNN", "GRU", "LSTM"):  # the gates of all steps, also where no output has them
+        steps, weights = shapes[node.input[0]], shapes[node.input[1]]
+        return products + moved, 2 * math.prod(steps[:2]) * math.prod(weights[:2]) + 8 * moved
     if "Conv" in node.op_type:  # the windows of an image side by side
         taken, made = shapes[node.input[0]], shapes[node.output[0]]
         sides = taken[:2] if node.op_type == "ConvTranspose" else made[:2]

@@ -96,7 +96,7 @@ class Bounded:
             self.check(together(*self._graph.sides[:2]))
             self.check(1)
             self._evenly = self._graph.grows_evenly()
-        except BadWireFormat as error:
+        except (BadWireFormat, onnx_slices.TooMany) as error:
             raise TooMuch(f"it {error}") from None
         self.model = self._graph.written()
 
@@ -141,15 +141,14 @@ class _Graph:
         self.answer = onnx_wire.text(onnx_wire.read(graph.outputs[0], onnx_wire.VALUE).name)
         self.nodes = [onnx_wire.node(one) for one in graph.nodes]
         self._check_nodes()
-        try:
-            self.steps = onnx_slices.steps(self.nodes)
-        except ValueError as error:
-            raise TooMuch(str(error)) from None
+        self.steps = onnx_slices.steps(self.nodes)
 
     def check(self, images: int, indices: bool) -> None:
         """Check what a number of images takes; sets `self.classes`."""
         shapes = self._shapes(images)
         for node in self.nodes:
+            if node.op_type != "Constant" and any(0 in shapes[name] for name in node.output if name):
+                raise TooMuch(f"its {node.op_type} makes a value of no numbers, which is followed in several ways")
             if onnx_costs.has_another_shape(node, shapes, self.version):
                 raise TooMuch(f"its {node.op_type} makes a value of another size than its rules say")
         self._check_costs(images, shapes)
@@ -222,7 +221,7 @@ class _Graph:
             rest = [node for node in self.nodes if not followed.keys() & set(node.output)]
             known = self._inferred(rest, {**few, **followed}, many, images, compared)
             shapes |= {name: shape for name, shape in known.items() if shape is not None}
-            self._check_divisors()
+            self._check_numbers(followed)
             if None not in known.values():
                 return shapes
             more = {
@@ -272,10 +271,13 @@ class _Graph:
             known[one.name] = tuple(one.shape) if static else None
         return known
 
-    def _check_divisors(self) -> None:
-        """Refuse whole numbers that are divided by others than stored ones above 0."""
+    def _check_numbers(self, computed: dict[str, bytes]) -> None:
+        """Refuse whole numbers that are divided by others than stored ones above 0, and a Range of large ones."""
         stored = {name: one.raw for name, one in self.initializers.items()}
         stored |= {node.output[0]: one.t for node in self.nodes if node.op_type == "Constant" for one in node.attribute}
+        ranges = {name for node in self.nodes if node.op_type == "Range" for name in node.input}
+        if not all(onnx_attributes.is_small(raw) for name, raw in {**stored, **computed}.items() if name in ranges):
+            raise TooMuch("its Range is of large numbers")
         divided = [node for node in self.nodes if node.op_type == "Div" and self.types[node.output[0]] in DIVIDED]
         if not all(onnx_attributes.above_zero(stored.get(node.input[1], b"")) for node in divided):
             raise TooMuch("its Div of whole numbers is not by stored numbers above 0")

@@ -14,11 +14,15 @@ _RESIZING = (  # operators that may be inferred to make a side below 0, though a
 RESIZING = frozenset(_RESIZING.split())
 
 
+class TooMany(ValueError):
+    """A graph that would take too many inferences; the text completes "it …"."""
+
+
 def steps(nodes: Sequence[Any]) -> dict[str, int]:
     """Return for each value how many Slices lie before it whose sides must be looked at first.
 
     Raises:
-        ValueError: it is more than `MOST`.
+        TooMany: it is more than `MOST`.
     """
     found: dict[str, int] = {}
     unsure: set[str] = set()
@@ -28,7 +32,7 @@ def steps(nodes: Sequence[Any]) -> dict[str, int]:
         if node.op_type == "Slice" and not sure:
             step, sure = step + 1, True
         if step > MOST:
-            raise ValueError(f"more than {MOST} of its Slices follow each other, with operators between them")
+            raise TooMany(f"has more than {MOST} Slices that follow each other, with operators between them")
         found |= dict.fromkeys(node.output, step)
         if not sure:
             unsure.update(node.output)

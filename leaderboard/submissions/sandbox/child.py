@@ -18,7 +18,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +39,8 @@ PATIENCE = 60  # seconds for that
 KNOWN = 100  # measured images to which the browser has to give the answers of the measured file
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
 AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
+ROUNDED = 0.1  # by which one of a network with whole numbers may differ where ONNX Runtime does not join operators
+COUNTED = 32  # images on which it is compared with what is counted
 SEEN = 100  # of the measured images, in which the values of a network are compared
 CALLS = 64  # of the runtime, that one thread makes in one go
 COMPARED = 64  # images that this is checked on
@@ -197,20 +199,44 @@ def _portable(job: Json, folder: Path) -> Json:
 
 
 def _costs(path: Path, images: "np.ndarray") -> Json:
-    """Return the multiply-adds and the numbers used of a network; Unfit if the multiply-adds are too many."""
+    """Return the multiply-adds and the numbers used of a network.
+
+    Raises:
+        Unfit: the multiply-adds are too many, or the graph in which they are counted, where every value is an output,
+            does not answer as the one that is measured, which ONNX Runtime may change.
+    """
     import random
 
     from leaderboard import products, used_numbers
 
-    seen = (images[place] for place in random.SystemRandom().sample(range(len(images)), min(SEEN, len(images))))
+    seen = [images[place] for place in random.SystemRandom().sample(range(len(images)), min(SEEN, len(images)))]
     try:
         multiply_adds = products.count(path)
         if multiply_adds <= MOST_MULTIPLY_ADDS:
+            if not _answers_alike(path, products.values(path, 2, seen[:COUNTED])):
+                raise Unfit("It answers otherwise where its operations are counted, so it is unclear what to count.")
             return {"multiply_adds": multiply_adds, "used_numbers": used_numbers.count(path, seen)}
+    except Unfit:
+        raise
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
     raise Unfit(f"It needs {multiply_adds:,} multiply-adds for one image; the most is {MOST_MULTIPLY_ADDS:,}.")
+
+
+def _answers_alike(path: Path, counted: "Iterable[dict[str, np.ndarray]]") -> bool:
+    """Return whether a network answers as it does where all values are named; where it is quantized, about so."""
+    import numpy as np
+
+    session = _session(path)
+    source, answer = session.get_inputs()[0].name, session.get_outputs()[0].name
+    for values in counted:
+        image = values.pop(source)
+        rounded = any(value.dtype in (np.int8, np.uint8) for value in values.values())
+        said = session.run([answer], {source: image})[0]
+        if not np.allclose(said, values[answer], atol=ROUNDED if rounded else AGREEMENT, equal_nan=True):
+            return False
+    return True
 
 
 def _session(path: Path) -> "onnxruntime.InferenceSession":
