@@ -295,6 +295,7 @@ def _checked(folder: Path, runs: Path) -> training.Job:
         for name, kind in (("environment.json", Environment), ("history.json", _History)):
             if name in found:
                 from_values(kind, found[name])
+        _check_epochs(found.get("history.json"))
         place = job.folder(Path())
     except (AttributeError, KeyError, TypeError, ValueError, RecursionError, ZooError) as error:
         raise ZooError(f"{where.as_posix()} is not a run of this version ({error}).") from None
@@ -306,6 +307,18 @@ def _checked(folder: Path, runs: Path) -> training.Job:
             "the bundle."
         )
     return job
+
+
+def _check_epochs(history: dict[str, Any] | None) -> None:
+    """Raise ValueError for epochs of which no curve can be drawn."""
+    if history is None:
+        return
+    epochs = history["epochs"]
+    if not 1 <= history["kept_epoch"] <= len(epochs):
+        raise ValueError("it kept an epoch that it did not have")
+    names = ("accuracy", "validation_accuracy") if len(epochs) > 1 else ()
+    if not all(0 <= epoch[name] <= 1 for epoch in epochs for name in names):
+        raise ValueError("an accuracy is not from 0 to 1")
 
 
 def _json(path: Path) -> Any:

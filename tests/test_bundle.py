@@ -29,6 +29,9 @@ from zoo.files import read_json, write_json
 from zoo.training import backbones
 
 MODEL = "mnist_cnn.optdigits"
+HISTORY = {"fingerprint": "a", "samples": {"train": 9}, "kept_epoch": 1, "training_seconds": 1.0,
+           "epochs": [{"accuracy": 0.9, "validation_accuracy": 0.9}],
+           "validation": {"loss": 0.1, "accuracy": 0.9}}  # fmt: skip
 SCORES = {
     "revision": "0", "dataset_fingerprint": "0", "metric_versions": {}, "metrics": {"accuracy": 0.5}, "corruptions": {},
     "unseen_damage": {}, "transfers": {}, "per_class": [], "confusion": [], "environment": {}, "date": "",
@@ -171,6 +174,9 @@ def test_results_that_unpack_without_end_are_refused(tmp_path, monkeypatch, limi
         ("environment.json", '{"commit": "\\u202eabc"}'),
         ("evaluation.json", json.dumps(SCORES | {"environment": {"processor": ["x"]}})),
         ("history.json", '{"training_seconds": "soon"}'),
+        ("history.json", json.dumps(HISTORY | {"kept_epoch": 10**9})),
+        ("history.json", json.dumps(HISTORY | {"epochs": []})),
+        ("history.json", json.dumps(HISTORY | {"epochs": [{"loss": 1.0}] * 2})),
         ("environment.json", "[" * 100 + "]" * 100),
         ("evaluation.json", '{"metrics": {"accuracy": NaN}}'),
         ("evaluation.json", json.dumps(SCORES | {"metrics": {"accuracy": "1"}})),
@@ -213,8 +219,7 @@ def test_a_run_that_comes_without_network_and_scores_is_trained_again(tmp_path):
     job = training.plan("mnist_cnn", "optdigits")
     folder = job.folder(tmp_path / "there")
     write_json(folder / "config.json", job.to_dict())
-    said = {"fingerprint": "a", "samples": {"train": 9}, "kept_epoch": 1, "training_seconds": 1.0, "epochs": []}
-    write_json(folder / "history.json", said | {"validation": {"loss": 0.1, "accuracy": 0.9}})
+    write_json(folder / "history.json", HISTORY)
     bundles.pack(tmp_path / "there", [folder], tmp_path / "out")
     assert bundles.unpack(tmp_path / "out", tmp_path / "here") == ([], [f"{MODEL} seed 0"])
     assert not (tmp_path / "here").exists()

@@ -64,7 +64,7 @@ def _log_odds(p: np.ndarray) -> np.ndarray:
 
 
 def feature_maps(folder: Path, image: np.ndarray) -> list[np.ndarray]:
-    """Return what each convolution of a published folder gives for an image, from first to last.
+    """Return what each convolution of images in a published folder gives for one, from first to last.
 
     Args:
         folder: with model.onnx.
@@ -78,7 +78,7 @@ def feature_maps(folder: Path, image: np.ndarray) -> list[np.ndarray]:
     """
     session, names = _probed(folder)
     feed = session.get_inputs()[0].name
-    return [maps[0].transpose(1, 2, 0) for maps in session.run(names, {feed: image[None]})]
+    return [maps[0].transpose(1, 2, 0) for maps in session.run(names, {feed: image[None]}) if maps.ndim == 4]
 
 
 @functools.lru_cache(maxsize=16)
