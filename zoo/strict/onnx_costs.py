@@ -42,8 +42,9 @@ def has_another_shape(node: Any, shapes: Mapping[str, Shape], version: int) -> b
     """Return whether ONNX Runtime makes a value of another shape than it infers, one that may be much larger.
 
     It infers that the slope of PRelu is repeated for the values, and repeats the values for the slope, too; that
-    Squeeze of no sides leaves all, and takes all; that windows which are padded alike have no other settings; and that
-    sides counted from the end are none before version 11, where Squeeze takes and Unsqueeze adds them.
+    Squeeze of no sides leaves all, and takes all; that windows which are padded alike have no other settings; that an
+    output_shape is what is made, and that a policy of Resize changes no side; and that sides counted from the end are
+    none before version 11, where Squeeze takes and Unsqueeze adds them.
     """
     if node.op_type == "PRelu":
         given, slope = shapes[node.input[0]], shapes[node.input[1]]
@@ -55,6 +56,8 @@ def has_another_shape(node: Any, shapes: Mapping[str, Shape], version: int) -> b
             or _attribute(node, "ceil_mode", 0)
             or {*_attribute(node, "dilations", ())} - {1}
         )
+    if _attribute(node, "output_shape", ()) or _attribute(node, "keep_aspect_ratio_policy", b"stretch") != b"stretch":
+        return True
     if node.op_type == "Squeeze" and len(node.input) > 1 and shapes.get(node.input[1]) == (0,):
         return True
     return version < 11 and min(_attribute(node, "axes", ()), default=0) < 0
