@@ -127,11 +127,7 @@ def _made_of_free(
         if node.op_type in OF_SHAPES and (read[0] in sized or read[0] not in constants):
             made_from |= {name: [number.tobytes() for number in values[name].ravel()] for name in made}
         elif read and all(name in made_from for name in read) and (moves or not typed & set(read)):
-            own = (
-                [onnx.numpy_helper.to_array(one.t).tobytes() for one in node.attribute]
-                if node.op_type == "ConstantOfShape"
-                else []
-            )
+            own = [tuple(made)] if node.op_type == "ConstantOfShape" else []
             made_from |= {name: [*read, *own] for name in made}
             typed |= made if typed & set(read) else set()
             results |= set() if moves else made

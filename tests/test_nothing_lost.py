@@ -578,6 +578,21 @@ def test_no_row_stays_of_what_is_over(place, records, end):
     assert not end.startswith("failed") or place.get(first.id).reason == "It is too slow."
 
 
+def test_a_row_that_cannot_be_taken_away_stops_no_other(place, records, tmp_path):
+    gone = send(place)
+    worker = work(place, records)
+    path = results.path_of(gone.row("optdigits"), "optdigits", records)
+    path.rename(tmp_path / "elsewhere.json")
+    path.symlink_to(tmp_path / "elsewhere.json")
+    intake.withdraw(place, gone.id, "bob")
+    good = send(place, "ann", "other", seed=1)
+    for _ in range(2):  # it says so each time
+        with pytest.raises(StoreFailed, match=gone.id):
+            worker.step()
+    assert isinstance(row(records, good), results.Result)
+    assert (tmp_path / "elsewhere.json").exists()
+
+
 def test_a_row_has_what_its_own_submission_said(place, records):
     """The same file, sent twice, had one place for its results."""
     one = send(place)

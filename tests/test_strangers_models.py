@@ -340,6 +340,18 @@ def test_each_number_of_images_is_bounded(published, way):
 
 
 ENDS = {"from": [2], "to": [-3], "side": [3], "by": [-2]}
+
+
+def test_a_number_of_images_that_does_not_fit_gets_a_sentence(published):
+    start = [node("Shape", "image", "m4"), node("Gather", "m4 zero", "m"), node("Sub", "m one", "a"),
+             node("Sub", "last m", "b"), node("Mul", "a b", "p"), node("Add", "p one", "q")]  # fmt: skip
+    end = [node("ConstantOfShape", "q", "c", **ONES), node("Add", "c two", "d"), total("d")]
+    constants = {"zero": [0], "one": [1], "last": [256], "two": np.ones(2, np.float32)}
+    network(published / "model.onnx", [*start, *end], constants)
+    with pytest.raises(ZooError, match="not computed for 44 images"):
+        zoo.load_predictor(published)(np.zeros((300, 28, 28, 1), np.uint8))
+
+
 SHRUNK = {  # what makes a side of 28 one below 0
     "Conv": (node("Conv", "d k", "e"), np.ones((1, 1, 30, 30), np.float32)),
     "MaxPool": (node("MaxPool", "d", "e", kernel_shape=[30, 30]), 0),

@@ -202,7 +202,7 @@ def test_nothing_of_a_mirror_is_read_but_its_tables(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["[_]_a.parquet", "_?a.parquet", "_*.parquet", "[!b]_a.parquet"])
 def test_the_name_of_a_table_is_no_pattern(tmp_path, name):
-    """It fitted a link beside it, whose name hid it from what is checked."""
+    """The name `[_]_a` is also a pattern for `__a`, a link that was read although nobody had checked it."""
     private = tmp_path / "private.parquet"
     pq.write_table(pictures(pa.array([PNG] * 9)), private)
     folder = tmp_path / "{x,y} [old]" / "train"

@@ -6,17 +6,17 @@ One damaged result costs its own row and nothing else: its receipt says why, and
 import contextlib
 import io
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from leaderboard import results, snapshot
 from leaderboard.predictions import Predictions
-from leaderboard.results import Broken, Result
+from leaderboard.results import Result
 from leaderboard.submissions import lifecycle
 from leaderboard.submissions.holdings import rows
-from leaderboard.submissions.lifecycle import FAILED, WITHDRAWN, Outcome, Submission
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, WITHDRAWN, Outcome, Submission
 from leaderboard.submissions.locking import lock
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
@@ -37,10 +37,11 @@ def publish(store: Store, records: Path) -> bool:
     """
     with _alone(records):
         wanted = rows(store.all())
-        over = {one.id: one for one in store.all() if one.status in (WITHDRAWN, FAILED)}
         done = _Rows()
-        for dataset, model in {(dataset, one.row(dataset)) for one in over.values() for dataset in one.datasets}:
-            _take_away(records, dataset, model, over, wanted, done)
+        for submission in store.all():
+            if submission.status in (WITHDRAWN, FAILED):
+                for dataset in submission.datasets:
+                    done.take(submission, dataset, partial(_take_away, records, dataset, submission, wanted))
         for (dataset, model), (submission, found) in wanted.items():
             done.take(submission, dataset, partial(_put, store, records, dataset, model, submission, found))
         _note(store, done.reasons)
@@ -82,11 +83,12 @@ class _Rows:
 
 
 def _note(store: Store, reasons: dict[str, list[str]]) -> None:
-    """Write on the receipts why rows are not on the board, where that is news; one that failed has its reason."""
+    """Write on the receipts why rows are not on the board, where that is news; one that is over needs no reason."""
     for wanted, said in reasons.items():
         reason = " ".join(said)
         with contextlib.suppress(ZooError):  # the store may be what fails; the next look writes it
-            if (there := store.get(wanted)).status != FAILED and there.reason != reason:
+            there = store.get(wanted)
+            if there.status == FINISHED and there.reason != reason:
                 store.change(wanted, partial(lifecycle.noted, reason=reason))
 
 
@@ -134,34 +136,22 @@ def _stored(store: Store, dataset: str, model: str, submission: Submission, foun
     return result, answers
 
 
-def _take_away(
-    records: Path,
-    dataset: str,
-    model: str,
-    over: Mapping[str, Submission],
-    wanted: Collection[tuple[str, str]],
-    done: _Rows,
-) -> None:
-    """Remove a row that was measured of one of the submissions that are over; a damaged one if its sender withdrew it.
+def _take_away(records: Path, dataset: str, submission: Submission, wanted: Collection[tuple[str, str]]) -> bool:
+    """Remove the row that was measured of a submission that is over; a damaged one if nobody has it any more.
 
     What the record says counts: a receipt need not have its results any more, and another may have the same row.
     """
+    model = submission.row(dataset)
     path = results.own_path(model, dataset, records)
     there = results.read_record(path) if path.exists() else None
-    if isinstance(there, Broken) and (dataset, model) not in wanted:
-        withdrawn = (one for one in over.values() if one.status == WITHDRAWN and dataset in one.datasets)
-        of = next((one for one in withdrawn if one.row(dataset) == model), None)
+    if isinstance(there, Result):
+        own = (there.submission or {}).get("id") == submission.id
     else:
-        of = over.get(str((there.submission or {}).get("id"))) if isinstance(there, Result) else None
-    if of is None:
-        return
-
-    def step() -> bool:
+        own = there is not None and submission.status == WITHDRAWN and (dataset, model) not in wanted
+    if own:
         remove(path)
         remove(path.with_suffix(".npz"))
-        return True
-
-    done.take(of, dataset, step)
+    return own
 
 
 @contextlib.contextmanager

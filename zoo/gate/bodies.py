@@ -19,8 +19,7 @@ MOST_JSON = 10_000_000  # bytes of a request of JSON: a file of 7 MB as a data U
 MOST_VALUES = 20_000  # in the JSON of a request: a sketch has at most 5,000 points, which are 15,000
 MOST_SLOW = 100_000  # quotes, escapes and bytes beyond ASCII, which take a parser ten times as long as others
 VALUE_BYTES = 500  # that count as another value, since all threads wait while they are parsed
-SLOW = bytes((*b',[{"\\', *range(128, 256)))  # what is counted
-QUICK = bytes(set(range(256)) - set(SLOW))
+QUICK = bytes(set(range(128)) - set(b',[{"\\'))  # bytes that are not counted
 LONG = 65_536  # bytes from which what a body holds in memory is counted, and it is parsed in a thread
 SPOOLED = 1_000_000  # bytes from which a body waits on the disk until it is complete
 
@@ -98,14 +97,12 @@ def check_count(body: bytes) -> None:
         piece = body[start : start + LONG].translate(None, QUICK)
         found = sum(piece.count(mark) for mark in (b",", b"[", b"{"))
         values, slow = values + found, slow + len(piece) - found
-        if values > MOST_VALUES or slow > MOST_SLOW:
-            limits.check_values(caller(), MOST_VALUES)
-            what = (
-                f"{MOST_VALUES:,} values"
-                if values > MOST_VALUES
-                else f"{MOST_SLOW:,} quotes, escapes and bytes beyond ASCII"
-            )
-            raise TooLarge(f"A request of JSON has at most {what}.")
+        for count, most, what in (
+            (values, MOST_VALUES, "values"), (slow, MOST_SLOW, "quotes, escapes and bytes beyond ASCII")
+        ):  # fmt: skip
+            if count > most:
+                limits.check_values(caller(), MOST_VALUES)
+                raise TooLarge(f"A request of JSON has at most {most:,} {what}.")
     limits.check_values(caller(), values + len(body) // VALUE_BYTES)
 
 

@@ -13,7 +13,7 @@ from zoo.gate.multipart import Form
 from zoo.rest.problem_details import Malformed, WrongMedia
 
 PART = 1_000_000  # bytes that are read at a time
-MOST_FORM = 75_000_000  # bytes
+MOST_FORM = 75_000_000  # bytes of a form
 
 
 def is_form(request: Request) -> bool:

@@ -109,8 +109,9 @@ class _Bounded:
     def __call__(self, images: np.ndarray) -> np.ndarray:
         try:
             self._limits.check(len(images))
-        except onnx_limits.TooMuch as error:
-            raise ZooError(f"The network is not computed for {len(images)} images: {error}.") from None
+        except Exception as error:  # TooMuch, or what ONNX Runtime raises while it infers: its errors share no class
+            reason = str(error).splitlines()[0].rstrip(".")
+            raise ZooError(f"The network is not computed for {len(images)} images: {reason}.") from error
         return self._runtime(images)
 
 

@@ -90,12 +90,13 @@ class Bounded:
     def __init__(self, data: bytes, indices: bool = True):
         self._indices, self._lock = indices, threading.Lock()
         self._checked: set[int] = set()
-        self._evenly = False
+        self._evenly = 0  # up to so many images, more of them take more, and nothing else changes
         try:
             self._graph = _Graph(data)
-            self.check(together(*self._graph.sides[:2]))
+            most = together(*self._graph.sides[:2])
+            self.check(most)
             self.check(1)
-            self._evenly = self._graph.grows_evenly()
+            self._evenly = most if self._graph.grows_evenly() else 0
         except (BadWireFormat, onnx_slices.TooMany) as error:
             raise TooMuch(f"it {error}") from None
         self.model = self._graph.written()
@@ -107,7 +108,7 @@ class Bounded:
             TooMuch: they may not.
         """
         with self._lock:
-            if images not in self._checked and not self._evenly:
+            if images not in self._checked and images > self._evenly:
                 self._graph.check(images, self._indices)
                 self._checked.add(images)
 
@@ -148,7 +149,7 @@ class _Graph:
         shapes = self._shapes(images)
         for node in self.nodes:
             if node.op_type != "Constant" and any(0 in shapes[name] for name in node.output if name):
-                raise TooMuch(f"its {node.op_type} makes a value of no numbers, which is followed in several ways")
+                raise TooMuch(f"its {node.op_type} makes a value of no numbers, which ONNX Runtime may leave out")
             if onnx_costs.has_another_shape(node, shapes, self.version):
                 raise TooMuch(f"its {node.op_type} makes a value of another size than its rules say")
         self._check_costs(images, shapes)

@@ -38,12 +38,11 @@ PRECISION = "float16"  # of its weights there
 PATIENCE = 60  # seconds for that
 KNOWN = 100  # measured images to which the browser has to give the answers of the measured file
 MOST_MULTIPLY_ADDS = 2_000_000_000  # of one image
-AGREEMENT = 1e-3  # by which a probability may differ between Keras and the ONNX that was made of it
-ROUNDED = 0.1  # by which one of a network with whole numbers may differ where ONNX Runtime does not join operators
-COUNTED = 32  # images on which it is compared with what is counted
+AGREEMENT = 1e-3  # by which probabilities of one network may differ, of Keras and ONNX, or counted and measured
+COMPARED, COUNTED = 64, 32  # images that the first and the second are checked on
+ROUNDED = 0.1  # by which they may where numbers are rounded to 8 bits, which ONNX Runtime may do at other places
 SEEN = 100  # of the measured images, in which the values of a network are compared
 CALLS = 64  # of the runtime, that one thread makes in one go
-COMPARED = 64  # images that this is checked on
 TIMED, TIMED_SECONDS = 300, 1.0  # images whose answers are timed before the others, or as many as take this long
 
 
@@ -213,19 +212,20 @@ def _costs(path: Path, images: "np.ndarray") -> Json:
     try:
         multiply_adds = products.count(path)
         if multiply_adds <= MOST_MULTIPLY_ADDS:
-            if not _answers_alike(path, products.values(path, 2, seen[:COUNTED])):
-                raise Unfit("It answers otherwise where its operations are counted, so it is unclear what to count.")
-            return {"multiply_adds": multiply_adds, "used_numbers": used_numbers.count(path, seen)}
-    except Unfit:
-        raise
+            alike = _answers_alike(path, products.values(path, 2, seen[:COUNTED]))
+            found = {"multiply_adds": multiply_adds, "used_numbers": used_numbers.count(path, seen)}
     except Exception as error:
         reason = str(error).strip().splitlines()[:1]
         raise Unfit(f"Its graph cannot be run on one image: {' '.join(reason)[:400]}") from error
-    raise Unfit(f"It needs {multiply_adds:,} multiply-adds for one image; the most is {MOST_MULTIPLY_ADDS:,}.")
+    if multiply_adds > MOST_MULTIPLY_ADDS:
+        raise Unfit(f"It needs {multiply_adds:,} multiply-adds for one image; the most is {MOST_MULTIPLY_ADDS:,}.")
+    if not alike:
+        raise Unfit("It answers otherwise where its operations are counted, so it is unclear what to count.")
+    return found
 
 
 def _answers_alike(path: Path, counted: "Iterable[dict[str, np.ndarray]]") -> bool:
-    """Return whether a network answers as it does where all values are named; where it is quantized, about so."""
+    """Return whether a network answers as it does where its operations are counted; where it is quantized, about so."""
     import numpy as np
 
     session = _session(path)
