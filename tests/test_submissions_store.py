@@ -12,6 +12,7 @@ import time
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hub_repos import Blob
 from hub_server import Account
@@ -21,13 +22,26 @@ from records import answers, made_up
 from submitting import QUICK, TOKEN, send
 
 from leaderboard import results
-from leaderboard.submissions import budget, calls, checks, holdings, intake, lifecycle, publishing, usage
+from leaderboard.submissions import (
+    budget,
+    calls,
+    checks,
+    holdings,
+    intake,
+    lifecycle,
+    measuring,
+    publishing,
+    sandbox,
+    usage,
+)
 from leaderboard.submissions.checks import onnx_graph
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, RUNNING
 from leaderboard.submissions.offers import choices
-from leaderboard.submissions.sandbox import Unfit
+from leaderboard.submissions.sandbox import Unfit, inputs, protocol
+from leaderboard.submissions.sandbox.child import TOO_LARGE
 from leaderboard.submissions.store import HubStore, LocalStore, NoSuchSubmission, StoreFailed, local, on_hub
 from leaderboard.submissions.store.base import GAP, encode
+from leaderboard.submissions.taking import Compiled
 from leaderboard.submissions.worker import Worker
 from zoo.errors import ZooError
 from zoo.strict import keras_config
@@ -387,8 +401,32 @@ def test_a_network_is_kept_once_for_all_its_datasets(place, worker):
         measure(worker, place.get(sent.id), dataset, None, None)
     assert len(list((place.root / "results").rglob("*.onnx"))) == 1
     once, trained = (holdings.expected_bytes(replace(sent, datasets=BOTH, kind=kind)) for kind in ("onnx", "json"))
-    network = max(sent.size, holdings.PARAMETER_BYTES * sent.parameters)
-    assert trained - once == network  # one that is trained differs on each dataset
+    assert trained - once == holdings.network_bytes(sent)  # one that is trained differs on each dataset
+
+
+@pytest.mark.parametrize(("model", "page", "becomes"), [(0, 0, "kept"), (0, 1, "without its page"), (1, 0, "refused")])
+def test_a_network_takes_the_room_that_was_promised(place, tmp_path, monkeypatch, model, page, becomes):
+    """A Keras file of 0.5 MB took 10.6 MB, since TensorFlow wrote the weights of a layer once for each of its calls."""
+    sent = send(place)
+    images, most = inputs.prepare("optdigits", tmp_path), holdings.network_bytes(sent)
+    alike, portable = np.full((images.count, 10), 0.1, np.float32), Compiled(reason="It " + "x" * (most // 2))
+    free = most - len(portable.to_json())
+    portable = replace(portable, reason=portable.reason + "x" * page)
+    outcome = sandbox.Outcome(
+        alike, b"x" * (most + 1 if model else free), 1, 1, None, {}, portable, alike[: len(images.test)]
+    )  # fmt: skip
+    monkeypatch.setattr(protocol, "measure", lambda *_: outcome)
+    monkeypatch.setattr(lifecycle, "check_held", lambda *_: None)
+    monkeypatch.setattr(Worker, "box", lambda *_: contextlib.nullcontext())
+    worker = Worker(place, cache=tmp_path)
+    if becomes == "refused":
+        with pytest.raises(Unfit, match="MB as ONNX, and the most for a file of"):
+            measuring.measured(worker, sent, "optdigits", lambda *_: None, bool)
+        return
+    folder = measuring.measured(worker, sent, "optdigits", lambda *_: None, bool)["folder"]
+    said = Compiled.from_json(place.result(folder, holdings.PORTABLE))
+    assert (said.reason == TOO_LARGE) == (becomes == "without its page")
+    assert len(place.result(folder, holdings.MODEL) + said.to_json()) <= most
 
 
 def sized(place) -> int:
@@ -396,7 +434,7 @@ def sized(place) -> int:
 
 
 def test_results_keep_to_the_limit_and_have_room_from_the_beginning(place, worker, monkeypatch):
-    promised = 2 * holdings.RESULT_BYTES
+    promised = 2 * (holdings.RESULT_BYTES + holdings.GRAPH_BYTES)
     monkeypatch.setattr(local, "_most", lambda: promised)
     first = send(place)
     with pytest.raises(StoreFailed, match="Nothing was kept: the store holds"):
@@ -412,7 +450,7 @@ def test_results_keep_to_the_limit_and_have_room_from_the_beginning(place, worke
 
 
 def test_no_few_senders_fill_a_store(place, monkeypatch):
-    most = 40 * holdings.RESULT_BYTES
+    most = 40 * (holdings.RESULT_BYTES + holdings.GRAPH_BYTES)
     monkeypatch.setattr(local, "_most", lambda: most)
     seeds = itertools.count()
 

@@ -15,6 +15,7 @@ from zoo.errors import ZooError
 MODEL, PORTABLE = "model.onnx", "portable.json"
 RESULT_BYTES = 200_000  # of a record and its answers on one dataset, generously
 PARAMETER_BYTES = 7  # of one that is stored in a network, and in the program that browsers run
+GRAPH_BYTES = 1_000_000  # of what else both hold, generously
 MOST_NETWORK = 60_000_000 * PARAMETER_BYTES  # more parameters are not accepted, whatever a receipt says
 SHARE = 4  # of what others leave of a store, one sender may hold the fourth part
 
@@ -73,11 +74,16 @@ class Needed:
         return file not in self._withdrawn
 
 
+def network_bytes(submission: Submission) -> int:
+    """Return how much the network behind the results of a submission may take, with the program that browsers run."""
+    stored = max(submission.size, PARAMETER_BYTES * (submission.parameters or 0))
+    return min(stored + GRAPH_BYTES, MOST_NETWORK)
+
+
 def expected_bytes(submission: Submission) -> int:
     """Return how much the results of a submission take at most; what is trained is another network on each dataset."""
-    network = min(max(submission.size, PARAMETER_BYTES * (submission.parameters or 0)), MOST_NETWORK)
     networks = len(submission.datasets) if submission.kind == "json" else 1
-    return networks * network + len(submission.datasets) * RESULT_BYTES
+    return networks * network_bytes(submission) + len(submission.datasets) * RESULT_BYTES
 
 
 def check_share(

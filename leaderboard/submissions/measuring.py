@@ -4,19 +4,21 @@ import contextlib
 import io
 import tempfile
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
 from leaderboard import checking, results
 from leaderboard.predictions import Predictions
-from leaderboard.submissions import budget, lifecycle, scoring
+from leaderboard.submissions import budget, lifecycle, sandbox, scoring
 from leaderboard.submissions.checks import ARCHITECTURE
-from leaderboard.submissions.holdings import MODEL
+from leaderboard.submissions.holdings import MODEL, network_bytes
 from leaderboard.submissions.lifecycle import Gap, Outcome, Submission
-from leaderboard.submissions.sandbox import Box, inputs, protocol
+from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
+from leaderboard.submissions.sandbox.child import TOO_LARGE
 from leaderboard.submissions.store import Damaged, Store
+from leaderboard.submissions.taking import Compiled
 from zoo import data
 from zoo.errors import ZooError
 from zoo.types import Json
@@ -65,7 +67,7 @@ def measured(
             tell_share = partial(share_of, stage, number)
             with contextlib.nullcontext(early) if early else worker.box(submission.kind) as box:
                 outcome = protocol.measure(box, job, content, images, tell_share, cancelled, worker.need_isolation)
-            found.append(scoring.score(seed, outcome, images))
+            found.append(scoring.score(seed, _with_room(submission, outcome), images))
     tell(f"scoring on {dataset}", 1.0)
     result, predictions = scoring.row(submission, dataset, found, images)
     shipped = next(one for one in found if one.seed == result.shipped_seed)
@@ -83,6 +85,26 @@ def measured(
         "folder": kept,
         "date": result.date,
     }
+
+
+def _with_room(submission: Submission, outcome: sandbox.Outcome) -> sandbox.Outcome:
+    """Return an outcome whose network takes no more of a store than was promised when it arrived.
+
+    The program that browsers run is left out where there is no room for it.
+
+    Raises:
+        Unfit: the network alone takes more.
+    """
+    most, model = network_bytes(submission), len(outcome.model)
+    if model > most:
+        raise Unfit(
+            f"It takes {model / 1e6:.1f} MB as ONNX, and the most for a file of {submission.size / 1e6:.1f} MB with "
+            f"{submission.parameters or 0:,} parameters is {most / 1e6:.1f} MB: the weights of a layer that is called "
+            "many times may be written once for each call. Call it less often, or send the ONNX file."
+        )
+    if model + len(outcome.portable.to_json()) > most:
+        return replace(outcome, portable=Compiled(reason=TOO_LARGE))
+    return outcome
 
 
 def job_of(kind: str, dataset: str, seed: int = 0, epochs: int | None = None, repo: Path | None = None) -> Json:

@@ -144,7 +144,7 @@ def files(result: Result, predictions: Predictions, outcome: Outcome, scratch: P
         f"{result.dataset}.json": record.encode(),
         f"{result.dataset}.npz": path.read_bytes(),
         MODEL: outcome.model,
-        PORTABLE: json.dumps(asdict(outcome.portable), ensure_ascii=False).encode(),
+        PORTABLE: outcome.portable.to_json(),
     }
 
 

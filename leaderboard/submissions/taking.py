@@ -4,8 +4,9 @@ A stranger's graph is not opened in the process that serves: the sandbox compile
 comes back is checked as plain values.
 """
 
+import json
 from collections.abc import Hashable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, ClassVar
 
@@ -59,6 +60,10 @@ class Compiled:
         if content.count(b"[") > 5 * MOST_STEPS:  # a step has three, an array of weights one; reading them takes long
             raise ZooError(f"This is not a compiled network: it has more than {MOST_STEPS:,} steps.")
         return checked_json(cls, content, "compiled network")
+
+    def to_json(self) -> bytes:
+        """Return it as the store keeps it."""
+        return json.dumps(asdict(self), ensure_ascii=False).encode()
 
 
 def version(model: str) -> Hashable:

@@ -34,6 +34,7 @@ MODEL, ANSWERS, OUTCOME, PROGRESS, READY = "model.onnx", "answers.f32", "outcome
 IMAGES = "images.u8"
 PORTABLE = "portable.json"
 MOST_PORTABLE = 8_000_000  # bytes of an ONNX file that is compiled for a browser
+TOO_LARGE = "This network is too large to be taken as a page."
 PRECISION = "float16"  # of its weights there
 PATIENCE = 60  # seconds for that
 KNOWN = 100  # measured images to which the browser has to give the answers of the measured file
@@ -182,7 +183,7 @@ def _portable(job: Json, folder: Path) -> Json:
 
     path = folder / MODEL
     if path.stat().st_size > MOST_PORTABLE:
-        return {"reason": "This network is too large to be taken as a page."}
+        return {"reason": TOO_LARGE}
     answers = np.fromfile(folder / ANSWERS, np.float32, KNOWN * job["classes"]).reshape(-1, job["classes"])
     known = _images(job, folder)[: len(answers)], answers
     try:
