@@ -29,7 +29,7 @@ def measure(folders: Mapping[str, Path]) -> dict[str, Json]:
     Each is {"latency": ms, "throughput": images/s, "hardware", "load" (mean of waiting processes at the start),
     "versions", "metric_versions", "images" and "batches" (how many were timed), "date"}.
     """
-    predictors = {name: Predictor.measured(folder) for name, folder in folders.items()}
+    predictors = {name: Predictor.measured(folder, here=True) for name, folder in folders.items()}
     images = {name: _samples(predictor) for name, predictor in predictors.items()}
     single: dict[str, list[float]] = {name: [] for name in predictors}
     batch: dict[str, list[float]] = {name: [] for name in predictors}

@@ -11,7 +11,7 @@ import zoo
 from leaderboard.checking import record_of
 from leaderboard.evaluation import evaluate
 from zoo.published import PublishedFolder
-from zoo.serving import fastest, runtimes
+from zoo.serving import fastest, opening, runtimes
 from zoo.serving.predictor import Predictor
 from zoo.serving.validated import validated
 from zoo.settings import PRETRAINED, cache_folder
@@ -36,8 +36,10 @@ def folder(tmp_path, monkeypatch):
 @pytest.fixture
 def opened(monkeypatch):
     """What was opened, as (file, runtime)."""
-    load, found = runtimes.load, []
-    monkeypatch.setattr(runtimes, "load", lambda path, name: found.append((path.name, name)) or load(path, name))
+    load, found = opening.load, []
+    monkeypatch.setattr(
+        opening, "load", lambda path, name, *how: found.append((path.name, name)) or load(path, name, *how)
+    )
     return found
 
 
@@ -65,7 +67,7 @@ def test_a_folder_names_its_runtime_and_precision(folder, opened, monkeypatch):
     shutil.copy(named / "model.onnx", named / "model.int8.onnx")
     opened.clear()
     zoo.load_predictor(named)  # somebody's: not with a runtime that trusts it
-    monkeypatch.setattr(runtimes, "is_shipped", lambda path: True)
+    monkeypatch.setattr(opening, "is_shipped", lambda path: True)
     zoo.load_predictor(named)
     zoo.load_predictor(named, runtime="onnxruntime")  # what was measured
     monkeypatch.setattr(runtimes, "is_installed", lambda name: name == "onnxruntime")

@@ -11,7 +11,7 @@ from zoo import data
 from zoo.backend import keras
 from zoo.export import export_onnx, formats
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
-from zoo.serving import runtimes
+from zoo.serving import opening
 
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml", "litert": ".tflite"}
 
@@ -84,7 +84,7 @@ def test_an_image_is_resized_to_the_very_pixel(tmp_path):
     model = keras.Model(inputs, layers.Resizing(227, 227)(layers.Rescaling(1 / 255)(inputs)))
     export_onnx(model, tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (2, 28, 28, 1), np.uint8)
-    enlarged = runtimes.load(tmp_path / "model.onnx")(images)
+    enlarged = opening.load(tmp_path / "model.onnx")(images)
     np.testing.assert_allclose(enlarged, np.array(model(images)), atol=1e-5)
 
 
@@ -111,7 +111,7 @@ def test_large_weights_are_stored_in_half_and_answer_the_same(tmp_path):
         assert size - saved - 3000 < path.stat().st_size < size - saved + 3000
     images = np.random.default_rng(0).integers(0, 256, (4, 28, 28, 1), np.uint8)
     answers = np.array(model(images))
-    np.testing.assert_allclose(runtimes.load(graph)(images), answers, rtol=1e-5, atol=1e-5 * np.abs(answers).max())
+    np.testing.assert_allclose(opening.load(graph)(images), answers, rtol=1e-5, atol=1e-5 * np.abs(answers).max())
     fresh = keras.models.clone_model(model)
     fresh.load_weights(weights)
     np.testing.assert_array_equal(np.array(fresh(images)), answers)

@@ -17,7 +17,7 @@ from zoo.architectures import _ensemble
 from zoo.backend import batches, fused_batch_normalization, keras
 from zoo.export import export, export_onnx
 from zoo.recipes import Augmentation, Distillation, Recipe
-from zoo.serving import runtimes
+from zoo.serving import opening
 from zoo.serving.predictor import Predictor
 from zoo.trainers import Ensemble
 from zoo.training import many_seeds
@@ -93,7 +93,7 @@ def test_onnx_answers_as_keras_does(name, tmp_path):
     model = zoo.create_model(name)
     export_onnx(model, tmp_path / "model.onnx")
     images = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
-    answers = runtimes.load(tmp_path / "model.onnx")(images)
+    answers = opening.load(tmp_path / "model.onnx")(images)
     np.testing.assert_allclose(answers, np.array(model(images)), atol=1e-5)
 
 

@@ -14,7 +14,7 @@ from zoo import data, stored_numbers
 from zoo.export import onnx_writer
 from zoo.hub import resolve
 from zoo.published import PublishedFolder
-from zoo.serving import runtimes
+from zoo.serving import opening
 from zoo.serving.predictor import Predictor
 from zoo.settings import PRETRAINED
 
@@ -164,6 +164,6 @@ def test_keras_the_served_model_and_what_is_written_without_tensorflow_agree(mod
     served = predictor.classify(images)
     np.testing.assert_allclose(network(images, training=False), served, atol=1e-5)
     onnx_writer.write(network, tmp_path / "model.onnx")
-    np.testing.assert_allclose(runtimes.load(tmp_path / "model.onnx")(images), served, atol=1e-5)
+    np.testing.assert_allclose(opening.load(tmp_path / "model.onnx")(images), served, atol=1e-5)
     with pytest.raises(zoo.ZooError, match="takes uint8"):
         predictor.classify(images.astype(np.float32))

@@ -19,7 +19,7 @@ from zoo.errors import ZooError
 from zoo.ingest import labelled_folders
 from zoo.published import PublishedFolder
 from zoo.regular_files import read_bytes
-from zoo.serving import by_script, runtimes
+from zoo.serving import by_script, opening
 from zoo.settings import PRETRAINED
 from zoo.training import transfer
 
@@ -89,9 +89,9 @@ def test_what_is_no_file_or_is_not_stored_is_not_read(published, tmp_path, kind)
     for path, use in (
         (tmp_path / "picture.png", zoo.read),
         (published / "preprocessor_config.json", lambda path: PublishedFolder(published).preprocessor),
-        (published / "model.onnx", runtimes.bounded),
+        (published / "model.onnx", opening.bounded),
         *((published / name, lambda path: zoo.load_model(published)) for name in ("metadata.json", "config.json")),
-        (published / "model.tflite", lambda path: runtimes.load(path, "litert")),
+        (published / "model.tflite", lambda path: opening.load(path, "litert")),
         (published / "history.json", lambda path: evaluation.facts(published)),
         (published / "model.onnx", lambda path: evaluation.revision(published)),
     ):

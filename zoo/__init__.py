@@ -95,9 +95,9 @@ def load_predictor(name: "str | Path", runtime: str | None = None) -> "Predictor
         runtime: "onnxruntime", "openvino" (where it is installed), or "fastest": measured once on this machine, and
             remembered. None: what the model's preprocessor_config.json names, else "onnxruntime".
 
-    A folder may be anybody's: an ONNX file that does not come with the package is opened if what it takes is bounded,
-    see `zoo.strict.onnx_limits`. Within these bounds a network is a program of its author. Files for LiteRT and the
-    .xml of OpenVINO are opened as they are.
+    A folder may be anybody's: a network that does not come with the package runs in a process of its own, which has
+    limits on Linux, see `zoo.serving.opening`; an ONNX file is opened if what it takes is bounded. Within these bounds
+    a network is a program of its author.
 
     Raises:
         ZooError: there is no such model, or it is not one that may be opened.

@@ -45,7 +45,7 @@ from zoo.export import formats
 from zoo.portable import c_header, javascript
 from zoo.portable.graph import PRECISIONS
 from zoo.published import PublishedFolder
-from zoo.serving import by_script, runtimes
+from zoo.serving import by_script, opening
 from zoo.serving.predictor import BATCH
 
 sys.path.insert(0, str(cli.ROOT / "tests"))
@@ -157,7 +157,7 @@ def native(folder: Path, runtime: str, precision: str, test: Split) -> Row:
             file = Path(scratch) / f"model{form.suffix}"
             formats.convert(folder, file, FORMATS[runtime], int8=precision == "int8")
         size = sum(part.stat().st_size for part in {file, file.with_suffix(".bin")} if part.is_file())
-        network = runtimes.load(file, form.runtime)
+        network = opening.load(file, form.runtime)
         found = np.concatenate([network(test.images[i : i + BATCH]) for i in range(0, len(test), BATCH)])
         return Row(precision, runtime, accuracy(found, test), size, cpu_time(network, test.images[:TIMED]))
 

@@ -26,7 +26,7 @@ from scripts.bench.measurements import Measurement, Table
 from scripts.bench.speed import timed
 from zoo import data, hub
 from zoo.export import formats
-from zoo.serving.predictor import BATCH
+from zoo.serving.predictor import BATCH, Predictor
 
 MODELS = ("glyphnet_100k.mnist", "resco_mini.ahdd")
 SINGLE = 100  # images one at a time, a round
@@ -43,7 +43,8 @@ INT8_LOSS = 0.05  # points of accuracy
 
 # A fresh process reports its first prediction, and its memory after a batch in MB.
 CHILD = """
-import sys, numpy, zoo, psutil
+import pathlib, sys, numpy, zoo, psutil
+from zoo.serving.predictor import Predictor
 one = numpy.zeros((1, *{shape}), "uint8")
 predict = {load}
 predict(one)
@@ -78,7 +79,7 @@ def compare(model: str, rounds: int) -> dict[str, dict[str, float]]:
             target = Path(scratch) / f"model{'8' * int8}{formats.FORMATS[form].suffix}"
             formats.convert(folder, target, form, int8)
             files[title] = (target, None)
-        predictors = {title: zoo.load_predictor(*where) for title, where in files.items()}
+        predictors = {title: Predictor.load(*where, here=True) for title, where in files.items()}
         served = next(iter(predictors.values()))
         keras_model = zoo.load_model(model)
         calls: dict[str, Callable] = {
@@ -88,9 +89,10 @@ def compare(model: str, rounds: int) -> dict[str, dict[str, float]]:
         test = data.load(served.dataset, "test")
         rows = {}
         for title, call in calls.items():
-            code = f"zoo.load_predictor({str(files[title][0])!r}, {files[title][1]!r})" if title in files else (
-                f"(lambda m: lambda x: m.predict(x, verbose=0))(zoo.load_model({model!r}))"
-            )  # fmt: skip
+            code = f"(lambda m: lambda x: m.predict(x, verbose=0))(zoo.load_model({model!r}))"
+            if title in files:
+                file, runtime = files[title]
+                code = f"Predictor.load(pathlib.Path({str(file)!r}), {runtime!r}, here=True)"
             starts = [fresh(code, served.input_shape) for _ in range(FIRST)]
             right = sum(
                 (call(test.images[i : i + BATCH]).argmax(axis=1) == test.labels[i : i + BATCH]).sum()

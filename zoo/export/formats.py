@@ -20,7 +20,7 @@ from zoo import data
 from zoo.errors import UnknownName, ZooError
 from zoo.files import replacing
 from zoo.published import PublishedFolder
-from zoo.serving import runtimes
+from zoo.serving import opening, runtimes
 from zoo.serving.predictor import BATCH
 from zoo.types import Json
 
@@ -73,7 +73,7 @@ def convert(folder: Path, target: Path, name: str, int8: bool = False) -> Json:
         form.write(folder, made, images)
         said = {
             **metadata,
-            **measure(runtimes.load(made, form.runtime), dataset),
+            **measure(opening.load(made, form.runtime), dataset),
             "format": name,
             "precision": "int8" if int8 else "float32",
             "calibration_samples": 0 if images is None else len(images),
@@ -129,7 +129,7 @@ def _write_onnx(folder: Path, target: Path, images: np.ndarray | None, runtime: 
 
     with _quiet(), tempfile.TemporaryDirectory() as scratch:
         source, folded = Path(scratch) / "source.onnx", Path(scratch) / "folded.onnx"
-        source.write_bytes(runtimes.bounded(PublishedFolder(folder).onnx, runtime))
+        source.write_bytes(opening.bounded(PublishedFolder(folder).onnx, runtime))
         quant_pre_process(source, folded, skip_symbolic_shape=True)
         if images is None:
             shutil.copyfile(folded, target)

@@ -18,7 +18,7 @@ from zoo.export.calibration import calibrate
 from zoo.export.half_precision import halve, pack_onnx, pack_weights
 from zoo.files import read_json, replacing, write_json
 from zoo.published import PublishedFolder
-from zoo.serving import runtimes
+from zoo.serving import opening
 from zoo.serving.validated import validated
 from zoo.training.batch_norm_folding import folded
 from zoo.training.job import Run, build, view_of
@@ -53,7 +53,7 @@ def export(run: Run, folder: Path) -> Path:
         pack_weights(published.weights)
         export_onnx(model, published.onnx)
         pack_onnx(published.onnx)
-        runtimes.load(published.onnx)  # a network that cannot be run is not published
+        opening.load(published.onnx)  # a network that cannot be run is not published
         counts = {"parameters": stored_numbers.of_file(published.onnx), "parameters_as_trained": as_trained}
         known = {**read_json(staged / PublishedFolder.METADATA), **facts(run), **counts, **fitted}
         write_json(staged / PublishedFolder.METADATA, known)

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UnknownName, ZooError
-from zoo.serving.runtimes import bounded, installed
+from zoo.serving.opening import bounded
+from zoo.serving.runtimes import installed
 from zoo.types import Shape
 
 # Values from which on a constant is stored in less than float32. Published weights of 1,000 and more values are float16

@@ -3,8 +3,9 @@
 spawners = Spawners("from zoo.ink import child; child.main()")  # which calls `serve` with its tasks
 answer = spawners.started().run({"task": "decode"}, content, Limits(cpu=10))
 
-A child gets a request and a file, and answers with one line of JSON and a file. Whatever happens in it costs this child
-alone: its memory returns, and this process reads nothing of it but JSON and bytes, which the caller checks.
+A child gets a request and a file, and answers with one line of JSON and a file, or stays for a `conversation`. Whatever
+happens in it costs this child alone: its memory returns, and this process reads nothing of it but JSON and bytes, which
+the caller checks.
 """
 
 import atexit
@@ -22,7 +23,8 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import IO, Any
 
@@ -38,11 +40,12 @@ BUSY, CLOSED = b"+", b"-"  # what a child tells the spawner: it has a request; t
 
 Parts = Sequence[bytes | memoryview]
 Task = Callable[[Json, bytes], tuple[Json, Parts]]  # a request and a file -> the header and the file of an answer
+Converses = Callable[[Json, bytes, int], None]  # a request, a file, and the socket of whoever asks
 
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that a child may use."""
+    """The most that a child may use; 0 seconds: whoever asks watches the time."""
 
     cpu: float = 4  # seconds of processor time
     wall: float = 20.0  # seconds of wall time; more than `cpu`, since the machine may be busy
@@ -100,6 +103,13 @@ class Spawners:
         except Stopped:
             return self.started().run(request, data, limits, check)
 
+    def conversation(self, request: Json, data: bytes, limits: Limits) -> tuple[socket.socket, int]:
+        """Start a child that stays, as `Spawner.conversation`; once more where the spawner has been ended."""
+        try:
+            return self.started().conversation(request, data, limits)
+        except Stopped:
+            return self.started().conversation(request, data, limits)
+
     def close(self) -> None:
         """End it; it is started again when it is needed."""
         with self._lock:
@@ -115,10 +125,17 @@ class Spawner:
         self.owner = os.getpid()
         self.socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # a message is one request
         with theirs:
-            # -I: ignore the user's environment variables, folders and packages; -B: write no bytecode.
-            code = f"import sys; sys.path.insert(0, sys.argv.pop(1)); {launch}"
-            command = [sys.executable, "-I", "-B", "-c", code, str(settings.ROOT), str(theirs.fileno())]
-            environment = {"LANG": "C.UTF-8", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+            # -I: ignore the user's environment variables, and what stands in the place of a package; -B: write no
+            # bytecode. Packages that only the user has come last.
+            code = f"import sys; sys.path.insert(0, sys.argv.pop(1)); sys.path += sys.argv[2:]; {launch}"
+            paths = [path for path in sys.path if os.path.isabs(path)]
+            command = [sys.executable, "-I", "-B", "-c", code, str(settings.ROOT), str(theirs.fileno()), *paths]
+            environment = {
+                "LANG": "C.UTF-8",
+                "HOME": "/nonexistent",
+                "OPENBLAS_NUM_THREADS": "1",
+                "OMP_NUM_THREADS": "1",
+            }
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env=environment,
                 pass_fds=[theirs.fileno()],
@@ -160,22 +177,10 @@ class Spawner:
             sent.flush()
             ours, theirs = os.pipe()
             with open(ours, "rb", buffering=0) as pipe:
-                try:
-                    message = json.dumps({**request, "limits": asdict(limits)}).encode()
-                    socket.send_fds(self.socket, [message], [sent.fileno(), made.fileno(), theirs])
-                except OSError:
-                    self._end()
-                    raise Stopped from None
-                finally:
-                    os.close(theirs)
-                started = time.monotonic()
-                child = _line(pipe, started + START)
-                if not child:
-                    self._end()
-                    raise Stopped
+                child = self._child(request, limits, [sent.fileno(), made.fileno(), theirs], pipe)
                 with contextlib.suppress(ProcessLookupError):
-                    os.setpriority(os.PRIO_PROCESS, int(child), limits.nice)
-                found = b""
+                    os.setpriority(os.PRIO_PROCESS, child, limits.nice)
+                started, found = time.monotonic(), b""
                 try:
                     for part in _rest(pipe, time.monotonic() + limits.wall + 1, check):
                         found += part
@@ -183,8 +188,8 @@ class Spawner:
                             break  # the child ends while the answer is read
                 finally:
                     if not found.endswith(b"\n"):
-                        with contextlib.suppress(ProcessLookupError, ValueError):
-                            os.kill(int(child), signal.SIGKILL)
+                        with contextlib.suppress(ProcessLookupError):
+                            os.kill(child, signal.SIGKILL)
             try:
                 header = json.loads(found)
                 used = {key: header.pop(key) for key in ("memory", "cpu")}
@@ -193,6 +198,45 @@ class Spawner:
             made.seek(0)
             kept.pop_all()  # the caller reads it
             return Answer(header, made, **used)
+
+    def conversation(self, request: Json, data: bytes, limits: Limits) -> tuple[socket.socket, int]:
+        """Start a child that stays, see `zoo.processes.conversation`; return its socket, and a handle to end it.
+
+        Raises:
+            Stopped: the spawner did not answer.
+        """
+        with contextlib.ExitStack() as kept, tempfile.TemporaryFile() as sent:
+            sent.write(data)
+            sent.flush()
+            ours, theirs = map(kept.enter_context, socket.socketpair())
+            with open(os.dup(ours.fileno()), "rb", buffering=0) as pipe:
+                child = self._child(request, limits, [sent.fileno(), theirs.detach()], pipe)
+            try:
+                handle = os.pidfd_open(child)  # another process may get the same number later
+            except OSError:
+                raise Stopped from None
+            kept.pop_all()
+            return ours, handle
+
+    def _child(self, request: Json, limits: Limits, files: list[int], pipe: IO[bytes]) -> int:
+        """Send a request with its files, the last of which is for the answer, and is closed; return the child's ID.
+
+        Raises:
+            Stopped: the spawner did not answer, and was ended.
+        """
+        try:
+            message = json.dumps({**request, "limits": asdict(limits)}).encode()
+            socket.send_fds(self.socket, [message], files)
+        except OSError:
+            self._end()
+            raise Stopped from None
+        finally:
+            os.close(files[-1])
+        child = _line(pipe, time.monotonic() + START)
+        if not child:
+            self._end()
+            raise Stopped
+        return int(child)
 
 
 def _line(pipe: Any, deadline: float) -> bytes:
@@ -229,16 +273,21 @@ def _read(pipe: Any, most: int, deadline: float) -> bytes | None:
 # --- in the spawner ------------------------------------------------------------------------------
 
 
-def serve(tasks: dict[str, Task], rehearse: Callable[[], object] = lambda: None) -> None:
+def serve(
+    tasks: Mapping[str, Task],
+    rehearse: Callable[[], object] = lambda: None,
+    conversations: Mapping[str, Converses] = types.MappingProxyType({}),
+) -> None:
     """Confine this process, and fork a child for every request until the socket is closed.
 
-    `SPARE` children wait for the next request, so that it does not wait for the fork. A request comes with three files:
-    what was sent, what is made of it, and a pipe for the answer. A child writes its process ID, does its task, and
-    writes one line of JSON.
+    `SPARE` children wait for the next request, so that it does not wait for the fork. A request comes with files: what
+    was sent, what is made of it, and a pipe for the answer; or for a conversation, what was sent and a socket. A child
+    writes its process ID. Then it does its task and writes one line of JSON, or converses.
 
     Args:
         tasks: by name; everything that they need is imported.
         rehearse: what a child does before its request comes: it has the memory of its own that a task takes by then.
+        conversations: by name.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this decides when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave nothing to collect
@@ -251,7 +300,7 @@ def serve(tasks: dict[str, Task], rehearse: Callable[[], object] = lambda: None)
             while len(waiting) < SPARE:
                 listen, tell = os.pipe()
                 if os.fork() == 0:
-                    _child(tasks, rehearse, requests, tell)
+                    _child(tasks, rehearse, conversations, requests, tell)
                 os.close(tell)
                 waiting.append(listen)
             for one in select.select(waiting, [], [])[0]:
@@ -262,7 +311,13 @@ def serve(tasks: dict[str, Task], rehearse: Callable[[], object] = lambda: None)
                     return
 
 
-def _child(tasks: dict[str, Task], rehearse: Callable[[], object], requests: socket.socket, tell: int) -> None:
+def _child(
+    tasks: Mapping[str, Task],
+    rehearse: Callable[[], object],
+    conversations: Mapping[str, Converses],
+    requests: socket.socket,
+    tell: int,
+) -> None:
     """Wait for a request, do its task and end."""
     import resource  # Windows has none
 
@@ -276,36 +331,42 @@ def _child(tasks: dict[str, Task], rehearse: Callable[[], object], requests: soc
         requests.close()  # before a stranger's byte is read
         if not message:
             return
-        sent, made, answer = files
+        sent, answer = files[0], files[-1]
         request = json.loads(message)
         limits = Limits(**request.pop("limits"))
         signal.setitimer(signal.ITIMER_REAL, limits.wall)  # nobody handles SIGALRM and SIGPROF, so they kill
         signal.setitimer(signal.ITIMER_PROF, limits.cpu)
         os.write(answer, b"%d\n" % os.getpid())
+        if limits.cpu:
+            resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limits.cpu) + 1,) * 2)  # which nobody can take back
         for kind, most in (
-            (resource.RLIMIT_CPU, math.ceil(limits.cpu) + 1),  # whole seconds, which nobody can take back
             (resource.RLIMIT_DATA, limits.memory),
             (resource.RLIMIT_FSIZE, limits.file),
             (resource.RLIMIT_CORE, 0),
         ):
             resource.setrlimit(kind, (most, most))
-        header = _answer(tasks, request, sent, made)
+        if request["task"] in conversations:
+            return conversations[request["task"]](request, _content(sent), answer)
+        header = _answer(tasks, request, *files[:2])
         used = resource.getrusage(resource.RUSAGE_SELF)
         header |= {"memory": used.ru_maxrss * 1024, "cpu": used.ru_utime + used.ru_stime}
-        _write(answer, json.dumps(header).encode() + b"\n")
+        write(answer, json.dumps(header).encode() + b"\n")
     finally:
         os._exit(0)
 
 
-def _answer(tasks: dict[str, Task], request: Json, sent: int, made: int) -> Json:
+def _content(sent: int) -> bytes:
+    with open(sent, "rb") as file:
+        file.seek(0)
+        return file.read()
+
+
+def _answer(tasks: Mapping[str, Task], request: Json, sent: int, made: int) -> Json:
     """Return the header of an answer; the trace of whatever went wrong."""
     try:
-        with open(sent, "rb", closefd=False) as file:
-            file.seek(0)
-            data = file.read()
-        header, parts = tasks[request["task"]](request, data)
+        header, parts = tasks[request["task"]](request, _content(sent))
         for part in parts:
-            _write(made, part)
+            write(made, part)
         return header
     except MemoryError:
         os._exit(1)  # the same as if the kernel had ended it
@@ -313,7 +374,8 @@ def _answer(tasks: dict[str, Task], request: Json, sent: int, made: int) -> Json
         return {"trace": traceback.format_exc()[-8000:]}
 
 
-def _write(handle: int, data: bytes | memoryview) -> None:
+def write(handle: int, data: bytes | memoryview) -> None:
+    """Write all of it to an open file: a child may not send through a socket otherwise."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]

@@ -6,17 +6,12 @@ Zeiler and Fergus, 2014). `feature_maps` reads what the convolutions of model.on
 
 import functools
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.errors import ZooError
 from zoo.published import PublishedFolder
-from zoo.serving import runtimes
+from zoo.serving import opening
 from zoo.serving.predictor import Predictor
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 HALF = 2  # pixels: a patch is 5 x 5, a stroke about two broad
 STEP = 2  # pixels between patches
@@ -76,29 +71,8 @@ def feature_maps(folder: Path, image: np.ndarray) -> list[np.ndarray]:
     Raises:
         ZooError: the folder's model.onnx cannot be read.
     """
-    session, names = _probed(folder)
-    feed = session.get_inputs()[0].name
-    return [maps[0].transpose(1, 2, 0) for maps in session.run(names, {feed: image[None]}) if maps.ndim == 4]
+    maps = _probed(PublishedFolder(folder).onnx)(image[None])
+    return [one[0].transpose(1, 2, 0) for one in maps if one.ndim == 4]
 
 
-@functools.lru_cache(maxsize=16)
-def _probed(folder: Path) -> "tuple[onnxruntime.InferenceSession, list[str]]":
-    """A session that also gives out what its convolutions give, and their names."""
-    import onnx
-    import onnxruntime
-
-    path = PublishedFolder(folder).onnx
-    try:
-        model = onnx.load_from_string(runtimes.bounded(path))
-        names = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
-        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3  # errors
-        options.intra_op_num_threads = 1  # one image: a second thread costs more than it brings
-        options.enable_cpu_mem_arena = False  # which would keep what one image took
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except ZooError:
-        raise
-    except Exception as error:  # the two packages share no class of error
-        raise ZooError(f"{path} cannot be looked into: {error}.") from error
-    return session, names
+_probed = functools.lru_cache(maxsize=16)(opening.probe)

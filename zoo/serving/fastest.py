@@ -16,7 +16,7 @@ from zoo.environment import processor
 from zoo.errors import ZooError
 from zoo.files import read_json, write_json
 from zoo.regular_files import read_bytes
-from zoo.serving import runtimes
+from zoo.serving import opening
 from zoo.settings import cache_folder
 from zoo.types import Json
 
@@ -56,7 +56,7 @@ def measure(file: Path) -> dict[str, float]:
     opened, failed = {}, ""
     for name in CANDIDATES:
         try:
-            opened[name] = runtimes.load(file, name)
+            opened[name] = opening.load(file, name)
         except ZooError as error:
             failed = str(error)
     if not opened:

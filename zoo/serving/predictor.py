@@ -19,7 +19,8 @@ from zoo.published import (
     image_shape,
 )
 from zoo.registry import ModelName
-from zoo.serving import fastest, runtimes
+from zoo.serving import fastest, opening, runtimes
+from zoo.serving.runtimes import DEFAULT
 from zoo.strict import onnx_limits
 from zoo.types import Json
 
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 BATCH = onnx_limits.TOGETHER  # glyphs a call of the runtime
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
-DEFAULT = "onnxruntime"
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
 
 
@@ -50,7 +50,7 @@ def _served(published: PublishedFolder, preprocessor: Json, runtime: str | None)
         return file, fastest.choose(file)
     if runtime is not None:
         return published.onnx, runtime
-    return file, named if runtimes.is_shipped(file) and runtimes.is_installed(named) else DEFAULT
+    return file, named if opening.is_shipped(file) and runtimes.is_installed(named) else DEFAULT
 
 
 def _check_fits(opened: runtimes.Runtime, preprocessor: Json) -> None:
@@ -91,7 +91,7 @@ class Predictor:
     accepts: float | None = None
 
     @classmethod
-    def load(cls, path: Path, runtime: str | None = None) -> "Predictor":
+    def load(cls, path: Path, runtime: str | None = None, here: bool = False) -> "Predictor":
         """Open a published folder, or one file that `scripts/export.py` wrote.
 
         Args:
@@ -99,6 +99,7 @@ class Predictor:
             runtime: of a folder, "onnxruntime" or "openvino" for its model.onnx, or "fastest": the one of them that is
                 fastest here, which is measured once; None: what its preprocessor names as `serving`, else
                 "onnxruntime". A file says itself what runs it.
+            here: compute in this process what did not come with the package: a network that you trust, to time it.
 
         Raises:
             ZooError: a file is missing or broken, or the runtime is not installed.
@@ -109,9 +110,9 @@ class Predictor:
             if path.is_dir():
                 published = PublishedFolder(path)
                 preprocessor, metadata = published.preprocessor, published.metadata
-                opened = runtimes.load(*_served(published, preprocessor, runtime))
+                opened = opening.load(*_served(published, preprocessor, runtime), here)
             else:
-                opened = runtimes.load(path, runtime or OF_FILES.get(path.suffix, "onnxruntime"))
+                opened = opening.load(path, runtime or OF_FILES.get(path.suffix, DEFAULT), here)
                 metadata = check_metadata(opened.said)
                 preprocessor = check_preprocessor(field_of(opened.said, "preprocessor", dict))
             _check_fits(opened, preprocessor)
@@ -134,12 +135,12 @@ class Predictor:
             raise ZooError(f"{path} {NOT_SERVED}: {reason}.") from error
 
     @classmethod
-    def measured(cls, folder: Path) -> "Predictor":
+    def measured(cls, folder: Path, here: bool = False) -> "Predictor":
         """Open the network of a published folder that is counted, hashed and compared: its `model.onnx`.
 
         A folder may say that another of its files is served; what that one answers is no score of this one.
         """
-        return cls.load(folder, DEFAULT)
+        return cls.load(folder, DEFAULT, here)
 
     @cached_property
     def contract(self) -> "ink.Contract":

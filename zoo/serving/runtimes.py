@@ -12,20 +12,18 @@ import queue
 import re
 import threading
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
 import numpy as np
 import onnxruntime
 
-from zoo.errors import UnknownName, ZooError
+from zoo.errors import ZooError
 from zoo.published import parse_json
-from zoo.regular_files import read_bytes
-from zoo.settings import PRETRAINED
 from zoo.strict import onnx_limits
 from zoo.types import Json
 
+DEFAULT = "onnxruntime"
 FEW = 8  # images that are served together so often that what they take in memory is kept
 METADATA_KEY = "handwriting_zoo"  # under which an exported file says what it is, as JSON
 
@@ -41,55 +39,6 @@ class Runtime(Protocol):
         """Return float32 probabilities (N, classes) of uint8 images (N, H, W, C); ZooError where ONNX Runtime fails."""
 
 
-def load(path: Path, runtime: str = "onnxruntime") -> Runtime:
-    """Open a network's file.
-
-    Args:
-        path: model.onnx (ONNX Runtime or OpenVINO), model.xml (OpenVINO) or model.tflite (LiteRT).
-        runtime: a key of `RUNTIMES`.
-
-    Raises:
-        UnknownName: no such runtime.
-        ZooError: the runtime is not installed, the file is not what it reads, or an ONNX file is not bounded, see
-            `zoo.strict.onnx_limits`; those that come with the package are. Files for LiteRT and the .xml of OpenVINO
-            are opened as they are: only those of people whom you trust should be.
-    """
-    if runtime not in RUNTIMES:
-        raise UnknownName("runtime", runtime, RUNTIMES)
-    if not path.is_file():
-        raise ZooError(f"There is no file {path}.")
-    try:
-        unchecked = is_shipped(path) or (runtime != "onnxruntime" and path.suffix != ".onnx")
-        return RUNTIMES[runtime](path) if unchecked else _Bounded(path, runtime)
-    except ZooError:
-        raise
-    except Exception as error:  # the three share no class of error
-        reason = str(error).strip().splitlines()[0]
-        raise ZooError(f"{path} is not a network that {runtime} can run: {reason}") from error
-
-
-def is_shipped(path: Path) -> bool:
-    """Return whether a file came with the package: others may be anybody's."""
-    return path.resolve().is_relative_to(PRETRAINED.resolve())
-
-
-def bounded(path: Path, runtime: str = "onnxruntime") -> bytes:
-    """Return what a runtime may open of an ONNX file, see `zoo.strict.onnx_limits`; all of one that came with the
-    package.
-
-    Raises:
-        ZooError: it may not be opened.
-    """
-    return read_bytes(path) if is_shipped(path) else _limits(path, runtime).model
-
-
-def _limits(path: Path, runtime: str) -> onnx_limits.Bounded:
-    try:
-        return onnx_limits.Bounded(read_bytes(path), indices=runtime == "onnxruntime")
-    except onnx_limits.TooMuch as error:
-        raise ZooError(f"{path} is not opened: {error}.") from None
-
-
 def threads() -> int:
     """Return how many processors this process may use; `OMP_NUM_THREADS` makes it fewer, as for other libraries."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -97,11 +46,15 @@ def threads() -> int:
     return min(there, int(asked)) if asked.isdigit() and int(asked) else there
 
 
-class _Bounded:
-    """A network of anybody's: no number of images is computed together that was not checked."""
+class Bounded:
+    """A network of anybody's: no number of images is computed together that was not checked.
 
-    def __init__(self, path: Path, runtime: str):
-        self._limits = _limits(path, runtime)
+    Raises:
+        onnx_limits.TooMuch: it may not be opened.
+    """
+
+    def __init__(self, data: bytes, runtime: str):
+        self._limits = onnx_limits.Bounded(data, indices=runtime == DEFAULT)
         self._runtime = RUNTIMES[runtime](self._limits.model)
         self.input_shape, self.classes = self._runtime.input_shape, self._runtime.classes
         self.said = self._runtime.said
@@ -116,13 +69,13 @@ class _Bounded:
 
 
 class _OnnxRuntime:
-    def __init__(self, path: Path | bytes):
+    def __init__(self, data: bytes):
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 3  # errors
         options.intra_op_num_threads = threads()
         # Waiting threads sleep: a served model is idle most of the time, and several share the cores.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        self._session = onnxruntime.InferenceSession(data, options, providers=["CPUExecutionProvider"])
         self._large = onnxruntime.RunOptions()  # its arena keeps the most that a run ever took: it is to give it back
         self._large.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
         source = self._session.get_inputs()[0]
@@ -147,10 +100,10 @@ class _OnnxRuntime:
 class _OpenVino:
     """Compiles for this processor when it is loaded; where that has bfloat16, it computes in it."""
 
-    def __init__(self, path: Path | bytes):
+    def __init__(self, data: bytes, weights: bytes = b""):
         openvino = installed("openvino")
         core = openvino.Core()
-        model = core.read_model(path)
+        model = core.read_model(data, weights) if weights else core.read_model(data)
         self.said = parse_json(model.get_rt_info(METADATA_KEY).value) if model.has_rt_info(METADATA_KEY) else {}
         self.input_shape = tuple(side.get_length() for side in list(model.input(0).partial_shape)[1:])
         answer = list(model.output(0).partial_shape)[-1]
@@ -170,10 +123,9 @@ class _OpenVino:
 
 
 class _LiteRT:
-    def __init__(self, path: Path):
+    def __init__(self, data: bytes):
         interpreter = installed("ai_edge_litert.interpreter")
-        content = read_bytes(path)
-        self._interpreter = interpreter.Interpreter(model_content=content, num_threads=threads())
+        self._interpreter = interpreter.Interpreter(model_content=data, num_threads=threads())
         self._input = self._interpreter.get_input_details()[0]
         answer = self._interpreter.get_output_details()[0]
         self._output = answer["index"]
@@ -182,7 +134,7 @@ class _LiteRT:
         self.input_shape = height, width, channels
         self._batch: int | None = None
         self._lock = threading.Lock()
-        self.said = parse_json(litert_metadata(content) or "{}")
+        self.said = parse_json(litert_metadata(data) or "{}")
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         with self._lock:
@@ -221,8 +173,30 @@ def is_installed(runtime: str) -> bool:
     return importlib.util.find_spec(runtime) is not None
 
 
-RUNTIMES: Mapping[str, Callable[[Any], Runtime]] = {
-    "onnxruntime": _OnnxRuntime,
+class Probe:
+    """Gives what the convolutions of an ONNX network give."""
+
+    def __init__(self, data: bytes):
+        import onnx
+
+        model = onnx.load_from_string(data)
+        self._names = [node.output[0] for node in model.graph.node if node.op_type == "Conv"]
+        model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in self._names)
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 3  # errors
+        options.intra_op_num_threads = 1  # one image: a second thread costs more than it brings
+        options.enable_cpu_mem_arena = False  # which would keep what one image took
+        self._session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def __call__(self, images: np.ndarray) -> list[np.ndarray]:
+        """Return the value of each convolution for uint8 images (N, H, W, C), from first to last."""
+        return self._session.run(self._names, {self._session.get_inputs()[0].name: images}) if self._names else []
+
+
+RUNTIMES: Mapping[str, Callable[..., Runtime]] = {  # of the content of a file, and of OpenVINO's second one
+    DEFAULT: _OnnxRuntime,
     "openvino": _OpenVino,
     "litert": _LiteRT,
 }

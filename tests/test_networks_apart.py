@@ -1,0 +1,124 @@
+"""Networks of others run in processes with limits: whatever a file does to a runtime, who asks gets a sentence."""
+
+import gc
+import io
+import shutil
+import struct
+import sys
+import time
+
+import numpy as np
+import psutil
+import pytest
+from onnx import numpy_helper
+from test_strangers_models import network, node, total
+
+import zoo
+from zoo.errors import ZooError
+from zoo.processes import conversation
+from zoo.serving import opening
+from zoo.settings import PRETRAINED
+
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere nothing limits a process")
+IMAGES = np.random.default_rng(0).integers(0, 256, (3, 28, 28, 1), np.uint8)
+FOUR_GB = [node("ConstantOfShape", "k", "c", value=numpy_helper.from_array(np.ones(1, np.float32))), total("c")]
+DIVIDED = [node("Div", "b m", "e"), node("Cast", "e", "a", to=1), total("a")]  # the smallest number by -1
+OF_IMAGES = [node("Cast", "image", "c", to=7), node("Mul", "c z", "d"), node("Add", "d n", "b")]
+NUMBERS = {"n": np.array([-(2**63)]), "m": np.array([-1]), "z": np.array([0])}
+HARM = {  # to whoever opens it, or computes it
+    "takes memory": ([*FOUR_GB], {"k": np.array([10**9])}),
+    "crashes when it is opened": ([node("Identity", "n", "b"), *DIVIDED], NUMBERS),
+    "crashes when it is computed": ([*OF_IMAGES, *DIVIDED], NUMBERS),
+}
+
+
+@pytest.fixture
+def published(tmp_path):
+    """A published folder that may be spoiled."""
+    return shutil.copytree(PRETRAINED / "lenet5.mnist", tmp_path / "model")
+
+
+def processes():
+    """The processes that compute networks now; others wait for one, and have one thread."""
+    spawner = psutil.Process(opening._SPAWNERS.started().process.pid)
+    return {one for one in spawner.children() if one.num_threads() > 1}
+
+
+@pytest.mark.parametrize("how", HARM)
+def test_what_the_checks_miss_costs_one_process(published, monkeypatch, how):
+    served = zoo.load_predictor(published)
+    right = served(IMAGES)
+    spoiled = shutil.copytree(published, published.with_name("spoiled"))
+    network(spoiled / "model.onnx", *HARM[how])
+    with pytest.raises(ZooError, match=r"is not opened|not by stored numbers"):
+        zoo.load_predictor(spoiled)
+    monkeypatch.setattr(opening, "_bounds", lambda path, runtime: False)
+    for _ in range(2):
+        with pytest.raises(ZooError, match=r"ended its process|its ConstantOfShape failed"):
+            zoo.load_predictor(spoiled)(IMAGES)
+    np.testing.assert_array_equal(served(IMAGES), right)
+
+
+def test_a_process_that_ends_is_started_again_for_the_same_network(published):
+    before = processes()
+    served = zoo.load_predictor(published)
+    (one,) = processes() - before
+    right = served(IMAGES)
+    one.kill()
+    with pytest.raises(
+        ZooError, match=r"model.onnx ended its process: it takes more than 3 GB of memory or 60 seconds, or onnxruntime"
+    ):
+        served(IMAGES)
+    np.testing.assert_array_equal(served(IMAGES), right)
+    (one,) = processes() - before
+    one.kill()
+    shutil.copyfile(PRETRAINED / "glyphnet_2k.mnist" / "model.onnx", published / "model.onnx")
+    with pytest.raises(ZooError, match="ended its process"):
+        served(IMAGES)
+    with pytest.raises(ZooError, match="has become another network: load it again"):
+        served(IMAGES)
+
+
+def test_a_process_that_takes_too_long_is_ended(published, monkeypatch):
+    before = processes()
+    monkeypatch.setattr(opening, "SECONDS", 0.5)
+    served = zoo.load_predictor(published)
+    (one,) = processes() - before
+    one.suspend()
+    began = time.monotonic()
+    with pytest.raises(ZooError, match="ended its process"):
+        served(IMAGES)
+    assert time.monotonic() - began < 5
+    one.wait(5)
+
+
+def test_a_process_ends_with_its_network(published):
+    before = processes()
+    served = zoo.load_predictor(published)
+    (one,) = processes() - before
+    del served
+    gc.collect()
+    one.wait(5)
+
+
+def test_a_fork_asks_a_process_of_its_own(published):
+    served = zoo.load_predictor(published)
+    right = served(IMAGES)
+    served.runtime._process._asked._owner = 1  # as a fork finds it
+    np.testing.assert_array_equal(served(IMAGES), right)
+
+
+def test_an_answer_is_not_believed():
+    """What a process sends in place of an answer is no array, or too many bytes."""
+    texts = [b"[", b"{}", b'{"arrays": 1}', b"[" * 100_000]
+    texts += [
+        b'{"arrays": [["%s", [%s]]]}' % one for one in ((b"object", b"1"), (b"uint8", b"-1"), (b"uint8", b"true"))
+    ]
+    for text in [*texts, b'{"arrays": [["uint8", [1000000000]]]}']:
+        sent = io.BytesIO(struct.pack("<I", len(text)) + text)
+        with pytest.raises((ValueError, TypeError, KeyError, RecursionError)):
+            conversation._read(sent.readinto)
+    with pytest.raises(EOFError):
+        conversation._read(io.BytesIO(b"").readinto)
+    with pytest.raises(ValueError, match="too long"):
+        conversation._read(io.BytesIO(b"\xff" * 9).readinto)
