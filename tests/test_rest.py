@@ -553,11 +553,13 @@ def test_a_batch_has_the_answers_of_single_calls():
 def test_the_least_recently_used_networks_are_dropped():
     loaded, a, b, c = [], "lenet5.mnist", "lenet5.ahdd", "lenet5.ahcd"
     two = 2 * (PRETRAINED / c / "model.onnx").stat().st_size  # c has the most classes
-    cache = ModelCache(most_bytes=two, load=lambda name: loaded.append(name) or zoo.load_predictor(name))
-    for name in (a, b, a, c, a, b):
-        assert cache(name).name == name
-    assert loaded == [a, b, c, b]
-    assert cache.loaded == (a, b)
+    for bound in ({"most_bytes": two}, {"most": 2}):
+        loaded.clear()
+        cache = ModelCache(load=lambda name: loaded.append(name) or zoo.load_predictor(name), **bound)
+        for name in (a, b, a, c, a, b):
+            assert cache(name).name == name
+        assert loaded == [a, b, c, b]
+        assert cache.loaded == (a, b)
     with pytest.raises(zoo.UnknownName):
         cache("../lenet5.mnist")
 

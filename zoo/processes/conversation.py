@@ -56,15 +56,13 @@ class Conversation:
     Raises:
         ZooError: it cannot be opened.
         Ended: the child did not open it.
+        spawning.Stopped: no child can be started.
     """
 
     def __init__(self, spawners: Spawners, request: Json, data: bytes, memory: int, seconds: float):
         self._seconds, self._lock, self._owner = seconds, threading.Lock(), os.getpid()
         limits = Limits(cpu=0, wall=0, memory=memory, file=0)
-        try:
-            self._socket, handle = spawners.conversation(request, data, limits)
-        except spawning.Stopped:
-            raise Ended from None
+        self._socket, handle = spawners.conversation(request, data, limits)
         self._end = weakref.finalize(self, _end, self._socket, handle, self._owner)
         self.said, _ = self._received(time.monotonic() + seconds)
 

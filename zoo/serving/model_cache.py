@@ -11,6 +11,7 @@ from zoo.published import PublishedFolder
 from zoo.serving.predictor import Predictor
 
 MOST_BYTES = 40_000_000  # of the files of loaded networks; in memory a network takes about three times its file
+MOST = 100  # networks: somebody's takes about 10 MB more, for a process of its own
 
 
 class ModelCache:
@@ -18,11 +19,13 @@ class ModelCache:
 
     Args:
         most_bytes: of the files of the networks that are kept; the last one that was asked for always is.
+        load: opens one by its name; `zoo.load_predictor` without it.
+        most: networks that are kept.
     """
 
-    def __init__(self, most_bytes: int = MOST_BYTES, load: Callable[[str], Predictor] | None = None):
+    def __init__(self, most_bytes: int = MOST_BYTES, load: Callable[[str], Predictor] | None = None, most: int = MOST):
         self.on_load: Callable[[str], None] = lambda name: None  # is told what was loaded
-        self._most, self._load = most_bytes, load or zoo.load_predictor
+        self._most_bytes, self._load, self._most = most_bytes, load or zoo.load_predictor, most
         self._kept: OrderedDict[str, tuple[Predictor, int]] = OrderedDict()
         self._lock, self._loading = threading.Lock(), threading.Lock()
 
@@ -45,7 +48,7 @@ class ModelCache:
             found = self._load(name)
             with self._lock:
                 self._kept[name] = found, size
-                while len(self._kept) > 1 and sum(size for _, size in self._kept.values()) > self._most:
+                while len(self._kept) > 1 and (len(self._kept) > self._most or self._bytes() > self._most_bytes):
                     self._kept.popitem(last=False)
             self.on_load(name)
             return found
@@ -56,6 +59,9 @@ class ModelCache:
                 return None
             self._kept.move_to_end(name)
             return self._kept[name][0]
+
+    def _bytes(self) -> int:
+        return sum(size for _, size in self._kept.values())
 
     @property
     def loaded(self) -> tuple[str, ...]:

@@ -145,6 +145,8 @@ class _Process:
             return conversation.Conversation(_SPAWNERS, request, b"".join(contents), MEMORY, SECONDS)
         except conversation.Ended:
             raise self._too_much() from None
+        except spawning.Stopped:
+            raise ZooError(f"{self._path} is not opened: no process can be started for it here.") from None
 
     def _too_much(self) -> ZooError:
         most = f"{MEMORY / 1e9:.0f} GB of memory or {SECONDS:.0f} seconds"
