@@ -1,6 +1,7 @@
 # The only commands that a newcomer types.
 PYTHON ?= python3
 BIN := .venv/bin
+unexport PYTHONDONTWRITEBYTECODE  # the tests start hundreds of processes: each would compile the same modules
 CHECKS := $(addprefix leaderboard/submissions/checks/,__init__.py keras_archive.py) zoo/strict/untrusted_json.py
 
 # exec, so that a signal that stops make stops the Space
