@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -18,7 +19,7 @@ from space import serve
 
 from zoo import gate
 from zoo.errors import ZooError
-from zoo.gate import bodies, limits, storage, traffic, uploads
+from zoo.gate import bodies, connections, limits, storage, traffic, uploads
 from zoo.gate.bodies import check_count
 from zoo.gate.callers import Caller, network_of
 from zoo.gate.storage import Meter
@@ -28,6 +29,7 @@ from zoo.tabs.space import MOST_RUNNING, PLACES
 
 ON_HUB = {"SYSTEM": "spaces", "SPACE_ID": "me/handwriting-zoo"}
 ANN_IS, BOB_IS = Caller("192.0.2.1"), Caller("192.0.2.2")
+PAGE_FOR_ANN = Caller("192.0.2.1", stranger=True)  # a page of another site, which ann has open
 ANN, BOB = {"X-Forwarded-For": "8.8.8.8"}, {"X-Forwarded-For": "9.9.9.9"}
 
 
@@ -180,6 +182,68 @@ def test_no_address_makes_the_gate_forget_the_files_of_another(tmp_path, monkeyp
     assert len(os.listdir(tmp_path)) == 13  # ten of ann, and these
     with pytest.raises(limits.TooMany, match="Your address has 10 files"):
         known.check_room(ANN_IS)
+
+
+@pytest.mark.parametrize("first", [ANN_IS, PAGE_FOR_ANN])
+@pytest.mark.parametrize("limit", ["MOST_FILES_EACH", "MOST_STORED_EACH"])
+def test_uploads_by_a_page_of_another_site_take_none_of_its_readers(tmp_path, monkeypatch, limit, first):
+    """Nor do both together have more than one and a half times as many as an address; each loses its own oldest."""
+    monkeypatch.setattr(uploads, limit, 20 * (1 if limit == "MOST_FILES_EACH" else 8192))
+    known, kept = Uploads(), Counter()
+    known.keep_in(tmp_path)
+    for who in (first, ANN_IS if first is PAGE_FOR_ANN else PAGE_FOR_ANN):
+        with contextlib.suppress(limits.TooMany):
+            for n in range(50):
+                known.check_room(who)
+                known.note([stored(tmp_path, f"{who.stranger}-{n}")], who)
+                kept[who.network] += 1
+    assert kept == {ANN_IS.network: 20, PAGE_FOR_ANN.network: 10}
+    known.note([stored(tmp_path, f"more-{n}") for n in range(25)], PAGE_FOR_ANN)
+    assert len(list(tmp_path.glob("False-*/*"))) == 20
+
+
+@pytest.mark.parametrize(
+    "count",
+    [limits.check_any, limits.check_call, limits.check_request, lambda who: limits.check_page(who, "answers"),
+     lambda who: limits.check_files(who, 10**7), lambda who: limits.check_values(who, 100),
+     lambda who: limits.checked_token(who, str), limits.check_change, lambda who: limits.check_upload(who, 10**8)],
+)  # fmt: skip
+def test_what_a_page_of_another_site_sends_counts_apart(monkeypatch, count):
+    """It may have half of what its reader's address may, and takes none of that."""
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter(clock=lambda: 0.0))
+    monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "12")
+    passed = Counter()
+    for who in (PAGE_FOR_ANN, ANN_IS):
+        with contextlib.suppress(limits.TooMany):
+            while True:
+                count(who)
+                passed[who.stranger] += 1
+    assert passed[True] == passed[False] // 2 > 0
+
+
+@pytest.mark.parametrize(
+    ("headers", "own"),
+    [({}, True), ({"sec-fetch-site": "same-origin"}, True), ({"origin": "http://zoo.lan"}, True),
+     ({"sec-fetch-site": "cross-site"}, False), ({"sec-fetch-site": "same-site"}, False),
+     ({"origin": "https://evil.example"}, False), ({"origin": "null"}, False)],
+)  # fmt: skip
+def test_all_that_counts_by_address_knows_pages_of_other_sites(headers, own):
+    """Open requests, connections, threads, and calls in the queue."""
+    event, sent = call_of("192.0.2.1"), {"host": "zoo.lan", **headers}
+    scope = event.request.scope
+    scope["headers"] = [(name.encode(), value.encode()) for name, value in sent.items()]
+    found = [unread.network_of(event), Caller.of(scope).network]
+    connection = SimpleNamespace(client=("192.0.2.1", 1), _proxies=())
+    found.append(connections.Guarded._sender(connection, scope).network)
+    unread.Turns(queue_of([event])).next()
+    found.append(gate.caller().network)
+
+    async def admitting():
+        with traffic.admitted(scope, None, None):
+            found.extend([scope["zoo.network"], unread.network_of(event)])
+
+    anyio.run(admitting)
+    assert set(found) == {(ANN_IS if own else PAGE_FOR_ANN).network}
 
 
 def stored(folder, name):

@@ -25,6 +25,7 @@ SIGN_IN = (
 
 
 SIGNED_IN = "/login/callback"  # where the Hub sends who signed in
+OF_STRANGERS = 0.5  # of what an address may send, for the pages of other sites that its readers have open
 OWN_COOKIE = re.compile(rb"(?:^|;)\s*(session=[\w.=+/-]{1,4000})\s*(?=;|$)")  # of the sign-in, as it is signed
 
 Headers = list[tuple[bytes, bytes]]
@@ -94,8 +95,17 @@ class Caller:
 
     @property
     def network(self) -> str:
-        """What counts as one address for limits."""
-        return network_of(self.address)
+        """What counts as one sender for limits: an address, or all pages of other sites that its readers have open.
+
+        These count apart, so that they take nothing from what the readers themselves send.
+        """
+        network = network_of(self.address)
+        return f"{network}, other sites" if self.stranger else network
+
+    @property
+    def share(self) -> float:
+        """How much of the limits of an address counts for this caller."""
+        return OF_STRANGERS if self.stranger else 1.0
 
     @property
     def must_prove(self) -> bool:

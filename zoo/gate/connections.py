@@ -111,7 +111,7 @@ class Guarded(HttpToolsProtocol):
         _OPEN[network].add(self)
         self._watch()
         if network:
-            self._count(network)
+            self._count(Caller(peer))
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Count a connection no more."""
@@ -216,23 +216,23 @@ class Guarded(HttpToolsProtocol):
                 self._answering = cycle
                 super(Guarded, self)._start_asgi_task(cycle, app)
 
-        network = self._network or self._sender(cycle.scope)
-        self._count(network)
-        turns().take(network, begin)
+        sender = self._sender(cycle.scope)
+        self._count(sender)
+        turns().take(sender.network, begin)
 
-    def _sender(self, scope: Facts) -> str:
-        """Return the address that a proxy names."""
+    def _sender(self, scope: Facts) -> Caller:
+        """Return who sends a request; behind a proxy, whom that names."""
         named = b", ".join(value for name, value in scope["headers"] if name == b"x-forwarded-for").decode("latin-1")
         if named and self.client and self.client[0] in self._proxies:
             scope = {**scope, "client": self._proxies.get_trusted_client_address(named)}
-        return Caller.of(scope).network
+        return Caller.of(scope)
 
-    def _count(self, network: str) -> None:
-        """Count a request or a connection of an address; where there are too many, pause all of its connections."""
+    def _count(self, sender: Caller) -> None:
+        """Count a request or a connection of a sender; where there are too many, pause all that they send."""
         try:
-            limits.check_any(network)
+            limits.check_any(sender)
         except limits.TooMany as error:
-            turns().pause(network, error.seconds)
+            turns().pause(sender.network, error.seconds)
 
     def on_message_complete(self) -> None:
         """Expect the next header of a connection, or none: the parser believes a trailer that says so, and drops the

@@ -86,15 +86,19 @@ def said(seconds: float) -> str:
 LIMITER = Limiter()
 
 
-def check_any(network: str) -> None:
+def _count(caller: Caller, most: float, seconds: float, what: str, cost: float = 1.0) -> None:
+    """Count what a caller sends; `most` of it may come from an address within a time."""
+    LIMITER.count(caller.network, Rate(max(1, round(most * caller.share)), seconds, what), cost)
+
+
+def check_any(caller: Caller) -> None:
     """Count a request of an address, whatever it is for and also where it is refused, or a new connection.
 
     Raises:
         TooMany: there are more than `ANY` for each call that it may make within a minute, of which a sixth may come at
             once.
     """
-    most = max(1, ANY * number("ZOO_CALLS_PER_MINUTE") // 6)
-    LIMITER.count(network, Rate(most, 10.0, "requests of any kind from your address"))
+    _count(caller, ANY * number("ZOO_CALLS_PER_MINUTE") / 6, 10.0, "requests of any kind from your address")
 
 
 def check_call(caller: Caller) -> None:
@@ -103,7 +107,7 @@ def check_call(caller: Caller) -> None:
     Raises:
         TooMany: there are more.
     """
-    LIMITER.count(caller.network, Rate(number("ZOO_CALLS_PER_MINUTE"), 60.0, "calls from your address"))
+    _count(caller, number("ZOO_CALLS_PER_MINUTE"), 60.0, "calls from your address")
 
 
 def check_request(caller: Caller) -> None:
@@ -112,7 +116,7 @@ def check_request(caller: Caller) -> None:
     Raises:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
-    LIMITER.count(caller.network, Rate(2 * number("ZOO_CALLS_PER_MINUTE"), 60.0, "requests from your address"))
+    _count(caller, 2 * number("ZOO_CALLS_PER_MINUTE"), 60.0, "requests from your address")
 
 
 def check_page(caller: Caller, part: str) -> None:
@@ -122,8 +126,7 @@ def check_page(caller: Caller, part: str) -> None:
     Raises:
         TooMany: there are more than `ZOO_CALLS_PER_MINUTE` allows.
     """
-    most = max(1, round(SHARES[part] * number("ZOO_CALLS_PER_MINUTE")))
-    LIMITER.count(caller.network, Rate(most, 60.0, f"{part} for your address"))
+    _count(caller, SHARES[part] * number("ZOO_CALLS_PER_MINUTE"), 60.0, f"{part} for your address")
 
 
 def check_files(caller: Caller, size: int) -> None:
@@ -132,7 +135,7 @@ def check_files(caller: Caller, size: int) -> None:
     Raises:
         TooMany: more than `FILES` megabytes within a minute.
     """
-    LIMITER.count(caller.network, Rate(FILES, 60.0, "megabytes of files for your address"), size / 1e6)
+    _count(caller, FILES, 60.0, "megabytes of files for your address", size / 1e6)
 
 
 def check_values(caller: Caller, count: int) -> None:
@@ -141,8 +144,7 @@ def check_values(caller: Caller, count: int) -> None:
     Raises:
         TooMany: more than `VALUES` for each call that it may make within a minute.
     """
-    most = round(VALUES * number("ZOO_CALLS_PER_MINUTE"))
-    LIMITER.count(caller.network, Rate(most, 60.0, "values from your address"), count)
+    _count(caller, VALUES * number("ZOO_CALLS_PER_MINUTE"), 60.0, "values from your address", count)
 
 
 def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
@@ -151,7 +153,7 @@ def checked_token(caller: Caller, look_up: Callable[[str], str]) -> str:
     Raises:
         TooMany: their address sent `TOKENS` within a minute that were not known here.
     """
-    LIMITER.count(caller.network, Rate(TOKENS, 60.0, "tokens from your address"))
+    _count(caller, TOKENS, 60.0, "tokens from your address")
     return look_up(caller.token or "")
 
 
@@ -161,7 +163,7 @@ def check_change(caller: Caller) -> None:
     Raises:
         TooMany: more than `CHANGES` within an hour.
     """
-    LIMITER.count(caller.network, Rate(CHANGES, 3600.0, "changes of submissions from your address"))
+    _count(caller, CHANGES, 3600.0, "changes of submissions from your address")
 
 
 def check_upload(caller: Caller, size: int) -> None:
@@ -170,4 +172,4 @@ def check_upload(caller: Caller, size: int) -> None:
     Raises:
         TooMany: more than `MEGABYTES` within an hour.
     """
-    LIMITER.count(caller.network, Rate(MEGABYTES, 3600.0, "megabytes from your address"), size / 1e6)
+    _count(caller, MEGABYTES, 3600.0, "megabytes from your address", size / 1e6)

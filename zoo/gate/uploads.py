@@ -131,7 +131,7 @@ class Uploads:
                     self._of_page.add(path)
                     continue
                 self._add(path, caller.network, caller.marks, self._clock())
-                if len(self._of[caller.network]) > MOST_FILES_EACH:
+                if len(self._of[caller.network]) > MOST_FILES_EACH * caller.share:
                     self._disown(next(iter(self._of[caller.network])), caller.network)
                 if len(self._files) > MOST_FILES:
                     most = max(self._of, key=lambda network: len(self._of[network]))
@@ -161,8 +161,9 @@ class Uploads:
                     self._disown(path, network)
             each, size = len(self._of.get(caller.network, ())), self._bytes[caller.network]
             full = len(self._files) >= MOST_FILES or self._stored >= MOST_STORED
-            files = min(MOST_FILES_EACH, max(1, int(traffic.left_for_one(MOST_FILES, len(self._files) - each))))
-            stored = min(MOST_STORED_EACH, int(traffic.left_for_one(MOST_STORED, self._stored - size)))
+            files, stored = int(MOST_FILES_EACH * caller.share), int(MOST_STORED_EACH * caller.share)
+            files = min(files, max(1, int(traffic.left_for_one(MOST_FILES, len(self._files) - each))))
+            stored = min(stored, int(traffic.left_for_one(MOST_STORED, self._stored - size)))
         if not full and (each >= files or size >= stored):
             raise limits.TooMany(
                 f"Your address has {each:,} files here with {size // 10**6:,} MB. At most {files} files and "
