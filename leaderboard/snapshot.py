@@ -130,14 +130,14 @@ def keep(board: Board, folder: Path | None = None) -> Path:
 
 def read(folder: Path | None = None) -> Board:
     """Return the cached board; compute it if the cache is damaged or older than the records."""
-    board = _cached(folder)
+    board = cached(folder)
     if board is None:
         log.info("Computing the board from the records: the cached frame is missing, damaged or out of date.")
         return build(folder)
     return board
 
 
-def _cached(folder: Path | None) -> Board | None:
+def cached(folder: Path | None = None) -> Board | None:
     """Return the cached board; None if it is missing, damaged, or does not match the records."""
     if (kept := _kept(folder)) is None:
         return None
@@ -156,7 +156,7 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 
 def is_fresh(folder: Path | None = None) -> bool:
     """Return whether the cached frame is complete and matches the records, without computing a frame."""
-    return _cached(_whole(folder)) is not None
+    return cached(_whole(folder)) is not None
 
 
 def is_current(folder: Path | None = None) -> bool:

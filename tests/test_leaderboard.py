@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 import shutil
 import threading
@@ -20,7 +21,7 @@ from records import SAMPLES, answers, made_up, write_board
 from leaderboard import claims, disclosures, disputed, downloads, goals, reproductions, results, snapshot, table
 from leaderboard.claims import Claim
 from leaderboard.tabs import table_html
-from leaderboard.tabs.board_frame import Live
+from leaderboard.tabs.board_frame import BUILDING, Live
 from scripts.chores import update_tables
 from zoo import data, training
 
@@ -477,7 +478,7 @@ def test_one_thread_reads_a_changed_board_and_the_others_go_on_with_the_last(mon
         return fresh
 
     monkeypatch.setattr(live, "_now", lambda: ("another", 1))
-    monkeypatch.setattr(snapshot, "read", read)
+    monkeypatch.setattr(snapshot, "cached", read)
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(live.board)
         assert reading.wait(10)
@@ -485,6 +486,34 @@ def test_one_thread_reads_a_changed_board_and_the_others_go_on_with_the_last(mon
         go.set()
         assert first.result() is fresh
     assert live.board() is fresh
+
+
+@pytest.mark.parametrize("how", ["gone", "cut", "of earlier records"])
+def test_a_board_is_computed_while_its_readers_go_on_with_the_last(tmp_path, monkeypatch, how):
+    """By one thread for all of them: it takes seconds, and a visitor who looked just then waited for it."""
+    monkeypatch.setattr(results, "RECORDS", folder := write_board(tmp_path))
+    monkeypatch.setattr(results, "LOCAL", tmp_path / "none")
+    lives = Live(), Live()
+    before = [live.board() for live in lives]
+    results.write(made_up("lenet5.mnist", [0.999]), answers(1), folder)
+    state = folder / snapshot.STATE
+    state.unlink() if how == "gone" else os.utime(state, (1, 1))
+    if how == "cut":
+        state.write_bytes(state.read_bytes()[:99])
+    build, built, go = snapshot.build, [], threading.Event()
+
+    def slow():
+        assert go.wait(10)
+        built.append(build())
+        return built[-1]
+
+    monkeypatch.setattr(snapshot, "build", slow)
+    assert [live.board() for live in lives * 2] == before * 2
+    go.set()
+    BUILDING.wait()
+    after = [live.board() for live in lives * 2]
+    assert after == built * 4
+    assert "lenet5.mnist" in after[0].rows["model"].tolist()
 
 
 def test_what_changed_of_the_page_is_made_once_until_the_board_changes_again(monkeypatch):

@@ -1,5 +1,6 @@
 """The board's frame while the Space runs; submissions add rows to it."""
 
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,14 +11,58 @@ from leaderboard import downloads, snapshot, table
 from zoo.tabs.choice import Measured
 from zoo.types import Json, Values
 
+log = logging.getLogger(__name__)
+
 MOST_KEPT = 30_000_000  # bytes of the pages of one kind that are kept
 
 
+class Building:
+    """Computes the board from the records, which takes seconds, in a thread of its own: one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._built: tuple[str, snapshot.Board] | None = None  # of which records, by their fingerprint
+
+    def board(self) -> snapshot.Board | None:
+        """Return the board of the records as they are now; None where it is being computed."""
+        with self._lock:
+            if self._thread is not None and self._thread.is_alive():
+                return None
+            if self._built and self._built[0] == self._records():
+                return self._built[1]
+            self._thread = threading.Thread(target=self._build, name="board", daemon=True)
+            self._thread.start()
+        return None
+
+    @staticmethod
+    def _records() -> str:
+        return f"{snapshot.home()} {snapshot.fingerprint()}"
+
+    def _build(self) -> None:
+        try:
+            self._built = self._records(), snapshot.build()
+        except Exception:
+            log.exception("The board could not be computed from its records.")
+
+    def wait(self) -> None:
+        """Wait until what is being computed is there."""
+        if (thread := self._thread) is not None:
+            thread.join()
+
+
+BUILDING = Building()
+
+
 class Live:
-    """The frame, read again when its file has changed: by one thread, while the others go on with the last one."""
+    """The frame, read again when its file has changed: by one thread, while the others go on with the last one.
+
+    Where the file is not that of the records, all go on with the last one while it is computed from them.
+    """
 
     def __init__(self) -> None:
         self._state, self._board = self._now(), snapshot.read()
+        self._stale: object = ""  # the state of a file that is not that of the records
         self._plain: tuple[snapshot.Board, list[Json]] | None = None
         self._reading = threading.Lock()
 
@@ -33,8 +78,11 @@ class Live:
         """Return the frame with how much its rankings agree with those on other test sets."""
         if (state := self._now()) != self._state and self._reading.acquire(blocking=False):
             try:
-                self._board = snapshot.read()
-                self._state = state
+                board = snapshot.cached() if state != self._stale else None
+                if board is None:
+                    self._stale, board = state, BUILDING.board()
+                if board is not None:
+                    self._board, self._state = board, state
             finally:
                 self._reading.release()
         return self._board
