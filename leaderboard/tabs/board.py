@@ -149,12 +149,13 @@ def _ranking(
     frame: Live,
 ) -> tuple[Callable[[], Values], list[gr.DownloadButton], gr.Radio, gr.HTML, gr.HTML]:
     """Build the table and the Pareto front; return their refresh function, downloads, dataset choice and pages."""
+    tables, fronts, means = (frame.kept(page, of=None) for page in (_table, _front, table_html.overall))
     by = _controls(frame())
     first = by.dataset.value
-    board = page_of_links(table_html.render(frame(), table.Query(dataset=first)), "board-table")
+    board = page_of_links(tables(table.Query(dataset=first), table_html.SHOWN, 100), "board-table")
     costs = [(title, name) for name, title in table_html.COSTS.items()]
     cost = gr.Radio(costs, value="parameters", label="Accuracy over", elem_id="board-cost")
-    front = page_of_links(table_html.front(frame(), first, "parameters"), "board-front")
+    front = page_of_links(fronts(table.Query(dataset=first), "parameters"), "board-front")
     gr.HTML(table_html.legend(), apply_default_css=False)
     with gr.Row(elem_id="board-downloads"):
         files = {
@@ -165,14 +166,13 @@ def _ranking(
         gr.Markdown(EMBED)
 
     def show(chosen: Values) -> Values:
-        query, columns, limit = by.query(chosen), chosen[by.columns], chosen[by.order]["limit"]
+        query, columns, limit = by.query(chosen), tuple(chosen[by.columns]), chosen[by.order]["limit"]
         said = table_html.filters(by.filters(chosen))
         if query.dataset is None:
-            page = table_html.overall(frame()) + said + table_html.render(frame(), query, ["dataset", *columns], limit)
+            page = means() + said + tables(query, ("dataset", *columns), limit)
             return {board: page, front: gr.HTML(visible=False), cost: gr.Radio(visible=False)}
-        drawn = table_html.front(table.select(frame(), query), query.dataset, chosen[cost])
-        page = said + table_html.render(frame(), query, columns, limit)
-        return {board: page, front: gr.HTML(drawn, visible=True), cost: gr.Radio(visible=True)}
+        page = said + tables(query, columns, limit)
+        return {board: page, front: gr.HTML(fronts(query, chosen[cost]), visible=True), cost: gr.Radio(visible=True)}
 
     def reorder(before: Json, event: gr.EventData) -> Json:
         return _reordered(before, event._data, len(frame()))
@@ -195,12 +195,20 @@ def _ranking(
         paths = downloads.write(frame(), Path(downloads.own_folder().name))
         return {
             by.dataset: gr.update(choices=_datasets(frame())),
-            board: table_html.render(frame(), table.Query(dataset=first)),
-            front: table_html.front(frame(), first, "parameters"),
+            board: tables(table.Query(dataset=first), table_html.SHOWN, 100),
+            front: fronts(table.Query(dataset=first), "parameters"),
             **{files[kind]: gr.update(value=path) for kind, path in paths.items()},
         }
 
     return fresh, [*files.values()], by.dataset, board, front
+
+
+def _table(query: table.Query, columns: tuple[str, ...], limit: int, rows: pd.DataFrame) -> str:
+    return table_html.render(rows, query, columns, limit)
+
+
+def _front(query: table.Query, cost: str, rows: pd.DataFrame) -> str:
+    return table_html.front(table.select(rows, query), query.dataset, cost)
 
 
 def _other_hands(frame: Live) -> tuple[Callable[[], Values], Callable[..., Values], gr.Radio, gr.HTML]:

@@ -3,7 +3,7 @@
 import logging
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 
 import pandas as pd
 
@@ -104,8 +104,8 @@ class Live:
         """Return a function that gives `fresh` if the frame has changed since the pages were built, else {}."""
         return Fresh(self, fresh)
 
-    def kept(self, page: Callable[..., str], of: str = "model") -> "Kept":
-        """Return a function that makes a page for models of the board, or for datasets, and keeps the last ones."""
+    def kept(self, page: Callable[..., str], of: str | None = "model") -> "Kept":
+        """Return a function that makes a page, for models of the board or what else, and keeps the last ones."""
         return Kept(self, page, of)
 
 
@@ -133,33 +133,33 @@ class Fresh:
 
 
 class Kept:
-    """Pages for models of the board, made once until the board changes; the least recently shown ones are dropped.
+    """Pages of the board, made once until it changes; the least recently shown ones are dropped.
 
     Args:
         frame: the board.
-        page: takes names of models, or None, and the rows, and returns HTML, or another text.
-        of: the column that has the names.
+        page: takes what the page is for and the rows, and returns HTML, or another text.
+        of: the column that has the names that it is for, or None in their place; None: it is for something else.
     """
 
-    def __init__(self, frame: Live, page: Callable[..., str], of: str = "model"):
+    def __init__(self, frame: Live, page: Callable[..., str], of: str | None = "model"):
         self._frame, self._page, self._of, self._lock = frame, page, of, threading.Lock()
-        self._rows, self._pages, self._bytes = frame(), OrderedDict[tuple[str | None, ...], str](), 0
+        self._rows, self._pages, self._bytes = frame(), OrderedDict[tuple[Hashable, ...], str](), 0
 
-    def __call__(self, *models: str | None) -> str:
-        """Return the page for names; those that are not on the board may be any text: nothing is kept for them."""
+    def __call__(self, *asked: Hashable) -> str:
+        """Return a page; names that are not on the board may be any text: nothing is kept for them."""
         rows = self._frame()
         with self._lock:
             if rows is not self._rows:
                 self._rows, self._bytes = rows, 0
                 self._pages.clear()
-            if models in self._pages:
-                self._pages.move_to_end(models)
-                return self._pages[models]
-        made = self._page(*models, rows)
-        if {*models} - {None} <= {*rows[self._of]}:
+            if asked in self._pages:
+                self._pages.move_to_end(asked)
+                return self._pages[asked]
+        made = self._page(*asked, rows)
+        if self._of is None or {*asked} - {None} <= {*rows[self._of]}:
             with self._lock:
-                if rows is self._rows and models not in self._pages:
-                    self._pages[models] = made
+                if rows is self._rows and asked not in self._pages:
+                    self._pages[asked] = made
                     self._bytes += len(made)
                 while self._bytes > MOST_KEPT:
                     self._bytes -= len(self._pages.popitem(last=False)[1])
