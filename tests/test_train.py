@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import asdict
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from zoo import data, keras_weights, training
 from zoo.files import read_json, write_json
 from zoo.recipes import Recipe
 from zoo.training import transfer
+from zoo.training.memory import Memory
 
 DIGITS = load_digits()
 
@@ -239,6 +241,28 @@ def test_what_cannot_be_done_is_said_before_anything_is_written(place, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+EPOCH = dict.fromkeys(("loss", "accuracy", "validation_loss", "validation_accuracy", "learning_rate", "seconds"), 0.5)
+FALSE = (  # what a checkpoint says of itself
+    {"phase": 7}, {"phase_start": 2}, {"epochs": [EPOCH] * 5}, {"best_epoch": 3}, {"plateau_wait": -1}, {"unknown": 1},
+    {"fingerprint": 1}, {"backbone": {"source": ["<b>"]}}, {"best_score": "high"},
+    # and of an epoch
+    *({"epochs": [{**EPOCH, **change}]} for change in (
+        {"seconds": -7777.0}, {"seconds": float("nan")}, {"accuracy": 1.1}, {"loss": "<b>"}, {"note": "<b>"},
+    )),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("change", FALSE)
+def test_a_training_goes_on_from_epochs_that_it_can_have_had(change):
+    """A borrowed machine made up epochs of -7,777 seconds, and a phase that was an IndexError."""
+    phases, memory = Recipe("zoo", epochs=4).phases(), Memory(epochs=[EPOCH], best_epoch=1, fingerprint="data")
+    assert Memory.restored(json.dumps(asdict(memory)), phases) == memory
+    with pytest.raises(
+        zoo.ZooError, match=r"^it(s memory is not that of this version| is in phase 8| has other epochs)"
+    ):
+        Memory.restored(json.dumps({**asdict(memory), **change}), phases)
+
+
 def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):
     job = training.Job("mnist_cnn", "optdigits", Recipe("zoo", epochs=4, batch_size=32), 0)
 
@@ -263,6 +287,8 @@ def test_a_run_on_other_data_is_not_gone_on_with(tmp_path):
         ({"variable-0": np.zeros((1, 1))}, np.savez),
         ({"memory": "[]"}, np.savez),
         ({"memory": json.dumps({"epoch": 1})}, np.savez),
+        ({"memory": "[" * 10**5}, np.savez),
+        ({"kept-0": np.zeros((1, 1))}, np.savez),
     ):
         save(checkpoint, **{**arrays, **change})
         with pytest.raises(zoo.ZooError, match=r"checkpoint\.npz cannot be gone on from: .* Remove it to begin again"):

@@ -6,7 +6,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from zoo.recipes import Augmentation, Plateau, Recipe
 from zoo.regular_files import open_regular
 from zoo.training import backbones, objective, samples, transfer
 from zoo.training.job import Job
+from zoo.training.memory import Memory
 from zoo.types import Json
 
 log = logging.getLogger("zoo.training")  # one training, one name in its log
@@ -30,26 +31,6 @@ LONGEST_AVERAGE = 0.2  # of all steps: a short training's average of the weights
 LONGEST_WARMUP = 0.2  # of all steps: in a training of few epochs the rate has to come down again
 STATISTICS_SAMPLES = 10_000  # training images that BatchNorm's statistics are re-estimated on, in the end
 PASSING_STATISTICS_SAMPLES = 2_000  # after an epoch that is watched, not kept: 10,000 are all that a small set has
-
-
-@dataclass
-class Memory:
-    """The state of the loop between epochs, apart from the arrays."""
-
-    epochs: list[Json] = field(default_factory=list)  # a line an epoch: losses, accuracies, learning rate, seconds
-    best_score: float = float("-inf")  # of the watched samples: accuracy, or loss negated
-    best_epoch: int = 0  # 1 is the first
-    phase: int = 0  # which phase of the recipe is at work
-    phase_start: int = 0  # epochs before it
-    backbone: Json | None = None  # where its pretrained weights came from
-    plateau_loss: float = float("inf")  # lowest validation loss, as the plateau counts it
-    plateau_wait: int = 0  # epochs since then, or since the last cut of the learning rate
-    fingerprint: str | None = None  # of the training data
-
-    @property
-    def waited(self) -> int:
-        """Epochs of this phase since the best one."""
-        return len(self.epochs) - max(self.best_epoch, self.phase_start)
 
 
 class Loop:
@@ -385,7 +366,7 @@ class Loop:
     def _restore(self, path: Path) -> None:
         with os.fdopen(open_regular(path), "rb") as file:
             saved = read_arrays(file, most=path.stat().st_size)  # nothing is packed in it, see `_checkpoint`
-        self.memory = Memory(**json.loads(saved["memory"].item()))
+        self.memory = Memory.restored(saved["memory"].item(), self.phases)
         if self.memory.fingerprint not in (None, self.samples.train.fingerprint):
             raise ZooError(f"{self.folder} was begun on other data: move it away or choose another --runs.")
         self.memory.fingerprint = self.samples.train.fingerprint
@@ -393,3 +374,7 @@ class Loop:
         for i, variable in enumerate(self._variables()):
             variable.assign(saved[f"variable-{i}"])
         self.kept = [saved[f"kept-{i}"] for i in range(sum(name.startswith("kept-") for name in saved))]
+        begun = len(self.memory.epochs) > self.memory.phase_start
+        whole = [array.shape for array in self.kept] == [array.shape for array in self.model.get_weights()]
+        if self.recipe.keep == "best" and begun and not (whole and self.memory.best_epoch):
+            raise ZooError("it lacks the weights of its best epoch.")
