@@ -265,7 +265,9 @@ def test_a_closed_route_is_closed(on_hub, route):
         ("queue/join", {"data": [[]] * 20_001, "fn_index": 0, "session_hash": "a"}, "at most 20,000 values"),
         ("call/read", {"data": [{"a": 1}] * 40_001}, "at most 20,000 values"),
         ("call/read", {"data": ["a\n" * 100_001, None]}, "at most 100,000 quotes, escapes"),
-        ("call/read", {"data": ["data:;base64," + "A" * 10_000_000, None]}, "at most 10,000,000 bytes"),
+        ("call/read", {"data": ["data:;base64," + "A" * 4_000_000, None]}, "at most 4,000,000 bytes"),
+        ("queue/join", {"data": ["A" * 4_000_000]}, "at most 4,000,000 bytes"),
+        ("mcp", {"a": "A" * 4_000_000}, "at most 4,000,000 bytes"),
         ("mcp", {"a": '"' * 50_001}, "at most 100,000 quotes, escapes"),
     ],
 )

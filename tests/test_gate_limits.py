@@ -632,4 +632,4 @@ def test_long_json_counts_as_many_values(monkeypatch):
     monkeypatch.setattr(limits, "check_values", lambda caller, count: counted.append(count))
     for body in (b'{"image": "data:;base64,' + b"A" * 5_000_000 + b'"}', b'{"a": [1, 2]}', b" " * 5_000_000):
         bodies.check_count(body)
-    assert counted == [10_002, 3, 10_000]
+    assert counted == [25_002, 3, 25_000]

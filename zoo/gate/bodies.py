@@ -15,10 +15,10 @@ from zoo.gate.traffic import HELD, Disconnected
 if TYPE_CHECKING:
     from starlette.types import Receive
 
-MOST_JSON = 10_000_000  # bytes of a request of JSON: a file of 7 MB as a data URI
+MOST_JSON = 4_000_000  # bytes of a request of JSON, a file of 3 MB as a data URI: no thread runs while it is parsed
 MOST_VALUES = 20_000  # in the JSON of a request: a sketch has at most 5,000 points, which are 15,000
 MOST_SLOW = 100_000  # quotes, escapes and bytes beyond ASCII, which take a parser ten times as long as others
-VALUE_BYTES = 500  # that count as another value, since all threads wait while they are parsed
+VALUE_BYTES = 200  # that count as another value, since all threads wait while they are parsed
 QUICK = bytes(set(range(128)) - set(b',[{"\\'))  # bytes that are not counted
 LONG = 65_536  # bytes from which what a body holds in memory is counted, and it is parsed in a thread
 SPOOLED = 1_000_000  # bytes from which a body waits on the disk until it is complete

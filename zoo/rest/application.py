@@ -149,7 +149,7 @@ class Api:
     async def read(self, request: Request) -> Response:
         """Read a picture or a sketch.
 
-        Send a picture as the file `image` of a form, or JSON with `image` (a data URI; the JSON has at most 10 MB) or
+        Send a picture as the file `image` of a form, or JSON with `image` (a data URI; a large file goes in a form) or
         `sketch` (pen strokes of one character).
         """
         read, most = (self._of_form, MOST_FORM) if is_form(request) else (self._of_json, bodies.MOST_JSON)

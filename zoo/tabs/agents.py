@@ -25,7 +25,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from zoo import gate
 from zoo.errors import UnknownName
-from zoo.gate import limits
+from zoo.gate import bodies, limits
 from zoo.gate.agent_resources import Resource
 from zoo.gate.threads import Threads, writing
 from zoo.gate.traffic import Share, check_heard
@@ -77,7 +77,7 @@ class Agents:
             logging.getLogger(name).addFilter(WITHOUT_VALUES)
         self._limiter: Threads | None = None
         server: Server = Server(title)
-        self._manager = StreamableHTTPSessionManager(app=server, stateless=True)
+        self._manager = StreamableHTTPSessionManager(server, stateless=True, max_request_body_size=bodies.MOST_JSON)
 
         @server.list_tools()  # type: ignore[no-untyped-call, untyped-decorator]  # MCP gives it no types
         async def list_tools() -> list[types.Tool]:

@@ -44,7 +44,6 @@ log = logging.getLogger(__name__)
 
 API = "/gradio_api"
 FILES = f"{API}/file=", f"{API}/file/"  # routes that show a file
-VALUE_BYTES = 5_000_000  # of a request whose values are no files: a sketch, a frame of the camera
 FEW_BYTES = 10_000  # of a request that only names a session or an event
 EVENT_BYTES = 20_000  # of what a page says of an event
 MOST_DIGITS = 100  # of a number
@@ -195,7 +194,7 @@ class Door:
                     uploading.forget(watch)
         elif method == "POST":
             limits.check_request(caller)
-            async with _read(receive, self._most(path), caller) as body:
+            async with _read(receive, _most(path), caller) as body:
                 await self._call(scope, body, receive, send, caller)
         else:
             limits.check_page(caller, next((part for part, those in PARTS if re.fullmatch(those, path)), "files"))
@@ -237,14 +236,6 @@ class Door:
         metered = _metered(receive, Meter(caller))
         answer = await uploading.take(scope, metered, caller, Path(get_upload_folder()), largest)
         await answer(scope, receive, send)
-
-    def _most(self, path: str) -> int:
-        """Return how many bytes the body of a request may have: many only where a file is expected."""
-        if not re.fullmatch(VALUES, path):
-            return FEW_BYTES
-        name = path.rpartition("/")[2]
-        takes_file = f"{API}/call/" in path and name in (known := self._blocks.endpoints) and known[name].files
-        return bodies.MOST_JSON if takes_file else VALUE_BYTES
 
     def _check_waiting(self, caller: gate.Caller, session: str, size: int = 0) -> None:
         """Check what a caller has in the queue before one more call of so many bytes.
@@ -348,6 +339,11 @@ async def _read(receive: Receive, most: int, caller: gate.Caller) -> AsyncIterat
         body = await bodies.read(file)
         await bodies.check_long(body)
         yield body
+
+
+def _most(path: str) -> int:
+    """Return how many bytes the body of a request may have: many only where it carries values."""
+    return bodies.MOST_JSON if re.fullmatch(VALUES, path) else FEW_BYTES
 
 
 def _values(body: bytes) -> object:
