@@ -246,6 +246,18 @@ def test_all_that_counts_by_address_knows_pages_of_other_sites(headers, own):
     assert set(found) == {(ANN_IS if own else PAGE_FOR_ANN).network}
 
 
+@pytest.mark.parametrize(
+    ("path", "query", "own"),
+    [("/login/callback", "code=x&state=begun", True), ("/login/callback", "code=x&state=made-up", False),
+     ("/login/callback", "code=x&state=", False), ("/login/callback", "", False), ("/", "state=begun", False)],
+)  # fmt: skip
+def test_who_comes_back_from_a_sign_in_is_no_page_of_another_site(path, query, own):
+    """Such a page could send as many ends of sign-ins as its reader's address may."""
+    scope = {"path": path, "query_string": query.encode(), "session": {"_state_huggingface_begun": {}}}
+    scope |= {"client": ("192.0.2.1", 1), "headers": [(b"sec-fetch-site", b"cross-site")]}
+    assert Caller.of(scope).network == (ANN_IS if own else PAGE_FOR_ANN).network
+
+
 def stored(folder, name):
     """Return the path of a small file in its own folder."""
     place = folder / name

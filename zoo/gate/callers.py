@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 from zoo.errors import ZooError
 from zoo.types import Facts
@@ -51,7 +52,8 @@ class Caller:
     signed_in: the user of the session that the sign-in keeps in a signed cookie.
     token: of the Hub, sent with this call.
     agent: whether the call came through MCP.
-    stranger: whether a page of another site sends it, as the browser says: its reader may know nothing of it.
+    stranger: whether a page of another site sends it, as the browser says: its reader may know nothing of it. One
+        who comes back from the Hub at the end of a sign-in is no stranger.
     """
 
     address: str = "nowhere"
@@ -69,7 +71,7 @@ class Caller:
             agent: whether it came through MCP, where no cookie counts.
         """
         headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers") or ()}
-        stranger = not from_own_page(scope.get("headers") or ())
+        stranger = not from_own_page(scope.get("headers") or ()) and not _comes_back(scope)
         return cls(_address(scope, headers), None if agent else _signed_in(scope), _token(headers), agent, stranger)
 
     @property  # not a cached one: until Python 3.12, all callers would wait for the one whose token is looked up
@@ -164,6 +166,14 @@ def from_own_page(headers: Iterable[tuple[bytes, bytes]]) -> bool:
     if site is not None:
         return site in (b"same-origin", b"none")
     return origin is None or origin.rpartition(b"/")[2] == said.get(b"host")
+
+
+def _comes_back(scope: Facts) -> bool:
+    """Return whether the Hub sends somebody back who began to sign in here: their cookie names the sign-in's state."""
+    if scope.get("path") != SIGNED_IN:
+        return False
+    (state, *_) = parse_qs(scope.get("query_string", b"").decode("latin-1")).get("state", [""])
+    return bool(state) and f"_state_huggingface_{state}" in _object(scope.get("session"))
 
 
 def own_cookies(headers: Headers, path: str) -> Headers:
