@@ -142,7 +142,7 @@ def measured(model: str, folder: Path | None = None) -> Json | None:
     return _read(path, path.stat().st_mtime_ns, folder) if path.is_file() else None
 
 
-@functools.lru_cache(maxsize=64)  # the bootstrap takes longer than an answer should
+@functools.lru_cache(maxsize=1000)  # the bootstrap takes longer than an answer should
 def _read(path: Path, changed: int, folder: Path | None) -> Json | None:
     result = results.read_record(path)
     if isinstance(result, Broken):
