@@ -1,5 +1,6 @@
 """Tables that unpack to far more than they are on disk are refused, and take little memory until then."""
 
+import io
 import json
 import os
 import shutil
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 import zipfile
+from dataclasses import replace
 
 import cv2
 import datasets
@@ -18,6 +20,7 @@ import pytest
 from conftest import ROOT
 from datasets import data_files
 from hub_repos import Blob, Repo
+from PIL import ExifTags, Image, ImageOps
 
 from zoo import data
 from zoo.data import parquet, unpacking
@@ -187,6 +190,23 @@ def test_pictures_of_a_mirror_are_counted_before_they_are_decoded(tmp_path, monk
     for read in (data.load, lambda *place: list(data.stream(*place, 10**6))):
         with pytest.raises(DataError, match=sentence):
             read(name, "train")
+
+
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_picture_that_says_how_it_is_turned_is_shown_upright_or_refused(tmp_path, orientation):
+    picture, exif = Image.fromarray(np.arange(6 * 8, dtype=np.uint8).reshape(6, 8)), Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    (tmp_path / "data").mkdir()
+    picture.save(packed := io.BytesIO(), "png", exif=exif)
+    pq.write_table(pictures(pa.array([packed.getvalue()] * 2)), tmp_path / "data" / "train-0.parquet")
+    upright = np.asarray(ImageOps.exif_transpose(Image.open(packed)))
+    pages, glyphs = (replace(data.get("optdigits"), image_shape=shape) for shape in (None, (6, 8, 1)))
+    assert np.array_equal(parquet.read_split(pages, "train", str(tmp_path))[0][0][..., 0], upright)
+    if upright.shape == (6, 8):
+        assert np.array_equal(parquet.read_split(glyphs, "train", str(tmp_path))[0][0, :, :, 0], upright)
+        return
+    with pytest.raises(DataError, match=r"row 0: its EXIF data turn the image to \(8, 6\), expected \(6, 8\) pixels"):
+        parquet.read_split(glyphs, "train", str(tmp_path))
 
 
 def test_nothing_of_a_mirror_is_read_but_its_tables(tmp_path, monkeypatch):

@@ -252,8 +252,11 @@ def _decode(encoded: list[bytes | None], shape: Shape | None, row_name: RowName,
                 raise DataError(f"{row_name(row)}: the image cannot be decoded ({len(data)} bytes).")
             if images is None:
                 pages[row] = image[..., None]
-            else:
+            elif image.shape == images.shape[1:3]:
                 images[row, :, :, 0] = image
+            else:
+                turned = f"its EXIF data turn the image to {image.shape}, expected {images.shape[1:3]} pixels"
+                raise DataError(f"{row_name(row)}: {turned}. Store it upright.")
 
     step = 2000  # OpenCV frees the interpreter lock while it decodes
     with ThreadPoolExecutor(os.cpu_count()) as pool:
