@@ -1,5 +1,6 @@
 """The Hub, both ways, with the real client against the server of `hub_server.py`: nothing in the client is patched."""
 
+import contextlib
 import json
 import logging
 import os
@@ -23,7 +24,7 @@ from leaderboard import results
 from zoo import cards, hub_cache, keras_weights
 from zoo.data import unpacking
 from zoo.errors import ZooError
-from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, pull, push, resolve
+from zoo.hub import MODEL_FILES, Backoff, CardEdited, NoSuchRepo, failures, pull, push, resolve
 from zoo.published import PublishedFolder
 
 MODEL = "mnist_cnn.optdigits"
@@ -199,6 +200,7 @@ def test_only_what_differs_is_sent_and_only_what_is_the_zoos_is_deleted(hub, tok
         (Fault(status=409), "POST /api/.*/commit/"),
         (Fault(status=412), "POST /api/.*/commit/"),
         (Fault(status=429, headers=(("Retry-After", "1"),)), "POST /api/.*/commit/"),
+        (Fault(status=503, headers=(("Retry-After", "²"),)), "POST /api/.*/commit/"),
         (Fault(status=500, message="<html>"), "POST /api/.*/commit/"),
         (Fault(cut=True), "POST /api/.*/commit/"),
         (Fault(lost=True), "POST /api/.*/commit/"),
@@ -218,6 +220,13 @@ def test_what_may_pass_is_tried_again_and_ends_in_one_commit(hub, token, tiny, f
     assert len(hub.repo(REPO).commits) == 2
     if fault.status == 429:
         assert time.monotonic() - started > 1  # as the Hub asked
+
+
+def test_no_hub_has_anybody_wait_for_days(hub, token, tiny, monkeypatch):
+    monkeypatch.setattr(failures.time, "sleep", lambda seconds: pytest.fail(f"it waits {seconds} s"))
+    hub.fail(Fault(status=503, headers=(("Retry-After", "9" * 400),)), on="POST /api/.*/commit/", times=9)
+    with pytest.raises(ZooError, match="the Hub keeps failing"):
+        push(REPO, tiny(), backoff=Backoff())
 
 
 def test_somebody_elses_commit_in_between_is_seen(hub, token, tiny):
@@ -412,6 +421,17 @@ def test_what_is_not_whole_or_has_another_checksum_is_never_used(hub, token, tin
         pull(REPO, backoff=Backoff(attempts=1))
     done = python(f"import zoo; zoo.load_predictor('hf://{REPO}')", HF_HUB_OFFLINE="1")
     assert f"Only a part of {REPO} is in the cache: load it once more online." in done.stderr.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["../outside", "..", "a/../../outside", "x" * 300, "\0q", "c:\\x"])
+def test_a_repo_whose_files_have_odd_names_is_refused_in_a_sentence_or_kept(hub, token, tiny, tmp_path, name):
+    """Those of a published model's figures have any name that its giver chose."""
+    push(REPO, tiny())
+    hub.repo(REPO).commit("odd", {**hub.repo(REPO).commits[-1][2], f"figures/{name}": Blob(b"odd", False)})
+    clear_cache()
+    with contextlib.suppress(ZooError):
+        assert pull(REPO, backoff=QUICK).is_dir()
+    assert not list(HUB_HOME.rglob("outside"))
 
 
 @pytest.mark.parametrize("form", ["{}", "../../../../../..{}", 'W/"{}"'])

@@ -126,7 +126,8 @@ def pauses(monkeypatch):
 
 def test_a_call_is_sent_again_when_the_server_is_busy_or_gone(pauses):
     busy, gone = httpx.Response(429, headers={"Retry-After": "3"}, json={"detail": "Busy."}), httpx.ReadError("cut off")
-    zoo, asked = _against([busy, gone, httpx.Response(503), httpx.Response(200, json=[])])
+    odd = httpx.Response(503, headers={"Retry-After": b"\xb2"})
+    zoo, asked = _against([busy, gone, odd, httpx.Response(200, json=[])])
     assert zoo.models() == []
     assert len(asked) == 4
     assert pauses[0] == 3.0

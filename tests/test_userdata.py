@@ -185,7 +185,8 @@ def test_every_sample_is_held_out_once_and_every_class_in_its_share():
     for tail in (0.1, 0.2, 0.5):  # whatever share a document holds out
         last = labels[order][-int(tail * 400) :]
         assert np.bincount(last, minlength=4) == pytest.approx(tail * np.bincount(labels), abs=1.5)
-    assert labelled_folders.sorted_labels(["10", "b", "9", "a2", "a10"]) == ("9", "10", "a2", "a10", "b")
+    long = "1" + "0" * 5000
+    assert labelled_folders.sorted_labels(["b", long, "10", "٩", "a2", "a10"]) == ("٩", "10", long, "a2", "a10", "b")
 
 
 def spoil(folder, how):

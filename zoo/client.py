@@ -139,7 +139,7 @@ def _attempts(call: _Call, url: httpx.URL) -> Generator[float | None, Outcome | 
             if last or not (outcome.status_code in REFUSED or (call.repeatable and _lost(outcome))):
                 return _answer(outcome)
             asked = outcome.headers.get("retry-after", "")
-            pause = min(LONGEST_PAUSE, max(pause, float(asked) if asked.isdigit() else 0.0))
+            pause = min(LONGEST_PAUSE, max(pause, float(asked) if asked.isdecimal() else 0.0))
         yield pause
     raise AssertionError("the last attempt returns or raises")
 

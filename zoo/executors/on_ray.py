@@ -9,6 +9,7 @@ import importlib.util
 import logging
 import math
 import os
+import re
 import secrets
 import socket
 import sys
@@ -261,7 +262,7 @@ def _modules_of_this_process() -> Iterator[None]:
 def _answers(address: str) -> None:
     """Raise ZooError at once where nothing listens; Ray itself tries for minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
-    if not colon or not port.isdigit():
+    if not colon or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65_535:
         if address == "auto":
             return
         raise ZooError(f"{address!r} is no address of Ray: expected host:port, ray://host:port or auto.")

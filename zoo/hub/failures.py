@@ -23,7 +23,7 @@ class Backoff:
 
     attempts: int = 6
     first: float = 1.0  # seconds before the second attempt; doubles
-    longest: float = 30.0  # seconds; what the Hub asks for in Retry-After is waited, up to `seconds`
+    longest: float = 30.0  # seconds; what the Hub asks for in Retry-After is waited, up to `seconds` and an hour
     seconds: float = math.inf  # from the first attempt to the beginning of the last
 
     def waits(self) -> Iterator[float]:
@@ -33,6 +33,7 @@ class Backoff:
 
 
 PATIENT = Backoff()
+LONGEST_ASKED = 3600.0  # seconds that the Hub may ask to wait
 
 
 class NoSuchRepo(ZooError):
@@ -75,7 +76,7 @@ def attempted(call: Callable[[], Result], about: str, backoff: Backoff = PATIENT
                 raise
             wait = next(waits, None) if _may_pass(cause) else None
             wait = None if wait is None else max(wait, _asked_to_wait(cause))
-            if wait is None or time.monotonic() + wait > deadline:
+            if wait is None or wait > LONGEST_ASKED or time.monotonic() + wait > deadline:
                 raise as_zoo_error(cause, about) from error
             log.warning("%s: %s; trying again in %.1f s", about, reason_of(cause), wait)
             time.sleep(wait)
@@ -131,7 +132,7 @@ def _asked_to_wait(error: BaseException) -> float:
     """Return the seconds of Retry-After, 0 where it says none."""
     response = getattr(error, "response", None)
     asked = response.headers.get("Retry-After", "") if response is not None else ""
-    return float(asked) if asked.isdigit() else 0.0
+    return float(asked) if asked.isdecimal() else 0.0
 
 
 def reason_of(error: BaseException) -> str:

@@ -150,11 +150,14 @@ def pull(repo: str, revision: str | None = None, part: Part = Part(), backoff: B
     at = f"{repo} at {revision}" if revision else repo
     damaged: list[Path] = []
     for _ in range(2):
-        folder = Path(
-            attempted(
-                lambda: snapshot_download(repo, revision=revision, allow_patterns=list(part.patterns)), at, backoff
+        try:
+            folder = Path(
+                attempted(
+                    lambda: snapshot_download(repo, revision=revision, allow_patterns=list(part.patterns)), at, backoff
+                )
             )
-        )
+        except (OSError, ValueError) as error:  # a repo may call its files what no folder of this machine can
+            raise ZooError(f"{at}: a file of it cannot be kept in the cache ({str(error).strip()[:300]}).") from error
         if folder.resolve() != storage.resolve() / "snapshots" / folder.name or not COMMIT.fullmatch(folder.name):
             raise ZooError(f"{at}: the cache names no commit for it. Delete {storage}, and it is fetched again.")
         _checked(folder, at, part)

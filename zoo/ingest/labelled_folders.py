@@ -6,6 +6,7 @@
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -390,7 +391,8 @@ def _row_place(where: str, split: str, row: int) -> str:
 def sorted_labels(names: Iterable[str]) -> tuple[str, ...]:
     """Return class names in the order that people expect: numbers by their value, before words."""
 
-    def key(name: str) -> list[tuple[int, int, str]]:
-        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
+    def key(name: str) -> list[tuple[int, Decimal, str]]:  # a whole number of Python's has at most 4,300 digits
+        parts = [part for part in re.split(r"(\d+)", name) if part]
+        return [(0, Decimal(part), "") if part.isdecimal() else (1, Decimal(), part) for part in parts]
 
     return tuple(sorted(set(names), key=key))
