@@ -4,18 +4,20 @@ import gc
 import io
 import shutil
 import struct
+import subprocess
 import sys
 import time
 
 import numpy as np
 import psutil
 import pytest
+from conftest import ROOT
 from onnx import numpy_helper
 from test_strangers_models import network, node, total
 
 import zoo
 from zoo.errors import ZooError
-from zoo.processes import conversation
+from zoo.processes import conversation, spawning
 from zoo.serving import opening
 from zoo.settings import PRETRAINED
 
@@ -101,6 +103,52 @@ def test_a_process_ends_with_its_network(published):
     one.wait(5)
 
 
+def test_a_process_ends_with_whoever_asked(published):
+    code = f"import time, zoo; one = zoo.load_predictor({str(published)!r}); print(flush=True); time.sleep(60)"
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT) as asking:
+        asking.stdout.readline()
+        others = psutil.Process(asking.pid).children(recursive=True)
+        (one,) = [one for one in others if one.num_threads() > 1]
+        one.suspend()  # it ends by itself no more
+        asking.kill()
+    assert psutil.wait_procs(others, timeout=10)[1] == []
+
+
+PEEK = """
+import os
+from zoo.processes import spawning
+def look(request, content):
+    found = []
+    for name in ("maps", "mem", "fd", "environ", "status", "task", *(f"fd/{n}" for n in range(2, 20))):
+        for how in (os.O_RDONLY, os.O_WRONLY):
+            try:
+                os.close(os.open(f"/proc/{os.getppid()}/{name}", how))
+                found.append(name)
+            except OSError:
+                pass
+    held = []
+    for number in range(3, 64):
+        try:
+            held.append(os.fstat(number).st_mode and number)
+        except OSError:
+            pass
+    return {"found": found, "held": held}, ()
+spawning.serve({"look": look})
+"""
+
+
+def test_a_process_sees_nothing_of_its_spawner():
+    """Its pipes tell the spawner to fork or to end."""
+    spawners = spawning.Spawners(PEEK)
+    try:
+        answer = spawners.run({"task": "look"}, b"", spawning.Limits())
+        answer.file.close()
+    finally:
+        spawners.close()
+    assert answer.header.get("found") == [], answer.header
+    assert len(answer.header["held"]) == 2, "what is made, and the pipe for the answer"
+
+
 def test_a_fork_asks_a_process_of_its_own(published):
     served = zoo.load_predictor(published)
     right = served(IMAGES)
@@ -114,6 +162,8 @@ def test_an_answer_is_not_believed():
     texts += [
         b'{"arrays": [["%s", [%s]]]}' % one for one in ((b"object", b"1"), (b"uint8", b"-1"), (b"uint8", b"true"))
     ]
+    texts += [b'{"arrays": [["float32", [%s]]]}' % b",".join([b"9" * 4000] * count) for count in (2, 400)]
+    texts += [b'{"arrays": [["float32", [%s]]]}' % b",".join([b"0"] * 100)]
     for text in [*texts, b'{"arrays": [["uint8", [1000000000]]]}']:
         sent = io.BytesIO(struct.pack("<I", len(text)) + text)
         with pytest.raises((ValueError, TypeError, KeyError, RecursionError)):

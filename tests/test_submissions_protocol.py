@@ -97,7 +97,7 @@ def test_networks_that_answer_at_random_or_remember_are_refused(attack, images, 
     """The static checks refuse random operators, so for this test they are made here, with a longer list."""
     monkeypatch.setattr(guard, "read_onnx", onnx_graph.read_graph)
     monkeypatch.setattr(onnx_graph, "OPERATORS", onnx_graph.OPERATORS | {"RandomNormalLike"})
-    with pytest.raises(Unfit, match=r"depend on randomness|answers otherwise"):
+    with pytest.raises(Unfit, match=r"depend on (randomness|other images)|answers otherwise"):
         measured(attack(), images)
 
 
@@ -105,8 +105,24 @@ def test_a_network_whose_answers_drift_is_refused():
     """No ONNX operator knows the time; this is what one would do whose answers change slowly."""
     questions = Questions.draw(2000, np.random.default_rng(0))
     drift = np.linspace(0, 0.9, len(questions.images), dtype=np.float32)
-    with pytest.raises(Unfit, match="depend on time"):
+    with pytest.raises(Unfit, match=r"depend on (time|randomness) or on earlier calls"):
         questions.settled(np.stack([drift, 1 - drift], axis=1))
+
+
+@pytest.mark.parametrize(("purpose", "what"), [(1, "at once"), (2, "later"), (3, "in a batch")])
+@pytest.mark.parametrize("size", [1e-1, 1e-3, 1e-6])
+def test_answers_that_lie_close_together_are_told_apart(purpose, what, size):
+    """A network may answer by the order of its probabilities alone, and keep all of them alike."""
+    questions = Questions.draw(2000, np.random.default_rng(0))
+    label = questions.images % 10
+    right = np.full((len(label), 10), 0.1, np.float32)
+    right[np.arange(len(label)), label] += size
+    assert (questions.settled(right).argmax(axis=1) == np.arange(2000) % 10).all()
+    other = np.where(questions.purposes == purpose, (label + 1) % 10, label)
+    wrong = np.full((len(label), 10), 0.1, np.float32)
+    wrong[np.arange(len(label)), other] += size
+    with pytest.raises(Unfit, match=what):
+        questions.settled(wrong)
 
 
 def test_honest_networks_pass_and_their_answers_return_in_the_order_of_the_set(images):

@@ -6,6 +6,7 @@
 Importing this package is cheap: functions import the frameworks that they need.
 """
 
+import os
 from typing import TYPE_CHECKING
 
 from zoo.errors import DataError, UnknownName, ZooError
@@ -17,6 +18,10 @@ if TYPE_CHECKING:
 
     from zoo.serving.predictor import Predictor
     from zoo.serving.reading import Reading
+
+os.environ.setdefault(
+    "ORT_DISABLE_TELEMETRY", "1"
+)  # else ONNX Runtime reports about its users, from when it is imported
 
 __version__ = "0.2.0"
 __all__ = [

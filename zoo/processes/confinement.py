@@ -60,15 +60,14 @@ def confine(folder: Path, readable: list[Path], resources: Resources, attended: 
     limit(resources)
     if not sys.platform.startswith("linux"):
         return granted
-    with contextlib.suppress(OSError):  # a container may not have it
-        Path("/proc/self/oom_score_adj").write_text("1000")
+    go_first()
     if unshare_network():
         granted["network"] = "namespace"
     drop_capabilities()
     _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     if attended:
-        _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)  # after the namespace, which forgets it
-    if landlock(folder, readable):
+        end_with_parent()  # after the namespace, which forgets it
+    if landlock(folder, [*readable, Path("/proc/self")]):
         granted["files"] = "landlock"
     if seccomp():
         granted["processes"] = "seccomp"
@@ -79,11 +78,32 @@ def confine(folder: Path, readable: list[Path], resources: Resources, attended: 
 def give_up_files(readable: list[Path]) -> None:
     """Give up the network and every file but Python, the system's libraries and `readable`; starting processes stays.
 
-    For a spawner, whose children then call `seccomp` each.
+    For a spawner, whose children then call `leave` and `seccomp` each.
     """
     unshare_network()
+    drop_capabilities()
     _LIBC.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0)
     landlock(Path("/nonexistent"), readable)
+
+
+def go_first() -> None:
+    """Let the kernel end this process, or a child of it, before others where the machine has no memory left."""
+    with contextlib.suppress(OSError):  # a container may not have it
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
+def end_with_parent() -> None:
+    """End this process when the one that started it ends, however that does."""
+    _LIBC.prctl(_DIE_WITH_PARENT, signal.SIGKILL, 0, 0, 0)
+
+
+def leave() -> None:
+    """Enter a Landlock domain within that of the spawner, whose open pipes /proc would show to its own domain."""
+    attributes = struct.pack("<Q", _EXECUTE)
+    rules = _LIBC.syscall(_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), 0)
+    if rules >= 0:
+        _LIBC.syscall(_RESTRICT_SELF, rules, 0)
+        os.close(rules)
 
 
 def limit(resources: Resources) -> None:
@@ -123,7 +143,7 @@ _REFER, _TRUNCATE, _IOCTL = 1 << 13, 1 << 14, 1 << 15  # since version 2, 3, 5
 _EXECUTE = 1 << 0
 SYSTEM = (
     "/usr", "/lib", "/lib64", "/etc/ld.so.cache", "/etc/localtime", "/etc/ssl/openssl.cnf", "/proc/cpuinfo",
-    "/proc/meminfo", "/proc/stat", "/proc/self", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/dev/null",
+    "/proc/meminfo", "/proc/stat", "/sys/devices/system/cpu", "/sys/fs/cgroup", "/dev/null",
     "/dev/urandom",
 )  # fmt: skip
 PACKAGES = tuple(Path(__file__).parents[2] / name for name in ("zoo", "leaderboard"))  # our code

@@ -32,6 +32,7 @@ Opens = Callable[[Json, bytes], tuple[Json, Answers]]  # a request and a file ->
 log = logging.getLogger(__name__)
 
 DTYPES = ("float32", "uint8")
+SIDES = 8  # of an array
 LONGEST_HEADER = 2_000_000  # bytes
 LONGEST = 500_000_000  # bytes of all arrays of a message
 
@@ -147,7 +148,11 @@ def _read(receive: Callable[[memoryview], int]) -> tuple[Json, Arrays]:
     header = json.loads(filled(length).tobytes())
     arrays, left = [], LONGEST
     for dtype, shape in header.pop("arrays"):
-        if dtype not in DTYPES or not all(type(side) is int and side >= 0 for side in shape):
+        if (
+            dtype not in DTYPES
+            or len(shape) > SIDES
+            or not all(type(side) is int and 0 <= side <= LONGEST for side in shape)
+        ):
             raise ValueError("an array of another kind")
         size = math.prod(shape) * np.dtype(dtype).itemsize
         left -= size

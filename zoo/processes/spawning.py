@@ -34,7 +34,7 @@ from zoo.types import Json
 
 START = 60.0  # seconds within which a spawner must answer, on a busy machine too
 LOOK = 0.5  # seconds after which it is looked whether an answer is still wanted
-LONGEST = 50_000_000  # bytes of an answer's JSON
+SLACK = 1_000_000_000  # bytes of addresses that threads and allocators reserve
 SPARE = 2  # children that wait for a request
 BUSY, CLOSED = b"+", b"-"  # what a child tells the spawner: it has a request; there will be none
 
@@ -52,6 +52,7 @@ class Limits:
     memory: int = 450_000_000  # bytes of private memory
     file: int = 512_000_000  # bytes of the file that it writes
     nice: int = 0  # by how much it gives way to other processes
+    answer: int = 1_000_000  # bytes of its answer's JSON
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,8 @@ class Spawner:
                 "HOME": "/nonexistent",
                 "OPENBLAS_NUM_THREADS": "1",
                 "OMP_NUM_THREADS": "1",
+                "ORT_DISABLE_TELEMETRY": "1",
+                "MALLOC_ARENA_MAX": "2",  # others reserve 64 MB of addresses for each thread
             }
             self.process = subprocess.Popen(
                 command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, cwd="/", env=environment,
@@ -180,18 +183,18 @@ class Spawner:
                 child = self._child(request, limits, [sent.fileno(), made.fileno(), theirs], pipe)
                 with contextlib.suppress(ProcessLookupError):
                     os.setpriority(os.PRIO_PROCESS, child, limits.nice)
-                started, found = time.monotonic(), b""
+                started, found = time.monotonic(), bytearray()
                 try:
                     for part in _rest(pipe, time.monotonic() + limits.wall + 1, check):
                         found += part
-                        if found.endswith(b"\n") or len(found) > LONGEST:
+                        if found.endswith(b"\n") or len(found) > limits.answer:
                             break  # the child ends while the answer is read
                 finally:
                     if not found.endswith(b"\n"):
                         with contextlib.suppress(ProcessLookupError):
                             os.kill(child, signal.SIGKILL)
             try:
-                header = json.loads(found)
+                header = json.loads(found[: limits.answer])
                 used = {key: header.pop(key) for key in ("memory", "cpu")}
             except (ValueError, RecursionError, AttributeError, TypeError, KeyError):
                 raise (Late if time.monotonic() - started >= limits.wall else NoAnswer) from None
@@ -292,7 +295,11 @@ def serve(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever started this decides when it ends
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # children leave nothing to collect
     if sys.platform.startswith("linux"):
+        confinement.go_first()
+        room = _addresses() + SLACK
         confinement.give_up_files([settings.ROOT / name for name in ("zoo", "leaderboard")])
+    else:
+        room = 0
     gc.freeze()  # so that no child copies what it does not change
     waiting: list[int] = []
     with socket.socket(fileno=int(sys.argv[1])) as requests:
@@ -300,7 +307,9 @@ def serve(
             while len(waiting) < SPARE:
                 listen, tell = os.pipe()
                 if os.fork() == 0:
-                    _child(tasks, rehearse, conversations, requests, tell)
+                    for one in (listen, *waiting):  # a child hears nothing of the others
+                        os.close(one)
+                    _child(tasks, rehearse, conversations, requests, tell, room)
                 os.close(tell)
                 waiting.append(listen)
             for one in select.select(waiting, [], [])[0]:
@@ -311,18 +320,31 @@ def serve(
                     return
 
 
+def _addresses() -> int:
+    """Return the bytes of address space of this process; its children begin with as many."""
+    with open("/proc/self/statm", encoding="ascii") as file:
+        return int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+
+
 def _child(
     tasks: Mapping[str, Task],
     rehearse: Callable[[], object],
     conversations: Mapping[str, Converses],
     requests: socket.socket,
     tell: int,
+    room: int,
 ) -> None:
-    """Wait for a request, do its task and end."""
+    """Wait for a request, do its task and end.
+
+    Args:
+        room: bytes of addresses that a child has in addition to its limit of memory; 0: any number.
+    """
     import resource  # Windows has none
 
     try:
         if sys.platform.startswith("linux"):
+            confinement.end_with_parent()
+            confinement.leave()
             confinement.seccomp()
         rehearse()
         message, files, _, _ = socket.recv_fds(requests, 65_536, 3)
@@ -339,6 +361,8 @@ def _child(
         os.write(answer, b"%d\n" % os.getpid())
         if limits.cpu:
             resource.setrlimit(resource.RLIMIT_CPU, (math.ceil(limits.cpu) + 1,) * 2)  # which nobody can take back
+        if room:  # what is made read-only is no data
+            resource.setrlimit(resource.RLIMIT_AS, (limits.memory + room,) * 2)
         for kind, most in (
             (resource.RLIMIT_DATA, limits.memory),
             (resource.RLIMIT_FSIZE, limits.file),

@@ -180,8 +180,6 @@ def main() -> None:
 
     cv2.setNumThreads(1)
     decoding.warm_up()
-    with contextlib.suppress(OSError), open("/proc/self/oom_score_adj", "w", encoding="ascii") as file:
-        file.write("1000")  # where the machine has no memory left, a picture goes first
     example = io.BytesIO()
     Image.new("RGB", (200, 200)).save(example, "PNG")
     request = {"side": decoding.SIDE, "most": 1, "large": True}

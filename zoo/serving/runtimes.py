@@ -10,6 +10,7 @@ import importlib.util
 import os
 import queue
 import re
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from types import ModuleType
@@ -161,6 +162,7 @@ def litert_metadata(file: bytes) -> str | None:
 
 def installed(module: str) -> ModuleType:
     """Import a runtime's module; ZooError says how to install it."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # absent: OpenVINO reports nothing
     try:
         return importlib.import_module(module)
     except ImportError:

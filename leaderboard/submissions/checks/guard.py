@@ -28,8 +28,11 @@ log = logging.getLogger(__name__)
 
 LAUNCH = "from leaderboard.submissions.sandbox import spawner; spawner.main()"
 NICE = 5  # a check gives way to whoever waits for a prediction
-SENT = Limits(nice=NICE)  # for a submitted file
-MEASURED = Limits(cpu=20, wall=60.0, memory=2_000_000_000, nice=NICE)  # for an ONNX file of a sandbox, up to 300 MB
+SAID = 5_000_000  # bytes of JSON that a check answers with: a large network has many layers
+SENT = Limits(nice=NICE, answer=SAID)  # for a submitted file
+MEASURED = Limits(
+    cpu=20, wall=60.0, memory=2_000_000_000, nice=NICE, answer=SAID
+)  # for an ONNX file of a sandbox, up to 300 MB
 LARGEST = 300_000_000  # bytes of a file that a check makes
 LONGEST_TRACE = 8000  # characters of a failure
 AT_ONCE = 2  # checks at a time; each may take `SENT.memory`

@@ -24,7 +24,7 @@ from pathlib import Path
 PAGE = mmap.PAGESIZE
 VARIABLES = {  # of the environment of a sandbox
     "HOME", "TMPDIR", "LANG", "LC_CTYPE", "KERAS_BACKEND", "TF_CPP_MIN_LOG_LEVEL", "HF_HUB_OFFLINE", "HF_HOME",
-    "JOBLIB_MULTIPROCESSING",
+    "JOBLIB_MULTIPROCESSING", "ORT_DISABLE_TELEMETRY",
 }  # fmt: skip
 Probe = Callable[[], object]
 

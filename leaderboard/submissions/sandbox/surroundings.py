@@ -31,6 +31,7 @@ def environment(home: Path | str) -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "HF_HOME": own,
         "JOBLIB_MULTIPROCESSING": "0",
+        "ORT_DISABLE_TELEMETRY": "1",
     }
 
 
