@@ -1,5 +1,7 @@
 """Declared arguments: any other type gets a sentence that names the argument, what it must be and what came."""
 
+import json
+
 import pytest
 
 from zoo import gate
@@ -7,6 +9,7 @@ from zoo.errors import UnknownName, ZooError
 from zoo.gate import callers, limits
 from zoo.gate.endpoints import check_values, walk
 from zoo.gate.uploads import is_data
+from zoo.tabs import agents
 
 
 @gate.endpoint
@@ -121,6 +124,36 @@ def test_a_call_names_few_files(value):
 def test_what_a_data_uri_is(text, data):
     """Gradio takes any text for a path, so what counts as one leads nowhere."""
     assert is_data(text) is data
+
+
+LONG = "http://" + "1." * 100_000
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "passes"),
+    [
+        ("tools/call", {"name": "read", "arguments": {"image": LONG}}, True),
+        ("tools/call", {"name": LONG, "arguments": {}}, False),
+        ("tools/call", {"name": "read", "arguments": {}, "_meta": {"progressToken": LONG}}, False),
+        ("tools/call", {"uri": LONG}, False),
+        ("resources/read", {"uri": LONG}, False),
+        ("resources/subscribe", {"arguments": {"image": LONG}, "uri": "a"}, False),
+        ("completion/complete", {"ref": {"type": "ref/resource", "uri": LONG}}, False),
+        (LONG, {}, False),
+    ],
+)
+def test_only_the_arguments_of_a_tool_are_long_in_a_message_of_an_agent(method, params, passes):
+    """What else MCP makes addresses of held up all for a second."""
+    message = {"jsonrpc": "2.0", "id": 1, "method": method, "params": params}
+    made = agents._message(json.dumps(message).encode())
+    assert (made is not None and json.loads(made) == message) is passes
+
+
+def test_mcp_parses_the_message_that_was_looked_at():
+    twice = b'{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"%b"},"params":{}}' % LONG.encode()
+    assert json.loads(agents._message(twice)) == {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {}}
+    for body in (b"[]", b"{", b"1", b"[" * 100_000, b'{"jsonrpc":"2.0","id":1,"method":1}', b"\xff"):
+        assert agents._message(body) is None
 
 
 def test_a_mistake_of_ours_has_an_incident_number_and_a_trace_without_values(caplog):

@@ -32,6 +32,7 @@ from zoo.gate.traffic import Share, check_heard
 from zoo.types import Json
 
 Answer = TypeVar("Answer")
+MOST_AROUND = 20_000  # bytes of a message without the arguments of a tool
 AT_ONCE = 16  # tools that run at the same time; most of them may wait for a place where a picture is decoded
 CALLS = Share("calls of agents", 40, 500)  # that run or wait
 PAGE = "This is an MCP endpoint (streamable HTTP) for agents; its tools are listed at {}/schema."
@@ -40,7 +41,8 @@ MALFORMED = {
     "id": None,
     "error": {
         "code": types.INVALID_REQUEST,
-        "message": 'Send one message of JSON-RPC 2.0, for example {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}.',
+        "message": 'Send one message of JSON-RPC 2.0, for example {"jsonrpc": "2.0", "id": 1, "method": "tools/list"}. '
+        "Only the arguments of a tool may be long.",
     },
 }
 LOGGERS = None, "mcp.shared.session", "mcp.server.lowlevel.server", "mcp.server.streamable_http"  # None: the root
@@ -158,10 +160,11 @@ class Agents:
             await answer(scope, receive, send)
         elif method == "POST":
             body = await Request(scope, receive).body()  # which the door has bounded
-            if await anyio.to_thread.run_sync(_is_message, body):
-                await self._manager.handle_request(scope, replayed(body, receive), send)
-            else:
+            message = await anyio.to_thread.run_sync(_message, body)
+            if message is None:
                 await JSONResponse(MALFORMED, 400)(scope, receive, send)
+            else:
+                await self._manager.handle_request(scope, replayed(message, receive), send)
         else:
             await self._manager.handle_request(scope, receive, send)
 
@@ -178,13 +181,24 @@ class Agents:
         ]
 
 
-def _is_message(body: bytes) -> bool:
-    """Return whether a body is a message of JSON-RPC; MCP itself would answer with the words of Pydantic."""
+def _message(body: bytes) -> bytes | None:
+    """Return the message of JSON-RPC in a body as MCP is to parse it; None if there is none.
+
+    Nothing of it is long but the arguments of a tool: what else a request may hold, an address for example, takes
+    Pydantic a second, in which nobody is answered. MCP itself would also answer with the words of Pydantic.
+    """
     try:
         types.JSONRPCMessage.model_validate_json(body)
-    except ValidationError:
-        return False
-    return True
+        said = json.loads(body)
+    except (ValidationError, ValueError, RecursionError):
+        return None
+    called = said.get("params") if said.get("method") == "tools/call" else None
+    arguments = called.pop("arguments", None) if isinstance(called, dict) else None
+    if len(json.dumps(said)) > MOST_AROUND:
+        return None
+    if isinstance(called, dict) and arguments is not None:
+        called["arguments"] = arguments
+    return json.dumps(said).encode()
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
