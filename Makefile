@@ -12,12 +12,13 @@ check: .venv/demo         ## say what is here, and what to do about what is not
 	$(BIN)/handwriting-zoo check
 
 ALL_CORES := --numprocesses logical --dist loadfile --no-loadscope-reorder
+WHICH := -m "not slow"
 test: .venv/test          ## style and types, then the tests, those in a browser too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -m "not slow" --ignore tests/browser $(ALL_CORES)
-	$(BIN)/python -m pytest -m "not slow" tests/browser $(ALL_CORES)  # after the others: these want the processors most
+	$(BIN)/python -m pytest $(WHICH) --ignore tests/browser $(ALL_CORES)
+	$(BIN)/python -m pytest $(WHICH) tests/browser $(ALL_CORES)  # after the others: these want the processors most
 
 slow: .venv/test          ## the tests that `make test` leaves out because they take long
 	$(BIN)/python -m pytest -m slow --ignore tests/browser $(ALL_CORES)

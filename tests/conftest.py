@@ -45,7 +45,8 @@ real_data = pytest.mark.skipif("ZOO_DATASETS" not in os.environ, reason="ZOO_DAT
 
 # Files that take a minute and more are begun first, so that no processor waits for another's last one.
 LONG = ("test_training", "test_shipped", "test_executors", "test_tutorials", "test_train", "test_own_networks",
-        "test_submit_endpoints", "test_ink", "test_registry", "test_hub", "test_views", "test_reports")  # fmt: skip
+        "test_submit_endpoints", "test_ink", "test_registry", "test_hub", "test_views", "test_reports",
+        "test_submit", "test_access", "test_local", "test_board")  # in a browser  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
