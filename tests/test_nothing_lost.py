@@ -27,9 +27,10 @@ from leaderboard.submissions import intake, lifecycle, locking, scoring, supervi
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, Submission
+from leaderboard.submissions.presence import Witness
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.store import LocalStore, StoreFailed, Unreadable
-from leaderboard.submissions.worker import Witness, Worker, without_paths
+from leaderboard.submissions.worker import Worker, without_paths
 from leaderboard.tabs import receipts
 from leaderboard.tabs.board_frame import Live
 from zoo.errors import DataError, ZooError

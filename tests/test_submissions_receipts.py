@@ -15,8 +15,9 @@ from submitting import send
 from test_nothing_lost import work
 
 from leaderboard import results
-from leaderboard.submissions import checks, holdings, intake, supervision
-from leaderboard.submissions.lifecycle import FAILED, FINISHED, WITHDRAWN, Submission
+from leaderboard.submissions import checks, holdings, intake, lifecycle, supervision
+from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions.presence import Presence, Witness
 from leaderboard.submissions.sandbox import Unfit
 from leaderboard.submissions.store import Damaged, LocalStore, StoreFailed, local
 from leaderboard.submissions.worker import Worker
@@ -313,6 +314,37 @@ def test_a_worker_whose_progress_stays_the_same_still_shows_that_it_is_there(tmp
     worker = Worker(place, records=tmp_path / "records", measure=lambda *_: time.sleep(0.5), lease=30.0)
     worker.see_through(worker.claim(), threading.Event())
     assert place.shown > 5
+
+
+@pytest.mark.parametrize("where", ["here", "elsewhere"])
+def test_a_receipt_does_not_say_that_a_worker_runs_which_has_stopped(tmp_path, monkeypatch, where):
+    """It said "reading the data" for half an hour, until its turn came again."""
+    place, clock, dead = LocalStore(tmp_path / "store"), [0.0], []
+    monkeypatch.setattr(Presence, "is_dead", lambda _, worker: worker in dead)
+    place.witness = Witness(lambda: clock[0])
+    sent, other = send(place), send(place, "ann", seed=1)
+    ran = Worker(place, name="w", lease=60.0).claim()
+
+    def shown():
+        (where,) = [found for found in intake.queue(place) if found.submission.id == ran.id]
+        said = intake.as_json(place.get(ran.id), [where])
+        page = receipts.receipt(place.get(ran.id), where)
+        assert (said["status"] == PENDING) == ("Its worker has stopped: another one begins it again." in page)
+        return said["status"]
+
+    assert shown() == RUNNING
+    clock[0] = 61.0
+    place.change(ran.id, lambda s: lifecycle.renewed(s, "w", 60.0, "reading the data", 0.1))
+    assert shown() == RUNNING
+    if where == "here":
+        dead.append("w")
+    else:
+        clock[0] = 122.0
+    assert shown() == PENDING
+    assert place.get(ran.id).status == RUNNING
+    assert len(intake.queue(place)) == len({sent.id, other.id})
+    Worker(place, name="second", _witness=Witness(lambda: 0.0)).claim()
+    assert (shown() == RUNNING) == (where == "here")  # the other one is taken first, where nobody else has watched
 
 
 def test_a_worker_whose_server_died_before_it_started_ends(monkeypatch):

@@ -19,6 +19,7 @@ from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
+from leaderboard.submissions.presence import seen
 from zoo.errors import ZooError
 from zoo.gate.traffic import check_heard
 from zoo.settings import number
@@ -372,8 +373,8 @@ def _length(submission: Submission) -> float:
 
 
 def queue(store: stores.Store) -> list[Place]:
-    """Return running and waiting submissions in processing order."""
-    waiting = sorted(in_order(store.all()), key=lambda s: s.status != RUNNING)
+    """Return running and waiting submissions in processing order, as `presence.seen` shows them."""
+    waiting = sorted(in_order(seen(store.all(), store.witness)), key=lambda s: s.status != RUNNING)
     attended = bool(waiting) and store.attended()
     places, total = [], 0.0
     for ahead, submission in enumerate(waiting):
@@ -387,10 +388,10 @@ def queue(store: stores.Store) -> list[Place]:
 
 def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
     """Return a receipt for the endpoints: everything except what only workers need."""
-    values = submission.to_dict()
+    place = next((place for place in places if place.submission.id == submission.id), None) if submission.open else None
+    values = (place.submission if place else submission).to_dict()
     for key in ("worker", "lease", "beats", "busy", "version", "attempts", "secret", "sender", "work", "schema"):
         values.pop(key)
-    place = next((place for place in places if place.submission.id == submission.id), None) if submission.open else None
     values["ahead"] = place.ahead if place else None
     values["expected_seconds"] = round(place.wait) if place and place.wait is not None else None
     return values

@@ -24,7 +24,7 @@ from leaderboard.submissions import budget, intake, lifecycle, sandbox, supervis
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import KERAS
 from leaderboard.submissions.lifecycle import RUNNING, Lost, NotNow, Outcome, Submission, Transition
-from leaderboard.submissions.presence import Presence
+from leaderboard.submissions.presence import Presence, Witness
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.sandbox import Box, Cancelled, NoMachine, NotReached, Unfit, Unsafe
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, Unreadable, describe
@@ -48,27 +48,6 @@ def without_paths(text: str) -> str:
 
 
 SOON = 20.0  # seconds until a renewal of a lease that failed is tried again
-
-
-class Witness:
-    """How long submissions have stayed the same, by a clock of this process that never goes back."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
-        self._clock = clock
-        self._seen: dict[str, tuple[int, float]] = {}  # by id: version, and since when
-
-    def silent(self, submission: Submission) -> float:
-        """Return for how many seconds its version is known to be the same; 0 when it is seen for the first time."""
-        version, since = self._seen.get(submission.id, (-1, 0.0))
-        if version != submission.version:
-            since = self._clock()
-            self._seen[submission.id] = submission.version, since
-        return self._clock() - since
-
-    def forget_all_but(self, running: list[Submission]) -> None:
-        """Keep what is known of these."""
-        ids = {submission.id for submission in running}
-        self._seen = {wanted: seen for wanted, seen in self._seen.items() if wanted in ids}
 
 
 @dataclass

@@ -28,7 +28,7 @@ def receipt(submission: Submission, where: Place | None) -> str:
         submission: it.
         where: its place in the queue; None if it is not in the queue.
     """
-    s = submission
+    s = where.submission if where else submission
     results = [(name, s.results.get(name), s.claimed.get(name)) for name in s.datasets if name in s.results or s.open]
     memorization = [
         (name, MemorizationGap(**found["memorization"])) for name, found in s.results.items() if "memorization" in found

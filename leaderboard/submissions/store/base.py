@@ -1,5 +1,6 @@
 """The interface of stores of submissions, and their errors."""
 
+import functools
 import hashlib
 import json
 import re
@@ -12,6 +13,7 @@ from typing import ClassVar
 
 from leaderboard.schemas import PART
 from leaderboard.submissions.lifecycle import ID, Submission, Transition
+from leaderboard.submissions.presence import Witness
 from zoo.errors import ZooError
 from zoo.regular_files import MOST_JSON
 
@@ -133,6 +135,11 @@ class Store(ABC):
     @abstractmethod
     def _last_announced(self) -> float | None:
         """Return when a worker last left a sign of life, seconds since 1970; None if none did."""
+
+    @functools.cached_property
+    def witness(self) -> Witness:
+        """Since when submissions have stayed the same, as far as this process has looked."""
+        return Witness()
 
     def all(self) -> list[Submission]:
         """Return every submission that can be read, in their order of arrival."""
