@@ -140,7 +140,7 @@ def test_sketches_and_files_of_who_has_gone_leave_their_queues(monkeypatch):
         api, networks = Api(Engine(threads=1)), local.Networks(None, None, None)
 
         asked = (api, "POST", "/api/v1/read", SKETCH), (behind_the_door(networks), "GET", "/networks/a.json")
-        queues = api.engine.sketches, networks._queues[False]
+        queues = api.engine.sketches, networks._queues[True]
         for one, queue in zip(asked, queues, strict=True):
             go.clear()
             made.clear()

@@ -118,3 +118,32 @@ def test_a_served_network_is_made_once(files, monkeypatch):
         assert made == ["lenet5.mnist"]
 
     anyio.run(asking)
+
+
+def test_a_network_that_did_not_come_with_the_package_delays_none_that_did(files, sent, monkeypatch):
+    """And one that no page can run is tried once, whoever asks for it."""
+    made = []
+
+    def file(model):
+        made.append(model)
+        assert model == "lenet5.mnist" or sent.go_on.wait(20)
+        if model.startswith("none"):
+            raise ZooError("This network cannot be exported.")
+        return {"network": model}
+
+    monkeypatch.setattr(local, "file", file)
+    monkeypatch.setattr(local, "names", lambda: ["lenet5.mnist", "own.mnist", "none.mnist"])
+
+    async def asking():
+        sent.go_on.clear()
+        own = asyncio.create_task(get(files, "own.mnist.json"))
+        await anyio.sleep(0)
+        assert await asyncio.wait_for(get(files, "lenet5.mnist.json"), 10)
+        sent.go_on.set()
+        assert await own
+        for _ in range(2):
+            with pytest.raises(ZooError, match="cannot be exported"):
+                await get(files, "none.mnist.json", "192.0.2.2")
+        assert sorted(made) == ["lenet5.mnist", "none.mnist", "own.mnist"]
+
+    anyio.run(asking)

@@ -15,7 +15,7 @@ from test_portable import network, weights
 
 import zoo
 from zoo import hub
-from zoo.portable import computing, operators, rules
+from zoo.portable import computing, operators, reach, rules, strided, work
 from zoo.portable.compiling import compiled
 from zoo.portable.graph import read
 from zoo.portable.program import Program
@@ -73,6 +73,54 @@ REFUSED = {
 }  # fmt: skip
 
 
+WIDE = [node("ReduceMean", "line one", "m", keepdims=1), node("Unsqueeze", "m one", "u"), node("Mul", "u tall", "t0")]
+LONG = {  # small files whose programs would compute for minutes, or for a day
+    "a window of billions of places": [
+        FIRST, node("MaxPool", "t", kernel_shape=[40_000] * 2, strides=[40_000] * 2, pads=[39_992, 39_992, 0, 0])],
+    "a mean over one": [FIRST, node("AveragePool", "t", kernel_shape=[8, 65_536], pads=[0, 65_528, 0, 0])],
+    "the largest of many rows": [*WIDE, node("ReduceMax", "t0 one", "z", keepdims=0)],
+    "functions of many numbers": [
+        *WIDE, *[node("Tanh", f"t{n}", f"t{n + 1}") for n in range(340)],
+        node("ReduceMean", "t340 one", "z", keepdims=0)],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LONG)
+def test_what_takes_too_long_is_refused_before_it_is_computed(tmp_path, name):
+    nodes = [LINE, *LONG[name], node("Flatten", "z", "number"), node("Max", "line number", "f"), END[1]]
+    path = network(tmp_path, nodes, [DENSE, ("tall", weights(100_001, 1)), ("one", np.array([1]))])
+    with pytest.raises(zoo.ZooError, match=r"it has more than 1,000,000,000 operations for an image\.$"):
+        compiled(path)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "numbers"),
+    [
+        ("conv", (28, 28, 1, 1, 1, 1, 1, 1, 2**16, 2**16, 1, 1, 0, 0, 1, 1)),
+        ("conv", (1, 10**5, 300, 300, 1, 10**5, 300, 300, 1, 1, 1, 1, 0, 0, 1, 1)),
+        ("depthwise", (100, 100, 64, 100, 100, 20, 20, 1, 1, 10, 10, 1, 1)),
+        ("pool", (0, 28, 28, 1, 1, 1, 2**17, 2, 1, 1, 0, 0)),
+        ("reduce", (0, 10**4, 10**4, 100)),
+        ("softmax", (10**7, 10)),
+        ("matmul", (2000, 2000, 2000, 0, 0, 0, 0)),
+        ("binary", (0, 10**3, 10**3, 10**3, *[0] * 6)),
+        ("copy", (10**3, 10**3, 10**3, *[0] * 6)),
+    ],
+)
+def test_each_loop_of_a_kernel_counts(kernel, numbers):
+    with pytest.raises(Unsupported, match="operations for an image"):
+        work.check([(kernel, numbers)])
+    assert set(work.KERNELS) == set(reach.KERNELS)
+
+
+def test_each_use_of_a_constant_counts_as_memory():
+    build, shared = strided.Builder(), np.zeros((2**12, 2**13), np.float32)
+    for _ in range(2):
+        build.weight(shared)
+    with pytest.raises(Unsupported, match="more than 67,108,864 numbers"):
+        build.weight(shared)
+
+
 @pytest.mark.parametrize("name", RULED)
 def test_the_rules_are_those_of_onnx(tmp_path, name):
     nodes, constants, opset = RULED[name]
@@ -86,7 +134,7 @@ def test_the_rules_are_those_of_onnx(tmp_path, name):
 @pytest.mark.parametrize("name", REFUSED)
 def test_what_no_rule_covers_is_refused_in_a_sentence(tmp_path, name):
     nodes, constants, opset = REFUSED[name]
-    with pytest.raises(zoo.ZooError, match=r"cannot be exported: [^\n]+$|is not an ONNX network for one image"):
+    with pytest.raises(zoo.ZooError, match=r"cannot be exported: [^\n]+$|is not an? (ONNX )?network (for|that)"):
         compiled(network(tmp_path, nodes, constants, opset=opset))
 
 

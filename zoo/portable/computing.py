@@ -1,7 +1,7 @@
 """Compute a program with NumPy, as `kernels.c` does, and compare it with ONNX Runtime before it is handed out."""
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
@@ -62,23 +62,26 @@ def _view(memory: np.ndarray, sides: Sequence[int], strides: Sequence[int]) -> n
     return as_strided(memory, sides, [4 * stride for stride in strides])
 
 
-def _taps(x: np.ndarray, y: np.ndarray, window: Sequence[int]) -> list[tuple[int, np.ndarray, np.ndarray]]:
-    """Return, of each tap of a window, its number, what it reads of an image and where that goes in another.
+def _taps(x: np.ndarray, y: np.ndarray, window: Sequence[int]) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Yield, of each tap of a window, its number, what it reads of an image and where that goes in another.
 
     x, y: (height, width, channels). window: kernel, strides, pads and dilations, each of both sides.
     """
-    found = []
-    for tap in range(window[0] * window[1]):
-        at = divmod(tap, window[1])
-        reads, writes = [], []
-        for side in range(2):
-            visited = np.arange(y.shape[side]) * window[2 + side] - window[4 + side] + at[side] * window[6 + side]
-            inside = (visited >= 0) & (visited < x.shape[side])
-            reads.append(visited[inside])
-            writes.append(np.flatnonzero(inside))
-        if len(reads[0]) and len(reads[1]):
-            found.append((tap, x[np.ix_(*reads)], y[_box(writes[0]), _box(writes[1])]))
-    return found
+    for row in range(window[0]):
+        rows, to_rows = _visited(0, row, x, y, window)
+        for column in range(window[1] if len(rows) else 0):
+            columns, to_columns = _visited(1, column, x, y, window)
+            if len(columns):
+                yield row * window[1] + column, x[np.ix_(rows, columns)], y[_box(to_rows), _box(to_columns)]
+
+
+def _visited(
+    side: int, number: int, x: np.ndarray, y: np.ndarray, window: Sequence[int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return where a row or column of a window reads within an image, and where that goes in another."""
+    visited = np.arange(y.shape[side]) * window[2 + side] - window[4 + side] + number * window[6 + side]
+    inside = (visited >= 0) & (visited < x.shape[side])
+    return visited[inside], np.flatnonzero(inside)
 
 
 def _box(places: np.ndarray) -> slice:

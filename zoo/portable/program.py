@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from zoo.portable import reach
+from zoo.portable import reach, work
 from zoo.portable.reach import Unsupported
 
 MOST_MEMORY = 2**26  # numbers of a program; the largest published network takes a thirtieth
@@ -65,8 +65,8 @@ class Program:
     memory: numbers, the weights included.
 
     Raises:
-        Unsupported: a call leaves its arrays, or the answer or the image is none of them; whatever a compiler did
-            wrong, no program reads or writes beyond its memory.
+        Unsupported: a call leaves its arrays, or the answer or the image is none of them: whatever a compiler did
+            wrong, no program reads or writes beyond its memory; or it takes too much memory, or too long.
     """
 
     steps: list[Step]
@@ -80,6 +80,7 @@ class Program:
     def __post_init__(self) -> None:
         for step in self.steps:
             _check(step)
+        work.check([(step.kernel, step.numbers) for step in self.steps])
         block, start = self.answer
         if not isinstance(block, Block) or not 0 <= start < start + self.classes <= block.size:
             raise Unsupported("an answer that is not computed")

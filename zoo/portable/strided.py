@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from zoo.portable.program import Block, Place, Step, Weight
+from zoo.portable.program import MOST_MEMORY, Block, Place, Step, Weight
 from zoo.portable.reach import Unsupported
 
 SIDES = 3  # that a kernel loops over; more are unrolled into several calls
@@ -76,6 +76,7 @@ class Builder:
         self.steps: list[Step] = []
         self.weights: list[Weight] = []
         self._zeros: Weight | None = None
+        self._stored = 0  # numbers of the weights
 
     def call(
         self, kernel: str, *views: "View | Weight", numbers: Sequence[int | float] = (), in_place: bool = False
@@ -102,7 +103,14 @@ class Builder:
         return View(Block(math.prod(shape)), 0, tuple(shape), dense_strides(shape, order))
 
     def weight(self, values: np.ndarray) -> Weight:
-        """Add constants, (rows, columns)."""
+        """Add constants, (rows, columns).
+
+        Raises:
+            Unsupported: there are too many: each use of a constant of the graph has numbers of its own.
+        """
+        self._stored += values.size
+        if self._stored > MOST_MEMORY:
+            raise Unsupported(f"more than {MOST_MEMORY:,} numbers")
         found = Weight(np.ascontiguousarray(values, np.float32))
         self.weights.append(found)
         return found

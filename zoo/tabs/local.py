@@ -16,6 +16,7 @@ from zoo.gate.traffic import PART
 from zoo.portable import javascript, page
 from zoo.serving import by_script
 from zoo.serving.batches import BatchQueue
+from zoo.settings import PRETRAINED
 from zoo.tabs import choice, draw
 from zoo.types import Json
 
@@ -23,7 +24,7 @@ LARGEST = 1_100_000  # parameters: what a page reads within a few frames
 TYPES = {"js": "text/javascript; charset=utf-8", "json": "application/json", "html": "text/html; charset=utf-8"}
 MOST_SENT = 16  # pages of submissions that are kept, of some megabytes at most
 MOST_WAITING = 400  # requests for a file that has to be made
-FAILED = 60.0  # seconds for which a page that cannot be made is not tried again
+FAILED = 60.0  # seconds for which what cannot be made is not tried again
 KEPT = "public, max-age=600"  # a browser asks again after ten minutes
 
 
@@ -56,12 +57,13 @@ class Networks:
         self._scores, self._sent, self._version = scores, sent, version
         self._kept: dict[str, bytes] = {}  # of the served networks, which are few
         self._page = functools.lru_cache(maxsize=MOST_SENT)(self._make_page)
-        self._failed: dict[Hashable, tuple[float, str]] = {}  # pages of submissions: until when, and why
-        # Threads of their own: each takes up to a second, which nothing else should wait for, and one of a submission
-        # as long as the Hub takes.
+        self._failed: dict[Hashable, tuple[float, str]] = {}  # what cannot be made: until when, and why
+        self._shipped = {folder.name for folder in PRETRAINED.iterdir()}
+        # Threads of their own: a shipped network takes up to a second, which nothing else should wait for; one of
+        # somebody else takes as long as `zoo.portable.work` allows, and a submission as long as the Hub takes.
         self._queues: dict[bool, BatchQueue[str, bytes]] = {
             of_stranger: BatchQueue(self._contents, name, most_waiting=MOST_WAITING)
-            for of_stranger, name in ((False, "networks"), (True, "submitted"))
+            for of_stranger, name in ((False, "networks"), (True, "of-strangers"))
         }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -72,13 +74,14 @@ class Networks:
             ZooError: it has an operator that no kernel computes: the page asks the server instead.
         """
         name = scope["path"].rpartition("/")[2]
-        queue = self._queues["~" in name]  # which only the names of submissions have
+        model, _, ending = name.rpartition(".")
+        queue = self._queues[ending != "js" and model not in self._shipped]
         content = self._kept.get(name) or await queue.ask(name, gate.caller().network)
         # For everybody: all browsers unpack it, and unpacking it here for others would be the largest part of the work.
         headers = {"content-encoding": "gzip", "cache-control": KEPT}
         if name == "worker.js":
             headers["service-worker-allowed"] = "/"
-        headers |= {"content-length": str(len(content)), "content-type": TYPES[name.rpartition(".")[2]]}
+        headers |= {"content-length": str(len(content)), "content-type": TYPES[ending]}
         written = [(key.encode(), value.encode()) for key, value in headers.items()]
         await send({"type": "http.response.start", "status": 200, "headers": written})
         # In parts of the same bytes for everybody, which take no memory for each.
@@ -98,23 +101,27 @@ class Networks:
 
     def _content(self, name: str) -> bytes:
         model, _, ending = name.rpartition(".")
-        if name not in self._kept:
-            if ending == "html" and model not in choice.glyph_models():
-                return self._submitted(model, self._version(model))
-            self._kept[name] = self._pack(name)
+        if name in self._kept:
+            return self._kept[name]
+        if ending == "html" and model not in choice.glyph_models():
+            version = self._version(model)
+            return self._tried((model, version), lambda: self._page(model, version))
+        if ending == "json" and model not in names():
+            raise UnknownName("network for a browser", model, names())
+        self._kept[name] = self._tried(name, lambda: self._pack(name))
         return self._kept[name]
 
-    def _submitted(self, model: str, version: Hashable) -> bytes:
-        """Return the page of a submission; why there is none, is known for a while, without asking the Hub again."""
+    def _tried(self, key: Hashable, make: Callable[[], bytes]) -> bytes:
+        """Return what is made; why that cannot be, is known for a while, without another try."""
         now = time.monotonic()
-        until, reason = self._failed.get((model, version), (now, ""))
+        until, reason = self._failed.get(key, (now, ""))
         if until > now:
             raise ZooError(reason)
         try:
-            return self._page(model, version)
+            return make()
         except ZooError as error:
-            self._failed = {key: known for key, known in self._failed.items() if known[0] > now}
-            self._failed[model, version] = time.monotonic() + FAILED, str(error)
+            self._failed = {one: known for one, known in self._failed.items() if known[0] > now}
+            self._failed[key] = time.monotonic() + FAILED, str(error)
             raise
 
     def _make_page(self, model: str, version: Hashable) -> bytes:
@@ -130,8 +137,6 @@ class Networks:
         elif name == "worker.js":
             text = (choice.HERE / name).read_text(encoding="utf-8")
         elif ending == "json":
-            if model not in names():
-                raise UnknownName("network for a browser", model, names())
             text = json.dumps(file(model), ensure_ascii=False)
         else:
             folder = hub.resolve(model)
