@@ -10,7 +10,7 @@ from conftest import real_data
 
 import zoo
 from zoo import data
-from zoo.data import loading
+from zoo.data import loading, parquet
 
 
 def png(value: int = 0, side: int = 8) -> bytes:
@@ -96,6 +96,22 @@ def test_mnist_becomes_arrays_in_a_second():
     # Processor time, for the machine may be busy with other things: 2 s on two cores are the bar's 1 s on the clock,
     # and a busy machine's caches may cost as much again, twice.
     assert time.process_time() - started < 8
+
+
+@real_data
+@pytest.mark.parametrize("split", ["validation", "test"])
+def test_a_copy_with_other_writers_is_another_copy(split, monkeypatch):
+    """Whose samples validate follows from who wrote them."""
+    read = parquet.read_split
+
+    def shifted(*asked):
+        images, labels, groups = read(*asked)
+        return images, labels, np.roll(groups, 1)
+
+    monkeypatch.setattr(parquet, "read_split", shifted)
+    loading._load_source.cache_clear()
+    with pytest.raises(zoo.DataError, match=r"measured on \(fingerprint of who is its writer "):
+        data.load("unipen_symbols", split)
 
 
 def test_another_copy_is_an_error_unless_it_is_allowed_by_name(make_repo, monkeypatch):

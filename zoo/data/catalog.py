@@ -55,6 +55,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 "train": "3f074c293944a59f39fd5c9df2c5a5c3d51dd07eae26eaec1a8cd80727532538",
                 "test": "226d568e56fefdff4d870175fd86df4f7769cdc495dfa2d21bc91ff721b9266f",
             },
+            written_by={
+                "train": "8ddbedf4aba833f42e66bd8dfb76dc650e90a880571bb74494a0f1b37ac92652",
+                "test": "2bf5b82d86341b3846acdfc2152a0d2b9653181b97175ac77b52525d27c47f08",
+            },
             source="LeCun, Cortes and Burges, 1998, the MNIST database of handwritten digits",
             repo="ylecun/mnist",
             revision="77f3279092a1c1579b2250db8eafed0ad422088c",
@@ -77,6 +81,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 "train": "a4ff2cfd54d3be2ef9f1109dda285baa709d67736df04808909c2121ada1c3b1",
                 "test": "c6a0b87c4d774b17eaf690e5960cfd650348ef261bbce07de84e89078b232a9b",
             },
+            written_by={
+                "train": "eb3ec3ec4739519b3384dd17618d0bba655b14621f76bf195da06cec606c955a",
+                "test": "9c86444373c9997a3b0473e5c405056469db7857ea707dec81d7c9431c54247d",
+            },
             source="Abdelazeem and El-Sherif, 2008, the Arabic digits databases ADBase and MADBase",
             group="writer",
             validation=range(551, 601),  # 50 of the 600 training writers, 100 samples each
@@ -94,6 +102,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
             fingerprints={
                 "train": "eefc58087da7a02bac6514339ef92c457883dce13a059a16e50834d6b3ccb928",
                 "test": "2783c6b669d694d91e1e849263b654ac60d2dfbc4eec6356a6fa50f454b86b7d",
+            },
+            written_by={
+                "train": "7982399a01ba3d7156d75fc32fcfb7ec4fa9e60494f18c8df36b8f3c3fe3066b",
+                "test": "5db67ceb4969bc41b8b2ebed08075536a892b129c4103df3be605e0d4d3f51e9",
             },
             source="El-Sawy, Loey and El-Bakry, 2017, Arabic handwritten characters recognition using CNN",
             group="block",
@@ -131,6 +143,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 "train": "decd372bb0d0dcc8c55e63e9f5c7db4e28c00669eb389a695641f925f8f0baac",
                 "test": "cd5237d083ca7a1208b04dedfc27cf63e6c5c093208814398376087c011cc128",
             },
+            written_by={
+                "train": "95a1b5c10f2ee367b7829e4faab9cc1f80f16b43d750b0b63f86c217ed741726",
+                "test": "08956585b7771aee463920cb7dd902cb46b6e71e7784b60dee4ef793146a5efb",
+            },
             source=_UNIPEN,
             group="writer",
             validation=_UNIPEN_VALIDATION,  # 29 of 237 writers, 5,118 samples
@@ -147,6 +163,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
             fingerprints={
                 "train": "9c45cbeacd8ebf8f4d578094fd6a2bf589a4eb483223d66f510d64ffb5cf7cfe",
                 "test": "dc391fbab9056a9f119f6092453ea473f4a4e8b513c5963a5bc91c5fb9cfed7d",
+            },
+            written_by={
+                "train": "8221e881b171e8fa2193cd1a2a001bc70569bb95244e215e0366d24e20cf69c8",
+                "test": "87a727a8d6a6e6b38b126cf4a25ce97df4a90656efea377bc4cdf66bf4a0408b",
             },
             source="mnist, unipen_digits and unipen_letters, put together",
             group="writer",
@@ -168,6 +188,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 "train": "81bc04a7b436b54a70947e46e47aecb6f0932ec938bc79e8543cb0884baa9dc9",
                 "test": "9d145c165b7d78f140a6089c6a02e24617282bf01b150e18960de6d86f71a710",
             },
+            written_by={
+                "train": "e8238e096451b618e54d136d4e4b38b52067b50720cdc61dc4814be9637663f3",
+                "test": "f390819a75e16a8fcf88129d1437dec144a06cd426e9c5f61e66b0eebd802be8",
+            },
             source=_UNIPEN,
             group="writer",
             validation=_UNIPEN_VALIDATION,  # 906 samples
@@ -187,6 +211,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
                 "train": "e77219ca3c850e922ec2172f8edd540af06e96e563ce27d0a9bdbf56cb7ff6f6",
                 "test": "663718f96aedd46841ff5df80c7d7659c08682b2888ffa3eb98c718771a329aa",
             },
+            written_by={
+                "train": "de4d6b56301a39609b7e699d25673daa93aee7196ea599b4b34ca68dcbf80b06",
+                "test": "9f39e752b5573b527b4ea4160c20b4821dce6ee2d8b1e7492d3d4df140d1ce32",
+            },
             source=_UNIPEN,
             group="writer",
             validation=_UNIPEN_VALIDATION,  # 778 samples
@@ -205,6 +233,10 @@ DATASETS: Mapping[str, DatasetSpec] = {
             fingerprints={
                 "train": "752524410ef8775a32361065da8cd16df80c61bff3e2f295bcc002be42492524",
                 "test": "e4612ca07489aa35f566da411846b255fc61e1933963576737f580d1c23a83cf",
+            },
+            written_by={
+                "train": "975af7a723cb7b6e91bd5efc60b36fda65ad2fef1256dd3762443885f8217059",
+                "test": "7f437afcf593ed62e51774f5727ff12bf97170acdac58fd816787a35f7538fae",
             },
             source="Lake, Salakhutdinov and Tenenbaum, 2015, Human-level concept learning; small sets 1 and 2",
             group="writer",

@@ -7,6 +7,7 @@ lies next to its data. A composite entry, such as `alnum`, is put together from 
 """
 
 import functools
+import hashlib
 import re
 import warnings
 from collections.abc import Iterator
@@ -164,10 +165,16 @@ def _load_source(name: str, split: str, location: str) -> Split:
     for array in (images, labels, groups):
         if isinstance(array, np.ndarray):
             array.flags.writeable = False  # shared by every caller
-    if found != spec.fingerprints[split]:
+    compared = [("fingerprint", found, spec.fingerprints[split])]
+    if groups is not None and split in spec.written_by:
+        writers = hashlib.sha256(groups.astype("<i4").tobytes()).hexdigest()
+        compared.append((f"fingerprint of who is its {spec.group}", writers, spec.written_by[split]))
+    for what, given, expected in compared:
+        if given == expected:
+            continue
         difference = (
             f"{location or name}: split {split!r} is not the {name} that the records were measured on "
-            f"(fingerprint {found[:12]}…, expected {spec.fingerprints[split][:12]}…)"
+            f"({what} {given[:12]}…, expected {expected[:12]}…)"
         )
         if name not in settings.other_copies():
             raise DataError(f"{difference}; set ZOO_OTHER_COPIES={name} to use it all the same.")

@@ -31,6 +31,7 @@ class DatasetSpec:
     repo: str | None = None  # on the Hub; None: the namespace's own mirror
     revision: str | None = None  # the commit of that repo; None: the newest, whose fingerprint must be right
     group: str | None = None  # the column that says who wrote a sample
+    written_by: Mapping[str, str] = field(default_factory=dict)  # SHA-256 of who did, int32 (N,), of the source splits
     validation: range | tuple[int, ...] | int = 5000  # groups held out of the training split, or its last n rows
     writers_file: bool = False  # whether `zoo/data/writers` knows the groups, where the repo has no such column
     populations: tuple[str, ...] = ()  # of its writers: that file lists all but the last, who are the others
