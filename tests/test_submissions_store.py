@@ -469,6 +469,17 @@ def test_no_few_senders_fill_a_store(place, monkeypatch):
     assert sent("192.0.2.1") > 0  # what is withdrawn makes room
 
 
+@pytest.mark.parametrize("store", ["place", "remote"])
+def test_no_submission_takes_the_id_of_another(store, request, monkeypatch):
+    """Ids have 32 random bits: the second receipt was set aside, or the sender got the first one's."""
+    store = request.getfixturevalue(store)
+    monkeypatch.setattr(lifecycle, "new_id", lambda: "20261128-00000000")
+    sent = [send(store, user, seed=seed) for seed, user in enumerate(("ann", "bob", "carol"))]
+    assert len({one.id for one in sent}) == 3
+    assert [(one.id, one.user, one.number) for one in store.all()] == [(s.id, s.user, s.number) for s in sent]
+    assert not store.broken()
+
+
 def test_a_mark_tells_senders_apart_and_nothing_else(place, tmp_path):
     one, same, other = (
         send(store, f"u{n}", seed=n, address=address)

@@ -8,11 +8,12 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import ClassVar
 
 from leaderboard.schemas import PART
-from leaderboard.submissions.lifecycle import ID, Submission, Transition
+from leaderboard.submissions.lifecycle import ID, Submission, Transition, new_id
 from leaderboard.submissions.presence import Witness
 from zoo.errors import ZooError
 from zoo.regular_files import MOST_JSON
@@ -197,16 +198,27 @@ def next_version(before: Submission, transition: Transition) -> Submission:
     return after if after == before else replace(after, version=before.version + 1)
 
 
-def numbered(submission: Submission, earlier: list[Submission]) -> Submission:
-    """Return a new submission with the next number of its store: clocks may go back, numbers do not.
+def arrived(submission: Submission, listing: Listing) -> Submission | None:
+    """Return what an attempt before this one has kept of a new submission, though its answer was lost."""
+    same = attrgetter("id", "path", "digest", "created", "secret")
+    return next((other for other in listing.submissions if same(other) == same(submission)), None)
 
-    A number far beyond the count of submissions is no order of arrival: it counts for nobody else.
+
+def numbered(submission: Submission, listing: Listing) -> Submission:
+    """Return a new submission with the next number of its store, and another id where its own is taken.
+
+    Clocks may go back, numbers do not. A number far beyond the count of submissions is no order of arrival: it counts
+    for nobody else.
 
     Raises:
         ZooError: its receipt could not be read again.
     """
+    earlier = listing.submissions
     numbers = (s.number for s in earlier if s.number <= len(earlier) + GAP)
     new = replace(submission, number=1 + max(numbers, default=0))
+    taken = {s.id for s in earlier} | {broken.id for broken in listing.broken}
+    while new.id in taken:
+        new = replace(new, id=new_id())
     decode(encode(new), new.path)
     return new
 

@@ -104,10 +104,11 @@ class LocalStore(Store):
         """Keep a new submission and its content, or return the earlier one that `admit` names."""
         with self._locked():
             self._sweep()
-            earlier = self.all()
+            listing = self.listing()
+            earlier = list(listing.submissions)
             if found := admit(earlier):
                 return found
-            submission = numbered(submission, earlier)
+            submission = numbered(submission, listing)
             if content is not None:
                 sizes = self._tidied()
                 holdings.check_share(submission, len(content), earlier, sizes, _most())

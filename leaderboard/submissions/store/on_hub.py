@@ -17,6 +17,7 @@ from leaderboard.submissions.store.base import (
     NoSuchSubmission,
     Store,
     StoreFailed,
+    arrived,
     check_file,
     decode,
     encode,
@@ -101,12 +102,10 @@ class HubStore(Store):
 
         def attempt() -> Submission:
             head = self._head()
-            earlier = list(self._at(head).submissions)
-            if arrived := next((other for other in earlier if other.id == submission.id), None):
-                return arrived  # an attempt before this one arrived, though its answer was lost
-            if found := admit(earlier):
+            listing = self._at(head)
+            if found := arrived(submission, listing) or admit(list(listing.submissions)):
                 return found
-            new = numbered(submission, earlier)
+            new = numbered(submission, listing)
             files = {new.path: encode(new)} | ({} if content is None else {new.file: content})
             self._commit(self.requests, files, f"Receive {new.id}", head)
             return new
