@@ -274,7 +274,7 @@ def stored(folder, name):
      ("/assets/a.js", 80)],
 )  # fmt: skip
 def test_parts_of_a_page_are_counted_by_what_they_cost(monkeypatch, path, most):
-    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter(clock=lambda: 0.0))
     monkeypatch.setenv("ZOO_CALLS_PER_MINUTE", "8")
     passed = 0
 

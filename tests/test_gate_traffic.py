@@ -671,7 +671,7 @@ def test_a_session_of_another_form_is_nobodys(monkeypatch, info, user):
         (b"[" + b"1" * 900 + b"]", "at most 100 digits"),
         (b'"' + b"a" * 30_000 + b'"', "at most 20,000"),
         (b'{"path": "a\\u0000b"}', "uploaded to this Space"),
-        (b" " * 5_000_001, "at most 5,000,000 bytes"),
+        (b" " * 4_000_001, "at most 4,000,000 bytes"),
     ],
 )
 def test_a_page_sends_small_values(url, said, sentence):
