@@ -16,7 +16,12 @@ WHICH := -m "not slow"
 test: .venv/test          ## style and types, then the tests, those in a browser too
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(MAKE) --no-print-directory --jobs 2 types tests
+
+types: .venv/test
+	$(BIN)/mypy  # on one processor, while the tests are imported
+
+tests: .venv/test
 	$(BIN)/python -m pytest $(WHICH) --ignore tests/browser $(ALL_CORES)
 	$(BIN)/python -m pytest $(WHICH) tests/browser $(ALL_CORES)  # after the others: these want the processors most
 
@@ -73,4 +78,4 @@ accuracy: .venv/test      ## what pictures, precisions and runtimes cost in accu
 	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[test]'
 	touch $@
 
-.PHONY: demo check test slow help coverage mutants fuzz train docs bench learning accuracy
+.PHONY: demo check test types tests slow help coverage mutants fuzz train docs bench learning accuracy
