@@ -309,7 +309,11 @@ def write(result: Result, predictions: Predictions | None = None, folder: Path |
     """
     path = own_path(result.model, result.dataset, folder)
     if path.exists() and isinstance(before := read_record(path), Result):
-        history = before.history + ([before.summary] if before.date != result.date else [])
+        history: list[Json] = []
+        for entry in (*before.history, before.summary, *result.history):
+            if entry.get("date") != result.date and entry not in history:
+                history.append(entry)
+        history.sort(key=lambda entry: str(entry.get("date", "")))
         result = replace(result, history=history, speed=result.speed or _same_model(before, result))
     if predictions is not None:
         predictions.save(path.with_suffix(".npz"))

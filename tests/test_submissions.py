@@ -12,7 +12,7 @@ from networks import METADATA, archive, keras_file, members, onnx_file, perceptr
 from submitting import MANY, finish_all, send
 
 from leaderboard import results, snapshot
-from leaderboard.submissions import checks, holdings, intake, lifecycle, measuring, store, worker
+from leaderboard.submissions import checks, holdings, intake, lifecycle, measuring, publishing, store, worker
 from leaderboard.submissions.intake import Limits
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, NotNow
 from leaderboard.submissions.offers import Offer
@@ -351,7 +351,15 @@ def test_a_submission_becomes_a_verified_row_and_leaves_with_its_sender(local, t
     intake.withdraw(local, again.id, "bob")
     intake.withdraw(local, sent.id, "bob")
     assert not one.step() or not one.step()
-    assert not results.path_of("bob~net.optdigits", "optdigits", records).exists()
+    path = results.path_of("bob~net.optdigits", "optdigits", records)
+    assert not path.exists()
+    send(local, name="net", seed=8)
+    one.step()
+    read = [entry["accuracy"] for entry in results.read_record(path).history]  # also what was withdrawn
+    assert read == [done.results["optdigits"]["accuracy"], row.mean("accuracy")]
+    other = tmp_path / "another machine"  # or the same one, after its disk is new
+    assert publishing.publish(local, other)
+    assert results.read_record(results.path_of("bob~net.optdigits", "optdigits", other)).readings == 3
     assert snapshot.is_current(records)
 
 

@@ -79,6 +79,17 @@ class Gap(TypedDict):
     flagged: bool
 
 
+class Summary(TypedDict):
+    """What a later row of the same name says of this one, see `leaderboard.results.Result.summary`."""
+
+    date: str
+    commit: str | None
+    accuracy: Fraction
+    macro_f1: Fraction
+    seeds: Count
+    dataset_fingerprint: str
+
+
 class Outcome(TypedDict):
     """What was measured on one dataset. Receipts of 2025 and early 2026 lack what is not required."""
 
@@ -89,6 +100,7 @@ class Outcome(TypedDict):
     memorization: NotRequired[Gap]
     folder: NotRequired[Folder]  # of the results in the store
     date: NotRequired[str]
+    summary: NotRequired[Summary]
 
 
 def _from_version_1(values: Json) -> Json:

@@ -14,7 +14,7 @@ from leaderboard.predictions import Predictions
 from leaderboard.submissions import budget, lifecycle, sandbox, scoring
 from leaderboard.submissions.checks import ARCHITECTURE
 from leaderboard.submissions.holdings import MODEL, network_bytes
-from leaderboard.submissions.lifecycle import Gap, Outcome, Submission
+from leaderboard.submissions.lifecycle import Gap, Outcome, Submission, Summary
 from leaderboard.submissions.sandbox import Box, Unfit, inputs, protocol
 from leaderboard.submissions.sandbox.child import TOO_LARGE
 from leaderboard.submissions.store import Damaged, Store
@@ -84,6 +84,7 @@ def measured(
         "revision": result.revision,
         "folder": kept,
         "date": result.date,
+        "summary": cast(Summary, result.summary),
     }
 
 

@@ -7,9 +7,10 @@ import contextlib
 import io
 import logging
 from collections.abc import Callable, Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from typing import cast
 
 from leaderboard import results, snapshot
 from leaderboard.predictions import Predictions
@@ -21,6 +22,7 @@ from leaderboard.submissions.locking import lock
 from leaderboard.submissions.store import Damaged, Store, StoreFailed, describe
 from zoo.errors import ZooError
 from zoo.files import remove, replacing
+from zoo.types import Json
 
 log = logging.getLogger(__name__)
 
@@ -102,10 +104,22 @@ def _put(store: Store, records: Path, dataset: str, model: str, submission: Subm
         if owner != submission.owner or not kept or (same and _has_answers(path)):
             return False
     result, answers = _stored(store, dataset, model, submission, found)
+    result = replace(result, history=_earlier(store, submission, result))
     with replacing(path.with_suffix(".npz")) as staged:
         staged.write_bytes(answers)
     results.write(result, folder=records)
     return True
+
+
+def _earlier(store: Store, submission: Submission, result: Result) -> list[Json]:
+    """Return the summaries of what was measured before for a row, also of what was withdrawn."""
+    outcomes = [
+        other.results[result.dataset]
+        for other in store.all()
+        if result.dataset in other.results and submission.may_replace(other)
+    ]
+    found = [cast(Json, one["summary"]) for one in outcomes if one["model"] == result.model and "summary" in one]
+    return sorted((one for one in found if one["date"] < result.date), key=lambda one: str(one["date"]))
 
 
 def _has_answers(path: Path) -> bool:
