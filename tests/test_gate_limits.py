@@ -17,6 +17,7 @@ from gate_calls import API, upload
 from hub_server import Account
 from space import serve
 
+from leaderboard.submissions import usage
 from zoo import gate
 from zoo.errors import ZooError
 from zoo.gate import bodies, connections, limits, storage, traffic, uploads
@@ -219,6 +220,17 @@ def test_what_a_page_of_another_site_sends_counts_apart(monkeypatch, count):
                 count(who)
                 passed[who.stranger] += 1
     assert passed[True] == passed[False] // 2 > 0
+
+
+@pytest.mark.parametrize("address", ["192.0.2.1", "2001:db8:1:2::3"])
+def test_what_a_page_of_another_site_submits_counts_apart(tmp_path, address):
+    reader = Caller(address)
+    elsewhere = [Caller(one, stranger=True) for one in (address, address.replace(":2::3", ":9::9"))]
+    for count in range(3):
+        usage.charge(tmp_path / "usage", elsewhere[count % 2].sender, 3)
+    with pytest.raises(ZooError, match="3 requests within a day"):
+        usage.charge(tmp_path / "usage", elsewhere[0].sender, 3)
+    assert usage.charge(tmp_path / "usage", reader.sender, 3)
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def endpoints(store: Store) -> tuple[gate.Endpoint, ...]:
             receipt has a "secret": keep it, since it is required to withdraw or retry the submission.
         """
         offer = Offer(name, tuple(datasets), licence, declaration, paper, claimed or {})
-        key, address = secret_of(secret), gate.caller().address
+        key, address = secret_of(secret), gate.caller().sender
         submission = intake.submit(
             store, sign_in.sender(user), offer, content_of(file), source, address=address, secret=key
         )
@@ -138,5 +138,5 @@ def _changing() -> Iterator[str]:
     """Count a change, of which an address may try few in an hour and few are made at a time; yield the address."""
     caller = gate.caller()
     limits.check_change(caller)
-    with usage.arriving(caller.address):
-        yield caller.address
+    with usage.arriving(caller.sender):
+        yield caller.sender

@@ -16,12 +16,11 @@ from pathlib import Path
 
 from leaderboard.submissions.store import StoreFailed, describe
 from zoo.errors import ZooError
-from zoo.gate.callers import network_of
+from zoo.gate.callers import SENDERS, network_of
 from zoo.gate.traffic import Share
 from zoo.regular_files import read_bytes
 
 DAY = 24 * 3600  # seconds
-NETWORK = 48  # bits of an IPv6 address that count: a customer of a provider gets a network of that size
 # What arrives or is changed at the same time. Each holds a thread of the server, as long as the Hub takes.
 ARRIVING, FROM_HUB = Share("submissions", 2, 12), Share("models of the Hub", 1, 4)
 SEVERAL = bytes.fromhex("d9d505f920a163d7")  # ends a journal that names another file, see sqlite.org/fileformat.html
@@ -45,7 +44,7 @@ def arriving(address: str, from_hub: bool = False) -> Iterator[None]:
     """
     with contextlib.ExitStack() as places:
         for share in (ARRIVING, FROM_HUB)[: 1 + from_hub] if address else ():
-            places.enter_context(share.taken(network_of(address, NETWORK)))
+            places.enter_context(share.taken(network_of(address, SENDERS)))
         yield
 
 
@@ -68,7 +67,7 @@ def charge(path: Path, address: str, most: int, clock: Callable[[], float] = tim
     """
     if not address:
         return ""
-    network = network_of(address, NETWORK)
+    network = network_of(address, SENDERS)
     try:
         _check_own(path, clock)
         try:

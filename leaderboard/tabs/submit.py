@@ -177,7 +177,7 @@ def _sent(store: Store, form: Form, values: Values, secret: str) -> Submission:
     """Hand what the form holds to the intake, and return the new submission."""
     who, offer = sign_in.sender(values[form.user]), form.offer(values)
     content, source = calls.content_of(form.upload(values)), (values[form.source] or "").strip()
-    return intake.submit(store, who, offer, content, source, address=gate.caller().address, secret=secret)
+    return intake.submit(store, who, offer, content, source, address=gate.caller().sender, secret=secret)
 
 
 def _listed(store: Store) -> str:

@@ -25,6 +25,7 @@ SIGN_IN = (
 )
 
 
+SENDERS = 48  # bits of an IPv6 address that count for what is sent: a customer of a provider gets so large a network
 SIGNED_IN = "/login/callback"  # where the Hub sends who signed in
 OF_STRANGERS = 0.5  # of what an address may send, for the pages of other sites that its readers have open
 OWN_COOKIE = re.compile(rb"(?:^|;)\s*(session=[\w.=+/-]{1,4000})\s*(?=;|$)")  # of the sign-in, as it is signed
@@ -103,6 +104,11 @@ class Caller:
         """
         network = network_of(self.address)
         return f"{network}, other sites" if self.stranger else network
+
+    @property
+    def sender(self) -> str:
+        """As whom a submission counts: the address, or all pages of other sites, as of `network`."""
+        return f"{network_of(self.address, SENDERS)}, other sites" if self.stranger else self.address
 
     @property
     def share(self) -> float:
