@@ -138,6 +138,22 @@ def test_a_network_is_measured(measure, images):
         assert outcome.isolation["got_through"] == ""
 
 
+def test_what_is_stopped_when_it_has_been_measured_counts(measure, images, monkeypatch):
+    """The network is compiled for browsers afterwards, within the same limits."""
+    watch = Box._watch
+
+    def stopped(box, *arguments):
+        watch(box, *arguments)
+        if (box.folder / "outcome.json").exists():
+            (box.folder / "portable.json").unlink()
+            raise Unfit("It was stopped because it used more than 6 GB of memory.")
+
+    monkeypatch.setattr(Box, "_watch", stopped)
+    outcome = measure(onnx_file())
+    assert len(outcome.answers) == images.count
+    assert outcome.portable.reason == "This network cannot be exported: compiling it takes too long."
+
+
 def test_answers_that_are_no_probabilities_are_refused(measure):
     with pytest.raises(Unfit, match="not probabilities"):
         measure(onnx_file(end="Relu"))

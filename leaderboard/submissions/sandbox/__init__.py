@@ -148,13 +148,16 @@ class Box:
 
     def close(self) -> None:
         """End the process with everything it may have started, and remove its folder."""
+        self._end()
+        with contextlib.suppress(OSError):
+            self.stdin.close()
+        self._remove_folder()
+
+    def _end(self) -> None:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.kill()
         self.process.wait()
-        with contextlib.suppress(OSError):
-            self.stdin.close()
-        self._remove_folder()
 
     def run(
         self,
@@ -196,7 +199,12 @@ class Box:
             progress(self._progress())
             return False
 
-        self._watch(deadline, cancelled, done)
+        try:
+            self._watch(deadline, cancelled, done)
+        except Unfit:
+            if not (self.folder / child.OUTCOME).is_file():
+                raise
+            self._end()  # what comes after the outcome is for browsers alone: the measurement stands
         return self._outcome(job, len(images), content, isolation)
 
     def _watch(self, deadline: float, cancelled: Callable[[], bool], done: Callable[[], bool]) -> None:
