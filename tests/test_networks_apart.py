@@ -132,13 +132,14 @@ def look(request, content):
             held.append(os.fstat(number).st_mode and number)
         except OSError:
             pass
+    os.write(2, b"forged")
     return {"found": found, "held": held}, ()
 spawning.serve({"look": look})
 """
 
 
-def test_a_process_sees_nothing_of_its_spawner():
-    """Its pipes tell the spawner to fork or to end."""
+def test_a_process_sees_nothing_of_its_spawner(capfd):
+    """Its pipes tell the spawner to fork or to end, and its log is that of the server."""
     spawners = spawning.Spawners(PEEK)
     try:
         answer = spawners.run({"task": "look"}, b"", spawning.Limits())
@@ -146,7 +147,8 @@ def test_a_process_sees_nothing_of_its_spawner():
     finally:
         spawners.close()
     assert answer.header.get("found") == [], answer.header
-    assert len(answer.header["held"]) == 2, "what is made, and the pipe for the answer"
+    assert len(answer.header["held"]) == 3, "nothing, what is made, and the pipe for the answer"
+    assert "forged" not in capfd.readouterr().err
 
 
 def test_a_fork_asks_a_process_of_its_own(published):

@@ -20,6 +20,7 @@ import numpy as np
 from zoo import ink
 from zoo.errors import DataError
 from zoo.ingest.labelled_folders import Pictures
+from zoo.ink.contract import FINEST, broadest_pen
 from zoo.ink.decoding import declared_pixels, pixels
 
 T = TypeVar("T")
@@ -95,11 +96,12 @@ def measured(images: np.ndarray, contract: ink.Contract) -> ink.Contract:
         pens.append(ink.pen_width(large > 127) / ink.SCALE)
     if not sides:
         return contract
-    box, (x, y) = int(np.median(sides)), np.median(centres, axis=0)
+    side, (x, y) = int(np.median(sides)), np.median(centres, axis=0)
+    height, width = min(side, contract.height), min(side, contract.width)
+    pen = float(np.clip(np.median(pens), FINEST, broadest_pen(height, width)))  # a blob is all pen
     return replace(
-        contract, box_height=min(box, contract.height), box_width=min(box, contract.width), aspect="keep",
-        centring="mass", centre_x=round(float(x), 1), centre_y=round(float(y), 1),
-        stroke=round(float(np.median(pens)), 2),
+        contract, box_height=height, box_width=width, aspect="keep",
+        centring="mass", centre_x=round(float(x), 1), centre_y=round(float(y), 1), stroke=round(pen, 2),
     )  # fmt: skip
 
 

@@ -12,7 +12,13 @@ import numpy as np
 from zoo.errors import ZooError
 from zoo.types import Json
 
+FINEST = 0.25  # pixels: a finer pen leaves no ink
 LARGEST = 1024  # pixels of a side: the largest networks of pages see 224
+
+
+def broadest_pen(height: int, width: int) -> float:
+    """Return the broadest pen of a box, pixels: half of it, so that a glyph has an inside."""
+    return max(2 * FINEST, min(height, width) / 2)
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class Contract:
         for field in ("height", "width"):
             if type(side := getattr(self, field)) is not int or not 1 <= side <= LARGEST:
                 raise ZooError(f"A contract's {field} is a whole number of 1 to {LARGEST} pixels; got {side!r:.40}.")
-        for field, most in (("centre_x", self.width), ("centre_y", self.height), ("stroke", LARGEST)):
+        for field, most in (("centre_x", self.width), ("centre_y", self.height)):
             if type(place := getattr(self, field)) not in (int, float) or not 0 <= place <= most:
                 raise ZooError(f"A contract's {field} is 0 to {most} pixels; got {place!r:.40}.")
         expected = {
@@ -67,6 +73,9 @@ class Contract:
             if type(found) is not type(values[0]) or found not in values:
                 allowed = f"1 to {values[-1]}" if isinstance(values, range) else " or ".join(map(repr, values))
                 raise ZooError(f"A contract's {field} is {allowed}; got {found!r:.40}.")
+        broadest = broadest_pen(self.box_height, self.box_width)
+        if type(self.stroke) not in (int, float) or not FINEST <= self.stroke <= broadest:
+            raise ZooError(f"A contract's stroke is {FINEST} to {broadest:g} pixels; got {self.stroke!r:.40}.")
 
     def of_pen(self, pen: float) -> "Contract":
         """Return the contract for a glyph whose pen is `pen` pixels broad once it fills the box.

@@ -302,6 +302,7 @@ def serve(
         room = 0
     gc.freeze()  # so that no child copies what it does not change
     waiting: list[int] = []
+    nowhere = os.open(os.devnull, os.O_RDWR)
     with socket.socket(fileno=int(sys.argv[1])) as requests:
         while True:
             while len(waiting) < SPARE:
@@ -309,6 +310,7 @@ def serve(
                 if os.fork() == 0:
                     for one in (listen, *waiting):  # a child hears nothing of the others
                         os.close(one)
+                    os.dup2(nowhere, 2)  # and writes nothing into the log
                     _child(tasks, rehearse, conversations, requests, tell, room)
                 os.close(tell)
                 waiting.append(listen)
