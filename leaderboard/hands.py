@@ -117,8 +117,8 @@ def _rank_there(rows: pd.DataFrame, places: pd.Index, other: str, there: np.ndar
     """Fill in the ranks of some rows on another test set, by the board's rule, and how they differ from those here."""
     order = np.argsort(-there.sum(axis=1), kind="stable")
     groups, _ = tie_groups(there[order], writers.of_dataset(other, there.shape[1]), guests=guests[order])
-    there_ranks = pd.Series(ranks(groups), places[order])
-    here = rows.loc[places, "rank"].rank(method="min")
+    there_ranks = pd.Series(ranks(groups, guests[order]), places[order])
+    here = pd.Series(ranks(rows.loc[places, "rank"].to_numpy(), guests), places)
     rows.loc[places, f"{other}_rank"] = there_ranks
     rows.loc[places, f"{other}_change"] = here - there_ranks
 

@@ -72,6 +72,7 @@ class Row(BaseModel):
     model_config = ConfigDict(extra="allow")
     dataset: str
     model: str
+    rank: float | None = Field(description=table.BY_NAME["rank"].description)
 
 
 def application() -> Api:

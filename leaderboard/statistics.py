@@ -136,7 +136,7 @@ def tie_groups(
     Guests are rows that anybody may send. How the others are grouped does not depend on them. A guest joins the group
     above it unless it is significantly worse than that group's best row, else the group below it unless it is
     significantly better than its best row, else it stands between them. Its p-values are multiplied by the number of
-    pairs that there would be with it alone.
+    pairs that there would be with it alone. Guests are not compared with each other, so those of one place may differ.
 
     Args:
         right: bool (rows, samples), the correct predictions of each row; the best row first.
@@ -166,10 +166,20 @@ def tie_groups(
     return np.unique(places, return_inverse=True)[1], pairs.neighbours
 
 
-def ranks(groups: np.ndarray) -> np.ndarray:
-    """Return the number of rows in better groups, plus one, of each row: float (rows,)."""
-    better: np.ndarray = (groups[:, None] > groups).sum(axis=1)
-    return better + 1.0
+def ranks(groups: np.ndarray, guests: np.ndarray | None = None) -> np.ndarray:
+    """Return how many rows that are no guests are in better groups, plus one: float (rows,).
+
+    A guest in no group of such rows is half a rank after those that are better. Without such rows it has none, NaN.
+
+    Args:
+        groups: numbers (rows,), the lower the better, see `tie_groups`.
+        guests: bool (rows,); None: there are none.
+    """
+    own = groups if guests is None else groups[~guests]
+    if not len(own):
+        return np.full(len(groups), np.nan)
+    better: np.ndarray = (groups[:, None] > own).sum(axis=1)
+    return better + np.where(np.isin(groups, own), 1.0, 0.5)
 
 
 def _guest_place(row: int, own: np.ndarray, places: np.ndarray, worse: Callable[[np.ndarray, int], bool]) -> float:

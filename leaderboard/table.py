@@ -43,7 +43,7 @@ def _duration(seconds: float) -> str:
 
 def _change(ranks: float) -> str:
     """Format how many ranks a row gains or loses."""
-    return f"{'▲' if ranks > 0 else '▼'} {abs(ranks):.0f}" if ranks else "="
+    return f"{'▲' if ranks > 0 else '▼'} {abs(ranks):g}" if ranks else "="
 
 
 def _mean(metric: str) -> Read:
@@ -69,7 +69,7 @@ class Column:
     until: str = ""  # the column with the other end of the range that this one begins; one cell shows both
     interval: bool = False  # whether `<name>_low` and `<name>_high` are its 95% interval, shown below it
     end: bool = False  # whether it is an end of a range or interval
-    ranks: bool = False  # whether equal values are ties
+    ranks: bool = False  # whether equal values of the zoo's own rows are ties, and others are in parentheses
     choosable: bool = True  # whether a visitor may add it to the ranking
 
 
@@ -83,7 +83,7 @@ def _on_other_hands(other: str) -> tuple[Column, ...]:
                  end=True, choosable=False) for end in ("low", "high")),
         Column(f"{other}_rank", "Rank there", lambda r: None,
                f"Rank by the accuracy on “{data.heading(other)}”, by the rule of the rank, among the ranked rows that "
-               "were measured on it.", "{:.0f}".format, -1, ranks=True, choosable=False),
+               "were measured on it.", "{:g}".format, -1, ranks=True, choosable=False),
         Column(f"{other}_change", "Rank change", lambda r: None,
                "How many ranks the row gains (▲) or loses (▼) there, among the same rows.", _change, 1,
                choosable=False),
@@ -92,10 +92,11 @@ def _on_other_hands(other: str) -> tuple[Column, ...]:
 
 COLUMNS = (
     Column("rank", "Rank", lambda r: None,
-           "Rank within the dataset by mean accuracy, of the rows whose weights are published. No two rows of a rank "
-           "differ significantly in the paired test of the shipped models' predictions, which takes writers whole "
-           "where they are known, at 5% over all pairs of rows (Bonferroni).", "{:.0f}".format, -1, shown=True,
-           ranks=True, choosable=False),
+           "Rank within the dataset by mean accuracy, of the zoo's rows whose weights are published. No two of these "
+           "of a rank differ significantly in the paired test of the shipped models' predictions, which takes writers "
+           "whole where they are known, at 5% over all pairs of them (Bonferroni). In parentheses: where a submission "
+           "stands among them, 2.5 for after two of them. Submissions are not compared with each other.",
+           "{:g}".format, -1, shown=True, ranks=True, choosable=False),
     Column("model", "Model", lambda r: r.model, "Network and dataset, and the recipe if it is not the zoo's own.",
            number=False, shown=True, choosable=False),
     Column("dataset", "Dataset", lambda r: r.dataset, "The dataset whose test set the scores are from.",
@@ -181,8 +182,8 @@ COLUMNS = (
     Column("efficiency_score", "Efficiency", _mean("efficiency_score"),
            "Accuracy in percent divided by parameters in millions.", "{:,.1f}".format, 1),
     Column("efficiency_rank", "Eff. rank", lambda r: None,
-           f"Rank by efficiency among the rows that reach {FLOOR:.0%} of the best accuracy of the zoo's own rows.",
-           "{:.0f}".format, -1),
+           f"Rank by efficiency among the zoo's own rows that reach {FLOOR:.0%} of their best accuracy. In "
+           "parentheses: where a submission stands among them.", "{:g}".format, -1, ranks=True),
     Column("seeds", "Seeds", lambda r: len(r.seeds), "Number of trainings; the best on validation is shipped.",
            "{:.0f}".format, 1, shown=True),
     Column("seeds_published", "Published", lambda r: r.seeds_published,
@@ -292,12 +293,16 @@ def _rank(rows: pd.DataFrame, places: pd.Index, results: list[Result], right: Ri
         return
     groups, p_values = _groups(results, right, writers)
     rows.loc[places, "p_above"] = p_values
-    rows.loc[places, "rank"] = ranks(groups)
-    accuracy = rows.loc[places, "accuracy"]
-    own = [result.submission is None for result in results]  # whose ranks do not depend on what somebody sent
-    best = accuracy[own].max() if any(own) else accuracy.max()
-    fit = accuracy.index[accuracy >= FLOOR * best]
-    rows.loc[fit, "efficiency_rank"] = rows.loc[fit, "efficiency_score"].rank(method="min", ascending=False)
+    guests = _are_guests(results)
+    rows.loc[places, "rank"] = ranks(groups, guests)
+    accuracy, score = rows.loc[places, "accuracy"], rows.loc[places, "efficiency_score"]
+    fit = accuracy >= FLOOR * accuracy[~guests].max()  # none where there is no own row
+    rows.loc[places[fit], "efficiency_rank"] = ranks(-score[fit].to_numpy(), guests[fit])
+
+
+def _are_guests(results: list[Result]) -> np.ndarray:
+    """Return which rows somebody sent, bool (rows,); no rank of another row depends on them."""
+    return np.array([result.submission is not None for result in results], bool)
 
 
 def _groups(results: list[Result], right: Right, writers: Writers) -> tuple[np.ndarray, np.ndarray]:
@@ -313,7 +318,7 @@ def _groups(results: list[Result], right: Right, writers: Writers) -> tuple[np.n
             inner, p_values[start:end] = tie_groups(
                 np.array(answers[start:end]),
                 writers(results[start]),
-                guests=np.array([result.submission is not None for result in results[start:end]]),
+                guests=_are_guests(results[start:end]),
             )
         else:
             inner = np.zeros(1, int)
@@ -367,36 +372,3 @@ def select(rows: pd.DataFrame, query: Query) -> pd.DataFrame:
         found = found[matches]
     by = [query.sort] if query.dataset or query.sort != "rank" else ["dataset", "rank"]  # ranks are within a dataset
     return found.sort_values(by, ascending=not query.descending, kind="stable", na_position="last")
-
-
-def overall(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return one row per network and recipe over all datasets, by mean rank; those on the most datasets come first.
-
-    Columns: place, network, recipe, datasets (how many), mean_rank, and the accuracy on each dataset under its name.
-    """
-    ranked = rows[rows["rank"].notna()]
-    if ranked.empty:
-        return pd.DataFrame(columns=["place", "network", "recipe", "datasets", "mean_rank"])
-    network = ranked["model"].str.partition(".")[0].rename("network")
-    by = ranked.groupby([network, "recipe"])
-    table = pd.DataFrame({"datasets": by.size(), "mean_rank": by["rank"].mean()})
-    accuracy = ranked.pivot_table(index=[network, "recipe"], columns="dataset", values="accuracy")
-    table = table.join(accuracy).reset_index()
-    table = table.sort_values(["datasets", "mean_rank", "network"], ascending=[False, True, True], ignore_index=True)
-    complete = table["datasets"] == table["datasets"].max()
-    table.insert(0, "place", table["mean_rank"].where(complete).rank(method="min"))
-    return table
-
-
-def pareto(rows: pd.DataFrame, cost: str) -> pd.Series:
-    """Return bool, the rows on the Pareto front: none is as accurate at lower `cost`, or better at equal cost.
-
-    Latencies compare within a run only: a row of another run than most is not on the front.
-    """
-    if cost == "latency":
-        runs = rows.loc[rows[cost].notna(), "speed_run"]
-        rows = rows.assign(latency=rows[cost].where(rows["speed_run"] == runs.mode().max()))
-    known = rows[rows["accuracy"].notna() & rows[cost].notna()].sort_values([cost, "accuracy"], ascending=[True, False])
-    best_before = known["accuracy"].cummax().shift(fill_value=-np.inf)
-    front = known.index[known["accuracy"] > best_before]
-    return pd.Series(rows.index.isin(front), index=rows.index)

@@ -18,7 +18,18 @@ import pytest
 from conftest import ROOT
 from records import SAMPLES, answers, made_up, write_board
 
-from leaderboard import claims, disclosures, disputed, downloads, goals, reproductions, results, snapshot, table
+from leaderboard import (
+    claims,
+    disclosures,
+    disputed,
+    downloads,
+    goals,
+    reproductions,
+    results,
+    snapshot,
+    summaries,
+    table,
+)
 from leaderboard.claims import Claim
 from leaderboard.tabs import table_html
 from leaderboard.tabs.board_frame import BUILDING, Live
@@ -174,7 +185,33 @@ def test_a_row_that_somebody_sent_takes_no_efficiency_rank(accuracy):
     ranked = table.frame([*own, sent]).set_index("model")["efficiency_rank"].notna()
     assert list(ranked[["a.mnist", "small.mnist", "guess.mnist"]]) == [True, True, False]
     assert ranked["eve~net.mnist"] == (accuracy > 0.5)
-    assert table.frame([sent])["efficiency_rank"].tolist() == [1]
+
+
+def test_a_row_that_somebody_sent_changes_no_rank_and_has_its_own_among_the_others(tmp_path):
+    """Here, by efficiency, on another test set and over all datasets; none where the zoo has no row."""
+    wrong = {"a.mnist": 20, "b.mnist": 150, "a.ahdd": 20}
+    guests = {"eve~good.mnist": 5, "eve~mid.mnist": 70, "eve~bad.mnist": 900, "eve~worse.mnist": 999,
+              "eve~good.ahdd": 5, "eve~good.optdigits": 5, "eve~bad.optdigits": 900}  # fmt: skip
+    for model, count in {**wrong, **guests}.items():
+        sender = {"user": "eve", "id": "x"} if model in guests else None
+        said = answers(count)
+        if model.endswith("mnist"):
+            said = replace(said, transfers={"unipen_digits": said.right})
+        results.write(made_up(model, [1 - count / 1000], count, submission=sender), said, tmp_path)
+    rows = snapshot.build(tmp_path).rows.set_index("model")
+    own, sent = rows.loc[list(wrong)], rows.loc[list(guests)]
+    assert own["rank"].tolist() == [1, 2, 1]
+    assert own["unipen_digits_rank"].tolist()[:2] == [1, 2]
+    assert own["efficiency_rank"].fillna(0).tolist() == [1, 0, 1]
+    assert sent["rank"].fillna(0).tolist() == [0.5, 1.5, 2.5, 2.5, 0.5, 0, 0]
+    assert sent["unipen_digits_rank"].tolist()[:4] == [0.5, 1.5, 2.5, 2.5]
+    assert sent["unipen_digits_change"].tolist()[:4] == [0] * 4
+    assert sent["efficiency_rank"].notna().tolist() == [True, True, False, False, True, False, False]
+    means = summaries.overall(rows.reset_index()).set_index("network")
+    assert means.loc[["eve~good", "a"], "place"].tolist() == [0.5, 1]
+    shown = table_html.render(rows.reset_index(), table.Query(dataset="mnist"))
+    ranks = re.findall(r'data-column="rank">([^<]*(?:<small>=</small>)?[^<]*)</td>', shown)
+    assert [text.strip() for text in ranks[:6]] == ["(0.5)", "1", "(1.5)", "2", "(2.5)", "(2.5)"]
 
 
 def test_claims_stand_beside_what_is_measured():
@@ -207,22 +244,22 @@ def test_rows_are_found_and_sorted(board):
 
 def test_overall_needs_every_dataset_for_a_place(board):
     _, frame = board
-    means = table.overall(frame).set_index("network")
+    means = summaries.overall(frame).set_index("network")
     assert means.loc["lenet5", "mean_rank"] == 2.5
     assert means.loc["lenet5", "place"] == 1
     assert np.isnan(means.loc["hdr_cnn", "place"])
     assert means.loc["lenet5", "ahdd"] == pytest.approx(0.97)
-    assert table.overall(frame[frame["rank"].isna()]).empty
+    assert summaries.overall(frame[frame["rank"].isna()]).empty
 
 
 def test_the_front_holds_what_nothing_beats():
     found = pd.DataFrame({"accuracy": [0.9, 0.95, 0.94, 0.95, np.nan], "parameters": [10.0, 20, 30, 40, 5]})
-    assert table.pareto(found, "parameters").tolist() == [True, True, False, False, False]
+    assert summaries.pareto(found, "parameters").tolist() == [True, True, False, False, False]
 
 
 def test_the_front_over_latency_is_of_one_run():
     found = pd.DataFrame({"accuracy": [0.9, 0.95, 0.96], "latency": [1.0, 0.5, 2.0], "speed_run": ["b", "a", "b"]})
-    assert table.pareto(found, "latency").tolist() == [True, False, True]
+    assert summaries.pareto(found, "latency").tolist() == [True, False, True]
 
 
 def test_a_row_without_published_weights_is_shown_and_not_ranked(tmp_path):

@@ -233,7 +233,20 @@ def test_no_guest_moves_another():
     groups, _ = statistics.tie_groups(np.concatenate([own, spoiler, honest]), guests=np.array([False, True, True]))
     assert alone.tolist() == [0, 0]
     assert groups.tolist() == [0, 1, 0]
-    assert statistics.ranks(groups).tolist() == [1, 3, 1]
+    assert statistics.ranks(groups, np.array([False, True, True])).tolist() == [1, 1.5, 1]
+
+
+@pytest.mark.parametrize(
+    ("groups", "guests", "ranks"),
+    [
+        ([0, 0, 2, 3], [False] * 4, [1, 1, 3, 4]),
+        ([0, 0, 1, 2, 2, 3], [False, False, True, False, True, True], [1, 1, 2.5, 3, 3, 3.5]),
+        ([0, 0, 1, 1], [True, True, False, True], [0.5, 0.5, 1, 1]),
+        ([0, 1], [True, True], [np.nan, np.nan]),
+    ],
+)
+def test_ranks_count_no_guest(groups, guests, ranks):
+    np.testing.assert_array_equal(statistics.ranks(np.array(groups), np.array(guests)), ranks)
 
 
 def test_many_rows_are_grouped_in_a_second():

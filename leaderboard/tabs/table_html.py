@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from leaderboard import disclosures, table
+from leaderboard import disclosures, summaries, table
 from leaderboard.table import COLUMNS, Column, Query
 from leaderboard.tabs.charts import Axis, Line, Mark, plot
 from leaderboard.tabs.markup import html, written
@@ -30,7 +30,9 @@ def render(rows: pd.DataFrame, query: Query, columns: Sequence[str] = SHOWN, lim
     """
     found = table.select(rows, query)
     ranks = {column.name for column in COLUMNS if column.ranks and column.name in ("rank", *columns)}
-    tied = {f"{name} tied": found.duplicated(["dataset", name], keep=False) & found[name].notna() for name in ranks}
+    own = found[found["submitted_by"].fillna("") == ""]
+    tied = {name: own.duplicated(["dataset", name], keep=False) & own[name].notna() for name in ranks}
+    tied = {f"{name} tied": of_own.reindex(found.index, fill_value=False) for name, of_own in tied.items()}
     group = found[["dataset", "rank"]].fillna(0)
     new = (group != group.shift()).any(axis=1) & (query.sort == "rank")
     page = found.assign(**tied, new=new).head(limit)
@@ -60,7 +62,7 @@ def _order(column: Column, query: Query) -> str:
 
 def overall(rows: pd.DataFrame) -> str:
     """Return the table of mean ranks over the datasets."""
-    means = table.overall(rows)
+    means = summaries.overall(rows)
     fixed = ("place", "network", "recipe", "datasets", "mean_rank")
     suffix = ["" if recipe == "zoo" else f"-{recipe}" for recipe in means["recipe"]]
     shown = means.assign(suffix=suffix).to_dict("records")
@@ -75,7 +77,7 @@ def front(rows: pd.DataFrame, dataset: str | None, cost: str) -> str:
     known = rows[(rows["dataset"] == dataset) & rows["accuracy"].notna() & rows[cost].notna()]
     if known.empty:
         return html("table.quiet", f"None of the rows shown has both an accuracy and {COST_TITLES[cost]}.")
-    on = table.pareto(known, cost)
+    on = summaries.pareto(known, cost)
     best = known[on].sort_values(cost)
     claimed = rows[(rows["dataset"] == dataset) & (rows["status"] == table.CLAIMED) & rows[cost].notna()]
     x = Axis.over(COST_TITLES[cost], [*known[cost], *claimed[cost]], table._short, log=True)
