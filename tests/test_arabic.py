@@ -31,8 +31,9 @@ PATTERNS = [re.compile(".+?".join(map(re.escape, key.split("{}"))), re.DOTALL) f
 SAID = ["zoo/ink", "zoo/serving/apart.py", "zoo/serving/reading.py",
         "zoo/serving/by_script.py", "zoo/tabs/choice.py", "zoo/tabs/draw.py",
         "zoo/tabs/read.py", "zoo/gate/callers.py", "zoo/gate/limits.py", "zoo/gate/storage.py", "zoo/gate/uploads.py",
-        "zoo/gate/traffic.py", "leaderboard/submissions/intake.py", "leaderboard/submissions/holdings.py",
-        "leaderboard/submissions/hub_models.py", "leaderboard/tabs/submit_form.py", "zoo/hub_transport.py"]  # fmt: skip
+        "zoo/gate/traffic.py", "leaderboard/submissions/intake.py", "leaderboard/submissions/names.py",
+        "leaderboard/submissions/holdings.py", "leaderboard/submissions/hub_models.py",
+        "leaderboard/tabs/submit_form.py", "zoo/hub_transport.py"]  # fmt: skip
 RAISED = {"InkError", "Unreadable", "Blank", "Spent", "ZooError", "TooMany", "NotYours", "OutOfBounds", "Busy"}
 FOR_PROGRAMS = ("Send either a sketch or an image", "A contract")  # of endpoints and of networks' files
 

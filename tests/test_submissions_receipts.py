@@ -9,10 +9,11 @@ import sys
 import threading
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
-from submitting import send
-from test_nothing_lost import work
+from submitting import finish_all, send
+from test_nothing_lost import cut, empty, work
 
 from leaderboard import results
 from leaderboard.submissions import checks, holdings, intake, lifecycle, supervision
@@ -255,6 +256,63 @@ def test_who_is_signed_in_gets_no_strangers_receipt(tmp_path):
     assert send(place, "bob", "net", secret="") == proved
     with pytest.raises(ZooError, match="net is taken by"):
         send(place, "bob", "net", 1, secret="of mallory")
+
+
+def loop(path):
+    """Stand for a folder without rights."""
+    shutil.rmtree(path.parent)
+    path.parent.symlink_to(path.parent)
+
+
+def renamed(path):
+    path.rename(path.with_name("net_eval_request_lost.json"))
+
+
+@pytest.mark.parametrize("damage", [cut, empty, loop, renamed])
+def test_a_receipt_that_cannot_be_read_keeps_its_name(tmp_path, damage):
+    """Nobody knows whose it is, but for who is signed in; other names are free."""
+    place = LocalStore(tmp_path / "store")
+    first = send(place, "b.ob", "net", secret="of bob")
+    damage(place.root / "requests" / first.path)
+    with pytest.raises(ZooError, match="net is taken by a submission whose receipt cannot be read now"):
+        send(place, "B.ob", "net", 1, secret="of mallory")
+    assert send(place, "ann", "net", 1, secret="of ann").open
+    if damage is not loop:
+        assert send(place, "b.ob", "other", 1, secret="of mallory").open
+        assert send(place, "b.ob", "net", 2, secret="").open
+
+
+def test_a_row_of_a_receipt_that_cannot_be_read_stays(two_rows, tmp_path):
+    """Whoever was let in under its name, as by an earlier version; it is written over by who has proved the name."""
+    place, records = copied(two_rows, tmp_path), tmp_path / "records"
+    work(place, records)
+    (path,) = place.root.glob("requests/bob/*.json")
+    row, kept = results.path_of("bob~net.optdigits", "optdigits", records), path.read_bytes()
+    path.unlink()
+    stranger = send(place, "bob", "net", 7, secret="of mallory")
+    cut(Path(shutil.copy(place.root / "requests" / stranger.path, path)))
+    before = row.read_bytes()
+    work(place, records)
+    assert row.read_bytes() == before
+    said = place.get(stranger.id)
+    assert said.status == FINISHED
+    assert said.reason == "Its row on optdigits would replace one that is not known to be of the same sender."
+    path.write_bytes(kept)
+    work(place, records)
+    assert row.read_bytes() == before
+    path.write_bytes(b"")
+    proved = send(place, "bob", "net", 8, secret="")
+    work(place, records)
+    assert results.read_record(row).submission["id"] == proved.id
+
+
+def test_who_has_a_name_keeps_it_while_an_earlier_receipt_cannot_be_read(tmp_path):
+    place = LocalStore(tmp_path / "store")
+    sent = [send(place, "bob", "unfit", seed, secret="of bob") for seed in range(2)]
+    cut(place.root / "requests" / sent[0].path)
+    finish_all(place)
+    assert intake.retry(place, sent[1].id, secret="of bob").open
+    assert send(place, "bob", "unfit", 2, secret="of bob").open
 
 
 @pytest.mark.parametrize("user", ["zoo", "Handwriting-Zoo"])

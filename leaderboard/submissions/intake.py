@@ -18,6 +18,7 @@ from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
 from leaderboard.submissions.checks import guard, keras_archive
 from leaderboard.submissions.lifecycle import RUNNING, WITHDRAWN, Submission
+from leaderboard.submissions.names import check_name
 from leaderboard.submissions.offers import Offer, checked_name, checked_offer, checked_user
 from leaderboard.submissions.presence import seen
 from zoo.errors import ZooError
@@ -157,28 +158,17 @@ def _kept(store: stores.Store, submission: Submission, content: bytes | None, li
     """Store a new submission, or return the earlier one that it repeats; the limits are checked under the lock."""
     now = submission.created
 
-    def admit(earlier: list[Submission]) -> Submission | None:
+    def admit(listing: stores.Listing) -> Submission | None:
         check_heard()  # as late as can be: whoever has gone gets no secret, and would keep the name
-        for other in reversed(earlier):
+        for other in reversed(listing.submissions):
             if _same(other, submission):
                 return other
-        check_limits(earlier, submission.user, limits, now, submission.secret)
-        _check_name(submission, earlier)
+        check_limits(listing.submissions, submission.user, limits, now, submission.secret)
+        check_name(submission, listing)
         return None
 
     submission = _with_link(submission, store.all())
     return store.add(submission, None if submission.refused else content, admit)
-
-
-def _check_name(submission: Submission, earlier: list[Submission]) -> None:
-    """Raise ZooError where another sender's submission holds the name of one that waits or is about to."""
-    for other in earlier:
-        same_row = other.network == submission.network and other.withdrawable and not submission.refused
-        if same_row and other.id != submission.id and not submission.may_replace(other):
-            raise ZooError(
-                f"{submission.name} is taken by {other.id}, which another sender called {other.user} sent: choose "
-                "another name, or send the secret of that receipt along."
-            )
 
 
 def _with_link(submission: Submission, earlier: list[Submission]) -> Submission:
@@ -230,7 +220,7 @@ def _check_work(mine: list[Submission], most: float, now: float) -> None:
         )
 
 
-def check_limits(earlier: list[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
+def check_limits(earlier: Sequence[Submission], user: str, limits: Limits, now: float, secret: str = "") -> None:
     """Raise ZooError if a user, or all users together, have too many.
 
     A user who is not signed in is their name and the hash of their secret: nobody uses up the limits of another by
@@ -296,9 +286,9 @@ def retry(
     _charge(store, store.all(), address, limits, stores.now)
 
     def transition(s: Submission) -> Submission:
-        earlier = store.all()
-        check_limits(earlier, _own(s, user, secret).user, limits, now, s.secret)
-        _check_name(s, earlier)
+        listing = store.listing()
+        check_limits(listing.submissions, _own(s, user, secret).user, limits, now, s.secret)
+        check_name(s, listing)
         return lifecycle.retried(s, now)
 
     return store.change(wanted, transition)

@@ -38,14 +38,15 @@ def publish(store: Store, records: Path) -> bool:
         StoreFailed: a row could not be written or read now; the others were published.
     """
     with _alone(records):
-        wanted = rows(store.all())
+        submissions = store.all()
+        wanted, known = rows(submissions), {submission.id for submission in submissions}
         done = _Rows()
-        for submission in store.all():
+        for submission in submissions:
             if submission.status in (WITHDRAWN, FAILED):
                 for dataset in submission.datasets:
                     done.take(submission, dataset, partial(_take_away, records, dataset, submission, wanted))
-        for (dataset, model), (submission, found) in wanted.items():
-            done.take(submission, dataset, partial(_put, store, records, dataset, model, submission, found))
+        for (dataset, _), (submission, found) in wanted.items():
+            done.take(submission, dataset, partial(_put, store, records, dataset, submission, found, known))
         _note(store, done.reasons)
         if not snapshot.is_fresh(records):
             snapshot.write(records)
@@ -53,6 +54,10 @@ def publish(store: Store, records: Path) -> bool:
         if done.later:
             raise StoreFailed(done.later)
         return done.changed
+
+
+class _NotItsOwn(ZooError):
+    """A row that another sender has, or may have."""
 
 
 @dataclass
@@ -73,6 +78,8 @@ class _Rows:
         said = self.reasons.setdefault(submission.id, [])
         try:
             self.changed |= step()
+        except _NotItsOwn as error:
+            said.append(str(error))
         except Damaged as error:
             said.append(f"{error} It can be tried again.")
         except (OSError, StoreFailed) as error:
@@ -94,14 +101,25 @@ def _note(store: Store, reasons: dict[str, list[str]]) -> None:
                 store.change(wanted, partial(lifecycle.noted, reason=reason))
 
 
-def _put(store: Store, records: Path, dataset: str, model: str, submission: Submission, found: Outcome) -> bool:
-    """Write one row where it is not there as it was measured; never over a row that is not its sender's own."""
+def _put(
+    store: Store, records: Path, dataset: str, submission: Submission, found: Outcome, known: Collection[str]
+) -> bool:
+    """Write one row where it is not there as it was measured; never over a row that is not its sender's own.
+
+    `rows` chose among the submissions that are known. A row of any other one may be anybody's: only who is signed in is
+    known to be its sender.
+    """
+    model = found["model"]
     path = results.own_path(model, dataset, records)
     if path.exists() and isinstance(there := results.read_record(path), Result):
-        owner = ((there.submission or {}).get("user") or "").lower()
+        named = there.submission or {}
+        if (named.get("user") or "").lower() != submission.owner or (
+            submission.secret and named.get("id") not in known
+        ):
+            raise _NotItsOwn(f"Its row on {dataset} would replace one that is not known to be of the same sender.")
         same = (there.revision, there.date) == (found.get("revision"), found.get("date"))
         kept = "folder" in found  # earlier receipts do not say where, so what is on the board is all that there is
-        if owner != submission.owner or not kept or (same and _has_answers(path)):
+        if not kept or (same and _has_answers(path)):
             return False
     result, answers = _stored(store, dataset, model, submission, found)
     result = replace(result, history=_earlier(store, submission, result))

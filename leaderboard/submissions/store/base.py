@@ -18,7 +18,6 @@ from leaderboard.submissions.presence import Witness
 from zoo.errors import ZooError
 from zoo.regular_files import MOST_JSON
 
-Admit = Callable[[list[Submission]], Submission | None]  # earlier ones -> the one that is returned instead; may raise
 REQUEST = re.compile(f"{PART}/{PART}_eval_request_{ID.pattern}[.]json")  # see `Submission.path`
 GAP = 10**9  # receipts that may be missing from a store
 ATTENDED = 3  # a worker counts as running if its last sign of life is at most this many intervals old
@@ -85,6 +84,9 @@ class Listing:
             if submissions.setdefault(one.id, one) is not one:
                 broken.append(Broken(one.path, one.id, "Another submission has its id."))
         return cls(tuple(submissions.values()), tuple(broken))
+
+
+Admit = Callable[[Listing], Submission | None]  # what is there -> the one that is returned instead; may raise
 
 
 class Store(ABC):

@@ -106,7 +106,7 @@ class LocalStore(Store):
             self._sweep()
             listing = self.listing()
             earlier = list(listing.submissions)
-            if found := admit(earlier):
+            if found := admit(listing):
                 return found
             submission = numbered(submission, listing)
             if content is not None:
