@@ -13,6 +13,7 @@ What computes in eight bytes counts twice, as such numbers do (`zoo.stored_numbe
 import itertools
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -40,6 +41,26 @@ def count(path: Path | str) -> int:
     )
 
 
+def whole(path: Path | str) -> Any:
+    """Return the network of an ONNX file as an `onnxruntime.InferenceSession` that can give every value of its graph.
+
+    It is counted and measured in such a one. What a runtime computes together, and how it rounds then, depends on which
+    values a session can give: a network could see by it in which of two it is, and be small in one and large in the
+    other. Its first outputs are those of the file.
+    """
+    import onnxruntime  # not where strangers' files are only read, see `leaderboard.submissions.checks.onnx_work`
+
+    model = onnx.load(path)
+    there = {value.name for value in model.graph.output}
+    names = {name for node in model.graph.node for name in node.output if name} - there
+    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3  # otherwise it warns about outputs without a type
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
 def _numbers(value: np.ndarray) -> int:
     """Return how many numbers each number of an array counts as."""
     return 2 if value.dtype.itemsize > 4 else 1
@@ -54,19 +75,8 @@ def values(path: Path | str, images: int, more: Iterable[np.ndarray] = ()) -> It
         ValueError: a value has no numbers. Whoever runs the graph without naming all values may leave out what makes
             it, and then it has some.
     """
-    import onnxruntime  # not where strangers' files are only read, see `leaderboard.submissions.checks.onnx_work`
-
-    model = onnx.load(path)
-    there = {value.name for value in model.graph.output}
-    names = {name for node in model.graph.node for name in node.output if name} - there
-    given_empty = {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
-    model.graph.output.extend(onnx.helper.make_empty_tensor_value_info(name) for name in sorted(names))
-    options = onnxruntime.SessionOptions()
-    # As it is measured: what a runtime fuses depends on which values are asked for, and then its rounding does.
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3  # otherwise it warns about outputs without a type
-    options.intra_op_num_threads = 1
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
+    session = whole(path)
+    given_empty = {name for node in onnx.load(path).graph.node if node.op_type == "Constant" for name in node.output}
     (image,) = session.get_inputs()
     outputs = [output.name for output in session.get_outputs()]
     rng, sides = np.random.default_rng(0), image.shape[1:]
