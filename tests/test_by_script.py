@@ -64,6 +64,13 @@ def own(tmp_path, monkeypatch):
     return add
 
 
+@pytest.mark.parametrize("name", ["~x.mnist", "~root.mnist", "x.mnist@main", ".hidden.mnist"])
+def test_a_folder_whose_name_means_another_place_is_no_network(own, name):
+    own(name, "0123456789")
+    assert name not in zoo.list_models()
+    assert by_script.networks()["digits"]
+
+
 def test_an_own_network_goes_first_and_one_of_both_scripts_answers_for_both(own):
     own("lenet5.mine", "0123456789")
     assert by_script.best("digits") == ("lenet5.mine",)

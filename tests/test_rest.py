@@ -386,6 +386,7 @@ def test_a_batch_of_slow_networks_is_short(models, seconds, most, monkeypatch):
 
     async def scene():
         monkeypatch.setattr(engine.Engine, "_sketches", work)
+        monkeypatch.setattr(engine.Engine, "_is_quick", lambda self, name: True)
         one = engine.Engine(threads=1)
         one._seconds.update({**seconds, "visitors": 0.0005})
         strokes = [[(0.0, 0.0)] * 40]
@@ -508,6 +509,7 @@ def test_long_sketches_delay_no_others(strokes, points, monkeypatch):
 
     async def scene():
         monkeypatch.setattr(engine.Engine, "_sketches", work)
+        monkeypatch.setattr(engine.Engine, "_is_quick", lambda self, name: True)
         one = engine.Engine(threads=1)
         long = engine.Sketch([[(0.0, 0.0)] * points] * strokes, 11, 0.1, ("a",))
         usual = engine.Sketch([[(0.0, 0.0)] * 40] * 10, 10, 0.1, ("a",))
@@ -548,6 +550,27 @@ def test_a_batch_has_the_answers_of_single_calls():
     assert [str(answer)[:40] for answer in together] == [str(answer)[:40] for answer in alone]
     assert [isinstance(answer, Exception) for answer in together] == [False, True, False] * 2
     one.close()
+
+
+def test_a_slow_network_holds_up_no_sketch_for_another(monkeypatch):
+    """Nor does one of somebody that has read nothing yet: it waits with what is long."""
+    one, asked = engine.Engine(), []
+
+    async def ask(queue, sketch, sender):
+        asked.append((*sketch.models, queue is one.sketches))
+
+    monkeypatch.setattr(BatchQueue, "ask", ask)
+    one._seconds |= {"lenet5.ahdd": 1.0, "own.mnist": 0.001}
+    for models in (
+        ("lenet5.mnist",),
+        ("lenet5.ahdd",),
+        ("lenet5.mnist", "lenet5.ahdd"),
+        ("own.mnist",),
+        ("new.mnist",),
+    ):
+        asyncio.run(one.read(engine.Sketch(SEVEN, 1.0, 0.045, models)))
+    one.close()
+    assert [quick for *_, quick in asked] == [True, False, False, True, False]
 
 
 def test_the_least_recently_used_networks_are_dropped():

@@ -292,6 +292,24 @@ def test_a_network_is_bounded_before_a_runtime_opens_it(published, monkeypatch, 
         zoo.load_predictor(published)
 
 
+def test_each_step_of_a_recurrent_layer_takes_its_time(published):
+    """Whatever it multiplies: layers of one unit took a minute."""
+    numbers = {
+        "line": np.array([784, -1, 1]),
+        "rw": np.ones((1, 1, 1), np.float32),
+        "rr": np.ones((1, 1, 1), np.float32),
+    }
+
+    def layers(count):
+        made = [node("RNN", "l rw rr", f"o{n}", hidden_size=1) for n in range(count)]
+        nodes = [*pixels(), node("Reshape", "d line", "l"), *made, total("o0")]
+        return network(published / "model.onnx", nodes, numbers).SerializeToString()
+
+    assert onnx_limits.checked(layers(1))
+    with pytest.raises(ValueError, match="billion operations for an image"):
+        onnx_limits.checked(layers(3_500))
+
+
 FITTING = [((4,), (3, 1)), ((3, 1), (4,)), ((4,), (2, 1, 1)), ((1,), (4,))]
 
 

@@ -19,16 +19,20 @@ from zoo.settings import model_folders, namespace
 log = logging.getLogger(__name__)
 
 SCHEME = "hf://"
+_ELSEWHERE = re.compile("^[.~]|@")  # in a name: `resolve` looks for a path, or on the Hub
 COMMIT = re.compile("[0-9a-f]{40}")
 OF_YOUR_OWN = "If you trained it yourself, set ZOO_MODELS to the folder that holds it, such as runs/models."
 
 
 def list_models() -> tuple[str, ...]:
-    """Return the names of the models that are shipped with the package or are in a folder of `ZOO_MODELS`, sorted."""
+    """Return the names of the models that are shipped with the package or are in a folder of `ZOO_MODELS`, sorted.
+
+    A folder whose name would mean another place is left out.
+    """
     found = (
         path.parent.name for folder in model_folders() for path in folder.glob(f"*/{PublishedFolder.PREPROCESSOR}")
     )
-    return tuple(sorted(set(found)))
+    return tuple(sorted({name for name in found if not _ELSEWHERE.search(name)}))
 
 
 def resolve(name: str | Path) -> Path:

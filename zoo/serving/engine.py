@@ -21,6 +21,7 @@ from zoo.serving.model_cache import MODELS
 from zoo.serving.predictor import Predictor
 from zoo.serving.reading_budget import Budget
 from zoo.serving.runtimes import threads
+from zoo.settings import PRETRAINED
 from zoo.types import Json
 
 SKETCHES = 256  # that wait: about a quarter of a second of work
@@ -28,7 +29,8 @@ PICTURES = 64  # that wait: some seconds of work
 BATCH = 32  # sketches that are read together
 LONGEST = 0.01  # seconds that their networks take together: whoever asks meanwhile waits for all of them
 UNKNOWN = 0.01  # seconds that a network is taken to need for an image before it has read one
-POINTS = 500  # of a sketch; one of more waits in another queue, so that it delays none of the usual size
+POINTS = 500  # of a sketch; one of more waits in another queue, so that it delays none of the usual size, and so does
+# one for a network that takes more than `LONGEST` for an image, or came with no package and has read none yet
 STROKE = 10  # points that take as long as a stroke, each of which is drawn alone
 
 
@@ -113,7 +115,8 @@ class Engine:
         """
         if isinstance(asked, Sketch):
             usual = sum(STROKE + len(stroke) for stroke in asked.strokes) <= POINTS
-            return await (self.sketches if usual else self.long_sketches).ask(asked, sender)
+            quick = all(self._is_quick(name) for name in asked.models)
+            return await (self.sketches if usual and quick else self.long_sketches).ask(asked, sender)
         waits = threading.Event()
         waits.set()
         try:
@@ -138,6 +141,10 @@ class Engine:
         if of_pages:
             return of_page(voting.vote(content, of_pages[0], budget=budget), of_pages[0])
         return of_picture(content, predictors, budget)
+
+    def _is_quick(self, name: str) -> bool:
+        """Whether a network holds up no others: it has read an image in little time, or comes with the package."""
+        return self._seconds[name] <= LONGEST if name in self._seconds else name in _shipped()
 
     def _cost(self, sketch: Sketch) -> float:
         """Return the seconds that the networks of a sketch need."""
@@ -173,6 +180,12 @@ class Engine:
             failed[index] if index in failed else of_sketch(sketch, *max(found[index], key=lambda one: one[0]))
             for index, sketch in enumerate(sketches)
         ]
+
+
+@functools.cache
+def _shipped() -> frozenset[str]:
+    """The networks that come with the package: no other folder may have the name of one."""
+    return frozenset(path.name for path in PRETRAINED.iterdir())
 
 
 @functools.lru_cache(maxsize=512)

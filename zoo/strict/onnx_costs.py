@@ -24,6 +24,7 @@ _OPERATORS = (
 )
 OPERATORS = frozenset(_OPERATORS.split())
 BLOCK = 16  # channels that ONNX Runtime keeps together for convolutions
+STEP = 2_000  # operations that a step of a recurrent layer takes as long as, whatever it multiplies
 TAPS = {"LRN": 5, "Resize": 16, "Upsample": 4, "TopK": 20}  # values that each output takes; a window: its size
 
 
@@ -142,8 +143,8 @@ def of_node(node: Any, shapes: Mapping[str, Shape], stored: set[str]) -> tuple[i
     if node.op_type == "Einsum":
         return products + moved, products
     if node.op_type in ("RNN", "GRU", "LSTM"):  # the gates of all steps, also where no output has them
-        steps, weights = shapes[node.input[0]], shapes[node.input[1]]
-        return products + moved, 2 * math.prod(steps[:2]) * math.prod(weights[:2]) + 8 * moved
+        weights, steps = shapes[node.input[1]], math.prod(shapes[node.input[0]][:2])
+        return products + moved + steps * weights[0] * STEP, 2 * steps * math.prod(weights[:2]) + 8 * moved
     if "Conv" in node.op_type:  # the windows of an image side by side
         taken, made = shapes[node.input[0]], shapes[node.output[0]]
         sides = taken[:2] if node.op_type == "ConvTranspose" else made[:2]
