@@ -81,6 +81,14 @@ def test_a_process_that_ends_is_started_again_for_the_same_network(published):
         served(IMAGES)
 
 
+@pytest.mark.parametrize("open_", [zoo.load_predictor, lambda folder: opening.bounded(folder / "model.onnx")])
+def test_a_file_that_says_it_is_larger_than_any_network_is_not_read(published, open_):
+    with (published / "model.onnx").open("ab") as file:
+        file.truncate(opening.LARGEST + 1)
+    with pytest.raises((ZooError, OSError), match="500,000,001 bytes"):
+        open_(published)
+
+
 def test_a_process_that_takes_too_long_is_ended(published, monkeypatch):
     before = processes()
     monkeypatch.setattr(opening, "SECONDS", 0.5)

@@ -24,6 +24,7 @@ from zoo.strict import onnx_limits
 from zoo.types import Json
 
 MEMORY = 3_000_000_000  # bytes of a process; the checks allow 1.1 GB, and runtimes round up and copy
+LARGEST = 500_000_000  # bytes of a file; the largest network has 233 MB
 SECONDS = 60.0  # in which it opens a network, or answers; the checks allow a batch a few of them
 LAUNCH = "from zoo.serving import opening; opening.main()"
 
@@ -81,7 +82,7 @@ def bounded(path: Path, runtime: str = DEFAULT) -> bytes:
     Raises:
         ZooError: it may not be opened.
     """
-    data = read_bytes(path)
+    data = read_bytes(path, LARGEST)
     if is_shipped(path):
         return data
     return _named(str(path), runtime, lambda: onnx_limits.checked(data, indices=runtime == DEFAULT))
@@ -95,7 +96,9 @@ def _bounds(path: Path, runtime: str) -> bool:
 def _contents(path: Path) -> list[bytes]:
     """Return the content of a network's files: OpenVINO's own have their weights in a second one."""
     weights = path.with_suffix(".bin")
-    return [read_bytes(one) for one in (path, weights) if one == path or (path.suffix == ".xml" and one.is_file())]
+    return [
+        read_bytes(one, LARGEST) for one in (path, weights) if one == path or (path.suffix == ".xml" and one.is_file())
+    ]
 
 
 def _opened(runtime: str, contents: Sequence[bytes], bounds: bool) -> Runtime:
