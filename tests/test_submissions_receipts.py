@@ -16,7 +16,7 @@ from submitting import finish_all, send
 from test_nothing_lost import cut, empty, work
 
 from leaderboard import results
-from leaderboard.submissions import checks, holdings, intake, lifecycle, supervision
+from leaderboard.submissions import calls, checks, holdings, intake, lifecycle, supervision
 from leaderboard.submissions.lifecycle import FAILED, FINISHED, PENDING, RUNNING, WITHDRAWN, Submission
 from leaderboard.submissions.presence import Presence, Witness
 from leaderboard.submissions.sandbox import Unfit
@@ -304,6 +304,51 @@ def test_a_row_of_a_receipt_that_cannot_be_read_stays(two_rows, tmp_path):
     proved = send(place, "bob", "net", 8, secret="")
     work(place, records)
     assert results.read_record(row).submission["id"] == proved.id
+
+
+def test_a_receipt_says_which_submission_has_its_rows(two_rows, tmp_path):
+    """It lacks no row that trying again could bring; whatever it lacked is forgotten until it has its row again."""
+    place, records = copied(two_rows, tmp_path), tmp_path / "records"
+    (old,) = (s for s in place.all() if s.user == "bob")
+    _, status, listed, *_ = calls.endpoints(place)
+
+    def check(state, *replacing):
+        found = place.get(old.id)
+        said = holdings.replaced_by(found, holdings.rows(place.all()))
+        page = receipts.receipt(found, None, said)
+        assert state in page
+        assert [page.count(f">{one}</a>") for one in replacing] == [1] * len(replacing)
+        assert page.count("its row</a>") == 1 - len(replacing)
+        assert list(said.values()) == list(replacing)
+        seen = {one["id"]: one for one in listed.function("bob")}
+        assert status.function(old.id)["replaced_by"] == seen[old.id]["replaced_by"] == said
+        assert not found.retriable
+
+    check("Its rows are on the board.")
+    for seed in (7, 8):
+        new = send(place, "bob", "net", seed)
+        work(place, records)
+        check("Measured, and replaced by another submission of its name.", new.id)
+        if seed == 7:  # results without a row are not kept
+            intake.withdraw(place, new.id, "bob")
+            work(place, records)
+            assert "It can be tried again." in place.get(old.id).reason
+    stranger = replace(old, id="20260101-00000000", secret=intake._hash("of mallory"), number=99)
+    (place.root / "requests" / stranger.path).write_text(json.dumps(stranger.to_dict()))
+    old = stranger  # whose row was never on the board
+    check("Measured, and replaced by another submission of its name.", new.id)
+
+
+def test_a_receipt_of_two_datasets_says_which_row_was_replaced(two_rows):
+    (old,) = (s for s in LocalStore(two_rows).all() if s.user == "bob")
+    found = old.results["optdigits"]
+    both = replace(old, results={"optdigits": found, "mnist": {**found, "model": old.row("mnist")}})
+    newer = replace(old, id="20260101-00000000")
+    said = holdings.replaced_by(both, holdings.rows([both, newer]))
+    assert said == {"optdigits": newer.id}
+    page = receipts.receipt(replace(both, datasets=tuple(both.results)), None, said)
+    assert "Some of its rows were replaced" in page
+    assert (page.count("its row</a>"), page.count(f">{newer.id}</a>")) == (1, 1)
 
 
 def test_who_has_a_name_keeps_it_while_an_earlier_receipt_cannot_be_read(tmp_path):

@@ -8,6 +8,7 @@ import itertools
 from collections.abc import Iterator
 
 from leaderboard.submissions import intake, sign_in, usage
+from leaderboard.submissions.holdings import replaced_by, rows
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.offers import Offer
 from leaderboard.submissions.store import Store
@@ -61,20 +62,22 @@ def endpoints(store: Store) -> tuple[gate.Endpoint, ...]:
             store, sign_in.sender(user), offer, content_of(file), source, address=address, secret=key
         )
         known = {"secret": key} if intake.may_change(submission, secret=key) else {}
-        return intake.as_json(submission, intake.queue(store)) | known
+        return _receipt(store, submission) | known
 
     @gate.endpoint
     def submission_status(id: str) -> Json:
-        """Return the current receipt of a submission: "status", "stage", "progress", "results", "history", …."""
-        found = store.get(id)
-        return intake.as_json(found, intake.queue(store) if found.open else ())
+        """Return the current receipt of a submission: "status", "stage", "progress", "results", "history", ….
+
+        "replaced_by" has the ids of the submissions that have its rows now, by dataset.
+        """
+        return _receipt(store, store.get(id))
 
     @gate.endpoint
     def submissions(user: str = "") -> list[Json]:
         """Return receipts, the newest first; with a user, only those of that user."""
-        places = intake.queue(store)
-        wanted = (s for s in reversed(store.all()) if user in ("", s.user))
-        return [intake.as_json(s, places) for s in itertools.islice(wanted, MOST_RECEIPTS)]
+        places, all_of_them = intake.queue(store), store.all()
+        held, wanted = rows(all_of_them), (s for s in reversed(all_of_them) if user in ("", s.user))
+        return [intake.as_json(s, places, replaced_by(s, held)) for s in itertools.islice(wanted, MOST_RECEIPTS)]
 
     @gate.endpoint(writes=True)
     def withdraw(id: str, secret: str = "") -> Json:
@@ -97,6 +100,12 @@ def endpoints(store: Store) -> tuple[gate.Endpoint, ...]:
         return intake.as_json(retried(store, id, sign_in.proved(), secret))
 
     return submit, submission_status, submissions, withdraw, retry
+
+
+def _receipt(store: Store, submission: Submission) -> Json:
+    """Return a receipt as programs get it."""
+    replaced = replaced_by(submission, rows(store.all()))
+    return intake.as_json(submission, intake.queue(store) if submission.open else (), replaced)
 
 
 def content_of(file: gate.Upload | None) -> tuple[str, bytes] | None:

@@ -40,6 +40,19 @@ def rows(submissions: Iterable[Submission]) -> dict[tuple[str, str], tuple[Submi
     return found
 
 
+def replaced_by(submission: Submission, held: Mapping[tuple[str, str], tuple[Submission, Outcome]]) -> dict[str, str]:
+    """Return the ids of the submissions that have the rows of a measured one, by dataset: of those that it has not.
+
+    Args:
+        submission: it.
+        held: the `rows` of its store.
+    """
+    if submission.status != FINISHED:
+        return {}
+    holders = {dataset: held.get((dataset, submission.row(dataset))) for dataset in submission.results}
+    return {dataset: one[0].id for dataset, one in holders.items() if one and one[0].id != submission.id}
+
+
 class Needed:
     """Which results and contents are needed.
 

@@ -11,8 +11,9 @@ import logging
 import math
 import re
 import secrets
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from leaderboard.submissions import budget, checks, hub_models, lifecycle, usage
 from leaderboard.submissions import store as stores
@@ -376,12 +377,15 @@ def queue(store: stores.Store) -> list[Place]:
     return places
 
 
-def as_json(submission: Submission, places: Sequence[Place] = ()) -> Json:
-    """Return a receipt for the endpoints: everything except what only workers need."""
+def as_json(
+    submission: Submission, places: Sequence[Place] = (), replaced: Mapping[str, str] = MappingProxyType({})
+) -> Json:
+    """Return a receipt for the endpoints: everything except what only workers need; see `holdings.replaced_by`."""
     place = next((place for place in places if place.submission.id == submission.id), None) if submission.open else None
     values = (place.submission if place else submission).to_dict()
     for key in ("worker", "lease", "beats", "busy", "version", "attempts", "secret", "sender", "work", "schema"):
         values.pop(key)
+    values["replaced_by"] = dict(replaced)
     values["ahead"] = place.ahead if place else None
     values["expected_seconds"] = round(place.wait) if place and place.wait is not None else None
     return values

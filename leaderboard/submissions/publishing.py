@@ -42,6 +42,8 @@ def publish(store: Store, records: Path) -> bool:
         wanted, known = rows(submissions), {submission.id for submission in submissions}
         done = _Rows()
         for submission in submissions:
+            if submission.reason:
+                done.reasons[submission.id] = []  # which is over where it has no row any more
             if submission.status in (WITHDRAWN, FAILED):
                 for dataset in submission.datasets:
                     done.take(submission, dataset, partial(_take_away, records, dataset, submission, wanted))

@@ -1,5 +1,8 @@
 """Pages of submissions as HTML: a receipt, the queue, the rules."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from markupsafe import Markup
 
 from leaderboard.memorization import MemorizationGap
@@ -13,7 +16,7 @@ from zoo.strict import allowed_layers, keras_config
 WORDS = {
     PENDING: "waiting",
     RUNNING: "being measured",
-    FINISHED: "on the board",
+    FINISHED: "finished",
     FAILED: "failed",
     WITHDRAWN: "withdrawn",
 }
@@ -21,15 +24,20 @@ KINDS = {"keras": "Keras weights", "onnx": "ONNX weights", "json": "architecture
 NO_WORKER = "No worker is running. It will be measured when one is started."
 
 
-def receipt(submission: Submission, where: Place | None) -> str:
+def receipt(submission: Submission, where: Place | None, replaced: Mapping[str, str] = MappingProxyType({})) -> str:
     """Return the page of one submission.
 
     Args:
         submission: it.
         where: its place in the queue; None if it is not in the queue.
+        replaced: ids of the submissions that have its rows, by dataset.
     """
     s = where.submission if where else submission
-    results = [(name, s.results.get(name), s.claimed.get(name)) for name in s.datasets if name in s.results or s.open]
+    results = [
+        (name, s.results.get(name), s.claimed.get(name), replaced.get(name))
+        for name in s.datasets
+        if name in s.results or s.open
+    ]
     memorization = [
         (name, MemorizationGap(**found["memorization"])) for name, found in s.results.items() if "memorization" in found
     ]
@@ -37,10 +45,12 @@ def receipt(submission: Submission, where: Place | None) -> str:
         (moment(step["at"]), WORDS.get(str(step["status"]), str(step["status"])), str(step.get("note", "")))
         for step in s.history
     ]
-    return html("receipts.receipt", s, KINDS[s.kind], _state(s, where), s.problems, results, memorization, history)
+    return html(
+        "receipts.receipt", s, KINDS[s.kind], _state(s, where, replaced), s.problems, results, memorization, history
+    )
 
 
-def _state(s: Submission, where: Place | None) -> str:
+def _state(s: Submission, where: Place | None, replaced: Mapping[str, str]) -> str:
     """Return what happens to a submission now, in words; text between backticks is code."""
     if s.status == PENDING:
         ahead = where.ahead if where else 0
@@ -54,7 +64,13 @@ def _state(s: Submission, where: Place | None) -> str:
     if s.status == RUNNING:
         return f"{s.stage.capitalize() or 'Starting'}, {s.progress:.0%} done."
     if s.status == FINISHED:
-        return f"Measured, but not on the board. {s.reason}" if s.reason else "Measured. Its rows are on the board."
+        if s.reason:
+            return f"Measured, but not on the board. {s.reason}"
+        if not replaced:
+            return "Measured. Its rows are on the board."
+        if len(replaced) < len(s.results):
+            return "Measured. Some of its rows were replaced by those of another submission of its name."
+        return "Measured, and replaced by another submission of its name."
     if s.status == FAILED:
         return "Rejected. Fix the problems below and send it again." if s.refused else s.reason
     return "Withdrawn by its sender."

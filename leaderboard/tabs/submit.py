@@ -17,6 +17,7 @@ import gradio as gr
 from leaderboard import results
 from leaderboard.submissions import calls, intake, sign_in, supervision
 from leaderboard.submissions.checks import guard
+from leaderboard.submissions.holdings import replaced_by, rows
 from leaderboard.submissions.lifecycle import Submission
 from leaderboard.submissions.publishing import publish
 from leaderboard.submissions.store import Store, open_store
@@ -148,10 +149,11 @@ class Receipt:
         try:
             submission = store.get(id)
             where = next((p for p in intake.queue(store) if p.submission.id == submission.id), None)
+            replaced = replaced_by(submission, rows(store.all()))
         except ZooError as error:
             return {self.page: receipts.missing(str(error)), timer: gr.Timer(active=False)}
         return {
-            self.page: receipts.receipt(submission, where),
+            self.page: receipts.receipt(submission, where, replaced),
             timer: gr.Timer(active=submission.open),
             self.again: gr.Button(visible=submission.retriable),
             self.back: gr.Button(visible=submission.withdrawable),

@@ -69,7 +69,7 @@ def test_a_network_goes_from_the_form_to_the_board(visit, tmp_path, name, suffix
     page.wait_for_selector(DONE, timeout=PATIENCE)
     assert page.locator(".receipt").get_attribute("data-status") == "FINISHED", page.locator(".state").inner_text()
     steps = page.locator(".receipt .steps li").all_inner_texts()
-    assert [step.split(" UTC ")[1].split(":")[0] for step in steps] == ["waiting", "being measured", "on the board"]
+    assert [step.split(" UTC ")[1].split(":")[0] for step in steps] == ["waiting", "being measured", "finished"]
     measured = page.locator(".receipt .results td").first.inner_text()
     page.get_by_role("link", name="its row").click()
     page.wait_for_selector(f'.page h2:has-text("visitor~{name}")')
