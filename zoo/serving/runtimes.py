@@ -44,7 +44,7 @@ def threads() -> int:
     """Return how many processors this process may use; `OMP_NUM_THREADS` makes it fewer, as for other libraries."""
     there = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     asked = os.environ.get("OMP_NUM_THREADS", "")
-    return min(there, int(asked)) if asked.isdigit() and int(asked) else there
+    return min(there, int(asked)) if asked.isdecimal() and int(asked) else there
 
 
 class Bounded:
