@@ -1,5 +1,7 @@
 """Several glyphs in one picture, folders of pictures, and why a network says what it says."""
 
+import base64
+import dataclasses
 import io
 import os
 import re
@@ -7,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import weakref
 import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -28,10 +31,10 @@ from zoo import ink
 from zoo.ink import decoding, segmentation
 from zoo.ink.turns import Turns
 from zoo.ink.writing import find_writing
-from zoo.serving import engine, explain, reading, reading_budget
+from zoo.serving import by_script, engine, explain, reading, reading_budget, voting
 from zoo.serving.reading_budget import Budget, Spent, Unwanted
 from zoo.serving.seen import see
-from zoo.tabs import read
+from zoo.tabs import choice, draw, read
 
 pytestmark = pytest.mark.usefixtures("own_uploads")
 
@@ -160,6 +163,45 @@ def test_what_can_be_read_of_a_picture_is_the_answer_and_a_note_says_what_is_mis
     left = iter([True, True, False])
     with pytest.raises(Unwanted):
         engine.of_picture(tiff(page, page), predictors, Budget(lambda: next(left, False)))
+
+
+@pytest.mark.parametrize("said", [{"models": ["lenet5.ahcd"]}, {"script": by_script.ANYTHING}], ids=["one", "several"])
+@pytest.mark.parametrize("route", ["engine", "page", "endpoint"])
+def test_a_server_keeps_no_page_while_it_reads_the_next(monkeypatch, route, said):
+    """A page of a network of 10,000 labels has 8 MB of probabilities."""
+    kept, alive = [], []
+
+    def found(*arguments, asks=reading._read_glyph):
+        alive.append(sum(one() is not None for one in kept))
+        glyph = asks(*arguments)
+        kept.append(weakref.ref(glyph))
+        return glyph
+
+    monkeypatch.setattr(reading, "_read_glyph", found)
+    content, asked = tiff(*[written([[THREE]])] * 6), choice.Asked.of(said)
+    if route == "engine":
+        engine.of_picture(content, [zoo.load_predictor(name) for name in asked.models], Budget())
+    elif route == "page":
+        assert len(list(read.answer(content, asked, "a.tif"))) == 6
+    else:
+        image = "data:image/tiff;base64," + base64.b64encode(content).decode()
+        assert read.read({"image": image, "model": asked.models[0]})["text"].count("\n\n") == 5
+    assert len(alive) >= 6
+    assert max(alive) <= len(asked.models)
+
+
+@pytest.mark.parametrize("count", [100, 101, 10_000])
+def test_an_answer_has_so_many_labels_the_likeliest(count):
+    labels = tuple(chr(0x4E00 + number) for number in range(count))
+    chances = np.linspace(0, 1, count, dtype=np.float32)
+    predictor = dataclasses.replace(zoo.load_predictor("lenet5.mnist"), labels=labels)
+    (glyph,) = engine.of_sketch(engine.Sketch(SEVEN, 1.0, 0.05, ()), 1.0, chances, predictor)["glyphs"]
+    page = engine.of_page(voting.Votes("", "", labels, chances, np.arange(count), 0.5), predictor)
+    drawn = draw._as_json(draw.Reading("", "", labels, chances, np.zeros((28, 28, 1), np.uint8)))
+    for said in (glyph["probabilities"], page["probabilities"], page["votes"], drawn["probabilities"]):
+        assert tuple(said) == labels[-100:]
+    assert drawn["confidence"] == drawn["probabilities"][labels[-1]] == glyph["confidence"] == 1
+    assert page["votes"][labels[-1]] == count - 1
 
 
 def tiff(*pages):

@@ -115,7 +115,7 @@ class Glyph(BaseModel):
     confidence: float = Field(ge=0, le=1, description="its probability")
     accepted: bool = Field(description="whether it is probable enough to be one of the network's classes at all")
     sure: bool = Field(description="whether it reaches the network's own threshold, below which to abstain")
-    probabilities: dict[str, float] = Field(description="of every class")
+    probabilities: dict[str, float] = Field(description="of every class, of more than 100 the likeliest 100")
     box: tuple[float, float, float, float] = Field(description="x, y, width and height, as fractions of the picture")
     line: int = Field(ge=0, description="of writing, from the top")
     page: int = Field(ge=0, description="of a TIFF")
@@ -131,8 +131,10 @@ class Reading(BaseModel):
     accepted: bool = Field(description="whether every glyph is accepted")
     glyphs: list[Glyph] = Field(description="in reading order; none by a network of pages")
     notes: list[str] = Field(description="what was done to the picture, for example that it was turned")
-    probabilities: dict[str, float] | None = Field(None, description="of a page, by a network of pages")
-    votes: dict[str, int] | None = Field(None, description="views of a page that chose each class")
+    probabilities: dict[str, float] | None = Field(
+        None, description="of a page, by a network of pages; of more than 100 classes the likeliest 100"
+    )
+    votes: dict[str, int] | None = Field(None, description="views of a page that chose each of these classes")
 
 
 class Health(BaseModel):

@@ -173,19 +173,17 @@ def certainty(predictor: Predictor, probabilities: np.ndarray) -> np.ndarray:
         float (…,): 1 is certain, 0 just accepted, and below 0 the image counts as none of its classes.
     """
     least = LEAST if predictor.accepts is None else min(predictor.accepts, 0.999)
-    alike = _alike(predictor.labels)[probabilities.argmax(axis=-1)]
+    kinds = _kinds(predictor.labels)
+    alike = kinds == kinds[probabilities.argmax(axis=-1)][..., None]
     share: np.ndarray = ((probabilities * alike).sum(axis=-1) - least) / (1 - least)
     return share
 
 
 @functools.lru_cache(maxsize=512)
-def _alike(labels: tuple[str, ...]) -> np.ndarray:
-    """Return bool (classes, classes): whether two labels are the same or written alike."""
-    alike = np.eye(len(labels), dtype=bool)
-    for row, label in enumerate(labels):
-        if group := _group(label):  # few labels have one
-            alike[row] |= [other in group for other in labels]
-    return alike
+def _kinds(labels: tuple[str, ...]) -> np.ndarray:
+    """Return a number for each label, int64 (classes,): those that are written alike have the same."""
+    numbers: dict[str, int] = {}
+    return np.array([numbers.setdefault(_group(label) or label, len(numbers)) for label in labels])
 
 
 def _group(label: str) -> str:

@@ -18,9 +18,10 @@ from zoo.ink.contract import Contract
 from zoo.serving import by_script, reading, voting
 from zoo.serving.batches import SHARE, BatchQueue
 from zoo.serving.model_cache import MODELS
-from zoo.serving.predictor import Predictor
+from zoo.serving.predictor import Predictor, likeliest
 from zoo.serving.reading_budget import Budget
 from zoo.serving.runtimes import threads
+from zoo.serving.seen import Seen, see
 from zoo.settings import PRETRAINED
 from zoo.types import Json
 
@@ -107,7 +108,8 @@ class Engine:
         Returns:
             {"model", "script", "text", "confidence" (of the least certain glyph), "accepted" (whether every glyph is),
             "glyphs", "notes"}; each glyph is {"label", "confidence", "accepted", "sure", "probabilities", "box",
-            "line", "page"}. A network of pages finds no glyphs and adds "probabilities" and "votes".
+            "line", "page"}. A network of pages finds no glyphs and adds "probabilities" and "votes". Both are of each
+            label, where there are more than 100 of the 100 likeliest.
 
         Raises:
             Busy: the queue is full, or the server shuts down.
@@ -207,18 +209,23 @@ def _tried(call: Callable[[Picture], Json], asked: Picture) -> Json | Exception:
 
 def of_picture(content: bytes, predictors: Sequence[Predictor], budget: Budget) -> Json:
     """Return what a network reads in a picture, of several on each page the surest one, as JSON."""
-    several = len(predictors) > 1
-    if several:
-        first = reading.read_any(content, predictors, budget)
-    else:
-        first = reading.read(content, predictors[0], budget=budget)
-    pages, by_name = (first, *first.following), {one.name: one for one in predictors}
-    glyphs = [
-        _glyph(glyph.probabilities, by_name[page.model], glyph.box, glyph.line, number)
-        for number, page in enumerate(pages)
-        for glyph in page.glyphs
-    ]
-    return _answer(by_name[first.model], first.text, glyphs, [note for page in pages for note in page.notes])
+    by_name = {one.name: one for one in predictors}
+
+    def made(seen: Seen) -> Json:
+        if len(predictors) > 1:
+            page = reading.surest(seen, predictors, budget)
+        else:
+            page = reading.read_seen(seen, predictors[0], budget=budget)
+        of_it = by_name[page.model]
+        glyphs = [_glyph(one.probabilities, of_it, one.box, one.line, 0) for one in page.glyphs]
+        return {"model": page.model, "text": page.text, "glyphs": glyphs, "notes": page.notes}
+
+    pages, problems = reading.each_page(see(content, budget), made)
+    first = pages[0]
+    first["notes"] = reading.noted(first["notes"], problems)
+    glyphs = [{**glyph, "page": number} for number, page in enumerate(pages) for glyph in page["glyphs"]]
+    text = "\n\n".join(page["text"] for page in pages)
+    return _answer(by_name[first["model"]], text, glyphs, [note for page in pages for note in page["notes"]])
 
 
 def of_sketch(sketch: Sketch, certainty: float, probabilities: np.ndarray, predictor: Predictor) -> Json:
@@ -241,8 +248,13 @@ def of_page(found: voting.Votes, predictor: Predictor) -> Json:
         "glyphs": [],
         "notes": [],
         "probabilities": _by_label(found.probabilities, predictor),
-        "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
+        "votes": votes_of(found),
     }
+
+
+def votes_of(found: voting.Votes) -> dict[str, int]:
+    """Return how many views of a page chose each label that is in an answer."""
+    return {found.labels[index]: int(found.votes[index]) for index in likeliest(found.probabilities)}
 
 
 def _answer(predictor: Predictor, text: str, glyphs: list[Json], notes: list[str]) -> Json:
@@ -280,7 +292,7 @@ def _glyph(
 
 
 def _by_label(probabilities: np.ndarray, predictor: Predictor) -> dict[str, float]:
-    return dict(zip(predictor.labels, map(_rounded, probabilities.tolist()), strict=True))
+    return {predictor.labels[index]: _rounded(probabilities[index]) for index in likeliest(probabilities)}
 
 
 def _rounded(probability: float) -> float:

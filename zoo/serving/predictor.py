@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from zoo.pages.views import View
 
 BATCH = onnx_limits.TOGETHER  # glyphs a call of the runtime
+MOST_SAID = 100  # labels of a network whose probabilities an answer of the server gives
 LARGE = 10_000_000  # parameters: what a whole batch makes inside a larger network does not fit into memory
 OF_FILES = {".onnx": "onnxruntime", ".xml": "openvino", ".tflite": "litert"}  # what runs a file that export wrote
 
@@ -60,6 +61,17 @@ def _check_fits(opened: runtimes.Runtime, preprocessor: Json) -> None:
         raise WrongField(f"its network sees {opened.input_shape}, its preprocessor makes {expected}")
     if opened.classes not in (None, len(labels)):
         raise WrongField(f"its network has {opened.classes} classes, its 'labels' are {len(labels)}")
+
+
+def likeliest(probabilities: np.ndarray) -> list[int]:
+    """Return the classes whose probabilities are in an answer, in order: all, of more than `MOST_SAID` the likeliest.
+
+    Args:
+        probabilities: float (classes,).
+    """
+    first = np.argsort(-probabilities, kind="stable")[:MOST_SAID]
+    found: list[int] = np.sort(first).tolist()
+    return found
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ WIDE = 1.15  # times as wide as high: from there on a digit may be two that touc
 LYING = 0.8  # mean confidence below which other orientations are tried
 NONE_ACCEPTS = "This looks like none of the characters I know: what follows is the nearest."
 CLEARLY = 0.15  # how much more confident the network must be to turn a page
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -123,18 +125,28 @@ def read(picture: object, predictor: Predictor, one: bool = False, budget: Budge
         ZooError: the network reads whole pages.
     """
     budget = budget or Budget()
-    return _together(see(picture, budget), lambda seen: read_seen(seen, predictor, one, budget))
+    return _together(*each_page(see(picture, budget), lambda seen: read_seen(seen, predictor, one, budget)))
 
 
-def _together(pages: Generator[Seen], read_page: Callable[[Seen], Reading]) -> Reading:
-    """Read pages one by one: where one cannot be read, or there is no time for more, a note says so on the first."""
-    found: list[Reading] = []
+def each_page(pages: Generator[Seen], made: Callable[[Seen], Made]) -> tuple[list[Made], tuple[str, ...]]:
+    """Return what is made of each page, and why others could not be read or were left out.
+
+    Nothing else is kept of a page when the next one is read: its probabilities alone may take 8 MB.
+
+    Args:
+        pages: of `see`.
+        made: reads a page, by `read_seen` or `surest`, and returns what is needed of it.
+
+    Raises:
+        ZooError: as `read`, where no page can be read.
+    """
+    found: list[Made] = []
     problems: list[ZooError] = []
     try:
         with contextlib.closing(pages):
             for seen in pages:
                 try:
-                    found.append(read_page(seen))
+                    found.append(made(seen))
                 except Unwanted:
                     raise
                 except ZooError as error:
@@ -145,9 +157,17 @@ def _together(pages: Generator[Seen], read_page: Callable[[Seen], Reading]) -> R
         problems.append(bare(error))
     if not found:
         raise problems[0]
-    first, *others = found
-    notes = dict.fromkeys((*first.notes, *map(str, problems)))
-    return replace(first, notes=tuple(notes), following=tuple(others))
+    return found, tuple(map(str, problems))
+
+
+def noted(notes: Sequence[str], problems: Sequence[str]) -> tuple[str, ...]:
+    """Return the notes of the first page, with those about pages that are missing."""
+    return tuple(dict.fromkeys((*notes, *problems)))
+
+
+def _together(pages: Sequence[Reading], problems: Sequence[str]) -> Reading:
+    first, *others = pages
+    return replace(first, notes=noted(first.notes, problems), following=tuple(others))
 
 
 def read_seen(seen: Seen, predictor: Predictor, one: bool = False, budget: Budget | None = None) -> Reading:
@@ -179,10 +199,11 @@ def read_any(picture: object, predictors: Sequence[Predictor], budget: Budget | 
         ZooError: as `read`, where no network can read it.
     """
     budget = budget or Budget()
-    return _together(see(picture, budget), lambda seen: _surest(seen, predictors, budget))
+    return _together(*each_page(see(picture, budget), lambda seen: surest(seen, predictors, budget)))
 
 
-def _surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Reading:
+def surest(seen: Seen, predictors: Sequence[Predictor], budget: Budget) -> Reading:
+    """Read one page that `see` found; as `read_any`."""
     readings: list[tuple[Reading, Predictor, np.ndarray]] = []
     certainties, problem = [], ZooError("Choose at least one network to read this.")
     for predictor in predictors:

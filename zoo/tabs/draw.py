@@ -21,6 +21,7 @@ from zoo.errors import ZooError
 from zoo.portable.page import shown
 from zoo.serving import by_script
 from zoo.serving.model_cache import MODELS
+from zoo.serving.predictor import likeliest
 from zoo.serving.reading import read_seen
 from zoo.serving.reading_budget import EXPLAINERS, Budget, Spent
 from zoo.serving.seen import see
@@ -209,8 +210,9 @@ def predict(
 
     Returns:
         {"predictions": [...]}, one for each network in the order asked: "model", "label" (the most likely class),
-        "confidence" (its probability, 0 to 1), "probabilities" ({label: probability}) and "image" (what the network
-        saw, a PNG as a data URI). An input that cannot be read is an error with one sentence that says why.
+        "confidence" (its probability, 0 to 1), "probabilities" ({label: probability}, of more than 100 labels the
+        likeliest 100) and "image" (what the network saw, a PNG as a data URI). An input that cannot be read is an error
+        with one sentence that says why.
     """
     if (sketch is None) == (image is None):
         raise ink.InkError("Send either a sketch or an image: got " + ("neither." if sketch is None else "both."))
@@ -308,12 +310,12 @@ def _explained(reading: Reading) -> Reading:
 
 
 def _as_json(reading: Reading) -> Json:
-    chances = {label: round(float(p), 6) for label, p in zip(reading.labels, reading.probabilities, strict=True)}
+    chances = reading.probabilities
     return {
         "model": reading.model,
         "label": reading.label,
-        "confidence": chances[reading.label],
-        "probabilities": chances,
+        "confidence": round(reading.confidence, 6),
+        "probabilities": {reading.labels[index]: round(float(chances[index]), 6) for index in likeliest(chances)},
         "image": data_uri(reading.image),
     }
 

@@ -7,7 +7,7 @@ import base64
 import functools
 import io
 import logging
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import cv2
@@ -22,9 +22,10 @@ from zoo.files import opened_zip
 from zoo.gate.uploads import UPLOADS
 from zoo.ink.decoding import FILES
 from zoo.published import PublishedFolder
-from zoo.serving import by_script, reading
+from zoo.serving import by_script, engine, reading
 from zoo.serving.model_cache import MODELS
 from zoo.serving.reading_budget import Budget, Spent
+from zoo.serving.seen import Seen, see
 from zoo.serving.voting import UNSURE, Votes, vote
 from zoo.tabs import choice, draw
 from zoo.tabs.choice import Asked, Board
@@ -144,7 +145,7 @@ def answer(picture: object, asked: Asked, name: str, budget: Budget | None = Non
     budget = budget or Budget()
     predictors = [MODELS(model) for model in dict.fromkeys(asked.models)]
     if asked.script == by_script.ANYTHING:
-        yield from _pages(reading.read_any(picture, predictors, budget), name)
+        yield from _pages(see(picture, budget), lambda seen: reading.surest(seen, predictors, budget), name)
         return
     if isinstance(picture, io.BytesIO):
         picture = picture.getvalue()  # every network reads it
@@ -152,11 +153,15 @@ def answer(picture: object, asked: Asked, name: str, budget: Budget | None = Non
         if predictor.view is not None:
             yield render_votes(vote(picture, predictor, name, budget))
         else:
-            yield from _pages(reading.read(picture, predictor, budget=budget), name)
+            read_page = functools.partial(reading.read_seen, predictor=predictor, budget=budget)
+            yield from _pages(see(picture, budget), read_page, name)
 
 
-def _pages(first: reading.Reading, name: str) -> list[str]:
-    return [render(page, name) for page in (first, *first.following)]
+def _pages(pages: Generator[Seen], read_page: Callable[[Seen], reading.Reading], name: str) -> list[str]:
+    """Return the HTML of each page; that of the first has a note for each that is missing."""
+    found, problems = reading.each_page(pages, lambda seen: _shown(read_page(seen), name))
+    found[0]["notes"] = reading.noted(found[0]["notes"], problems)
+    return [str(TEMPLATES("read.page", **page)) for page in found]
 
 
 @gate.endpoint
@@ -173,7 +178,7 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
         "notes" (what was done to the picture, for example that it was turned)}; each glyph is {"box": [x, y, width,
         height] as fractions of the picture, "page", "line", "label", "confidence" (0 to 1), "sure" (whether that is at
         least the network's threshold)}. A network of pages finds no glyphs: "text" is its label, "?" where it knows the
-        hand of none, and "votes" how many views of the page chose each.
+        hand of none, and "votes" how many views of the page chose each label, of more than 100 the likeliest 100.
     """
     own = choice.first()["models"]
     name = model or (own or by_script.best(by_script.DIGITS))[0]
@@ -184,26 +189,34 @@ def read(image: gate.Upload, model: str | None = None) -> Json:
             "model": name,
             "text": found.label,
             "glyphs": [],
-            "votes": dict(zip(found.labels, found.votes.tolist(), strict=True)),
+            "votes": engine.votes_of(found),
         }
-    first = reading.read(image.open(), predictor, budget=draw.callers_budget())
+    budget = draw.callers_budget()
+    pages, problems = reading.each_page(
+        see(image.open(), budget), lambda seen: _as_json(reading.read_seen(seen, predictor, budget=budget))
+    )
+    pages[0]["notes"] = reading.noted(pages[0]["notes"], problems)
     return {
         "model": name,
-        "text": first.text,
-        "glyphs": [
-            {
-                "box": [round(value, 4) for value in glyph.box],
-                "page": number,
-                "line": glyph.line,
-                "label": glyph.label,
-                "confidence": round(glyph.confidence, 6),
-                "sure": glyph.sure,
-            }
-            for number, page in enumerate((first, *first.following))
-            for glyph in page.glyphs
-        ],
-        "notes": [note for page in (first, *first.following) for note in page.notes],
+        "text": "\n\n".join(page["text"] for page in pages),
+        "glyphs": [{**glyph, "page": number} for number, page in enumerate(pages) for glyph in page["glyphs"]],
+        "notes": [note for page in pages for note in page["notes"]],
     }
+
+
+def _as_json(page: reading.Reading) -> Json:
+    glyphs = [
+        {
+            "box": [round(value, 4) for value in glyph.box],
+            "page": 0,
+            "line": glyph.line,
+            "label": glyph.label,
+            "confidence": round(glyph.confidence, 6),
+            "sure": glyph.sure,
+        }
+        for glyph in page.glyphs
+    ]
+    return {"text": page.text, "glyphs": glyphs, "notes": page.notes}
 
 
 @gate.endpoint
@@ -270,6 +283,11 @@ def _unpacked(path: Path) -> Iterator[tuple[str, io.BytesIO]]:
 
 def render(page: reading.Reading, name: str) -> str:
     """Return a page as HTML: the text, the picture with a box around every glyph, and on demand each step between."""
+    return str(TEMPLATES("read.page", **_shown(page, name)))
+
+
+def _shown(page: reading.Reading, name: str) -> Json:
+    """Return what the template shows of a page."""
     boxes = [_box(page, index) for index in range(len(page.glyphs))]
     writing = page.seen.writing
     steps = [
@@ -277,23 +295,20 @@ def render(page: reading.Reading, name: str) -> str:
         ("2. What stands out from it", draw.data_uri(_at_most(_negative(writing.all_ink)))),
         ("3. What was written", draw.data_uri(_at_most(_negative(writing.ink)))),
     ]
-    return str(
-        TEMPLATES(
-            "read.page",
-            name=name,
-            model=page.model,
-            title=by_script.TITLES[by_script.script_of([glyph.label for glyph in page.glyphs])],
-            lines=[[box for box in boxes if box["line"] == number] for number in range(len(page.lines))],
-            arabic=page.script == "arabic",
-            right_to_left=page.right_to_left,
-            separator=reading.separator_of(page.labels),
-            unsure=sum(not glyph.sure for glyph in page.glyphs),
-            notes=page.notes,
-            picture=page.seen.picture,
-            boxes=boxes,
-            steps=steps,
-        )
-    )
+    return {
+        "name": name,
+        "model": page.model,
+        "title": by_script.TITLES[by_script.script_of([glyph.label for glyph in page.glyphs])],
+        "lines": [[box for box in boxes if box["line"] == number] for number in range(len(page.lines))],
+        "arabic": page.script == "arabic",
+        "right_to_left": page.right_to_left,
+        "separator": reading.separator_of(page.labels),
+        "unsure": sum(not glyph.sure for glyph in page.glyphs),
+        "notes": page.notes,
+        "picture": page.seen.picture,
+        "boxes": boxes,
+        "steps": steps,
+    }
 
 
 def _box(page: reading.Reading, index: int) -> Json:
