@@ -78,10 +78,11 @@ def test_a_script_is_compressed_once(folder):
 
 
 def test_the_bytes_of_files_are_counted_by_address(folder, monkeypatch):
-    monkeypatch.setattr(limits, "LIMITER", limits.Limiter())
-    monkeypatch.setattr(limits, "FILES", 0.01)
+    monkeypatch.setattr(limits, "LIMITER", limits.Limiter(lambda: 0.0))
+    monkeypatch.setattr(limits, "FILES", 1)
     app, sent = StaticFiles(folder, THERE), ("/assets/page.js", {})
-    with gate.entered(Caller("192.0.2.1")):
+    with gate.entered(Caller("192.0.2.1")) as caller:
+        limits.check_files(caller, 990_000)
         answers(app, sent)
         with pytest.raises(ExceptionGroup) as refused:
             answers(app, sent, sent, sent)

@@ -318,9 +318,9 @@ def test_a_visitor_waits_less_long_than_a_worker(remote, hub, monkeypatch, write
 
 
 def test_what_a_visitor_sent_or_changed_is_found_where_the_hub_is_slow_to_list_it(remote, hub, monkeypatch):
-    monkeypatch.setattr(on_hub, "SHORT", 0.1)
     place, over = HubStore("me", visitors=True), threading.Event()
     place.all()
+    place.patience = 0.1
     sent = send(place)
     hub.choose_fault = lambda method, path: over.wait(20) and None
     assert place.get(sent.id) == sent

@@ -20,6 +20,7 @@ from leaderboard.submissions.checks import guard
 from leaderboard.submissions.checks.guard import Limits
 from zoo import gate
 from zoo.errors import ZooError
+from zoo.gate import limits as gate_limits
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Spawner
 from zoo.strict.problems import LONGEST_TEXT, MOST_COUNTED, Refused
@@ -186,6 +187,19 @@ def test_a_child_that_reaches_a_limit_is_one_sentence():
     with pytest.raises(ZooError, match="too busy to check this file now"):
         guard.check(data, name, ONE, Limits(wall=0.001))
     assert guard.check(onnx_file(), name, ONE).problems == ()  # the next one is checked
+
+
+def test_an_address_has_files_checked_for_some_seconds_a_minute(monkeypatch):
+    """Two addresses held both places of the checks, with files that are rejected at last and fill no queue."""
+    monkeypatch.setattr(gate_limits, "LIMITER", gate_limits.Limiter(lambda: 0.0))
+    monkeypatch.setattr(gate_limits, "CHECKING", 1)
+    with gate.entered(gate.Caller("192.0.2.1")):
+        assert guard.check(onnx_file(classes=40_000), "onnx", ONE, Limits(memory=1_000_000)).problems
+        with pytest.raises(gate_limits.TooMany, match="1 within 1 minute"):
+            guard.check(onnx_file(), "onnx", ONE)
+    for caller in (gate.Caller("192.0.2.2"), gate.Caller(), gate.Caller()):
+        with gate.entered(caller):
+            assert not guard.check(onnx_file(), "onnx", ONE).problems
 
 
 def test_a_mistake_of_ours_is_an_incident_with_a_number(monkeypatch, caplog):

@@ -25,6 +25,7 @@ SIGN_IN = (
 )
 
 
+NOWHERE = "nowhere"  # the address of who calls from this process, such as a worker
 SENDERS = 48  # bits of an IPv6 address that count for what is sent: a customer of a provider gets so large a network
 SIGNED_IN = "/login/callback"  # where the Hub sends who signed in
 OF_STRANGERS = 0.5  # of what an address may send, for the pages of other sites that its readers have open
@@ -57,7 +58,7 @@ class Caller:
         who comes back from the Hub at the end of a sign-in is no stranger.
     """
 
-    address: str = "nowhere"
+    address: str = NOWHERE
     signed_in: str | None = None
     token: str | None = None
     agent: bool = False
@@ -95,6 +96,11 @@ class Caller:
             return known
         with traffic.LOOK_UPS.taken(self.network):
             return limits.checked_token(self, identity.user_of_token)
+
+    @property
+    def known(self) -> bool:
+        """Whether the call came from an address."""
+        return self.address != NOWHERE
 
     @property
     def network(self) -> str:

@@ -10,6 +10,7 @@ from zoo.gate.callers import Caller
 from zoo.settings import number
 
 TOKENS = 10  # that the Hub is asked about for one address within a minute
+CHECKING = 6  # seconds that a processor checks files of one address within a minute; a usual one takes less than one
 CHANGES = 60  # of submissions, and secrets that are tried for them, by one address within an hour
 MEGABYTES = 2000  # that one address uploads within an hour
 # Of `ZOO_CALLS_PER_MINUTE`; a sign-in takes two: one to the Hub, one back.
@@ -17,6 +18,7 @@ SHARES = {"pages": 0.25, "open pages": 0.25, "answers": 2.0, "files": 10.0, "sig
 FILES = 500  # megabytes of the page's own files for one address within a minute; a first visit takes a few
 ANY = 10  # requests of any kind and connections, for each call of `ZOO_CALLS_PER_MINUTE`
 VALUES = 1000  # in JSON that an address sends, for each call of `ZOO_CALLS_PER_MINUTE`; a sketch has some hundred
+FILES_CHECKED = "seconds of checks of files from your address"
 MOST_KEYS = 50_000  # callers that are counted at a time
 
 
@@ -69,9 +71,19 @@ class Limiter:
                     f"Try again in {said(max(wait, 1))}.",
                     max(wait, 1),
                 )
-            self._due[key, rate.what] = due
-            if len(self._due) > MOST_KEYS:
-                self._due = {known: then for known, then in self._due.items() if then > now}
+            self._keep(key, rate, due, now)
+
+    def charge(self, key: Hashable, rate: Rate, cost: float) -> None:
+        """Count what was done already, also where it is too many."""
+        now = self._clock()
+        with self._lock:
+            due = max(self._due.get((key, rate.what), now), now) + rate.each * cost
+            self._keep(key, rate, due, now)
+
+    def _keep(self, key: Hashable, rate: Rate, due: float, now: float) -> None:
+        self._due[key, rate.what] = due
+        if len(self._due) > MOST_KEYS:
+            self._due = {known: then for known, then in self._due.items() if then > now}
 
 
 def said(seconds: float) -> str:
@@ -89,6 +101,20 @@ LIMITER = Limiter()
 def _count(caller: Caller, most: float, seconds: float, what: str, cost: float = 1.0) -> None:
     """Count what a caller sends; `most` of it may come from an address within a time."""
     LIMITER.count(caller.network, Rate(max(1, round(most * caller.share)), seconds, what), cost)
+
+
+def check_checking(caller: Caller) -> None:
+    """Check that a file of a caller may be checked, see `took_checking`.
+
+    Raises:
+        TooMany: earlier ones took `CHECKING` seconds within a minute.
+    """
+    _count(caller, CHECKING, 60.0, FILES_CHECKED, 0.0)
+
+
+def took_checking(caller: Caller, seconds: float) -> None:
+    """Count the processor time that the check of a caller's file took, which nobody knows before."""
+    LIMITER.charge(caller.network, Rate(max(1, round(CHECKING * caller.share)), 60.0, FILES_CHECKED), seconds)
 
 
 def check_any(caller: Caller) -> None:

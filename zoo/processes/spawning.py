@@ -180,10 +180,11 @@ class Spawner:
             sent.flush()
             ours, theirs = os.pipe()
             with open(ours, "rb", buffering=0) as pipe:
+                started = time.monotonic()  # before the child's clock starts: one that it ends by is late
                 child = self._child(request, limits, [sent.fileno(), made.fileno(), theirs], pipe)
                 with contextlib.suppress(ProcessLookupError):
                     os.setpriority(os.PRIO_PROCESS, child, limits.nice)
-                started, found = time.monotonic(), bytearray()
+                found = bytearray()
                 try:
                     for part in _rest(pipe, time.monotonic() + limits.wall + 1, check):
                         found += part

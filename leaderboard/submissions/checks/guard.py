@@ -18,6 +18,7 @@ from leaderboard.submissions import checks
 from leaderboard.submissions.checks import onnx_graph
 from zoo import gate
 from zoo.errors import ZooError
+from zoo.gate.limits import check_checking, took_checking
 from zoo.ink.turns import Turns
 from zoo.processes import spawning
 from zoo.processes.spawning import Answer, Limits
@@ -36,6 +37,7 @@ MEASURED = Limits(
 LARGEST = 300_000_000  # bytes of a file that a check makes
 LONGEST_TRACE = 8000  # characters of a failure
 AT_ONCE = 2  # checks at a time; each may take `SENT.memory`
+LATE = 1.0  # seconds of processor time that a check counts as which was not done in time
 PATIENCE = 30.0  # seconds that a check waits for its turn; addresses take turns
 
 
@@ -87,15 +89,27 @@ def run(request: Json, data: bytes, limits: Limits) -> Answer:
         if time.monotonic() > deadline:
             raise ZooError("Many files are being checked at the moment. Try again in a minute.")
 
+    caller, spent = gate.caller(), limits.cpu
+    if caller.known:
+        check_checking(caller)
     try:
-        with _TURNS.taken(gate.caller().network, check_patience):
+        with _TURNS.taken(caller.network, check_patience):
             answer = _SPAWNERS.run(request, data, limits)
+        spent = answer.cpu
     except spawning.Late:  # the file may be in order, and nothing is kept of it
+        spent = LATE
         raise ZooError("The server is too busy to check this file now. Send it again in a minute.") from None
     except spawning.NoAnswer:
         raise Refused.of([_at_limit(limits)]) from None
     except spawning.Stopped:
+        spent = 0.0
         raise ZooError("The file checks stopped unexpectedly. Try again.") from None
+    except ZooError:  # its turn did not come
+        spent = 0.0
+        raise
+    finally:
+        if caller.known:
+            took_checking(caller, spent)
     if "trace" in answer.header:
         raise _incident(str(answer.header["trace"])[:LONGEST_TRACE])
     return answer
