@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 import weakref
 import zipfile
 from collections import Counter
@@ -255,6 +256,16 @@ def test_a_zip_bomb_is_refused_before_it_fills_the_memory(tmp_path):
         for index in range(read.MOST_FILES + 1):
             archive.writestr(f"{index}.png", b"no picture")
     assert f"{read.MOST_FILES} pictures are read at a time" in read.respond([str(path)], {"models": ["hdr_cnn.mnist"]})
+
+
+def test_what_explains_a_large_image_takes_little_memory():
+    image = np.zeros((128, 128, 1), np.uint8)
+    tracemalloc.start()
+    try:
+        explain.saliency(lambda images: np.full((len(images), 2), 0.5, np.float32), image)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 @pytest.mark.parametrize("name", ["resco_mini.mnist", "glyphnet_1m.mnist"])

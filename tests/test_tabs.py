@@ -124,6 +124,13 @@ def test_the_list_of_networks_shows_what_the_board_says():
     ]
 
 
+def test_a_network_without_convolutions_is_explained_too(monkeypatch):
+    monkeypatch.setattr(draw.why, "map_pictures", lambda model, image: [])
+    said = draw.respond(sketch(SEVEN), {"models": ["lenet5.mnist"]}, explain=True)
+    assert said.count("what speaks for it") == 1
+    assert "convolution 1" not in said
+
+
 @pytest.mark.parametrize(
     ("seconds", "listening", "explained"), [(60, True, 3), (0.25, True, 1), (-1, True, 0), (60, False, 0)]
 )

@@ -36,12 +36,16 @@ def saliency(predictor: Predictor, image: np.ndarray, label: int | None = None) 
     windows = [np.s_[max(0, y - HALF) : y + HALF + 1, max(0, x - HALF) : x + HALF + 1] for y, x in places]
     # Paper over ink, and ink over paper: each hides what is there.
     inked = [image[window].mean() > 0.05 * 255 for window in windows]
-    covered = image[None].repeat(len(places), axis=0)
-    for one, window, ink in zip(covered, windows, inked, strict=True):
-        one[window] = 0 if ink else 255
-    shown = np.concatenate([image[None], covered])
-    parts = (shown[at : at + TOGETHER] for at in range(0, len(shown), TOGETHER))
-    probabilities = np.concatenate([predictor(part) for part in parts])
+
+    def covered(first: int) -> np.ndarray:
+        """Return the image with one of the next patches each."""
+        found = image[None].repeat(len(windows[first : first + TOGETHER]), axis=0)
+        for one, window, ink in zip(found, windows[first:], inked[first:], strict=False):
+            one[window] = 0 if ink else 255
+        return found
+
+    parts = (covered(first) for first in range(0, len(windows), TOGETHER))
+    probabilities = np.concatenate([predictor(image[None]), *(predictor(part) for part in parts)])
     label = int(probabilities[0].argmax()) if label is None else label
     odds = _log_odds(probabilities[:, label])
     lost = (odds[0] - odds[1:]) * np.where(inked, 1, BLOT)

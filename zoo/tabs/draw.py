@@ -247,12 +247,13 @@ def read(drawn: object, models: Sequence[str]) -> list[Reading]:
         else:
             assert isinstance(drawn, dict)
             contract = predictor.contract
-            if contract not in images:  # networks of one dataset see the same image
-                images[contract] = ink.from_strokes(
-                    drawn["strokes"], contract, drawn["size"], drawn.get("pen", ink.PEN)
-                )
-            image = images[contract]
-            probabilities = predictor(image[None])[0]
+            with budget.step():
+                if contract not in images:  # networks of one dataset see the same image
+                    images[contract] = ink.from_strokes(
+                        drawn["strokes"], contract, drawn["size"], drawn.get("pen", ink.PEN)
+                    )
+                image = images[contract]
+                probabilities = predictor(image[None])[0]
         certainty = float(by_script.certainty(predictor, probabilities))
         readings.append(Reading(predictor.name, predictor.script, predictor.labels, probabilities, image, certainty))
     answers = [(one.labels, one.probabilities) for one in readings]
@@ -302,7 +303,7 @@ def _explained(reading: Reading) -> Reading:
     predictor = MODELS(reading.model)
     maps = why.map_pictures(reading.model, reading.image)
     pictures = [("what speaks for it (blue) and against it (orange)", why.saliency_picture(predictor, reading.image))]
-    pictures += [(f"convolution {i}", maps[i - 1]) for i in sorted({1, len(maps)}) if i]
+    pictures += [(f"convolution {i}", maps[i - 1]) for i in sorted({1, len(maps)} if maps else ())]
     return dataclasses.replace(reading, why=tuple(pictures))
 
 
