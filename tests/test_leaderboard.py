@@ -338,7 +338,7 @@ def test_rows_of_an_earlier_recipe_are_marked():
     assert reproductions.EARLIER in reproductions.to_know(row(recipe=earlier))
     assert reproductions.EARLIER not in reproductions.to_know(row(recipe=today))
     marked = [line for line in update_tables.board().splitlines() if "‡" in line]
-    assert any("| resco_mini.mnist‡ |" in line for line in marked)
+    assert any("| resco_mini.ahdd‡ |" in line for line in marked)
     assert not any("lenet5.mnist" in line for line in marked)
     shown = [table_html.render(table.frame([row(recipe=one)]), table.Query()) for one in (today, earlier)]
     assert [page.count("earlier recipe") for page in shown] == [0, 1]
