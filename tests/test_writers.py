@@ -147,3 +147,10 @@ def test_a_page_may_be_by_none_of_the_writers(threshold, said):
     assert found.label == (read.UNSURE if said == "none of these" else said)
     shown = said if said == "none of these" else f'<span translate="no">{said}</span>'
     assert f'<p class="said">{shown}</p>' in read.render_votes(found)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 100), (3000, 2), (3, 3)])
+def test_a_page_of_a_few_pixels_has_no_keypoints(size):
+    noise = np.random.default_rng(0).integers(0, 256, size, np.uint8)
+    for page in (noise, np.full(size, 255, np.uint8)):
+        assert not SmallKeypoints().views(page).any()

@@ -17,6 +17,7 @@ from zoo.types import Json
 
 DESCRIPTOR = 128  # numbers in 0..255
 MOST = 50_000  # keypoints of a page that are described, the clearest: more than a page that is written full has
+SMALLEST = 3  # pixels of a side: SIFT halves an image, and of a thinner one nothing is left
 SPAN = 6  # times a keypoint's size: what its descriptor describes, four by four fields of three sigma each
 
 
@@ -96,6 +97,9 @@ class Keypoints:
 def _described(page: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
     """Return in which row each keypoint lies, float32 (N,), and its descriptor and window, uint8 (N, columns)."""
     page = without_rules(page.reshape(page.shape[:2]))
+    nothing = np.empty(0, np.float32), np.empty((0, DESCRIPTOR + window**2), np.uint8)
+    if min(page.shape) < SMALLEST:
+        return nothing
     sift = cv2.SIFT_create(MOST)
     found = sift.detect(page, None)[:MOST]  # of several that are equally clear, OpenCV keeps more
     places = {(round(k.pt[0], 1), round(k.pt[1], 1), round(k.size, 1)): k for k in found}
@@ -103,7 +107,7 @@ def _described(page: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
         keypoint.angle = 0.0
     keypoints, descriptors = sift.compute(page, list(places.values()))
     if not keypoints:
-        return np.empty(0, np.float32), np.empty((0, DESCRIPTOR + window**2), np.uint8)
+        return nothing
     described = descriptors.astype(np.uint8)
     if window:
         described = np.concatenate([described, _windows(255 - page, keypoints, window)], axis=1)
