@@ -136,6 +136,9 @@ LONG = "http://" + "1." * 100_000
         ("tools/call", {"name": LONG, "arguments": {}}, False),
         ("tools/call", {"name": "read", "arguments": {}, "_meta": {"progressToken": LONG}}, False),
         ("tools/call", {"uri": LONG}, False),
+        ("tools/call", {"name": 5, "arguments": {"image": LONG}}, False),
+        ("tools/call", {"name": "read", "arguments": [LONG]}, False),
+        ("tools/call", {"arguments": {"image": LONG}}, False),
         ("resources/read", {"uri": LONG}, False),
         ("resources/subscribe", {"arguments": {"image": LONG}, "uri": "a"}, False),
         ("completion/complete", {"ref": {"type": "ref/resource", "uri": LONG}}, False),
@@ -152,7 +155,16 @@ def test_only_the_arguments_of_a_tool_are_long_in_a_message_of_an_agent(method, 
 def test_mcp_parses_the_message_that_was_looked_at():
     twice = b'{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"%b"},"params":{}}' % LONG.encode()
     assert json.loads(agents._message(twice)) == {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {}}
-    for body in (b"[]", b"{", b"1", b"[" * 100_000, b'{"jsonrpc":"2.0","id":1,"method":1}', b"\xff"):
+    call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "read", "arguments": {}}}
+    for body in (
+        json.dumps(call).encode(),
+        b"[]",
+        b"{",
+        b"1",
+        b"[" * 100_000,
+        b'{"jsonrpc":"2.0","id":1,"method":1}',
+        b"\xff",
+    ):
         assert agents._message(body) is None
 
 

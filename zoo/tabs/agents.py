@@ -197,6 +197,13 @@ def _message(body: bytes) -> bytes | None:
     if len(json.dumps(said)) > MOST_AROUND:
         return None
     if isinstance(called, dict) and arguments is not None:
+        try:  # MCP would tell all of a message that it refuses
+            types.JSONRPCRequest.model_validate(said)
+            types.CallToolRequest.model_validate({"method": said["method"], "params": {**called, "arguments": {}}})
+        except ValidationError:
+            return None
+        if not isinstance(arguments, dict):
+            return None
         called["arguments"] = arguments
     return json.dumps(said).encode()
 
