@@ -53,14 +53,16 @@ def export(run: Run, folder: Path) -> Path:
         pack_weights(published.weights)
         export_onnx(model, published.onnx)
         pack_onnx(published.onnx)
-        opening.load(published.onnx)  # a network that cannot be run is not published
+        opening.load(published.onnx, here=True)  # a network that cannot be run is not published
         counts = {"parameters": stored_numbers.of_file(published.onnx), "parameters_as_trained": as_trained}
         known = {**read_json(staged / PublishedFolder.METADATA), **facts(run), **counts, **fitted}
         write_json(staged / PublishedFolder.METADATA, known)
         reading = {**preprocessor(run.job.architecture, run.job.dataset), **accepts}
         write_json(staged / PublishedFolder.PREPROCESSOR, reading)
         write_json(staged / PublishedFolder.HISTORY, run.history)
-        write_json(staged / PublishedFolder.PREPROCESSOR, {**reading, "threshold": validated(staged).threshold})
+        write_json(
+            staged / PublishedFolder.PREPROCESSOR, {**reading, "threshold": validated(staged, here=True).threshold}
+        )
     return folder
 
 

@@ -31,13 +31,17 @@ class Validated:
         return choose_threshold(self.confidence, self.right)
 
 
-def validated(published: Path) -> Validated:
+def validated(published: Path, here: bool = False) -> Validated:
     """Return the answers of the network in a published folder on validation.
+
+    Args:
+        published: the folder.
+        here: compute in this process, see `Predictor.load`: a network that it made itself, and it may be confined.
 
     Raises:
         DataError: the dataset is missing or broken.
     """
-    predictor = Predictor.measured(published)
+    predictor = Predictor.measured(published, here)
     if (held_out := PublishedFolder(published).history.get("held_out")) is not None:
         return Validated(_halved(np.array(held_out["confidence"])), np.array(held_out["right"]), None)
     view = predictor.view
