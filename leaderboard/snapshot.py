@@ -188,6 +188,7 @@ def _plain_agreements(board: Board) -> list[Json]:
 def fingerprint(folder: Path | None = None) -> str:
     """Return the SHA-256 of all that a frame is computed from: records, predictions, claims, disclosures and rules."""
     rules = {
+        "ranks": table.RULES,
         "columns": [column.name for column in table.COLUMNS],
         "metrics": dict(metrics.versions()),
         "datasets": {name: dict(spec.fingerprints) for name, spec in data.DATASETS.items()},

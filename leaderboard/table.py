@@ -15,6 +15,7 @@ from leaderboard.statistics import mean_interval, ranks, tie_groups
 from zoo import data
 from zoo.types import Json
 
+RULES = 2  # version of how ranks are made of scores: kept boards of another one are computed anew
 WORDS = 20  # of a search that count
 FLOOR = 0.9  # least accuracy, as a fraction of the best own row's, for an efficiency rank: constants are small too
 VERIFIED, LOCAL, STALE, CLAIMED, BROKEN = "verified", "local", "stale", "claimed", "broken"

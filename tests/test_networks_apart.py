@@ -166,6 +166,14 @@ def test_a_fork_asks_a_process_of_its_own(published):
     np.testing.assert_array_equal(served(IMAGES), right)
 
 
+@pytest.mark.parametrize("count", [0, 2])
+def test_an_answer_is_one_array(published, monkeypatch, count):
+    served = zoo.load_predictor(published)
+    monkeypatch.setattr(served.runtime._process, "ask", lambda images: [np.zeros((3, 10), np.float32)] * count)
+    with pytest.raises(ZooError, match=f"answered with {count} arrays; expected one"):
+        served(IMAGES)
+
+
 def test_an_answer_is_not_believed():
     """What a process sends in place of an answer is no array, or too many bytes."""
     texts = [b"[", b"{}", b'{"arrays": 1}', b"[" * 100_000]

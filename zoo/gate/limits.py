@@ -100,7 +100,11 @@ LIMITER = Limiter()
 
 def _count(caller: Caller, most: float, seconds: float, what: str, cost: float = 1.0) -> None:
     """Count what a caller sends; `most` of it may come from an address within a time."""
-    LIMITER.count(caller.network, Rate(max(1, round(most * caller.share)), seconds, what), cost)
+    LIMITER.count(caller.network, _rate(caller, most, seconds, what), cost)
+
+
+def _rate(caller: Caller, most: float, seconds: float, what: str) -> Rate:
+    return Rate(max(1, round(most * caller.share)), seconds, what)
 
 
 def check_checking(caller: Caller) -> None:
@@ -114,7 +118,7 @@ def check_checking(caller: Caller) -> None:
 
 def took_checking(caller: Caller, seconds: float) -> None:
     """Count the processor time that the check of a caller's file took, which nobody knows before."""
-    LIMITER.charge(caller.network, Rate(max(1, round(CHECKING * caller.share)), 60.0, FILES_CHECKED), seconds)
+    LIMITER.charge(caller.network, _rate(caller, CHECKING, 60.0, FILES_CHECKED), seconds)
 
 
 def check_any(caller: Caller) -> None:

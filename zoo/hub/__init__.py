@@ -7,7 +7,7 @@ made only if something differs, on top of the commit that it was compared with.
 from zoo.hub.contents import MODEL_FILES, stored
 from zoo.hub.failures import Backoff, Forbidden, NoSuchRepo, Unreachable, attempted
 from zoo.hub.identity import account
-from zoo.hub.pulling import SCHEME, list_models, pull, resolve
+from zoo.hub.pulling import SCHEME, list_models, pull, resolve, shipped
 from zoo.hub.pushing import CardEdited, Push, push, require_token
 from zoo.hub_transport import OutOfBounds, bounded, keep
 
@@ -30,5 +30,6 @@ __all__ = [
     "push",
     "require_token",
     "resolve",
+    "shipped",
     "stored",
 ]

@@ -1,6 +1,7 @@
 """Pull from the Hub: a name becomes a folder that is complete and has the checksums that the Hub lists."""
 
 import contextlib
+import functools
 import logging
 import re
 from dataclasses import dataclass, replace
@@ -14,7 +15,7 @@ from zoo.hub.failures import PATIENT, Backoff, NoSuchRepo, attempted
 from zoo.published import PublishedFolder
 from zoo.registry import ModelName
 from zoo.regular_files import MOST_BYTES, read_bytes
-from zoo.settings import model_folders, namespace
+from zoo.settings import PRETRAINED, model_folders, namespace
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,12 @@ def list_models() -> tuple[str, ...]:
         path.parent.name for folder in model_folders() for path in folder.glob(f"*/{PublishedFolder.PREPROCESSOR}")
     )
     return tuple(sorted({name for name in found if not _ELSEWHERE.search(name)}))
+
+
+@functools.cache
+def shipped() -> frozenset[str]:
+    """Return the names of the models that come with the package: a folder of `ZOO_MODELS` never takes one."""
+    return frozenset(path.name for path in PRETRAINED.iterdir())
 
 
 def resolve(name: str | Path) -> Path:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo import ink
+from zoo import hub, ink
 from zoo.errors import ZooError
 from zoo.ink.contract import Contract
 from zoo.serving import by_script, reading, voting
@@ -22,7 +22,6 @@ from zoo.serving.predictor import Predictor, likeliest
 from zoo.serving.reading_budget import Budget
 from zoo.serving.runtimes import threads
 from zoo.serving.seen import Seen, see
-from zoo.settings import PRETRAINED
 from zoo.types import Json
 
 SKETCHES = 256  # that wait: about a quarter of a second of work
@@ -146,7 +145,7 @@ class Engine:
 
     def _is_quick(self, name: str) -> bool:
         """Whether a network holds up no others: it has read an image in little time, or comes with the package."""
-        return self._seconds[name] <= LONGEST if name in self._seconds else name in _shipped()
+        return self._seconds[name] <= LONGEST if name in self._seconds else name in hub.shipped()
 
     def _cost(self, sketch: Sketch) -> float:
         """Return the seconds that the networks of a sketch need."""
@@ -182,12 +181,6 @@ class Engine:
             failed[index] if index in failed else of_sketch(sketch, *max(found[index], key=lambda one: one[0]))
             for index, sketch in enumerate(sketches)
         ]
-
-
-@functools.cache
-def _shipped() -> frozenset[str]:
-    """The networks that come with the package: no other folder may have the name of one."""
-    return frozenset(path.name for path in PRETRAINED.iterdir())
 
 
 @functools.lru_cache(maxsize=512)

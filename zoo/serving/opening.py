@@ -122,15 +122,15 @@ class _Process:
     """A process with an open file, started again where it has ended."""
 
     def __init__(self, task: str, path: Path, runtime: str = DEFAULT):
-        self._task, self._path, self._runtime = task, path, runtime
+        self._task, self.path, self._runtime = task, path, runtime
         self._content = self._hash(contents := _contents(path))
         self._asked = self._started(contents)
         self.said = self._asked.said
 
     def ask(self, images: np.ndarray) -> list[np.ndarray]:
         if self._asked.over:
-            if self._hash(contents := _contents(self._path)) != self._content:
-                raise ZooError(f"{self._path} has become another network: load it again.")
+            if self._hash(contents := _contents(self.path)) != self._content:
+                raise ZooError(f"{self.path} has become another network: load it again.")
             self._asked = self._started(contents)
         try:
             return self._asked.ask([images])
@@ -142,18 +142,18 @@ class _Process:
         return [hashlib.sha256(one).hexdigest() for one in contents]
 
     def _started(self, contents: Sequence[bytes]) -> conversation.Conversation:
-        request = {"task": self._task, "name": str(self._path), "runtime": self._runtime, "threads": runtimes.threads()}
-        request |= {"sizes": [len(one) for one in contents], "bounds": _bounds(self._path, self._runtime)}
+        request = {"task": self._task, "name": str(self.path), "runtime": self._runtime, "threads": runtimes.threads()}
+        request |= {"sizes": [len(one) for one in contents], "bounds": _bounds(self.path, self._runtime)}
         try:
             return conversation.Conversation(_SPAWNERS, request, b"".join(contents), MEMORY, SECONDS)
         except conversation.Ended:
             raise self._too_much() from None
         except spawning.Stopped:
-            raise ZooError(f"{self._path} is not opened: no process can be started for it here.") from None
+            raise ZooError(f"{self.path} is not opened: no process can be started for it here.") from None
 
     def _too_much(self) -> ZooError:
         most = f"{MEMORY / 1e9:.0f} GB of memory or {SECONDS:.0f} seconds"
-        return ZooError(f"{self._path} ended its process: it takes more than {most}, or {self._runtime} crashes at it.")
+        return ZooError(f"{self.path} ended its process: it takes more than {most}, or {self._runtime} crashes at it.")
 
 
 class _Apart:
@@ -166,8 +166,10 @@ class _Apart:
         self.said: Json = self._process.said["said"]
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
-        (probabilities,) = self._process.ask(images)
-        return probabilities
+        found = self._process.ask(images)
+        if len(found) != 1:
+            raise ZooError(f"{self._process.path} answered with {len(found)} arrays; expected one.")
+        return found[0]
 
 
 # --- in the process ------------------------------------------------------------------------------

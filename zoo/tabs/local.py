@@ -16,7 +16,6 @@ from zoo.gate.traffic import PART
 from zoo.portable import javascript, page
 from zoo.serving import by_script
 from zoo.serving.batches import BatchQueue
-from zoo.settings import PRETRAINED
 from zoo.tabs import choice, draw
 from zoo.types import Json
 
@@ -58,7 +57,6 @@ class Networks:
         self._kept: dict[str, bytes] = {}  # of the served networks, which are few
         self._page = functools.lru_cache(maxsize=MOST_SENT)(self._make_page)
         self._failed: dict[Hashable, tuple[float, str]] = {}  # what cannot be made: until when, and why
-        self._shipped = {folder.name for folder in PRETRAINED.iterdir()}
         # Threads of their own: a shipped network takes up to a second, which nothing else should wait for; one of
         # somebody else takes as long as `zoo.portable.work` allows, and a submission as long as the Hub takes.
         self._queues: dict[bool, BatchQueue[str, bytes]] = {
@@ -75,7 +73,7 @@ class Networks:
         """
         name = scope["path"].rpartition("/")[2]
         model, _, ending = name.rpartition(".")
-        queue = self._queues[ending != "js" and model not in self._shipped]
+        queue = self._queues[ending != "js" and model not in hub.shipped()]
         content = self._kept.get(name) or await queue.ask(name, gate.caller().network)
         # For everybody: all browsers unpack it, and unpacking it here for others would be the largest part of the work.
         headers = {"content-encoding": "gzip", "cache-control": KEPT}
