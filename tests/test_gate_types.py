@@ -155,6 +155,11 @@ def test_only_the_arguments_of_a_tool_are_long_in_a_message_of_an_agent(method, 
 def test_mcp_parses_the_message_that_was_looked_at():
     twice = b'{"jsonrpc":"2.0","id":1,"method":"resources/read","params":{"uri":"%b"},"params":{}}' % LONG.encode()
     assert json.loads(agents._message(twice)) == {"jsonrpc": "2.0", "id": 1, "method": "resources/read", "params": {}}
+    arabic = (
+        '{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"read","arguments":{"image":"أ"}}}'.encode()
+    )
+    assert agents._message(arabic) == arabic, "no longer than it was"
+    assert agents._message(arabic.replace("أ".encode(), b"\\ud800")) is None, "half a character"
     call = {"jsonrpc": "2.0", "method": "tools/call", "params": {"name": "read", "arguments": {}}}
     for body in (
         json.dumps(call).encode(),

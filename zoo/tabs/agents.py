@@ -205,7 +205,7 @@ def _message(body: bytes) -> bytes | None:
         if not isinstance(arguments, dict):
             return None
         called["arguments"] = arguments
-    return json.dumps(said).encode()
+    return json.dumps(said, ensure_ascii=False, separators=(",", ":")).encode()  # no longer than what was sent
 
 
 def replayed(body: bytes, receive: Receive) -> Receive:
