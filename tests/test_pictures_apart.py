@@ -483,9 +483,11 @@ def test_a_spawner_that_was_killed_is_started_again():
 def test_a_spawner_that_stands_still_is_started_again(monkeypatch):
     decoding.pixels(photo())
     spawner = apart._SPAWNERS.started()
+    os.kill(spawner.process.pid, signal.SIGSTOP)  # before its children: it forks no more of them
     children = Path(f"/proc/{spawner.process.pid}/task/{spawner.process.pid}/children").read_text().split()
-    for process in (spawner.process.pid, *map(int, children)):
-        os.kill(process, signal.SIGSTOP)
+    for child in map(int, children):
+        with contextlib.suppress(ProcessLookupError):  # the one that has just answered
+            os.kill(child, signal.SIGSTOP)
     with monkeypatch.context() as patch:
         patch.setattr(spawning, "START", 0.1)
         with pytest.raises(spawning.Stopped):
